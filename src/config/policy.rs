@@ -1,0 +1,52 @@
+//! The policies that are more than a number: how to wait, and when to validate.
+
+use std::time::Duration;
+
+/// How long [`Pool::get`](crate::Pool::get) waits when no connection is free.
+///
+/// Oracle's names WAIT, NOWAIT and TIMEDWAIT stand for [`WaitMode::Forever`], [`WaitMode::NoWait`] and
+/// [`WaitMode::Timed`]; its FORCEGET is what overflow is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitMode {
+    /// At most `connection_timeout`. The default.
+    #[default]
+    Timed,
+    /// Not at all: a free connection now, or a timeout error at once.
+    NoWait,
+    /// Until a connection comes, the pool closes, or the cause of an outage is known to be permanent.
+    Forever,
+}
+
+/// When an idle connection is validated before it is lent.
+///
+/// A connection that was opened for the caller is never validated, and a *suspect* one always is, whatever the
+/// policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PrePing {
+    /// Before every checkout; r2d2's `test_on_check_out(true)`.
+    Always,
+    /// When the connection has been idle for at least this long. Zero means the same as [`PrePing::Always`].
+    IfIdleFor(Duration),
+    /// Never, but for suspects; r2d2's `test_on_check_out(false)`.
+    Never,
+}
+
+impl Default for PrePing {
+    /// `IfIdleFor(500 ms)`, HikariCP's bypass window.
+    fn default() -> Self {
+        PrePing::IfIdleFor(Duration::from_millis(500))
+    }
+}
+
+impl PrePing {
+    /// The idle time from which on a connection is validated; `None` for never.
+    pub(crate) fn threshold(self) -> Option<Duration> {
+        match self {
+            PrePing::Always => Some(Duration::ZERO),
+            PrePing::IfIdleFor(idle) => Some(idle),
+            PrePing::Never => None,
+        }
+    }
+}

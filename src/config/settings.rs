@@ -1,0 +1,190 @@
+//! The settings of one pool: plain values, their defaults, and the rules between them.
+
+use std::time::Duration;
+
+use super::{Faults, PrePing, WaitMode};
+
+/// Every setting of one pool.
+///
+/// [`Builder`](crate::Builder) fills it in, [`Pool::settings`](crate::Pool::settings) reads it back and
+/// [`Pool::reconfigure`](crate::Pool::reconfigure) changes it at run time. The fields are public so that a test or
+/// a script can print and compare them; [`Settings::check`] holds the rules.
+///
+/// ```
+/// use tierpool::config::Settings;
+///
+/// let mut settings = Settings::default();
+/// settings.base_size = 5;
+/// settings.min_size = 9;
+/// let faults = settings.check();
+/// assert_eq!(faults.to_string(), "min_size is 9: must not exceed the ceiling of 5 (base_size + max_overflow)");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Settings {
+    /// The name in log targets, thread names and metrics. Default `"pool"`.
+    pub name: String,
+    /// Connections that are kept once opened. Default 10, r2d2's `max_size`.
+    pub base_size: u32,
+    /// Connections above the base size, closed when load falls. Default 0.
+    pub max_overflow: u32,
+    /// Connections kept open in total, idle or in use. Default 0.
+    pub min_size: u32,
+    /// Idle connections kept ready, within the ceiling. `None` (default) is r2d2's default: as many as the base size.
+    pub min_idle: Option<u32>,
+    /// How many callers may queue; the next gets `QueueFull`. `None` (default): as many as there are threads.
+    pub max_waiting: Option<u32>,
+    /// How `get` waits. Default: at most `connection_timeout`.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub wait_mode: WaitMode,
+    /// The one deadline of a checkout: queueing, opening, set-up, validation, reset. Default 30 s.
+    pub connection_timeout: Duration,
+    /// When an idle connection is validated before it is lent. Default: if idle for 500 ms.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub pre_ping: PrePing,
+    /// The longest a validation or a reset may take before the connection is given up. Default 5 s.
+    pub validation_timeout: Duration,
+    /// Idle connections are validated in the background when nothing was heard of them for this long, minus up to
+    /// 10 % so that they do not all fall due together. Default 60 s; `None`: never.
+    pub keepalive: Option<Duration>,
+    /// The age at which a connection is replaced. Default 30 min; `None`: no limit.
+    pub max_lifetime: Option<Duration>,
+    /// The part of `max_lifetime` by which a connection's own limit may be earlier, drawn when it is opened, so that
+    /// connections opened together do not expire together. From 0 to 1. Default 0.05.
+    pub lifetime_jitter: f64,
+    /// Checkouts after which a connection is replaced. Default: no limit.
+    pub max_uses: Option<u64>,
+    /// Idle time after which a connection above `min_size` (and above `min_idle`) is closed. Default 10 min; `None`:
+    /// never.
+    pub idle_timeout: Option<Duration>,
+    /// Idle time after which a connection above the base size is closed. Default 10 s; zero closes it at checkin
+    /// when nobody waits.
+    pub overflow_linger: Duration,
+    /// How often the keeper looks: the grain of idle timeouts, keepalive and lifetimes. Default 1 s.
+    pub reaper_rate: Duration,
+    /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
+    pub open_concurrency: u32,
+    /// Consecutive connect failures that open the circuit breaker. Default 3; 0 switches it off.
+    pub failure_threshold: u32,
+    /// The longest time between two probes while the breaker is open. Default 10 s.
+    pub open_for: Duration,
+    /// A checkout that takes longer is logged as a warning and counted. Default 2 s; `None`: never.
+    pub slow_checkout: Option<Duration>,
+    /// A connection held longer is logged as a warning, once, and counted. Default: never.
+    pub leak_threshold: Option<Duration>,
+    /// Whether a waiter that completes a deadlock among the pool's own users is told at once. Default: yes.
+    pub deadlock_detection: bool,
+    /// Connections given up on whose close has not finished; beyond it a slot is freed only when its close is done,
+    /// so that the server never sees more than the ceiling plus this many. Default: as many as the ceiling.
+    pub max_zombies: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            name: "pool".to_owned(),
+            base_size: 10,
+            max_overflow: 0,
+            min_size: 0,
+            min_idle: None,
+            max_waiting: None,
+            wait_mode: WaitMode::Timed,
+            connection_timeout: Duration::from_secs(30),
+            pre_ping: PrePing::default(),
+            validation_timeout: Duration::from_secs(5),
+            keepalive: Some(Duration::from_secs(60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            lifetime_jitter: 0.05,
+            max_uses: None,
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            overflow_linger: Duration::from_secs(10),
+            reaper_rate: Duration::from_secs(1),
+            open_concurrency: 4,
+            failure_threshold: 3,
+            open_for: Duration::from_secs(10),
+            slow_checkout: Some(Duration::from_secs(2)),
+            leak_threshold: None,
+            deadlock_detection: true,
+            max_zombies: None,
+        }
+    }
+}
+
+/// The largest ceiling accepted: a guard against a typing error that would reserve memory for it, and far above
+/// what one PostgreSQL server serves.
+pub const MAX_CEILING: u32 = 65_536;
+
+impl Settings {
+    /// The hard ceiling: `base_size + max_overflow`, r2d2's `max_size`.
+    pub fn ceiling(&self) -> u32 {
+        self.base_size.saturating_add(self.max_overflow)
+    }
+
+    /// The number of idle connections that the keeper maintains.
+    pub fn effective_min_idle(&self) -> u32 {
+        self.min_idle.unwrap_or(self.base_size)
+    }
+
+    /// The bound on zombies in force.
+    pub fn effective_max_zombies(&self) -> u32 {
+        self.max_zombies.unwrap_or_else(|| self.ceiling())
+    }
+
+    /// Checks every rule and returns all faults; an empty list means that a pool can be built.
+    pub fn check(&self) -> Faults {
+        let mut faults = Faults::new();
+        let ceiling = self.ceiling();
+        faults.require(!self.name.is_empty(), "name", "empty", "must have at least one character");
+        faults.require(self.base_size > 0, "base_size", self.base_size, "must be at least 1");
+        faults.require(
+            u64::from(self.base_size) + u64::from(self.max_overflow) <= u64::from(MAX_CEILING),
+            "base_size + max_overflow",
+            format_args!("{} + {}", self.base_size, self.max_overflow),
+            format!("must not exceed {MAX_CEILING}"),
+        );
+        let within = format!("must not exceed the ceiling of {ceiling} (base_size + max_overflow)");
+        faults.require(self.min_size <= ceiling, "min_size", self.min_size, within.as_str());
+        let min_idle = self.min_idle.unwrap_or(0);
+        faults.require(min_idle <= ceiling, "min_idle", min_idle, within.as_str());
+        faults.require(
+            self.max_waiting != Some(0),
+            "max_waiting",
+            0,
+            "must be at least 1, or not set for no bound",
+        );
+        faults.require(
+            (0.0..=1.0).contains(&self.lifetime_jitter),
+            "lifetime_jitter",
+            self.lifetime_jitter,
+            "must be from 0 to 1",
+        );
+        faults.require(
+            self.max_uses != Some(0),
+            "max_uses",
+            0,
+            "must be at least 1, or not set for no limit",
+        );
+        faults.require(self.open_concurrency > 0, "open_concurrency", 0, "must be at least 1");
+        faults.require(self.max_zombies != Some(0), "max_zombies", 0, "must be at least 1");
+        self.check_times(&mut faults);
+        faults
+    }
+
+    fn check_times(&self, faults: &mut Faults) {
+        let positive = [
+            ("connection_timeout", Some(self.connection_timeout)),
+            ("validation_timeout", Some(self.validation_timeout)),
+            ("keepalive", self.keepalive),
+            ("max_lifetime", self.max_lifetime),
+            ("idle_timeout", self.idle_timeout),
+            ("reaper_rate", Some(self.reaper_rate)),
+            ("open_for", Some(self.open_for)),
+            ("slow_checkout", self.slow_checkout),
+            ("leak_threshold", self.leak_threshold),
+        ];
+        for (name, value) in positive {
+            faults.require(value != Some(Duration::ZERO), name, "0", "must be longer than zero");
+        }
+    }
+}

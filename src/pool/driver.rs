@@ -1,0 +1,120 @@
+//! What a database layer can tell the pool beyond r2d2's three calls.
+
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+/// The state in which a borrower left a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Condition {
+    /// As good as new: it can be lent on at once.
+    Clean,
+    /// Usable after [`Driver::reset`]: an open transaction, a reply not read, changed session state.
+    Dirty,
+    /// Lost. It is closed, and all connections opened before now are suspect.
+    Broken,
+    /// It works, yet it and all that were opened before it lead to the wrong place, such as a server turned
+    /// read-only by a failover. All are replaced, under a cooldown.
+    Misrouted,
+}
+
+/// What a failed attempt to open a connection says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// Refused, reset, timed out, starting up: worth trying again soon. Counts towards the circuit breaker.
+    Transient,
+    /// The server has no connection left (53300). Callers go on waiting for a returned one; never opens the
+    /// breaker.
+    Exhausted,
+    /// Wrong password, no such database, TLS mismatch: trying again does not help and may lock an account. All
+    /// present waiters fail with it at once, and attempts slow down to one in 30 s.
+    Permanent,
+}
+
+impl FailureClass {
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureClass::Transient => "transient",
+            FailureClass::Exhausted => "exhausted",
+            FailureClass::Permanent => "permanent",
+        }
+    }
+}
+
+/// What a pool may know of its connections beyond r2d2's [`ManageConnection`].
+///
+/// Every method has a default that does what r2d2 would, so any r2d2 manager works with [`PlainDriver`]. A database
+/// layer that knows more gives its own with [`Builder::driver`](crate::Builder::driver).
+///
+/// All methods are called without a lock held, and a panic in any of them costs the connection at most, never its
+/// slot.
+pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
+    /// Opens a connection, if possible within `limit`. Called on an opener thread.
+    fn connect(&self, manager: &M, limit: Duration) -> Result<M::Connection, M::Error> {
+        let _ = limit;
+        manager.connect()
+    }
+
+    /// Checks that the connection works, with `limit` as the longest time.
+    ///
+    /// Called on the borrower's thread where [`Driver::is_bounded`] is true, else on a helper thread, and the
+    /// connection is given up when the limit has passed.
+    fn validate(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
+        let _ = limit;
+        manager.is_valid(conn)
+    }
+
+    /// Whether [`Driver::validate`] returns by its limit whatever the server does. Default: no.
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    /// Says how a borrower left the connection. Called at each checkin on the borrower's thread: it must neither
+    /// block nor do I/O.
+    fn condition(&self, manager: &M, conn: &mut M::Connection) -> Condition {
+        if manager.has_broken(conn) { Condition::Broken } else { Condition::Clean }
+    }
+
+    /// Puts the session back to what it was when new. Called on a helper thread for a [`Condition::Dirty`]
+    /// connection, and with `suspect` for one whose borrower panicked, whatever its condition.
+    ///
+    /// The default validates it.
+    fn reset(
+        &self,
+        manager: &M,
+        conn: &mut M::Connection,
+        suspect: bool,
+        limit: Duration,
+    ) -> Result<(), M::Error> {
+        let _ = suspect;
+        self.validate(manager, conn, limit)
+    }
+
+    /// Called once before a connection is dropped by a closer thread: from here on its drop must not wait for the
+    /// server. `polite` is false when the connection is known to be lost. Must not block.
+    fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {
+        let _ = (conn, polite);
+    }
+
+    /// Says what a failed attempt to open means for the next one. Default: [`FailureClass::Transient`].
+    fn classify(&self, error: &M::Error) -> FailureClass {
+        let _ = error;
+        FailureClass::Transient
+    }
+
+    /// The database's own code for an error, such as an SQLSTATE. Default: none.
+    fn code(&self, error: &M::Error) -> Option<String> {
+        let _ = error;
+        None
+    }
+}
+
+/// The driver of a manager that offers r2d2's three calls and nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainDriver;
+
+impl<M: ManageConnection> Driver<M> for PlainDriver {}
