@@ -9,4 +9,6 @@
 pub mod cluster;
 pub mod port;
 pub mod process;
+pub mod proxy;
+pub mod scripted;
 pub mod wait;
