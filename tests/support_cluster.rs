@@ -5,14 +5,20 @@
 mod support;
 
 use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
+use rustix::process::Signal;
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::process::Process;
+use support::proxy::Proxy;
+use support::scripted::Gate;
 use support::wait::{eventually, took};
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -38,6 +44,17 @@ fn answers_over_tcp_and_socket() {
     assert_eq!(refused.code(), Some(&SqlState::INVALID_PASSWORD));
     assert!(cluster.server_log().contains("password authentication failed"));
     assert!(!cluster.server_log().contains(APP_PASSWORD));
+}
+
+#[test]
+fn is_reached_through_a_proxy() {
+    let cluster = Cluster::start_new().unwrap();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let mut client = Client::connect(&cluster.url_through(proxy.port()), NoTls).unwrap();
+    assert_eq!(one(&mut client).unwrap(), 1);
+    proxy.reset();
+    assert!(one(&mut client).is_err());
+    assert_eq!(proxy.accepted(), 1);
 }
 
 #[test]
@@ -106,8 +123,8 @@ fn frozen_it_answers_only_after_the_thaw() {
 }
 
 /// The postmaster and all its children, by the file in which the server notes its id.
-fn processes(cluster: &Cluster) -> Vec<Process> {
-    let noted = std::fs::read_to_string(cluster.socket_dir().join("data/postmaster.pid")).unwrap();
+fn processes(folder: &Path) -> Vec<Process> {
+    let noted = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
     let postmaster = Process::find(noted.lines().next().unwrap().parse().unwrap()).unwrap();
     let mut all = postmaster.descendants();
     assert!(!all.is_empty(), "a server has children");
@@ -119,7 +136,7 @@ fn processes(cluster: &Cluster) -> Vec<Process> {
 fn leaves_no_process_and_no_folder() {
     let cluster = Cluster::start_new().unwrap();
     let _client = cluster.config().connect(NoTls).unwrap();
-    let (folder, running) = (cluster.socket_dir().to_path_buf(), processes(&cluster));
+    let (folder, running) = (cluster.socket_dir().to_path_buf(), processes(cluster.socket_dir()));
     cluster.freeze_all();
     let ((), time) = took(|| drop(cluster));
     assert!(running.iter().all(|process| process.is_gone()));
@@ -132,7 +149,7 @@ fn leaves_nothing_after_a_panic() {
     let (tell, told) = mpsc::channel();
     let outcome = thread::spawn(move || {
         let cluster = Cluster::start_new().unwrap();
-        tell.send((cluster.socket_dir().to_path_buf(), processes(&cluster))).unwrap();
+        tell.send((cluster.socket_dir().to_path_buf(), processes(cluster.socket_dir()))).unwrap();
         panic!("a test that fails, as this one is to show");
     })
     .join();
@@ -140,6 +157,59 @@ fn leaves_nothing_after_a_panic() {
     let (folder, running) = told.recv().unwrap();
     assert!(running.iter().all(|process| process.is_gone()));
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_killed_server_leaves_no_shared_memory() {
+    let cluster = Cluster::start_new().unwrap();
+    let noted = std::fs::read_to_string(cluster.socket_dir().join("data/postmaster.pid")).unwrap();
+    let id = noted.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)).unwrap().to_owned();
+    let exists = || {
+        let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        segments.lines().any(|line| line.split_whitespace().nth(1) == Some(&id))
+    };
+    cluster.kill9();
+    assert!(exists(), "the segment outlives the server");
+    drop(cluster);
+    assert!(!exists());
+}
+
+/// Set in the environment of a process that this test starts from its own program.
+const HOLDER: &str = "TIERPOOL_TEST_HOLDS_A_CLUSTER";
+
+/// Starts another process that holds a cluster, and returns it with the cluster's folder.
+fn holder() -> (Child, PathBuf) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "the_end_of_its_process_leaves_nothing", "--nocapture"]).env(HOLDER, "1");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let folder =
+        lines.find_map(|line| line.unwrap().split_once("folder=").map(|(_, path)| PathBuf::from(path)));
+    (child, folder.expect("the other process names the folder of its cluster"))
+}
+
+#[test]
+fn the_end_of_its_process_leaves_nothing() {
+    if std::env::var_os(HOLDER).is_some() {
+        let cluster = Cluster::start_new().unwrap();
+        cluster.freeze_all();
+        println!("folder={}", cluster.socket_dir().display());
+        Gate::new().pass(None);
+        return;
+    }
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        let (mut child, folder) = holder();
+        let running = processes(&folder);
+        Process::find(child.id() as i32).unwrap().signal(signal);
+        let status = child.wait().unwrap();
+        let is_clear = || !folder.exists() && running.iter().all(|process| process.is_gone());
+        if signal == Signal::KILL {
+            eventually(BOUND, "the guard clears up", is_clear);
+        } else {
+            assert_eq!(status.code(), Some(130));
+            assert!(is_clear(), "something is left after {signal:?}");
+        }
+    }
 }
 
 #[test]

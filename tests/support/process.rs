@@ -61,6 +61,17 @@ impl Process {
         found.split_off(1)
     }
 
+    /// Thaws it and all that descends from it, sends the signal to it alone, and returns them.
+    pub fn end_by(self, signal: Signal) -> Vec<Process> {
+        let mut all = self.descendants();
+        all.push(self);
+        for process in &all {
+            process.signal(Signal::CONT);
+        }
+        self.signal(signal);
+        all
+    }
+
     /// Kills it with all that descends from it, and returns them.
     pub fn kill_tree(self) -> Vec<Process> {
         // Stopped first, or it could start one more while the list is made.

@@ -28,7 +28,7 @@ pub enum Admission {
     Refuse,
 }
 
-/// A proxy from a port of 127.0.0.1 to another, with one thread for all its connections.
+/// A proxy from a port of 127.0.0.1 to another, with one thread, `proxy-<port>`, for all its connections.
 ///
 /// Every switch has taken effect when its method returns. The thread and all connections end on drop.
 ///
@@ -55,7 +55,7 @@ impl Proxy {
         let (orders, inbox) = mpsc::channel();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let relay = Relay::new(loopback(port), loopback(target_port), inbox, woken)?;
-        let thread = thread::Builder::new().name("proxy".into()).spawn(move || relay.run())?;
+        let thread = thread::Builder::new().name(format!("proxy-{port}")).spawn(move || relay.run())?;
         Ok(Proxy { port, orders, wake, thread: Some(thread) })
     }
 

@@ -46,6 +46,14 @@ pub fn thread_count() -> usize {
     entries("/proc/self/task")
 }
 
+/// Returns the names of the threads of this process, of each its first 15 bytes.
+pub fn thread_names() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").expect("/proc/self/task can be read").flatten();
+    // A thread may end between the look at the folder and the look at its name.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
 /// Counts the open file descriptors of this process.
 pub fn fd_count() -> usize {
     // Less the one by which the folder itself is read.

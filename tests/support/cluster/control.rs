@@ -1,6 +1,8 @@
 //! Start and stop of a cluster.
 
-use std::process::Child;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -14,7 +16,7 @@ use crate::support::wait::comes_true;
 const START_STOP: Duration = Duration::from_secs(20);
 
 /// The longest the end in `drop` may take before it is by SIGKILL.
-const LAST_STOP: Duration = Duration::from_secs(5);
+pub(super) const LAST_STOP: Duration = Duration::from_secs(5);
 
 impl Cluster {
     /// Starts the server again, on the same port and data. Does nothing while it runs.
@@ -95,13 +97,11 @@ impl Cluster {
             // Ended by itself. It is waited for all the same, so as to leave no zombie.
             return child.wait().is_ok();
         };
-        let children = process.children();
-        for frozen in children.iter().chain([&process]) {
-            frozen.signal(Signal::CONT);
-        }
-        process.signal(signal);
+        let all = process.end_by(signal);
         let ended = comes_true(bound, || {
-            matches!(child.try_wait(), Ok(Some(_))) && children.iter().all(|child| child.is_gone())
+            // Waited for even if a child of it is still there: a zombie would be left otherwise.
+            let waited_for = matches!(child.try_wait(), Ok(Some(_)));
+            waited_for && all.iter().all(|process| process.is_gone())
         });
         if !ended {
             *postmaster = Some(child);
@@ -124,5 +124,17 @@ impl Drop for Cluster {
         {
             kill(child);
         }
+        remove_shared_memory(&self.place.data());
+    }
+}
+
+/// Removes what a killed server leaves outside its folder: a small System V segment, which a start on the same data
+/// would remove, and which otherwise stays until the machine goes down.
+fn remove_shared_memory(data: &Path) {
+    // Gone after an orderly end. Its seventh line is the key and the id of the segment.
+    let Ok(noted) = fs::read_to_string(data.join("postmaster.pid")) else { return };
+    if let Some(id) = noted.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+        // Where there is no ipcrm the segment of 56 bytes stays: no reason to fail.
+        let _ = Command::new("ipcrm").args(["-m", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

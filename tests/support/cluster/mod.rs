@@ -6,6 +6,7 @@ mod builder;
 mod control;
 mod error;
 mod faults;
+mod guard;
 mod registry;
 mod server;
 

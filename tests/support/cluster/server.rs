@@ -24,7 +24,8 @@ const TAIL_LINES: usize = 20;
 ///
 /// The user `app` owns the database `app` and comes in over TCP with [`APP_PASSWORD`]; over the Unix socket no password
 /// is asked, neither of `app` nor of the superuser `postgres`. It is cleared away on drop, also while a panic unwinds,
-/// and on Ctrl-C and SIGTERM, after which the process ends with 130.
+/// and on Ctrl-C and SIGTERM, after which the process ends with 130. Soon after an end of any other kind, such as by
+/// SIGKILL or `exit`, it is cleared away as well.
 ///
 /// # Panics
 ///

@@ -36,14 +36,7 @@ pub struct Event {
     pub flag: Option<bool>,
 }
 
-/// What one call does.
-///
-/// # Examples
-///
-/// ```ignore
-/// let gate = Gate::new();
-/// manager.script(Call::Connect, [Step::err(ScriptedError::exhausted()), Step::ok().behind(&gate)]);
-/// ```
+/// What one call does, such as `Step::ok().behind(&gate)`.
 #[derive(Clone, Debug)]
 pub struct Step {
     time: Duration,
