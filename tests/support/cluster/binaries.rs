@@ -15,7 +15,8 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// report. Without either: `PATH`, then what `pg_config --bindir` says, then Debian's folders, newest version first.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, ClusterError> {
     if let Some(folder) = named {
-        return holds_all(folder).then(|| folder.to_path_buf()).ok_or_else(|| missing(&[folder.into()]));
+        let what = format!("the folder named for PostgreSQL's programs, {}, lacks one", folder.display());
+        return holds_all(folder).then(|| folder.to_path_buf()).ok_or_else(|| missing(&what));
     }
     if let Some(folder) = env::var_os("PG_BIN").map(PathBuf::from) {
         return find(Some(&folder));
@@ -24,7 +25,13 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, ClusterError> {
         env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     candidates.extend(told_by_pg_config());
     candidates.extend(debian_folders());
-    candidates.iter().find(|folder| holds_all(folder)).cloned().ok_or_else(|| missing(&candidates))
+    candidates.iter().find(|folder| holds_all(folder)).cloned().ok_or_else(|| {
+        let places: Vec<String> = candidates.iter().map(|folder| folder.display().to_string()).collect();
+        missing(&format!(
+            "PostgreSQL's programs were not found (looked in {DEBIAN}/*/bin, {})",
+            places.join(", ")
+        ))
+    })
 }
 
 fn holds_all(folder: &Path) -> bool {
@@ -49,12 +56,9 @@ fn debian_folders() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-fn missing(looked_in: &[PathBuf]) -> ClusterError {
-    let places: Vec<String> = looked_in.iter().map(|folder| folder.display().to_string()).collect();
+fn missing(what: &str) -> ClusterError {
     ClusterError::new(format!(
-        "no folder with PostgreSQL's {} (looked in: {}; also tried: pg_config --bindir, {DEBIAN}/*/bin, unless a \
-         folder was named); install them with `apt-get install -y postgresql`, or name their folder in PG_BIN",
+        "{what}; {} are needed: install them with `apt-get install -y postgresql`, or name their folder in PG_BIN",
         WANTED.join(" and "),
-        places.join(", "),
     ))
 }

@@ -32,7 +32,7 @@ const TAIL_LINES: usize = 20;
 /// All that tells the server to do something panics, with the end of the server's log, when the server does not do it:
 /// a test has then nothing left to go on with.
 pub struct Cluster {
-    /// The postmaster, when one was started. Nothing but work on it is done under the lock.
+    /// The postmaster, when one was started. Locked as long as a start or stop takes, so that these take turns.
     pub(super) postmaster: Mutex<Option<Child>>,
     pub(super) port: u16,
     pub(super) place: Place,
