@@ -1,12 +1,22 @@
 //! A synchronous connection pool for threaded programs.
 
+mod clock;
 pub mod config;
 mod core;
+mod error;
+pub mod event;
+mod memory;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod stats;
+mod threads;
 
-pub use pool::{Condition, Driver, FailureClass, PlainDriver};
+pub use clock::{Clock, ClockHand};
+pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
+pub use event::{HandleEvent, NopEventHandler};
+pub use memory::MemoryManager;
+pub use pool::{Builder, CloseReport, Condition, Driver, PlainDriver, Pool, PooledConnection, State};
 pub use r2d2::{
     CustomizeConnection, Extensions, HandleError, LoggingErrorHandler, ManageConnection,
     NopConnectionCustomizer, NopErrorHandler,

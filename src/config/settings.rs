@@ -31,7 +31,8 @@ pub struct Settings {
     pub max_overflow: u32,
     /// Connections kept open in total, idle or in use. Default 0.
     pub min_size: u32,
-    /// Idle connections kept ready, within the ceiling. `None` (default) is r2d2's default: as many as the base size.
+    /// Idle connections kept ready, within the ceiling. `None` (default) is r2d2's default, as many as the base size;
+    /// where `min_size` is set, that alone says what is kept open, and `None` means none besides.
     pub min_idle: Option<u32>,
     /// How many callers may queue; the next gets `QueueFull`. `None` (default): as many as there are threads.
     pub max_waiting: Option<u32>,
@@ -123,7 +124,7 @@ impl Settings {
 
     /// The number of idle connections that the keeper maintains.
     pub fn effective_min_idle(&self) -> u32 {
-        self.min_idle.unwrap_or(self.base_size)
+        self.min_idle.unwrap_or(if self.min_size == 0 { self.base_size } else { 0 })
     }
 
     /// The bound on zombies in force.

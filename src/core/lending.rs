@@ -147,6 +147,21 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         if self.gate() == 0 { Ok(()) } else { self.match_own(index) }
     }
 
+    /// As `put`, for a value that itself keeps the lending alive.
+    pub(crate) fn put_owned(
+        value: Box<T>,
+        lending_of: impl Fn(&T) -> (&Arc<Self>, usize),
+    ) -> Result<(), Box<T>> {
+        let (lending, index) = lending_of(&value);
+        let lending = Arc::clone(lending);
+        lending.put(index, value)
+    }
+
+    /// Puts the value of a connection just opened into its slot for the first time, or hands it to the head.
+    pub(crate) fn admit(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
+        self.put_announced(index, value)
+    }
+
     /// As `put`, decided under the lock.
     #[cold]
     fn put_announced(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
@@ -319,7 +334,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 
     /// Ends a standing refusal.
-    pub(crate) fn admit(&self) {
+    pub(crate) fn stop_refusing(&self) {
         self.desk.lock().refusal = None;
     }
 

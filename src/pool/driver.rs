@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use crate::error::FailureClass;
+
 /// The state in which a borrower left a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -17,32 +19,6 @@ pub enum Condition {
     /// It works, yet it and all that were opened before it lead to the wrong place, such as a server turned
     /// read-only by a failover. All are replaced, under a cooldown.
     Misrouted,
-}
-
-/// What a failed attempt to open a connection says about the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub enum FailureClass {
-    /// Refused, reset, timed out, starting up: worth trying again soon. Counts towards the circuit breaker.
-    Transient,
-    /// The server has no connection left (53300). Callers go on waiting for a returned one; never opens the
-    /// breaker.
-    Exhausted,
-    /// Wrong password, no such database, TLS mismatch: trying again does not help and may lock an account. All
-    /// present waiters fail with it at once, and attempts slow down to one in 30 s.
-    Permanent,
-}
-
-impl FailureClass {
-    /// The name used in messages and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FailureClass::Transient => "transient",
-            FailureClass::Exhausted => "exhausted",
-            FailureClass::Permanent => "permanent",
-        }
-    }
 }
 
 /// What a pool may know of its connections beyond r2d2's [`ManageConnection`].

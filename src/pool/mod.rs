@@ -1,5 +1,30 @@
-//! The pool: checkout, checkin, opening, closing, and the keeper.
+//! The pool: checkout, checkin, opening, closing, and the keeper. Foreign code (managers, drivers, customizers,
+//! handlers) is called here and on no lower floor, with no lock held, and its panics are caught.
 
+mod breaker;
+mod builder;
+mod card;
+mod checkin;
+mod checkout;
+mod close;
+mod deadlock;
 mod driver;
+mod entry;
+mod errand;
+mod guard;
+mod handle;
+mod keeper;
+mod life;
+mod maintain;
+mod notify;
+mod observe;
+mod open;
+mod shared;
+mod workers;
 
-pub use driver::{Condition, Driver, FailureClass, PlainDriver};
+pub use builder::Builder;
+pub use driver::{Condition, Driver, PlainDriver};
+pub use guard::PooledConnection;
+pub use handle::{Pool, State};
+pub(crate) use keeper::Keeper;
+pub use life::CloseReport;

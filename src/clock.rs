@@ -1,0 +1,137 @@
+//! Time for ages: a clock that is cheap to read, and one that a test moves by hand.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The grain of the coarse reading while a pool is in use.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// No coarse reading is at hand: read the real clock.
+const STALE: u64 = u64::MAX;
+
+type Waker = Box<dyn Fn() + Send + Sync>;
+
+struct Inner {
+    origin: Instant,
+    /// The coarse reading in milliseconds since `origin`, or `STALE`.
+    tick: AtomicU64,
+    /// `Some` for a clock moved by hand: whom to tell when it moves.
+    wakers: Option<Mutex<Vec<Waker>>>,
+}
+
+/// The clock by which a pool measures ages: lifetime, idle time, hold time, back-off.
+///
+/// Reading the system's clock costs more than a whole checkout should, so the pool's keeper advances a coarse
+/// reading every 10 ms while connections are being lent, and stops when they are not. Deadlines of callers are not
+/// measured by it but by [`Instant`], exactly.
+///
+/// [`Clock::manual`] gives a test one that stands still until it is moved.
+///
+/// ```
+/// use std::time::Duration;
+/// use tierpool::Clock;
+///
+/// let (clock, hand) = Clock::manual();
+/// let before = clock.elapsed();
+/// hand.advance(Duration::from_secs(1800));
+/// assert_eq!(clock.elapsed() - before, Duration::from_secs(1800));
+/// ```
+#[derive(Clone)]
+pub struct Clock(Arc<Inner>);
+
+impl Default for Clock {
+    /// The system's monotonic clock.
+    fn default() -> Self {
+        Clock(Arc::new(Inner { origin: Instant::now(), tick: AtomicU64::new(0), wakers: None }))
+    }
+}
+
+impl Clock {
+    /// Makes a clock that stands still, and the hand that moves it.
+    pub fn manual() -> (Clock, ClockHand) {
+        let clock = Clock(Arc::new(Inner {
+            origin: Instant::now(),
+            tick: AtomicU64::new(0),
+            wakers: Some(Mutex::new(Vec::new())),
+        }));
+        (clock.clone(), ClockHand(clock))
+    }
+
+    /// The time since the clock was made.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.precise_ms())
+    }
+
+    pub(crate) fn is_manual(&self) -> bool {
+        self.0.wakers.is_some()
+    }
+
+    /// Milliseconds, up to one tick late.
+    #[inline]
+    pub(crate) fn coarse_ms(&self) -> u64 {
+        // Relaxed: a number on its own; no other memory is concluded from it.
+        let tick = self.0.tick.load(Ordering::Relaxed);
+        if tick == STALE { self.precise_ms() } else { tick }
+    }
+
+    /// Milliseconds, read from the system now.
+    #[cold]
+    pub(crate) fn precise_ms(&self) -> u64 {
+        if self.is_manual() {
+            // Relaxed: as in `coarse_ms`.
+            return self.0.tick.load(Ordering::Relaxed);
+        }
+        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(STALE - 1)
+    }
+
+    /// Brings the coarse reading up to date; the keeper's call.
+    pub(crate) fn tick(&self) {
+        if !self.is_manual() {
+            // Relaxed: as in `coarse_ms`.
+            self.0.tick.store(self.precise_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the coarse reading up until the next tick, so that it does not lie while nobody advances it.
+    pub(crate) fn rest(&self) {
+        if !self.is_manual() {
+            // Relaxed: as in `coarse_ms`.
+            self.0.tick.store(STALE, Ordering::Relaxed);
+        }
+    }
+
+    /// Has `waker` called whenever a hand moves this clock; no effect on the system's.
+    pub(crate) fn on_move(&self, waker: Waker) {
+        if let Some(wakers) = &self.0.wakers {
+            wakers.lock().push(waker);
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_manual() { "manual" } else { "system" };
+        write!(f, "Clock({kind}, {:?})", self.elapsed())
+    }
+}
+
+/// Moves a [`Clock`] that was made by [`Clock::manual`].
+#[derive(Clone, Debug)]
+pub struct ClockHand(Clock);
+
+impl ClockHand {
+    /// Moves the clock forward and wakes the keepers that go by it. What falls due is done on their threads, so a
+    /// test waits for the effect.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(0);
+        // Relaxed: as in `coarse_ms`; the keeper takes a lock before it looks, which orders the two.
+        self.0.0.tick.fetch_add(by, Ordering::Relaxed);
+        if let Some(wakers) = &self.0.0.wakers {
+            wakers.lock().iter().for_each(|wake| wake());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What the pool knew at the moment of an error.
+
+use std::time::Duration;
+
+use crate::stats::{Gauges, Holder};
+
+/// The state of the breaker, as far as an error tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) since: Duration,
+    pub(crate) next_attempt_in: Duration,
+}
+
+/// The evidence that an error carries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) pool: String,
+    pub(crate) waited: Duration,
+    /// Waiters ahead when the caller joined and when it left, for one that stood in line.
+    pub(crate) ahead: Option<(usize, usize)>,
+    pub(crate) max_waiting: Option<u32>,
+    pub(crate) gauges: Gauges,
+    pub(crate) ceiling: u32,
+    /// Failed attempts to open since one last succeeded.
+    pub(crate) open_failures: u64,
+    pub(crate) outage: Option<Outage>,
+    /// Longest first; as many as are worth printing.
+    pub(crate) holders: Vec<Holder>,
+    /// Connections of this pool that the caller's own thread holds.
+    pub(crate) own: usize,
+}

@@ -1,0 +1,124 @@
+//! Why a connection could not be opened: kept as text, so that every waiter can have it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What a failed attempt to open a connection says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// Refused, reset, timed out, starting up: worth trying again soon. Counts towards the circuit breaker.
+    Transient,
+    /// The server has no connection left (53300). Callers go on waiting for a returned one; never opens the
+    /// breaker.
+    Exhausted,
+    /// Wrong password, no such database, TLS mismatch: trying again does not help and may lock an account. All
+    /// present waiters fail with it at once, and attempts slow down to one in 30 s.
+    Permanent,
+}
+
+impl FailureClass {
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureClass::Transient => "transient",
+            FailureClass::Exhausted => "exhausted",
+            FailureClass::Permanent => "permanent",
+        }
+    }
+}
+
+/// One link of a chain of causes, as text: a manager's error need be neither `Send` nor `Clone`, yet every waiter
+/// gets it.
+#[derive(Clone, Debug)]
+struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+/// Chains longer than this are cut: an error that names itself as its source must not fill the memory.
+const LONGEST_CHAIN: usize = 16;
+
+impl Cause {
+    fn of(error: &(dyn StdError + 'static), left: usize) -> Cause {
+        let source = error.source().filter(|_| left > 1);
+        Cause { text: error.to_string(), source: source.map(|e| Box::new(Cause::of(e, left - 1))) }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// A failed attempt to open a connection, or a validation that timed out: what a pool's errors have as `source()`.
+///
+/// Its own `source()` goes on with the chain of the manager's error, as text.
+#[derive(Clone, Debug)]
+pub struct OpenFailure {
+    class: FailureClass,
+    code: Option<String>,
+    cause: Cause,
+    at: Instant,
+    attempts: u64,
+}
+
+impl OpenFailure {
+    pub(crate) fn new(
+        error: &(dyn StdError + 'static),
+        class: FailureClass,
+        code: Option<String>,
+        attempts: u64,
+    ) -> Self {
+        OpenFailure { class, code, cause: Cause::of(error, LONGEST_CHAIN), at: Instant::now(), attempts }
+    }
+
+    pub(crate) fn from_text(text: String, class: FailureClass, attempts: u64) -> Self {
+        OpenFailure { class, code: None, cause: Cause { text, source: None }, at: Instant::now(), attempts }
+    }
+
+    /// What it says about the next attempt.
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+
+    /// The database's code, such as the SQLSTATE `53300`, where there was one.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// How long ago it happened.
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// How many attempts had failed in a row by then, this one included.
+    pub fn attempts(&self) -> u64 {
+        self.attempts
+    }
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not open a connection: {}", self.cause)?;
+        match &self.code {
+            Some(code) => write!(f, " [{code}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for OpenFailure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.source()
+    }
+}

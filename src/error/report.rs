@@ -1,0 +1,127 @@
+//! The two texts of an error: one line for logs, and the full report.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{ErrorKind, Evidence, OpenFailure};
+
+/// Holders named in the one-line form.
+const HOLDERS_IN_LINE: usize = 3;
+
+fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {
+    match kind {
+        ErrorKind::Timeout => write!(f, "no connection of pool `{}` within {:.1?}", e.pool, e.waited),
+        ErrorKind::QueueFull => write!(
+            f,
+            "the queue of pool `{}` is full: {} callers wait, max_waiting is {}",
+            e.pool,
+            e.gauges.waiting,
+            e.max_waiting.unwrap_or(0)
+        ),
+        ErrorKind::CircuitOpen => write!(f, "the circuit breaker of pool `{}` is open", e.pool),
+        ErrorKind::ConnectFailed => write!(f, "pool `{}` cannot open connections", e.pool),
+        ErrorKind::WouldDeadlock => write!(
+            f,
+            "waiting in pool `{}` would not end: every connection is held by a thread that waits for another",
+            e.pool
+        ),
+        ErrorKind::Closed => write!(f, "pool `{}` is closed", e.pool),
+        ErrorKind::InvalidConfig => unreachable!("BUG: an invalid configuration has no evidence"),
+    }
+}
+
+fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
+    let g = &e.gauges;
+    write!(
+        f,
+        "{} of {} connections: {} idle, {} in use, {} opening; {} waiting",
+        g.size(),
+        e.ceiling,
+        g.idle,
+        g.in_use,
+        g.opening,
+        g.waiting
+    )
+}
+
+fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt::Result {
+    write!(f, "{} failed attempts to open since the last success", e.open_failures)?;
+    write!(f, ", the last {:.1?} ago ({}", last.age(), last.class().as_str())?;
+    match last.code() {
+        Some(code) => write!(f, ", {code})"),
+        None => f.write_str(")"),
+    }
+}
+
+fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+    match e.outage {
+        Some(o) => {
+            write!(f, "{separator}since {:.1?}, next attempt in {:.1?}", o.since, o.next_attempt_in)
+        }
+        None => Ok(()),
+    }
+}
+
+/// One line for a log; the cause is left to `source()`, but for its class and code.
+pub(super) fn line(
+    f: &mut fmt::Formatter<'_>,
+    kind: ErrorKind,
+    e: &Evidence,
+    cause: Option<&OpenFailure>,
+) -> fmt::Result {
+    headline(f, kind, e)?;
+    outage(f, e, " ")?;
+    f.write_str(" (")?;
+    gauges(f, e)?;
+    if let Some((joined, left)) = e.ahead {
+        write!(f, "; place {} at first, {} at the end", joined + 1, left + 1)?;
+    }
+    f.write_str(")")?;
+    if let Some(last) = cause {
+        f.write_str("; ")?;
+        failures(f, e, last)?;
+    }
+    for (i, holder) in e.holders.iter().take(HOLDERS_IN_LINE).enumerate() {
+        write!(f, "{}{holder}", if i == 0 { "; held longest by " } else { ", " })?;
+    }
+    if e.own > 0 {
+        write!(f, "; this thread already holds {} connections of this pool", e.own)?;
+    }
+    Ok(())
+}
+
+/// The full report, with every holder at hand and the chain of causes.
+pub(super) fn full(
+    f: &mut fmt::Formatter<'_>,
+    kind: ErrorKind,
+    e: &Evidence,
+    cause: Option<&OpenFailure>,
+) -> fmt::Result {
+    headline(f, kind, e)?;
+    outage(f, e, "\n  ")?;
+    f.write_str("\n  ")?;
+    gauges(f, e)?;
+    if let Some((joined, left)) = e.ahead {
+        write!(f, "\n  place in the queue: {} at first, {} at the end", joined + 1, left + 1)?;
+    }
+    if e.own > 0 {
+        write!(f, "\n  this thread already holds {} connections of this pool", e.own)?;
+    }
+    if !e.holders.is_empty() {
+        f.write_str("\n  held longest:")?;
+        for holder in &e.holders {
+            write!(f, "\n    {holder}")?;
+        }
+    }
+    if let Some(last) = cause {
+        f.write_str("\n  ")?;
+        failures(f, e, last)?;
+        write!(f, ":\n    {last}")?;
+        let mut link = last.source();
+        while let Some(cause) = link {
+            write!(f, "\n    caused by: {cause}")?;
+            link = cause.source();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! When a connection may be opened: back-off, permanent failures, circuit breaker, slow start. A plain state
+//! machine that is told the time, so that every rule can be tested without waiting.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::error::{FailureClass, OpenFailure};
+use crate::stats::BreakerState;
+
+/// The first back-off; doubled by each failure in a row.
+const BACKOFF_FIRST_MS: u64 = 200;
+/// The longest back-off.
+const BACKOFF_LAST_MS: u64 = 5_000;
+/// The distance of attempts after a permanent failure: slow enough that no account is locked for wrong passwords.
+const PERMANENT_MS: u64 = 30_000;
+/// The part of `open_for` after which an open breaker probes first; then each interval is half as long again, up to
+/// `open_for`. So a short outage does not cost the whole of it.
+const FIRST_PROBE: u64 = 10;
+
+/// What may be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// So many may be in the making at a time.
+    Open(usize),
+    /// One, to see whether the server is back, wanted or not.
+    Probe,
+    /// Nothing before this time.
+    NotBefore(u64),
+    /// Nothing until the probe on its way has ended.
+    AwaitProbe,
+}
+
+/// What a failure calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// Nothing: waiters wait on.
+    None,
+    /// The breaker has opened: all waiters fail, and whoever would have to wait from now on.
+    Opened,
+    /// The cause is permanent: all present waiters fail with it.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Closed,
+    Open { since: u64, interval: u64 },
+    Probing { since: u64, interval: u64 },
+}
+
+/// The policy of opening connections, with its memory of failures.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    threshold: u32,
+    open_for_ms: u64,
+    concurrency: usize,
+    mode: Mode,
+    /// Failures that count towards the threshold, in a row.
+    strikes: u32,
+    /// Failed attempts of any class since one last succeeded.
+    attempts: u64,
+    backoff_ms: u64,
+    not_before: u64,
+    /// Attempts that may be in the making at a time: 1 after a failure, doubled by each success.
+    ramp: usize,
+    permanent: bool,
+    last: Option<Arc<OpenFailure>>,
+    openings: u64,
+}
+
+impl Breaker {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let mut breaker = Breaker {
+            threshold: 0,
+            open_for_ms: 0,
+            concurrency: 1,
+            mode: Mode::Closed,
+            strikes: 0,
+            attempts: 0,
+            backoff_ms: 0,
+            not_before: 0,
+            ramp: usize::MAX,
+            permanent: false,
+            last: None,
+            openings: 0,
+        };
+        breaker.reconfigure(settings);
+        breaker
+    }
+
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) {
+        self.threshold = settings.failure_threshold;
+        self.open_for_ms = u64::try_from(settings.open_for.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.concurrency = settings.open_concurrency as usize;
+        if self.threshold == 0 {
+            self.mode = Mode::Closed;
+        }
+    }
+
+    pub(crate) fn advice(&self, now: u64) -> Advice {
+        match self.mode {
+            Mode::Probing { .. } => Advice::AwaitProbe,
+            _ if now < self.not_before => Advice::NotBefore(self.not_before),
+            Mode::Open { .. } => Advice::Probe,
+            Mode::Closed => Advice::Open(self.ramp.min(self.concurrency)),
+        }
+    }
+
+    /// Takes up the advice to probe.
+    pub(crate) fn begin_probe(&mut self) {
+        if let Mode::Open { since, interval } = self.mode {
+            self.mode = Mode::Probing { since, interval };
+        }
+    }
+
+    /// A probe ended without telling anything, since there was no capacity for it: demand may try again.
+    pub(crate) fn probe_abandoned(&mut self) {
+        if matches!(self.mode, Mode::Probing { .. }) {
+            self.mode = Mode::Closed;
+            // One more failure opens it again.
+            self.strikes = self.threshold.saturating_sub(1);
+            self.ramp = 1;
+        }
+    }
+
+    /// A connection was opened. True where waiters had been refused until now.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        let refused = self.mode != Mode::Closed || self.permanent;
+        self.ramp = if refused { 1 } else { self.ramp.saturating_mul(2) };
+        self.mode = Mode::Closed;
+        (self.strikes, self.attempts, self.backoff_ms, self.not_before) = (0, 0, 0, 0);
+        self.permanent = false;
+        self.last = None;
+        refused
+    }
+
+    /// An attempt failed. `spread` is a random number from 0 to 1 that keeps many programs out of step.
+    pub(crate) fn failed(&mut self, now: u64, failure: Arc<OpenFailure>, spread: f64) -> Reaction {
+        let class = failure.class();
+        self.attempts += 1;
+        self.ramp = 1;
+        self.last = Some(failure);
+        self.permanent = class == FailureClass::Permanent;
+        if let Mode::Probing { since, interval } = self.mode {
+            let interval = (interval + interval / 2).min(self.open_for_ms);
+            self.mode = Mode::Open { since, interval };
+            self.not_before = now + interval;
+            return Reaction::None;
+        }
+        self.backoff_ms = (self.backoff_ms * 2).clamp(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
+        // From three quarters of the back-off to all of it, and never less than the first.
+        let jitter = (self.backoff_ms as f64 / 4.0 * spread) as u64;
+        self.not_before = now + (self.backoff_ms - jitter).max(BACKOFF_FIRST_MS);
+        match class {
+            FailureClass::Permanent => {
+                self.not_before = now + PERMANENT_MS;
+                Reaction::Refuse
+            }
+            FailureClass::Exhausted => Reaction::None,
+            FailureClass::Transient => self.strike(now),
+        }
+    }
+
+    /// A validation did not answer in time: as bad a sign as a connection that cannot be opened.
+    pub(crate) fn ping_timed_out(&mut self, now: u64, failure: Arc<OpenFailure>) -> Reaction {
+        self.last = Some(failure);
+        self.strike(now)
+    }
+
+    fn strike(&mut self, now: u64) -> Reaction {
+        self.strikes = self.strikes.saturating_add(1);
+        if self.threshold == 0 || self.strikes < self.threshold || self.mode != Mode::Closed {
+            return Reaction::None;
+        }
+        let interval = (self.open_for_ms / FIRST_PROBE).max(BACKOFF_FIRST_MS).min(self.open_for_ms);
+        self.mode = Mode::Open { since: now, interval };
+        self.not_before = now + interval;
+        self.openings += 1;
+        Reaction::Opened
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        match self.mode {
+            Mode::Closed => BreakerState::Closed,
+            Mode::Open { .. } => BreakerState::Open,
+            Mode::Probing { .. } => BreakerState::Probing,
+        }
+    }
+
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings
+    }
+
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// The last failure since a success, for the errors of those who wait.
+    pub(crate) fn last(&self) -> Option<&Arc<OpenFailure>> {
+        self.last.as_ref()
+    }
+
+    /// Since when callers have been refused and how long until the next attempt, in milliseconds.
+    pub(crate) fn outage(&self, now: u64) -> Option<(u64, u64)> {
+        let next = self.not_before.saturating_sub(now);
+        match self.mode {
+            Mode::Open { since, .. } | Mode::Probing { since, .. } => Some((now.saturating_sub(since), next)),
+            Mode::Closed => None,
+        }
+    }
+
+    /// Whether the last cause is permanent and the next attempt is still far off.
+    pub(crate) fn is_locked(&self, now: u64) -> bool {
+        self.permanent && now < self.not_before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(class: FailureClass) -> Arc<OpenFailure> {
+        Arc::new(OpenFailure::from_text("refused".into(), class, 1))
+    }
+
+    fn transient(breaker: &mut Breaker, now: u64) -> Reaction {
+        breaker.failed(now, failure(FailureClass::Transient), 0.0)
+    }
+
+    #[test]
+    fn failures_back_off_and_the_third_opens_the_breaker() {
+        let mut breaker = Breaker::new(&Settings::default());
+        assert_eq!(breaker.advice(0), Advice::Open(4));
+        assert_eq!(transient(&mut breaker, 0), Reaction::None);
+        assert_eq!(breaker.advice(199), Advice::NotBefore(200));
+        assert_eq!(breaker.advice(200), Advice::Open(1));
+        assert_eq!(transient(&mut breaker, 200), Reaction::None);
+        assert_eq!(breaker.advice(599), Advice::NotBefore(600));
+        assert_eq!(transient(&mut breaker, 600), Reaction::Opened);
+        assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Open, 1));
+        assert_eq!(breaker.outage(700), Some((100, 900)));
+    }
+
+    #[test]
+    fn one_probe_closes_it_and_opening_starts_slowly() {
+        let mut breaker = Breaker::new(&Settings::default());
+        for _ in 0..3 {
+            transient(&mut breaker, 0);
+        }
+        assert_eq!(breaker.advice(999), Advice::NotBefore(1000));
+        assert_eq!(breaker.advice(1000), Advice::Probe);
+        breaker.begin_probe();
+        assert_eq!(breaker.advice(5000), Advice::AwaitProbe);
+        assert_eq!(transient(&mut breaker, 2000), Reaction::None);
+        assert_eq!(breaker.advice(2000), Advice::NotBefore(3500));
+        breaker.begin_probe();
+        assert!(breaker.succeeded());
+        assert_eq!(breaker.advice(2100), Advice::Open(1));
+        assert!(!breaker.succeeded());
+        assert_eq!(breaker.advice(2100), Advice::Open(2));
+        breaker.succeeded();
+        breaker.succeeded();
+        assert_eq!(breaker.advice(2100), Advice::Open(4), "the configured concurrency is the end of it");
+    }
+
+    #[test]
+    fn probes_are_never_further_apart_than_open_for() {
+        let mut breaker = Breaker::new(&Settings::default());
+        for _ in 0..3 {
+            transient(&mut breaker, 0);
+        }
+        for _ in 0..20 {
+            breaker.begin_probe();
+            transient(&mut breaker, 0);
+        }
+        assert_eq!(breaker.advice(0), Advice::NotBefore(10_000));
+    }
+
+    #[test]
+    fn a_server_without_connections_never_opens_it() {
+        let mut breaker = Breaker::new(&Settings::default());
+        for now in 0..50 {
+            assert_eq!(breaker.failed(now, failure(FailureClass::Exhausted), 0.0), Reaction::None);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.advice(49), Advice::NotBefore(49 + BACKOFF_LAST_MS));
+    }
+
+    #[test]
+    fn a_permanent_cause_refuses_at_once_and_is_tried_again_in_half_a_minute() {
+        let mut breaker = Breaker::new(&Settings::default());
+        assert_eq!(breaker.failed(0, failure(FailureClass::Permanent), 1.0), Reaction::Refuse);
+        assert_eq!(breaker.advice(29_999), Advice::NotBefore(30_000));
+        assert!(breaker.is_locked(29_999));
+        assert!(!breaker.is_locked(30_000));
+        assert!(breaker.succeeded());
+    }
+
+    #[test]
+    fn a_threshold_of_zero_switches_it_off() {
+        let mut settings = Settings::default();
+        settings.failure_threshold = 0;
+        let mut breaker = Breaker::new(&settings);
+        for _ in 0..100 {
+            assert_eq!(transient(&mut breaker, 0), Reaction::None);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn attempts_stay_below_five_a_second_whatever_the_spread() {
+        let mut breaker = Breaker::new(&Settings::default());
+        for _ in 0..2 {
+            breaker.failed(0, failure(FailureClass::Exhausted), 1.0);
+        }
+        let Advice::NotBefore(at) = breaker.advice(0) else { panic!("no back-off") };
+        assert!(at >= BACKOFF_FIRST_MS);
+    }
+}

@@ -1,0 +1,310 @@
+//! The builder: settings and collaborators of a pool.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::{
+    CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
+};
+
+use super::driver::{Driver, PlainDriver};
+use super::handle::Pool;
+use super::keeper::Keeper;
+use super::notify::Sinks;
+use super::shared::Shared;
+use crate::clock::Clock;
+use crate::config::{Faults, PrePing, Settings, WaitMode};
+use crate::error::Error;
+use crate::event::HandleEvent;
+
+/// Builds a [`Pool`]; r2d2's builder with the settings that tierpool adds.
+///
+/// Each method's setting is described at the field of the same name of [`Settings`], with its default.
+///
+/// ```
+/// use std::time::Duration;
+/// use tierpool::{MemoryManager, Pool};
+///
+/// let pool = Pool::builder()
+///     .base_size(4)
+///     .max_overflow(2)
+///     .min_idle(Some(1))
+///     .connection_timeout(Duration::from_secs(5))
+///     .build(MemoryManager)?;
+/// assert_eq!(pool.max_size(), 6);
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub struct Builder<M: ManageConnection> {
+    settings: Settings,
+    sizes: Sizes,
+    driver: Box<dyn Driver<M>>,
+    customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
+    error_handler: Box<dyn HandleError<M::Error>>,
+    event_handler: Option<Box<dyn HandleEvent>>,
+    clock: Clock,
+    pub(crate) keeper: Option<Arc<Keeper>>,
+    manager: PhantomData<M>,
+}
+
+/// The three ways to name the size, as they were said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    max: Option<u32>,
+    base: Option<u32>,
+    overflow: Option<u32>,
+}
+
+impl Sizes {
+    /// Base and overflow: what was said, or what follows from it.
+    fn resolve(self, settings: &Settings, faults: &mut Faults) -> (u32, u32) {
+        let Some(max) = self.max else {
+            return (self.base.unwrap_or(settings.base_size), self.overflow.unwrap_or(settings.max_overflow));
+        };
+        let overflow = self.overflow.unwrap_or_else(|| max.saturating_sub(self.base.unwrap_or(max)));
+        let base = self.base.unwrap_or_else(|| max.saturating_sub(overflow));
+        faults.require(
+            u64::from(base) + u64::from(overflow) == u64::from(max),
+            "max_size",
+            max,
+            format!("must equal base_size + max_overflow, which is {base} + {overflow}"),
+        );
+        (base, overflow)
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.settings.$name = $name;
+            self
+        })*
+    };
+}
+
+impl<M: ManageConnection> Default for Builder<M> {
+    fn default() -> Self {
+        Builder {
+            settings: Settings::default(),
+            sizes: Sizes::default(),
+            driver: Box::new(PlainDriver),
+            customizer: Box::new(NopConnectionCustomizer),
+            error_handler: Box::new(LoggingErrorHandler),
+            event_handler: None,
+            clock: Clock::default(),
+            keeper: None,
+            manager: PhantomData,
+        }
+    }
+}
+
+impl<M: ManageConnection> Builder<M> {
+    /// Starts with every setting at its default.
+    pub fn new() -> Self {
+        Builder::default()
+    }
+
+    /// Takes over all settings at once, such as those loaded from the environment; later calls change single ones.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self.sizes = Sizes::default();
+        self
+    }
+
+    /// Sets the hard ceiling, r2d2's way. With `base_size` or `max_overflow` the other follows; all three must add up.
+    pub fn max_size(mut self, max_size: u32) -> Self {
+        self.sizes.max = Some(max_size);
+        self
+    }
+
+    /// Sets the number of connections that are kept once opened.
+    pub fn base_size(mut self, base_size: u32) -> Self {
+        self.sizes.base = Some(base_size);
+        self
+    }
+
+    /// Sets how many connections above the base size are opened under load.
+    pub fn max_overflow(mut self, max_overflow: u32) -> Self {
+        self.sizes.overflow = Some(max_overflow);
+        self
+    }
+
+    /// Sets whether every connection is validated before its checkout ([`PrePing::Always`]) or none
+    /// ([`PrePing::Never`]); r2d2's name. [`Builder::pre_ping`] is the finer way.
+    pub fn test_on_check_out(mut self, test: bool) -> Self {
+        self.settings.pre_ping = if test { PrePing::Always } else { PrePing::Never };
+        self
+    }
+
+    /// Sets the name used in log targets, thread names, metrics and errors.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    setters! {
+        /// Sets how many connections are kept open in total.
+        min_size: u32,
+        /// Sets how many idle connections are kept ready.
+        min_idle: Option<u32>,
+        /// Sets how many callers may queue.
+        max_waiting: Option<u32>,
+        /// Sets how `get` waits.
+        wait_mode: WaitMode,
+        /// Sets the deadline of a checkout.
+        connection_timeout: Duration,
+        /// Sets when an idle connection is validated before it is lent.
+        pre_ping: PrePing,
+        /// Sets the longest time of a validation or reset.
+        validation_timeout: Duration,
+        /// Sets the period of background validation.
+        keepalive: Option<Duration>,
+        /// Sets the age at which a connection is replaced.
+        max_lifetime: Option<Duration>,
+        /// Sets by which part of it a connection's own lifetime may be shorter.
+        lifetime_jitter: f64,
+        /// Sets the number of checkouts after which a connection is replaced.
+        max_uses: Option<u64>,
+        /// Sets the idle time after which a connection above the minimum is closed.
+        idle_timeout: Option<Duration>,
+        /// Sets the idle time after which a connection above the base size is closed.
+        overflow_linger: Duration,
+        /// Sets how often the keeper looks.
+        reaper_rate: Duration,
+        /// Sets how many connections are opened at a time.
+        open_concurrency: u32,
+        /// Sets how many consecutive failures open the circuit breaker; 0 switches it off.
+        failure_threshold: u32,
+        /// Sets the longest time between two probes of an open breaker.
+        open_for: Duration,
+        /// Sets the checkout time from which on a warning is logged.
+        slow_checkout: Option<Duration>,
+        /// Sets the hold time from which on a warning is logged.
+        leak_threshold: Option<Duration>,
+        /// Sets whether self-deadlocks are looked for.
+        deadlock_detection: bool,
+        /// Sets the bound on connections whose close has not finished.
+        max_zombies: Option<u32>,
+    }
+
+    /// Sets what is told of errors in opening and validating; default: logged as errors, as with r2d2.
+    pub fn error_handler(mut self, handler: Box<dyn HandleError<M::Error>>) -> Self {
+        self.error_handler = handler;
+        self
+    }
+
+    /// Sets what is told of events. [`Pool::subscribe`] is another way, through a channel.
+    pub fn event_handler(mut self, handler: Box<dyn HandleEvent>) -> Self {
+        self.event_handler = Some(handler);
+        self
+    }
+
+    /// Sets what prepares new connections and is given closed ones.
+    pub fn connection_customizer(
+        mut self,
+        customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
+    ) -> Self {
+        self.customizer = customizer;
+        self
+    }
+
+    /// Sets what the pool may know of its connections beyond r2d2's trait.
+    pub fn driver(mut self, driver: Box<dyn Driver<M>>) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// Sets the clock by which ages are measured; a test gives one that it moves by hand.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Accepted so that programs written for r2d2 compile; without effect, since this pool starts its few threads
+    /// when they are needed and ends them afterwards.
+    pub fn thread_pool(self, _: Arc<scheduled_thread_pool::ScheduledThreadPool>) -> Self {
+        self
+    }
+
+    /// Has the pool looked after by the keeper of another, which goes by the same clock.
+    pub(crate) fn keeper(mut self, keeper: Arc<Keeper>) -> Self {
+        self.keeper = Some(keeper);
+        self
+    }
+
+    /// The settings as they stand, with the sizes resolved, and what is wrong with them.
+    pub(crate) fn resolved(&self) -> (Settings, Faults) {
+        let mut settings = self.settings.clone();
+        let mut faults = Faults::new();
+        (settings.base_size, settings.max_overflow) = self.sizes.resolve(&self.settings, &mut faults);
+        faults.extend(settings.check());
+        (settings, faults)
+    }
+
+    /// Builds the pool and waits until it has opened what it keeps.
+    ///
+    /// # Blocking
+    ///
+    /// At most `connection_timeout`; less where the cause of a failure is one that waiting will not cure, or the
+    /// circuit breaker opens.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` with the cause, or `Timeout`, where the
+    /// connections could not be opened.
+    pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
+        let pool = self.start(manager)?;
+        let limit = pool.shared().settings().connection_timeout;
+        pool.shared().wait_filled(limit, true)?;
+        Ok(pool)
+    }
+
+    /// Builds the pool without waiting for a connection.
+    ///
+    /// # Panics
+    ///
+    /// If the settings are invalid; [`Builder::try_build_unchecked`] returns an error instead.
+    pub fn build_unchecked(self, manager: M) -> Pool<M> {
+        match self.try_build_unchecked(manager) {
+            Ok(pool) => pool,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Builds the pool without waiting for a connection.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault of the settings.
+    pub fn try_build_unchecked(self, manager: M) -> Result<Pool<M>, Error> {
+        self.start(manager)
+    }
+
+    fn start(self, manager: M) -> Result<Pool<M>, Error> {
+        let (settings, faults) = self.resolved();
+        if !faults.is_empty() {
+            return Err(Error::invalid(faults));
+        }
+        log::info!(target: &format!("tierpool::{}", settings.name), "starting with {settings:?}");
+        let keeper = self.keeper.unwrap_or_else(|| Keeper::new(&settings.name, self.clock.clone()));
+        let shared = Arc::new(Shared::new(
+            settings,
+            manager,
+            self.driver,
+            self.customizer,
+            self.error_handler,
+            Sinks::new(self.event_handler),
+            self.clock,
+            keeper,
+        ));
+        Ok(Pool::start(shared))
+    }
+}
+
+impl<M: ManageConnection> fmt::Debug for Builder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("settings", &self.settings).field("sizes", &self.sizes).finish()
+    }
+}

@@ -1,0 +1,171 @@
+//! Checkin: what becomes of a connection when its borrower is done with it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::driver::Condition;
+use super::entry::{Entry, Fitness, ms};
+use super::errand::Chore;
+use super::shared::{Counters, Lending, Shared};
+use crate::event::{CheckinEvent, Event};
+use crate::stats::CloseCause;
+
+/// After a whole generation was replaced for being misrouted, the next such replacement waits this long.
+const MISROUTED_COOLDOWN: Duration = Duration::from_secs(5);
+
+/// Takes a connection back. Never blocks, and calls nothing of the user's but the driver's `condition` (for a plain
+/// manager: `has_broken`) and an event handler.
+#[inline]
+pub(crate) fn checkin<M: ManageConnection>(mut entry: Box<Entry<M>>) {
+    let shared = &*entry.shared;
+    let now = shared.clock.coarse_ms();
+    let card = &shared.lending.slot(entry.seat.index()).card;
+    let (held, warned) = card.returned(now);
+    entry.body.uses += 1;
+
+    let condition = {
+        let Entry { body, shared, .. } = &mut *entry;
+        let (driver, manager) = (&shared.driver, &shared.manager);
+        shared.guarded("has_broken", || driver.condition(manager, &mut body.conn))
+    };
+    let shared = &*entry.shared;
+    let fast = &shared.fast;
+    // Relaxed: see `Fast`.
+    let plain = matches!(condition, Ok(Condition::Clean))
+        && !entry.body.marked_broken
+        && entry.body.seen == fast.epoch.load(Ordering::Relaxed)
+        && now < entry.body.expires_at()
+        && entry.body.uses < fast.max_uses.load(Ordering::Relaxed)
+        && fast.trim_above.load(Ordering::Relaxed) == u32::MAX
+        && !warned
+        && !shared.is_noisy()
+        && log::max_level() < log::LevelFilter::Debug
+        && !std::thread::panicking();
+    if !plain {
+        return checkin_closely(entry, condition, held, warned);
+    }
+    let ping_after = fast.ping_after_ms.load(Ordering::Relaxed);
+    rest(entry, now, ping_after);
+}
+
+/// Puts a connection that is fit into its slot, or hands it on.
+#[inline]
+fn rest<M: ManageConnection>(mut entry: Box<Entry<M>>, now: u64, ping_after_ms: u64) {
+    entry.body.rests(now, ping_after_ms);
+    entry.shared.lending.slot(entry.seat.index()).card.set_idle_since(now);
+    if let Err(entry) = Lending::<M>::put_owned(entry, |entry| (&entry.shared.lending, entry.seat.index())) {
+        // The pool closed while it was out.
+        let shared = Arc::clone(&entry.shared);
+        shared.dispose(entry, CloseCause::Closed);
+    }
+}
+
+/// The checkin of a connection about which there is something to say.
+#[cold]
+fn checkin_closely<M: ManageConnection>(
+    mut entry: Box<Entry<M>>,
+    condition: Result<Condition, String>,
+    held: u64,
+    warned: bool,
+) {
+    let shared = Arc::clone(&entry.shared);
+    let id = entry.body.id;
+    let duration = Duration::from_millis(held);
+    log::debug!(target: "tierpool", "connection {id} returned after {duration:.1?}");
+    if warned {
+        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {duration:.1?}");
+    }
+    shared.emit(|| Event::CheckedIn(CheckinEvent { id, duration }));
+    let suspect = std::thread::panicking();
+    match condition {
+        Ok(Condition::Broken) => shared.condemn(entry, CloseCause::Broken, "it was returned broken"),
+        Err(panic) => shared.condemn(entry, CloseCause::Broken, &panic),
+        Ok(_) if entry.body.marked_broken => shared.dispose(entry, CloseCause::Broken),
+        Ok(Condition::Misrouted) => shared.misrouted(entry),
+        Ok(_) if shared.lending.is_closed() => shared.dispose(entry, CloseCause::Closed),
+        Ok(condition) if suspect || condition == Condition::Dirty => {
+            if condition == Condition::Dirty {
+                Counters::bump(&shared.counters.returned_dirty);
+            }
+            shared.send_aside(entry, Chore::Reset { suspect }, None);
+        }
+        Ok(_) => {
+            // Relaxed: see `Fast`. A suspect stays one: `seen` is left as it is, and its next checkout validates it.
+            if shared.fitness(&entry) == Fitness::Fit {
+                entry.body.seen = shared.fast.epoch.load(Ordering::Relaxed);
+            }
+            shared.restore(entry);
+        }
+    }
+}
+
+impl<M: ManageConnection> Shared<M> {
+    /// Gives a connection that works back to the pool: to a waiter, to its slot, or to be closed if it is too old,
+    /// evicted or one too many.
+    pub(crate) fn restore(self: &Arc<Self>, mut entry: Box<Entry<M>>) {
+        let now = self.clock.coarse_ms();
+        let settings = self.settings();
+        if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
+            return self.dispose(entry, CloseCause::Evicted);
+        }
+        if entry.body.is_due(now, settings.max_uses) && self.may_retire(&entry, now) {
+            return self.dispose(entry, CloseCause::Expired);
+        }
+        let counts = self.lending.counts();
+        if counts.size() > counts.ceiling {
+            return self.dispose(entry, CloseCause::Idle);
+        }
+        let overflow = counts.size() > settings.base_size as usize;
+        if overflow && settings.overflow_linger.is_zero() && counts.waiting == 0 {
+            return self.dispose(entry, CloseCause::Overflow);
+        }
+        let index = entry.seat.index();
+        entry.body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, ms));
+        let card = &self.lending.slot(index).card;
+        card.rests(entry.body.id, now, entry.body.expires_at());
+        if let Err(entry) = self.lending.put(index, entry) {
+            self.dispose(entry, CloseCause::Closed);
+        }
+    }
+
+    /// Whether a connection that is due may be closed now. While callers wait and the ceiling leaves room, its
+    /// replacement is opened first, and it works on meanwhile, for a while.
+    pub(crate) fn may_retire(self: &Arc<Self>, entry: &Entry<M>, now: u64) -> bool {
+        if entry.body.is_overdue(now, self.settings().max_uses) {
+            return true;
+        }
+        // Relaxed: a count; each credit is taken once.
+        let take = |credits: u32| credits.checked_sub(1);
+        if self.credits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+            return true;
+        }
+        // One whose uses are up is due from now on: the demand for replacements is counted on the cards.
+        let card = &self.lending.slot(entry.seat.index()).card;
+        card.rests(entry.body.id, now, now);
+        let counts = self.lending.counts();
+        if counts.waiting == 0 || counts.size() >= counts.ceiling {
+            return true;
+        }
+        self.demand();
+        false
+    }
+
+    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
+    fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
+        let now = self.clock.coarse_ms();
+        let until = now.saturating_add(ms(MISROUTED_COOLDOWN));
+        // Relaxed: at worst two threads evict at once, which comes to the same.
+        let due = self
+            .misrouted_until
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(until))
+            .is_ok();
+        self.dispose(entry, CloseCause::Evicted);
+        if due {
+            log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
+            self.evict();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A connection in the pool: the connection, what the pool knows of it, and its seat.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use r2d2::{Extensions, ManageConnection};
+
+use super::card::NEVER;
+use super::shared::{Seat, Shared};
+use crate::config::Settings;
+use crate::stats::CloseCause;
+
+/// A connection not yet lent is trusted for this long, like one that was just used.
+const FRESH_MS: u64 = 500;
+
+/// The part of the keepalive period by which a validation may be earlier.
+const KEEPALIVE_JITTER: f64 = 0.1;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The connection and its story.
+pub(crate) struct Body<C> {
+    pub(crate) conn: C,
+    pub(crate) extensions: Extensions,
+    /// Unique in this process.
+    pub(crate) id: u64,
+    /// When it was opened, in milliseconds of the pool's clock.
+    opened_at: u64,
+    /// When it expires, jitter included.
+    expires_at: u64,
+    /// From here on a checkout looks closer: it may be due for validation or too old.
+    pub(crate) check_at: u64,
+    /// When the keeper validates it, if nothing is heard of it before.
+    pub(crate) keepalive_at: u64,
+    /// The pool's epoch when opening began: what was evicted before then is not meant for it.
+    born: u64,
+    /// The epoch in which it was last found fit.
+    pub(crate) seen: u64,
+    pub(crate) uses: u64,
+    pub(crate) marked_broken: bool,
+    /// The number of the borrowing thread, for who touches a connection after it was passed on. Relaxed: a fact for
+    /// reports and for the deadlock check, which allows for its being late.
+    pub(crate) thread: AtomicU64,
+}
+
+/// A connection with its seat: what stands in a slot, and what a guard holds.
+pub(crate) struct Entry<M: ManageConnection> {
+    pub(crate) body: Body<M::Connection>,
+    pub(crate) seat: Seat<M>,
+    /// Keeps the pool's memory alive while the connection is out. A slot's idle entry holds one too; closing the
+    /// pool empties the slots, which ends the cycle.
+    pub(crate) shared: Arc<Shared<M>>,
+}
+
+/// What may be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fitness {
+    Fit,
+    /// Only after it has been validated.
+    Unproven,
+    /// Not at all.
+    Unfit(CloseCause),
+}
+
+pub(crate) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
+}
+
+/// The moment `period` from `now`, or earlier by up to `jitter` of it; never for none.
+fn after(now: u64, period: Option<Duration>, jitter: f64) -> u64 {
+    // In floating point, which saturates: a period may be as long as a `Duration` can be.
+    let shortened = |period| (ms(period) as f64 * (1.0 - jitter * spread())) as u64;
+    period.map_or(NEVER, |period| now.saturating_add(shortened(period)))
+}
+
+impl<C> Body<C> {
+    pub(crate) fn new(conn: C, born: u64, now: u64, settings: &Settings) -> Self {
+        Body {
+            conn,
+            extensions: Extensions::new(),
+            // Relaxed: only uniqueness matters.
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            opened_at: now,
+            expires_at: after(now, settings.max_lifetime, settings.lifetime_jitter),
+            check_at: NEVER,
+            keepalive_at: NEVER,
+            born,
+            seen: born,
+            uses: 0,
+            marked_broken: false,
+            thread: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn age(&self, now: u64) -> Duration {
+        Duration::from_millis(now.saturating_sub(self.opened_at))
+    }
+
+    pub(crate) fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// Whether its lifetime or its uses are up.
+    pub(crate) fn is_due(&self, now: u64, max_uses: Option<u64>) -> bool {
+        now >= self.expires_at || max_uses.is_some_and(|max| self.uses >= max)
+    }
+
+    /// Whether it should have been replaced so long ago that waiting for its replacement must end: a tenth of its
+    /// lifetime, or ten uses in a hundred, and at least one.
+    pub(crate) fn is_overdue(&self, now: u64, max_uses: Option<u64>) -> bool {
+        let life = self.expires_at.saturating_sub(self.opened_at);
+        now >= self.expires_at.saturating_add((life / 10).max(1))
+            || max_uses.is_some_and(|max| self.uses >= max.saturating_add((max / 10).max(1)))
+    }
+
+    /// Sets the moments at which it is to be looked at, as it begins to rest.
+    pub(crate) fn rests(&mut self, now: u64, ping_after_ms: u64) {
+        let trusted = if self.uses == 0 { ping_after_ms.max(FRESH_MS) } else { ping_after_ms };
+        // A threshold of "never" must not be outrun by the fresh allowance.
+        let ping_at = if ping_after_ms == NEVER { NEVER } else { now.saturating_add(trusted) };
+        self.check_at = ping_at.min(self.expires_at);
+    }
+
+    /// A connection handed over without resting is as fresh as its opening or its last use.
+    pub(crate) fn fresh(&mut self) {
+        self.check_at = self.expires_at;
+    }
+
+    pub(crate) fn plan_keepalive(&mut self, now: u64, keepalive: Option<Duration>) {
+        self.keepalive_at = after(now, keepalive, KEEPALIVE_JITTER);
+    }
+
+    pub(crate) fn is_evicted(&self, evicted_before: u64) -> bool {
+        self.born < evicted_before
+    }
+
+    pub(crate) fn is_suspect(&self, suspect_before: u64) -> bool {
+        self.seen < suspect_before
+    }
+}
+
+/// A random number from 0 to 1, to keep connections and programs out of step.
+pub(crate) fn spread() -> f64 {
+    fastrand::f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_spread_within_the_jitter() {
+        let mut settings = Settings::default();
+        settings.max_lifetime = Some(Duration::from_secs(1000));
+        settings.lifetime_jitter = 0.05;
+        let limits: Vec<u64> = (0..200).map(|_| Body::new((), 0, 0, &settings).expires_at()).collect();
+        assert!(limits.iter().all(|ms| (950_000..=1_000_000).contains(ms)), "{limits:?}");
+        assert!(limits.iter().max() > limits.iter().min(), "no two differ");
+        settings.max_lifetime = None;
+        assert_eq!(Body::new((), 0, 0, &settings).expires_at(), NEVER);
+    }
+}

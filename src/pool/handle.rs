@@ -1,0 +1,359 @@
+//! The handle: what a program holds of a pool.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::builder::Builder;
+use super::checkout::Patience;
+use super::guard::PooledConnection;
+use super::keeper::Kept;
+use super::life::CloseReport;
+use super::shared::Shared;
+use crate::config::{PrePing, Settings, WaitMode};
+use crate::error::Error;
+use crate::event::EventReceiver;
+use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
+
+/// Closes the pool when the last handle goes.
+struct Handle<M: ManageConnection>(Arc<Shared<M>>);
+
+impl<M: ManageConnection> Drop for Handle<M> {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
+}
+
+/// A pool of connections: cheap to clone, and all clones are the same pool.
+///
+/// Dropping the last clone closes it: idle connections at once, those in use at their checkin; its threads end.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+/// use tierpool::{MemoryManager, Pool};
+///
+/// let pool = Pool::builder().max_size(4).build(MemoryManager)?;
+/// thread::scope(|scope| {
+///     for _ in 0..8 {
+///         scope.spawn(|| {
+///             let mut conn = pool.get().unwrap();
+///             *conn += 1;
+///         });
+///     }
+/// });
+/// assert_eq!(pool.stats().gauges.in_use, 0);
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub struct Pool<M: ManageConnection>(Arc<Handle<M>>);
+
+impl<M: ManageConnection> Clone for Pool<M> {
+    fn clone(&self) -> Self {
+        Pool(Arc::clone(&self.0))
+    }
+}
+
+/// The number of connections; r2d2's view of a pool. [`Stats`] tells more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct State {
+    /// Connections open, idle or in use.
+    pub connections: u32,
+    /// Connections idle.
+    pub idle_connections: u32,
+}
+
+impl<M: ManageConnection> Pool<M> {
+    /// Creates a pool with the default settings; see [`Builder::build`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new(manager: M) -> Result<Pool<M>, Error> {
+        Pool::builder().build(manager)
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> Builder<M> {
+        Builder::new()
+    }
+
+    pub(crate) fn start(shared: Arc<Shared<M>>) -> Self {
+        let ward: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Kept>));
+        if let Err(error) = shared.keeper.take_charge(ward) {
+            // Without a keeper connections still are opened on demand and returned; ages are not looked after.
+            log::error!(target: "tierpool", "cannot start the keeper thread: {error}");
+        }
+        shared.demand();
+        Pool(Arc::new(Handle(shared)))
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.0.0
+    }
+
+    /// Takes a connection, waiting as the pool's `wait_mode` says: by default at most `connection_timeout`.
+    ///
+    /// # Blocking
+    ///
+    /// First come, first served. The one deadline covers queueing, opening, set-up and validation; the call returns
+    /// within 100 ms of it whatever the server does. A validation by a driver that bounds itself runs on this
+    /// thread, all other calls into the database layer on the pool's own. No lock is held meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
+    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock`; `Closed`. Each names what was going
+    /// on, and its `source()` is the last failure to open a connection.
+    #[inline]
+    #[track_caller]
+    pub fn get(&self) -> Result<PooledConnection<M>, Error> {
+        let shared = self.shared();
+        shared.checkout(Patience::Configured, Location::caller())
+    }
+
+    /// Takes a connection, waiting at most `timeout`; otherwise as [`Pool::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`].
+    #[inline]
+    #[track_caller]
+    pub fn get_timeout(&self, timeout: Duration) -> Result<PooledConnection<M>, Error> {
+        self.shared().checkout(Patience::For(timeout), Location::caller())
+    }
+
+    /// Takes a connection if one is idle and nobody waits for it.
+    ///
+    /// If none is and there is room, the pool opens one in the background for the next try.
+    ///
+    /// # Blocking
+    ///
+    /// Not on other callers. A connection due for validation is validated, within `validation_timeout`.
+    #[inline]
+    #[track_caller]
+    pub fn try_get(&self) -> Option<PooledConnection<M>> {
+        self.shared().checkout(Patience::None, Location::caller()).ok()
+    }
+
+    /// Returns the number of connections, as r2d2 does.
+    pub fn state(&self) -> State {
+        let gauges = self.gauges();
+        State { connections: gauges.idle + gauges.in_use, idle_connections: gauges.idle }
+    }
+
+    /// Returns the gauges of this moment.
+    pub fn gauges(&self) -> Gauges {
+        self.shared().gauges()
+    }
+
+    /// Returns everything that the pool counts, as one snapshot.
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// Returns who has connections, the longest first.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::new(MemoryManager)?;
+    /// let mut conn = pool.get()?;
+    /// conn.tag("nightly import");
+    /// let holders = pool.holders();
+    /// assert_eq!(holders[0].tag.as_deref(), Some("nightly import"));
+    /// assert!(holders[0].location.file().ends_with(".rs"));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn holders(&self) -> Vec<Holder> {
+        self.shared().holders()
+    }
+
+    /// Returns who waits for a connection, in the order of the queue.
+    pub fn waiters(&self) -> Vec<Waiting> {
+        self.shared().waiters()
+    }
+
+    /// Returns the state of the circuit breaker.
+    pub fn breaker(&self) -> BreakerState {
+        self.shared().breaker_state()
+    }
+
+    /// Returns a channel of all events from now on, holding at most `capacity` (at least 1) before the oldest is
+    /// lost.
+    ///
+    /// ```
+    /// use tierpool::event::Event;
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::new(MemoryManager)?;
+    /// let events = pool.subscribe(16);
+    /// drop(pool.get()?);
+    /// assert!(matches!(events.recv().unwrap(), Event::CheckedOut(_)));
+    /// assert!(matches!(events.recv().unwrap(), Event::CheckedIn(_)));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn subscribe(&self, capacity: usize) -> EventReceiver {
+        self.shared().subscribe(capacity)
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Settings {
+        Settings::clone(&self.shared().settings())
+    }
+
+    /// Returns the hard ceiling.
+    pub fn max_size(&self) -> u32 {
+        self.shared().settings().ceiling()
+    }
+
+    /// Returns `min_idle` as it was set.
+    pub fn min_idle(&self) -> Option<u32> {
+        self.shared().settings().min_idle
+    }
+
+    /// Returns whether every connection is validated before its checkout.
+    pub fn test_on_check_out(&self) -> bool {
+        self.shared().settings().pre_ping == PrePing::Always
+    }
+
+    /// Returns `max_lifetime`.
+    pub fn max_lifetime(&self) -> Option<Duration> {
+        self.shared().settings().max_lifetime
+    }
+
+    /// Returns `idle_timeout`.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.shared().settings().idle_timeout
+    }
+
+    /// Returns `connection_timeout`.
+    pub fn connection_timeout(&self) -> Duration {
+        self.shared().settings().connection_timeout
+    }
+
+    /// Changes settings at run time.
+    ///
+    /// Growing takes effect at once. Shrinking closes idle connections now and those in use at their checkin. A
+    /// changed `pre_ping` applies from each connection's next rest on, a changed lifetime to connections opened from
+    /// now on. The name stays.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault, and nothing is changed.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::builder().max_size(4).min_idle(Some(0)).build(MemoryManager)?;
+    /// pool.reconfigure(|settings| settings.base_size = 8)?;
+    /// assert_eq!(pool.max_size(), 8);
+    /// assert!(pool.reconfigure(|settings| settings.base_size = 0).is_err());
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
+        let mut settings = self.settings();
+        let name = settings.name.clone();
+        change(&mut settings);
+        settings.name = name;
+        self.shared().reconfigure(settings)
+    }
+
+    /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectFailed` with the last cause, `Timeout`, or `Closed`.
+    pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
+        self.shared().wait_filled(limit, false)
+    }
+
+    /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::new(MemoryManager)?;
+    /// assert!(pool.suspend());
+    /// assert!(pool.try_get().is_none());
+    /// assert!(pool.resume());
+    /// assert!(pool.try_get().is_some());
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn suspend(&self) -> bool {
+        self.shared().lending.suspend()
+    }
+
+    /// Lends again. Returns false if lending was not suspended.
+    pub fn resume(&self) -> bool {
+        self.shared().lending.resume()
+    }
+
+    /// Returns whether lending is suspended.
+    pub fn is_suspended(&self) -> bool {
+        self.shared().lending.is_suspended()
+    }
+
+    /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable;
+    /// SQLAlchemy's `dispose`.
+    pub fn drain(&self) {
+        self.shared().evict();
+    }
+
+    /// Closes the connections that are idle just now; those in use stay.
+    pub fn evict_idle(&self) {
+        self.shared().evict_idle();
+    }
+
+    /// Closes the pool: refuses new checkouts, wakes all waiters with `Closed`, closes idle connections, and waits
+    /// at most `limit` for those in use. Returns who still had one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::new(MemoryManager)?;
+    /// let kept = pool.get()?;
+    /// let report = pool.close(Duration::from_millis(10));
+    /// assert_eq!(report.holders.len(), 1);
+    /// assert!(pool.get().unwrap_err().is_closed());
+    /// drop(kept);
+    /// assert!(pool.close(Duration::from_secs(1)).is_complete());
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    ///
+    /// # Blocking
+    ///
+    /// At most `limit` and 100 ms.
+    pub fn close(&self, limit: Duration) -> CloseReport {
+        self.shared().close(limit)
+    }
+
+    /// Returns whether the pool has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared().lending.is_closed()
+    }
+}
+
+impl Patience {
+    /// What the settings say of a plain `get`.
+    pub(crate) fn configured(settings: &Settings) -> Self {
+        match settings.wait_mode {
+            WaitMode::Timed => Patience::For(settings.connection_timeout),
+            WaitMode::NoWait => Patience::None,
+            WaitMode::Forever => Patience::Forever,
+        }
+    }
+}
+
+impl<M: ManageConnection> fmt::Debug for Pool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.shared().settings();
+        f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
+    }
+}

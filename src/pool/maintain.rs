@@ -1,0 +1,173 @@
+//! What the keeper does for a pool: keep its minimum, retire what is old or idle for long, validate what may have
+//! died unseen, warn of long holds and of a pool nearly used up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use r2d2::ManageConnection;
+
+use super::breaker::Advice;
+use super::card::NEVER;
+use super::entry::{Entry, ms};
+use super::errand::Chore;
+use super::keeper::Kept;
+use super::shared::{Counters, Shared};
+use crate::config::Settings;
+use crate::core::Counts;
+use crate::event::{Event, LongHoldEvent};
+use crate::stats::{BreakerState, CloseCause};
+
+/// The part of the ceiling in use from which on the pool warns that it is nearly used up.
+const CROWDED: f64 = 0.9;
+
+impl<M: ManageConnection> Kept for Shared<M> {
+    fn tend(self: Arc<Self>, now: u64) -> (u64, Option<Instant>) {
+        let due_by = self.give_up_errands(Instant::now());
+        let settings = self.settings();
+        self.sweep(now, &settings);
+        self.watch_holds(now, &settings);
+        self.watch_load();
+        self.openers.staff();
+        self.closers.staff();
+        self.demand();
+        let next = now.saturating_add(ms(settings.reaper_rate));
+        let breaker = self.breaker.lock();
+        let retry = match breaker.advice(now) {
+            Advice::NotBefore(at) => at,
+            _ => NEVER,
+        };
+        (next.min(retry), due_by)
+    }
+
+    fn pulse(&self) -> u64 {
+        self.sample_in_use();
+        self.lending.slots().map(|slot| slot.card.direct()).fold(0, u64::wrapping_add)
+    }
+
+    fn is_over(&self) -> bool {
+        self.lending.is_closed()
+    }
+}
+
+impl<M: ManageConnection> Shared<M> {
+    /// Takes note of the number of connections in use, for its peak.
+    pub(crate) fn sample_in_use(&self) {
+        let held = self.lending.slots().filter(|slot| slot.card.thread() != 0).count();
+        // Relaxed: a maximum of samples.
+        self.counters.peak_in_use.fetch_max(u32::try_from(held).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Looks at every idle connection and does what is due with it.
+    fn sweep(self: &Arc<Self>, now: u64, settings: &Settings) {
+        for index in 0..self.lending.slots().count() {
+            let card = &self.lending.slot(index).card;
+            let idle_for = now.saturating_sub(card.idle_since());
+            if !self.needs_a_look(card.due_at(), idle_for, now, settings) {
+                continue;
+            }
+            if let Some(entry) = self.lending.take_at(index) {
+                self.tidy(entry, now, idle_for, settings);
+            }
+        }
+    }
+
+    /// Whether the card of a slot gives reason to take its connection out for a moment.
+    fn needs_a_look(&self, due_at: u64, idle_for: u64, now: u64, settings: &Settings) -> bool {
+        let past = |limit: Option<Duration>| limit.is_some_and(|limit| idle_for >= ms(limit));
+        due_at <= now
+            || past(settings.idle_timeout)
+            || (settings.max_overflow > 0 && past(Some(settings.overflow_linger)))
+            || past(settings.keepalive.map(|period| period - period / 10))
+            || self.has_suspects()
+            || self.lending.size_exceeds(settings.ceiling() as usize)
+    }
+
+    fn has_suspects(&self) -> bool {
+        // Relaxed: see `Fast`. An alarm is the newest epoch until the next change; looking once too often is harmless.
+        let epoch = self.fast.epoch.load(Ordering::Relaxed);
+        epoch == self.suspect_before.load(Ordering::Relaxed)
+            || epoch == self.evicted_before.load(Ordering::Relaxed)
+    }
+
+    fn tidy(self: &Arc<Self>, entry: Box<Entry<M>>, now: u64, idle_for: u64, settings: &Settings) {
+        let counts = self.lending.counts();
+        // This one counts as in use while the keeper has it in hand.
+        let idle_others = counts.idle;
+        if let Some(cause) = self.reason_to_close(&entry, now, idle_for, idle_others, &counts, settings) {
+            return self.dispose(entry, cause);
+        }
+        let suspect = entry.body.is_suspect(self.suspect_before.load(Ordering::Relaxed));
+        if suspect || now >= entry.body.keepalive_at {
+            return self.send_aside(entry, Chore::Validate, None);
+        }
+        let index = entry.seat.index();
+        if let Err(entry) = self.lending.put(index, entry) {
+            self.dispose(entry, CloseCause::Closed);
+        }
+    }
+
+    fn reason_to_close(
+        self: &Arc<Self>,
+        entry: &Entry<M>,
+        now: u64,
+        idle_for: u64,
+        idle_others: usize,
+        counts: &Counts,
+        settings: &Settings,
+    ) -> Option<CloseCause> {
+        let size = counts.size();
+        let past = |limit: Duration| idle_for >= ms(limit);
+        if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
+            return Some(CloseCause::Evicted);
+        }
+        if entry.body.is_due(now, settings.max_uses) && self.may_retire(entry, now) {
+            return Some(CloseCause::Expired);
+        }
+        if size > counts.ceiling {
+            return Some(CloseCause::Idle);
+        }
+        if size > settings.base_size as usize && past(settings.overflow_linger) {
+            return Some(CloseCause::Overflow);
+        }
+        let spare =
+            size > settings.min_size as usize && idle_others >= settings.effective_min_idle() as usize;
+        (spare && settings.idle_timeout.is_some_and(past)).then_some(CloseCause::Idle)
+    }
+
+    /// Warns of each checkout that has lasted longer than `leak_threshold`, once.
+    fn watch_holds(&self, now: u64, settings: &Settings) {
+        let Some(threshold) = settings.leak_threshold else { return };
+        for slot in self.lending.slots() {
+            if !slot.card.overdue(now, ms(threshold)) {
+                continue;
+            }
+            Counters::bump(&self.counters.long_holds);
+            if let Some(holder) = slot.card.holder(now) {
+                log::warn!(target: &self.target(), "connection {} held by {holder}", holder.connection_id);
+                self.emit(|| Event::LongHold(LongHoldEvent { holder }));
+            }
+        }
+    }
+
+    /// Warns once when nearly all of the ceiling is in use, and tells when that is over.
+    fn watch_load(&self) {
+        let counts = self.lending.counts();
+        let crowded = counts.in_use as f64 > CROWDED * counts.ceiling as f64;
+        // Relaxed: only the keeper touches it.
+        if crowded == self.crowded.swap(crowded, Ordering::Relaxed) {
+            return;
+        }
+        let Counts { in_use, ceiling, waiting, .. } = counts;
+        if crowded {
+            log::warn!(target: &self.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
+        } else {
+            log::info!(target: &self.target(), "{in_use} of {ceiling} connections in use again");
+        }
+    }
+
+    /// The state of the breaker, for reports.
+    pub(crate) fn breaker_state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+}

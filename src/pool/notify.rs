@@ -1,0 +1,128 @@
+//! Telling the world: events, log lines, and keeping foreign code's panics where they belong.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use r2d2::ManageConnection;
+
+use super::shared::{Counters, Shared};
+use crate::event::{Event, EventReceiver, EventSender, HandleEvent};
+
+/// Log lines of one kind are at least this far apart, so that an outage is not told once for each worker.
+const QUIET_MS: u64 = 10_000;
+
+/// Who is told of events.
+pub(crate) struct Sinks {
+    handler: Option<Box<dyn HandleEvent>>,
+    /// Locked for a moment to send; a send never blocks.
+    channels: RwLock<Vec<EventSender>>,
+    /// When the next line of each kind may be logged.
+    quiet_until: [AtomicU64; 3],
+}
+
+/// Kinds of warnings that many threads may have reason to give at once.
+#[derive(Clone, Copy)]
+pub(crate) enum Warning {
+    Slow,
+    OpenFailed,
+    Dead,
+}
+
+impl Sinks {
+    pub(crate) fn new(handler: Option<Box<dyn HandleEvent>>) -> Self {
+        Sinks { handler, channels: RwLock::new(Vec::new()), quiet_until: Default::default() }
+    }
+
+    pub(crate) fn is_noisy(&self) -> bool {
+        self.handler.is_some() || !self.channels.read().is_empty()
+    }
+
+    fn may_log(&self, warning: Warning, now: u64) -> bool {
+        let until = &self.quiet_until[warning as usize];
+        let next = now + QUIET_MS;
+        // Relaxed: at worst two lines instead of one.
+        until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(next)).is_ok()
+    }
+}
+
+/// The text of a panic, where it has one.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+impl<M: ManageConnection> Shared<M> {
+    /// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called.
+    pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> T) -> Result<T, String> {
+        // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
+        // own state, which is theirs to keep.
+        catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.panicked(what, &*payload))
+    }
+
+    #[cold]
+    fn panicked(&self, what: &str, payload: &(dyn Any + Send)) -> String {
+        Counters::bump(&self.counters.user_panics);
+        let text = format!("{what} panicked: {}", panic_text(payload));
+        log::error!(target: &self.target(), "{text}");
+        text
+    }
+
+    pub(crate) fn target(&self) -> String {
+        format!("tierpool::{}", self.settings().name)
+    }
+
+    /// Whether anybody listens; checked before an event is made.
+    #[inline]
+    pub(crate) fn is_noisy(&self) -> bool {
+        self.fast.noisy.load(Ordering::Relaxed)
+    }
+
+    /// Delivers an event. Called with no lock held.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if !self.is_noisy() {
+            return;
+        }
+        let event = event();
+        let mut lost = 0;
+        let mut deaf = false;
+        for channel in self.sinks.channels.read().iter() {
+            if channel.has_listener() {
+                lost += channel.send(event.clone());
+            } else {
+                deaf = true;
+            }
+        }
+        if deaf {
+            let mut channels = self.sinks.channels.write();
+            channels.retain(EventSender::has_listener);
+            // Under the lock, so that a subscription made meanwhile is not overlooked.
+            let noisy = self.sinks.handler.is_some() || !channels.is_empty();
+            self.fast.noisy.store(noisy, Ordering::Relaxed);
+        }
+        if lost > 0 {
+            self.counters.events_lost.fetch_add(lost, Ordering::Relaxed);
+        }
+        if let Some(handler) = &self.sinks.handler {
+            let _ = self.guarded("the event handler", || event.deliver(&**handler));
+        }
+    }
+
+    pub(crate) fn subscribe(&self, capacity: usize) -> EventReceiver {
+        let (sender, receiver) = EventSender::pair(capacity);
+        let mut channels = self.sinks.channels.write();
+        channels.push(sender);
+        self.fast.noisy.store(true, Ordering::Relaxed);
+        receiver
+    }
+
+    /// Logs a warning, but not the same kind again for a while.
+    pub(crate) fn warn(&self, warning: Warning, text: impl FnOnce() -> String) {
+        if log::log_enabled!(target: "tierpool", log::Level::Warn)
+            && self.sinks.may_log(warning, self.clock.coarse_ms())
+        {
+            log::warn!(target: &self.target(), "{}", text());
+        }
+    }
+}

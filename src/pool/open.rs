@@ -1,0 +1,310 @@
+//! Opening: how many connections are wanted, and the attempts to get them, off the callers' threads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use r2d2::ManageConnection;
+
+use super::breaker::{Advice, Reaction};
+use super::entry::{Body, Entry, spread};
+use super::notify::Warning;
+use super::shared::{Counters, Refusal, Seat, Shared};
+use crate::core::Counts;
+use crate::error::{FailureClass, OpenFailure};
+use crate::event::{AcquireEvent, BreakerEvent, Event};
+use crate::stats::{BreakerState, CloseCause};
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Somebody waits, or there are fewer connections than the pool keeps.
+    Demand,
+    /// The replacement of one that is due.
+    Renewal,
+    /// To see whether the server is back.
+    Probe,
+}
+
+/// Counts a renewal under way for as long as it lives.
+struct Renewing<M: ManageConnection>(Arc<Shared<M>>);
+
+impl<M: ManageConnection> Drop for Renewing<M> {
+    fn drop(&mut self) {
+        // Relaxed: a count; nothing else is published by it.
+        self.0.renewing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<M: ManageConnection> Shared<M> {
+    /// How many connections should be in the making for those who wait and for what the pool keeps.
+    fn wanted(&self, counts: &Counts) -> usize {
+        let settings = self.settings();
+        // Relaxed: a hint that is lost is given again.
+        let hinted = usize::from(counts.idle == 0 && self.hint.load(Ordering::Relaxed));
+        let callers = counts.waiting.max(hinted);
+        let open = counts.idle + counts.in_use;
+        let for_size = (settings.min_size as usize).saturating_sub(open);
+        let for_idle = (settings.effective_min_idle() as usize).saturating_sub(counts.idle);
+        callers.max(for_size).max(for_idle)
+    }
+
+    /// How many connections are due, or soon will be, and have no replacement under way. A pool with idle ones to
+    /// spare needs no replacement before it closes one.
+    fn renewals_wanted(&self, counts: &Counts) -> usize {
+        if counts.waiting == 0 && counts.idle > 1 {
+            return 0;
+        }
+        let settings = self.settings();
+        // The keeper's period ahead, since that is how often it looks; less for short lives.
+        let ahead = settings.max_lifetime.map_or(Duration::ZERO, |life| settings.reaper_rate.min(life / 10));
+        let horizon = self.clock.coarse_ms().saturating_add(super::entry::ms(ahead));
+        let due = self.lending.slots().filter(|slot| {
+            let due_at = slot.card.due_at();
+            due_at != 0 && due_at <= horizon
+        });
+        let under_way = self.renewing.load(Ordering::Relaxed) + self.credits.load(Ordering::Relaxed);
+        due.count().saturating_sub(under_way as usize)
+    }
+
+    /// Starts as many attempts as are wanted and allowed. Called whenever either may have changed, with no lock held.
+    pub(crate) fn demand(self: &Arc<Self>) {
+        while let Some((seat, purpose)) = self.next_attempt() {
+            let shared = Arc::clone(self);
+            let renewing = (purpose == Purpose::Renewal).then(|| {
+                self.renewing.fetch_add(1, Ordering::Relaxed);
+                Renewing(Arc::clone(self))
+            });
+            self.openers.submit(Box::new(move || {
+                shared.attempt(seat, purpose);
+                drop(renewing);
+                shared.demand();
+                shared.progressed();
+            }));
+        }
+    }
+
+    /// Claims a seat for the next attempt, if there is to be one now.
+    fn next_attempt(self: &Arc<Self>) -> Option<(Seat<M>, Purpose)> {
+        if self.lending.is_closed() {
+            return None;
+        }
+        let now = self.clock.precise_ms();
+        // Held over the decision and the claim, so that two threads do not both find one attempt missing.
+        let mut breaker = self.breaker.lock();
+        let counts = self.lending.counts();
+        match breaker.advice(now) {
+            Advice::AwaitProbe => None,
+            Advice::NotBefore(_) => {
+                let wanted = self.wanted(&counts) > 0 || breaker.state() == BreakerState::Open;
+                if wanted {
+                    self.keeper.wake();
+                }
+                // Nobody could serve whoever waits: with a permanent cause they hear of it at once.
+                if let Some(cause) = breaker.last()
+                    && breaker.is_locked(now)
+                    && counts.size() == 0
+                {
+                    self.lending.refuse(&Refusal::ConnectFailed(Arc::clone(cause)), true);
+                }
+                None
+            }
+            Advice::Probe => {
+                breaker.begin_probe();
+                match Seat::claim(&self.lending) {
+                    Some(seat) => Some((seat, Purpose::Probe)),
+                    None => {
+                        breaker.probe_abandoned();
+                        self.lending.stop_refusing();
+                        None
+                    }
+                }
+            }
+            Advice::Open(allowed) => {
+                let wanted = self.wanted(&counts);
+                if counts.opening >= allowed {
+                    return None;
+                }
+                if counts.opening < wanted {
+                    return Some((Seat::claim(&self.lending)?, Purpose::Demand));
+                }
+                if self.renewals_wanted(&counts) > 0 {
+                    return Some((Seat::claim(&self.lending)?, Purpose::Renewal));
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether an attempt about to begin is still worth it.
+    fn still_wanted(&self, purpose: Purpose) -> bool {
+        let counts = self.lending.counts();
+        match purpose {
+            Purpose::Probe | Purpose::Renewal => !self.lending.is_closed(),
+            Purpose::Demand => counts.opening <= self.wanted(&counts) && !self.lending.is_closed(),
+        }
+    }
+
+    /// One attempt to open a connection, on an opener thread.
+    fn attempt(self: &Arc<Self>, mut seat: Seat<M>, purpose: Purpose) {
+        if !self.still_wanted(purpose) {
+            if purpose == Purpose::Probe {
+                self.breaker.lock().probe_abandoned();
+                self.lending.stop_refusing();
+            }
+            return;
+        }
+        let settings = self.settings();
+        // Relaxed: the epoch before the attempt: an eviction meanwhile hits what it opens.
+        let born = self.fast.epoch.load(Ordering::Relaxed);
+        let begun = Instant::now();
+        let opened = self.connect(settings.connection_timeout);
+        let conn = match opened {
+            Ok(conn) => conn,
+            Err(failure) => {
+                drop(seat);
+                return self.attempt_failed(failure);
+            }
+        };
+        let took = begun.elapsed();
+        let now = self.clock.coarse_ms();
+        let mut body = Body::new(conn, born, now, &settings);
+        body.plan_keepalive(now, settings.keepalive);
+        Counters::bump(&self.counters.opened);
+        self.counters.open.record(took);
+        self.attempt_succeeded();
+        self.hint.store(false, Ordering::Relaxed);
+        if purpose == Purpose::Renewal {
+            self.credits.fetch_add(1, Ordering::Relaxed);
+        }
+        let id = body.id;
+        log::debug!(target: "tierpool", "opened connection {id} in {took:.1?}");
+        self.emit(|| Event::Opened(AcquireEvent { id }));
+        seat.opened();
+        self.welcome(body, seat, now);
+    }
+
+    /// Puts a new connection to use.
+    fn welcome(self: &Arc<Self>, mut body: Body<M::Connection>, seat: Seat<M>, now: u64) {
+        let index = seat.index();
+        let settings = self.settings();
+        let card = &self.lending.slot(index).card;
+        card.rests(body.id, now, body.expires_at());
+        // Straight to a waiter it goes as fresh; in a slot it begins to rest.
+        if self.lending.counts().waiting > 0 {
+            body.fresh();
+        } else {
+            body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, super::entry::ms));
+        }
+        let entry = Box::new(Entry { body, seat, shared: Arc::clone(self) });
+        if let Err(entry) = self.lending.admit(index, entry) {
+            self.dispose(entry, CloseCause::Closed);
+        }
+    }
+
+    /// Opens and customizes; nothing of the user's can do worse than fail.
+    fn connect(self: &Arc<Self>, limit: Duration) -> Result<M::Connection, Arc<OpenFailure>> {
+        let attempts = self.breaker.lock().attempts() + 1;
+        let opened = self.guarded("connect", || self.driver.connect(&self.manager, limit));
+        let mut conn = match opened {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error)) => return Err(self.open_failure(error, attempts)),
+            Err(panic) => {
+                return Err(Arc::new(OpenFailure::from_text(panic, FailureClass::Transient, attempts)));
+            }
+        };
+        match self.guarded("on_acquire", || self.customizer.on_acquire(&mut conn)) {
+            Ok(Ok(())) => Ok(conn),
+            failed => {
+                let failure = match failed {
+                    Ok(Err(error)) => self.open_failure(error, attempts),
+                    Err(panic) => Arc::new(OpenFailure::from_text(panic, FailureClass::Transient, attempts)),
+                    Ok(Ok(())) => unreachable!("BUG: a success among the failures"),
+                };
+                // It never was in the pool, so `on_release` is not its end, as with r2d2.
+                let _ = self.guarded("closing a connection", || {
+                    self.driver.prepare_close(&mut conn, true);
+                    drop(conn);
+                });
+                Err(failure)
+            }
+        }
+    }
+
+    fn open_failure(&self, error: M::Error, attempts: u64) -> Arc<OpenFailure> {
+        let class = self.guarded("classify", || self.driver.classify(&error));
+        let code = self.guarded("code", || self.driver.code(&error));
+        let class = class.unwrap_or(FailureClass::Transient);
+        let failure = Arc::new(OpenFailure::new(&error, class, code.unwrap_or(None), attempts));
+        let _ = self.guarded("the error handler", || self.error_handler.handle_error(error));
+        failure
+    }
+
+    fn attempt_succeeded(&self) {
+        let recovered = {
+            let mut breaker = self.breaker.lock();
+            let was_open = breaker.state() != BreakerState::Closed;
+            if breaker.succeeded() {
+                self.lending.stop_refusing();
+            }
+            was_open
+        };
+        if recovered {
+            log::warn!(target: &self.target(), "the server is back: circuit breaker closed");
+            self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
+        }
+    }
+
+    fn attempt_failed(self: &Arc<Self>, failure: Arc<OpenFailure>) {
+        Counters::bump(&self.counters.open_failures[failure.class() as usize]);
+        self.warn(Warning::OpenFailed, || failure.to_string());
+        let now = self.clock.precise_ms();
+        let reaction = {
+            let mut breaker = self.breaker.lock();
+            let reaction = breaker.failed(now, Arc::clone(&failure), spread());
+            self.react(reaction, &failure);
+            reaction
+        };
+        self.tell(reaction, &failure);
+        self.keeper.wake();
+    }
+
+    /// A validation did not answer in time.
+    pub(crate) fn ping_timed_out(self: &Arc<Self>, limit: Duration) {
+        let attempts = self.breaker.lock().attempts();
+        let text = format!("a validation had no answer within {limit:.1?}");
+        let failure = Arc::new(OpenFailure::from_text(text, FailureClass::Transient, attempts));
+        let reaction = {
+            let mut breaker = self.breaker.lock();
+            let reaction = breaker.ping_timed_out(self.clock.precise_ms(), Arc::clone(&failure));
+            self.react(reaction, &failure);
+            reaction
+        };
+        self.tell(reaction, &failure);
+        self.keeper.wake();
+    }
+
+    /// What a failure means for those who wait. Called under the breaker's lock, so that a success and a failure
+    /// take effect in the order in which the breaker saw them; it wakes threads and calls nothing foreign.
+    fn react(&self, reaction: Reaction, failure: &Arc<OpenFailure>) {
+        match reaction {
+            Reaction::None => {}
+            Reaction::Opened => {
+                self.lending.refuse(&Refusal::CircuitOpen(Arc::clone(failure)), true);
+            }
+            Reaction::Refuse => {
+                let standing = self.lending.counts().size() == 0;
+                self.lending.refuse(&Refusal::ConnectFailed(Arc::clone(failure)), standing);
+            }
+        }
+    }
+
+    fn tell(&self, reaction: Reaction, failure: &Arc<OpenFailure>) {
+        if reaction == Reaction::Opened {
+            log::error!(target: &self.target(), "circuit breaker open: {failure}");
+            let cause = Some(failure.to_string());
+            self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Open, cause }));
+        }
+        self.progressed();
+    }
+}
