@@ -1,14 +1,9 @@
 //! The settings of a `PgPool`: precedence, sizes, profiles, detection and the bad input that must be told at once.
 #![cfg(feature = "postgres")]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proptest::prelude::*;
-use tierpool::config::{
-    Faults, Key, Overrides, PgSettings, PrePing, Source, TlsMode, WaitMode, profiles, server_variables,
-    settings,
-};
+use tierpool::config::{Faults, Key, Overrides, PgSettings, PrePing, Source, TlsMode, WaitMode, profiles};
 
 const URL: &str = "postgresql://scraper:hush@db.example/news";
 
@@ -370,61 +365,4 @@ fn application_name_is_checked_for_its_length() {
     let loaded = with_query("application_name=a%20b").unwrap();
     assert_eq!(loaded.connect_config("adhoc").get_application_name(), Some("a b/adhoc"));
     one_fault(load(&[("PGAPPNAME", &"x".repeat(53))]), &["PGAPPNAME is xxx", "1 to 52 bytes"]);
-}
-
-#[cfg(unix)]
-#[test]
-fn the_example_file_has_every_variable_and_loads() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
-    let mut given = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let line = line.strip_prefix('#').unwrap_or_else(|| panic!("not a comment: {line}"));
-        if line.starts_with(' ') {
-            continue;
-        }
-        let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("not NAME=value: {line}"));
-        assert!(given.insert(name.to_owned(), value.to_owned()).is_none(), "{name} is there twice");
-    }
-    let table = settings().iter().flat_map(|setting| setting.env).map(|spelling| spelling.name);
-    let mut known: Vec<String> = table.chain(server_variables()).map(str::to_owned).collect();
-    known.sort();
-    assert_eq!(given.keys().cloned().collect::<Vec<_>>(), known);
-    let loaded = PgSettings::load(&Overrides::default(), |name| given.get(name).cloned());
-    let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
-    // What the file shows for the pool are the defaults, but for the bound on the queue.
-    assert_eq!(loaded.automation.ceiling(), 55);
-    given.remove("DATABASE_URL");
-    given.remove("SUPABASE_URL");
-    assert!(PgSettings::load(&Overrides::default(), |name| given.get(name).cloned()).is_ok());
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_panics(text in any::<String>()) {
-        for setting in settings() {
-            for spelling in setting.env {
-                let _ = load(&[(spelling.name, &text)]);
-            }
-        }
-        let _ = with_query(&text);
-    }
-
-    #[test]
-    fn no_connection_string_panics_or_shows_its_password(
-        tail in "[a-z0-9@:/?&=%,'\\[\\]\\\\ é]{0,40}",
-        key_value in any::<bool>(),
-    ) {
-        let text = if key_value {
-            format!("host=h password=hush{tail}")
-        } else {
-            format!("postgres://u:hush{tail}")
-        };
-        let shown = match load(&[("DATABASE_URL", &text)]) {
-            Ok(loaded) => format!("{loaded:?} {:?}", loaded.effective()),
-            Err(faults) => faults.to_string(),
-        };
-        prop_assert!(!shown.contains("hush"), "{} gives {}", text, shown);
-    }
 }

@@ -46,7 +46,7 @@ pub struct PgSettings {
     /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
     /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
-    /// need not wait for a handshake. Timeouts, ages and pre-ping are those of the automation tier.
+    /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier.
     pub adhoc: Settings,
     /// The limit of a statement in the automation tier. Default 30 s; `None`: no limit.
     pub automation_statement_timeout: Option<Duration>,
@@ -298,4 +298,26 @@ fn program_name() -> String {
     let name = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
     let printable = name.chars().filter(|c| c.is_ascii_graphic()).take(MAX_APP_NAME).collect::<String>();
     if printable.is_empty() { "tierpool".to_owned() } else { printable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_one_fault() {
+        for broken in ["DATABASE_URL", "POSTGRES_HOST", "PGHOST"] {
+            let lookup = |name: &str| if name == broken { Err(NotUtf8) } else { Ok(None) };
+            let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
+            assert_eq!(faults.to_string(), format!("{broken} is not valid UTF-8: must be UTF-8 text"));
+        }
+        let lookup = |name: &str| match name {
+            "DB_POOL_SIZE" => Err(NotUtf8),
+            "PGHOST" => Ok(Some("h".to_owned())),
+            "DB_MAX_OVERFLOW" => Ok(Some("30".to_owned())),
+            _ => Ok(None),
+        };
+        let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
+        assert_eq!(faults.to_string(), "DB_POOL_SIZE is not valid UTF-8: must be UTF-8 text");
+    }
 }

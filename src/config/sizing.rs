@@ -16,8 +16,8 @@ pub fn size_for_workers(workers: u32) -> Option<u32> {
 /// The size for a service: `(concurrent requests × average seconds) / 2`, plus `headroom` as a part of it, rounded up
 /// and at least 1.
 ///
-/// Little's law gives requests × seconds as the work in progress per second of arrivals; half of it, because a request
-/// holds its connection for about half of its time and computes in the rest. A headroom of 0.2 adds 20 %. Measure
+/// With `concurrent` as the requests that arrive within a second, Little's law gives requests × seconds as the number
+/// in progress; half of it, on the assumption that a request holds a connection for half of its time. A headroom of 0.2 adds 20 %. Measure
 /// how long requests really hold a connection where it matters. `None`: a number is negative, not finite, or the result
 /// does not fit.
 ///
