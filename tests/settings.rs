@@ -296,6 +296,7 @@ fn a_password_is_never_shown() {
             format!("postgres://u:{secret}%zz@h/d"),
             format!("postgres://u:{secret}"),
             format!("host=h password=a {secret}=b"),
+            format!("postgres://h/d?password=a&{secret}=b"),
             format!("password=a {secret}"),
         ]
     };

@@ -142,8 +142,7 @@ fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> 
             return Default::default();
         }
     };
-    let is_url = split.head.is_some();
-    let (mut params, pool, unknown) = sort(split.params, is_url);
+    let (mut params, pool, unknown) = sort(split.params);
     let sound = unknown.is_empty();
     faults.extend(unknown);
     fill_in(&mut params, split.has_password, env, faults);
@@ -152,11 +151,11 @@ fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> 
 }
 
 /// Sorts the parameters into libpq's and the pool's, and finds the ones that are unknown or given twice.
-fn sort(all: Vec<(String, String)>, is_url: bool) -> (Vec<Param>, PoolParams, Faults) {
+fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
     let mut faults = Faults::new();
     let mut params: Vec<Param> = vec![];
     let mut pool = PoolParams::default();
-    // In a `key=value` string a password with a blank, not quoted, runs over into what looks like a name.
+    // A password with a blank in a `key=value` string, or with a `&` in a URL, runs over into what looks like a name.
     let mut may_be_secret = false;
     for (key, value) in all {
         let spelled = format!("URL parameter {key}");
@@ -171,7 +170,7 @@ fn sort(all: Vec<(String, String)>, is_url: bool) -> (Vec<Param>, PoolParams, Fa
             faults.push(format!("URL parameter {name}"), "unknown", allowed());
         }
         faults.require(!twice || lists, &spelled, "given twice", "must be given once");
-        may_be_secret |= !is_url && key == "password";
+        may_be_secret |= key == "password";
     }
     (params, pool, faults)
 }
