@@ -103,12 +103,7 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
     }
 }
 
-fn number(
-    parser: &mut lexopt::Parser,
-    flag: &str,
-    max: usize,
-    faults: &mut Vec<String>,
-) -> Option<usize> {
+fn number(parser: &mut lexopt::Parser, flag: &str, max: usize, faults: &mut Vec<String>) -> Option<usize> {
     let Ok(raw) = parser.value() else {
         faults.push(format!("{flag} needs a number"));
         return None;
@@ -169,8 +164,11 @@ mod tests {
 
     #[test]
     fn names_every_fault_at_once() {
-        let error = run(&["--workers", "0", "--limit", "-3", "--fast", "--input", "/no/such", "x"]).unwrap_err();
-        for expected in ["--workers is \"0\"", "1 to 1024", "--limit is \"-3\"", "--fast", "/no/such", "\"x\""] {
+        let error =
+            run(&["--workers", "0", "--limit", "-3", "--fast", "--input", "/no/such", "x"]).unwrap_err();
+        for expected in
+            ["--workers is \"0\"", "1 to 1024", "--limit is \"-3\"", "--fast", "/no/such", "\"x\""]
+        {
             assert!(error.contains(expected), "{expected:?} is missing in: {error}");
         }
         assert!(run(&["--workers"]).unwrap_err().contains("--workers needs a number"));

@@ -97,11 +97,10 @@ mod tests {
 
     use super::super::kind::Kind;
     use super::discover;
-    use crate::scraper::testing::Folder;
 
     #[test]
     fn finds_packages_and_documents_in_order() {
-        let folder = Folder::new("discover");
+        let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -127,7 +126,8 @@ mod tests {
                 (relative(&item.path), item.package.as_deref().map(relative), item.kind.clone().unwrap())
             })
             .collect();
-        let expect = |path: &str, package: Option<&str>, kind| (path.to_owned(), package.map(Into::into), kind);
+        let expect =
+            |path: &str, package: Option<&str>, kind| (path.to_owned(), package.map(Into::into), kind);
         assert_eq!(
             found,
             [

@@ -109,10 +109,8 @@ impl Builder {
 
     /// Ends the open link; one without a target is dropped.
     pub fn end_link(&mut self) {
-        if let Some(link) = self.link.take() {
-            if !link.href.is_empty() {
-                self.document.links.push(Link { text: tidy(&link.text), ..link });
-            }
+        if let Some(link) = self.link.take().filter(|link| !link.href.is_empty()) {
+            self.document.links.push(Link { text: tidy(&link.text), ..link });
         }
     }
 
@@ -121,11 +119,11 @@ impl Builder {
         self.end_link();
         self.end_heading();
         let headings = &self.document.headings;
-        let first_heading = headings.iter().find(|h| h.level == 1).or(headings.first()).map(|h| h.text.clone());
+        let first_heading =
+            headings.iter().find(|h| h.level == 1).or(headings.first()).map(|h| h.text.clone());
         let first_line = tidy(self.first_line.trim_start().lines().next().unwrap_or_default());
         let first_line: String = first_line.chars().take(MAX_LINE_TITLE).collect();
-        self.document.title =
-            self.title.or(first_heading).or((!first_line.is_empty()).then_some(first_line));
+        self.document.title = self.title.or(first_heading).or((!first_line.is_empty()).then_some(first_line));
         self.document
     }
 }

@@ -20,6 +20,20 @@ pub enum ScrapeError {
     Database(postgres::Error),
 }
 
+impl ScrapeError {
+    /// The name under which failures are counted.
+    pub fn class(&self) -> &'static str {
+        match self {
+            ScrapeError::Unreadable { .. } => "unreadable",
+            ScrapeError::TooLarge { .. } => "too large",
+            ScrapeError::NotUtf8 { .. } => "content is not UTF-8",
+            ScrapeError::PathNotUtf8(_) => "path is not UTF-8",
+            ScrapeError::Manifest { .. } => "manifest",
+            ScrapeError::Database(_) => "database",
+        }
+    }
+}
+
 impl fmt::Display for ScrapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,6 +28,7 @@ pub fn feed(source: &str, builder: &mut Builder) {
                 title = Some(String::new());
             }
             Token::StartTag(tag) if is_silent(&tag.name) && !tag.self_closing => {
+                builder.break_block();
                 silent.get_or_insert(tag.name.0);
             }
             Token::StartTag(tag) => start(&tag, builder),
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn broken_pages_do_not_stop_it() {
-        for page in ["<a href=", "<h1><h2></h1>x", "</title></a></h3>", "<title>never closed", "\0<\0a>", "<"] {
+        for page in ["<a href=", "<h1><h2></h1>x", "</title></a></h3>", "<title>never closed", "\0<\0a>", "<"]
+        {
             scrape(page);
         }
     }

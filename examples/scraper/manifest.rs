@@ -39,7 +39,8 @@ pub struct Dependency {
 pub fn scrape(source: &str) -> Result<Manifest, Vec<String>> {
     let root: Table = source.parse().map_err(|error: toml::de::Error| vec![not_toml(source, &error)])?;
     let Some(package) = root.get("package").or_else(|| root.get("project")).and_then(Value::as_table) else {
-        let kind = if root.contains_key("workspace") { "a workspace without a package" } else { "no package" };
+        let kind =
+            if root.contains_key("workspace") { "a workspace without a package" } else { "no package" };
         return Err(vec![format!("the manifest has no [package] table: {kind}")]);
     };
     let mut faults = Vec::new();
@@ -170,7 +171,12 @@ mod tests {
         )
         .unwrap_err()
         .join("\n");
-        for expected in ["package.name is of type integer", "package.version is inherited", "dependencies.a", "dependencies.b"] {
+        for expected in [
+            "package.name is of type integer",
+            "package.version is inherited",
+            "dependencies.a",
+            "dependencies.b",
+        ] {
             assert!(faults.contains(expected), "{expected:?} is missing in: {faults}");
         }
         let one_line = |source: &str| {

@@ -51,10 +51,7 @@ mod tests {
         let headings: Vec<_> = document.headings.iter().map(|h| (h.level, h.text.as_str())).collect();
         assert_eq!(headings, [(1, "The tool"), (2, "Use")]);
         let links: Vec<_> = document.links.iter().map(|l| (l.href.as_str(), l.text.as_str())).collect();
-        assert_eq!(
-            links,
-            [("x.md", "a link"), ("https://b.example", "https://b.example"), ("ci", "Build")]
-        );
+        assert_eq!(links, [("x.md", "a link"), ("https://b.example", "https://b.example"), ("ci", "Build")]);
         // Intro bold | The tool | a link and https… | Use | Build
         assert_eq!(document.words, 10);
     }

@@ -9,10 +9,12 @@ pub mod kind;
 pub mod manifest;
 pub mod markdown;
 pub mod pace;
+pub mod progress;
+pub mod run;
 pub mod rustdoc;
 pub mod schema;
 pub mod scrape;
+pub mod server;
 pub mod store;
-#[cfg(test)]
-pub mod testing;
+pub mod tally;
 pub mod text;

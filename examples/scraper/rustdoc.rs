@@ -24,7 +24,8 @@ mod tests {
 
     #[test]
     fn takes_the_inner_documentation_only() {
-        let source = "// licence\n#![no_std]\n\n//! # Title\n//!\n//!   indented\nuse std::fmt;\n//! not this\n";
+        let source =
+            "// licence\n#![no_std]\n\n//! # Title\n//!\n//!   indented\nuse std::fmt;\n//! not this\n";
         assert_eq!(module_docs(source).as_deref(), Some("# Title\n\n  indented\n"));
         assert_eq!(module_docs("/// outer\nfn f() {}\n"), None);
         assert_eq!(module_docs("//!\n//!\n"), None);

@@ -115,11 +115,10 @@ mod tests {
     use std::fs;
 
     use super::super::discover::{Item, discover};
-    use super::{MAX_BYTES, Scraped, ScrapeError, Source};
-    use crate::scraper::testing::Folder;
+    use super::{MAX_BYTES, ScrapeError, Scraped, Source};
 
     fn read(name: &str, content: &[u8]) -> Result<Source, ScrapeError> {
-        let folder = Folder::new("scrape");
+        let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), content).unwrap();
         let items: Vec<Item> = discover(folder.path(), None);
         assert_eq!(items.len(), 1);
@@ -133,7 +132,8 @@ mod tests {
         assert!(message(read("a.md", &large)).unwrap().contains("4194305 bytes, more than the 4194304"));
         assert!(message(read("a.md", b"abc\xff")).unwrap().contains("not UTF-8 text from byte 3"));
         assert!(message(read("a.md", &large[1..])).is_none());
-        let error = message(read("Cargo.toml", b"[package]").and_then(|source| source.parse().map(|_| source)));
+        let error =
+            message(read("Cargo.toml", b"[package]").and_then(|source| source.parse().map(|_| source)));
         assert!(error.unwrap().contains("Cargo.toml: package.name is missing"));
     }
 
@@ -141,7 +141,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_path_that_is_not_utf8_fails_with_its_reason() {
         use std::os::unix::ffi::OsStrExt;
-        let folder = Folder::new("path");
+        let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.md")), "x").unwrap();
         let items = discover(folder.path(), None);
         assert!(matches!(Source::read(&items[0]), Err(ScrapeError::PathNotUtf8(_))));
@@ -152,6 +152,8 @@ mod tests {
         let hash = |content: &[u8]| read("a.md", content).unwrap().hash;
         assert_eq!(hash(b"x").len(), 32);
         assert_ne!(hash(b"x"), hash(b"y"));
-        assert!(matches!(read("a.rs", b"//! # T\n").unwrap().parse(), Ok(Scraped::Document(d)) if d.title.as_deref() == Some("T")));
+        assert!(
+            matches!(read("a.rs", b"//! # T\n").unwrap().parse(), Ok(Scraped::Document(d)) if d.title.as_deref() == Some("T"))
+        );
     }
 }
