@@ -8,7 +8,9 @@ use lexopt::prelude::*;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Scrapes a folder of real documents into PostgreSQL, through a tierpool.
+Scrapes a folder of real documents into PostgreSQL, through a tierpool: the manifests of
+packages, and the title, headings, links and words of Markdown, HTML, plain text
+(readmes, licences, changelogs) and of the documentation in Rust sources.
 
 Usage: batch_scraper [--input DIR] [--workers N] [--limit N]
 

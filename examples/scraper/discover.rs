@@ -24,8 +24,8 @@ pub struct Item {
 /// Folders below this depth are left alone, as a bound on hostile trees; real sources stay far above it.
 const MAX_DEPTH: usize = 64;
 
-/// Module documentation begins within this many bytes of a source file, or is not looked for.
-const RUST_HEAD: u64 = 16 * 1024;
+/// Documentation begins within this many bytes of a source file, or is not looked for.
+const RUST_HEAD: u64 = 64 * 1024;
 
 /// Lists the work below `root`, at most `limit` items, the same order in every run.
 ///
@@ -75,7 +75,7 @@ impl Packages {
         }
         let kind = Kind::of(&entry.file_name().to_string_lossy()).filter(|_| entry.file_type().is_file())?;
         let kind = match kind {
-            Kind::Rust => has_module_docs(entry.path()).map(|has| has.then_some(kind)).transpose()?,
+            Kind::Rust => is_documented(entry.path()).map(|has| has.then_some(kind)).transpose()?,
             _ => Ok(kind),
         };
         let package = self.0.last().map(|(_, folder)| folder.clone());
@@ -83,11 +83,11 @@ impl Packages {
     }
 }
 
-fn has_module_docs(path: &Path) -> Result<bool, String> {
+fn is_documented(path: &Path) -> Result<bool, String> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(RUST_HEAD).read_to_end(&mut head).map_err(|error| error.to_string())?;
-    Ok(rustdoc::module_docs(&String::from_utf8_lossy(&head)).is_some())
+    Ok(rustdoc::is_documented(&String::from_utf8_lossy(&head)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 /// A scraped document.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    /// Its own title, else its first heading, else its first line; `None` for a document without text.
+    /// Its own title, else its first heading, else its first line; `None` where there is none of them.
     pub title: Option<String>,
     pub headings: Vec<Heading>,
     pub links: Vec<Link>,

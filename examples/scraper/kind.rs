@@ -11,7 +11,7 @@ pub enum Kind {
     Html,
     /// Prose without markup: licences, authors, plain-text readmes.
     Text,
-    /// A Rust source file, of which the module documentation is read.
+    /// A Rust source file, of which the documentation comments are read.
     Rust,
 }
 

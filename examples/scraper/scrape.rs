@@ -79,7 +79,7 @@ impl Source {
             Kind::Markdown => markdown::scrape(&self.content),
             Kind::Html => html::scrape(&self.content),
             Kind::Text => text::scrape(&self.content),
-            Kind::Rust => markdown::scrape(&rustdoc::module_docs(&self.content).unwrap_or_default()),
+            Kind::Rust => rustdoc::scrape(&self.content),
         };
         Ok(Scraped::Document(document))
     }
