@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use postgres::{Client, NoTls};
 use scraper::args::{self, HELP, Plan, Request};
-use scraper::run::{Outcome, run};
+use scraper::run::run;
 use scraper::server::{Server, with_causes};
 use scraper::{discover::discover, progress, schema};
 use signal_hook::consts::SIGINT;
@@ -57,8 +57,10 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
     let outcome = run(&server.url(), &items, plan.workers.unwrap_or(8), &bar, &stop)
         .map_err(|error| told("cannot reach the database", error))?;
     bar.finish_and_clear();
-    let counts = schema::counts(&mut client).map_err(|error| told("cannot count the rows", error))?;
-    print(&report(&outcome, counts));
+    // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
+    print(&format!("{}\n\nad-hoc queries meanwhile: {}\n", outcome.tally, outcome.adhoc));
+    let counts = schema::counts(&mut client);
+    print(&rows(counts.map_err(|error| told("cannot be counted", error))));
     Ok(if outcome.tally.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
@@ -74,13 +76,13 @@ fn stop_on_interrupt(server: &Server) -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn report(outcome: &Outcome, counts: [i64; 5]) -> String {
-    let rows = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
-    let rows: String = rows.collect();
-    format!(
-        "{}\n\nad-hoc queries meanwhile: {}\n\nrows in the database\n{rows}",
-        outcome.tally, outcome.adhoc
-    )
+fn rows(counts: Result<[i64; 5], String>) -> String {
+    let counts = match counts {
+        Ok(counts) => counts,
+        Err(reason) => return format!("\nrows in the database: {reason}\n"),
+    };
+    let lines = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
+    format!("\nrows in the database\n{}", lines.collect::<String>())
 }
 
 /// Writes to standard output; a reader that has gone away, as `head` does, is no fault of the run.

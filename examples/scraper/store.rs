@@ -1,7 +1,7 @@
 //! Writes one item to the tables, and only what changed.
 //!
 //! Every statement carries its parameter types, so that it costs one round trip without a prepared statement. An
-//! unchanged item costs one read; a new one three round trips, however many headings and links it has.
+//! unchanged item costs one read; a new document three round trips, however many headings and links it has.
 //!
 //! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,
 //! then rows below that one.
