@@ -1,0 +1,97 @@
+//! Scrapes a folder of real documents into PostgreSQL; `--help` tells the options and exit codes.
+
+#[path = "scraper/mod.rs"]
+mod scraper;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use postgres::{Client, NoTls};
+use scraper::args::{self, HELP, Plan, Request};
+use scraper::run::run;
+use scraper::server::{Server, with_causes};
+use scraper::{discover::discover, progress, schema};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+
+const NOT_CARRIED_OUT: u8 = 1;
+const USAGE: u8 = 2;
+const INCOMPLETE: u8 = 3;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match args::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Help) => {
+            print(HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Run(plan)) => carry_out(&plan).unwrap_or_else(|error| {
+            complain(&error);
+            ExitCode::from(NOT_CARRIED_OUT)
+        }),
+        Err(error) => {
+            complain(&format!("{error}\nTry --help."));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
+    let items = discover(&plan.input, plan.limit);
+    if items.is_empty() {
+        return Err(format!("{} holds no manifests and no documents", plan.input.display()));
+    }
+    let server = Server::choose()?;
+    complain(&format!("{} items below {}, into {server}", items.len(), plan.input.display()));
+    let told = |what: &str, error: postgres::Error| format!("{what}: {}", with_causes(&error));
+
+    let mut client =
+        Client::connect(&server.url(), NoTls).map_err(|error| told("cannot reach the database", error))?;
+    schema::create(&mut client).map_err(|error| told("cannot make the tables", error))?;
+    let bar = progress::bar(items.len());
+    let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
+    let outcome = run(&server.url(), &items, plan.workers.unwrap_or(8), &bar, &stop)
+        .map_err(|error| told("cannot reach the database", error))?;
+    bar.finish_and_clear();
+    // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
+    print(&format!("{}\n\nad-hoc queries meanwhile: {}\n", outcome.tally, outcome.adhoc));
+    let counts = schema::counts(&mut client);
+    print(&rows(counts.map_err(|error| told("cannot be counted", error))));
+    Ok(if outcome.tally.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+/// The first Ctrl-C ends the run after the items under way, a second one at once. With a server of one's own its
+/// clean-up ends the program instead: what has been written goes with it.
+fn stop_on_interrupt(server: &Server) -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Server::Given { .. } = server {
+        // In this order: the flag is still down when the first signal reaches the shutdown.
+        flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, stop.clone())?;
+        flag::register(SIGINT, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+fn rows(counts: Result<[i64; 5], String>) -> String {
+    let counts = match counts {
+        Ok(counts) => counts,
+        Err(reason) => return format!("\nrows in the database: {reason}\n"),
+    };
+    let lines = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
+    format!("\nrows in the database\n{}", lines.collect::<String>())
+}
+
+/// Writes to standard output; a reader that has gone away, as `head` does, is no fault of the run.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes one line to standard error, which may be closed too.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

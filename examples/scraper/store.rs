@@ -1,0 +1,214 @@
+//! Writes one item to the tables, and only what changed.
+//!
+//! Every statement carries its parameter types, so that it costs one round trip without a prepared statement. An
+//! unchanged item costs one read; a new document three round trips, however many headings and links it has.
+//!
+//! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,
+//! then rows below that one.
+
+use postgres::GenericClient;
+use postgres::types::{ToSql, Type};
+
+use super::discover::Item;
+use super::document::Document;
+use super::failure::ScrapeError;
+use super::kind::Kind;
+use super::manifest::Manifest;
+use super::scrape::{Scraped, Source};
+
+/// What writing an item did to the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Inserted,
+    Updated,
+    /// The database held the same content already; nothing was written.
+    Unchanged,
+}
+
+/// Scrapes `item` and writes it through `client`, which is inside a transaction.
+///
+/// # Blocking
+/// Reads one file and waits for the server's replies.
+///
+/// # Errors
+/// A file that cannot be used, or the server's own error; the caller rolls back.
+pub fn store(client: &mut impl GenericClient, item: &Item) -> Result<Change, ScrapeError> {
+    let source = Source::read(item)?;
+    let (known, package) = known(client, &source)?;
+    if known.as_ref() == Some(&source.hash) {
+        return Ok(Change::Unchanged);
+    }
+    let written = match source.parse()? {
+        Scraped::Manifest(manifest) => write_package(client, &source, &manifest)?,
+        Scraped::Document(document) => {
+            let package = match (package, source.package.as_deref()) {
+                (None, Some(folder)) => Some(place_package(client, folder)?),
+                (package, _) => package,
+            };
+            write_document(client, &source, package, &document)?
+        }
+    };
+    Ok(match (written, known) {
+        // Another program wrote the same content since the row was read.
+        (false, _) => Change::Unchanged,
+        (true, None) => Change::Inserted,
+        (true, Some(_)) => Change::Updated,
+    })
+}
+
+/// A value with its type, as [`GenericClient::query_typed`] takes it.
+type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+const KNOWN_MANIFEST: &str = "
+SELECT manifest_hash, id FROM tierpool_scraper.packages WHERE folder = $1";
+
+const KNOWN_DOCUMENT: &str = "
+SELECT (SELECT hash FROM tierpool_scraper.documents WHERE path = $1),
+       (SELECT id FROM tierpool_scraper.packages WHERE folder = $2)";
+
+/// The hash the database holds of the item, and the row of its package, as far as there are any.
+fn known(
+    client: &mut impl GenericClient,
+    source: &Source,
+) -> Result<(Option<Vec<u8>>, Option<i64>), postgres::Error> {
+    let rows = match source.kind {
+        Kind::Manifest => client.query_typed(KNOWN_MANIFEST, &[(&source.package, Type::TEXT)])?,
+        _ => {
+            let params: [Param<'_>; 2] = [(&source.path, Type::TEXT), (&source.package, Type::TEXT)];
+            client.query_typed(KNOWN_DOCUMENT, &params)?
+        }
+    };
+    Ok(rows.first().map_or((None, None), |row| (row.get(0), row.get(1))))
+}
+
+/// The update changes nothing: it makes the statement wait for, and return, a row inserted by another transaction.
+const PLACE_PACKAGE: &str = "
+INSERT INTO tierpool_scraper.packages AS p (folder) VALUES ($1)
+ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
+RETURNING id";
+
+/// Makes the row of a package whose manifest has not been written yet.
+fn place_package(client: &mut impl GenericClient, folder: &str) -> Result<i64, ScrapeError> {
+    let rows = client.query_typed(PLACE_PACKAGE, &[(&folder, Type::TEXT)])?;
+    Ok(rows.first().expect("an upsert without a condition returns its row").get(0))
+}
+
+const UPSERT_PACKAGE: &str = "
+INSERT INTO tierpool_scraper.packages AS p (folder, manifest_hash, name, version, license, description)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (folder) DO UPDATE SET
+    manifest_hash = excluded.manifest_hash, name = excluded.name, version = excluded.version,
+    license = excluded.license, description = excluded.description
+WHERE p.manifest_hash IS DISTINCT FROM excluded.manifest_hash
+RETURNING id";
+
+const CLEAR_PACKAGE: &str = "DELETE FROM tierpool_scraper.dependencies WHERE package_id = $1";
+
+const INSERT_DEPENDENCIES: &str = "
+INSERT INTO tierpool_scraper.dependencies (package_id, kind, target, name, package, requirement, optional)
+SELECT $1, d.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS d";
+
+/// Writes a package with its dependencies; `false` when the row was the same already.
+fn write_package(
+    client: &mut impl GenericClient,
+    source: &Source,
+    manifest: &Manifest,
+) -> Result<bool, postgres::Error> {
+    let Manifest { name, version, license, description, dependencies } = manifest;
+    let params: [Param<'_>; 6] = [
+        (&source.package, Type::TEXT),
+        (&source.hash, Type::BYTEA),
+        (name, Type::TEXT),
+        (version, Type::TEXT),
+        (license, Type::TEXT),
+        (description, Type::TEXT),
+    ];
+    let Some(row) = client.query_typed(UPSERT_PACKAGE, &params)?.pop() else { return Ok(false) };
+    let id: i64 = row.get(0);
+    client.query_typed(CLEAR_PACKAGE, &[(&id, Type::INT8)])?;
+    if dependencies.is_empty() {
+        return Ok(true);
+    }
+    let kinds: Vec<&str> = dependencies.iter().map(|d| d.kind).collect();
+    let targets: Vec<&str> = dependencies.iter().map(|d| d.target.as_str()).collect();
+    let names: Vec<&str> = dependencies.iter().map(|d| d.name.as_str()).collect();
+    let packages: Vec<&str> = dependencies.iter().map(|d| d.package.as_str()).collect();
+    let requirements: Vec<Option<&str>> = dependencies.iter().map(|d| d.requirement.as_deref()).collect();
+    let optional: Vec<bool> = dependencies.iter().map(|d| d.optional).collect();
+    let params: [Param<'_>; 7] = [
+        (&id, Type::INT8),
+        (&kinds, Type::TEXT_ARRAY),
+        (&targets, Type::TEXT_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&packages, Type::TEXT_ARRAY),
+        (&requirements, Type::TEXT_ARRAY),
+        (&optional, Type::BOOL_ARRAY),
+    ];
+    client.query_typed(INSERT_DEPENDENCIES, &params)?;
+    Ok(true)
+}
+
+const UPSERT_DOCUMENT: &str = "
+INSERT INTO tierpool_scraper.documents AS d (path, package_id, kind, hash, bytes, title, words)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (path) DO UPDATE SET
+    package_id = excluded.package_id, kind = excluded.kind, hash = excluded.hash,
+    bytes = excluded.bytes, title = excluded.title, words = excluded.words
+WHERE d.hash IS DISTINCT FROM excluded.hash
+RETURNING id, xmax = 0 AS is_new";
+
+const CLEAR_DOCUMENT: &str = "
+WITH headings AS (DELETE FROM tierpool_scraper.headings WHERE document_id = $1)
+DELETE FROM tierpool_scraper.links WHERE document_id = $1";
+
+const INSERT_PARTS: &str = "
+WITH headings AS (
+    INSERT INTO tierpool_scraper.headings (document_id, position, level, text)
+    SELECT $1, h.position, h.level, h.text
+    FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS h (level, text, position)
+)
+INSERT INTO tierpool_scraper.links (document_id, position, href, text)
+SELECT $1, l.position, l.href, l.text
+FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS l (href, text, position)";
+
+/// Writes a document with its headings and links; `false` when the row was the same already.
+fn write_document(
+    client: &mut impl GenericClient,
+    source: &Source,
+    package: Option<i64>,
+    document: &Document,
+) -> Result<bool, postgres::Error> {
+    let kind = source.kind.as_str();
+    let params: [Param<'_>; 7] = [
+        (&source.path, Type::TEXT),
+        (&package, Type::INT8),
+        (&kind, Type::TEXT),
+        (&source.hash, Type::BYTEA),
+        (&source.bytes, Type::INT4),
+        (&document.title, Type::TEXT),
+        (&document.words, Type::INT4),
+    ];
+    let Some(row) = client.query_typed(UPSERT_DOCUMENT, &params)?.pop() else { return Ok(false) };
+    let id: i64 = row.get(0);
+    // A row version that was just inserted has no xmax; one that an upsert replaced carries its own transaction's.
+    let is_new: bool = row.get(1);
+    if !is_new {
+        client.query_typed(CLEAR_DOCUMENT, &[(&id, Type::INT8)])?;
+    }
+    if document.headings.is_empty() && document.links.is_empty() {
+        return Ok(true);
+    }
+    let levels: Vec<i16> = document.headings.iter().map(|h| h.level).collect();
+    let headings: Vec<&str> = document.headings.iter().map(|h| h.text.as_str()).collect();
+    let hrefs: Vec<&str> = document.links.iter().map(|l| l.href.as_str()).collect();
+    let texts: Vec<&str> = document.links.iter().map(|l| l.text.as_str()).collect();
+    let params: [Param<'_>; 5] = [
+        (&id, Type::INT8),
+        (&levels, Type::INT2_ARRAY),
+        (&headings, Type::TEXT_ARRAY),
+        (&hrefs, Type::TEXT_ARRAY),
+        (&texts, Type::TEXT_ARRAY),
+    ];
+    client.query_typed(INSERT_PARTS, &params)?;
+    Ok(true)
+}
