@@ -13,14 +13,38 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// No coarse reading is at hand: read the real clock.
 const STALE: u64 = u64::MAX;
 
+/// Readings of the real clock after which its keeper is asked to tick again: many for a burst of checkouts to cost
+/// little, few enough that single ones in a quiet pool wake nobody.
+const STALE_READINGS: u64 = 32;
+
 type Waker = Box<dyn Fn() + Send + Sync>;
 
 struct Inner {
     origin: Instant,
+    is_manual: bool,
     /// The coarse reading in milliseconds since `origin`, or `STALE`.
     tick: AtomicU64,
-    /// `Some` for a clock moved by hand: whom to tell when it moves.
-    wakers: Option<Mutex<Vec<Waker>>>,
+    /// Readings since the coarse one was given up.
+    stale_readings: AtomicU64,
+    /// Whom to tell when the clock is moved by hand, or read often while it rests. Called under the lock: they only
+    /// notify a thread.
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Inner {
+    fn new(is_manual: bool) -> Self {
+        Inner {
+            origin: Instant::now(),
+            is_manual,
+            tick: AtomicU64::new(0),
+            stale_readings: AtomicU64::new(0),
+            wakers: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn wake(&self) {
+        self.wakers.lock().iter().for_each(|wake| wake());
+    }
 }
 
 /// The clock by which a pool measures ages: lifetime, idle time, hold time, back-off.
@@ -46,18 +70,14 @@ pub struct Clock(Arc<Inner>);
 impl Default for Clock {
     /// The system's monotonic clock.
     fn default() -> Self {
-        Clock(Arc::new(Inner { origin: Instant::now(), tick: AtomicU64::new(0), wakers: None }))
+        Clock(Arc::new(Inner::new(false)))
     }
 }
 
 impl Clock {
     /// Makes a clock that stands still, and the hand that moves it.
     pub fn manual() -> (Clock, ClockHand) {
-        let clock = Clock(Arc::new(Inner {
-            origin: Instant::now(),
-            tick: AtomicU64::new(0),
-            wakers: Some(Mutex::new(Vec::new())),
-        }));
+        let clock = Clock(Arc::new(Inner::new(true)));
         (clock.clone(), ClockHand(clock))
     }
 
@@ -67,7 +87,7 @@ impl Clock {
     }
 
     pub(crate) fn is_manual(&self) -> bool {
-        self.0.wakers.is_some()
+        self.0.is_manual
     }
 
     /// Milliseconds, up to one tick late.
@@ -75,7 +95,16 @@ impl Clock {
     pub(crate) fn coarse_ms(&self) -> u64 {
         // Relaxed: a number on its own; no other memory is concluded from it.
         let tick = self.0.tick.load(Ordering::Relaxed);
-        if tick == STALE { self.precise_ms() } else { tick }
+        if tick == STALE { self.stale_ms() } else { tick }
+    }
+
+    #[cold]
+    fn stale_ms(&self) -> u64 {
+        // Relaxed: a count that triggers once; nothing is concluded from its exactness.
+        if self.0.stale_readings.fetch_add(1, Ordering::Relaxed) == STALE_READINGS {
+            self.0.wake();
+        }
+        self.precise_ms()
     }
 
     /// Milliseconds, read from the system now.
@@ -100,15 +129,15 @@ impl Clock {
     pub(crate) fn rest(&self) {
         if !self.is_manual() {
             // Relaxed: as in `coarse_ms`.
+            self.0.stale_readings.store(0, Ordering::Relaxed);
             self.0.tick.store(STALE, Ordering::Relaxed);
         }
     }
 
-    /// Has `waker` called whenever a hand moves this clock; no effect on the system's.
-    pub(crate) fn on_move(&self, waker: Waker) {
-        if let Some(wakers) = &self.0.wakers {
-            wakers.lock().push(waker);
-        }
+    /// Has `waker` called whenever a hand moves this clock, and when it is read often while it rests. It must do no
+    /// more than notify.
+    pub(crate) fn on_call(&self, waker: Waker) {
+        self.0.wakers.lock().push(waker);
     }
 }
 
@@ -130,8 +159,6 @@ impl ClockHand {
         let by = u64::try_from(by.as_millis()).unwrap_or(0);
         // Relaxed: as in `coarse_ms`; the keeper takes a lock before it looks, which orders the two.
         self.0.0.tick.fetch_add(by, Ordering::Relaxed);
-        if let Some(wakers) = &self.0.0.wakers {
-            wakers.lock().iter().for_each(|wake| wake());
-        }
+        self.0.0.wake();
     }
 }

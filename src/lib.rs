@@ -11,6 +11,7 @@ mod pool;
 pub mod postgres;
 pub mod stats;
 mod threads;
+mod tiers;
 
 pub use clock::{Clock, ClockHand};
 pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
@@ -21,3 +22,4 @@ pub use r2d2::{
     CustomizeConnection, Extensions, HandleError, LoggingErrorHandler, ManageConnection,
     NopConnectionCustomizer, NopErrorHandler,
 };
+pub use tiers::{Tier, TieredBuilder, TieredPool};

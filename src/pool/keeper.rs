@@ -51,7 +51,7 @@ impl Keeper {
             rouse: Condvar::new(),
         });
         let weak = Arc::downgrade(&keeper);
-        clock.on_move(Box::new(move || {
+        clock.on_call(Box::new(move || {
             if let Some(keeper) = weak.upgrade() {
                 keeper.wake();
             }
@@ -93,8 +93,9 @@ impl Keeper {
             if roused || now >= due || due_by.is_some_and(|by| Instant::now() >= by) {
                 (due, due_by) = self.tend_all(&wards, now);
             }
+            // Whoever roused the keeper had a reason: a few ticks show whether more is to come.
             let beat = wards.iter().map(|ward| ward.pulse()).fold(0, u64::wrapping_add);
-            quiet = if beat == pulse { quiet + 1 } else { 0 };
+            quiet = if beat == pulse && !roused { quiet + 1 } else { 0 };
             pulse = beat;
             // A ward must not live on only because its keeper sleeps.
             drop(wards);

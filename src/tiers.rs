@@ -1,0 +1,305 @@
+//! Two pools under one budget: the automation tier, and an ad-hoc tier whose connections nobody else can take.
+
+use std::fmt;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use crate::clock::Clock;
+use crate::config::Faults;
+use crate::error::Error;
+use crate::pool::{Builder, CloseReport, Keeper, Pool, PooledConnection};
+
+/// The tier that a checkout is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Batch work: many threads, all the connections of the budget but the reserved ones.
+    Automation,
+    /// A person: manual queries, debuggers, status scripts, on connections that automation can never take.
+    Adhoc,
+}
+
+impl Tier {
+    /// The name used in `application_name`, log targets and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Automation => "automation",
+            Tier::Adhoc => "adhoc",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Two pools within one budget of server-side connections.
+///
+/// The tiers share nothing but the budget and the keeper thread: whatever automation does, ad-hoc checkouts are
+/// served from their own connections, opened by a thread of their own.
+///
+/// ```
+/// use tierpool::{MemoryManager, Tier, TieredPool};
+///
+/// let pool = TieredPool::builder()
+///     .total_connections(12)
+///     .reserved(2)
+///     .automation(|tier| tier.base_size(8).max_overflow(2))
+///     .build(|_| MemoryManager)?;
+/// let batch: Vec<_> = (0..10).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+/// assert!(pool.automation().try_get().is_none());
+/// assert!(pool.get(Tier::Adhoc).is_ok());
+/// # drop(batch);
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub struct TieredPool<M: ManageConnection> {
+    automation: Pool<M>,
+    adhoc: Pool<M>,
+    total_connections: u32,
+    adhoc_may_borrow: bool,
+}
+
+impl<M: ManageConnection> Clone for TieredPool<M> {
+    fn clone(&self) -> Self {
+        TieredPool { automation: self.automation.clone(), adhoc: self.adhoc.clone(), ..*self }
+    }
+}
+
+impl<M: ManageConnection> TieredPool<M> {
+    /// Returns a builder with the defaults: a budget of 60, 5 of it reserved, automation 50 and an overflow of 5.
+    pub fn builder() -> TieredBuilder<M> {
+        TieredBuilder::default()
+    }
+
+    /// Returns the automation tier, an ordinary pool.
+    pub fn automation(&self) -> &Pool<M> {
+        &self.automation
+    }
+
+    /// Returns the ad-hoc tier, an ordinary pool.
+    pub fn adhoc(&self) -> &Pool<M> {
+        &self.adhoc
+    }
+
+    /// Returns a tier's pool.
+    pub fn tier(&self, tier: Tier) -> &Pool<M> {
+        match tier {
+            Tier::Automation => &self.automation,
+            Tier::Adhoc => &self.adhoc,
+        }
+    }
+
+    /// Takes a connection of a tier, as [`Pool::get`] does.
+    ///
+    /// With `adhoc_may_borrow`, an ad-hoc caller that finds all ad-hoc connections out takes an idle automation one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`].
+    #[track_caller]
+    pub fn get(&self, tier: Tier) -> Result<PooledConnection<M>, Error> {
+        if tier == Tier::Adhoc
+            && self.adhoc_may_borrow
+            && let Some(borrowed) = self.borrow()
+        {
+            return Ok(borrowed);
+        }
+        self.tier(tier).get()
+    }
+
+    /// A connection for an ad-hoc caller without waiting: an automation one only where all ad-hoc ones are out.
+    #[track_caller]
+    fn borrow(&self) -> Option<PooledConnection<M>> {
+        let own = self.adhoc.try_get();
+        if own.is_some() {
+            return own;
+        }
+        let gauges = self.adhoc.gauges();
+        let all_out = gauges.in_use >= self.adhoc.max_size();
+        if all_out { self.automation.try_get() } else { None }
+    }
+
+    /// Returns the budget: the server-side connections that the tiers share.
+    pub fn total_connections(&self) -> u32 {
+        self.total_connections
+    }
+
+    /// Returns how many connections are reserved for the ad-hoc tier.
+    pub fn reserved(&self) -> u32 {
+        self.adhoc.max_size()
+    }
+
+    /// Closes both tiers within one deadline: automation first, so that a person can watch it. Returns what each
+    /// left over.
+    pub fn close(&self, limit: Duration) -> (CloseReport, CloseReport) {
+        let automation = self.automation.close(limit);
+        let adhoc = self.adhoc.close(limit.saturating_sub(automation.took));
+        (automation, adhoc)
+    }
+}
+
+impl<M: ManageConnection> fmt::Debug for TieredPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TieredPool")
+            .field("total_connections", &self.total_connections)
+            .field("automation", &self.automation)
+            .field("adhoc", &self.adhoc)
+            .finish()
+    }
+}
+
+/// Builds a [`TieredPool`].
+pub struct TieredBuilder<M: ManageConnection> {
+    total_connections: u32,
+    reserved: u32,
+    open_concurrency: u32,
+    adhoc_may_borrow: bool,
+    automation: Builder<M>,
+    adhoc: Builder<M>,
+    clock: Clock,
+}
+
+impl<M: ManageConnection> Default for TieredBuilder<M> {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        TieredBuilder {
+            total_connections: 60,
+            reserved: 5,
+            open_concurrency: 4,
+            adhoc_may_borrow: false,
+            automation: Builder::new()
+                .name(Tier::Automation.as_str())
+                .base_size(50)
+                .max_overflow(5)
+                .min_idle(Some(0))
+                .connection_timeout(minute),
+            // One is kept warm, so that a person does not wait for a connection to be opened.
+            adhoc: Builder::new().name(Tier::Adhoc.as_str()).min_idle(Some(1)).connection_timeout(minute),
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl<M: ManageConnection> TieredBuilder<M> {
+    /// Sets the budget: the connections that both tiers may have on the server together. Default 60.
+    pub fn total_connections(mut self, total: u32) -> Self {
+        self.total_connections = total;
+        self
+    }
+
+    /// Sets how many connections are the ad-hoc tier's own: its ceiling. Default 5.
+    pub fn reserved(mut self, reserved: u32) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// Sets how many connections both tiers open at a time: one for ad-hoc, the rest for automation; at least 2.
+    /// Default 4.
+    pub fn open_concurrency(mut self, openers: u32) -> Self {
+        self.open_concurrency = openers;
+        self
+    }
+
+    /// Sets whether an ad-hoc caller may take an idle automation connection when all ad-hoc ones are out. Automation
+    /// never takes ad-hoc's. Default: no.
+    pub fn adhoc_may_borrow(mut self, may: bool) -> Self {
+        self.adhoc_may_borrow = may;
+        self
+    }
+
+    /// Changes the automation tier's settings. Default: base size 50, overflow 5, opened when needed, 60 s to wait.
+    pub fn automation(mut self, change: impl FnOnce(Builder<M>) -> Builder<M>) -> Self {
+        self.automation = change(self.automation);
+        self
+    }
+
+    /// Changes the ad-hoc tier's settings but for its size, which [`TieredBuilder::reserved`] sets. Default: one
+    /// connection kept warm, 60 s to wait.
+    pub fn adhoc(mut self, change: impl FnOnce(Builder<M>) -> Builder<M>) -> Self {
+        self.adhoc = change(self.adhoc);
+        self
+    }
+
+    /// Sets the clock of both tiers; a test gives one that it moves by hand.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn check(&self) -> Faults {
+        let mut faults = Faults::new();
+        let (automation, automation_faults) = self.automation.resolved();
+        let (adhoc, adhoc_faults) = self.adhoc.resolved();
+        for (tier, tier_faults) in [(Tier::Automation, automation_faults), (Tier::Adhoc, adhoc_faults)] {
+            for fault in &tier_faults {
+                faults.push(format!("{tier}.{}", fault.setting), &fault.found, fault.rule.clone());
+            }
+        }
+        faults.require(self.reserved > 0, "reserved", self.reserved, "must be at least 1");
+        faults.require(
+            self.open_concurrency >= 2,
+            "open_concurrency",
+            self.open_concurrency,
+            "must be at least 2 for two tiers, so that neither can keep the other from opening connections",
+        );
+        let sum = u64::from(automation.base_size)
+            + u64::from(automation.max_overflow)
+            + u64::from(adhoc.base_size)
+            + u64::from(adhoc.max_overflow);
+        faults.require(
+            sum <= u64::from(self.total_connections),
+            "total_connections",
+            self.total_connections,
+            format!(
+                "must be at least {sum}: automation {} + overflow {} + reserved {}",
+                automation.base_size,
+                automation.max_overflow,
+                adhoc.ceiling()
+            ),
+        );
+        faults
+    }
+
+    /// Builds both tiers and waits until each has opened what it keeps. `manager` is asked for one manager a tier, so
+    /// that they may use different roles.
+    ///
+    /// # Blocking
+    ///
+    /// As [`Builder::build`], for each tier.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`].
+    pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
+        let pool = self.build_unchecked(manager)?;
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            let shared = pool.tier(tier).shared();
+            shared.wait_filled(shared.settings().connection_timeout, true)?;
+        }
+        Ok(pool)
+    }
+
+    /// Builds both tiers without waiting for a connection.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault of both tiers and of the budget.
+    pub fn build_unchecked(mut self, mut manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
+        self.adhoc = self.adhoc.base_size(self.reserved).max_overflow(0).open_concurrency(1);
+        self.automation = self.automation.open_concurrency(self.open_concurrency.saturating_sub(1).max(1));
+        let faults = self.check();
+        if !faults.is_empty() {
+            return Err(Error::invalid(faults));
+        }
+        let keeper = Keeper::new("tierpool", self.clock.clone());
+        let tend = |builder: Builder<M>| builder.clock(self.clock.clone()).keeper(keeper.clone());
+        Ok(TieredPool {
+            automation: tend(self.automation).try_build_unchecked(manager(Tier::Automation))?,
+            adhoc: tend(self.adhoc).try_build_unchecked(manager(Tier::Adhoc))?,
+            total_connections: self.total_connections,
+            adhoc_may_borrow: self.adhoc_may_borrow,
+        })
+    }
+}
