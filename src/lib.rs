@@ -9,6 +9,7 @@ mod memory;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod report;
 pub mod stats;
 mod threads;
 mod tiers;
@@ -22,4 +23,6 @@ pub use r2d2::{
     CustomizeConnection, Extensions, HandleError, LoggingErrorHandler, ManageConnection,
     NopConnectionCustomizer, NopErrorHandler,
 };
+pub use report::{DatabaseStats, print_connection_status};
+pub use stats::BreakerState;
 pub use tiers::{Tier, TieredBuilder, TieredPool};

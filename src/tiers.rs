@@ -58,6 +58,7 @@ pub struct TieredPool<M: ManageConnection> {
     automation: Pool<M>,
     adhoc: Pool<M>,
     total_connections: u32,
+    limit_name: &'static str,
     adhoc_may_borrow: bool,
 }
 
@@ -126,6 +127,11 @@ impl<M: ManageConnection> TieredPool<M> {
         self.total_connections
     }
 
+    /// What the status box calls the budget.
+    pub(crate) fn limit_name(&self) -> &'static str {
+        self.limit_name
+    }
+
     /// Returns how many connections are reserved for the ad-hoc tier.
     pub fn reserved(&self) -> u32 {
         self.adhoc.max_size()
@@ -153,6 +159,7 @@ impl<M: ManageConnection> fmt::Debug for TieredPool<M> {
 /// Builds a [`TieredPool`].
 pub struct TieredBuilder<M: ManageConnection> {
     total_connections: u32,
+    limit_name: &'static str,
     reserved: u32,
     open_concurrency: u32,
     adhoc_may_borrow: bool,
@@ -166,6 +173,7 @@ impl<M: ManageConnection> Default for TieredBuilder<M> {
         let minute = Duration::from_secs(60);
         TieredBuilder {
             total_connections: 60,
+            limit_name: "Total Connection Limit",
             reserved: 5,
             open_concurrency: 4,
             adhoc_may_borrow: false,
@@ -225,6 +233,13 @@ impl<M: ManageConnection> TieredBuilder<M> {
     /// Sets the clock of both tiers; a test gives one that it moves by hand.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Sets what the status box calls the budget: by whose limit it is set.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn limit_name(mut self, name: &'static str) -> Self {
+        self.limit_name = name;
         self
     }
 
@@ -299,6 +314,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
             automation: tend(self.automation).try_build_unchecked(manager(Tier::Automation))?,
             adhoc: tend(self.adhoc).try_build_unchecked(manager(Tier::Adhoc))?,
             total_connections: self.total_connections,
+            limit_name: self.limit_name,
             adhoc_may_borrow: self.adhoc_may_borrow,
         })
     }

@@ -1,0 +1,137 @@
+//! The numbers of both tiers in one value.
+
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use crate::stats::{Holder, Stats, Waiting};
+use crate::tiers::{Tier, TieredPool};
+
+/// Holds longer than this are shown in the status box.
+const LONG_HOLD: Duration = Duration::from_secs(10);
+
+/// Both tiers at one moment; `Display` is the status box.
+///
+/// The first fields are the automation tier's view, as the box shows it; [`DatabaseStats::automation`] and
+/// [`DatabaseStats::adhoc`] hold everything that each tier counts.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct DatabaseStats {
+    /// Automation connections in use.
+    pub in_use: u32,
+    /// Automation connections that could still be taken: idle, or not opened yet.
+    pub available: u32,
+    /// Automation connections above the base size.
+    pub overflow: u32,
+    /// The automation tier's ceiling.
+    pub total_possible: u32,
+    /// Connections that are the ad-hoc tier's own.
+    pub reserved: u32,
+    /// The budget of both tiers.
+    pub total_connections: u32,
+    /// What the budget is called: by whose limit it is set.
+    pub limit_name: &'static str,
+    /// Whether the last line of the box is the healthy one.
+    pub is_healthy: bool,
+    /// The automation tier.
+    pub automation: Stats,
+    /// The ad-hoc tier.
+    pub adhoc: Stats,
+    /// Checkouts of either tier that are out for longer than 10 s, the longest first.
+    pub long_holders: Vec<Holder>,
+    /// Threads waiting in either tier, automation's queue first.
+    pub waiters: Vec<Waiting>,
+}
+
+/// One tier's sizes, by SQLAlchemy's names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// The base size.
+    pub size: u32,
+    /// Idle connections.
+    pub checked_in: u32,
+    /// Connections in use.
+    pub checked_out: u32,
+    /// Connections above the base size.
+    pub overflow: u32,
+    /// Connections open or being opened.
+    pub total_connections: u32,
+    /// Connections that could still be taken: idle, or not opened yet.
+    pub available: u32,
+    /// Connections in use as a percentage of the ceiling.
+    pub utilization_percent: f64,
+}
+
+impl PoolStatus {
+    pub(super) fn of(stats: &Stats) -> Self {
+        let gauges = stats.gauges;
+        PoolStatus {
+            size: stats.base_size,
+            checked_in: gauges.idle,
+            checked_out: gauges.in_use,
+            overflow: stats.overflow,
+            total_connections: gauges.size(),
+            available: stats.ceiling.saturating_sub(gauges.in_use),
+            utilization_percent: 100.0 * f64::from(gauges.in_use) / f64::from(stats.ceiling.max(1)),
+        }
+    }
+}
+
+impl<M: ManageConnection> TieredPool<M> {
+    /// Returns the numbers of both tiers.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// let conn = pool.get(Tier::Automation)?;
+    /// let stats = pool.get_database_stats();
+    /// assert_eq!((stats.in_use, stats.available, stats.total_possible), (1, 54, 55));
+    /// assert!(stats.is_healthy);
+    /// # drop(conn);
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn get_database_stats(&self) -> DatabaseStats {
+        let (automation, adhoc) = (self.automation().stats(), self.adhoc().stats());
+        let status = PoolStatus::of(&automation);
+        let mut long_holders = self.automation().holders();
+        long_holders.extend(self.adhoc().holders());
+        long_holders.retain(|holder| holder.held > LONG_HOLD);
+        long_holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
+        let mut waiters = self.automation().waiters();
+        waiters.extend(self.adhoc().waiters());
+        let mut stats = DatabaseStats {
+            in_use: status.checked_out,
+            available: status.available,
+            overflow: status.overflow,
+            total_possible: automation.ceiling,
+            reserved: self.reserved(),
+            total_connections: self.total_connections(),
+            limit_name: self.limit_name(),
+            is_healthy: false,
+            automation,
+            adhoc,
+            long_holders,
+            waiters,
+        };
+        stats.is_healthy = stats.verdict() == super::status::Verdict::Healthy;
+        stats
+    }
+
+    /// Returns a tier's sizes, by SQLAlchemy's names.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// let status = pool.get_pool_status(Tier::Adhoc);
+    /// assert_eq!((status.size, status.checked_out, status.available), (5, 0, 5));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn get_pool_status(&self, tier: Tier) -> PoolStatus {
+        PoolStatus::of(&self.tier(tier).stats())
+    }
+}

@@ -1,0 +1,139 @@
+//! Health by utilisation, with thresholds of one's own.
+
+use r2d2::ManageConnection;
+
+use super::data::PoolStatus;
+use crate::stats::{BreakerState, Stats};
+use crate::tiers::{Tier, TieredPool};
+
+/// From which utilisation on a tier is worth a warning, and from which it is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HealthThresholds {
+    /// Percentage of the ceiling in use above which a warning is given. Default 70.
+    pub warning_percent: f64,
+    /// Percentage of the ceiling in use above which the tier is unhealthy. Default 90.
+    pub unhealthy_percent: f64,
+}
+
+impl Default for HealthThresholds {
+    fn default() -> Self {
+        HealthThresholds { warning_percent: 70.0, unhealthy_percent: 90.0 }
+    }
+}
+
+/// The grades of health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum HealthState {
+    /// Nothing to say.
+    Healthy,
+    /// Still working, and worth a look.
+    Warning,
+    /// About to fail its callers, or failing them.
+    Unhealthy,
+}
+
+/// The health of one tier.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Health {
+    /// The tier's grade.
+    pub state: HealthState,
+    /// Why, in one sentence.
+    pub message: String,
+    /// The numbers judged.
+    pub status: PoolStatus,
+}
+
+impl Health {
+    fn of(stats: &Stats, thresholds: HealthThresholds) -> Self {
+        let status = PoolStatus::of(stats);
+        let percent = status.utilization_percent;
+        let (state, message) = if stats.breaker != BreakerState::Closed {
+            let cause = stats.last_open_failure.as_deref().unwrap_or("no cause known");
+            (HealthState::Unhealthy, format!("the circuit breaker is open: {cause}"))
+        } else if percent > thresholds.unhealthy_percent {
+            let limit = thresholds.unhealthy_percent;
+            (
+                HealthState::Unhealthy,
+                format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
+            )
+        } else if status.overflow > status.size {
+            let (overflow, size) = (status.overflow, status.size);
+            (
+                HealthState::Warning,
+                format!("{overflow} overflow connections, more than the base size of {size}"),
+            )
+        } else if percent > thresholds.warning_percent {
+            let limit = thresholds.warning_percent;
+            (
+                HealthState::Warning,
+                format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
+            )
+        } else {
+            (HealthState::Healthy, format!("{percent:.0} % of the connections are in use"))
+        };
+        Health { state, message, status }
+    }
+
+    /// Whether the tier serves its callers: healthy, or with a warning.
+    pub fn is_healthy(&self) -> bool {
+        self.state != HealthState::Unhealthy
+    }
+}
+
+impl<M: ManageConnection> TieredPool<M> {
+    /// Judges the automation tier by the default thresholds.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// let health = pool.check_pool_health();
+    /// assert!(health.is_healthy());
+    /// assert_eq!(health.message, "0 % of the connections are in use");
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn check_pool_health(&self) -> Health {
+        self.check_pool_health_with(Tier::Automation, HealthThresholds::default())
+    }
+
+    /// Judges a tier by thresholds of one's own.
+    pub fn check_pool_health_with(&self, tier: Tier, thresholds: HealthThresholds) -> Health {
+        Health::of(&self.tier(tier).stats(), thresholds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(in_use: u32, overflow: u32) -> Stats {
+        let mut stats = Stats { ceiling: 10, base_size: 2, overflow, ..Stats::default() };
+        stats.gauges.in_use = in_use;
+        stats
+    }
+
+    #[test]
+    fn the_grades_begin_above_their_thresholds() {
+        let state =
+            |in_use, overflow| Health::of(&stats(in_use, overflow), HealthThresholds::default()).state;
+        assert_eq!(state(7, 0), HealthState::Healthy);
+        assert_eq!(state(8, 0), HealthState::Warning);
+        assert_eq!(state(9, 0), HealthState::Warning);
+        assert_eq!(state(10, 0), HealthState::Unhealthy);
+        assert_eq!(state(3, 2), HealthState::Healthy);
+        assert_eq!(state(3, 3), HealthState::Warning);
+    }
+
+    #[test]
+    fn an_open_breaker_is_unhealthy_and_names_its_cause() {
+        let mut stats = stats(0, 0);
+        stats.breaker = BreakerState::Open;
+        stats.last_open_failure = Some("refused".into());
+        let health = Health::of(&stats, HealthThresholds::default());
+        assert!(!health.is_healthy());
+        assert_eq!(health.message, "the circuit breaker is open: refused");
+    }
+}

@@ -1,0 +1,9 @@
+//! What a tiered pool shows people and scripts: the status box, the numbers behind it, and health.
+
+mod data;
+mod health;
+mod status;
+
+pub use data::{DatabaseStats, PoolStatus};
+pub use health::{Health, HealthState, HealthThresholds};
+pub use status::{Plain, print_connection_status};

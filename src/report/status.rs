@@ -1,0 +1,213 @@
+//! The status box, for terminals and for everything else.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+
+use r2d2::ManageConnection;
+
+use super::data::DatabaseStats;
+use crate::stats::BreakerState;
+use crate::tiers::TieredPool;
+
+/// The part of the automation ceiling from which on the load is called high.
+const HIGH_LOAD: f64 = 0.9;
+/// Waiters listed before the rest is only counted.
+const WAITERS_SHOWN: usize = 5;
+
+/// The last line of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Healthy,
+    HighLoad,
+    Exhausted,
+    CircuitOpen,
+}
+
+/// The marks of a form of the box.
+struct Marks {
+    title: &'static str,
+    limit: &'static str,
+    automation: &'static str,
+    adhoc: &'static str,
+    branch: &'static str,
+    last: &'static str,
+    healthy: &'static str,
+    high_load: &'static str,
+    exhausted: &'static str,
+    circuit_open: &'static str,
+}
+
+const FANCY: Marks = Marks {
+    title: "🔌 ",
+    limit: "📊 ",
+    automation: "🤖 ",
+    adhoc: "👤 ",
+    branch: "├─",
+    last: "└─",
+    healthy: "✅ ",
+    high_load: "⚠️ ",
+    exhausted: "❌ ",
+    circuit_open: "⛔ ",
+};
+
+const PLAIN: Marks = Marks {
+    title: "",
+    limit: "",
+    automation: "",
+    adhoc: "",
+    branch: "-",
+    last: "-",
+    healthy: "[ok] ",
+    high_load: "[warning] ",
+    exhausted: "[critical] ",
+    circuit_open: "[critical] ",
+};
+
+impl DatabaseStats {
+    pub(super) fn verdict(&self) -> Verdict {
+        let open = |state| state != BreakerState::Closed;
+        if open(self.automation.breaker) || open(self.adhoc.breaker) {
+            Verdict::CircuitOpen
+        } else if self.guaranteed() == 0 {
+            Verdict::Exhausted
+        } else if f64::from(self.in_use) >= HIGH_LOAD * f64::from(self.total_possible) {
+            Verdict::HighLoad
+        } else {
+            Verdict::Healthy
+        }
+    }
+
+    /// Ad-hoc connections that nobody has.
+    fn guaranteed(&self) -> u32 {
+        self.reserved.saturating_sub(self.adhoc.gauges.in_use)
+    }
+
+    /// Returns the box in plain characters, for logs and terminals that show no others.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// let text = pool.get_database_stats().plain().to_string();
+    /// assert!(text.is_ascii());
+    /// assert!(text.contains("Automation Pool: 50 + 5 overflow"));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn plain(&self) -> Plain<'_> {
+        Plain(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
+        let rule = "=".repeat(60);
+        let Marks { branch, last, .. } = marks;
+        let base = self.automation.base_size;
+        writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
+        writeln!(f, "{}{}: {} connections", marks.limit, self.limit_name, self.total_connections)?;
+        writeln!(f, "   {last} Reserved for Ad-hoc: {} (always available)", self.reserved)?;
+        writeln!(
+            f,
+            "   {last} Automation Pool: {base} + {} overflow\n",
+            self.total_possible.saturating_sub(base)
+        )?;
+        writeln!(f, "{}Automation (Scraping/Monitoring):", marks.automation)?;
+        writeln!(f, "   {branch} In Use: {}/{}", self.in_use, self.total_possible)?;
+        writeln!(f, "   {branch} Available: {}", self.available)?;
+        writeln!(f, "   {last} Overflow Active: {}\n", self.overflow)?;
+        writeln!(f, "{}Ad-hoc (Development/Manual):", marks.adhoc)?;
+        writeln!(f, "   {last} Guaranteed Available: {} connections\n", self.guaranteed())?;
+        self.write_people(f, marks)?;
+        self.write_verdict(f, marks)?;
+        f.write_str(&rule)
+    }
+
+    fn write_people(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
+        if !self.long_holders.is_empty() {
+            writeln!(f, "Held for more than 10 s:")?;
+            for holder in &self.long_holders {
+                writeln!(f, "   {} {holder}", marks.last)?;
+            }
+            writeln!(f)?;
+        }
+        if !self.waiters.is_empty() {
+            writeln!(f, "Waiting: {}", self.waiters.len())?;
+            for waiter in self.waiters.iter().take(WAITERS_SHOWN) {
+                writeln!(f, "   {} {waiter}", marks.last)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn write_verdict(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
+        match self.verdict() {
+            Verdict::Healthy => writeln!(
+                f,
+                "{}Healthy: {} connections always available for ad-hoc work",
+                marks.healthy,
+                self.guaranteed()
+            ),
+            Verdict::HighLoad => writeln!(
+                f,
+                "{}High Load: {} of {} automation connections in use",
+                marks.high_load, self.in_use, self.total_possible
+            ),
+            Verdict::Exhausted => {
+                writeln!(f, "{}EXHAUSTED: no connection left for ad-hoc work", marks.exhausted)
+            }
+            Verdict::CircuitOpen => {
+                let failures = [&self.automation, &self.adhoc];
+                let cause = failures.iter().find_map(|stats| stats.last_open_failure.as_deref());
+                writeln!(f, "{}Circuit open: {}", marks.circuit_open, cause.unwrap_or("no cause known"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for DatabaseStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &FANCY)
+    }
+}
+
+/// The status box in plain characters, from [`DatabaseStats::plain`].
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(&'a DatabaseStats);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, &PLAIN)
+    }
+}
+
+/// Whether standard output shows more than plain characters to somebody who wants them.
+fn is_fancy() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // The first of these that is set decides, as with the C library.
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_ascii_uppercase().replace('-', "");
+    std::io::stdout().is_terminal() && set("NO_COLOR").is_none() && locale.contains("UTF8")
+}
+
+/// Prints the status box to standard output: with symbols where it is a terminal with a UTF-8 locale and `NO_COLOR`
+/// is not set, else in plain characters. A closed pipe is not an error.
+///
+/// ```
+/// use tierpool::{MemoryManager, TieredPool};
+///
+/// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// tierpool::print_connection_status(&pool);
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) {
+    let stats = pool.get_database_stats();
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone away has seen what it wanted.
+    let _ = if is_fancy() { writeln!(out, "{stats}") } else { writeln!(out, "{}", stats.plain()) };
+}
+
+impl<M: ManageConnection> TieredPool<M> {
+    /// Prints the status box; see [`print_connection_status`].
+    pub fn print_connection_status(&self) {
+        print_connection_status(self);
+    }
+}
