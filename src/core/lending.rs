@@ -231,3 +231,43 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         Some(waiter)
     }
 }
+
+#[cfg(all(test, not(tierpool_loom)))]
+mod tests {
+    use super::{Joined, Lending};
+
+    #[test]
+    fn whoever_is_turned_away_leaves_the_direct_way_free() {
+        let line = Lending::<u32, (), &str>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        line.opened();
+        assert!(matches!(line.join(None, Some(0)), Joined::Full(0)));
+        line.refuse(&"refused", true);
+        assert!(matches!(line.join(None, None), Joined::Refused("refused")));
+        line.put(0, Box::new(1)).unwrap();
+        assert!(
+            matches!(line.join(None, Some(0)), Joined::Got(_)),
+            "an idle value is lent in spite of a refusal"
+        );
+        line.put(0, Box::new(2)).unwrap();
+        assert_eq!(line.try_take(0).as_deref(), Some(&2), "the gate stays shut");
+        assert_eq!(line.counts().peak_waiting, 0);
+    }
+
+    #[test]
+    fn a_pool_found_empty_shows_in_the_peak() {
+        let line = Lending::<u32, (), ()>::new(2);
+        for index in 0..2 {
+            assert_eq!(line.claim(), Some(index));
+            line.opened();
+            line.put(index, Box::new(0)).unwrap();
+        }
+        let lent = [line.try_take(0), line.try_take(0)].map(Option::unwrap);
+        assert!(matches!(line.join(None, Some(0)), Joined::Full(0)));
+        for (index, value) in lent.into_iter().enumerate() {
+            line.put(index, value).unwrap();
+        }
+        let counts = line.counts();
+        assert_eq!((counts.idle, counts.in_use, counts.peak_in_use), (2, 0, 2));
+    }
+}

@@ -90,7 +90,9 @@ fn a_direct_put_against_two_joins_is_served_by_ticket() {
         let (line, value) = lent();
         let waiters = [spawn(&line, borrow), spawn(&line, borrow)];
         line.put(0, value).unwrap();
-        waiters.map(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
         assert_at_rest(&line);
     });
 }

@@ -99,3 +99,53 @@ fn wake_all<T, R>(waiters: &[Arc<Waiter<T, R>>]) {
         waiter.wake();
     }
 }
+
+#[cfg(all(test, not(tierpool_loom)))]
+mod tests {
+    use std::sync::Weak;
+
+    use crate::core::sync::Arc;
+    use crate::core::{Joined, Lending, Outcome};
+
+    #[test]
+    fn a_suspended_line_is_served_at_resume_in_its_order() {
+        let line = Lending::<u32, (), ()>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        assert!(line.suspend() && !line.suspend());
+        let Joined::InLine { waiter: first, .. } = line.join(None, None) else {
+            panic!("served while suspended")
+        };
+        let Joined::InLine { waiter: second, ticket, ahead: 1 } = line.join(None, None) else {
+            panic!("not second in line")
+        };
+        line.put(0, Box::new(7)).unwrap();
+        assert!(line.slot(0).cell.is_full(), "handed over while suspended");
+        assert!(line.resume() && !line.resume());
+        assert!(matches!(first.leave(), Outcome::Served(value) if *value == 7));
+        assert!(matches!(second.leave(), Outcome::Nothing));
+        line.forget(second, ticket);
+        line.put(0, Box::new(8)).unwrap();
+        assert_eq!(line.try_take(0).as_deref(), Some(&8));
+    }
+
+    /// A reason whose end runs foreign code, which may come back to the pool.
+    #[derive(Clone)]
+    struct Reason(Weak<Lending<u32, (), Reason>>);
+
+    impl Drop for Reason {
+        fn drop(&mut self) {
+            if let Some(line) = self.0.upgrade() {
+                assert!(line.desk.try_lock().is_some(), "a reason ends under the desk's lock");
+            }
+        }
+    }
+
+    #[test]
+    fn a_former_reason_ends_with_the_desk_unlocked() {
+        let line = Arc::new(Lending::<u32, (), Reason>::new(1));
+        let reason = Reason(Arc::downgrade(&line));
+        line.refuse(&reason, true);
+        line.refuse(&reason, true);
+        line.admit();
+    }
+}
