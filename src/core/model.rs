@@ -44,7 +44,7 @@ fn queue(line: &Line) -> Option<Box<u64>> {
     match line.join(None, None) {
         Joined::Got(value) => Some(value),
         Joined::InLine { waiter, ticket, .. } => {
-            let outcome = waiter.wait();
+            let outcome = waiter.wait(None);
             line.recycle(waiter);
             match outcome {
                 Outcome::Served(mut value) => {
@@ -156,14 +156,14 @@ fn one_that_comes_back_with_its_ticket_against_a_join() {
             panic!("the slot is empty")
         };
         line.put(0, value).unwrap();
-        let Outcome::Served(value) = waiter.wait() else { panic!("the value was put") };
+        let Outcome::Served(value) = waiter.wait(None) else { panic!("the value was put") };
         let other = spawn(&line, borrow);
         let putter = spawn(&line, |line| line.put(0, value).unwrap());
         match line.join(Some(ticket), Some(0)) {
             Joined::Got(value) => line.put(0, value).unwrap(),
             Joined::InLine { waiter, ticket: again, ahead } => {
                 assert_eq!((again, ahead), (ticket, 0));
-                let Outcome::Served(value) = waiter.wait() else { panic!("nobody refuses here") };
+                let Outcome::Served(value) = waiter.wait(None) else { panic!("nobody refuses here") };
                 line.put(0, value).unwrap();
             }
             _ => panic!("an old ticket was turned away"),
@@ -240,7 +240,7 @@ fn an_open_against_a_join() {
         };
         let served = match seats.join(None, None) {
             Joined::Got(value) => value,
-            Joined::InLine { waiter, .. } => match waiter.wait() {
+            Joined::InLine { waiter, .. } => match waiter.wait(None) {
                 Outcome::Served(value) => value,
                 other => unreachable!(
                     "BUG: nobody refuses here, refused: {}",

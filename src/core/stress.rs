@@ -86,7 +86,7 @@ impl Player {
             30 => {
                 self.lending.refuse(&"refused for now", true);
                 self.tidy();
-                self.lending.admit();
+                self.lending.stop_refusing();
             }
             _ => self.check_counts(),
         }

@@ -3,19 +3,17 @@
 //! Both give the same two calls on a lock (`lock`, and waiting with the guard handed over and back), so that the
 //! code above reads the same and the model checker sees every step of it.
 
+// The standard one in both: the floors above share these types under theirs, and only the reuse of waiters rests on
+// a count of references.
+pub(crate) use std::sync::Arc;
+
 #[cfg(not(tierpool_loom))]
 pub(crate) use real::{Condvar, Mutex};
 #[cfg(not(tierpool_loom))]
-pub(crate) use std::sync::{
-    Arc,
-    atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(tierpool_loom)]
-pub(crate) use loom::sync::{
-    Arc,
-    atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(tierpool_loom)]
 pub(crate) use model::{Condvar, Mutex};
 

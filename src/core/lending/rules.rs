@@ -146,6 +146,6 @@ mod tests {
         let reason = Reason(Arc::downgrade(&line));
         line.refuse(&reason, true);
         line.refuse(&reason, true);
-        line.admit();
+        line.stop_refusing();
     }
 }
