@@ -1,7 +1,11 @@
 //! Lending values to threads: slots, queue, waiters, ledger. Generic over the value; no I/O, no clock (a deadline is
 //! handed in), no foreign code. `README.md` in this folder states the protocol that the code cites.
 
+// A model calls what its race needs; the floors above call the rest.
+#![cfg_attr(tierpool_loom, allow(dead_code, unused_imports))]
+
 mod cell;
+mod gate;
 mod ledger;
 mod lending;
 mod queue;
@@ -12,6 +16,8 @@ mod waiter;
 
 #[cfg(all(test, tierpool_loom))]
 mod model;
+#[cfg(all(test, not(tierpool_loom)))]
+mod stress;
 
 pub(crate) use lending::{Counts, Joined, Lending};
 pub(crate) use queue::Ticket;

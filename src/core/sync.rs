@@ -3,27 +3,26 @@
 //! Both give the same two calls on a lock (`lock`, and waiting with the guard handed over and back), so that the
 //! code above reads the same and the model checker sees every step of it.
 
+// The standard one in both: the floors above share these types under theirs, and only the reuse of waiters rests on
+// a count of references.
+pub(crate) use std::sync::Arc;
+
 #[cfg(not(tierpool_loom))]
-pub(crate) use real::{Condvar, Mutex, MutexGuard};
+pub(crate) use real::{Condvar, Mutex};
 #[cfg(not(tierpool_loom))]
-pub(crate) use std::sync::{
-    Arc,
-    atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(tierpool_loom)]
-pub(crate) use loom::sync::{
-    Arc,
-    atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(tierpool_loom)]
-pub(crate) use model::{Condvar, Mutex, MutexGuard};
+pub(crate) use model::{Condvar, Mutex};
 
 #[cfg(not(tierpool_loom))]
 mod real {
     use std::time::Instant;
 
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
+    use parking_lot::MutexGuard;
 
     #[derive(Debug, Default)]
     pub(crate) struct Condvar(parking_lot::Condvar);
@@ -56,7 +55,7 @@ mod real {
 
 #[cfg(tierpool_loom)]
 mod model {
-    pub(crate) use loom::sync::MutexGuard;
+    use loom::sync::MutexGuard;
 
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

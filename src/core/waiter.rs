@@ -1,6 +1,5 @@
 //! A waiter: one thread's place to be served, with exactly one verdict.
 
-#[cfg(not(tierpool_loom))]
 use std::time::Instant;
 
 use super::sync::{Condvar, Mutex};
@@ -93,9 +92,10 @@ impl<T, R> Waiter<T, R> {
         self.leave()
     }
 
-    /// Waits for the verdict and leaves: the model has no clock, so giving up is [`Waiter::leave`] there.
+    /// Waits for the verdict and leaves. The model has no clock: a deadline never comes, and giving up is
+    /// [`Waiter::leave`] there.
     #[cfg(tierpool_loom)]
-    pub(crate) fn wait(&self) -> Outcome<T, R> {
+    pub(crate) fn wait(&self, _deadline: Option<Instant>) -> Outcome<T, R> {
         let mut verdict = self.verdict.lock();
         while matches!(*verdict, Verdict::Waiting) {
             verdict = self.settled.wait(verdict);

@@ -1,0 +1,86 @@
+//! Capacity and gauges: what the desk knows in numbers.
+
+use super::{Desk, Lending};
+
+/// The gauges of the pool and what goes with them, all read in one hold of the desk's lock.
+///
+/// Direct takes and puts do not pass the desk, so `idle` is counted slot by slot while they go on. The peak of
+/// `in_use` is exact where it reaches all open connections, and otherwise the highest of the moments at which a
+/// connection was opened or the gauges were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) idle: usize,
+    pub(crate) in_use: usize,
+    pub(crate) opening: usize,
+    pub(crate) waiting: usize,
+    pub(crate) ceiling: usize,
+    pub(crate) peak_in_use: usize,
+    pub(crate) peak_waiting: usize,
+}
+
+impl Counts {
+    pub(crate) fn size(&self) -> usize {
+        self.idle + self.in_use + self.opening
+    }
+}
+
+impl<T, S: Default, R: Clone> Lending<T, S, R> {
+    pub(in crate::core) fn claim(&self) -> Option<usize> {
+        let mut desk = self.desk.lock();
+        if self.gate.is_closed() {
+            return None;
+        }
+        let index = desk.ledger.claim()?;
+        self.slots.ensure(desk.ledger.extent());
+        Some(index)
+    }
+
+    pub(in crate::core) fn opened(&self) {
+        let mut desk = self.desk.lock();
+        desk.ledger.opened();
+        self.note_in_use(&mut desk);
+    }
+
+    pub(in crate::core) fn give_back(&self, index: usize, was_open: bool) {
+        self.desk.lock().ledger.give_back(index, was_open);
+    }
+
+    pub(crate) fn set_ceiling(&self, ceiling: usize) {
+        self.desk.lock().ledger.set_ceiling(ceiling);
+    }
+
+    /// Whether the number of connections is above `limit` just now.
+    pub(crate) fn size_exceeds(&self, limit: usize) -> bool {
+        self.desk.lock().ledger.size() > limit
+    }
+
+    fn idle(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.cell.is_full()).count()
+    }
+
+    fn note_in_use(&self, desk: &mut Desk<T, R>) {
+        let open = desk.ledger.open();
+        if desk.peak_in_use < open {
+            // A value can be put before its seat is recorded as open, hence the saturation.
+            desk.peak_in_use = desk.peak_in_use.max(open.saturating_sub(self.idle()));
+        }
+    }
+
+    /// The gauges: `size = idle + in_use + opening` by construction.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut desk = self.desk.lock();
+        let open = desk.ledger.open();
+        let idle = self.idle().min(open);
+        let in_use = open - idle;
+        desk.peak_in_use = desk.peak_in_use.max(in_use);
+        Counts {
+            idle,
+            in_use,
+            opening: desk.ledger.opening(),
+            waiting: desk.queue.len(),
+            ceiling: desk.ledger.ceiling(),
+            peak_in_use: desk.peak_in_use,
+            peak_waiting: desk.peak_waiting,
+        }
+    }
+}
