@@ -179,7 +179,11 @@ impl Body {
             Body::Parameter { name, value, in_value } => {
                 for part in piece.bytes.split_inclusive(|b| *b == 0) {
                     let text = part.strip_suffix(&[0]).unwrap_or(part);
-                    if *in_value { value.push(text) } else { name.push(text) }
+                    if *in_value {
+                        value.push(text)
+                    } else {
+                        name.push(text)
+                    }
                     *in_value |= text.len() < part.len();
                 }
                 let setting = if name.is(b"in_hot_standby") {

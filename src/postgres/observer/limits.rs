@@ -26,12 +26,17 @@ impl fmt::Display for LimitExpired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LimitExpired::Opening(limit) => {
-                write!(f, "the server did not finish the start-up handshake within {limit:?} (connect_timeout)")
+                write!(
+                    f,
+                    "the server did not finish the start-up handshake within {limit:?} (connect_timeout)"
+                )
             }
             LimitExpired::Reply(limit) => {
                 write!(f, "no reply from the server within {limit:?} (socket_timeout)")
             }
-            LimitExpired::Call => f.write_str("no reply from the server within the time given for this check"),
+            LimitExpired::Call => {
+                f.write_str("no reply from the server within the time given for this check")
+            }
         }
     }
 }

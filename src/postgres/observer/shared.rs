@@ -288,8 +288,7 @@ pub(crate) enum ProbeStep {
 
 /// Whether a session is over after this SQLSTATE, also where the severity did not say so.
 fn ends_session(code: &[u8; 5]) -> bool {
-    code.starts_with(b"08")
-        || matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04")
+    code.starts_with(b"08") || matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04")
 }
 
 /// Counts up and returns the new count. Only the stream writes these counters, so load and store lose nothing.

@@ -79,11 +79,7 @@ impl<S> Observed<S> {
     }
 
     /// Takes note of how a write went, and makes sure of a limit where it blocks.
-    fn written<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &outcome {
             Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
             Poll::Ready(Err(_)) => self.shared.note_lost(),
