@@ -1,0 +1,15 @@
+//! A throw-away PostgreSQL of one's own, with the faults a test wants of it.
+
+mod account;
+mod binaries;
+mod builder;
+mod control;
+mod error;
+mod faults;
+mod guard;
+mod registry;
+mod server;
+
+pub use builder::Builder;
+pub use error::ClusterError;
+pub use server::{APP_PASSWORD, Cluster};

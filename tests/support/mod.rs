@@ -1,0 +1,14 @@
+//! What tests, examples and benches share: a PostgreSQL of one's own, a faulty network, a scripted manager.
+//!
+//! An example takes it in with `#[path = "../tests/support/mod.rs"] mod support;`.
+
+// Each user is a crate of its own and takes a part of this; what it leaves out is no fault of its.
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+#[cfg(feature = "postgres")]
+pub mod cluster;
+pub mod port;
+pub mod process;
+pub mod proxy;
+pub mod scripted;
+pub mod wait;

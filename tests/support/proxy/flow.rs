@@ -1,0 +1,172 @@
+//! One connection through a proxy, with what is on its way in either direction.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use socket2::{Domain, SockRef, Socket, Type};
+
+/// How much may be on its way in one direction before its sender is no longer read.
+const MOST_QUEUED: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    Passing,
+    /// Nothing passes until told otherwise.
+    Deaf,
+    /// Nothing ever passes again.
+    Lost,
+}
+
+pub(super) struct Flow {
+    pub(super) hearing: Hearing,
+    client: TcpStream,
+    /// None for a swallowed connection.
+    server: Option<TcpStream>,
+    up: Pipe,
+    down: Pipe,
+}
+
+impl Flow {
+    pub(super) fn new(client: TcpStream, target: Option<SocketAddr>) -> io::Result<Flow> {
+        client.set_nonblocking(true)?;
+        client.set_nodelay(true)?;
+        let server = target.map(connect).transpose()?;
+        let hearing = if server.is_some() { Hearing::Passing } else { Hearing::Lost };
+        Ok(Flow { hearing, client, server, up: Pipe::default(), down: Pipe::default() })
+    }
+
+    /// What each of its sockets is to be ready for.
+    pub(super) fn wants(&self, now: Instant) -> Vec<(&TcpStream, PollFlags)> {
+        let Some(server) = self.server.as_ref().filter(|_| self.hearing == Hearing::Passing) else {
+            return Vec::new();
+        };
+        let flags = |from_it: &Pipe, to_it: &Pipe| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, from_it.can_take());
+            flags.set(PollFlags::OUT, to_it.has_due(now));
+            flags
+        };
+        vec![(&self.client, flags(&self.up, &self.down)), (server, flags(&self.down, &self.up))]
+    }
+
+    /// When the next of what is delayed is due.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let pipes = [&self.up, &self.down].into_iter().filter(|_| self.hearing == Hearing::Passing);
+        pipes.filter_map(|pipe| pipe.queue.front()).map(|chunk| chunk.due).filter(|due| *due > now).min()
+    }
+
+    /// Passes on what can be passed on. False when the connection has ended.
+    pub(super) fn relay(&mut self, now: Instant, delay: Duration) -> bool {
+        let Some(server) = self.server.as_mut().filter(|_| self.hearing == Hearing::Passing) else {
+            return true;
+        };
+        let due = now + delay;
+        let passed = self
+            .up
+            .relay(&mut self.client, server, now, due)
+            .and_then(|()| self.down.relay(server, &mut self.client, now, due));
+        match passed {
+            Ok(()) => !(self.up.ended && self.down.ended),
+            Err(_) => {
+                self.abort();
+                false
+            }
+        }
+    }
+
+    /// Ends both its halves by a reset.
+    pub(super) fn reset(mut self) {
+        self.abort();
+    }
+
+    /// As one end failed, so the other is to see it fail. The sockets close with the flow.
+    fn abort(&mut self) {
+        for socket in [Some(&self.client), self.server.as_ref()].into_iter().flatten() {
+            // Fails only for a socket that was reset already.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+struct Chunk {
+    due: Instant,
+    /// Empty for the sender's end.
+    bytes: Vec<u8>,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Pipe {
+    queue: VecDeque<Chunk>,
+    queued: usize,
+    /// The sender ended; that may still be on its way.
+    closing: bool,
+    /// The receiver was told of the end.
+    ended: bool,
+}
+
+impl Pipe {
+    fn can_take(&self) -> bool {
+        !self.closing && self.queued < MOST_QUEUED
+    }
+
+    fn has_due(&self, now: Instant) -> bool {
+        self.queue.front().is_some_and(|chunk| chunk.due <= now)
+    }
+
+    fn relay(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        now: Instant,
+        due: Instant,
+    ) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        while self.can_take() {
+            let Some(count) = unless_blocked(from.read(&mut buffer))? else { break };
+            self.queued += count;
+            self.closing = count == 0;
+            self.queue.push_back(Chunk { due, bytes: buffer[..count].to_vec() });
+        }
+        while self.has_due(now) {
+            let chunk = self.queue.front_mut().expect("BUG: nothing is due in an empty queue");
+            if chunk.bytes.is_empty() {
+                to.shutdown(Shutdown::Write)?;
+                self.ended = true;
+                self.queue.clear();
+                break;
+            }
+            let Some(count) = unless_blocked(to.write(&chunk.bytes))? else { break };
+            chunk.bytes.drain(..count);
+            self.queued -= count;
+            // Not left empty in the queue, where it would mean the end.
+            if chunk.bytes.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unless_blocked(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
+    match outcome {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Begins to connect. Whether it succeeds shows at the first read.
+fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}

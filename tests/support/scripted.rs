@@ -1,0 +1,13 @@
+//! A manager that does what a script says, for tests without a database.
+
+mod driver;
+mod error;
+mod gate;
+mod manager;
+mod script;
+
+pub use driver::ScriptedDriver;
+pub use error::ScriptedError;
+pub use gate::Gate;
+pub use manager::{ScriptedConnection, ScriptedManager};
+pub use script::{Call, Event, Step};

@@ -1,0 +1,65 @@
+//! Waiting for a condition with a bound, and measuring what a test leaves behind.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Waits until `cond` holds.
+///
+/// # Panics
+///
+/// When it does not within `bound`: the test failed for want of `what`.
+#[track_caller]
+pub fn eventually(bound: Duration, what: &str, cond: impl FnMut() -> bool) {
+    assert!(comes_true(bound, cond), "not within {bound:?}: {what}");
+}
+
+/// Waits until `cond` holds, and says whether it did within `bound`.
+pub fn comes_true(bound: Duration, mut cond: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + bound;
+    loop {
+        if cond() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Returns the value of `work` and how long it took.
+pub fn took<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
+
+/// Counts the threads of this process.
+///
+/// The first [`Cluster`](super::cluster::Cluster) of a process adds one for good, which waits for Ctrl-C: count from
+/// after its start.
+pub fn thread_count() -> usize {
+    entries("/proc/self/task")
+}
+
+/// Returns the names of the threads of this process, of each its first 15 bytes.
+pub fn thread_names() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").expect("/proc/self/task can be read").flatten();
+    // A thread may end between the look at the folder and the look at its name.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
+/// Counts the open file descriptors of this process.
+pub fn fd_count() -> usize {
+    // Less the one by which the folder itself is read.
+    entries("/proc/self/fd") - 1
+}
+
+fn entries(folder: &str) -> usize {
+    fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder} cannot be read: {error}")).count()
+}
