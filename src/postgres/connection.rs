@@ -69,9 +69,13 @@ impl PgConnection {
         self.observer.is_some()
     }
 
-    /// The transaction status after the last reply; `None` for an unobserved connection. Costs nothing.
+    /// The transaction status after the last reply. Costs nothing.
+    ///
+    /// `None` when it is not known: for an unobserved connection, and while a reply is pending. The latter is
+    /// usual right after an error, which the server sends ahead of the end of its reply; see
+    /// [`PgConnection::settle`].
     pub fn transaction_status(&self) -> Option<TransactionStatus> {
-        self.observer().map(|shared| match shared.status() {
+        self.observer().filter(|shared| !shared.is_reply_pending()).map(|shared| match shared.status() {
             b'I' => TransactionStatus::Idle,
             b'T' => TransactionStatus::InTransaction,
             _ => TransactionStatus::Failed,
@@ -170,9 +174,37 @@ impl PgConnection {
         if self.is_lost() {
             return Err(PgError::lost());
         }
-        let PgConnection { client, observer: Some(shared), .. } = self else { return self.ping(limit) };
+        if !self.is_observed() {
+            return self.ping(limit);
+        }
+        self.turn(limit, Shared::start_probe)
+    }
+
+    /// Reads replies that are pending to their end, so that the transaction status is known. Sends nothing. Without
+    /// effect when none is pending, and on an unobserved connection.
+    ///
+    /// # Blocking
+    ///
+    /// Until the server has sent the rest, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or the replies do not end in time; it is lost then.
+    pub fn settle(&mut self, limit: Duration) -> Result<(), PgError> {
+        if !self.is_reply_pending() {
+            return Ok(());
+        }
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        self.turn(limit, Shared::start_settling)
+    }
+
+    /// Turns the connection's reactor until the observer ends it.
+    fn turn(&mut self, limit: Duration, start: fn(&Shared)) -> Result<(), PgError> {
+        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
         shared.set_bound(limit);
-        shared.start_probe();
+        start(shared);
         let outcome = loop {
             match client.notifications().blocking_iter().next() {
                 // The observer's own mark, see there; the server names a process and a channel.

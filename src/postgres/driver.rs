@@ -12,7 +12,7 @@
 //! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
 //! connections as suspect, and a suspect one is pinged whatever was heard of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::reset::reset;
 use super::{PgConnection, PgError, PgManager, ResetPolicy, TransactionStatus};
@@ -41,13 +41,11 @@ impl Driver<PgManager> for PgDriver {
     }
 
     fn validate(&self, _: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
-        let outcome = match conn.is_reply_pending() {
-            true => conn.ping(limit),
-            false => conn.probe(limit).and_then(|()| {
-                let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
-                if silent { conn.ping(limit) } else { Ok(()) }
-            }),
-        };
+        let end = Instant::now() + limit;
+        let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
+            let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
+            if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }
+        });
         Self::give_up_on_error(conn, outcome)
     }
 
@@ -81,11 +79,7 @@ impl Driver<PgManager> for PgDriver {
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
-        if conn.is_reply_pending() || !idle || (resets_session && conn.is_used()) {
-            Condition::Dirty
-        } else {
-            Condition::Clean
-        }
+        if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
     }
 
     fn reset(

@@ -73,7 +73,10 @@ impl PgManager {
         let mut last = None;
         for config in order {
             // A share for each, or a first host that swallows packets would keep the others from being tried.
-            let share = limit.saturating_sub(started.elapsed()) / hosts_left;
+            let share = match last {
+                None => limit / hosts_left,
+                Some(_) => limit.saturating_sub(started.elapsed()) / hosts_left,
+            };
             hosts_left -= 1;
             match self.open(config, share) {
                 Ok(connection) => return Ok(connection),

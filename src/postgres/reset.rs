@@ -24,18 +24,13 @@ pub(super) fn reset(
 ) -> Result<(), PgError> {
     let end = Instant::now() + limit;
     let left = || end.saturating_duration_since(Instant::now());
+    if suspect || !conn.is_observed() {
+        conn.ping(left())?;
+    }
+    conn.settle(left())?;
     let in_transaction = match conn.transaction_status() {
-        Some(_) => {
-            // What is read to its end by this tells the status; the answers to what came before it are drained.
-            if suspect || conn.is_reply_pending() {
-                conn.ping(left())?;
-            }
-            conn.transaction_status() != Some(TransactionStatus::Idle)
-        }
-        None => {
-            conn.ping(left())?;
-            !is_clean(conn)
-        }
+        Some(status) => status != TransactionStatus::Idle,
+        None => !is_clean(conn),
     };
     if in_transaction && *policy == ResetPolicy::None {
         return Err(PgError::left_in_transaction());

@@ -9,6 +9,9 @@ use super::{PgConnection, PgError, Session, SessionOptions, TransactionStatus};
 /// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
 
+/// The longest that the rest of a reply may take which the caller did not read.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Runs `work` in a transaction: BEGIN before it, COMMIT when it returns `Ok`, ROLLBACK when it returns `Err`.
 ///
 /// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
@@ -18,7 +21,8 @@ const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Blocking
 ///
-/// For the answers to BEGIN and COMMIT, up to the socket timeout; for that to ROLLBACK at most 5 s. Not at all once
+/// For the answers to BEGIN and COMMIT, up to the socket timeout; for that to ROLLBACK, and for the rest of a row
+/// stream that `work` left half read, at most 5 s each. Not at all once
 /// the connection is lost or abandoned.
 ///
 /// # Errors
@@ -80,6 +84,7 @@ impl Drop for LimitsInForce<'_> {
 }
 
 fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
+    conn.settle(SETTLE_LIMIT)?;
     if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
         return Err(PgError::in_transaction());
     }
@@ -93,13 +98,8 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
 fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
-    let text = match conn.transaction_status() {
-        None => "SELECT; COMMIT",
-        Some(_) => "COMMIT",
-    };
-    if conn.is_reply_pending() && !conn.is_lost() {
-        conn.batch_execute("")?;
-    }
+    let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
+    conn.settle(SETTLE_LIMIT)?;
     match conn.transaction_status() {
         // `work` has ended the transaction by itself.
         Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),
@@ -107,7 +107,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
             roll_back(conn);
             return Err(PgError::commit_aborted());
         }
-        _ => {}
+        Some(_) | None => {}
     }
     let sent_before = conn.round_trips();
     match conn.batch_execute(text) {

@@ -52,6 +52,7 @@ pub(crate) struct Shared {
 const PROBE_OFF: u8 = 0;
 const PROBE_ASKED: u8 = 1;
 const PROBE_TURNED: u8 = 2;
+const PROBE_SETTLE: u8 = 3;
 
 impl Shared {
     pub fn new(socket_timeout: Option<Duration>) -> Self {
@@ -180,6 +181,7 @@ impl Shared {
                 Some(ProbeStep::Turn)
             }
             PROBE_TURNED => Some(ProbeStep::End),
+            PROBE_SETTLE if !self.is_reply_pending() => Some(ProbeStep::End),
             _ => None,
         }
     }
@@ -263,6 +265,11 @@ impl Shared {
 
     pub fn start_probe(&self) {
         self.probe.store(PROBE_ASKED, Relaxed);
+    }
+
+    /// A probe that ends when no reply is pending.
+    pub fn start_settling(&self) {
+        self.probe.store(PROBE_SETTLE, Relaxed);
     }
 
     pub fn end_probe(&self) {
