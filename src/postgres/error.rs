@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use super::observer::LimitExpired;
 use crate::config::Faults;
@@ -38,12 +37,11 @@ enum Kind {
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
     /// The connection went before COMMIT was sent.
-    LostBeforeCommit(postgres::Error),
+    LostBeforeCommit(Option<postgres::Error>),
     CommitAborted,
     InTransaction,
     LeftInTransaction,
     Lost,
-    NoAnswer(Duration),
 }
 
 impl PgError {
@@ -59,8 +57,12 @@ impl PgError {
         PgError(Box::new(Kind::CommitLost(error)))
     }
 
-    pub(super) fn lost_before_commit(error: postgres::Error) -> Self {
-        PgError(Box::new(Kind::LostBeforeCommit(error)))
+    pub(super) fn lost_before_commit(error: PgError) -> Self {
+        let cause = match *error.0 {
+            Kind::Query(cause) => Some(cause),
+            _ => None,
+        };
+        PgError(Box::new(Kind::LostBeforeCommit(cause)))
     }
 
     pub(super) fn commit_aborted() -> Self {
@@ -79,16 +81,10 @@ impl PgError {
         PgError(Box::new(Kind::Lost))
     }
 
-    pub(super) fn no_answer(limit: Duration) -> Self {
-        PgError(Box::new(Kind::NoAnswer(limit)))
-    }
-
     fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
-            Kind::Open(error)
-            | Kind::Query(error)
-            | Kind::CommitLost(error)
-            | Kind::LostBeforeCommit(error) => Some(error),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
+            Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
     }
@@ -119,8 +115,8 @@ impl PgError {
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
             (Kind::Open(_), _) => false,
+            (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
-            (Kind::Lost | Kind::NoAnswer(_), None) => true,
             _ => false,
         }
     }
@@ -152,8 +148,7 @@ impl PgError {
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
     /// validation.
     pub fn is_client_timeout(&self) -> bool {
-        matches!(*self.0, Kind::NoAnswer(_))
-            || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
@@ -236,7 +231,6 @@ impl fmt::Display for PgError {
                 );
             }
             Kind::Lost => return f.write_str("the connection was closed by the server"),
-            Kind::NoAnswer(limit) => return write!(f, "the server did not answer a probe within {limit:?}"),
         }
         match self.sqlstate() {
             Some(code) => write!(f, " (SQLSTATE {code})"),

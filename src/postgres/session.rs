@@ -99,7 +99,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
     let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
-    conn.settle(SETTLE_LIMIT)?;
+    conn.settle(SETTLE_LIMIT).map_err(PgError::lost_before_commit)?;
     match conn.transaction_status() {
         // `work` has ended the transaction by itself.
         Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),
@@ -114,7 +114,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
         Ok(()) => Ok(()),
         Err(error) if is_lost(&error) => {
             let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
-            Err(if unsent { PgError::lost_before_commit(error) } else { PgError::commit_lost(error) })
+            Err(if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) })
         }
         Err(error) if error.code().is_some_and(|code| code.code() == "25P02") => {
             roll_back(conn);

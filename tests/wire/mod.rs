@@ -35,7 +35,11 @@ pub struct Frozen(Process);
 
 impl Frozen {
     pub fn new(conn: &mut PgConnection) -> Frozen {
-        let process = Process::find(conn.backend_pid().unwrap()).expect("the backend runs");
+        Frozen::of(conn.backend_pid().unwrap())
+    }
+
+    pub fn of(pid: i32) -> Frozen {
+        let process = Process::find(pid).expect("the backend runs");
         process.signal(Signal::STOP);
         crate::support::wait::eventually(Duration::from_secs(5), "the backend stops", || {
             process.is_stopped()
