@@ -1,6 +1,7 @@
 //! A synchronous connection pool for threaded programs.
 
 pub mod config;
+mod core;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
