@@ -44,6 +44,17 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         manager.is_valid(conn)
     }
 
+    /// Checks a connection that is suspect because another one was found dead: nothing but a sign of life from the
+    /// server will do. Called like [`Driver::validate`], which is the default.
+    fn validate_suspect(
+        &self,
+        manager: &M,
+        conn: &mut M::Connection,
+        limit: Duration,
+    ) -> Result<(), M::Error> {
+        self.validate(manager, conn, limit)
+    }
+
     /// Whether [`Driver::validate`] returns by its limit whatever the server does. Default: no.
     fn is_bounded(&self) -> bool {
         false

@@ -1,1 +1,32 @@
-//! PostgreSQL.
+//! PostgreSQL: connections whose state is known without asking the server.
+//!
+//! | file | job |
+//! | --- | --- |
+//! | `observer` | reads along on the byte stream, and can end a wait on it |
+//! | `options`, `target` | settings, and the servers that a connection string names |
+//! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
+//! | `driver`, `reset` | what the pool asks of a connection |
+//! | `session`, `transaction` | a transaction as a closure |
+//! | `error` | what can go wrong |
+
+mod connection;
+mod driver;
+mod error;
+mod handles;
+mod manager;
+mod observer;
+mod options;
+mod reset;
+mod session;
+mod target;
+mod transaction;
+
+pub use connection::{PgConnection, TransactionStatus};
+pub use driver::PgDriver;
+pub use error::PgError;
+pub use handles::{AbandonHandle, CancelHandle};
+pub use manager::PgManager;
+pub use options::{PgOptions, ResetPolicy, SocketTimeout};
+pub use postgres::IsolationLevel;
+pub use session::run_session;
+pub use transaction::{Session, SessionOptions};

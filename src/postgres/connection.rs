@@ -1,0 +1,319 @@
+//! One PostgreSQL connection.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+
+use super::PgError;
+use super::handles::{AbandonHandle, CancelHandle};
+use super::observer::Shared;
+
+/// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
+const GOODBYE: Duration = Duration::from_millis(50);
+
+/// Where a connection stands between BEGIN and COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransactionStatus {
+    /// Outside of a transaction.
+    Idle,
+    /// In a transaction.
+    InTransaction,
+    /// In a transaction that failed: the server accepts nothing but its end.
+    Failed,
+}
+
+/// A PostgreSQL connection: a [`postgres::Client`] and what the pool knows about it.
+///
+/// Everything that a `Client` can do is there by `Deref`. Over TCP the connection is *observed*: its byte stream is
+/// read along, so that its state is known without asking the server, and a call that waits can be ended. Over a Unix
+/// socket it is not, and what depends on it says so.
+///
+/// # Blocking
+///
+/// Dropping it takes at most some 50 ms whatever the server does, also with a reply pending, an open transaction or
+/// a row stream half read. An unobserved one can wait for the server without bound when a reply is pending; a pool
+/// drops it on a thread for that purpose.
+///
+/// A `Transaction` of the `postgres` crate sends ROLLBACK when it is dropped and waits for the answer, up to the
+/// socket timeout; [`run_session`](super::run_session) does not.
+pub struct PgConnection {
+    client: Client,
+    observer: Option<Arc<Shared>>,
+    backend_pid: Option<i32>,
+    /// `round_trips` when the session was last as good as new.
+    fresh_at: u64,
+    /// The limit that a borrower's own is put back to.
+    socket_timeout: Option<Duration>,
+}
+
+impl PgConnection {
+    pub(super) fn new(
+        client: Client,
+        observer: Option<Arc<Shared>>,
+        socket_timeout: Option<Duration>,
+    ) -> Self {
+        let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout }
+    }
+
+    pub(super) fn observer(&self) -> Option<&Shared> {
+        self.observer.as_deref()
+    }
+
+    /// Whether the byte stream is read along: over TCP, not over a Unix socket.
+    pub fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
+    /// The transaction status after the last reply. Costs nothing.
+    ///
+    /// `None` when it is not known: for an unobserved connection, and while a reply is pending. The latter is
+    /// usual right after an error, which the server sends ahead of the end of its reply; see
+    /// [`PgConnection::settle`].
+    pub fn transaction_status(&self) -> Option<TransactionStatus> {
+        self.observer().filter(|shared| !shared.is_reply_pending()).map(|shared| match shared.status() {
+            b'I' => TransactionStatus::Idle,
+            b'T' => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Failed,
+        })
+    }
+
+    /// Whether the answer to a request is not read to its end yet; false for an unobserved connection.
+    pub fn is_reply_pending(&self) -> bool {
+        self.observer().is_some_and(Shared::is_reply_pending)
+    }
+
+    /// The requests sent since the connection was opened whose answer was waited for; `None` for an unobserved
+    /// connection.
+    pub fn round_trips(&self) -> Option<u64> {
+        self.observer().map(Shared::round_trips)
+    }
+
+    /// How often the server refused a prepared statement because the table under it has changed (0A000 "cached plan
+    /// must not change result type").
+    pub fn cached_plan_errors(&self) -> u64 {
+        self.observer().map_or(0, Shared::cached_plan_errors)
+    }
+
+    /// The process id of the backend, as in `pg_stat_activity`.
+    ///
+    /// # Blocking
+    ///
+    /// On an observed connection not at all; else one round trip, the first time.
+    ///
+    /// # Errors
+    ///
+    /// When that round trip fails.
+    pub fn backend_pid(&mut self) -> Result<i32, PgError> {
+        if let Some(pid) = self.backend_pid {
+            return Ok(pid);
+        }
+        let pid = self.client.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?.get(0);
+        Ok(*self.backend_pid.insert(pid))
+    }
+
+    /// Limits how long the server may be silent while a reply is due; `None` for no limit. It holds until the
+    /// connection goes back to its pool. Without effect on an unobserved connection.
+    ///
+    /// For a statement that takes longer than the pool's limits, raise both this and the server's
+    /// `statement_timeout`.
+    pub fn set_socket_timeout(&mut self, limit: Option<Duration>) {
+        if let Some(shared) = self.observer() {
+            shared.set_socket_timeout(limit);
+        }
+    }
+
+    pub(super) fn restore_socket_timeout(&mut self) {
+        self.set_socket_timeout(self.socket_timeout);
+    }
+
+    pub(super) fn default_socket_timeout(&self) -> Option<Duration> {
+        self.socket_timeout
+    }
+
+    /// A handle by which any thread can end a call that waits on this connection, and the connection with it.
+    pub fn abandon_handle(&self) -> AbandonHandle {
+        AbandonHandle::new(self.observer.clone())
+    }
+
+    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle::new(self.client.cancel_token())
+    }
+
+    /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see
+    /// [`PgConnection::probe`].
+    pub fn is_lost(&self) -> bool {
+        self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
+    }
+
+    /// Gives the connection up: every later call fails at once, and dropping it does not wait.
+    pub(super) fn abandon(&self) {
+        if let Some(shared) = self.observer() {
+            shared.abandon();
+        }
+    }
+
+    /// Checks without a round trip that neither side has hung up, in 2 µs or so. A server that is frozen, or a
+    /// network that swallows packets, passes. An unobserved connection is pinged.
+    ///
+    /// Notifications that were not fetched yet are discarded.
+    ///
+    /// # Blocking
+    ///
+    /// At most `limit`, and that long only amid a message of the server that stopped half-way.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub fn probe(&mut self, limit: Duration) -> Result<(), PgError> {
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        if !self.is_observed() {
+            return self.ping(limit);
+        }
+        self.turn(limit, Shared::start_probe)
+    }
+
+    /// Reads replies that are pending to their end, so that the transaction status is known. Sends nothing. Without
+    /// effect when none is pending, and on an unobserved connection.
+    ///
+    /// # Blocking
+    ///
+    /// Until the server has sent the rest, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or the replies do not end in time; it is lost then.
+    pub fn settle(&mut self, limit: Duration) -> Result<(), PgError> {
+        if !self.is_reply_pending() {
+            return Ok(());
+        }
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        self.turn(limit, Shared::start_settling)
+    }
+
+    /// Turns the connection's reactor until the observer ends it.
+    fn turn(&mut self, limit: Duration, start: fn(&Shared)) -> Result<(), PgError> {
+        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
+        shared.set_bound(limit);
+        start(shared);
+        let outcome = loop {
+            match client.notifications().blocking_iter().next() {
+                // The observer's own mark, see there; the server names a process and a channel.
+                Ok(Some(end)) if end.process_id() == 0 && end.channel().is_empty() => break Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => break Err(PgError::lost()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        shared.end_probe();
+        shared.clear_bound();
+        if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome }
+    }
+
+    /// Asks the server for a sign of life: one round trip. After a failure the connection is of no use.
+    ///
+    /// # Blocking
+    ///
+    /// At most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or there is no answer in time.
+    pub fn ping(&mut self, limit: Duration) -> Result<(), PgError> {
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        let was_fresh = !self.is_used();
+        match self.observer.is_some() {
+            true => self.bounded(limit, |client| client.simple_query("").map(drop))?,
+            false => self.client.is_valid(limit)?,
+        }
+        if was_fresh {
+            self.mark_fresh();
+        }
+        Ok(())
+    }
+
+    /// Runs `call` under `limit`; past it the connection is lost. Without effect on an unobserved connection.
+    pub(super) fn bounded<T>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        if let Some(shared) = self.observer() {
+            shared.set_bound(limit);
+        }
+        let outcome = call(&mut self.client);
+        if let Some(shared) = self.observer() {
+            shared.clear_bound();
+        }
+        if outcome.is_err() && self.is_lost() {
+            self.abandon();
+        }
+        Ok(outcome?)
+    }
+
+    /// Whether anything was sent since the session was as good as new.
+    pub(super) fn is_used(&self) -> bool {
+        self.round_trips() != Some(self.fresh_at)
+    }
+
+    pub(super) fn mark_fresh(&mut self) {
+        self.fresh_at = self.round_trips().unwrap_or(0);
+    }
+
+    /// Throws away notifications of an earlier borrower.
+    pub(super) fn discard_notifications(&mut self) {
+        let mut notifications = self.client.notifications();
+        while !notifications.is_empty() {
+            if !matches!(notifications.iter().next(), Ok(Some(_))) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for PgConnection {
+    fn drop(&mut self) {
+        let Some(shared) = &self.observer else { return };
+        // Dropping the client waits for replies that are due before it says goodbye.
+        if shared.is_reply_pending() || self.is_lost() {
+            shared.abandon();
+        } else {
+            shared.set_bound(GOODBYE);
+        }
+    }
+}
+
+impl Deref for PgConnection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for PgConnection {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl fmt::Debug for PgConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgConnection")
+            .field("backend_pid", &self.backend_pid)
+            .field("transaction_status", &self.transaction_status())
+            .field("is_lost", &self.is_lost())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! What the pool may know of PostgreSQL connections.
+//!
+//! **How a connection is validated.** A probe (2 µs, no round trip) finds every connection that either side has
+//! closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a server that is
+//! frozen or a network that swallows packets; only an answer proves that they are up. An answer to a ping costs a
+//! round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy pool. But a
+//! busy pool hears from its connections all the time, and a reply received is as good as a ping. So a validation
+//! probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one ping a second
+//! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe.
+//!
+//! What remains is a server that froze within the last second: the borrower's statement finds it, after
+//! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
+//! connections as suspect, and a suspect one is pinged whatever was heard of it.
+
+use std::time::{Duration, Instant};
+
+use super::reset::reset;
+use super::{PgConnection, PgError, PgManager, ResetPolicy, TransactionStatus};
+use crate::error::FailureClass;
+use crate::pool::{Condition, Driver};
+
+/// The silence after which a probe is not enough: long against a round trip and short against a timeout.
+const PING_AFTER: Duration = Duration::from_secs(1);
+
+/// The [`Driver`] of [`PgManager`]: bounded checks, and a returned connection's state without a round trip.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PgDriver;
+
+impl PgDriver {
+    /// A connection that failed a check is given up, so that dropping it waits for nothing.
+    fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
+        if outcome.is_err() {
+            conn.abandon();
+        }
+        outcome
+    }
+}
+
+impl Driver<PgManager> for PgDriver {
+    fn connect(&self, manager: &PgManager, limit: Duration) -> Result<PgConnection, PgError> {
+        manager.connect_within(limit)
+    }
+
+    fn validate(&self, _: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+        let end = Instant::now() + limit;
+        let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
+            let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
+            if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }
+        });
+        Self::give_up_on_error(conn, outcome)
+    }
+
+    fn validate_suspect(
+        &self,
+        _: &PgManager,
+        conn: &mut PgConnection,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        let outcome = conn.ping(limit);
+        Self::give_up_on_error(conn, outcome)
+    }
+
+    /// Yes. Over TCP the observer ends the wait, over a Unix socket the client's own timer does.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    /// An unobserved connection always counts as dirty, but for policy `None`: only the server can tell.
+    fn condition(&self, manager: &PgManager, conn: &mut PgConnection) -> Condition {
+        conn.restore_socket_timeout();
+        if conn.is_lost() {
+            return Condition::Broken;
+        }
+        let policy = &manager.options().reset;
+        let Some(shared) = conn.observer() else {
+            return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
+        };
+        if shared.is_misrouted() {
+            return Condition::Misrouted;
+        }
+        let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
+        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
+        if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
+    }
+
+    fn reset(
+        &self,
+        manager: &PgManager,
+        conn: &mut PgConnection,
+        suspect: bool,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        let outcome = reset(conn, &manager.options().reset, suspect, limit);
+        Self::give_up_on_error(conn, outcome)
+    }
+
+    fn prepare_close(&self, conn: &mut PgConnection, polite: bool) {
+        if !polite {
+            conn.abandon();
+        }
+    }
+
+    /// 53300 is [`FailureClass::Exhausted`]; a wrong password, role, database or start-up option and a TLS mismatch
+    /// are [`FailureClass::Permanent`].
+    fn classify(&self, error: &PgError) -> FailureClass {
+        match error.sqlstate() {
+            Some("53300") => FailureClass::Exhausted,
+            _ if error.is_permanent() => FailureClass::Permanent,
+            _ => FailureClass::Transient,
+        }
+    }
+
+    fn code(&self, error: &PgError) -> Option<String> {
+        error.sqlstate().map(str::to_owned)
+    }
+}

@@ -1,0 +1,246 @@
+//! What can go wrong with a PostgreSQL connection.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use super::observer::LimitExpired;
+use crate::config::Faults;
+
+/// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
+///
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one. The kind is private, so that kinds
+/// can be added; ask the predicates.
+///
+/// ```
+/// use tierpool::postgres::PgError;
+///
+/// fn what_next(error: &PgError) -> &'static str {
+///     if error.is_outcome_unknown() {
+///         "find out whether it was committed"
+///     } else if error.is_retryable() {
+///         "try again"
+///     } else {
+///         "give up"
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct PgError(Box<Kind>);
+
+#[derive(Debug)]
+#[non_exhaustive]
+enum Kind {
+    Settings(Faults),
+    Open(postgres::Error),
+    Query(postgres::Error),
+    /// The fate of a COMMIT is not known.
+    CommitLost(postgres::Error),
+    /// The connection went before COMMIT was sent.
+    LostBeforeCommit(Option<postgres::Error>),
+    CommitAborted,
+    InTransaction,
+    LeftInTransaction,
+    Lost,
+}
+
+impl PgError {
+    pub(super) fn settings(faults: Faults) -> Self {
+        PgError(Box::new(Kind::Settings(faults)))
+    }
+
+    pub(super) fn open(error: postgres::Error) -> Self {
+        PgError(Box::new(Kind::Open(error)))
+    }
+
+    pub(super) fn commit_lost(error: postgres::Error) -> Self {
+        PgError(Box::new(Kind::CommitLost(error)))
+    }
+
+    pub(super) fn lost_before_commit(error: PgError) -> Self {
+        let cause = match *error.0 {
+            Kind::Query(cause) => Some(cause),
+            _ => None,
+        };
+        PgError(Box::new(Kind::LostBeforeCommit(cause)))
+    }
+
+    pub(super) fn commit_aborted() -> Self {
+        PgError(Box::new(Kind::CommitAborted))
+    }
+
+    pub(super) fn in_transaction() -> Self {
+        PgError(Box::new(Kind::InTransaction))
+    }
+
+    pub(super) fn left_in_transaction() -> Self {
+        PgError(Box::new(Kind::LeftInTransaction))
+    }
+
+    pub(super) fn lost() -> Self {
+        PgError(Box::new(Kind::Lost))
+    }
+
+    fn postgres(&self) -> Option<&postgres::Error> {
+        match &*self.0 {
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
+            Kind::LostBeforeCommit(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE that the server gave, if it gave one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.postgres()?.code().map(|code| code.code())
+    }
+
+    /// Whether `statement_timeout` ended the statement (57014). The connection is good.
+    ///
+    /// A statement cancelled by a user has the same SQLSTATE and is told apart by the English message; on a server
+    /// that speaks another language both count as timeouts.
+    pub fn is_statement_timeout(&self) -> bool {
+        let by_user = |error: &postgres::Error| {
+            error.as_db_error().is_some_and(|error| error.message().contains("user request"))
+        };
+        self.sqlstate() == Some("57014") && !self.postgres().is_some_and(by_user)
+    }
+
+    /// Whether a lock was not to be had within `lock_timeout`, or at all with `NOWAIT` (55P03). The connection is
+    /// good.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate() == Some("55P03")
+    }
+
+    /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
+    pub fn is_connection_lost(&self) -> bool {
+        match (&*self.0, self.postgres()) {
+            (Kind::Open(_), _) => false,
+            (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
+            (_, Some(error)) => is_lost(error),
+            _ => false,
+        }
+    }
+
+    /// Whether the same work may succeed when it is done again, and cannot have been done yet: a serialization
+    /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), or a
+    /// connection lost before COMMIT was sent.
+    ///
+    /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
+    /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
+    pub fn is_retryable(&self) -> bool {
+        match &*self.0 {
+            Kind::CommitLost(_) => false,
+            Kind::LostBeforeCommit(_) => true,
+            _ => matches!(self.sqlstate(), Some("40001" | "40P01" | "57P01" | "57P02" | "57P03")),
+        }
+    }
+
+    /// Whether a write was refused because the server or the transaction is read-only (25006).
+    pub fn is_read_only(&self) -> bool {
+        self.sqlstate() == Some("25006")
+    }
+
+    /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(*self.0, Kind::CommitLost(_))
+    }
+
+    /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
+    /// validation.
+    pub fn is_client_timeout(&self) -> bool {
+        self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
+    pub(super) fn is_permanent(&self) -> bool {
+        match (&*self.0, self.sqlstate()) {
+            (Kind::Settings(_), _) => true,
+            (_, Some(code)) => {
+                // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
+                // option that does not exist or has no such value; 0A000: protocol version.
+                code.starts_with("28")
+                    || code.starts_with("3D")
+                    || matches!(code, "42501" | "22023" | "42601" | "42704" | "0A000")
+            }
+            (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
+            _ => false,
+        }
+    }
+
+    fn io_error(&self) -> Option<&io::Error> {
+        find_io(self.postgres()?)
+    }
+}
+
+/// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
+fn is_tls_mismatch(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+        && error.get_ref().is_none_or(|inner| !inner.is::<LimitExpired>())
+}
+
+fn find_io(error: &postgres::Error) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref() {
+            return Some(io);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether an error of a call on an open connection means that the connection is gone.
+pub(super) fn is_lost(error: &postgres::Error) -> bool {
+    if let Some(error) = error.as_db_error() {
+        let fatal = error.parsed_severity().is_some_and(|s| {
+            matches!(s, postgres::error::Severity::Fatal | postgres::error::Severity::Panic)
+        });
+        let code = error.code().code();
+        return fatal || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05");
+    }
+    error.is_closed() || find_io(error).is_some()
+}
+
+impl From<postgres::Error> for PgError {
+    fn from(error: postgres::Error) -> Self {
+        PgError(Box::new(Kind::Query(error)))
+    }
+}
+
+impl fmt::Display for PgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Open(_) => f.write_str("could not open a connection to the server")?,
+            Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
+            Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
+            Kind::Query(_) => f.write_str("the statement failed")?,
+            Kind::CommitLost(_) => {
+                f.write_str("outcome unknown: the connection was lost after COMMIT was sent")?;
+            }
+            Kind::LostBeforeCommit(_) => f.write_str("the connection was lost before COMMIT was sent")?,
+            Kind::CommitAborted => {
+                return f.write_str(
+                    "nothing was committed: a statement of the transaction had failed and its error was ignored",
+                );
+            }
+            Kind::InTransaction => return f.write_str("the connection is in a transaction already"),
+            Kind::LeftInTransaction => {
+                return f.write_str(
+                    "the connection was returned inside a transaction, and its reset is switched off",
+                );
+            }
+            Kind::Lost => return f.write_str("the connection was closed by the server"),
+        }
+        match self.sqlstate() {
+            Some(code) => write!(f, " (SQLSTATE {code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for PgError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.postgres().map(|error| error as _)
+    }
+}

@@ -1,0 +1,71 @@
+//! What other threads may do to a connection in use.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres::CancelToken;
+
+use super::PgError;
+use super::observer::{Connector, Plain, Shared};
+
+/// Ends calls that wait on a connection, from any thread. See
+/// [`PgConnection::abandon_handle`](super::PgConnection::abandon_handle).
+#[derive(Clone)]
+pub struct AbandonHandle(Option<Arc<Shared>>);
+
+impl AbandonHandle {
+    pub(super) fn new(observer: Option<Arc<Shared>>) -> Self {
+        AbandonHandle(observer)
+    }
+
+    /// Makes the call that waits on the connection, and every later one, fail at once; returns whether it can. It
+    /// cannot on an unobserved connection, which is left alone.
+    ///
+    /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
+    pub fn abandon(&self) -> bool {
+        if let Some(shared) = &self.0 {
+            shared.abandon();
+        }
+        self.0.is_some()
+    }
+}
+
+impl fmt::Debug for AbandonHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbandonHandle").field("works", &self.0.is_some()).finish()
+    }
+}
+
+/// Asks the server to cancel what runs on a connection, from any thread. See
+/// [`PgConnection::cancel_handle`](super::PgConnection::cancel_handle).
+///
+/// Take this one and not the client's own `cancel_token`: that one needs the connector with which the connection was
+/// opened.
+#[derive(Clone)]
+pub struct CancelHandle(CancelToken);
+
+impl CancelHandle {
+    pub(super) fn new(token: CancelToken) -> Self {
+        CancelHandle(token)
+    }
+
+    /// Sends the request, over a connection of its own. `Ok` means sent, not done.
+    ///
+    /// # Blocking
+    ///
+    /// For a connect, at most `limit` or the connect timeout of the connection.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached.
+    pub fn cancel(&self, limit: Duration) -> Result<(), PgError> {
+        self.0.cancel_query(Connector::new(Plain, limit, None)).map_err(PgError::open)
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! What the server's messages say.
+
+use super::frames::{Framer, Piece};
+
+/// A fact read off the server's side of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BackendEvent {
+    /// A request has been answered in full. Holds the transaction status: `I` idle, `T` in a transaction, `E` in a
+    /// failed one.
+    Ready(u8),
+    /// The server reported an error.
+    Error {
+        /// Its SQLSTATE.
+        code: [u8; 5],
+        /// Whether the session ends with it (severity FATAL or PANIC).
+        fatal: bool,
+        /// Whether it is the "cached plan must not change result type" of 0A000.
+        cached_plan: bool,
+    },
+    /// The server now reads `COPY` data from the client.
+    CopyIn,
+    /// The process id of the backend, from the start-up handshake.
+    ProcessId(i32),
+    /// A setting that tells whether the server takes writes; reported by PostgreSQL 14 and later.
+    Setting(Setting, bool),
+}
+
+/// The reported settings that tell whether a server takes writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// `in_hot_standby`
+    HotStandby,
+    /// `default_transaction_read_only`
+    DefaultReadOnly,
+}
+
+/// Reads the server's side of a connection.
+///
+/// Any split of the stream gives the same events in the same order. Nothing is allocated.
+pub(crate) struct BackendScanner {
+    framer: Framer,
+    body: Body,
+}
+
+enum Body {
+    Skipped,
+    Status(Text<1>),
+    Key(Text<4>),
+    Error(ErrorFields),
+    Parameter { name: Text<32>, value: Text<4>, in_value: bool },
+}
+
+/// The first `N` bytes of a text, and how long it really is.
+#[derive(Clone, Copy)]
+struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    fn new() -> Self {
+        Text { bytes: [0; N], len: 0 }
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        let start = self.len.min(N);
+        let taken = more.len().min(N - start);
+        self.bytes[start..start + taken].copy_from_slice(&more[..taken]);
+        self.len += more.len();
+    }
+
+    fn is(&self, text: &[u8]) -> bool {
+        self.len == text.len() && self.bytes.get(..self.len) == Some(text)
+    }
+}
+
+/// An `ErrorResponse` under way: a list of fields, each a type byte and a text ended by a zero byte.
+struct ErrorFields {
+    field: Option<u8>,
+    /// `V`, the severity that is not translated.
+    severity: Text<5>,
+    code: Text<5>,
+    routine: Text<21>,
+}
+
+impl ErrorFields {
+    fn new() -> Self {
+        ErrorFields { field: None, severity: Text::new(), code: Text::new(), routine: Text::new() }
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) {
+        while let [first, rest @ ..] = bytes {
+            let Some(field) = self.field else {
+                self.field = (*first != 0).then_some(*first);
+                bytes = rest;
+                continue;
+            };
+            let end = bytes.iter().position(|b| *b == 0);
+            let text = &bytes[..end.unwrap_or(bytes.len())];
+            match field {
+                b'V' => self.severity.push(text),
+                b'C' => self.code.push(text),
+                b'R' => self.routine.push(text),
+                _ => {}
+            }
+            match end {
+                Some(end) => {
+                    self.field = None;
+                    bytes = &bytes[end + 1..];
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn event(&self) -> BackendEvent {
+        BackendEvent::Error {
+            code: self.code.bytes,
+            fatal: self.severity.is(b"FATAL") || self.severity.is(b"PANIC"),
+            cached_plan: self.code.is(b"0A000") && self.routine.is(b"RevalidateCachedQuery"),
+        }
+    }
+}
+
+impl Default for BackendScanner {
+    fn default() -> Self {
+        BackendScanner { framer: Framer::new(false), body: Body::Skipped }
+    }
+}
+
+impl BackendScanner {
+    /// Whether the next byte begins a message.
+    pub fn at_boundary(&self) -> bool {
+        self.framer.at_boundary()
+    }
+
+    /// Reads the next bytes and calls `on` for each fact found.
+    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
+        while let Some(piece) = self.framer.next(&mut bytes) {
+            if piece.first {
+                self.body = Body::begin(piece.tag);
+                if piece.tag == b'G' {
+                    on(BackendEvent::CopyIn);
+                }
+            }
+            if let Some(event) = self.body.read(&piece) {
+                on(event);
+            }
+        }
+    }
+}
+
+impl Body {
+    fn begin(tag: u8) -> Self {
+        match tag {
+            b'Z' => Body::Status(Text::new()),
+            b'E' => Body::Error(ErrorFields::new()),
+            b'K' => Body::Key(Text::new()),
+            b'S' => Body::Parameter { name: Text::new(), value: Text::new(), in_value: false },
+            _ => Body::Skipped,
+        }
+    }
+
+    fn read(&mut self, piece: &Piece<'_>) -> Option<BackendEvent> {
+        match self {
+            Body::Skipped => None,
+            Body::Status(status) => {
+                status.push(piece.bytes);
+                piece.last.then(|| BackendEvent::Ready(status.bytes[0]))
+            }
+            Body::Key(id) => {
+                id.push(piece.bytes);
+                piece.last.then(|| BackendEvent::ProcessId(i32::from_be_bytes(id.bytes)))
+            }
+            Body::Error(fields) => {
+                fields.read(piece.bytes);
+                piece.last.then(|| fields.event())
+            }
+            Body::Parameter { name, value, in_value } => {
+                for part in piece.bytes.split_inclusive(|b| *b == 0) {
+                    let text = part.strip_suffix(&[0]).unwrap_or(part);
+                    if *in_value {
+                        value.push(text)
+                    } else {
+                        name.push(text)
+                    }
+                    *in_value |= text.len() < part.len();
+                }
+                let setting = if name.is(b"in_hot_standby") {
+                    Setting::HotStandby
+                } else if name.is(b"default_transaction_read_only") {
+                    Setting::DefaultReadOnly
+                } else {
+                    return None;
+                };
+                piece.last.then(|| BackendEvent::Setting(setting, value.is(b"on")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(chunks: &[&[u8]]) -> Vec<BackendEvent> {
+        let mut scanner = BackendScanner::default();
+        let mut found = Vec::new();
+        for chunk in chunks {
+            scanner.scan(chunk, |event| found.push(event));
+        }
+        found
+    }
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![tag];
+        bytes.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    #[test]
+    fn the_status_byte_may_come_alone() {
+        assert_eq!(events(&[b"Z\0\0\0\x05", b"T"]), [BackendEvent::Ready(b'T')]);
+    }
+
+    #[test]
+    fn a_large_error_keeps_its_code() {
+        let mut body = b"SFATAL\0VFATAL\0M".to_vec();
+        body.resize(body.len() + 100_000, b'x');
+        body.extend_from_slice(b"\0C57P01\0\0");
+        let bytes = message(b'E', &body);
+        let chunks: Vec<&[u8]> = bytes.chunks(7).collect();
+        assert_eq!(
+            events(&chunks),
+            [BackendEvent::Error { code: *b"57P01", fatal: true, cached_plan: false }]
+        );
+    }
+
+    #[test]
+    fn a_stale_plan_is_told_from_other_missing_features() {
+        let of = |routine: &str| {
+            let body = format!("SFEHLER\0VERROR\0C0A000\0Mtext\0R{routine}\0\0");
+            events(&[&message(b'E', body.as_bytes())])[0]
+        };
+        let expected = |cached_plan| BackendEvent::Error { code: *b"0A000", fatal: false, cached_plan };
+        assert_eq!(of("RevalidateCachedQuery"), expected(true));
+        assert_eq!(of("RevalidateCachedQuery2"), expected(false));
+    }
+
+    #[test]
+    fn reported_settings_and_the_process_id_are_read() {
+        let mut bytes = message(b'S', b"in_hot_standby\0off\0");
+        bytes.extend(message(b'S', b"default_transaction_read_only\0on\0"));
+        bytes.extend(message(b'S', b"TimeZone\0Europe/Berlin\0"));
+        bytes.extend(message(b'K', &[0, 0, 1, 2, 9, 9, 9, 9]));
+        assert_eq!(
+            events(&[&bytes]),
+            [
+                BackendEvent::Setting(Setting::HotStandby, false),
+                BackendEvent::Setting(Setting::DefaultReadOnly, true),
+                BackendEvent::ProcessId(258),
+            ]
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Puts the observer around a connection's stream, at the place where TLS would go.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use postgres::Socket;
+use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Observed;
+use super::{LimitExpired, Shared};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The connector for one open: secures each socket with `C`, then wraps it.
+///
+/// A host name can stand for several addresses, and each gets a stream of its own;
+/// [`Connector::opened`] returns the state of the last.
+#[derive(Clone)]
+pub(crate) struct Connector<C> {
+    secure: C,
+    started: Instant,
+    limit: Duration,
+    socket_timeout: Option<Duration>,
+    last: Arc<Mutex<Option<Arc<Shared>>>>,
+}
+
+impl<C> Connector<C> {
+    /// Makes a connector for an open that must be over `limit` from now.
+    pub fn new(secure: C, limit: Duration, socket_timeout: Option<Duration>) -> Self {
+        Connector { secure, started: Instant::now(), limit, socket_timeout, last: Arc::default() }
+    }
+
+    /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
+    /// Unix socket there is none.
+    pub fn opened(&self) -> Option<Arc<Shared>> {
+        let shared = self.last.lock().take().filter(|shared| shared.status() != 0)?;
+        shared.note_open();
+        Some(shared)
+    }
+}
+
+impl<C> MakeTlsConnect<Socket> for Connector<C>
+where
+    C: MakeTlsConnect<Socket>,
+    C::TlsConnect: Send + 'static,
+    <C::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    C::Stream: Unpin + Send + 'static,
+{
+    type Stream = Observed<C::Stream>;
+    type TlsConnect = Wrap<C::TlsConnect>;
+    type Error = C::Error;
+
+    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, C::Error> {
+        let secure = self.secure.make_tls_connect(domain)?;
+        let shared = Arc::new(Shared::new(self.socket_timeout));
+        *self.last.lock() = Some(Arc::clone(&shared));
+        Ok(Wrap { secure, shared, started: self.started, limit: self.limit })
+    }
+}
+
+/// Secures one socket and wraps it.
+pub(crate) struct Wrap<C> {
+    secure: C,
+    shared: Arc<Shared>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl<C> TlsConnect<Socket> for Wrap<C>
+where
+    C: TlsConnect<Socket> + Send + 'static,
+    C::Future: Send,
+    C::Stream: Unpin + Send + 'static,
+{
+    type Stream = Observed<C::Stream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, BoxError>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        Box::pin(async move {
+            let deadline = self.started + self.limit;
+            let secured = tokio::time::timeout_at(deadline.into(), self.secure.connect(socket));
+            let stream = secured
+                .await
+                .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
+                .map_err(Into::into)?;
+            Ok(Observed::new(stream, self.shared, self.started, self.limit))
+        })
+    }
+}
+
+/// The connector for plaintext: hands the socket through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain;
+
+impl MakeTlsConnect<Socket> for Plain {
+    type Stream = PlainStream;
+    type TlsConnect = Plain;
+    type Error = io::Error;
+
+    fn make_tls_connect(&mut self, _domain: &str) -> io::Result<Plain> {
+        Ok(Plain)
+    }
+}
+
+impl TlsConnect<Socket> for Plain {
+    type Stream = PlainStream;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<PlainStream>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        std::future::ready(Ok(PlainStream(socket)))
+    }
+}
+
+/// A socket in the place of a TLS stream.
+pub(crate) struct PlainStream(Socket);
+
+impl TlsStream for PlainStream {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl AsyncRead for PlainStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PlainStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,120 @@
+//! Cuts one direction of a PostgreSQL byte stream into messages, whatever pieces it arrives in.
+
+/// A part of one message.
+pub(super) struct Piece<'a> {
+    /// The message's type byte; 0 for the start-up message, which has none.
+    pub tag: u8,
+    /// The next bytes of its body; empty when none have arrived yet.
+    pub bytes: &'a [u8],
+    /// Whether this is the first piece of the message.
+    pub first: bool,
+    /// Whether the message ends with this piece.
+    pub last: bool,
+}
+
+/// The position within the framing.
+///
+/// A message is a type byte, a length that counts itself but not the type byte, and a body. Only a client's very
+/// first message lacks the type byte.
+pub(super) struct Framer {
+    header: [u8; 5],
+    have: usize,
+    body_left: usize,
+    untyped: bool,
+    /// A length below 4 was seen: this is not the protocol, and nothing can be told from here on.
+    garbage: bool,
+}
+
+impl Framer {
+    /// Starts at a message boundary; `untyped` when the first message has no type byte.
+    pub fn new(untyped: bool) -> Self {
+        Framer { header: [0; 5], have: usize::from(untyped), body_left: 0, untyped, garbage: false }
+    }
+
+    /// Whether the next byte begins a message.
+    pub fn at_boundary(&self) -> bool {
+        self.body_left == 0 && self.have == usize::from(self.untyped) && !self.garbage
+    }
+
+    /// Takes the next piece off the front of `input`; `None` when all of it has been used up.
+    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+        if input.is_empty() || self.garbage {
+            return None;
+        }
+        let mut first = false;
+        if self.body_left == 0 {
+            let wanted = (5 - self.have).min(input.len());
+            let (head, rest) = input.split_at(wanted);
+            self.header[self.have..self.have + wanted].copy_from_slice(head);
+            self.have += wanted;
+            *input = rest;
+            if self.have < 5 {
+                return None;
+            }
+            let [tag, length @ ..] = self.header;
+            let length = u32::from_be_bytes(length) as usize;
+            if length < 4 {
+                self.garbage = true;
+                return None;
+            }
+            self.header[0] = if self.untyped { 0 } else { tag };
+            self.untyped = false;
+            self.have = 0;
+            self.body_left = length - 4;
+            first = true;
+        }
+        let (bytes, rest) = input.split_at(self.body_left.min(input.len()));
+        self.body_left -= bytes.len();
+        *input = rest;
+        Some(Piece { tag: self.header[0], bytes, first, last: self.body_left == 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(framer: &mut Framer, chunks: &[&[u8]]) -> Vec<(u8, Vec<u8>)> {
+        let mut found: Vec<(u8, Vec<u8>)> = Vec::new();
+        for chunk in chunks {
+            let mut input = *chunk;
+            while let Some(piece) = framer.next(&mut input) {
+                if piece.first {
+                    found.push((piece.tag, Vec::new()));
+                }
+                found.last_mut().unwrap().1.extend_from_slice(piece.bytes);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_header_split_between_reads_is_put_together() {
+        let mut framer = Framer::new(false);
+        let found = bodies(&mut framer, &[b"Z\0", b"\0\0\x05", b"", b"IN\0\0", b"\0\x04"]);
+        assert_eq!(found, [(b'Z', b"I".to_vec()), (b'N', Vec::new())]);
+        assert!(framer.at_boundary());
+    }
+
+    #[test]
+    fn the_first_message_of_a_client_has_no_type() {
+        let mut framer = Framer::new(true);
+        assert!(framer.at_boundary());
+        let found = bodies(&mut framer, &[b"\0\0\0\x08\0\x03", b"\0\0Q\0\0\0\x05\0"]);
+        assert_eq!(found, [(0, vec![0, 3, 0, 0]), (b'Q', vec![0])]);
+    }
+
+    #[test]
+    fn a_body_under_way_is_no_boundary() {
+        let mut framer = Framer::new(false);
+        bodies(&mut framer, &[b"D\0\0\0\x06a"]);
+        assert!(!framer.at_boundary());
+    }
+
+    #[test]
+    fn a_length_below_four_ends_the_reading() {
+        let mut framer = Framer::new(false);
+        assert!(bodies(&mut framer, &[b"Z\0\0\0\x03I", b"Z\0\0\0\x05I"]).is_empty());
+        assert!(!framer.at_boundary());
+    }
+}

@@ -1,0 +1,73 @@
+//! What the client's messages ask for.
+
+use super::frames::Framer;
+
+/// A message that the server answers with a `ReadyForQuery`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The start-up message, a query, a function call, or the end of an extended-protocol batch.
+    Work,
+    /// A batch that does nothing but close statements or portals. The client sends it when a `Statement` is
+    /// dropped and never waits for the answer.
+    Housekeeping,
+}
+
+/// Reads the client's side of a connection, from its first byte on.
+///
+/// Any split of the stream gives the same requests in the same order. Nothing is allocated.
+pub(crate) struct FrontendScanner {
+    framer: Framer,
+    closes: bool,
+    works: bool,
+}
+
+impl Default for FrontendScanner {
+    fn default() -> Self {
+        FrontendScanner { framer: Framer::new(true), closes: false, works: false }
+    }
+}
+
+impl FrontendScanner {
+    /// Reads the next bytes and calls `on` for each request that begins in them.
+    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(Request)) {
+        while let Some(piece) = self.framer.next(&mut bytes) {
+            if !piece.first {
+                continue;
+            }
+            match piece.tag {
+                0 | b'Q' | b'F' => on(Request::Work),
+                b'S' => {
+                    let idle = self.closes && !self.works;
+                    on(if idle { Request::Housekeeping } else { Request::Work });
+                    (self.closes, self.works) = (false, false);
+                }
+                b'C' => self.closes = true,
+                // Passwords, terminate and flush belong to no batch.
+                b'p' | b'X' | b'H' => {}
+                _ => self.works = true,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_a_statement_is_housekeeping_and_the_rest_is_work() {
+        let mut scanner = FrontendScanner::default();
+        let mut found = Vec::new();
+        let start_up = b"\0\0\0\x08\0\x03\0\0".as_slice();
+        let password = b"p\0\0\0\x04".as_slice();
+        let close = b"C\0\0\0\x08Ss1\0S\0\0\0\x04".as_slice();
+        let bind = b"B\0\0\0\x04E\0\0\0\x04C\0\0\0\x04S\0\0\0\x04".as_slice();
+        let query = b"Q\0\0\0\x05\0".as_slice();
+        let sync = b"S\0\0\0\x04".as_slice();
+        for bytes in [start_up, password, close, bind, query, sync] {
+            scanner.scan(bytes, |request| found.push(request));
+        }
+        use Request::{Housekeeping, Work};
+        assert_eq!(found, [Work, Housekeeping, Work, Work, Work]);
+    }
+}

@@ -1,0 +1,158 @@
+//! One timer for all limits of a connection.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use super::Shared;
+
+/// The limit whose expiry ended a connection. It is the cause inside the `io::Error` of kind `TimedOut`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitExpired {
+    /// The connection was not open in time.
+    Opening(Duration),
+    /// The server was silent for too long while a reply was due.
+    Reply(Duration),
+    /// A validation, a reset or a close did not end in time.
+    Call,
+}
+
+impl fmt::Display for LimitExpired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LimitExpired::Opening(limit) => {
+                write!(
+                    f,
+                    "the server did not finish the start-up handshake within {limit:?} (connect_timeout)"
+                )
+            }
+            LimitExpired::Reply(limit) => {
+                write!(f, "no reply from the server within {limit:?} (socket_timeout)")
+            }
+            LimitExpired::Call => {
+                f.write_str("no reply from the server within the time given for this check")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LimitExpired {}
+
+impl From<LimitExpired> for io::Error {
+    fn from(expired: LimitExpired) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, expired)
+    }
+}
+
+/// How long an expiry waits for confirmation: the grain of the runtime's timer.
+const CONFIRMATION: Duration = Duration::from_millis(1);
+
+/// The limits in force on one stream.
+///
+/// **Few timers.** A timer that is set anew for every query costs two entries into the runtime's timer wheel each
+/// time. This one is left where it is when the next limit lies later, and set again only when it fires too early:
+/// once per limit instead of once per query.
+///
+/// **No false alarm.** The runtime knows what the kernel has received only after its reactor was turned, and that
+/// happens within blocking calls only. A borrower that reads a row, works for a minute and asks for the next one
+/// finds the limit passed and "nothing to read", although the row has been in the kernel for a minute. So a limit
+/// that is found passed is not believed at once: the timer is set a little ahead, and as it fires in a turn of the
+/// reactor only, after that turn's input, nothing to read *then* is the truth.
+pub(super) struct Limits {
+    /// When the open began and how long it may take.
+    opening: (Instant, Duration),
+    /// Since when a reply is due without a byte in either direction; taken lazily, so that a reply which is there
+    /// at once costs no look at the clock.
+    since: Option<u64>,
+    /// The last write found the send buffer full.
+    pub write_blocked: bool,
+    timer: Option<(Pin<Box<Sleep>>, Instant)>,
+    /// The timer stands for the confirmation of an expiry.
+    confirming: bool,
+}
+
+impl Limits {
+    pub fn new(started: Instant, limit: Duration) -> Self {
+        Limits {
+            opening: (started, limit),
+            since: None,
+            write_blocked: false,
+            timer: None,
+            confirming: false,
+        }
+    }
+
+    /// Notes a byte in either direction; returns since when it had been waited for.
+    pub fn progress(&mut self) -> Option<u64> {
+        self.since.take()
+    }
+
+    /// Makes sure that the task is woken when the first limit expires, and with `may_expire` tells whether it has.
+    ///
+    /// `may_expire` belongs to a call that has just tried the socket, since only that proves silence.
+    pub fn check(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        may_expire: bool,
+    ) -> Result<(), LimitExpired> {
+        let waits = self.write_blocked || shared.awaits_reply();
+        if !waits && shared.is_open() && shared.bound().is_none() {
+            return Ok(());
+        }
+        let mut now = shared.now();
+        if waits && self.since.is_none() {
+            self.since = Some(now);
+        }
+        let Some((due, limit)) = self.first_due(shared, waits) else { return Ok(()) };
+        loop {
+            let at = shared.instant(now);
+            if at >= due {
+                if !self.confirming {
+                    self.set_timer(at + CONFIRMATION);
+                    self.confirming = true;
+                }
+                return if may_expire && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
+            }
+            self.confirming = false;
+            if self.timer.as_ref().is_none_or(|(sleep, fires)| due < *fires || sleep.is_elapsed()) {
+                self.set_timer(due);
+            }
+            if !self.poll_timer(cx) {
+                return Ok(());
+            }
+            now = shared.now();
+        }
+    }
+
+    fn first_due(&self, shared: &Shared, waits: bool) -> Option<(Instant, LimitExpired)> {
+        let (started, limit) = self.opening;
+        let opening = (!shared.is_open()).then(|| (started + limit, LimitExpired::Opening(limit)));
+        let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call));
+        let reply = shared.socket_timeout().zip(self.since).filter(|_| waits).map(|(limit, since)| {
+            let due = shared.instant(since.saturating_add(limit));
+            (due, LimitExpired::Reply(Duration::from_nanos(limit)))
+        });
+        [opening, call, reply].into_iter().flatten().min_by_key(|(due, _)| *due)
+    }
+
+    fn set_timer(&mut self, at: Instant) {
+        match &mut self.timer {
+            Some((sleep, fires)) => {
+                sleep.as_mut().reset(at.into());
+                *fires = at;
+            }
+            None => self.timer = Some((Box::pin(tokio::time::sleep_until(at.into())), at)),
+        }
+    }
+
+    /// Registers the task with the timer; returns whether that has fired.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        self.timer.as_mut().is_some_and(|(sleep, _)| sleep.as_mut().poll(cx).is_ready())
+    }
+}

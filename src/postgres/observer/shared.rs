@@ -1,0 +1,373 @@
+//! What is known of one connection, and the switches that end a wait on it.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{BackendEvent, Request, Setting};
+
+/// Stands for "no limit" and "never" in the times below.
+const NONE: u64 = u64::MAX;
+
+/// The state that the wrapped stream writes and the connection's owner reads.
+///
+/// **Orderings.** `postgres::Client` does its I/O on the thread that calls it, so the stream runs on the thread that
+/// owns the connection, and whatever hands the connection to another thread orders these writes before that
+/// thread's reads. The atomics only spare a lock and let other threads read a recent value for a report: `Relaxed`
+/// is enough for all. The one exchange between threads is [`Shared::abandon`] against [`Shared::listen`], which the
+/// mutex around the waker orders.
+pub(crate) struct Shared {
+    epoch: Instant,
+    /// `I`, `T` or `E`; 0 until the handshake is done.
+    status: AtomicU8,
+    backend_pid: AtomicI32,
+    /// Requests sent, replies received, the number of the last request that was work, and how many were work.
+    requests: AtomicU64,
+    replies: AtomicU64,
+    last_work: AtomicU64,
+    work: AtomicU64,
+    /// How much of `work` opening the connection took; `NONE` until it is open.
+    opening_work: AtomicU64,
+    copy_in: AtomicBool,
+    broken: AtomicBool,
+    misrouted: AtomicBool,
+    cached_plan_errors: AtomicU64,
+    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
+    read_only: AtomicU8,
+    /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
+    heard: AtomicU64,
+    /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
+    socket_timeout: AtomicU64,
+    /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
+    bound: AtomicU64,
+    probe: AtomicU8,
+    abandoned: AtomicBool,
+    /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
+    reader: Mutex<Option<Waker>>,
+}
+
+/// The steps of a probe, see [`Shared::step_probe`].
+const PROBE_OFF: u8 = 0;
+const PROBE_ASKED: u8 = 1;
+const PROBE_TURNED: u8 = 2;
+const PROBE_SETTLE: u8 = 3;
+
+impl Shared {
+    pub fn new(socket_timeout: Option<Duration>) -> Self {
+        let shared = Shared {
+            epoch: Instant::now(),
+            status: AtomicU8::new(0),
+            backend_pid: AtomicI32::new(0),
+            requests: AtomicU64::new(0),
+            replies: AtomicU64::new(0),
+            last_work: AtomicU64::new(0),
+            work: AtomicU64::new(0),
+            opening_work: AtomicU64::new(NONE),
+            copy_in: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            misrouted: AtomicBool::new(false),
+            cached_plan_errors: AtomicU64::new(0),
+            read_only: AtomicU8::new(0),
+            heard: AtomicU64::new(0),
+            socket_timeout: AtomicU64::new(NONE),
+            bound: AtomicU64::new(NONE),
+            probe: AtomicU8::new(PROBE_OFF),
+            abandoned: AtomicBool::new(false),
+            reader: Mutex::new(None),
+        };
+        shared.set_socket_timeout(socket_timeout);
+        shared
+    }
+
+    /// Nanoseconds since this connection's first byte.
+    pub fn now(&self) -> u64 {
+        nanos(self.epoch.elapsed())
+    }
+
+    pub fn instant(&self, at: u64) -> Instant {
+        self.epoch + Duration::from_nanos(at)
+    }
+
+    // Written by the stream.
+
+    pub fn note_request(&self, request: Request) {
+        let number = add_one(&self.requests);
+        if request == Request::Work {
+            self.last_work.store(number, Relaxed);
+            add_one(&self.work);
+        }
+    }
+
+    pub fn note(&self, event: BackendEvent) {
+        match event {
+            BackendEvent::Ready(status) => {
+                self.status.store(status, Relaxed);
+                self.copy_in.store(false, Relaxed);
+                self.answer();
+            }
+            BackendEvent::CopyIn => {
+                // While it reads COPY data the server skips the Sync that came with the command: that one is never
+                // answered, the one after the data is.
+                self.copy_in.store(true, Relaxed);
+                self.answer();
+            }
+            BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
+            BackendEvent::Setting(setting, on) => self.note_setting(setting, on),
+            BackendEvent::Error { code, fatal, cached_plan } => {
+                if cached_plan {
+                    add_one(&self.cached_plan_errors);
+                }
+                if fatal || ends_session(&code) {
+                    self.broken.store(true, Relaxed);
+                }
+                if code == *b"25006" && !self.takes_writes() {
+                    self.misrouted.store(true, Relaxed);
+                }
+            }
+        }
+    }
+
+    fn answer(&self) {
+        let replies = self.replies.load(Relaxed);
+        self.replies.store((replies + 1).min(self.requests.load(Relaxed)), Relaxed);
+    }
+
+    fn note_setting(&self, setting: Setting, on: bool) {
+        let bit = match setting {
+            Setting::HotStandby => 0,
+            Setting::DefaultReadOnly => 1,
+        };
+        let others = self.read_only.load(Relaxed) & !(0b100 << bit);
+        self.read_only.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
+    }
+
+    /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
+    /// user made read-only, and other connections are no better.
+    fn takes_writes(&self) -> bool {
+        self.read_only.load(Relaxed) == 0b0011
+    }
+
+    pub fn note_heard(&self, at: u64) {
+        self.heard.store(at, Relaxed);
+    }
+
+    pub fn note_lost(&self) {
+        self.broken.store(true, Relaxed);
+    }
+
+    /// Remembers whom to wake on [`Shared::abandon`]; returns whether the connection has been abandoned already.
+    ///
+    /// Either `abandon` takes the lock after this and wakes the waker, or it took it before, and then its store is
+    /// visible to the load below.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        {
+            let mut reader = self.reader.lock();
+            if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *reader = Some(waker.clone());
+            }
+        }
+        self.is_abandoned()
+    }
+
+    /// Called when there is nothing to read. The first time it wants the reactor turned, which brings in what the
+    /// kernel has; when there is nothing to read after that either, the connection is up, and the stream ends the
+    /// probe.
+    pub fn step_probe(&self) -> Option<ProbeStep> {
+        match self.probe.load(Relaxed) {
+            PROBE_ASKED => {
+                self.probe.store(PROBE_TURNED, Relaxed);
+                Some(ProbeStep::Turn)
+            }
+            PROBE_TURNED => Some(ProbeStep::End),
+            PROBE_SETTLE if !self.is_reply_pending() => Some(ProbeStep::End),
+            _ => None,
+        }
+    }
+
+    pub fn bound(&self) -> Option<u64> {
+        some(self.bound.load(Relaxed))
+    }
+
+    pub fn socket_timeout(&self) -> Option<u64> {
+        some(self.socket_timeout.load(Relaxed))
+    }
+
+    /// Whether any reply is due, one to housekeeping included. Not while `COPY` data is on its way: then it is the
+    /// client's turn.
+    pub fn awaits_reply(&self) -> bool {
+        self.replies.load(Relaxed) < self.requests.load(Relaxed)
+    }
+
+    // For the owner of the connection.
+
+    pub fn status(&self) -> u8 {
+        self.status.load(Relaxed)
+    }
+
+    pub fn backend_pid(&self) -> i32 {
+        self.backend_pid.load(Relaxed)
+    }
+
+    /// Requests since the connection is open whose answer was waited for.
+    pub fn round_trips(&self) -> u64 {
+        self.work.load(Relaxed).saturating_sub(self.opening_work.load(Relaxed))
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.opening_work.load(Relaxed) != NONE
+    }
+
+    /// Ends the opening; from here on requests are counted and its limit no longer holds.
+    pub fn note_open(&self) {
+        self.opening_work.store(self.work.load(Relaxed), Relaxed);
+    }
+
+    pub fn cached_plan_errors(&self) -> u64 {
+        self.cached_plan_errors.load(Relaxed)
+    }
+
+    /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
+    pub fn is_reply_pending(&self) -> bool {
+        self.replies.load(Relaxed) < self.last_work.load(Relaxed) || self.copy_in.load(Relaxed)
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    pub fn is_misrouted(&self) -> bool {
+        self.misrouted.load(Relaxed)
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
+    /// How long ago the server was last known to be alive; an upper bound.
+    pub fn silence(&self) -> Duration {
+        Duration::from_nanos(self.now().saturating_sub(self.heard.load(Relaxed)))
+    }
+
+    pub fn set_socket_timeout(&self, limit: Option<Duration>) {
+        self.socket_timeout.store(limit.map_or(NONE, nanos), Relaxed);
+    }
+
+    /// Ends the call that follows after `limit`, until [`Shared::clear_bound`].
+    pub fn set_bound(&self, limit: Duration) {
+        self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
+    }
+
+    pub fn clear_bound(&self) {
+        self.bound.store(NONE, Relaxed);
+    }
+
+    pub fn start_probe(&self) {
+        self.probe.store(PROBE_ASKED, Relaxed);
+    }
+
+    /// A probe that ends when no reply is pending.
+    pub fn start_settling(&self) {
+        self.probe.store(PROBE_SETTLE, Relaxed);
+    }
+
+    pub fn end_probe(&self) {
+        self.probe.store(PROBE_OFF, Relaxed);
+    }
+
+    /// Makes the call that waits on this connection, and every later one, fail at once. From any thread.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Relaxed);
+        // Pairs with `listen`. Woken outside of the lock: a waker may run foreign code.
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// What the stream does next for a probe.
+pub(crate) enum ProbeStep {
+    Turn,
+    End,
+}
+
+/// Whether a session is over after this SQLSTATE, also where the severity did not say so.
+fn ends_session(code: &[u8; 5]) -> bool {
+    code.starts_with(b"08") || matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04")
+}
+
+/// Counts up and returns the new count. Only the stream writes these counters, so load and store lose nothing.
+fn add_one(counter: &AtomicU64) -> u64 {
+    let next = counter.load(Relaxed) + 1;
+    counter.store(next, Relaxed);
+    next
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NONE - 1).min(NONE - 1)
+}
+
+fn some(at: u64) -> Option<u64> {
+    (at != NONE).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: &[u8; 5]) -> BackendEvent {
+        BackendEvent::Error { code: *code, fatal: false, cached_plan: false }
+    }
+
+    #[test]
+    fn a_copy_has_one_answer_for_two_syncs() {
+        let shared = Shared::new(None);
+        shared.note_request(Request::Work);
+        shared.note(BackendEvent::CopyIn);
+        assert!(shared.is_reply_pending(), "the data is still to come");
+        assert!(!shared.awaits_reply(), "it is the client's turn");
+        shared.note_request(Request::Work);
+        assert!(shared.awaits_reply());
+        shared.note(BackendEvent::Ready(b'I'));
+        assert!(!shared.is_reply_pending() && !shared.awaits_reply());
+    }
+
+    #[test]
+    fn an_answer_to_housekeeping_is_not_pending_work() {
+        let shared = Shared::new(None);
+        shared.note_request(Request::Work);
+        shared.note_request(Request::Housekeeping);
+        assert!(shared.is_reply_pending());
+        shared.note(BackendEvent::Ready(b'I'));
+        assert!(!shared.is_reply_pending() && shared.awaits_reply());
+    }
+
+    #[test]
+    fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
+        let shared = Shared::new(None);
+        shared.note(BackendEvent::Setting(Setting::HotStandby, false));
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
+        shared.note(error(b"25006"));
+        assert!(!shared.is_misrouted());
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
+        shared.note(error(b"25006"));
+        assert!(shared.is_misrouted());
+
+        let silent = Shared::new(None);
+        silent.note(error(b"25006"));
+        assert!(silent.is_misrouted(), "before PostgreSQL 14 the server does not say");
+    }
+
+    #[test]
+    fn a_cancelled_statement_leaves_the_connection_good() {
+        let shared = Shared::new(None);
+        for code in [b"57014", b"40001", b"23505"] {
+            shared.note(error(code));
+        }
+        assert!(!shared.is_broken());
+        shared.note(error(b"57P05"));
+        assert!(shared.is_broken());
+    }
+}

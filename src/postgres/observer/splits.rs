@@ -1,0 +1,103 @@
+//! Any split of a recorded byte stream gives the same observations.
+
+use proptest::prelude::*;
+
+use super::{BackendEvent, BackendScanner, FrontendScanner, Request};
+
+/// A message of the server: type, body.
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[tag], length.to_be_bytes().as_slice(), body].concat()
+}
+
+fn server_message() -> impl Strategy<Value = Vec<u8>> {
+    let text = || proptest::collection::vec(1u8.., 0..40);
+    prop_oneof![
+        prop_oneof![Just(b'I'), Just(b'T'), Just(b'E')].prop_map(|status| message(b'Z', &[status])),
+        any::<[u8; 8]>().prop_map(|key| message(b'K', &key)),
+        // Rows hold whatever bytes, those of other messages among them.
+        proptest::collection::vec(any::<u8>(), 0..300).prop_map(|row| message(b'D', &row)),
+        Just(message(b'G', &[0, 0, 0])),
+        Just(message(b'n', &[])),
+        (prop_oneof![Just("in_hot_standby"), Just("TimeZone")], prop_oneof![Just("on"), Just("off")])
+            .prop_map(|(name, value)| message(b'S', format!("{name}\0{value}\0").as_bytes())),
+        (prop_oneof![Just("ERROR"), Just("FATAL")], "[0-9A-Z]{5}", text()).prop_map(
+            |(severity, code, text)| {
+                let fields = format!("S{severity}\0V{severity}\0C{code}\0RRevalidateCachedQuery\0M");
+                message(b'E', &[fields.as_bytes(), &text, b"\0\0"].concat())
+            }
+        ),
+    ]
+}
+
+fn client_message() -> impl Strategy<Value = Vec<u8>> {
+    let tags = proptest::sample::select(b"QSPBEDCHFdcfpX".to_vec());
+    (tags, proptest::collection::vec(any::<u8>(), 0..100)).prop_map(|(tag, body)| message(tag, &body))
+}
+
+/// Cuts `bytes` at the given places, whatever their order.
+fn pieces(bytes: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
+    for cut in &mut cuts {
+        *cut %= bytes.len() + 1;
+    }
+    cuts.extend([0, bytes.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+}
+
+fn heard<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<BackendEvent>, bool) {
+    let mut scanner = BackendScanner::default();
+    let mut events = Vec::new();
+    for piece in pieces {
+        scanner.scan(piece, |event| events.push(event));
+    }
+    (events, scanner.at_boundary())
+}
+
+fn asked<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Request> {
+    let mut scanner = FrontendScanner::default();
+    let mut requests = Vec::new();
+    for piece in pieces {
+        scanner.scan(piece, |request| requests.push(request));
+    }
+    requests
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn of_the_server(
+        messages in proptest::collection::vec(server_message(), 1..30),
+        cuts in proptest::collection::vec(any::<usize>(), 0..60),
+    ) {
+        let bytes = messages.concat();
+        let whole = heard([bytes.as_slice()]);
+        prop_assert!(whole.1, "the stream ends between two messages");
+        let ready = messages.iter().filter(|message| message[0] == b'Z').count();
+        prop_assert_eq!(whole.0.iter().filter(|e| matches!(e, BackendEvent::Ready(_))).count(), ready);
+        prop_assert_eq!(&heard(pieces(&bytes, cuts)), &whole);
+        prop_assert_eq!(&heard(bytes.chunks(1)), &whole);
+    }
+
+    #[test]
+    fn of_the_client(
+        messages in proptest::collection::vec(client_message(), 0..30),
+        cuts in proptest::collection::vec(any::<usize>(), 0..60),
+    ) {
+        let start_up = b"\0\0\0\x0f\0\x03\0\0user\0a\0".to_vec();
+        let bytes = [vec![start_up], messages].concat().concat();
+        let whole = asked([bytes.as_slice()]);
+        prop_assert_eq!(&asked(pieces(&bytes, cuts)), &whole);
+        prop_assert_eq!(&asked(bytes.chunks(1)), &whole);
+    }
+
+    #[test]
+    fn of_anything_at_all(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        cuts in proptest::collection::vec(any::<usize>(), 0..20),
+    ) {
+        prop_assert_eq!(heard(pieces(&bytes, cuts.clone())), heard([bytes.as_slice()]));
+        prop_assert_eq!(asked(pieces(&bytes, cuts)), asked([bytes.as_slice()]));
+    }
+}

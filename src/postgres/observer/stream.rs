@@ -1,0 +1,180 @@
+//! The wrapped stream.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use postgres::tls::{ChannelBinding, TlsStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::limits::Limits;
+use super::shared::ProbeStep;
+use super::{BackendScanner, FrontendScanner, Shared};
+
+/// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
+/// probe: it ends the client's wait for a notification.
+const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
+
+/// A stream between client and server that is read along.
+pub(crate) struct Observed<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    server: BackendScanner,
+    client: FrontendScanner,
+    limits: Limits,
+    /// How much of [`END_OF_PROBE`] the client is still to be given.
+    inject: usize,
+}
+
+impl<S> Observed<S> {
+    /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
+    pub fn new(inner: S, shared: Arc<Shared>, started: Instant, limit: Duration) -> Self {
+        Observed {
+            inner,
+            shared,
+            server: BackendScanner::default(),
+            client: FrontendScanner::default(),
+            limits: Limits::new(started, limit),
+            inject: 0,
+        }
+    }
+
+    /// Called before the task sleeps: fails when it must not.
+    ///
+    /// `tried` tells that the socket itself was asked just now and had nothing.
+    fn wait(&mut self, cx: &mut Context<'_>, tried: bool) -> io::Result<()> {
+        if self.shared.listen(cx.waker()) {
+            return Err(self.abandoned());
+        }
+        self.limits.check(&self.shared, cx, tried).map_err(|expired| {
+            self.shared.note_lost();
+            expired.into()
+        })
+    }
+
+    fn abandoned(&self) -> io::Error {
+        self.shared.note_lost();
+        io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was abandoned by its pool")
+    }
+
+    fn refuse_if_abandoned(&self) -> io::Result<()> {
+        if self.shared.is_abandoned() { Err(self.abandoned()) } else { Ok(()) }
+    }
+
+    fn give_end_of_probe(&mut self, buf: &mut ReadBuf<'_>) {
+        let start = END_OF_PROBE.len() - self.inject;
+        let count = self.inject.min(buf.remaining());
+        buf.put_slice(&END_OF_PROBE[start..start + count]);
+        self.inject -= count;
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        if let Some(since) = self.limits.progress() {
+            self.shared.note_heard(since);
+        }
+        let shared = &self.shared;
+        self.server.scan(bytes, |event| shared.note(event));
+    }
+
+    /// Takes note of how a write went, and makes sure of a limit where it blocks.
+    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &outcome {
+            Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
+            Poll::Ready(Err(_)) => self.shared.note_lost(),
+            Poll::Pending => {
+                self.limits.write_blocked = true;
+                self.wait(cx, true)?;
+            }
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.refuse_if_abandoned()?;
+        if this.inject > 0 {
+            this.give_end_of_probe(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                let bytes = &buf.filled()[before..];
+                if bytes.is_empty() && buf.remaining() > 0 {
+                    this.shared.note_lost();
+                }
+                this.read(bytes);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                this.shared.note_lost();
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                match this.shared.step_probe() {
+                    Some(ProbeStep::Turn) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    // Between two messages only; amid one the rest of it is waited for.
+                    Some(ProbeStep::End) if this.server.at_boundary() => {
+                        this.shared.end_probe();
+                        this.inject = END_OF_PROBE.len();
+                        this.give_end_of_probe(buf);
+                        return Poll::Ready(Ok(()));
+                    }
+                    _ => {}
+                }
+                this.wait(cx, true)?;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        this.refuse_if_abandoned()?;
+        let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = outcome {
+            this.limits.progress();
+            let shared = &this.shared;
+            this.client.scan(&bytes[..count], |request| shared.note_request(request));
+        }
+        this.written(cx, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.refuse_if_abandoned()?;
+        let outcome = Pin::new(&mut this.inner).poll_flush(cx);
+        // The client sleeps right after the flush that ends a request, without another read.
+        if outcome.is_ready() && this.shared.awaits_reply() {
+            this.limits.write_blocked = false;
+            this.wait(cx, false)?;
+        }
+        this.written(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.refuse_if_abandoned()?;
+        let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.written(cx, outcome)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Observed<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.inner.channel_binding()
+    }
+}

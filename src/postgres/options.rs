@@ -1,0 +1,174 @@
+//! The settings of one kind of PostgreSQL connection, as plain values.
+
+use std::time::Duration;
+
+use crate::config::Faults;
+
+/// What a returned connection's session state is put back to.
+///
+/// | policy | undoes | round trips |
+/// | --- | --- | --- |
+/// | `Rollback` | an open or failed transaction, a reply not read | 0 clean, 1 dirty |
+/// | `Full` | that, and what the borrower changed in the session | 0 unused, 1 used |
+/// | `None` | nothing | 0 |
+/// | `Sql` | a transaction, and what the text undoes | 0 unused, 1 used |
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResetPolicy {
+    /// Rolls back an open transaction and nothing else. Settings, temporary tables, advisory locks and
+    /// subscriptions of one borrower reach the next. The default.
+    #[default]
+    Rollback,
+    /// Also undoes settings, role and session authorization, cursors, temporary tables, advisory locks, `LISTEN`
+    /// and cached sequence values. Prepared statements are kept.
+    Full,
+    /// Sends nothing. A connection returned inside a transaction is closed.
+    None,
+    /// Runs this text, as one message, whenever the connection was used. `DISCARD ALL` is not a good one: it
+    /// drops the statements with which the client looks up types.
+    Sql(String),
+}
+
+/// How long the server may be silent while a reply is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketTimeout {
+    /// The statement timeout plus 5 s, so that the server's own answer comes first; none without a statement
+    /// timeout. The default.
+    #[default]
+    AfterStatementTimeout,
+    /// This long.
+    After(Duration),
+    /// As long as it takes.
+    Off,
+}
+
+/// How the connections of a [`PgManager`](super::PgManager) are opened, limited and reset.
+///
+/// ```
+/// use std::time::Duration;
+/// use tierpool::postgres::PgOptions;
+///
+/// let mut options = PgOptions::default();
+/// options.statement_timeout = Some(Duration::from_secs(10));
+/// assert_eq!(options.socket_timeout(), Some(Duration::from_secs(15)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PgOptions {
+    /// The name shown in `pg_stat_activity`. `None` (default) leaves that of the connection string.
+    pub application_name: Option<String>,
+    /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip.
+    /// `None` or zero (default `None`): none is asked for, and what the connection string or the server says holds.
+    pub statement_timeout: Option<Duration>,
+    /// What is undone when a connection is returned. Default: an open transaction.
+    pub reset: ResetPolicy,
+    /// The longest that opening a connection may take, start-up handshake included. Default 10 s.
+    ///
+    /// With several hosts each gets an equal share of what is left. A name that stands for several addresses may
+    /// take the limit for each that swallows packets. Over a Unix socket the handshake cannot be bounded from
+    /// within; there the pool's own deadline covers the callers.
+    pub connect_timeout: Duration,
+    /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
+    /// call fails. Default: the statement timeout plus 5 s.
+    pub socket_timeout: SocketTimeout,
+}
+
+impl Default for PgOptions {
+    fn default() -> Self {
+        PgOptions {
+            application_name: None,
+            statement_timeout: None,
+            reset: ResetPolicy::default(),
+            connect_timeout: Duration::from_secs(10),
+            socket_timeout: SocketTimeout::default(),
+        }
+    }
+}
+
+/// What the client waits beyond the server's own limit.
+pub(super) const SOCKET_MARGIN: Duration = Duration::from_secs(5);
+
+/// A guard against a typing error, and far above what anybody waits for.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl PgOptions {
+    /// The limit in force on the silence of the server; `None` for no limit.
+    pub fn socket_timeout(&self) -> Option<Duration> {
+        match self.socket_timeout {
+            SocketTimeout::Off => None,
+            SocketTimeout::After(limit) => Some(limit),
+            SocketTimeout::AfterStatementTimeout => {
+                self.effective_statement_timeout().map(|limit| limit.saturating_add(SOCKET_MARGIN))
+            }
+        }
+    }
+
+    pub(super) fn effective_statement_timeout(&self) -> Option<Duration> {
+        self.statement_timeout.filter(|limit| !limit.is_zero())
+    }
+
+    /// The start-up options with the statement timeout added to those of the connection string. It comes last and
+    /// so wins.
+    pub(super) fn startup_options(&self, given: Option<&str>) -> Option<String> {
+        let own = self.effective_statement_timeout().map(|limit| {
+            // PostgreSQL counts in milliseconds, and 0 would mean no limit.
+            format!("-c statement_timeout={}", limit.as_millis().max(1))
+        });
+        match (given.filter(|given| !given.trim().is_empty()), own) {
+            (Some(given), Some(own)) => Some(format!("{given} {own}")),
+            (None, own) => own,
+            (Some(given), None) => Some(given.to_owned()),
+        }
+    }
+
+    pub(super) fn check(&self) -> Faults {
+        let mut faults = Faults::new();
+        let within = "must be longer than zero and at most 24 h";
+        let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
+        let found = format!("{:?}", self.connect_timeout);
+        faults.require(ok(self.connect_timeout), "connect_timeout", found, within);
+        if let SocketTimeout::After(limit) = self.socket_timeout {
+            faults.require(ok(limit), "socket_timeout", format!("{limit:?}"), within);
+        }
+        if let Some(limit) = self.statement_timeout {
+            // The server holds it in an `int` of milliseconds.
+            let most = Duration::from_millis(i32::MAX as u64);
+            let rule = "must be at most 2147483647 ms, or 0 for none";
+            faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_timeout_joins_the_options_of_the_connection_string() {
+        let mut options = PgOptions::default();
+        assert_eq!(options.startup_options(None), None);
+        assert_eq!(options.startup_options(Some("-c geqo=off")).unwrap(), "-c geqo=off");
+        options.statement_timeout = Some(Duration::from_micros(10));
+        assert_eq!(options.startup_options(None).unwrap(), "-c statement_timeout=1");
+        options.statement_timeout = Some(Duration::from_secs(3));
+        assert_eq!(
+            options.startup_options(Some("-c geqo=off")).unwrap(),
+            "-c geqo=off -c statement_timeout=3000"
+        );
+        options.statement_timeout = Some(Duration::ZERO);
+        assert_eq!((options.startup_options(None), options.socket_timeout()), (None, None));
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let options = PgOptions {
+            connect_timeout: Duration::ZERO,
+            socket_timeout: SocketTimeout::After(Duration::ZERO),
+            statement_timeout: Some(Duration::MAX),
+            ..PgOptions::default()
+        };
+        assert_eq!(options.check().iter().count(), 3);
+    }
+}

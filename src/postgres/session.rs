@@ -1,0 +1,138 @@
+//! A transaction as a closure.
+
+use std::time::Duration;
+
+use super::error::is_lost;
+use super::options::SOCKET_MARGIN;
+use super::{PgConnection, PgError, Session, SessionOptions, TransactionStatus};
+
+/// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest that the rest of a reply may take which the caller did not read.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs `work` in a transaction: BEGIN before it, COMMIT when it returns `Ok`, ROLLBACK when it returns `Err`.
+///
+/// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
+/// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+///
+/// A session whose statement timeout is longer than the pool's gets a socket timeout to match.
+///
+/// # Blocking
+///
+/// For the answers to BEGIN and COMMIT, up to the socket timeout; for that to ROLLBACK, and for the rest of a row
+/// stream that `work` left half read, at most 5 s each. Not at all once
+/// the connection is lost or abandoned.
+///
+/// # Errors
+///
+/// Those of `work`, as they are. Besides, as a [`PgError`]: BEGIN or COMMIT failed; the connection is in a
+/// transaction already; a statement had failed and `work` returned `Ok` all the same, so that COMMIT would have rolled
+/// back without a word. When the connection is lost between COMMIT and its answer,
+/// [`PgError::is_outcome_unknown`] is true.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::postgres::{PgConnection, PgError, SessionOptions, run_session};
+///
+/// fn store(conn: &mut PgConnection, page: &str) -> Result<u64, PgError> {
+///     let options = SessionOptions::new().lock_timeout(std::time::Duration::from_secs(1));
+///     run_session(conn, &options, |tx| tx.execute("INSERT INTO pages VALUES ($1)", &[&page]))
+/// }
+/// ```
+pub fn run_session<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let limits = LimitsInForce::raise(conn, options);
+    begin(limits.conn, options)?;
+    match work(&mut Session::new(limits.conn)) {
+        Ok(value) => {
+            commit(limits.conn)?;
+            Ok(value)
+        }
+        Err(error) => {
+            roll_back(limits.conn);
+            Err(error)
+        }
+    }
+}
+
+/// A socket timeout raised for one session, and put back also when that panics.
+struct LimitsInForce<'a> {
+    conn: &'a mut PgConnection,
+}
+
+impl<'a> LimitsInForce<'a> {
+    fn raise(conn: &'a mut PgConnection, options: &SessionOptions) -> Self {
+        if let (Some(usual), Some(statement)) = (conn.default_socket_timeout(), options.statement_timeout) {
+            // Zero is the server's word for no limit.
+            let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
+            conn.set_socket_timeout(needed);
+        }
+        LimitsInForce { conn }
+    }
+}
+
+impl Drop for LimitsInForce<'_> {
+    fn drop(&mut self) {
+        self.conn.restore_socket_timeout();
+    }
+}
+
+fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
+    conn.settle(SETTLE_LIMIT)?;
+    if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
+        return Err(PgError::in_transaction());
+    }
+    conn.batch_execute(&options.begin()).map_err(|error| {
+        // BEGIN may have worked and a SET LOCAL after it failed.
+        roll_back(conn);
+        error.into()
+    })
+}
+
+fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
+    // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
+    // ahead of COMMIT in the same message fails where the transaction has.
+    let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
+    conn.settle(SETTLE_LIMIT).map_err(PgError::lost_before_commit)?;
+    match conn.transaction_status() {
+        // `work` has ended the transaction by itself.
+        Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),
+        Some(TransactionStatus::Failed) => {
+            roll_back(conn);
+            return Err(PgError::commit_aborted());
+        }
+        Some(_) | None => {}
+    }
+    let sent_before = conn.round_trips();
+    match conn.batch_execute(text) {
+        Ok(()) => Ok(()),
+        Err(error) if is_lost(&error) => {
+            let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
+            Err(if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) })
+        }
+        Err(error) if error.code().is_some_and(|code| code.code() == "25P02") => {
+            roll_back(conn);
+            Err(PgError::commit_aborted())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
+fn roll_back(conn: &mut PgConnection) {
+    if conn.is_lost()
+        || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
+    {
+        return;
+    }
+    if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
+        log::debug!("connection given up, as ROLLBACK failed: {error}");
+        conn.abandon();
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tests of PostgreSQL connections share.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tierpool::postgres::{PgConnection, PgManager, PgOptions};
+
+use crate::support::cluster::Cluster;
+use crate::support::process::Process;
+
+/// The longest that giving up a connection may take.
+pub const DROP_BOUND: Duration = Duration::from_millis(100);
+
+pub fn cluster() -> Cluster {
+    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+pub fn manager(url: &str, change: impl FnOnce(&mut PgOptions)) -> PgManager {
+    let mut options = PgOptions::default();
+    options.connect_timeout = Duration::from_secs(5);
+    change(&mut options);
+    PgManager::new(url.parse().unwrap(), options).unwrap()
+}
+
+pub fn open(manager: &PgManager) -> PgConnection {
+    manager.connect_within(Duration::from_secs(5)).unwrap()
+}
+
+pub fn one<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, query: &str) -> T {
+    conn.query_one(query, &[]).unwrap().get(0)
+}
+
+/// A backend that is stopped until this is dropped.
+pub struct Frozen(Process);
+
+impl Frozen {
+    pub fn new(conn: &mut PgConnection) -> Frozen {
+        Frozen::of(conn.backend_pid().unwrap())
+    }
+
+    pub fn of(pid: i32) -> Frozen {
+        let process = Process::find(pid).expect("the backend runs");
+        process.signal(Signal::STOP);
+        crate::support::wait::eventually(Duration::from_secs(5), "the backend stops", || {
+            process.is_stopped()
+        });
+        Frozen(process)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
+    }
+}
