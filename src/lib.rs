@@ -19,6 +19,8 @@ pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
 pub use event::{HandleEvent, NopEventHandler};
 pub use memory::MemoryManager;
 pub use pool::{Builder, CloseReport, Condition, Driver, PlainDriver, Pool, PooledConnection, State};
+#[cfg(feature = "postgres")]
+pub use postgres::{PgBuilder, PgError, PgPool};
 pub use r2d2::{
     CustomizeConnection, Extensions, HandleError, LoggingErrorHandler, ManageConnection,
     NopConnectionCustomizer, NopErrorHandler,

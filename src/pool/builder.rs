@@ -5,9 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use r2d2::{
-    CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
-};
+use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
 use super::driver::{Driver, PlainDriver};
 use super::handle::Pool;
@@ -91,7 +89,7 @@ impl<M: ManageConnection> Default for Builder<M> {
             sizes: Sizes::default(),
             driver: Box::new(PlainDriver),
             customizer: Box::new(NopConnectionCustomizer),
-            error_handler: Box::new(LoggingErrorHandler),
+            error_handler: Box::new(NopErrorHandler),
             event_handler: None,
             clock: Clock::default(),
             keeper: None,
@@ -189,7 +187,8 @@ impl<M: ManageConnection> Builder<M> {
         max_zombies: Option<u32>,
     }
 
-    /// Sets what is told of errors in opening and validating; default: logged as errors, as with r2d2.
+    /// Sets what is told of every error in opening and validating. Default: nobody, unlike r2d2's, which logs each:
+    /// the pool logs them itself, but not the same kind again and again.
     pub fn error_handler(mut self, handler: Box<dyn HandleError<M::Error>>) -> Self {
         self.error_handler = handler;
         self

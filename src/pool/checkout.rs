@@ -172,7 +172,8 @@ impl<M: ManageConnection> Shared<M> {
             _ => limit,
         };
         let begun = Instant::now();
-        match self.do_chore(&mut entry.body, Chore::Validate, left) {
+        let chore = self.validation_of(&entry);
+        match self.do_chore(&mut entry.body, chore, left) {
             Ok(()) => Ok(Some(entry)),
             Err(why) => {
                 if begun.elapsed() >= limit {
@@ -182,6 +183,11 @@ impl<M: ManageConnection> Shared<M> {
                 Ok(None)
             }
         }
+    }
+
+    fn validation_of(&self, entry: &Entry<M>) -> Chore {
+        // Relaxed: see `Fast`.
+        Chore::Validate { suspect: entry.body.is_suspect(self.suspect_before.load(Ordering::Relaxed)) }
     }
 
     fn prove_aside(
@@ -195,7 +201,8 @@ impl<M: ManageConnection> Shared<M> {
             _ => call.deadline,
         };
         let customer = Arc::new(Customer::<M>::new());
-        self.send_aside(entry, Chore::Validate, Some(Arc::clone(&customer)));
+        let chore = self.validation_of(&entry);
+        self.send_aside(entry, chore, Some(Arc::clone(&customer)));
         match customer.wait(deadline) {
             Outcome::Served(entry) => Ok(Some(entry)),
             Outcome::Refused(()) => Ok(None),

@@ -18,11 +18,10 @@ pub(crate) type Customer<M> = Waiter<Entry<M>, ()>;
 /// What a helper is to do with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chore {
-    Validate,
+    /// With `suspect` for one that another's death makes doubtful: nothing but a sign of life will do.
+    Validate { suspect: bool },
     /// With `suspect` for a connection whose borrower panicked.
-    Reset {
-        suspect: bool,
-    },
+    Reset { suspect: bool },
 }
 
 struct Progress<M: ManageConnection> {
@@ -118,7 +117,12 @@ impl<M: ManageConnection> Shared<M> {
         let epoch = self.fast.epoch.load(Ordering::Relaxed);
         let conn = &mut body.conn;
         let outcome = match chore {
-            Chore::Validate => self.guarded("is_valid", || self.driver.validate(&self.manager, conn, limit)),
+            Chore::Validate { suspect: false } => {
+                self.guarded("is_valid", || self.driver.validate(&self.manager, conn, limit))
+            }
+            Chore::Validate { suspect: true } => {
+                self.guarded("is_valid", || self.driver.validate_suspect(&self.manager, conn, limit))
+            }
             Chore::Reset { suspect } => {
                 self.guarded("reset", || self.driver.reset(&self.manager, conn, suspect, limit))
             }
@@ -145,6 +149,11 @@ impl<M: ManageConnection> Shared<M> {
         let late: Vec<_> =
             self.errands.lock().iter().filter(|errand| errand.give_up_at() <= now).cloned().collect();
         for errand in late {
+            if self.counters.zombies.load(Ordering::Relaxed) >= self.settings().effective_max_zombies() {
+                // No more zombies: the seat stays with the helper, who frees it when the call returns.
+                errand.progress.lock().give_up_at = Instant::now() + self.settings().validation_timeout;
+                continue;
+            }
             if let Some(seat) = errand.finish() {
                 self.give_up(&errand, seat);
             }
@@ -155,13 +164,6 @@ impl<M: ManageConnection> Shared<M> {
 
     /// The connection did not answer. It stays with its helper as a zombie.
     fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>, seat: Seat<M>) {
-        if self.counters.zombies.load(Ordering::Relaxed) >= self.settings().effective_max_zombies() {
-            // No more zombies: the seat stays with the helper, who frees it when the call returns.
-            let mut progress = errand.progress.lock();
-            progress.seat = Some(seat);
-            progress.give_up_at = Instant::now() + self.settings().validation_timeout;
-            return;
-        }
         self.count_closed(errand.chore.cause());
         self.lending.slot(seat.index()).card.clear();
         // Relaxed: a gauge; the helper takes it down when its call returns.
@@ -204,7 +206,7 @@ impl<M: ManageConnection> Shared<M> {
 impl Chore {
     fn cause(self) -> CloseCause {
         match self {
-            Chore::Validate => CloseCause::Invalid,
+            Chore::Validate { .. } => CloseCause::Invalid,
             Chore::Reset { .. } => CloseCause::Broken,
         }
     }

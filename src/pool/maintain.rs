@@ -99,7 +99,7 @@ impl<M: ManageConnection> Shared<M> {
         }
         let suspect = entry.body.is_suspect(self.suspect_before.load(Ordering::Relaxed));
         if suspect || now >= entry.body.keepalive_at {
-            return self.send_aside(entry, Chore::Validate, None);
+            return self.send_aside(entry, Chore::Validate { suspect }, None);
         }
         let index = entry.seat.index();
         if let Err(entry) = self.lending.put(index, entry) {

@@ -42,6 +42,8 @@ enum Kind {
     InTransaction,
     LeftInTransaction,
     Lost,
+    /// No connection could be had from the pool.
+    Checkout(crate::Error),
 }
 
 impl PgError {
@@ -167,6 +169,14 @@ impl PgError {
         }
     }
 
+    /// The pool's error, where no connection could be had from it.
+    pub fn as_checkout(&self) -> Option<&crate::Error> {
+        match &*self.0 {
+            Kind::Checkout(error) => Some(error),
+            _ => None,
+        }
+    }
+
     fn io_error(&self) -> Option<&io::Error> {
         find_io(self.postgres()?)
     }
@@ -201,6 +211,12 @@ pub(super) fn is_lost(error: &postgres::Error) -> bool {
     error.is_closed() || find_io(error).is_some()
 }
 
+impl From<crate::Error> for PgError {
+    fn from(error: crate::Error) -> Self {
+        PgError(Box::new(Kind::Checkout(error)))
+    }
+}
+
 impl From<postgres::Error> for PgError {
     fn from(error: postgres::Error) -> Self {
         PgError(Box::new(Kind::Query(error)))
@@ -231,6 +247,7 @@ impl fmt::Display for PgError {
                 );
             }
             Kind::Lost => return f.write_str("the connection was closed by the server"),
+            Kind::Checkout(_) => return f.write_str("no connection could be had from the pool"),
         }
         match self.sqlstate() {
             Some(code) => write!(f, " (SQLSTATE {code})"),
@@ -241,6 +258,9 @@ impl fmt::Display for PgError {
 
 impl StdError for PgError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.postgres().map(|error| error as _)
+        match &*self.0 {
+            Kind::Checkout(error) => Some(error),
+            _ => self.postgres().map(|error| error as _),
+        }
     }
 }

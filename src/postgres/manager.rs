@@ -13,6 +13,7 @@ use r2d2_postgres::PostgresConnectionManager;
 use super::observer::{Connector, Plain};
 use super::target::Targets;
 use super::{PgConnection, PgError, PgOptions};
+use crate::config::Faults;
 
 /// Opens connections to one PostgreSQL server, or to the first of several that answers.
 ///
@@ -42,7 +43,11 @@ impl PgManager {
     ///
     /// When settings cannot be used; the error names all of them.
     pub fn new(config: Config, options: PgOptions) -> Result<Self, PgError> {
-        let targets = Targets::new(config, &options).map_err(PgError::settings)?;
+        PgManager::with_faults(config, options).map_err(PgError::settings)
+    }
+
+    pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
+        let targets = Targets::new(config, &options)?;
         Ok(PgManager { targets, options: Arc::new(options) })
     }
 

@@ -7,8 +7,10 @@
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
+//! | `build`, `pool` | the two-tier pool of such connections |
 //! | `error` | what can go wrong |
 
+mod build;
 mod connection;
 mod driver;
 mod error;
@@ -16,17 +18,20 @@ mod handles;
 mod manager;
 mod observer;
 mod options;
+mod pool;
 mod reset;
 mod session;
 mod target;
 mod transaction;
 
+pub use build::PgBuilder;
 pub use connection::{PgConnection, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
 pub use handles::{AbandonHandle, CancelHandle};
 pub use manager::PgManager;
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
+pub use pool::PgPool;
 pub use postgres::IsolationLevel;
 pub use session::run_session;
 pub use transaction::{Session, SessionOptions};

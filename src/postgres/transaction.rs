@@ -30,6 +30,7 @@ pub struct SessionOptions {
     deferrable: Option<bool>,
     pub(super) statement_timeout: Option<Duration>,
     lock_timeout: Option<Duration>,
+    tag: Option<String>,
 }
 
 impl SessionOptions {
@@ -66,6 +67,16 @@ impl SessionOptions {
     pub fn lock_timeout(mut self, limit: Duration) -> Self {
         self.lock_timeout = Some(limit);
         self
+    }
+
+    /// Names what the session is for, in the list of holders.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    pub(super) fn given_tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// The message that begins the session.
