@@ -1,5 +1,7 @@
 //! A synchronous connection pool for threaded programs.
 
+#[cfg(feature = "postgres")]
+pub mod batch;
 mod clock;
 pub mod config;
 mod core;

@@ -28,3 +28,5 @@ pub use guard::PooledConnection;
 pub use handle::{Pool, State};
 pub(crate) use keeper::Keeper;
 pub use life::CloseReport;
+#[cfg(feature = "postgres")]
+pub(crate) use notify::panic_text;

@@ -133,7 +133,7 @@ impl PgError {
         match &*self.0 {
             Kind::CommitLost(_) => false,
             Kind::LostBeforeCommit(_) => true,
-            _ => matches!(self.sqlstate(), Some("40001" | "40P01" | "57P01" | "57P02" | "57P03")),
+            _ => self.postgres().is_some_and(is_worth_repeating),
         }
     }
 
@@ -200,7 +200,7 @@ fn find_io(error: &postgres::Error) -> Option<&io::Error> {
 }
 
 /// Whether an error of a call on an open connection means that the connection is gone.
-pub(super) fn is_lost(error: &postgres::Error) -> bool {
+pub(crate) fn is_lost(error: &postgres::Error) -> bool {
     if let Some(error) = error.as_db_error() {
         let fatal = error.parsed_severity().is_some_and(|s| {
             matches!(s, postgres::error::Severity::Fatal | postgres::error::Severity::Panic)
@@ -209,6 +209,12 @@ pub(super) fn is_lost(error: &postgres::Error) -> bool {
         return fatal || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05");
     }
     error.is_closed() || find_io(error).is_some()
+}
+
+/// Whether the server says that the same transaction may succeed when it is done again.
+pub(crate) fn is_worth_repeating(error: &postgres::Error) -> bool {
+    let code = error.code().map(|code| code.code());
+    matches!(code, Some("40001" | "40P01" | "57P01" | "57P02" | "57P03"))
 }
 
 impl From<crate::Error> for PgError {

@@ -8,7 +8,7 @@
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
-//! | `error` | what can go wrong |
+//! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
 mod connection;
@@ -20,6 +20,7 @@ mod observer;
 mod options;
 mod pool;
 mod reset;
+mod retry;
 mod session;
 mod target;
 mod transaction;
@@ -28,10 +29,12 @@ pub use build::PgBuilder;
 pub use connection::{PgConnection, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
+pub(crate) use error::{is_lost, is_worth_repeating};
 pub use handles::{AbandonHandle, CancelHandle};
 pub use manager::PgManager;
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::PgPool;
 pub use postgres::IsolationLevel;
+pub use retry::Retry;
 pub use session::run_session;
 pub use transaction::{Session, SessionOptions};

@@ -1,0 +1,199 @@
+//! Feeding the workers, and gathering what became of the items.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::options::{Options, Progress};
+use super::report::{BoxError, Ended, Percentiles, Report};
+use super::worker::{Tally, Worker};
+use crate::postgres::{PgError, PgPool, Session};
+
+/// How soon the feeder notices a stop while all workers are busy.
+const STOP_GRAIN: Duration = Duration::from_millis(20);
+
+/// What feeder and workers share.
+pub(super) struct Floor<'a> {
+    pub(super) pool: &'a PgPool,
+    pub(super) options: &'a Options,
+    total: Option<u64>,
+    // Relaxed in all uses: counts for the progress, and flags that are looked at again and again.
+    committed: AtomicU64,
+    failed: AtomicU64,
+    halted: AtomicBool,
+    /// Why no connection can be had any more; the first cause stays.
+    unusable: Mutex<Option<BoxError>>,
+}
+
+impl Floor<'_> {
+    /// Whether no further item is to be started.
+    pub(super) fn is_over(&self) -> bool {
+        self.halted.load(Ordering::Relaxed) || self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn give_up(&self, why: BoxError) {
+        self.unusable.lock().get_or_insert(why);
+        self.halted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn item_ended(&self, committed: bool) {
+        let counter = if committed { &self.committed } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(tell) = &self.options.on_progress {
+            tell(Progress {
+                committed: self.committed.load(Ordering::Relaxed),
+                failed: self.failed.load(Ordering::Relaxed),
+                total: self.total,
+            });
+        }
+    }
+}
+
+/// Runs `work` for every item, each in a transaction of its own, on several threads.
+///
+/// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
+/// that fails for good, or panics, is kept in the report with its error, and the others go on. When no connection can
+/// be had for as long as the retries last, the batch ends and the remaining items are not started.
+///
+/// # Blocking
+///
+/// Until every item has ended or the batch is stopped. A panic in a progress callback ends the batch with it.
+///
+/// # Examples
+///
+/// See the [module](self).
+pub fn run<I, T, E, F>(
+    pool: &PgPool,
+    items: impl IntoIterator<Item = I>,
+    options: Options,
+    work: F,
+) -> Report<I>
+where
+    I: Send,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &I) -> Result<T, E> + Sync,
+{
+    run_with(pool, items, options, work, |_, _| {})
+}
+
+/// As [`run`], and hands what `work` returned to `done` once the item is committed, on the worker's thread.
+pub fn run_with<I, T, E, F, D>(
+    pool: &PgPool,
+    items: impl IntoIterator<Item = I>,
+    options: Options,
+    work: F,
+    done: D,
+) -> Report<I>
+where
+    I: Send,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &I) -> Result<T, E> + Sync,
+    D: Fn(&I, T) + Sync,
+{
+    let begun = Instant::now();
+    let mut items = items.into_iter();
+    let workers = worker_count(pool, &options);
+    let floor = Floor {
+        pool,
+        options: &options,
+        total: exact_len(&items),
+        committed: AtomicU64::new(0),
+        failed: AtomicU64::new(0),
+        halted: AtomicBool::new(false),
+        unusable: Mutex::new(None),
+    };
+    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers));
+    let (tally, mut left) = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for number in 1..=workers {
+            let worker = Worker { floor: &floor, work: &work, done: &done };
+            let receiver = receiver.clone();
+            let thread = std::thread::Builder::new().name(format!("batch-{number}"));
+            match thread.spawn_scoped(scope, move || worker.run(&receiver)) {
+                Ok(thread) => threads.push(thread),
+                Err(error) if threads.is_empty() => floor.give_up(Box::new(error)),
+                Err(error) => log::warn!(target: "tierpool::batch", "only {} workers: {error}", number - 1),
+            }
+        }
+        let unsent = feed(&floor, &mut items, sender);
+        let mut tally = Tally::new();
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => tally.add(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        (tally, u64::from(unsent))
+    });
+    left += drain(&receiver) + exact_len(&items).unwrap_or(0) + tally.not_started;
+    let stats = pool.automation().stats();
+    let ended = match floor.unusable.lock().take() {
+        Some(why) => Ended::Unusable(why),
+        None if left > 0 || floor.is_stopped() => Ended::Stopped,
+        None => Ended::Completed,
+    };
+    Report {
+        items: tally.committed + tally.failed.len() as u64 + left,
+        committed: tally.committed,
+        failed: tally.failed,
+        not_started: left,
+        retried: tally.retried,
+        ended,
+        elapsed: begun.elapsed(),
+        wait: Percentiles::of(&tally.wait),
+        session: Percentiles::of(&tally.session),
+        peak_in_use: stats.peak_in_use,
+        peak_waiting: stats.peak_waiting,
+    }
+}
+
+fn worker_count(pool: &PgPool, options: &Options) -> usize {
+    let settings = pool.automation().settings();
+    let workers = options.workers.unwrap_or(settings.base_size as usize);
+    if workers > settings.ceiling() as usize {
+        log::warn!(
+            target: "tierpool::batch",
+            "{workers} workers share at most {} automation connections: the others will wait",
+            settings.ceiling()
+        );
+    }
+    workers
+}
+
+/// What is left of an input that knows.
+fn exact_len(items: &impl Iterator) -> Option<u64> {
+    match items.size_hint() {
+        (least, Some(most)) if least == most => Some(least as u64),
+        _ => None,
+    }
+}
+
+/// Sends items until there are no more or the batch is over. True where one item taken from the input was not sent.
+fn feed<I>(floor: &Floor<'_>, items: &mut impl Iterator<Item = I>, sender: Sender<I>) -> bool {
+    while !floor.is_over() {
+        let Some(mut item) = items.next() else { return false };
+        loop {
+            match sender.send_timeout(item, STOP_GRAIN) {
+                Ok(()) => break,
+                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) if floor.is_over() => {
+                    return true;
+                }
+                Err(SendTimeoutError::Timeout(back)) => item = back,
+                // The caller's receiver is alive; this is not reached, and the item would count as not started.
+                Err(SendTimeoutError::Disconnected(_)) => return true,
+            }
+        }
+    }
+    false
+}
+
+/// Counts what the workers left in the queue.
+fn drain<I>(receiver: &Receiver<I>) -> u64 {
+    receiver.try_iter().count() as u64
+}

@@ -1,0 +1,220 @@
+//! What became of a batch.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::postgres::{PgError, is_lost};
+
+/// The error of a failed item.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The kinds of failures of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// No connection could be had from the pool.
+    Checkout,
+    /// The connection was lost, more often than it was tried again.
+    ConnectionLost,
+    /// The connection was lost after COMMIT was sent: the item may have been done or not.
+    OutcomeUnknown,
+    /// A statement took longer than its timeout.
+    StatementTimeout,
+    /// Any other error of the server's.
+    Database,
+    /// The work itself returned an error.
+    Work,
+    /// The work panicked.
+    Panic,
+}
+
+impl Class {
+    /// The name used in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Checkout => "no connection",
+            Class::ConnectionLost => "connection lost",
+            Class::OutcomeUnknown => "outcome unknown",
+            Class::StatementTimeout => "statement timeout",
+            Class::Database => "database error",
+            Class::Work => "work failed",
+            Class::Panic => "panicked",
+        }
+    }
+
+    /// The class of an error, by the first error of the database's in its chain.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Class {
+        let Some(error) = as_pg_error(error) else {
+            // Work that used the client itself has its errors as they come.
+            return match as_postgres(error) {
+                None => Class::Work,
+                Some(error) if is_lost(error) => Class::ConnectionLost,
+                Some(error) if error.code().is_some_and(|code| code.code() == "57014") => {
+                    Class::StatementTimeout
+                }
+                Some(_) => Class::Database,
+            };
+        };
+        if error.as_checkout().is_some() {
+            Class::Checkout
+        } else if error.is_outcome_unknown() {
+            Class::OutcomeUnknown
+        } else if error.is_connection_lost() {
+            Class::ConnectionLost
+        } else if error.is_statement_timeout() {
+            Class::StatementTimeout
+        } else {
+            Class::Database
+        }
+    }
+}
+
+/// The first error of a type in a chain of causes.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        link = error.source();
+    }
+    None
+}
+
+/// The first error of this crate's in a chain.
+pub(super) fn as_pg_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a PgError> {
+    find(error)
+}
+
+/// The first error of the client's in a chain.
+pub(super) fn as_postgres<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a postgres::Error> {
+    find(error)
+}
+
+/// An item that failed for good.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failed<I> {
+    /// The item, as it was given.
+    pub item: I,
+    /// The error of its last attempt.
+    pub error: BoxError,
+    /// The kind of that error.
+    pub class: Class,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Every item was started.
+    Completed,
+    /// The stop flag was set.
+    Stopped,
+    /// No connection could be had any more, for this reason.
+    Unusable(BoxError),
+}
+
+/// Percentiles of a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Duration,
+    /// 95 of 100 were no longer.
+    pub p95: Duration,
+    /// 99 of 100 were no longer.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Percentiles {
+    pub(super) fn of(micros: &Histogram<u64>) -> Self {
+        let at = |q| Duration::from_micros(micros.value_at_quantile(q));
+        Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+    }
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.1?}  p95 {:.1?}  p99 {:.1?}  max {:.1?}", self.p50, self.p95, self.p99, self.max)
+    }
+}
+
+/// What became of a batch. `items = committed + failed + not_started`, always; `Display` prints it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report<I> {
+    /// Items of the input. Where the input did not know its length and the batch ended early, those taken from it.
+    pub items: u64,
+    /// Items whose transaction was committed.
+    pub committed: u64,
+    /// Items that failed for good, with their errors.
+    pub failed: Vec<Failed<I>>,
+    /// Items that were not begun, or had no connection to begin on when the database became unusable.
+    pub not_started: u64,
+    /// Attempts beyond the first of each item.
+    pub retried: u64,
+    /// How it ended.
+    pub ended: Ended,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How long checkouts took.
+    pub wait: Percentiles,
+    /// How long sessions took, from BEGIN to the answer to COMMIT.
+    pub session: Percentiles,
+    /// The most automation connections seen in use at once, since the pool was built.
+    pub peak_in_use: u32,
+    /// The most threads seen waiting for one at once, since the pool was built.
+    pub peak_waiting: u32,
+}
+
+impl<I> Report<I> {
+    /// Committed items a second.
+    pub fn items_per_second(&self) -> f64 {
+        self.committed as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// How many items failed in each way.
+    pub fn failed_by_class(&self) -> BTreeMap<Class, u64> {
+        let mut classes = BTreeMap::new();
+        for failed in &self.failed {
+            *classes.entry(failed.class).or_default() += 1;
+        }
+        classes
+    }
+
+    /// Whether every item was committed.
+    pub fn is_complete(&self) -> bool {
+        self.committed == self.items
+    }
+}
+
+impl<I> fmt::Display for Report<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "items        {}", self.items)?;
+        writeln!(f, "committed    {}", self.committed)?;
+        writeln!(f, "failed       {}", self.failed.len())?;
+        for (class, count) in self.failed_by_class() {
+            writeln!(f, "  {:<18} {count}", class.as_str())?;
+        }
+        writeln!(f, "not started  {}", self.not_started)?;
+        writeln!(f, "retried      {}", self.retried)?;
+        writeln!(f, "elapsed      {:.2?}, {:.0} items/s", self.elapsed, self.items_per_second())?;
+        writeln!(f, "checkout     {}", self.wait)?;
+        writeln!(f, "session      {}", self.session)?;
+        write!(f, "peak         {} in use, {} waiting", self.peak_in_use, self.peak_waiting)?;
+        match &self.ended {
+            Ended::Completed => Ok(()),
+            Ended::Stopped => write!(f, "\nstopped on request"),
+            Ended::Unusable(error) => write!(f, "\nended early: {error}"),
+        }
+    }
+}
