@@ -125,7 +125,7 @@ impl Player {
                     }
                 }
             }
-            Joined::Full(waiting) => assert!(old.is_none() && waiting >= bound.unwrap()),
+            Joined::Full => assert!(old.is_none() && bound.is_some()),
             Joined::Refused(_) | Joined::Closed => {}
         }
     }
