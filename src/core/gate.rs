@@ -24,9 +24,6 @@ impl Gate {
     /// Whether the direct way is free: nobody in line, not suspended, not closed.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
-        // Relaxed. Before a take or a put a stale answer only means that this thread came before the change. After
-        // a put's swap the answer cannot be stale where it matters: the swap has synchronised, through
-        // `Cell::take_surely`, with everyone who registered and then swept that cell before.
         // Relaxed: a stale answer only means that this thread came before the change.
         self.0.load(Ordering::Relaxed) == 0
     }

@@ -246,7 +246,11 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
+    use std::thread;
+
     use super::{Joined, Lending};
+    use crate::core::sync::Arc;
+    use crate::core::{Outcome, Seat};
 
     #[test]
     fn whoever_is_turned_away_leaves_the_direct_way_free() {
@@ -281,5 +285,62 @@ mod tests {
         }
         let counts = line.counts();
         assert_eq!((counts.idle, counts.in_use, counts.peak_in_use), (2, 0, 2));
+    }
+
+    #[test]
+    fn a_mark_outlives_its_waiter_and_costs_one_announced_put() {
+        let line = Lending::<u32, (), ()>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        line.opened();
+        let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
+            panic!("the slot is empty")
+        };
+        assert!(matches!(waiter.leave(), Outcome::Nothing));
+        line.forget(waiter, ticket);
+        let Err(value) = line.slot(0).cell.put(Box::new(1)) else { panic!("no mark") };
+        line.put(0, value).unwrap();
+        let value = line.try_take(0).unwrap();
+        line.slot(0).cell.put(value).expect("the mark is gone with the first put");
+    }
+
+    #[test]
+    fn a_home_beyond_the_first_slots_is_tried_first() {
+        let line = Lending::<usize, (), ()>::new(1);
+        line.set_ceiling(4);
+        for index in 0..4 {
+            assert_eq!(line.claim(), Some(index));
+            line.opened();
+            line.admit(index, Box::new(index)).unwrap();
+        }
+        assert_eq!(line.try_take(2).as_deref(), Some(&2));
+        assert_eq!(line.try_take(2).as_deref(), Some(&3));
+        assert_eq!(line.try_take(9).as_deref(), Some(&0), "a home that does not exist");
+    }
+
+    type Owners = Lending<Owner, (), ()>;
+
+    struct Owner {
+        lending: Arc<Owners>,
+        seat: Seat<Owner, (), ()>,
+    }
+
+    /// For miri above all: the memory of the slots ends with the value, in the middle of its put.
+    #[test]
+    fn a_put_of_the_last_owner_against_a_close() {
+        for _ in 0..if cfg!(miri) { 40 } else { 5_000 } {
+            let lending = Arc::new(Owners::new(1));
+            let mut seat = Seat::claim(&lending).unwrap();
+            seat.opened();
+            let owner = Box::new(Owner { lending: Arc::clone(&lending), seat });
+            lending.admit(0, owner).unwrap_or_else(|_| panic!("nobody has closed"));
+            let owner = lending.try_take(0).unwrap();
+            let closer = thread::spawn(move || {
+                let idle = lending.close(&());
+                drop(lending);
+                drop(idle);
+            });
+            drop(Owners::put_owned(owner, |owner| (&owner.lending, owner.seat.index())));
+            closer.join().unwrap();
+        }
     }
 }

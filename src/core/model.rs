@@ -281,7 +281,7 @@ type Seats = Lending<Seated, (), &'static str>;
 fn open(seats: &Arc<Seats>) -> Option<Result<(), Box<Seated>>> {
     let mut seat = Seat::claim(seats)?;
     seat.opened();
-    Some(seats.put(seat.index(), Box::new(Seated { _seat: seat })))
+    Some(seats.admit(seat.index(), Box::new(Seated { _seat: seat })))
 }
 
 #[test]
