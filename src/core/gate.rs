@@ -1,4 +1,4 @@
-//! The gate: one word that tells a thread whether the direct way is free.
+//! The gate: one word that tells a thread whether it may take a value directly.
 
 use super::sync::{AtomicU32, Ordering};
 
@@ -6,15 +6,14 @@ use super::sync::{AtomicU32, Ordering};
 const CLOSED: u32 = 1 << 31;
 /// Lending is suspended.
 const SUSPENDED: u32 = 1 << 30;
-/// The bits below the flags count who is registered: everybody in line, and a caller that is sweeping the slots.
-/// One registration is one blocked thread, and no system runs the 2^30 threads that would reach the flags.
+/// The bits below the flags count who stands in line. Each is one blocked thread, and no system runs the 2^30
+/// threads that would reach the flags.
 const REGISTERED: u32 = SUSPENDED - 1;
 
-/// Zero while the direct way is free. Written with the desk locked only; read without it (README, I4).
+/// Zero while the direct way is free. Written with the desk locked only; read without it by takes.
 ///
-/// Every order here is relaxed, for one reason: a registration, or a close, is published to the putters not by the
-/// gate but by the swaps of the sweep that follows it, and whoever reads the gate under the desk's lock is ordered
-/// by that lock.
+/// Every order here is relaxed. Decisions are made under the desk's lock, which orders them; a direct take that reads
+/// an old word came before the change, and a direct put does not look (README, I4).
 pub(crate) struct Gate(AtomicU32);
 
 impl Gate {
@@ -22,12 +21,10 @@ impl Gate {
         Gate(AtomicU32::new(0))
     }
 
-    /// Whether the direct way is free: nobody registered, not suspended, not closed.
+    /// Whether the direct way is free: nobody in line, not suspended, not closed.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
-        // Relaxed. Before a take or a put a stale answer only means that this thread came before the change. After
-        // a put's swap the answer cannot be stale where it matters: the swap has synchronised, through
-        // `Cell::take_surely`, with everyone who registered and then swept that cell before.
+        // Relaxed: a stale answer only means that this thread came before the change.
         self.0.load(Ordering::Relaxed) == 0
     }
 
@@ -41,14 +38,14 @@ impl Gate {
         self.0.load(Ordering::Relaxed) & SUSPENDED != 0
     }
 
-    /// Registers one caller. The sweep comes after this, never before.
+    /// Counts one more in line.
     pub(crate) fn enter(&self) {
-        // Relaxed: the Release of the sweep's swaps that follow (`Cell::take_surely`) publishes it.
+        // Relaxed: who sees it late looks through slots in which there is nothing to take.
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         debug_assert!(before & REGISTERED < REGISTERED, "BUG: gate {before:#x} is full");
     }
 
-    /// Takes one registration back.
+    /// Counts one fewer in line.
     pub(crate) fn leave(&self) {
         // Relaxed: who sees it late takes the slow way once too often.
         let before = self.0.fetch_sub(1, Ordering::Relaxed);
@@ -57,7 +54,7 @@ impl Gate {
 
     /// Closes for good. The caller then sweeps.
     pub(crate) fn close(&self) {
-        // Relaxed: published as in `enter`.
+        // Relaxed: the sweep's marks send every later put to the desk, whose lock orders this.
         self.0.fetch_or(CLOSED, Ordering::Relaxed);
     }
 
@@ -70,8 +67,7 @@ impl Gate {
 
     /// False if it was not suspended. The caller then sweeps.
     pub(crate) fn resume(&self) -> bool {
-        // Relaxed: those in line registered before, under the desk's lock, and the sweep that follows publishes
-        // their registrations as in `enter`.
+        // Relaxed: as in `close`.
         self.0.fetch_and(!SUSPENDED, Ordering::Relaxed) & SUSPENDED != 0
     }
 }

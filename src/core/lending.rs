@@ -3,6 +3,9 @@
 mod capacity;
 mod rules;
 
+use crossbeam_utils::CachePadded;
+
+use super::cell::Cell;
 use super::gate::Gate;
 use super::ledger::Ledger;
 use super::queue::{Queue, Ticket};
@@ -31,8 +34,9 @@ pub(crate) struct Lending<T, S, R> {
     gate: Gate,
     /// Guards queue, ledger and the decisions between them. No I/O, no waking of threads and no dropping of values
     /// or reasons runs under it, and no foreign code but `S::default` and `R::clone`, which must not panic. A
-    /// waiter's own lock is the only one taken inside it.
-    desk: Mutex<Desk<T, R>>,
+    /// waiter's own lock is the only one taken inside it. Padded: what precedes it is read by every checkout, and
+    /// written seldom.
+    desk: CachePadded<Mutex<Desk<T, R>>>,
 }
 
 /// How an attempt to stand in line ended.
@@ -45,8 +49,8 @@ pub(crate) enum Joined<T, R> {
         ticket: Ticket,
         ahead: usize,
     },
-    /// The line is full: so many are waiting.
-    Full(usize),
+    /// The line is full.
+    Full,
     /// Nobody is served for now, for this reason.
     Refused(R),
     Closed,
@@ -57,13 +61,13 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         Lending {
             slots: Slots::new(ceiling),
             gate: Gate::new(),
-            desk: Mutex::new(Desk {
+            desk: CachePadded::new(Mutex::new(Desk {
                 queue: Queue::new(),
                 ledger: Ledger::new(ceiling),
                 refusal: None,
                 peak_waiting: 0,
                 peak_in_use: 0,
-            }),
+            })),
         }
     }
 
@@ -78,25 +82,23 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
 
     /// Takes a value without waiting, first from the slot `home`. `None` also where others wait: nobody barges.
     ///
-    /// `None` is a hint, since a caller that sweeps for a moment turns it up too; the exact answer of a caller that
-    /// will not wait is [`Lending::join`] with a bound of zero.
+    /// `None` is a hint: the slots are looked at one after the other. The exact answer of a caller that will not
+    /// wait is [`Lending::join`] with a bound of zero.
     #[inline]
     pub(crate) fn try_take(&self, home: usize) -> Option<Box<T>> {
         if !self.gate.is_free() {
             return None;
         }
-        let len = self.slots.len();
-        let home = if home < len { home } else { 0 };
-        if home < len
-            && let Some(value) = self.slots.get(home).cell.take()
-        {
-            return Some(value);
+        match self.slots.get_first(home).and_then(|slot| slot.cell.take()) {
+            Some(value) => Some(value),
+            None => self.try_take_elsewhere(home),
         }
-        self.try_take_elsewhere(home, len)
     }
 
-    fn try_take_elsewhere(&self, home: usize, len: usize) -> Option<Box<T>> {
-        (home + 1..len).chain(0..home.min(len)).find_map(|index| self.slots.get(index).cell.take())
+    fn try_take_elsewhere(&self, home: usize) -> Option<Box<T>> {
+        let len = self.slots.len();
+        let home = if home < len { home } else { 0 };
+        (home..len).chain(0..home).find_map(|index| self.slots.get(index).cell.take())
     }
 
     /// Takes the value of one slot, if it is there, whatever the gate says: for tidying, not for lending.
@@ -107,39 +109,44 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// Puts a value back into its slot or hands it to the waiter at the head. Gives it back where lending is closed.
     #[inline]
     pub(crate) fn put(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
-        if !self.gate.is_free() {
-            return self.put_announced(index, value);
+        // I4, I5: whoever must not miss the value has marked the cell.
+        match self.slots.get(index).cell.put(value) {
+            Ok(()) => Ok(()),
+            Err(value) => self.put_announced(index, value),
         }
-        let old = self.slots.get(index).cell.put(value);
-        debug_assert!(old.is_none(), "BUG: slot {index} held two values");
-        // I4: a waiter that registered and swept this slot before the swap above is seen here, and so is a close.
-        if self.gate.is_free() { Ok(()) } else { self.put_again(index) }
     }
 
-    /// As `put`, for a value that itself keeps the lending alive.
+    /// As `put`, for a value that itself keeps the lending alive. The direct way writes to the slot alone.
+    #[inline]
     pub(crate) fn put_owned(
         value: Box<T>,
         lending_of: impl Fn(&T) -> (&Arc<Self>, usize),
-    ) -> Result<(), Box<T>> {
-        let (lending, index) = lending_of(&value);
-        // Once put, the value may be dropped by another thread before this one has looked at the gate again.
-        let lending = Arc::clone(lending);
-        lending.put(index, value)
+    ) -> Result<(), Box<T>>
+    where
+        // For a reference of any length into the value to lead to a `Self`.
+        S: 'static,
+        R: 'static,
+    {
+        // Once the value is in its slot another thread may drop it, and `Self` with it: nothing comes after.
+        let put = Cell::put_through(value, |value| {
+            let (lending, index) = lending_of(value);
+            &lending.slot(index).cell
+        });
+        match put {
+            Ok(()) => Ok(()),
+            Err(value) => {
+                let (lending, index) = lending_of(&value);
+                // The desk is unlocked after the value has left this thread's hands.
+                let lending = Arc::clone(lending);
+                lending.put_announced(index, value)
+            }
+        }
     }
 
     /// Puts the value of a connection just opened into its slot for the first time, or hands it to the head.
     pub(crate) fn admit(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
+        // Never a direct put: a new slot is marked, and a slot used before may be.
         self.put_announced(index, value)
-    }
-
-    /// After a direct put that then found the gate changed: the value just put may be due to a waiter.
-    #[cold]
-    fn put_again(&self, index: usize) -> Result<(), Box<T>> {
-        match self.slots.get(index).cell.take_surely() {
-            Some(value) => self.put_announced(index, value),
-            // Somebody has taken it meanwhile, and it is theirs to return.
-            None => Ok(()),
-        }
     }
 
     /// As `put`, decided under the lock.
@@ -157,9 +164,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             }
             Err(value) => {
                 // Under the lock: a caller that joins next finds it in its sweep.
-                let old = self.slots.get(index).cell.put(value);
-                drop(desk);
-                debug_assert!(old.is_none(), "BUG: slot {index} held two values");
+                self.slots.get(index).cell.place(value);
             }
         }
         Ok(())
@@ -184,26 +189,33 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             return Joined::Closed;
         }
         let waiting = desk.queue.len();
-        self.gate.enter();
-        // I5: behind somebody else there is nothing to find; their sweep stands for this one.
+        // I5: behind somebody else there is nothing to find, and the marks are set.
         if waiting == 0 && !self.gate.is_suspended() {
-            if let Some(value) = self.slots.iter().find_map(|slot| slot.cell.take_surely()) {
-                self.gate.leave();
+            if let Some(value) = self.sweep_for_one() {
                 return Joined::Got(value);
             }
             desk.peak_in_use = desk.peak_in_use.max(desk.ledger.open());
         }
         if old.is_none() && max_waiting.is_some_and(|max| waiting >= max) {
-            self.gate.leave();
-            return Joined::Full(waiting);
+            return Joined::Full;
         }
         if let Some(reason) = desk.refusal.clone() {
-            self.gate.leave();
             return Joined::Refused(reason);
         }
+        self.gate.enter();
         let (waiter, ticket, ahead) = desk.queue.join(old);
         desk.peak_waiting = desk.peak_waiting.max(waiting + 1);
         Joined::InLine { waiter, ticket, ahead }
+    }
+
+    /// Takes the first value found; where there is none, every slot is marked. With the desk locked.
+    fn sweep_for_one(&self) -> Option<Box<T>> {
+        self.slots.iter().find_map(|slot| {
+            let value = slot.cell.take_marking()?;
+            // Nobody is going to stand in line for this one: let its next put be direct.
+            slot.cell.unmark();
+            Some(value)
+        })
     }
 
     /// Takes a waiter that has left off the line, and keeps it for the next.
@@ -234,14 +246,18 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
+    use std::thread;
+
     use super::{Joined, Lending};
+    use crate::core::sync::Arc;
+    use crate::core::{Outcome, Seat};
 
     #[test]
     fn whoever_is_turned_away_leaves_the_direct_way_free() {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.opened();
-        assert!(matches!(line.join(None, Some(0)), Joined::Full(0)));
+        assert!(matches!(line.join(None, Some(0)), Joined::Full));
         line.refuse(&"refused", true);
         assert!(matches!(line.join(None, None), Joined::Refused("refused")));
         line.put(0, Box::new(1)).unwrap();
@@ -263,11 +279,68 @@ mod tests {
             line.put(index, Box::new(0)).unwrap();
         }
         let lent = [line.try_take(0), line.try_take(0)].map(Option::unwrap);
-        assert!(matches!(line.join(None, Some(0)), Joined::Full(0)));
+        assert!(matches!(line.join(None, Some(0)), Joined::Full));
         for (index, value) in lent.into_iter().enumerate() {
             line.put(index, value).unwrap();
         }
         let counts = line.counts();
         assert_eq!((counts.idle, counts.in_use, counts.peak_in_use), (2, 0, 2));
+    }
+
+    #[test]
+    fn a_mark_outlives_its_waiter_and_costs_one_announced_put() {
+        let line = Lending::<u32, (), ()>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        line.opened();
+        let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
+            panic!("the slot is empty")
+        };
+        assert!(matches!(waiter.leave(), Outcome::Nothing));
+        line.forget(waiter, ticket);
+        let Err(value) = line.slot(0).cell.put(Box::new(1)) else { panic!("no mark") };
+        line.put(0, value).unwrap();
+        let value = line.try_take(0).unwrap();
+        line.slot(0).cell.put(value).expect("the mark is gone with the first put");
+    }
+
+    #[test]
+    fn a_home_beyond_the_first_slots_is_tried_first() {
+        let line = Lending::<usize, (), ()>::new(1);
+        line.set_ceiling(4);
+        for index in 0..4 {
+            assert_eq!(line.claim(), Some(index));
+            line.opened();
+            line.admit(index, Box::new(index)).unwrap();
+        }
+        assert_eq!(line.try_take(2).as_deref(), Some(&2));
+        assert_eq!(line.try_take(2).as_deref(), Some(&3));
+        assert_eq!(line.try_take(9).as_deref(), Some(&0), "a home that does not exist");
+    }
+
+    type Owners = Lending<Owner, (), ()>;
+
+    struct Owner {
+        lending: Arc<Owners>,
+        seat: Seat<Owner, (), ()>,
+    }
+
+    /// For miri above all: the memory of the slots ends with the value, in the middle of its put.
+    #[test]
+    fn a_put_of_the_last_owner_against_a_close() {
+        for _ in 0..if cfg!(miri) { 40 } else { 5_000 } {
+            let lending = Arc::new(Owners::new(1));
+            let mut seat = Seat::claim(&lending).unwrap();
+            seat.opened();
+            let owner = Box::new(Owner { lending: Arc::clone(&lending), seat });
+            lending.admit(0, owner).unwrap_or_else(|_| panic!("nobody has closed"));
+            let owner = lending.try_take(0).unwrap();
+            let closer = thread::spawn(move || {
+                let idle = lending.close(&());
+                drop(lending);
+                drop(idle);
+            });
+            drop(Owners::put_owned(owner, |owner| (&owner.lending, owner.seat.index())));
+            closer.join().unwrap();
+        }
     }
 }

@@ -39,7 +39,7 @@ impl<T, S: Default> Slots<T, S> {
     }
 
     fn chunk(len: usize) -> Chunk<T, S> {
-        (0..len).map(|_| CachePadded::new(Slot { cell: Cell::empty(), card: S::default() })).collect()
+        (0..len).map(|_| CachePadded::new(Slot { cell: Cell::new(), card: S::default() })).collect()
     }
 
     /// The number of slots that may hold a value.
@@ -66,6 +66,13 @@ impl<T, S: Default> Slots<T, S> {
         }
     }
 
+    /// The slot, if it is in the part of the array that was there from the start: one comparison with a bound that
+    /// never changes, where [`Slots::len`] does. It need not be in use yet; its cell is empty then.
+    #[inline]
+    pub(crate) fn get_first(&self, index: usize) -> Option<&Slot<T, S>> {
+        self.first.get(index).map(|padded| &**padded)
+    }
+
     #[inline]
     pub(crate) fn get(&self, index: usize) -> &Slot<T, S> {
         match self.first.get(index) {
@@ -86,7 +93,9 @@ impl<T, S: Default> Slots<T, S> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot<T, S>> {
-        (0..self.len()).map(|index| self.get(index))
+        let more = self.more.iter().map_while(OnceLock::get);
+        let chunks = std::iter::once(&self.first).chain(more);
+        chunks.flat_map(|chunk| chunk.iter()).map(|padded| &**padded).take(self.len())
     }
 }
 
@@ -101,7 +110,8 @@ mod tests {
         assert_eq!(slots.len(), 2);
         slots.ensure(40);
         for index in 0..40 {
-            assert!(slots.get(index).cell.put(Box::new(index)).is_none(), "slot {index} was taken");
+            assert!(!slots.get(index).cell.is_full(), "slot {index} was taken");
+            slots.get(index).cell.place(Box::new(index));
         }
         for (index, slot) in slots.iter().enumerate() {
             assert_eq!(slot.cell.take().as_deref(), Some(&index));

@@ -25,6 +25,8 @@ struct Connection {
     seat: Seat<Connection, AtomicBool, &'static str>,
     uses: u64,
     alive: Arc<AtomicUsize>,
+    /// As in a pool, where what is out keeps the memory of the slots.
+    lending: Arc<Connections>,
 }
 
 impl Drop for Connection {
@@ -125,7 +127,7 @@ impl Player {
                     }
                 }
             }
-            Joined::Full(waiting) => assert!(old.is_none() && waiting >= bound.unwrap()),
+            Joined::Full => assert!(old.is_none() && bound.is_some()),
             Joined::Refused(_) | Joined::Closed => {}
         }
     }
@@ -146,7 +148,7 @@ impl Player {
             self.queue(ticket);
         } else {
             // Err: lending has closed, and the connection ends here.
-            drop(self.lending.put(index, connection));
+            drop(Connections::put_owned(connection, |it| (&it.lending, it.seat.index())));
         }
     }
 
@@ -171,8 +173,8 @@ impl Player {
         seat.opened();
         assert!(self.alive.fetch_add(1, Ordering::Relaxed) < CEILING, "more connections than the ceiling");
         let index = seat.index();
-        let connection = Box::new(Connection { seat, uses: 0, alive: Arc::clone(&self.alive) });
-        self.lending.put(index, connection).is_ok()
+        let (alive, lending) = (Arc::clone(&self.alive), Arc::clone(&self.lending));
+        self.lending.admit(index, Box::new(Connection { seat, uses: 0, alive, lending })).is_ok()
     }
 
     fn check_counts(&self) {

@@ -215,7 +215,7 @@ impl<M: ManageConnection> Shared<M> {
         let max_waiting = self.settings().max_waiting.map(|max| max as usize);
         let (waiter, ticket) = match self.lending.join(call.ticket, max_waiting) {
             Joined::Got(entry) => return Ok(entry),
-            Joined::Full(_) => return Err(Failure::QueueFull),
+            Joined::Full => return Err(Failure::QueueFull),
             Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
             Joined::Closed => return Err(Failure::Refused(Refusal::Closed)),
             Joined::InLine { waiter, ticket, ahead } => {

@@ -28,10 +28,10 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// to their putters. A second call finds nobody and, but for a put that is under way, nothing.
     pub(crate) fn close(&self, reason: &R) -> Vec<Box<T>> {
         let mut desk = self.desk.lock();
-        // Close, then sweep (I4): a put that misses the sweep sees the gate.
         self.gate.close();
         let waiters = self.dismiss(&mut desk, reason);
-        let idle = self.slots.iter().filter_map(|slot| slot.cell.take_surely()).collect();
+        // I5: a put that misses the sweep finds its mark, and then the gate closed.
+        let idle = self.slots.iter().filter_map(|slot| slot.cell.take_marking()).collect();
         drop(desk);
         wake_all(&waiters);
         idle
@@ -70,14 +70,12 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             if desk.queue.len() == 0 {
                 break;
             }
-            let Some(value) = slot.cell.take_surely() else { continue };
+            // Marked even where a value was found: whoever is served with it may return it before this sweep ends.
+            let Some(value) = slot.cell.take_marking() else { continue };
             match self.hand_over(desk, value) {
                 Ok(waiter) => served.push(waiter),
-                Err(value) => {
-                    // All who stood in line had left. The slot is empty: its one value is the one in hand.
-                    let old = slot.cell.put(value);
-                    debug_assert!(old.is_none(), "BUG: a slot held two values");
-                }
+                // All who stood in line had left.
+                Err(value) => slot.cell.place(value),
             }
         }
         served
