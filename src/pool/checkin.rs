@@ -77,9 +77,7 @@ fn checkin_closely<M: ManageConnection>(
     let id = entry.body.id;
     let duration = Duration::from_millis(held);
     log::debug!(target: &shared.target(), "connection {id} returned after {duration:.1?}");
-    if warned {
-        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {duration:.1?}");
-    }
+    shared.tell_return(id, held, warned);
     shared.emit(|| Event::CheckedIn(CheckinEvent { id, duration }));
     let suspect = std::thread::panicking();
     match condition {

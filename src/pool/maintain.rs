@@ -165,6 +165,14 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
+    /// Tells of the end of a hold that was warned of.
+    pub(crate) fn tell_return(&self, id: u64, held_ms: u64, warned: bool) {
+        if warned {
+            let held = Duration::from_millis(held_ms);
+            log::info!(target: &self.target(), "connection {id}, held for long, came back after {held:.1?}");
+        }
+    }
+
     /// Warns once when nearly all of the ceiling is in use, and tells when that is over.
     fn watch_load(&self) {
         let counts = self.lending.counts();
