@@ -67,13 +67,11 @@ impl<M: ManageConnection> Shared<M> {
         let changed = self.swept.swap(epoch, Ordering::Relaxed) != epoch;
         for index in 0..self.lending.slots().count() {
             let card = &self.lending.slot(index).card;
-            if self.is_due_for_validation(card, now, settings)
-                || changed
-                || self.needs_a_look(card, now, settings)
-            {
-                if let Some(entry) = self.lending.take_at(index) {
-                    self.tidy(entry, now, settings);
-                }
+            let look = changed
+                || self.is_due_for_validation(card, now, settings)
+                || self.needs_a_look(card, now, settings);
+            if look && let Some(entry) = self.lending.take_at(index) {
+                self.tidy(entry, now, settings);
             }
         }
     }
