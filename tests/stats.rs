@@ -207,6 +207,7 @@ fn holds_are_summed_as_connection_seconds() {
     for seconds in [1, 2, 30] {
         let pair = [pool.get().unwrap(), pool.get().unwrap()];
         hand.advance(seconds * SECOND);
+        assert_eq!(pool.stats().gauges.in_use, 2);
         assert_eq!(pool.holders().iter().map(|holder| holder.held).max(), Some(seconds * SECOND));
         drop(pair);
     }

@@ -70,8 +70,10 @@ fn a_failed_one_is_closed_elsewhere_and_the_next_is_tried() {
     let (builder, hand, manager) = builder();
     let pool = builder.max_size(3).test_on_check_out(true).build(manager.clone()).unwrap();
     warmed(&pool);
-    manager.kill(1);
-    manager.kill(2);
+    // The one that this thread would get next, and another.
+    let next = pool.get().unwrap().id();
+    manager.kill(next);
+    manager.kill(next % 3 + 1);
     for _ in 0..10 {
         assert!(
             pool.get().unwrap().work().is_ok(),
@@ -148,10 +150,9 @@ fn a_bounded_driver_validates_on_the_callers_thread() {
     let (conn, time) = took(|| pool.get_timeout(BOUND).unwrap());
     assert!(conn.id() > 0 && time >= limit && time < limit * 20, "{time:?}");
     let me = thread::current().name().map(str::to_owned);
-    let pings = manager.events().into_iter().filter(|event| event.call == Call::IsValid);
-    for ping in pings {
-        assert_eq!((ping.thread, ping.limit), (me.clone(), Some(limit)));
-    }
+    // The keeper may have looked at the other one meanwhile, as a suspect.
+    let ping = manager.events().into_iter().find(|event| event.call == Call::IsValid).expect("a ping");
+    assert_eq!((ping.thread, ping.limit), (me, Some(limit)));
     assert_eq!(count(&pool, CloseCause::Invalid), 1);
 }
 
@@ -175,7 +176,7 @@ fn a_caller_in_a_hurry_leaves_at_its_deadline_and_the_slow_connection_stays() {
 
 #[test]
 fn one_dead_connection_has_the_others_validated_once_even_under_never() {
-    let (builder, _hand, manager) = builder();
+    let (builder, hand, manager) = builder();
     let pool = builder.max_size(8).pre_ping(PrePing::Never).build(manager.clone()).unwrap();
     let mut conns: Vec<_> = (0..8).map(|_| pool.get().unwrap()).collect();
     let found = conns.pop().unwrap();
@@ -185,6 +186,8 @@ fn one_dead_connection_has_the_others_validated_once_even_under_never() {
     for _ in 0..50 {
         assert!(pool.get().unwrap().work().is_ok(), "a restart costs no error at checkout");
     }
+    // Those that no caller came upon are for the keeper.
+    hand.advance(SECOND);
     eventually(BOUND, "the dead are closed", || manager.closed() == 8 && pool.gauges().idle == 8);
     assert_eq!(manager.calls(Call::IsValid), 7, "each suspect once, and nothing since");
     assert_eq!(pool.stats().suspicions, 1, "the others tell nothing new");
