@@ -121,7 +121,8 @@ fn relay(pool: &Pool<ScriptedManager>, hand: &ClockHand, gate: &Gate) -> (u64, u
             let conn = pool.get_timeout(BOUND).unwrap();
             (conn.id(), expired(pool))
         });
-        eventually(BOUND, "it waits", || pool.gauges().waiting == 1);
+        let opening = || pool.gauges().waiting == 1 && gate.waiting() == 1;
+        eventually(BOUND, "it waits, and one is being opened for it", opening);
         hand.advance(LIFE);
         drop(conn);
         let seen = waiter.join().unwrap();

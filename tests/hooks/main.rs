@@ -1,77 +1,25 @@
 //! Faults of the code that a pool calls: every hook with every outcome at every stage, and what must hold after each.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::fmt;
-use std::sync::Arc;
+mod faulty;
+
 use std::thread;
 use std::time::Duration;
 
+use faulty::{Customizer, Fault, FaultyDriver, HOOKS, Handler, Hook, Manager, OUTCOMES, Outcome, SLOW};
 use parking_lot::Mutex;
-use support::scripted::{
-    Call, Gate, ScriptedConnection, ScriptedDriver, ScriptedError, ScriptedManager, Step,
-};
+use support::scripted::{Call, ScriptedDriver, ScriptedError, ScriptedManager, Step};
 use support::wait::{comes_true, thread_names};
 use tierpool::config::PrePing;
-use tierpool::event::{
-    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, HandleEvent, LongHoldEvent, ReleaseEvent,
-    SlowCheckoutEvent, SuspectEvent, TimeoutEvent,
-};
-use tierpool::{
-    Clock, ClockHand, Condition, CustomizeConnection, Driver, FailureClass, HandleError, ManageConnection,
-    Pool,
-};
+use tierpool::{Clock, ClockHand, Condition, Pool};
 
 const BOUND: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 /// The promise of a time in which no thread of a dead pool is left.
 const LEFT: Duration = Duration::from_secs(5);
-/// The longest a step takes that is slow.
-const SLOW: Duration = Duration::from_millis(30);
 const CEILING: u32 = 3;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hook {
-    Connect,
-    IsValid,
-    HasBroken,
-    OnAcquire,
-    OnRelease,
-    EventHandler,
-    ErrorHandler,
-    Reset,
-    Condition,
-    PrepareClose,
-    Classify,
-    Code,
-    Drop,
-}
-
-const HOOKS: [Hook; 13] = [
-    Hook::Connect,
-    Hook::IsValid,
-    Hook::HasBroken,
-    Hook::OnAcquire,
-    Hook::OnRelease,
-    Hook::EventHandler,
-    Hook::ErrorHandler,
-    Hook::Reset,
-    Hook::Condition,
-    Hook::PrepareClose,
-    Hook::Classify,
-    Hook::Code,
-    Hook::Drop,
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Err,
-    Panic,
-    Hang,
-    Slow,
-}
-
-const OUTCOMES: [Outcome; 4] = [Outcome::Err, Outcome::Panic, Outcome::Hang, Outcome::Slow];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -86,201 +34,6 @@ enum Stage {
 const STAGES: [Stage; 6] =
     [Stage::Fill, Stage::Growth, Stage::Checkout, Stage::Checkin, Stage::Keeper, Stage::Close];
 
-/// The one fault of a case: armed, it befalls the next call of its hook.
-#[derive(Clone)]
-struct Fault {
-    hook: Hook,
-    outcome: Outcome,
-    gate: Gate,
-    armed: Arc<Mutex<bool>>,
-}
-
-impl fmt::Debug for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} × {:?}", self.hook, self.outcome)
-    }
-}
-
-impl Fault {
-    fn arm(&self) {
-        *self.armed.lock() = true;
-    }
-
-    /// Strikes if this is its hook.
-    fn at(&self, hook: Hook) -> Result<(), ScriptedError> {
-        if hook != self.hook || !std::mem::take(&mut *self.armed.lock()) {
-            return Ok(());
-        }
-        match self.outcome {
-            Outcome::Err => return Err(ScriptedError::transient("the fault")),
-            Outcome::Panic => assert!(thread::panicking(), "the fault"),
-            Outcome::Hang => assert!(self.gate.pass(Some(BOUND)), "a test forgot to open its gate"),
-            Outcome::Slow => {
-                Gate::new().pass(Some(SLOW));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A connection whose drop may have the fault.
-struct Frail(ScriptedConnection, Fault);
-
-impl Drop for Frail {
-    fn drop(&mut self) {
-        let _ = self.1.at(Hook::Drop);
-    }
-}
-
-/// The scripted manager and its driver, with the fault on top.
-struct Manager(ScriptedManager, Fault);
-
-impl ManageConnection for Manager {
-    type Connection = Frail;
-    type Error = ScriptedError;
-
-    fn connect(&self) -> Result<Frail, ScriptedError> {
-        self.1.at(Hook::Connect)?;
-        Ok(Frail(self.0.connect()?, self.1.clone()))
-    }
-
-    fn is_valid(&self, conn: &mut Frail) -> Result<(), ScriptedError> {
-        self.1.at(Hook::IsValid)?;
-        self.0.is_valid(&mut conn.0)
-    }
-
-    fn has_broken(&self, conn: &mut Frail) -> bool {
-        self.1.at(Hook::HasBroken).is_err() || self.0.has_broken(&mut conn.0)
-    }
-}
-
-struct FaultyDriver(ScriptedDriver);
-
-impl Driver<Manager> for FaultyDriver {
-    fn condition(&self, manager: &Manager, conn: &mut Frail) -> Condition {
-        if manager.1.at(Hook::Condition).is_err() || manager.has_broken(conn) {
-            return Condition::Broken;
-        }
-        self.0.condition(&manager.0, &mut conn.0)
-    }
-
-    fn reset(
-        &self,
-        manager: &Manager,
-        conn: &mut Frail,
-        suspect: bool,
-        limit: Duration,
-    ) -> Result<(), ScriptedError> {
-        manager.1.at(Hook::Reset)?;
-        self.0.reset(&manager.0, &mut conn.0, suspect, limit)
-    }
-
-    fn prepare_close(&self, conn: &mut Frail, polite: bool) {
-        let _ = conn.1.at(Hook::PrepareClose);
-        self.0.prepare_close(&mut conn.0, polite);
-    }
-}
-
-/// Calls the fault for the hooks of a driver that know no connection.
-struct Judge(FaultyDriver, Fault);
-
-impl Driver<Manager> for Judge {
-    fn condition(&self, manager: &Manager, conn: &mut Frail) -> Condition {
-        self.0.condition(manager, conn)
-    }
-
-    fn reset(
-        &self,
-        manager: &Manager,
-        conn: &mut Frail,
-        suspect: bool,
-        limit: Duration,
-    ) -> Result<(), ScriptedError> {
-        self.0.reset(manager, conn, suspect, limit)
-    }
-
-    fn prepare_close(&self, conn: &mut Frail, polite: bool) {
-        self.0.prepare_close(conn, polite);
-    }
-
-    fn classify(&self, _: &ScriptedError) -> FailureClass {
-        let _ = self.1.at(Hook::Classify);
-        FailureClass::Transient
-    }
-
-    fn code(&self, error: &ScriptedError) -> Option<String> {
-        let _ = self.1.at(Hook::Code);
-        error.code.clone()
-    }
-}
-
-#[derive(Debug)]
-struct Customizer(Fault);
-
-impl CustomizeConnection<Frail, ScriptedError> for Customizer {
-    fn on_acquire(&self, _: &mut Frail) -> Result<(), ScriptedError> {
-        self.0.at(Hook::OnAcquire)
-    }
-
-    fn on_release(&self, conn: Frail) {
-        let _ = self.0.at(Hook::OnRelease);
-        drop(conn);
-    }
-}
-
-#[derive(Debug)]
-struct Handler(Fault);
-
-impl Handler {
-    fn told(&self) {
-        let _ = self.0.at(Hook::EventHandler);
-    }
-}
-
-impl HandleEvent for Handler {
-    fn handle_acquire(&self, _: AcquireEvent) {
-        self.told();
-    }
-
-    fn handle_release(&self, _: ReleaseEvent) {
-        self.told();
-    }
-
-    fn handle_checkout(&self, _: CheckoutEvent) {
-        self.told();
-    }
-
-    fn handle_timeout(&self, _: TimeoutEvent) {
-        self.told();
-    }
-
-    fn handle_checkin(&self, _: CheckinEvent) {
-        self.told();
-    }
-
-    fn handle_breaker(&self, _: BreakerEvent) {
-        self.told();
-    }
-
-    fn handle_suspect(&self, _: SuspectEvent) {
-        self.told();
-    }
-
-    fn handle_slow_checkout(&self, _: SlowCheckoutEvent) {
-        self.told();
-    }
-
-    fn handle_long_hold(&self, _: LongHoldEvent) {
-        self.told();
-    }
-}
-
-impl HandleError<ScriptedError> for Handler {
-    fn handle_error(&self, _: ScriptedError) {
-        let _ = self.0.at(Hook::ErrorHandler);
-    }
-}
-
 /// One case under test.
 struct Case {
     name: String,
@@ -293,7 +46,7 @@ struct Case {
 impl Case {
     fn new(number: usize, hook: Hook, outcome: Outcome) -> Self {
         let (clock, hand) = Clock::manual();
-        let fault = Fault { hook, outcome, gate: Gate::new(), armed: Arc::default() };
+        let fault = Fault::new(hook, outcome);
         let manager = ScriptedManager::new();
         // Threads are told by their first 15 bytes.
         let name = format!("f16-{number}");
@@ -308,7 +61,7 @@ impl Case {
             .validation_timeout(SLOW * 3)
             .failure_threshold(0)
             .max_waiting(Some(64))
-            .driver(Box::new(Judge(FaultyDriver(ScriptedDriver::new()), fault.clone())))
+            .driver(Box::new(FaultyDriver(ScriptedDriver::new(), fault.clone())))
             .connection_customizer(Box::new(Customizer(fault.clone())))
             .event_handler(Box::new(Handler(fault.clone())))
             .error_handler(Box::new(Handler(fault.clone())))
@@ -355,7 +108,7 @@ impl Case {
                 self.manager
                     .script(Call::IsValid, [Step::err(ScriptedError::transient("found by the keeper"))]);
                 self.hand.advance(61 * SECOND);
-                comes_true(SLOW, || !*self.fault.armed.lock());
+                comes_true(SLOW, || !self.fault.is_armed());
             }
             Stage::Close => {
                 let conn = self.pool.get_timeout(limit);
@@ -373,8 +126,7 @@ impl Case {
         if size > CEILING || size != gauges.size() {
             return Err(format!("the gauges do not add up: {gauges:?}"));
         }
-        self.fault.gate.open();
-        *self.fault.armed.lock() = false;
+        self.fault.end();
         self.manager.always(Call::IsValid, Step::ok());
         if stage != Stage::Close {
             // All slots are there: as many checkouts at once as the ceiling. The clock passes any back-off.
