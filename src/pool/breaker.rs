@@ -37,6 +37,10 @@ pub(crate) enum Reaction {
     None,
     /// The breaker has opened: all waiters fail, and whoever would have to wait from now on.
     Opened,
+    /// It stays open, for a newer cause.
+    StillOpen,
+    /// It has closed: the server answered, though with a refusal.
+    Closed,
     /// The cause is permanent: all present waiters fail with it.
     Refuse,
 }
@@ -88,13 +92,16 @@ impl Breaker {
         breaker
     }
 
-    pub(crate) fn reconfigure(&mut self, settings: &Settings) {
+    /// Adopts settings. True where that switched an open breaker off.
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) -> bool {
         self.threshold = settings.failure_threshold;
         self.open_for_ms = u64::try_from(settings.open_for.as_millis()).unwrap_or(u64::MAX).max(1);
         self.concurrency = settings.open_concurrency as usize;
-        if self.threshold == 0 {
+        let lifted = self.threshold == 0 && self.mode != Mode::Closed;
+        if lifted {
             self.mode = Mode::Closed;
         }
+        lifted
     }
 
     pub(crate) fn advice(&self, now: u64) -> Advice {
@@ -134,18 +141,24 @@ impl Breaker {
         refused
     }
 
-    /// An attempt failed. `spread` is a random number from 0 to 1 that keeps many programs out of step.
-    pub(crate) fn failed(&mut self, now: u64, failure: Arc<OpenFailure>, spread: f64) -> Reaction {
+    /// An attempt failed; `probe` where it was the one. `spread` is a random number from 0 to 1 that keeps many
+    /// programs out of step.
+    pub(crate) fn failed(
+        &mut self,
+        now: u64,
+        failure: Arc<OpenFailure>,
+        spread: f64,
+        probe: bool,
+    ) -> Reaction {
         let class = failure.class();
         self.attempts += 1;
         self.ramp = 1;
         self.last = Some(failure);
         self.permanent = class == FailureClass::Permanent;
-        if let Mode::Probing { since, interval } = self.mode {
-            let interval = (interval + interval / 2).min(self.open_for_ms);
-            self.mode = Mode::Open { since, interval };
-            self.not_before = now + interval;
-            return Reaction::None;
+        let opened = matches!(self.mode, Mode::Open { .. } | Mode::Probing { .. });
+        if opened && class != FailureClass::Exhausted {
+            // One that began before the breaker opened says nothing new: the probe decides.
+            return if probe { self.probe_failed(now, class) } else { Reaction::None };
         }
         self.backoff_ms = (self.backoff_ms * 2).clamp(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
         // From three quarters of the back-off to all of it, and never less than the first.
@@ -153,12 +166,28 @@ impl Breaker {
         self.not_before = now + (self.backoff_ms - jitter).max(BACKOFF_FIRST_MS);
         match class {
             FailureClass::Permanent => {
-                self.not_before = now + PERMANENT_MS;
+                self.strikes = 0;
+                self.not_before = now.saturating_add(PERMANENT_MS);
                 Reaction::Refuse
             }
-            FailureClass::Exhausted => Reaction::None,
+            FailureClass::Exhausted => {
+                // The server is there. Whoever waits may get a returned connection.
+                self.strikes = 0;
+                self.mode = Mode::Closed;
+                if opened { Reaction::Closed } else { Reaction::None }
+            }
             FailureClass::Transient => self.strike(now),
         }
+    }
+
+    fn probe_failed(&mut self, now: u64, class: FailureClass) -> Reaction {
+        if let Mode::Open { since, interval } | Mode::Probing { since, interval } = self.mode {
+            let interval = interval.saturating_add(interval / 2).min(self.open_for_ms);
+            self.mode = Mode::Open { since, interval };
+            let pause = if class == FailureClass::Permanent { interval.max(PERMANENT_MS) } else { interval };
+            self.not_before = now.saturating_add(pause);
+        }
+        Reaction::StillOpen
     }
 
     /// A validation did not answer in time: as bad a sign as a connection that cannot be opened.
@@ -174,7 +203,7 @@ impl Breaker {
         }
         let interval = (self.open_for_ms / FIRST_PROBE).max(BACKOFF_FIRST_MS).min(self.open_for_ms);
         self.mode = Mode::Open { since: now, interval };
-        self.not_before = now + interval;
+        self.not_before = now.saturating_add(interval);
         self.openings += 1;
         Reaction::Opened
     }
@@ -209,6 +238,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the last cause is permanent.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
     /// Whether the last cause is permanent and the next attempt is still far off.
     pub(crate) fn is_locked(&self, now: u64) -> bool {
         self.permanent && now < self.not_before
@@ -224,7 +258,8 @@ mod tests {
     }
 
     fn transient(breaker: &mut Breaker, now: u64) -> Reaction {
-        breaker.failed(now, failure(FailureClass::Transient), 0.0)
+        let probe = breaker.state() == BreakerState::Probing;
+        breaker.failed(now, failure(FailureClass::Transient), 0.0, probe)
     }
 
     #[test]
@@ -251,7 +286,7 @@ mod tests {
         assert_eq!(breaker.advice(1000), Advice::Probe);
         breaker.begin_probe();
         assert_eq!(breaker.advice(5000), Advice::AwaitProbe);
-        assert_eq!(transient(&mut breaker, 2000), Reaction::None);
+        assert_eq!(transient(&mut breaker, 2000), Reaction::StillOpen);
         assert_eq!(breaker.advice(2000), Advice::NotBefore(3500));
         breaker.begin_probe();
         assert!(breaker.succeeded());
@@ -280,7 +315,7 @@ mod tests {
     fn a_server_without_connections_never_opens_it() {
         let mut breaker = Breaker::new(&Settings::default());
         for now in 0..50 {
-            assert_eq!(breaker.failed(now, failure(FailureClass::Exhausted), 0.0), Reaction::None);
+            assert_eq!(breaker.failed(now, failure(FailureClass::Exhausted), 0.0, false), Reaction::None);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
         assert_eq!(breaker.advice(49), Advice::NotBefore(49 + BACKOFF_LAST_MS));
@@ -289,7 +324,7 @@ mod tests {
     #[test]
     fn a_permanent_cause_refuses_at_once_and_is_tried_again_in_half_a_minute() {
         let mut breaker = Breaker::new(&Settings::default());
-        assert_eq!(breaker.failed(0, failure(FailureClass::Permanent), 1.0), Reaction::Refuse);
+        assert_eq!(breaker.failed(0, failure(FailureClass::Permanent), 1.0, false), Reaction::Refuse);
         assert_eq!(breaker.advice(29_999), Advice::NotBefore(30_000));
         assert!(breaker.is_locked(29_999));
         assert!(!breaker.is_locked(30_000));
@@ -311,7 +346,7 @@ mod tests {
     fn attempts_stay_below_five_a_second_whatever_the_spread() {
         let mut breaker = Breaker::new(&Settings::default());
         for _ in 0..2 {
-            breaker.failed(0, failure(FailureClass::Exhausted), 1.0);
+            breaker.failed(0, failure(FailureClass::Exhausted), 1.0, false);
         }
         let Advice::NotBefore(at) = breaker.advice(0) else { panic!("no back-off") };
         assert!(at >= BACKOFF_FIRST_MS);

@@ -29,6 +29,8 @@ pub(crate) struct Card {
     idle_since: AtomicU64,
     /// When the connection expires.
     due_at: AtomicU64,
+    /// When the keeper validates it, if it has not been used since this was planned.
+    keepalive_at: AtomicU64,
     /// Checkouts served without queueing.
     direct: AtomicU64,
     hold: Recorder,
@@ -68,10 +70,24 @@ impl Card {
         (held, warned)
     }
 
-    pub(crate) fn rests(&self, id: u64, idle_since: u64, due_at: u64) {
+    /// The slot has a new connection.
+    pub(crate) fn opened(&self, id: u64, now: u64, due_at: u64, keepalive_at: u64) {
         self.connection_id.store(id, Ordering::Relaxed);
         self.due_at.store(due_at, Ordering::Relaxed);
-        self.idle_since.store(idle_since, Ordering::Relaxed);
+        self.keepalive_at.store(keepalive_at, Ordering::Relaxed);
+        self.idle_since.store(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_due_at(&self, at: u64) {
+        self.due_at.store(at, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_keepalive_at(&self, at: u64) {
+        self.keepalive_at.store(at, Ordering::Relaxed);
+    }
+
+    pub(crate) fn keepalive_at(&self) -> u64 {
+        self.keepalive_at.load(Ordering::Relaxed)
     }
 
     /// The slot's connection is gone.

@@ -72,12 +72,12 @@ fn checkin_closely<M: ManageConnection>(
     warned: bool,
 ) {
     let shared = Arc::clone(&entry.shared);
+    // Here, and not when it is restored: a validation by the keeper does not end a rest.
+    shared.lending.slot(entry.seat.index()).card.set_idle_since(shared.clock.coarse_ms());
     let id = entry.body.id;
     let duration = Duration::from_millis(held);
-    log::debug!(target: "tierpool", "connection {id} returned after {duration:.1?}");
-    if warned {
-        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {duration:.1?}");
-    }
+    log::debug!(target: &shared.target(), "connection {id} returned after {duration:.1?}");
+    shared.tell_return(id, held, warned);
     shared.emit(|| Event::CheckedIn(CheckinEvent { id, duration }));
     let suspect = std::thread::panicking();
     match condition {
@@ -111,7 +111,8 @@ impl<M: ManageConnection> Shared<M> {
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
             return self.dispose(entry, CloseCause::Evicted);
         }
-        if entry.body.is_due(now, settings.max_uses) && self.may_retire(&entry, now) {
+        entry.body.spared = entry.body.is_due(now, settings.max_uses);
+        if entry.body.spared && self.may_retire(&entry, now) {
             return self.dispose(entry, CloseCause::Expired);
         }
         let counts = self.lending.counts();
@@ -124,8 +125,6 @@ impl<M: ManageConnection> Shared<M> {
         }
         let index = entry.seat.index();
         entry.body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, ms));
-        let card = &self.lending.slot(index).card;
-        card.rests(entry.body.id, now, entry.body.expires_at());
         if let Err(entry) = self.lending.put(index, entry) {
             self.dispose(entry, CloseCause::Closed);
         }
@@ -144,9 +143,10 @@ impl<M: ManageConnection> Shared<M> {
         }
         // One whose uses are up is due from now on: the demand for replacements is counted on the cards.
         let card = &self.lending.slot(entry.seat.index()).card;
-        card.rests(entry.body.id, now, now);
+        card.set_due_at(now);
         let counts = self.lending.counts();
-        if counts.waiting == 0 || counts.size() >= counts.ceiling {
+        // At the ceiling one that is being opened already is as good as a replacement.
+        if counts.waiting == 0 || (counts.size() >= counts.ceiling && counts.opening == 0) {
             return true;
         }
         self.demand();
@@ -155,6 +155,10 @@ impl<M: ManageConnection> Shared<M> {
 
     /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
     fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
+        // One of a generation replaced already tells nothing of those opened since.
+        if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
+            return self.dispose(entry, CloseCause::Evicted);
+        }
         let now = self.clock.coarse_ms();
         let until = now.saturating_add(ms(MISROUTED_COOLDOWN));
         // Relaxed: at worst two threads evict at once, which comes to the same.

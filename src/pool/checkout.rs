@@ -142,8 +142,7 @@ impl<M: ManageConnection> Shared<M> {
         // Relaxed: see `Fast`.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
             Fitness::Unfit(CloseCause::Evicted)
-        } else if entry.body.is_due(now, self.settings().max_uses) && entry.body.check_at <= now {
-            // One handed on while its replacement is being opened has no such moment before it is overdue.
+        } else if entry.body.is_worn(now, self.settings().max_uses) {
             Fitness::Unfit(CloseCause::Expired)
         } else if entry.body.is_suspect(self.suspect_before.load(Ordering::Relaxed))
             || entry.body.check_at <= now
@@ -161,19 +160,20 @@ impl<M: ManageConnection> Shared<M> {
         mut entry: Box<Entry<M>>,
     ) -> Result<Option<Box<Entry<M>>>, Failure> {
         let limit = self.settings().validation_timeout;
-        if !self.driver.is_bounded() {
-            return self.prove_aside(call, entry, limit);
-        }
         let left = match call.deadline {
             // One that does not wait still has its connection validated: that is not waiting for somebody else.
             Some(deadline) if !matches!(call.patience, Patience::None) => {
-                limit.min(deadline.saturating_duration_since(Instant::now()))
+                deadline.saturating_duration_since(Instant::now())
             }
             _ => limit,
         };
+        // A caller in a hurry must not make a slow answer look like a dead connection.
+        if !self.driver.is_bounded() || left < limit {
+            return self.prove_aside(call, entry, limit);
+        }
         let begun = Instant::now();
         let chore = self.validation_of(&entry);
-        match self.do_chore(&mut entry.body, chore, left) {
+        match self.do_chore(&mut entry.body, chore, limit) {
             Ok(()) => Ok(Some(entry)),
             Err(why) => {
                 if begun.elapsed() >= limit {
@@ -197,7 +197,7 @@ impl<M: ManageConnection> Shared<M> {
         limit: Duration,
     ) -> Result<Option<Box<Entry<M>>>, Failure> {
         let deadline = match call.patience {
-            Patience::None => Some(Instant::now() + limit),
+            Patience::None => Instant::now().checked_add(limit),
             _ => call.deadline,
         };
         let customer = Arc::new(Customer::<M>::new());
@@ -256,13 +256,12 @@ impl<M: ManageConnection> Shared<M> {
         threads::set_home(index);
         entry.body.thread.store(call.thread, Ordering::Relaxed);
         let card = &self.lending.slot(index).card;
-        card.rests(id, now, entry.body.expires_at());
         card.lent(call.thread, call.location, now, false);
         let counter = if call.ahead.is_some() { &self.counters.waited } else { &self.counters.unqueued };
         Counters::bump(counter);
         self.counters.wait.record(if call.ahead.is_some() { took } else { Duration::ZERO });
         let guard = PooledConnection::new(entry);
-        log::debug!(target: "tierpool", "connection {id} lent after {took:.1?}");
+        log::debug!(target: &self.target(), "connection {id} lent after {took:.1?}");
         self.emit(|| Event::CheckedOut(CheckoutEvent { id, duration: took }));
         if self.settings().slow_checkout.is_some_and(|limit| took > limit) {
             Counters::bump(&self.counters.slow_checkouts);

@@ -72,13 +72,13 @@ impl<M: ManageConnection> Shared<M> {
     pub(crate) fn end(&self, body: Body<M::Connection>, cause: CloseCause) {
         let age = body.age(self.clock.coarse_ms());
         self.emit(|| Event::Closed(ReleaseEvent { id: body.id, age, cause }));
-        log::debug!(target: "tierpool", "closing connection {} ({}) after {age:.1?}", body.id, cause.as_str());
+        log::debug!(target: &self.target(), "closing connection {} ({}) after {age:.1?}", body.id, cause.as_str());
         let Body { mut conn, extensions, .. } = body;
         let polite = !matches!(cause, CloseCause::Broken | CloseCause::Invalid);
-        let _ = self.guarded("closing a connection", || {
-            self.driver.prepare_close(&mut conn, polite);
-            self.customizer.on_release(conn);
-        });
+        // Two calls: a panic of the first must not drop the connection while unwinding, where a panic of its own
+        // would end the process.
+        let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, polite));
+        let _ = self.guarded("on_release", || self.customizer.on_release(conn));
         let _ = self.guarded("dropping a connection's extensions", || drop(extensions));
     }
 }

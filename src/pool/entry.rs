@@ -31,13 +31,13 @@ pub(crate) struct Body<C> {
     expires_at: u64,
     /// From here on a checkout looks closer: it may be due for validation or too old.
     pub(crate) check_at: u64,
-    /// When the keeper validates it, if nothing is heard of it before.
-    pub(crate) keepalive_at: u64,
     /// The pool's epoch when opening began: what was evicted before then is not meant for it.
     born: u64,
     /// The epoch in which it was last found fit.
     pub(crate) seen: u64,
     pub(crate) uses: u64,
+    /// It is due and works on while its replacement is being opened.
+    pub(crate) spared: bool,
     pub(crate) marked_broken: bool,
     /// The number of the borrowing thread, for who touches a connection after it was passed on. Relaxed: a fact for
     /// reports and for the deadlock check, which allows for its being late.
@@ -74,6 +74,11 @@ fn after(now: u64, period: Option<Duration>, jitter: f64) -> u64 {
     period.map_or(NEVER, |period| now.saturating_add(shortened(period)))
 }
 
+/// When a connection heard of at `heard` is validated in the background.
+pub(crate) fn plan_keepalive(heard: u64, keepalive: Option<Duration>) -> u64 {
+    after(heard, keepalive, KEEPALIVE_JITTER)
+}
+
 impl<C> Body<C> {
     pub(crate) fn new(conn: C, born: u64, now: u64, settings: &Settings) -> Self {
         Body {
@@ -84,10 +89,10 @@ impl<C> Body<C> {
             opened_at: now,
             expires_at: after(now, settings.max_lifetime, settings.lifetime_jitter),
             check_at: NEVER,
-            keepalive_at: NEVER,
             born,
             seen: born,
             uses: 0,
+            spared: false,
             marked_broken: false,
             thread: AtomicU64::new(0),
         }
@@ -109,9 +114,19 @@ impl<C> Body<C> {
     /// Whether it should have been replaced so long ago that waiting for its replacement must end: a tenth of its
     /// lifetime, or ten uses in a hundred, and at least one.
     pub(crate) fn is_overdue(&self, now: u64, max_uses: Option<u64>) -> bool {
-        let life = self.expires_at.saturating_sub(self.opened_at);
-        now >= self.expires_at.saturating_add((life / 10).max(1))
+        now >= self.overdue_at()
             || max_uses.is_some_and(|max| self.uses >= max.saturating_add((max / 10).max(1)))
+    }
+
+    /// Whether it may not be lent for its age or its uses.
+    pub(crate) fn is_worn(&self, now: u64, max_uses: Option<u64>) -> bool {
+        if self.spared { self.is_overdue(now, max_uses) } else { self.is_due(now, max_uses) }
+    }
+
+    /// The time from which on `is_overdue`, as far as the age goes.
+    fn overdue_at(&self) -> u64 {
+        let life = self.expires_at.saturating_sub(self.opened_at);
+        self.expires_at.saturating_add((life / 10).max(1))
     }
 
     /// Sets the moments at which it is to be looked at, as it begins to rest.
@@ -119,16 +134,16 @@ impl<C> Body<C> {
         let trusted = if self.uses == 0 { ping_after_ms.max(FRESH_MS) } else { ping_after_ms };
         // A threshold of "never" must not be outrun by the fresh allowance.
         let ping_at = if ping_after_ms == NEVER { NEVER } else { now.saturating_add(trusted) };
-        self.check_at = ping_at.min(self.expires_at);
+        self.check_at = ping_at.min(self.worn_at());
     }
 
     /// A connection handed over without resting is as fresh as its opening or its last use.
     pub(crate) fn fresh(&mut self) {
-        self.check_at = self.expires_at;
+        self.check_at = self.worn_at();
     }
 
-    pub(crate) fn plan_keepalive(&mut self, now: u64, keepalive: Option<Duration>) {
-        self.keepalive_at = after(now, keepalive, KEEPALIVE_JITTER);
+    fn worn_at(&self) -> u64 {
+        if self.spared { self.overdue_at() } else { self.expires_at }
     }
 
     pub(crate) fn is_evicted(&self, evicted_before: u64) -> bool {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Entry, plan_keepalive};
 use super::shared::{Counters, Seat, Shared};
 use crate::core::Waiter;
 use crate::stats::CloseCause;
@@ -27,8 +27,10 @@ pub(crate) enum Chore {
 struct Progress<M: ManageConnection> {
     /// Here while the errand is under way; whoever takes it decides what becomes of the connection.
     seat: Option<Seat<M>>,
-    /// When the keeper gives up.
-    give_up_at: Instant,
+    /// When the keeper gives up; `None` is too far away to be expressed.
+    give_up_at: Option<Instant>,
+    /// The keeper has told of the silence already, and could not free the seat.
+    told: bool,
 }
 
 /// One connection in the hands of a helper.
@@ -47,8 +49,12 @@ impl<M: ManageConnection> Errand<M> {
         self.progress.lock().seat.take()
     }
 
-    pub(crate) fn give_up_at(&self) -> Instant {
+    fn give_up_at(&self) -> Option<Instant> {
         self.progress.lock().give_up_at
+    }
+
+    fn is_over(&self) -> bool {
+        self.progress.lock().seat.is_none()
     }
 }
 
@@ -65,7 +71,11 @@ impl<M: ManageConnection> Shared<M> {
         let Entry { body, seat, shared } = *entry;
         let errand = Arc::new(Errand {
             // Twice the time while it waits for a helper: they may all be stuck.
-            progress: Mutex::new(Progress { seat: Some(seat), give_up_at: Instant::now() + limit * 2 }),
+            progress: Mutex::new(Progress {
+                seat: Some(seat),
+                give_up_at: Instant::now().checked_add(limit.saturating_mul(2)),
+                told: false,
+            }),
             customer,
             seen: body.seen,
             id: body.id,
@@ -77,14 +87,26 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     fn run_errand(self: Arc<Self>, mut body: Body<M::Connection>, errand: &Arc<Errand<M>>, limit: Duration) {
-        errand.progress.lock().give_up_at = Instant::now() + limit;
-        let done = self.do_chore(&mut body, errand.chore, limit);
+        errand.progress.lock().give_up_at = Instant::now().checked_add(limit);
+        let done = if errand.is_over() {
+            Err("no helper was free in time".to_owned())
+        } else {
+            self.do_chore(&mut body, errand.chore, limit)
+        };
         let seat = errand.finish();
+        if let (Ok(()), Some(seat)) = (&done, &seat) {
+            let at = plan_keepalive(self.clock.coarse_ms(), self.settings().keepalive);
+            self.lending.slot(seat.index()).card.set_keepalive_at(at);
+        }
         self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+        if self.lending.is_closed() {
+            // The keeper may have stayed for this errand alone.
+            self.keeper.wake();
+        }
         let Some(seat) = seat else {
             // The keeper has given it up and freed its seat; the zombie that it counted ends here.
             self.end(body, CloseCause::Invalid);
-            // Relaxed: a gauge; pairs with the count in `give_up`.
+            // Relaxed: a gauge; pairs with the count in `count_zombie`.
             self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
             self.progressed();
             return;
@@ -130,8 +152,6 @@ impl<M: ManageConnection> Shared<M> {
         match outcome {
             Ok(Ok(())) => {
                 body.seen = epoch;
-                let now = self.clock.coarse_ms();
-                body.plan_keepalive(now, self.settings().keepalive);
                 body.fresh();
                 Ok(())
             }
@@ -146,38 +166,57 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Gives up on errands that took too long. Returns when the next one falls due. Called by the keeper.
     pub(crate) fn give_up_errands(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-        let late: Vec<_> =
-            self.errands.lock().iter().filter(|errand| errand.give_up_at() <= now).cloned().collect();
+        let is_late = |errand: &Arc<Errand<M>>| errand.give_up_at().is_some_and(|at| at <= now);
+        let late: Vec<_> = self.errands.lock().iter().filter(|errand| is_late(errand)).cloned().collect();
         for errand in late {
-            if self.counters.zombies.load(Ordering::Relaxed) >= self.settings().effective_max_zombies() {
-                // No more zombies: the seat stays with the helper, who frees it when the call returns.
-                errand.progress.lock().give_up_at = Instant::now() + self.settings().validation_timeout;
-                continue;
-            }
-            if let Some(seat) = errand.finish() {
-                self.give_up(&errand, seat);
-            }
-            self.errands.lock().retain(|other| !Arc::ptr_eq(other, &errand));
+            self.give_up(&errand);
         }
-        self.errands.lock().iter().map(|errand| errand.give_up_at()).min()
+        let mut errands = self.errands.lock();
+        errands.retain(|errand| !errand.is_over());
+        errands.iter().filter_map(|errand| errand.give_up_at()).min()
     }
 
-    /// The connection did not answer. It stays with its helper as a zombie.
-    fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>, seat: Seat<M>) {
-        self.count_closed(errand.chore.cause());
-        self.lending.slot(seat.index()).card.clear();
-        // Relaxed: a gauge; the helper takes it down when its call returns.
-        self.counters.zombies.fetch_add(1, Ordering::Relaxed);
-        drop(seat);
+    /// The connection did not answer. It stays with its helper as a zombie, or keeps its seat there where there are
+    /// too many zombies already.
+    fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>) {
         let limit = self.settings().validation_timeout;
-        self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
-        self.ping_timed_out(limit);
+        let (seat, told) = {
+            // Over the decision, so that the helper ends before it or finds it made.
+            let mut progress = errand.progress.lock();
+            if progress.seat.is_none() {
+                return;
+            }
+            let told = std::mem::replace(&mut progress.told, true);
+            if self.count_zombie() {
+                (progress.seat.take(), told)
+            } else {
+                progress.give_up_at = Instant::now().checked_add(limit);
+                (None, told)
+            }
+        };
+        if let Some(seat) = seat {
+            self.count_closed(errand.chore.cause());
+            self.lending.slot(seat.index()).card.clear();
+            drop(seat);
+        }
+        if !told {
+            self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
+            self.ping_timed_out(limit);
+        }
         if let Some(customer) = &errand.customer {
             customer.refuse(());
             customer.wake();
         }
         self.demand();
         self.progressed();
+    }
+
+    /// Counts one more zombie, if there may be one; its helper takes the count down when the call returns.
+    fn count_zombie(&self) -> bool {
+        let most = self.settings().effective_max_zombies();
+        let more = |zombies: u32| (zombies < most).then_some(zombies + 1);
+        // Relaxed: a gauge and a bound; nothing else is published by it.
+        self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// A connection proved dead or useless: closes it and makes the older ones suspect.

@@ -133,7 +133,8 @@ impl<M: ManageConnection> PooledConnection<M> {
     pub fn detach(mut self) -> M::Connection {
         let Entry { body, seat, shared } = *self.take();
         let card = &shared.lending.slot(seat.index()).card;
-        card.returned(shared.clock.coarse_ms());
+        let (held, warned) = card.returned(shared.clock.coarse_ms());
+        shared.tell_return(body.id, held, warned);
         card.clear();
         shared.count_closed(CloseCause::Detached);
         drop(seat);
@@ -146,7 +147,9 @@ impl<M: ManageConnection> PooledConnection<M> {
     pub fn close(mut self) {
         let entry = self.take();
         let shared = Arc::clone(&entry.shared);
-        shared.lending.slot(entry.seat.index()).card.returned(shared.clock.coarse_ms());
+        let card = &shared.lending.slot(entry.seat.index()).card;
+        let (held, warned) = card.returned(shared.clock.coarse_ms());
+        shared.tell_return(entry.body.id, held, warned);
         shared.dispose(entry, CloseCause::Evicted);
     }
 }

@@ -116,10 +116,15 @@ impl<M: ManageConnection> Shared<M> {
             return Err(Error::invalid(faults));
         }
         let crew = settings.open_concurrency as usize;
+        let applying = self.applying.lock();
         self.lending.set_ceiling(settings.ceiling() as usize);
-        self.store_settings(settings);
+        let lifted = self.store_settings(settings);
         self.openers.set_limit(crew);
         self.closers.set_limit(crew);
+        drop(applying);
+        if lifted {
+            self.tell_recovery("it has been switched off");
+        }
         self.keeper.wake();
         self.demand();
         Ok(())

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::breaker::Advice;
-use super::card::NEVER;
-use super::entry::{Entry, ms};
+use super::card::{Card, NEVER};
+use super::entry::{Entry, ms, plan_keepalive};
 use super::errand::Chore;
 use super::keeper::Kept;
 use super::shared::{Counters, Shared};
@@ -46,7 +46,8 @@ impl<M: ManageConnection> Kept for Shared<M> {
     }
 
     fn is_over(&self) -> bool {
-        self.lending.is_closed()
+        // Also a closed pool has its hung validations given up.
+        self.lending.is_closed() && self.errands.lock().is_empty()
     }
 }
 
@@ -60,37 +61,49 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Looks at every idle connection and does what is due with it.
     fn sweep(self: &Arc<Self>, now: u64, settings: &Settings) {
+        // Relaxed: see `Fast`. All are looked at once after each change; what is in use meanwhile is looked at when
+        // it is returned, or lent again.
+        let epoch = self.fast.epoch.load(Ordering::Relaxed);
+        let changed = self.swept.swap(epoch, Ordering::Relaxed) != epoch;
         for index in 0..self.lending.slots().count() {
             let card = &self.lending.slot(index).card;
-            let idle_for = now.saturating_sub(card.idle_since());
-            if !self.needs_a_look(card.due_at(), idle_for, now, settings) {
-                continue;
-            }
-            if let Some(entry) = self.lending.take_at(index) {
-                self.tidy(entry, now, idle_for, settings);
+            let look = changed
+                || self.is_due_for_validation(card, now, settings)
+                || self.needs_a_look(card, now, settings);
+            if look && let Some(entry) = self.lending.take_at(index) {
+                self.tidy(entry, now, settings);
             }
         }
     }
 
     /// Whether the card of a slot gives reason to take its connection out for a moment.
-    fn needs_a_look(&self, due_at: u64, idle_for: u64, now: u64, settings: &Settings) -> bool {
+    fn needs_a_look(&self, card: &Card, now: u64, settings: &Settings) -> bool {
+        let idle_for = now.saturating_sub(card.idle_since());
         let past = |limit: Option<Duration>| limit.is_some_and(|limit| idle_for >= ms(limit));
-        due_at <= now
+        card.due_at() <= now
             || past(settings.idle_timeout)
             || (settings.max_overflow > 0 && past(Some(settings.overflow_linger)))
-            || past(settings.keepalive.map(|period| period - period / 10))
-            || self.has_suspects()
             || self.lending.size_exceeds(settings.ceiling() as usize)
     }
 
-    fn has_suspects(&self) -> bool {
-        // Relaxed: see `Fast`. An alarm is the newest epoch until the next change; looking once too often is harmless.
-        let epoch = self.fast.epoch.load(Ordering::Relaxed);
-        epoch == self.suspect_before.load(Ordering::Relaxed)
-            || epoch == self.evicted_before.load(Ordering::Relaxed)
+    /// Whether nothing has been heard of a connection for the time of its keepalive. One used since that was planned
+    /// gets a new plan, so that connections that fell idle together are not validated together.
+    fn is_due_for_validation(&self, card: &Card, now: u64, settings: &Settings) -> bool {
+        let Some(period) = settings.keepalive else { return false };
+        let at = card.keepalive_at();
+        if now < at && at != NEVER {
+            return false;
+        }
+        // A plan is at least nine tenths of the period ahead, or without end when there was none.
+        if at == NEVER || card.idle_since() > at.saturating_sub(ms(period - period / 10)) {
+            card.set_keepalive_at(plan_keepalive(card.idle_since(), settings.keepalive));
+        }
+        card.keepalive_at() <= now
     }
 
-    fn tidy(self: &Arc<Self>, entry: Box<Entry<M>>, now: u64, idle_for: u64, settings: &Settings) {
+    fn tidy(self: &Arc<Self>, entry: Box<Entry<M>>, now: u64, settings: &Settings) {
+        let card = &self.lending.slot(entry.seat.index()).card;
+        let idle_for = now.saturating_sub(card.idle_since());
         let counts = self.lending.counts();
         // This one counts as in use while the keeper has it in hand.
         let idle_others = counts.idle;
@@ -98,7 +111,7 @@ impl<M: ManageConnection> Shared<M> {
             return self.dispose(entry, cause);
         }
         let suspect = entry.body.is_suspect(self.suspect_before.load(Ordering::Relaxed));
-        if suspect || now >= entry.body.keepalive_at {
+        if suspect || self.is_due_for_validation(card, now, settings) {
             return self.send_aside(entry, Chore::Validate { suspect }, None);
         }
         let index = entry.seat.index();
@@ -147,6 +160,14 @@ impl<M: ManageConnection> Shared<M> {
                 log::warn!(target: &self.target(), "connection {} held by {holder}", holder.connection_id);
                 self.emit(|| Event::LongHold(LongHoldEvent { holder }));
             }
+        }
+    }
+
+    /// Tells of the end of a hold that was warned of.
+    pub(crate) fn tell_return(&self, id: u64, held_ms: u64, warned: bool) {
+        if warned {
+            let held = Duration::from_millis(held_ms);
+            log::info!(target: &self.target(), "connection {id}, held for long, came back after {held:.1?}");
         }
     }
 

@@ -119,7 +119,8 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Logs a warning, but not the same kind again for a while.
     pub(crate) fn warn(&self, warning: Warning, text: impl FnOnce() -> String) {
-        if log::log_enabled!(target: "tierpool", log::Level::Warn)
+        if log::max_level() >= log::LevelFilter::Warn
+            && log::log_enabled!(target: &self.target(), log::Level::Warn)
             && self.sinks.may_log(warning, self.clock.coarse_ms())
         {
             log::warn!(target: &self.target(), "{}", text());

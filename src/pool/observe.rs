@@ -8,6 +8,7 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::shared::Shared;
+use crate::core::Counts;
 use crate::error::{Error, ErrorKind, Evidence, OpenFailure, Outage};
 use crate::stats::{Checkouts, ClosedBy, Gauges, Histogram, Holder, OpenFailures, Stats, Waiting};
 use crate::threads;
@@ -21,7 +22,10 @@ fn count(n: usize) -> u32 {
 
 impl<M: ManageConnection> Shared<M> {
     pub(crate) fn gauges(&self) -> Gauges {
-        let counts = self.lending.counts();
+        self.gauges_of(&self.lending.counts())
+    }
+
+    fn gauges_of(&self, counts: &Counts) -> Gauges {
         Gauges {
             idle: count(counts.idle),
             in_use: count(counts.in_use),
@@ -54,7 +58,7 @@ impl<M: ManageConnection> Shared<M> {
         let [transient, exhausted, permanent] = std::array::from_fn(|i| read(&c.open_failures[i]));
         Stats {
             pool: settings.name.clone(),
-            gauges: self.gauges(),
+            gauges: self.gauges_of(&counts),
             ceiling: settings.ceiling(),
             base_size: settings.base_size,
             max_waiting: settings.max_waiting,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::breaker::{Advice, Reaction};
-use super::entry::{Body, Entry, spread};
+use super::entry::{Body, Entry, plan_keepalive, spread};
 use super::notify::Warning;
 use super::shared::{Counters, Refusal, Seat, Shared};
 use crate::core::Counts;
@@ -96,10 +96,6 @@ impl<M: ManageConnection> Shared<M> {
         match breaker.advice(now) {
             Advice::AwaitProbe => None,
             Advice::NotBefore(_) => {
-                let wanted = self.wanted(&counts) > 0 || breaker.state() == BreakerState::Open;
-                if wanted {
-                    self.keeper.wake();
-                }
                 // Nobody could serve whoever waits: with a permanent cause they hear of it at once.
                 if let Some(cause) = breaker.last()
                     && breaker.is_locked(now)
@@ -116,11 +112,17 @@ impl<M: ManageConnection> Shared<M> {
                     None => {
                         breaker.probe_abandoned();
                         self.lending.stop_refusing();
+                        drop(breaker);
+                        self.tell_recovery("no capacity is left for a probe");
                         None
                     }
                 }
             }
             Advice::Open(allowed) => {
+                if breaker.is_permanent() {
+                    // The next attempt may be made, and it is made for a caller: let callers stand in line again.
+                    self.lending.stop_refusing();
+                }
                 let wanted = self.wanted(&counts);
                 if counts.opening >= allowed {
                     return None;
@@ -148,10 +150,6 @@ impl<M: ManageConnection> Shared<M> {
     /// One attempt to open a connection, on an opener thread.
     fn attempt(self: &Arc<Self>, mut seat: Seat<M>, purpose: Purpose) {
         if !self.still_wanted(purpose) {
-            if purpose == Purpose::Probe {
-                self.breaker.lock().probe_abandoned();
-                self.lending.stop_refusing();
-            }
             return;
         }
         let settings = self.settings();
@@ -161,15 +159,11 @@ impl<M: ManageConnection> Shared<M> {
         let opened = self.connect(settings.connection_timeout);
         let conn = match opened {
             Ok(conn) => conn,
-            Err(failure) => {
-                drop(seat);
-                return self.attempt_failed(failure);
-            }
+            Err(failure) => return self.attempt_failed(seat, purpose, failure),
         };
         let took = begun.elapsed();
         let now = self.clock.coarse_ms();
-        let mut body = Body::new(conn, born, now, &settings);
-        body.plan_keepalive(now, settings.keepalive);
+        let body = Body::new(conn, born, now, &settings);
         Counters::bump(&self.counters.opened);
         self.counters.open.record(took);
         self.attempt_succeeded();
@@ -178,7 +172,7 @@ impl<M: ManageConnection> Shared<M> {
             self.credits.fetch_add(1, Ordering::Relaxed);
         }
         let id = body.id;
-        log::debug!(target: "tierpool", "opened connection {id} in {took:.1?}");
+        log::debug!(target: &self.target(), "opened connection {id} in {took:.1?}");
         self.emit(|| Event::Opened(AcquireEvent { id }));
         seat.opened();
         self.welcome(body, seat, now);
@@ -189,13 +183,9 @@ impl<M: ManageConnection> Shared<M> {
         let index = seat.index();
         let settings = self.settings();
         let card = &self.lending.slot(index).card;
-        card.rests(body.id, now, body.expires_at());
-        // Straight to a waiter it goes as fresh; in a slot it begins to rest.
-        if self.lending.counts().waiting > 0 {
-            body.fresh();
-        } else {
-            body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, super::entry::ms));
-        }
+        card.opened(body.id, now, body.expires_at(), plan_keepalive(now, settings.keepalive));
+        // Also where a waiter is there to take it: the waiter may leave in the same moment.
+        body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, super::entry::ms));
         let entry = Box::new(Entry { body, seat, shared: Arc::clone(self) });
         if let Err(entry) = self.lending.admit(index, entry) {
             self.dispose(entry, CloseCause::Closed);
@@ -222,10 +212,8 @@ impl<M: ManageConnection> Shared<M> {
                     Ok(Ok(())) => unreachable!("BUG: a success among the failures"),
                 };
                 // It never was in the pool, so `on_release` is not its end, as with r2d2.
-                let _ = self.guarded("closing a connection", || {
-                    self.driver.prepare_close(&mut conn, true);
-                    drop(conn);
-                });
+                let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, true));
+                let _ = self.guarded("closing a connection", || drop(conn));
                 Err(failure)
             }
         }
@@ -250,18 +238,26 @@ impl<M: ManageConnection> Shared<M> {
             was_open
         };
         if recovered {
-            log::warn!(target: &self.target(), "the server is back: circuit breaker closed");
-            self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
+            self.tell_recovery("the server is back");
         }
     }
 
-    fn attempt_failed(self: &Arc<Self>, failure: Arc<OpenFailure>) {
+    /// Tells that the breaker has closed. Called with no lock held.
+    pub(crate) fn tell_recovery(&self, why: &str) {
+        log::warn!(target: &self.target(), "circuit breaker closed: {why}");
+        self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
+    }
+
+    fn attempt_failed(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, failure: Arc<OpenFailure>) {
         Counters::bump(&self.counters.open_failures[failure.class() as usize]);
         self.warn(Warning::OpenFailed, || failure.to_string());
         let now = self.clock.precise_ms();
         let reaction = {
             let mut breaker = self.breaker.lock();
-            let reaction = breaker.failed(now, Arc::clone(&failure), spread());
+            let probe = purpose == Purpose::Probe;
+            let reaction = breaker.failed(now, Arc::clone(&failure), spread(), probe);
+            // Only now, so that nobody finds the seat free and the back-off not yet begun.
+            drop(seat);
             self.react(reaction, &failure);
             reaction
         };
@@ -289,7 +285,8 @@ impl<M: ManageConnection> Shared<M> {
     fn react(&self, reaction: Reaction, failure: &Arc<OpenFailure>) {
         match reaction {
             Reaction::None => {}
-            Reaction::Opened => {
+            Reaction::Closed => self.lending.stop_refusing(),
+            Reaction::Opened | Reaction::StillOpen => {
                 self.lending.refuse(&Refusal::CircuitOpen(Arc::clone(failure)), true);
             }
             Reaction::Refuse => {
@@ -300,6 +297,9 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     fn tell(&self, reaction: Reaction, failure: &Arc<OpenFailure>) {
+        if reaction == Reaction::Closed {
+            self.tell_recovery("the server answers, and has no connection left");
+        }
         if reaction == Reaction::Opened {
             log::error!(target: &self.target(), "circuit breaker open: {failure}");
             let cause = Some(failure.to_string());

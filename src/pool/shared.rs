@@ -97,6 +97,9 @@ pub(crate) struct Shared<M: ManageConnection> {
     /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
     settings: RwLock<Arc<Settings>>,
     pub(crate) clock: Clock,
+    /// Held while new settings are applied, so that two threads do not apply half of each other's. No foreign code
+    /// runs under it.
+    pub(crate) applying: Mutex<()>,
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round.
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) openers: Workers,
@@ -119,6 +122,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) hint: AtomicBool,
     /// Opened replacements whose predecessors may now be closed.
     pub(crate) credits: AtomicU32,
+    /// The epoch of the keeper's last look at every idle connection.
+    pub(crate) swept: AtomicU64,
     /// Replacements being opened.
     pub(crate) renewing: AtomicU32,
     /// Something that `close` or `wait_ready` waits for may have happened. Guards nothing: it only makes looking and
@@ -133,10 +138,19 @@ impl<M: ManageConnection> Shared<M> {
         Arc::clone(&self.settings.read())
     }
 
-    pub(crate) fn store_settings(&self, settings: Settings) {
-        self.breaker.lock().reconfigure(&settings);
+    /// True where that switched an open circuit breaker off.
+    pub(crate) fn store_settings(&self, settings: Settings) -> bool {
+        let lifted = {
+            let mut breaker = self.breaker.lock();
+            let lifted = breaker.reconfigure(&settings);
+            if lifted {
+                self.lending.stop_refusing();
+            }
+            lifted
+        };
         self.fast.adopt(&settings);
         *self.settings.write() = Arc::new(settings);
+        lifted
     }
 
     #[allow(clippy::too_many_arguments)] // The one constructor, called from the builder alone.
@@ -167,6 +181,7 @@ impl<M: ManageConnection> Shared<M> {
             customizer,
             error_handler,
             clock,
+            applying: Mutex::new(()),
             breaker: Mutex::new(Breaker::new(&settings)),
             openers: Workers::new(format!("{}-open", settings.name), crew),
             closers: Workers::new(format!("{}-close", settings.name), crew),
@@ -181,6 +196,7 @@ impl<M: ManageConnection> Shared<M> {
             hint: AtomicBool::new(false),
             credits: AtomicU32::new(0),
             renewing: AtomicU32::new(0),
+            swept: AtomicU64::new(1),
             progress: (Mutex::new(()), Condvar::new()),
             crowded: AtomicBool::new(false),
             settings: RwLock::new(Arc::new(settings)),

@@ -1,0 +1,356 @@
+//! Validation: when a connection is pinged, what becomes of one that fails or hangs, and of those like it.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
+
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::wait::{comes_true, eventually, took};
+use tierpool::config::PrePing;
+use tierpool::stats::CloseCause;
+use tierpool::{Builder, Clock, ClockHand, Condition, ErrorKind, Pool};
+
+const BOUND: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+/// The time in which a keeper would do what a test says that it does not.
+const A_MOMENT: Duration = Duration::from_millis(10);
+
+/// A pool without background work, whose clock stands still.
+fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
+    let (clock, hand) = Clock::manual();
+    let builder = Pool::builder()
+        .clock(clock)
+        .max_size(2)
+        .keepalive(None)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .driver(Box::new(ScriptedDriver::new()));
+    (builder, hand, ScriptedManager::new())
+}
+
+fn warmed(pool: &Pool<ScriptedManager>) {
+    let all: Vec<_> = (0..pool.max_size()).map(|_| pool.get().unwrap()).collect();
+    drop(all);
+}
+
+fn count(pool: &Pool<ScriptedManager>, cause: CloseCause) -> u64 {
+    pool.stats().closed.count(cause)
+}
+
+#[test]
+fn always_pings_before_every_checkout_but_the_first() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(1).test_on_check_out(true).build(manager.clone()).unwrap();
+    for pings in 0..5 {
+        drop(pool.get().unwrap());
+        assert_eq!(manager.calls(Call::IsValid), pings, "a fresh one is not pinged, the others are");
+    }
+}
+
+#[test]
+fn if_idle_for_pings_after_that_time_and_never_does_not() {
+    let idle = PrePing::IfIdleFor(SECOND);
+    for (policy, pings) in [(idle, [0, 0, 1, 1]), (PrePing::Never, [0, 0, 0, 0])] {
+        let (builder, hand, manager) = builder();
+        let pool = builder.max_size(1).pre_ping(policy).build(manager.clone()).unwrap();
+        drop(pool.get().unwrap());
+        let seen = [0, 999, 1000, 500].map(|ms| {
+            hand.advance(Duration::from_millis(ms));
+            drop(pool.get().unwrap());
+            manager.calls(Call::IsValid)
+        });
+        assert_eq!(seen, pings, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_failed_one_is_closed_elsewhere_and_the_next_is_tried() {
+    let (builder, hand, manager) = builder();
+    let pool = builder.max_size(3).test_on_check_out(true).build(manager.clone()).unwrap();
+    warmed(&pool);
+    // The one that this thread would get next, and another.
+    let next = pool.get().unwrap().id();
+    manager.kill(next);
+    manager.kill(next % 3 + 1);
+    for _ in 0..10 {
+        assert!(
+            pool.get().unwrap().work().is_ok(),
+            "a caller never sees a dead one while a good one can be had"
+        );
+    }
+    // Whichever of the two no caller came upon is for the keeper, as a suspect.
+    hand.advance(SECOND);
+    eventually(BOUND, "both are closed", || manager.closed() == 2);
+    let me = thread::current().name().map(str::to_owned);
+    let closes = manager.events().into_iter().filter(|event| event.call == Call::Close);
+    assert!(closes.into_iter().all(|close| close.thread != me), "closed on the caller's thread");
+    assert_eq!(count(&pool, CloseCause::Invalid), 2);
+}
+
+#[test]
+fn a_hung_validation_is_given_up_and_its_caller_is_served_by_another() {
+    let (builder, _hand, manager) = builder();
+    let limit = Duration::from_millis(100);
+    let pool = builder.test_on_check_out(true).validation_timeout(limit).failure_threshold(0);
+    let pool = pool.build(manager.clone()).unwrap();
+    warmed(&pool);
+    let gate = Gate::new();
+    manager.script(Call::IsValid, [Step::ok().behind(&gate)]);
+    let (conn, time) = took(|| pool.get_timeout(BOUND).unwrap());
+    assert!(time >= limit && time < limit * 10, "{time:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.gauges.zombies, stats.suspicions, gate.waiting()), (1, 1, 1));
+    drop(conn);
+    let both = [pool.get_timeout(BOUND).unwrap(), pool.get_timeout(BOUND).unwrap()];
+    assert_eq!(pool.gauges().size(), 2, "its slot was free at once");
+    drop(both);
+    gate.open();
+    eventually(BOUND, "no zombie is left", || pool.gauges().zombies == 0 && manager.live() == 2);
+    assert_eq!(count(&pool, CloseCause::Invalid), 1);
+}
+
+#[test]
+fn hung_validations_beyond_max_zombies_keep_their_slots_and_let_their_callers_go() {
+    let (builder, _hand, manager) = builder();
+    let limit = Duration::from_millis(50);
+    let pool = builder.max_size(4).test_on_check_out(true).validation_timeout(limit).failure_threshold(0);
+    let pool = pool.max_zombies(Some(1)).build(manager.clone()).unwrap();
+    warmed(&pool);
+    let gate = Gate::new();
+    manager.script(Call::IsValid, [(); 3].map(|()| Step::ok().behind(&gate)));
+    let (_, time) = took(|| {
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| drop(pool.get_timeout(BOUND).unwrap()));
+            }
+        });
+    });
+    assert!(time < BOUND / 2, "{time:?}");
+    let gauges = pool.gauges();
+    assert_eq!((gauges.zombies, gauges.size()), (1, 4));
+    assert!(gauges.in_use >= 2 && manager.live() <= 5, "{gauges:?}, {} live", manager.live());
+    gate.open();
+    eventually(BOUND, "all come back", || {
+        let gauges = pool.gauges();
+        (gauges.idle, gauges.in_use, gauges.zombies) == (4, 0, 0)
+    });
+}
+
+#[test]
+fn a_bounded_driver_validates_on_the_callers_thread() {
+    let (builder, _hand, manager) = builder();
+    let driver = Box::new(ScriptedDriver::bounded());
+    let limit = Duration::from_millis(50);
+    let builder = builder.driver(driver).test_on_check_out(true).validation_timeout(limit);
+    let pool = builder.build(manager.clone()).unwrap();
+    warmed(&pool);
+    manager.script(Call::IsValid, [Step::ok().behind(&Gate::new())]);
+    let (conn, time) = took(|| pool.get_timeout(BOUND).unwrap());
+    assert!(conn.id() > 0 && time >= limit && time < limit * 20, "{time:?}");
+    let me = thread::current().name().map(str::to_owned);
+    // The keeper may have looked at the other one meanwhile, as a suspect.
+    let ping = manager.events().into_iter().find(|event| event.call == Call::IsValid).expect("a ping");
+    assert_eq!((ping.thread, ping.limit), (me, Some(limit)));
+    assert_eq!(count(&pool, CloseCause::Invalid), 1);
+}
+
+#[test]
+fn a_caller_in_a_hurry_leaves_at_its_deadline_and_the_slow_connection_stays() {
+    for driver in [ScriptedDriver::new(), ScriptedDriver::bounded()] {
+        let (builder, _hand, manager) = builder();
+        let builder = builder.driver(Box::new(driver)).max_size(1).test_on_check_out(true);
+        let pool = builder.build(manager.clone()).unwrap();
+        drop(pool.get().unwrap());
+        let gate = Gate::new();
+        manager.script(Call::IsValid, [Step::ok().behind(&gate)]);
+        let (error, time) = took(|| pool.get_timeout(Duration::from_millis(50)).unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(time < Duration::from_millis(150), "{time:?}");
+        gate.open();
+        eventually(BOUND, "it comes back", || pool.gauges().idle == 1);
+        assert_eq!((manager.closed(), pool.get().unwrap().id()), (0, 1));
+    }
+}
+
+#[test]
+fn one_dead_connection_has_the_others_validated_once_even_under_never() {
+    let (builder, hand, manager) = builder();
+    let pool = builder.max_size(8).pre_ping(PrePing::Never).build(manager.clone()).unwrap();
+    let mut conns: Vec<_> = (0..8).map(|_| pool.get().unwrap()).collect();
+    let found = conns.pop().unwrap();
+    drop(conns);
+    manager.kill_all();
+    drop(found);
+    for _ in 0..50 {
+        assert!(pool.get().unwrap().work().is_ok(), "a restart costs no error at checkout");
+    }
+    // Those that no caller came upon are for the keeper.
+    hand.advance(SECOND);
+    eventually(BOUND, "the dead are closed", || manager.closed() == 8 && pool.gauges().idle == 8);
+    assert_eq!(manager.calls(Call::IsValid), 7, "each suspect once, and nothing since");
+    assert_eq!(pool.stats().suspicions, 1, "the others tell nothing new");
+}
+
+#[test]
+fn the_keeper_validates_suspects_that_nobody_takes() {
+    let (builder, hand, manager) = builder();
+    let pool = builder.max_size(4).pre_ping(PrePing::Never).build(manager.clone()).unwrap();
+    warmed(&pool);
+    let mut conn = pool.get().unwrap();
+    let sick = conn.id();
+    manager.kill(sick);
+    assert!(conn.work().is_err());
+    drop(conn);
+    hand.advance(SECOND);
+    eventually(BOUND, "three are validated", || manager.calls(Call::IsValid) == 3);
+    eventually(BOUND, "four are idle", || pool.gauges().idle == 4);
+    for _ in 0..5 {
+        hand.advance(SECOND);
+        assert!(!comes_true(A_MOMENT, || manager.calls(Call::IsValid) > 3), "once is enough");
+        warmed(&pool);
+    }
+}
+
+#[test]
+fn a_second_outage_is_news_again() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(2).pre_ping(PrePing::Never).build(manager.clone()).unwrap();
+    for outages in 1..=3 {
+        let pair = [pool.get().unwrap(), pool.get().unwrap()];
+        manager.kill_all();
+        drop(pair);
+        assert_eq!(pool.stats().suspicions, outages);
+        eventually(BOUND, "two new ones", || pool.gauges().idle == 2);
+    }
+}
+
+#[test]
+fn the_keeper_keeps_idle_connections_alive_and_out_of_step() {
+    let (builder, hand, manager) = builder();
+    let builder = builder.pre_ping(PrePing::Never).keepalive(Some(100 * SECOND)).max_size(20);
+    let pool = builder.build(manager.clone()).unwrap();
+    let settled = || eventually(BOUND, "all are idle", || pool.gauges().idle == 20);
+    for round in 1..=3 {
+        // All fall idle at once; none has been heard of for long when the tenth before the period begins.
+        warmed(&pool);
+        let before = manager.calls(Call::IsValid);
+        hand.advance(89 * SECOND);
+        settled();
+        hand.advance(6 * SECOND);
+        // The move is taken note of before the next effect can be waited for: a checkout by this thread is none.
+        eventually(BOUND, "some are validated", || manager.calls(Call::IsValid) > before);
+        settled();
+        assert!(manager.calls(Call::IsValid) < before + 20, "all at once in round {round}");
+        hand.advance(6 * SECOND);
+        eventually(BOUND, "the rest is validated", || manager.calls(Call::IsValid) == before + 20);
+        settled();
+        assert_eq!(manager.closed(), 0);
+    }
+}
+
+#[test]
+fn a_connection_in_use_or_just_used_is_not_kept_alive() {
+    let (builder, hand, manager) = builder();
+    let builder = builder.pre_ping(PrePing::Never).keepalive(Some(100 * SECOND)).max_size(1);
+    let pool = builder.build(manager.clone()).unwrap();
+    for _ in 0..10 {
+        let conn = pool.get().unwrap();
+        hand.advance(60 * SECOND);
+        drop(conn);
+        hand.advance(60 * SECOND);
+        assert!(!comes_true(A_MOMENT, || manager.calls(Call::IsValid) > 0));
+    }
+}
+
+#[test]
+fn a_validation_by_the_keeper_does_not_prolong_an_idle_connections_stay() {
+    let (builder, hand, manager) = builder();
+    let builder = builder.min_idle(Some(0)).keepalive(Some(10 * SECOND)).idle_timeout(Some(25 * SECOND));
+    let pool = builder.max_size(1).build(manager.clone()).unwrap();
+    drop(pool.get().unwrap());
+    for pings in 1..=2 {
+        hand.advance(10 * SECOND);
+        eventually(BOUND, "it is validated", || manager.calls(Call::IsValid) == pings);
+        eventually(BOUND, "it is back", || pool.gauges().idle == 1);
+    }
+    hand.advance(5 * SECOND);
+    eventually(BOUND, "it is closed", || manager.closed() == 1);
+    assert_eq!(count(&pool, CloseCause::Idle), 1);
+}
+
+#[test]
+fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
+    let (builder, hand, manager) = builder();
+    let pool = builder.max_size(4).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let mut old: Vec<_> = (0..4).map(|_| pool.get().unwrap()).collect();
+    let last = old.pop().unwrap();
+    manager.conditions([Condition::Misrouted, Condition::Misrouted, Condition::Clean]);
+    drop(old);
+    assert_eq!(count(&pool, CloseCause::Evicted), 3, "also the clean one of that generation");
+    let new = pool.get().unwrap().id();
+    assert!(new > 4);
+    // Long after the cooldown the last of the old generation comes back: no news.
+    hand.advance(60 * SECOND);
+    manager.conditions([Condition::Misrouted]);
+    drop(last);
+    assert_eq!(pool.get().unwrap().id(), new);
+    // A new one misrouted is news, yet only once within the cooldown.
+    for evicted in [5, 6] {
+        manager.conditions([Condition::Clean, Condition::Misrouted]);
+        let pair = (pool.get().unwrap(), pool.get().unwrap());
+        drop(pair.0);
+        drop(pair.1);
+        eventually(BOUND, "replaced", || count(&pool, CloseCause::Evicted) >= evicted);
+    }
+}
+
+#[test]
+fn a_dirty_connection_is_reset_elsewhere_before_it_is_lent_on() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(1).build(manager.clone()).unwrap();
+    let gate = Gate::new();
+    manager.conditions([Condition::Dirty]);
+    manager.script(Call::Reset, [Step::ok().behind(&gate)]);
+    let (_, time) = took(|| drop(pool.get().unwrap()));
+    assert!(time < SECOND, "the borrower did not wait: {time:?}");
+    assert!(pool.try_get().is_none(), "it is not lent while it is dirty");
+    gate.open();
+    assert_eq!(pool.get_timeout(BOUND).unwrap().id(), 1);
+    let resets: Vec<_> = manager.events().into_iter().filter(|event| event.call == Call::Reset).collect();
+    assert_eq!((resets.len(), resets[0].flag), (1, Some(false)));
+    assert_ne!(resets[0].thread.as_deref(), thread::current().name());
+    assert_eq!(pool.stats().returned_dirty, 1);
+}
+
+#[test]
+fn a_connection_whose_reset_fails_is_closed_as_broken() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(1).build(manager.clone()).unwrap();
+    for (step, broken) in [(Step::err(ScriptedError::transient("no")), 1), (Step::panic(), 2)] {
+        manager.conditions([Condition::Dirty]);
+        manager.script(Call::Reset, [step]);
+        drop(pool.get().unwrap());
+        eventually(BOUND, "it is closed", || count(&pool, CloseCause::Broken) == broken);
+        assert_eq!(pool.get_timeout(BOUND).unwrap().id(), broken + 1);
+    }
+}
+
+#[test]
+fn a_guard_dropped_by_a_panic_is_reset_as_suspect_and_never_lent_on_dirty() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(1).build(manager.clone()).unwrap();
+    for condition in [Condition::Clean, Condition::Dirty] {
+        manager.conditions([condition]);
+        let before = manager.calls(Call::Reset);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _conn = pool.get_timeout(BOUND).unwrap();
+            panic!("in the middle of a transaction");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(pool.get_timeout(BOUND).unwrap().id(), 1);
+        let resets: Vec<_> = manager.events().into_iter().filter(|event| event.call == Call::Reset).collect();
+        assert_eq!((resets.len(), resets[before].flag), (before + 1, Some(true)), "{condition:?}");
+    }
+}
