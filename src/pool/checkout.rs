@@ -15,7 +15,7 @@ use super::shared::{Counters, InLine, Refusal, Shared};
 use crate::core::{Joined, Outcome, Ticket};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CheckoutEvent, Event, SlowCheckoutEvent, TimeoutEvent};
-use crate::stats::CloseCause;
+use crate::stats::{BreakerState, CloseCause};
 use crate::threads;
 
 /// How long a caller is willing to wait.
@@ -108,21 +108,23 @@ impl<M: ManageConnection> Shared<M> {
         call: &mut Call,
         mut candidate: Option<Box<Entry<M>>>,
     ) -> Result<Box<Entry<M>>, Failure> {
+        let mut dead = Dead(None);
         loop {
             let entry = match candidate.take().or_else(|| self.lending.try_take(threads::me().1)) {
                 Some(entry) => entry,
                 None if matches!(call.patience, Patience::None) => return Err(self.nothing_now()),
-                None => self.stand_in_line(call)?,
+                None => self.stand_in_line(call, dead.take())?,
             };
-            match self.fitness(&entry) {
+            drop(dead);
+            dead = match self.fitness(&entry) {
                 Fitness::Fit => return Ok(entry),
-                Fitness::Unfit(cause) => self.dispose(entry, cause),
-                Fitness::Unproven => {
-                    if let Some(entry) = self.prove(call, entry)? {
-                        return Ok(entry);
-                    }
-                }
-            }
+                Fitness::Unfit(cause) => Dead(Some((entry, cause))),
+                Fitness::Unproven => match self.prove(call, entry)? {
+                    Proof::Fit(entry) => return Ok(entry),
+                    Proof::Dead(entry) => Dead(Some((entry, CloseCause::Invalid))),
+                    Proof::Gone => Dead(None),
+                },
+            };
         }
     }
 
@@ -130,6 +132,13 @@ impl<M: ManageConnection> Shared<M> {
     fn nothing_now(self: &Arc<Self>) -> Failure {
         if self.lending.is_closed() {
             return Failure::Refused(Refusal::Closed);
+        }
+        let cause = {
+            let breaker = self.breaker.lock();
+            breaker.last().filter(|_| breaker.state() != BreakerState::Closed).cloned()
+        };
+        if let Some(cause) = cause {
+            return Failure::Refused(Refusal::CircuitOpen(cause));
         }
         self.hint.store(true, Ordering::Relaxed);
         self.demand();
@@ -154,33 +163,34 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
-    /// Validates a connection within what is left of the caller's time: `None` where it failed.
+    /// Validates a connection within what is left of the caller's time.
     fn prove(
         self: &Arc<Self>,
         call: &Call,
         mut entry: Box<Entry<M>>,
-    ) -> Result<Option<Box<Entry<M>>>, Failure> {
+    ) -> Result<Proof<M>, Failure> {
         let limit = self.settings().validation_timeout;
-        if !self.driver.is_bounded() {
-            return self.prove_aside(call, entry, limit);
-        }
         let left = match call.deadline {
             // One that does not wait still has its connection validated: that is not waiting for somebody else.
             Some(deadline) if !matches!(call.patience, Patience::None) => {
-                limit.min(deadline.saturating_duration_since(Instant::now()))
+                deadline.saturating_duration_since(Instant::now())
             }
             _ => limit,
         };
+        // A caller in a hurry must not make a slow answer look like a dead connection.
+        if !self.driver.is_bounded() || left < limit {
+            return self.prove_aside(call, entry, limit);
+        }
         let begun = Instant::now();
         let chore = self.validation_of(&entry);
-        match self.do_chore(&mut entry.body, chore, left) {
-            Ok(()) => Ok(Some(entry)),
+        match self.do_chore(&mut entry.body, chore, limit) {
+            Ok(()) => Ok(Proof::Fit(entry)),
             Err(why) => {
                 if begun.elapsed() >= limit {
                     self.ping_timed_out(limit);
                 }
-                self.condemn(entry, CloseCause::Invalid, &why);
-                Ok(None)
+                self.found_dead(entry.body.id, entry.body.seen, &why);
+                Ok(Proof::Dead(entry))
             }
         }
     }
@@ -195,25 +205,29 @@ impl<M: ManageConnection> Shared<M> {
         call: &Call,
         entry: Box<Entry<M>>,
         limit: Duration,
-    ) -> Result<Option<Box<Entry<M>>>, Failure> {
+    ) -> Result<Proof<M>, Failure> {
         let deadline = match call.patience {
-            Patience::None => Some(Instant::now() + limit),
+            Patience::None => Instant::now().checked_add(limit),
             _ => call.deadline,
         };
         let customer = Arc::new(Customer::<M>::new());
         let chore = self.validation_of(&entry);
         self.send_aside(entry, chore, Some(Arc::clone(&customer)));
         match customer.wait(deadline) {
-            Outcome::Served(entry) => Ok(Some(entry)),
-            Outcome::Refused(()) => Ok(None),
+            Outcome::Served(entry) if entry.body.marked_broken => Ok(Proof::Dead(entry)),
+            Outcome::Served(entry) => Ok(Proof::Fit(entry)),
+            Outcome::Refused(()) => Ok(Proof::Gone),
             // The helper still has it, and puts it back or gives it up.
             Outcome::Nothing => Err(Failure::Timeout { left: None }),
         }
     }
 
-    fn stand_in_line(self: &Arc<Self>, call: &mut Call) -> Result<Box<Entry<M>>, Failure> {
+    /// Waits in line, with a dead connection in hand whose seat is freed only then.
+    fn stand_in_line(self: &Arc<Self>, call: &mut Call, dead: Dead<M>) -> Result<Box<Entry<M>>, Failure> {
         let max_waiting = self.settings().max_waiting.map(|max| max as usize);
-        let (waiter, ticket) = match self.lending.join(call.ticket, max_waiting) {
+        let joined = self.lending.join(call.ticket, max_waiting);
+        drop(dead);
+        let (waiter, ticket) = match joined {
             Joined::Got(entry) => return Ok(entry),
             Joined::Full(_) => return Err(Failure::QueueFull),
             Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
@@ -308,4 +322,31 @@ enum Failure {
     QueueFull,
     Deadlock,
     Refused(Refusal),
+}
+
+/// What a validation came to.
+enum Proof<M: ManageConnection> {
+    Fit(Box<Entry<M>>),
+    Dead(Box<Entry<M>>),
+    /// A helper still has it.
+    Gone,
+}
+
+/// A connection that could not be lent, closed when this is dropped: once its caller stands in line again or has
+/// found another, for until then the next connection in its seat would go to somebody behind the caller.
+struct Dead<M: ManageConnection>(Option<(Box<Entry<M>>, CloseCause)>);
+
+impl<M: ManageConnection> Dead<M> {
+    fn take(&mut self) -> Self {
+        Dead(self.0.take())
+    }
+}
+
+impl<M: ManageConnection> Drop for Dead<M> {
+    fn drop(&mut self) {
+        if let Some((entry, cause)) = self.0.take() {
+            let shared = Arc::clone(&entry.shared);
+            shared.dispose(entry, cause);
+        }
+    }
 }

@@ -29,6 +29,10 @@ struct Progress<M: ManageConnection> {
     seat: Option<Seat<M>>,
     /// When the keeper gives up.
     give_up_at: Instant,
+    /// A helper has taken it up: from then on its silence is the server's.
+    begun: bool,
+    /// It has been given up once, and kept for want of room among the zombies.
+    late: bool,
 }
 
 /// One connection in the hands of a helper.
@@ -43,8 +47,26 @@ pub(crate) struct Errand<M: ManageConnection> {
 }
 
 impl<M: ManageConnection> Errand<M> {
+    /// A helper takes it up. False where it has been given up already.
+    fn begin(&self, limit: Duration) -> bool {
+        let mut progress = self.progress.lock();
+        progress.begun = true;
+        if !progress.late {
+            progress.give_up_at = Instant::now() + limit;
+        }
+        progress.seat.is_some()
+    }
+
     fn finish(&self) -> Option<Seat<M>> {
         self.progress.lock().seat.take()
+    }
+
+    /// Sends whoever waits for it away, to look for another connection.
+    pub(crate) fn dismiss_customer(&self) {
+        if let Some(customer) = &self.customer {
+            customer.refuse(());
+            customer.wake();
+        }
     }
 
     pub(crate) fn give_up_at(&self) -> Instant {
@@ -65,44 +87,58 @@ impl<M: ManageConnection> Shared<M> {
         let Entry { body, seat, shared } = *entry;
         let errand = Arc::new(Errand {
             // Twice the time while it waits for a helper: they may all be stuck.
-            progress: Mutex::new(Progress { seat: Some(seat), give_up_at: Instant::now() + limit * 2 }),
+            progress: Mutex::new(Progress {
+                seat: Some(seat),
+                give_up_at: Instant::now() + limit.saturating_mul(2),
+                begun: false,
+                late: false,
+            }),
             customer,
             seen: body.seen,
             id: body.id,
             chore,
         });
         self.errands.lock().push(Arc::clone(&errand));
+        // One pushed before `shut` looked at the list has been dismissed by it; for one pushed after, the list's
+        // lock orders the closing before this look.
+        if self.lending.is_closed() {
+            errand.dismiss_customer();
+        }
         self.closers.submit(Box::new(move || shared.run_errand(body, &errand, limit)));
         self.keeper.wake();
     }
 
     fn run_errand(self: Arc<Self>, mut body: Body<M::Connection>, errand: &Arc<Errand<M>>, limit: Duration) {
-        errand.progress.lock().give_up_at = Instant::now() + limit;
-        let done = self.do_chore(&mut body, errand.chore, limit);
+        let done = if errand.begin(limit) { self.do_chore(&mut body, errand.chore, limit) } else { Ok(()) };
         let seat = errand.finish();
         self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+        if self.lending.is_closed() {
+            // The keeper stays for errands only by then.
+            self.keeper.wake();
+        }
         let Some(seat) = seat else {
             // The keeper has given it up and freed its seat; the zombie that it counted ends here.
-            self.end(body, CloseCause::Invalid);
-            // Relaxed: a gauge; pairs with the count in `give_up`.
+            self.end(body, errand.chore.cause());
+            // Relaxed: a gauge; pairs with the count in `bury_alive`.
             self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
             self.progressed();
             return;
         };
-        let entry = Box::new(Entry { body, seat, shared: Arc::clone(&self) });
-        match (done, &errand.customer) {
-            (Ok(()), Some(customer)) => match customer.serve(entry) {
-                Ok(()) => customer.wake(),
-                Err(entry) => self.restore(entry),
-            },
-            (Ok(()), None) => self.restore(entry),
-            (Err(why), customer) => {
-                self.condemn(entry, errand.chore.cause(), &why);
-                if let Some(customer) = customer {
-                    customer.refuse(());
-                    customer.wake();
-                }
-            }
+        let mut entry = Box::new(Entry { body, seat, shared: Arc::clone(&self) });
+        if let Err(why) = &done {
+            self.found_dead(errand.id, errand.seen, why);
+            // The customer closes it: not before it stands in line again, or the next connection in this seat would
+            // go to somebody behind it.
+            entry.body.marked_broken = true;
+        }
+        let left = match &errand.customer {
+            Some(customer) => customer.serve(entry).map(|()| customer.wake()).err(),
+            None => Some(entry),
+        };
+        match left {
+            None => {}
+            Some(entry) if done.is_ok() => self.restore(entry),
+            Some(entry) => self.dispose(entry, errand.chore.cause()),
         }
     }
 
@@ -149,35 +185,54 @@ impl<M: ManageConnection> Shared<M> {
         let late: Vec<_> =
             self.errands.lock().iter().filter(|errand| errand.give_up_at() <= now).cloned().collect();
         for errand in late {
-            if self.counters.zombies.load(Ordering::Relaxed) >= self.settings().effective_max_zombies() {
-                // No more zombies: the seat stays with the helper, who frees it when the call returns.
-                errand.progress.lock().give_up_at = Instant::now() + self.settings().validation_timeout;
-                continue;
-            }
-            if let Some(seat) = errand.finish() {
-                self.give_up(&errand, seat);
-            }
-            self.errands.lock().retain(|other| !Arc::ptr_eq(other, &errand));
+            self.give_up(&errand);
         }
         self.errands.lock().iter().map(|errand| errand.give_up_at()).min()
     }
 
-    /// The connection did not answer. It stays with its helper as a zombie.
-    fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>, seat: Seat<M>) {
-        self.count_closed(errand.chore.cause());
-        self.lending.slot(seat.index()).card.clear();
-        // Relaxed: a gauge; the helper takes it down when its call returns.
-        self.counters.zombies.fetch_add(1, Ordering::Relaxed);
-        drop(seat);
+    /// The connection did not answer. It stays with its helper as a zombie, or with its seat where there are too
+    /// many zombies.
+    fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>) {
         let limit = self.settings().validation_timeout;
-        self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
-        self.ping_timed_out(limit);
-        if let Some(customer) = &errand.customer {
-            customer.refuse(());
-            customer.wake();
+        let (seat, news) = {
+            let mut progress = errand.progress.lock();
+            if progress.seat.is_none() {
+                // The helper has finished in the same moment.
+                return;
+            }
+            // One that no helper had time for tells nothing of the server.
+            let news = progress.begun && !progress.late;
+            progress.late = true;
+            progress.give_up_at = Instant::now() + limit;
+            // Under the lock: once the seat is gone the helper takes the count down.
+            let seat = if self.bury_alive(errand.chore) { progress.seat.take() } else { None };
+            (seat, news)
+        };
+        if news {
+            self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
+            self.ping_timed_out(limit);
         }
-        self.demand();
-        self.progressed();
+        // Before its seat is free, so that the customer has a chance to be in line for the next connection in it.
+        errand.dismiss_customer();
+        if let Some(seat) = seat {
+            self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+            self.lending.slot(seat.index()).card.clear();
+            drop(seat);
+            self.demand();
+            self.progressed();
+        }
+    }
+
+    /// Counts one more zombie, and its close, if there may be one more.
+    fn bury_alive(&self, chore: Chore) -> bool {
+        let max = self.settings().effective_max_zombies();
+        let more = |zombies| (zombies < max).then_some(zombies + 1);
+        // Relaxed: a gauge; the helper takes it down when its call returns.
+        let may = self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if may {
+            self.count_closed(chore.cause());
+        }
+        may
     }
 
     /// A connection proved dead or useless: closes it and makes the older ones suspect.
