@@ -300,11 +300,10 @@ impl<M: ManageConnection> Shared<M> {
         if kind == ErrorKind::Timeout {
             Counters::bump(&self.counters.timed_out);
             self.counters.wait.record(waited);
-            let timeout = match call.patience {
-                Patience::For(limit) => limit,
-                _ => waited,
-            };
-            self.emit(|| Event::TimedOut(TimeoutEvent { timeout }));
+            // One that would not wait let no time run out; r2d2 tells nothing of `try_get` either.
+            if let Patience::For(timeout) = call.patience {
+                self.emit(|| Event::TimedOut(TimeoutEvent { timeout }));
+            }
         } else {
             Counters::bump(&self.counters.rejected);
         }
