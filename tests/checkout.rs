@@ -94,7 +94,9 @@ fn a_timeout_names_wait_place_gauges_and_holders() {
     assert!(!text.contains('\n'), "one line for a log: {text:?}");
     let full = format!("{error:#}");
     assert!(full.lines().count() > 4, "{full}");
-    for part in ["[job 42]", "importer at ", "already holds 1 connection of", "place in the queue: 1 at first"] {
+    for part in
+        ["[job 42]", "importer at ", "already holds 1 connection of", "place in the queue: 1 at first"]
+    {
         assert!(full.contains(part), "no {part:?} in {full:?}");
     }
     done.open();
@@ -164,8 +166,7 @@ fn a_full_queue_refuses_the_next_at_once() {
         .collect();
     eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
     let far = pool.clone();
-    let (error, time) =
-        thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
+    let (error, time) = thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
     assert!(error.is_queue_full(), "{error}");
     assert!(time < SLACK, "{time:?}");
     assert!(error.to_string().contains("2 callers wait, max_waiting is 2"), "{error}");
@@ -216,6 +217,18 @@ fn a_pool_that_does_not_wait_answers_at_once() {
     assert!(pool.get_timeout(ms(20)).unwrap_err().waited() >= ms(20), "a timeout of one's own still waits");
     drop(held);
     assert!(pool.get().is_ok());
+}
+
+#[test]
+fn a_pool_that_does_not_wait_names_an_open_breaker() {
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).failure_threshold(1);
+    let pool = builder.build_unchecked(manager);
+    eventually(BOUND, "the breaker is open", || pool.stats().breaker_openings == 1);
+    let error = pool.get().unwrap_err();
+    assert!(error.is_circuit_open(), "{error}");
+    assert!(error.source().unwrap().to_string().contains("refused"), "{error:#}");
 }
 
 #[test]

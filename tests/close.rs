@@ -55,7 +55,10 @@ fn build_gives_up_at_the_connection_timeout_with_the_cause() {
     let limit = ms(300);
     let build = || builder(1).connection_timeout(limit).failure_threshold(0).build(manager).unwrap_err();
     let (error, time) = took(build);
-    assert!(error.is_connect_failed() && error.source().unwrap().to_string().contains("refused"), "{error:#}");
+    assert!(
+        error.is_connect_failed() && error.source().unwrap().to_string().contains("refused"),
+        "{error:#}"
+    );
     assert!(time >= limit && time < limit + SLACK, "{time:?}");
 }
 

@@ -134,7 +134,9 @@ fn hung_closes_do_not_keep_others_from_being_validated() {
     let mut held = held.into_iter();
     let kept = held.next();
     held.for_each(|conn| conn.close());
-    eventually(BOUND, "a closer hangs", || rig.manager.running(Call::Close) > 0 && rig.pool.gauges().zombies == 2);
+    eventually(BOUND, "a closer hangs", || {
+        rig.manager.running(Call::Close) > 0 && rig.pool.gauges().zombies == 2
+    });
     let id = kept.as_ref().unwrap().id();
     drop(kept);
     let (next, time) = took(|| rig.pool.get_timeout(BOUND).map(|conn| conn.id()));

@@ -17,10 +17,7 @@ fn pool_of(size: u32) -> Pool<ScriptedManager> {
 }
 
 /// Starts a thread that takes a connection, does what it is told, and waits for a second one.
-fn nester(
-    pool: &Pool<ScriptedManager>,
-    go: &Gate,
-) -> thread::JoinHandle<Result<(), tierpool::Error>> {
+fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<(), tierpool::Error>> {
     let (pool, go) = (pool.clone(), go.clone());
     thread::spawn(move || {
         let mut first = pool.get_timeout(BOUND)?;
@@ -91,6 +88,20 @@ fn a_connection_being_opened_is_no_deadlock() {
     let second = pool.get_timeout(BOUND).expect("the second is on its way");
     opener.join().unwrap();
     drop((first, second));
+}
+
+#[test]
+fn an_idle_connection_of_a_suspended_pool_is_no_deadlock() {
+    let pool = pool_of(2);
+    let _held = pool.get().unwrap();
+    pool.suspend();
+    let (waiting, resumed) = (pool.clone(), pool.clone());
+    let resumer = thread::spawn(move || {
+        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
+        resumed.resume()
+    });
+    drop(pool.get_timeout(BOUND).expect("the idle one serves it"));
+    assert!(resumer.join().unwrap());
 }
 
 #[test]

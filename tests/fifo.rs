@@ -138,9 +138,10 @@ fn a_waiter_that_leaves_lets_the_next_one_up() {
 fn a_waiter_whose_connection_proves_dead_keeps_its_place() {
     for _ in 0..20 {
         let manager = ScriptedManager::new();
-        let builder = Pool::builder().max_size(1).test_on_check_out(true).driver(Box::new(
-            support::scripted::ScriptedDriver::new(),
-        ));
+        let builder = Pool::builder()
+            .max_size(1)
+            .test_on_check_out(true)
+            .driver(Box::new(support::scripted::ScriptedDriver::new()));
         let pool = builder.build(manager.clone()).unwrap();
         let held = pool.get().unwrap();
         let mut line = Line::new(&pool);
@@ -166,7 +167,8 @@ fn a_storm_of_deadlines_loses_no_connection() {
                 let mut step = number;
                 while Instant::now() < end {
                     // Deadlines around the time that a hand-off takes, so that the two meet.
-                    step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    step =
+                        step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     match pool.get_timeout(Duration::from_micros(step >> 56)) {
                         Ok(mut conn) => got += usize::from(conn.work().is_ok()),
                         Err(error) => late += usize::from(error.is_timeout()),

@@ -221,7 +221,8 @@ fn a_panic_in_closing_costs_no_slot() {
 fn a_panic_in_a_customizer_costs_no_slot() {
     for call in ["on_acquire", "on_release"] {
         let builder = Pool::builder().max_size(1).min_idle(Some(0));
-        let pool = builder.connection_customizer(Box::new(Panicky(call))).build(ScriptedManager::new()).unwrap();
+        let pool =
+            builder.connection_customizer(Box::new(Panicky(call))).build(ScriptedManager::new()).unwrap();
         pool.get_timeout(BOUND).unwrap().close();
         eventually(BOUND, "the panic is counted", || pool.stats().user_panics == 1);
         next_get_succeeds(&pool);

@@ -132,8 +132,7 @@ fn an_unset_min_idle_keeps_the_base_open_and_opens_no_overflow() {
 
 #[test]
 fn overflow_opens_under_load_and_closes_after_its_linger() {
-    let (manager, pool, hand) =
-        rig(|builder| builder.base_size(2).max_overflow(3).overflow_linger(secs(10)));
+    let (manager, pool, hand) = rig(|builder| builder.base_size(2).max_overflow(3).overflow_linger(secs(10)));
     let held = take(&pool, 5);
     assert_eq!((manager.opened(), pool.stats().overflow), (5, 3));
     assert!(pool.get_timeout(Duration::from_millis(20)).is_err(), "the ceiling");
@@ -202,7 +201,9 @@ fn contradictory_sizes_are_all_named_in_one_error() {
     let settings: Vec<_> = error.faults().iter().map(|fault| fault.setting.as_str()).collect();
     assert_eq!(settings, ["max_size", "min_size", "open_concurrency"]);
     let text = error.to_string();
-    for part in ["max_size is 5: must equal base_size + max_overflow, which is 4 + 2", "min_size is 9", "at least 1"] {
+    for part in
+        ["max_size is 5: must equal base_size + max_overflow, which is 4 + 2", "min_size is 9", "at least 1"]
+    {
         assert!(text.contains(part), "no {part:?} in {text:?}");
     }
     for (max, base) in [(0, None), (3, Some(4))] {

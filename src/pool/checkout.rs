@@ -164,11 +164,7 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Validates a connection within what is left of the caller's time.
-    fn prove(
-        self: &Arc<Self>,
-        call: &Call,
-        mut entry: Box<Entry<M>>,
-    ) -> Result<Proof<M>, Failure> {
+    fn prove(self: &Arc<Self>, call: &Call, mut entry: Box<Entry<M>>) -> Result<Proof<M>, Failure> {
         let limit = self.settings().validation_timeout;
         let left = match call.deadline {
             // One that does not wait still has its connection validated: that is not waiting for somebody else.
