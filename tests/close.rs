@@ -265,7 +265,7 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     let builder = builder(1).name("cls").test_on_check_out(true).wait_mode(WaitMode::Forever);
-    let pool = builder.validation_timeout(ms(300)).build(manager.clone()).unwrap();
+    let pool = builder.validation_timeout(ms(1500)).build(manager.clone()).unwrap();
     drop(pool.get().unwrap());
     manager.always(Call::IsValid, Step::ok().behind(&gate));
     let far = pool.clone();
@@ -273,8 +273,12 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
     eventually(BOUND, "it is being validated", || gate.waiting() == 1);
     let report = pool.close(ms(50));
     assert!(!report.is_complete() && report.gauges.in_use == 1, "{report:?}");
-    assert!(caller.join().unwrap().unwrap_err().is_closed());
-    let report = pool.close(ms(1000));
+    let (outcome, time) = took(|| caller.join().unwrap());
+    assert!(
+        outcome.unwrap_err().is_closed() && time < ms(1000),
+        "told at once and not at the timeout: {time:?}"
+    );
+    let report = pool.close(ms(3000));
     assert_eq!((report.gauges.size(), report.gauges.zombies), (0, 1), "given up in time: {report:?}");
     eventually(BOUND, "the keeper ends", || !thread_names().contains(&"cls-keeper".to_owned()));
     gate.open();
