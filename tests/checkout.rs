@@ -1,54 +1,276 @@
-//! Checkout and checkin: who gets a connection, how long it takes, and what an error says.
+//! Checkout: who gets a connection, how long a caller waits, and what an error says.
 
-#[path = "support/mod.rs"]
 mod support;
 
+use std::error::Error as _;
+use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, ScriptedManager, Step};
-use tierpool::{ErrorKind, Pool};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::wait::{eventually, took};
+use tierpool::config::WaitMode;
+use tierpool::{ErrorKind, OpenFailure, Pool};
+
+const BOUND: Duration = Duration::from_secs(10);
+/// What a caller may overrun its deadline by, on a machine under load.
+const SLACK: Duration = Duration::from_millis(100);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
+    let manager = ScriptedManager::new();
+    let pool = Pool::builder().max_size(size).build(manager.clone()).unwrap();
+    (manager, pool)
+}
 
 #[test]
-fn a_connection_goes_round() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(2).build(manager.clone()).unwrap();
+fn a_connection_goes_round_without_queueing() {
+    let (manager, pool) = pool_of(2);
     assert_eq!(manager.live(), 2);
     for _ in 0..100 {
         drop(pool.get().unwrap());
     }
-    assert_eq!(pool.stats().checkouts.direct, 100);
+    let stats = pool.stats();
+    assert_eq!((stats.checkouts.direct, stats.checkouts.waited, stats.wait.count()), (100, 0, 100));
+    assert_eq!((stats.gauges.idle, stats.gauges.in_use, manager.opened()), (2, 0, 2));
+}
+
+#[test]
+fn a_thread_gets_back_the_connection_it_used_last() {
+    let (_, pool) = pool_of(4);
+    let others = [pool.get().unwrap(), pool.get().unwrap()];
+    let mine = pool.get().unwrap().id();
+    for _ in 0..10 {
+        assert_eq!(pool.get().unwrap().id(), mine);
+    }
+    drop(others);
+    assert_eq!(pool.get().unwrap().id(), mine);
+}
+
+#[test]
+fn a_timeout_names_wait_place_gauges_and_holders() {
+    let (_, pool) = {
+        let manager = ScriptedManager::new();
+        let builder = Pool::builder().name("autumn").max_size(2).deadlock_detection(false);
+        (manager.clone(), builder.build(manager).unwrap())
+    };
+    let mut held = pool.get().unwrap();
+    let line = line!() - 1;
+    held.tag("job 42");
+    let (far, done) = (pool.clone(), Gate::new());
+    let on_done = done.clone();
+    let importer = thread::Builder::new().name("importer".into());
+    let importer = importer.spawn(move || {
+        let _conn = far.get().unwrap();
+        on_done.pass(None)
+    });
+    eventually(BOUND, "both are out", || pool.gauges().in_use == 2);
+    let error = pool.get_timeout(ms(50)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.is_timeout() && error.source().is_none() && error.open_failure().is_none());
+    assert!(error.waited() >= ms(50) && error.waited() < ms(50) + SLACK, "{:?}", error.waited());
+    assert_eq!((error.gauges().in_use, error.gauges().idle, error.gauges().waiting), (2, 0, 0));
+    let holders = error.holders();
+    assert_eq!(holders.len(), 2);
+    let mine = holders.iter().find(|holder| holder.tag.as_deref() == Some("job 42")).expect("the tagged one");
+    assert_eq!((mine.location.line(), mine.location.file()), (line, file!()));
+    assert_eq!(mine.thread, "a_timeout_names_wait_place_gauges_and_holders");
+
+    let text = error.to_string();
+    let wanted = [
+        "no connection of pool `autumn` within 5",
+        "2 of 2 connections: 0 idle, 2 in use, 0 opening; 0 waiting",
+        "place 1 at first, 1 at the end",
+        "importer at ",
+        "[job 42]",
+        &format!("{}:{line}", file!()),
+        "this thread already holds 1 connection of this pool",
+    ];
+    for part in wanted {
+        assert!(text.contains(part), "no {part:?} in {text:?}");
+    }
+    assert!(!text.contains('\n'), "one line for a log: {text:?}");
+    let full = format!("{error:#}");
+    assert!(full.lines().count() > 4, "{full}");
+    for part in
+        ["[job 42]", "importer at ", "already holds 1 connection of", "place in the queue: 1 at first"]
+    {
+        assert!(full.contains(part), "no {part:?} in {full:?}");
+    }
+    done.open();
+    assert!(importer.unwrap().join().unwrap());
+}
+
+#[test]
+fn every_waiter_gets_the_cause_with_its_code() {
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::exhausted()));
+    let builder = Pool::builder().max_size(2).driver(Box::new(ScriptedDriver::new()));
+    let pool = builder.build_unchecked(manager.clone());
+    eventually(BOUND, "an attempt fails", || pool.stats().open_failures.exhausted > 0);
+    let waiters: Vec<_> = (0..8)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.get_timeout(ms(100)).unwrap_err())
+        })
+        .collect();
+    for waiter in waiters {
+        let error = waiter.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "a full server is waited for: {error}");
+        let cause = error.source().expect("a source").downcast_ref::<OpenFailure>().expect("an open failure");
+        assert_eq!(cause.code(), Some("53300"));
+        assert!(cause.to_string().contains("too many connections"), "{cause}");
+        let text = error.to_string();
+        assert!(text.contains("53300") && text.contains("failed attempt"), "{text}");
+        assert!(!text.contains("too many connections"), "the source says it: {text}");
+        assert!(format!("{error:#}").contains("too many connections"), "{error:#}");
+    }
+}
+
+#[test]
+fn a_permanent_cause_reaches_every_waiter_at_once() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::permanent()).behind(&gate));
+    let builder = Pool::builder().max_size(1).driver(Box::new(ScriptedDriver::new()));
+    let pool = builder.build_unchecked(manager);
+    let waiters: Vec<_> = (0..8)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.get_timeout(BOUND).unwrap_err())
+        })
+        .collect();
+    eventually(BOUND, "all wait", || pool.gauges().waiting == 8);
+    gate.open();
+    for waiter in waiters {
+        let error = waiter.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+        assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("28P01"), "{error}");
+    }
+    let (error, time) = took(|| pool.get_timeout(BOUND).unwrap_err());
+    assert!(error.is_connect_failed() && time < SLACK, "a later caller as well: {error} after {time:?}");
+}
+
+#[test]
+fn a_full_queue_refuses_the_next_at_once() {
+    let manager = ScriptedManager::new();
+    let pool = Pool::builder().max_size(1).max_waiting(Some(2)).build(manager).unwrap();
+    let held = pool.get().unwrap();
+    let waiters: Vec<_> = (0..2)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
+        })
+        .collect();
+    eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
+    let far = pool.clone();
+    let (error, time) = thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
+    assert!(error.is_queue_full(), "{error}");
+    assert!(time < SLACK, "{time:?}");
+    assert!(error.to_string().contains("2 callers wait, max_waiting is 2"), "{error}");
+    assert_eq!(pool.stats().checkouts.rejected, 1);
+    drop(held);
+    waiters.into_iter().for_each(|waiter| waiter.join().unwrap().unwrap());
+}
+
+#[test]
+fn try_get_does_not_barge_and_lets_the_pool_grow() {
+    let manager = ScriptedManager::new();
+    let pool = Pool::builder().max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
+    assert_eq!(manager.opened(), 0);
+    assert!(pool.try_get().is_none(), "nothing is open yet");
+    eventually(BOUND, "the pool has grown by one for it", || pool.gauges().idle == 1);
+    let first = pool.try_get().expect("the one opened");
+    assert!(pool.try_get().is_none());
+    eventually(BOUND, "and by one more", || pool.gauges().idle == 1);
+    let second = pool.try_get().expect("the second");
+    assert!(pool.try_get().is_none(), "the ceiling");
+    let waiting = pool.clone();
+    let (served, checked) = (Gate::new(), Gate::new());
+    let (on_served, on_checked) = (served.clone(), checked.clone());
+    let waiter = thread::spawn(move || {
+        let conn = waiting.get_timeout(BOUND).unwrap();
+        on_served.open();
+        assert!(on_checked.pass(None));
+        drop(conn);
+    });
+    eventually(BOUND, "one waits", || pool.gauges().waiting == 1);
+    drop(first);
+    assert!(pool.try_get().is_none(), "it went to the waiter");
+    assert!(served.pass(Some(BOUND)));
+    checked.open();
+    waiter.join().unwrap();
+    drop(second);
     assert_eq!(manager.opened(), 2);
 }
 
 #[test]
-fn a_timeout_names_what_was_going_on() {
-    let pool = Pool::builder()
-        .name("autumn")
-        .max_size(1)
-        .deadlock_detection(false)
-        .build(ScriptedManager::new())
-        .unwrap();
-    let mut held = pool.get().unwrap();
-    held.tag("job 42");
-    let error = pool.get_timeout(Duration::from_millis(50)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    println!("{error}\n{error:#}");
-    assert!(error.waited() >= Duration::from_millis(50));
-}
-#[test]
-fn deadlock() {
-    let pool = Pool::builder().max_size(1).build(ScriptedManager::new()).unwrap();
-    let _held = pool.get().unwrap();
-    let error = pool.get_timeout(Duration::from_secs(50)).unwrap_err();
-    println!("{error}\n{error:#}");
-    assert_eq!(error.kind(), ErrorKind::WouldDeadlock);
-}
-#[test]
-fn down() {
+fn a_pool_that_does_not_wait_answers_at_once() {
     let manager = ScriptedManager::new();
-    manager.always(Call::Connect, Step::err(support::scripted::ScriptedError::transient("refused")));
-    let pool = Pool::builder().max_size(1).build_unchecked(manager);
-    let error = pool.get_timeout(Duration::from_secs(50)).unwrap_err();
-    println!("{error}\n{error:#}");
-    assert_eq!(error.kind(), ErrorKind::CircuitOpen);
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).deadlock_detection(false);
+    let pool = builder.build(manager).unwrap();
+    let held = pool.get().unwrap();
+    let (error, time) = took(|| pool.get().unwrap_err());
+    assert!(error.is_timeout() && time < SLACK, "{error} after {time:?}");
+    assert!(pool.get_timeout(ms(20)).unwrap_err().waited() >= ms(20), "a timeout of one's own still waits");
+    drop(held);
+    assert!(pool.get().is_ok());
+}
+
+#[test]
+fn a_pool_that_does_not_wait_names_an_open_breaker() {
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).failure_threshold(1);
+    let pool = builder.build_unchecked(manager);
+    eventually(BOUND, "the breaker is open", || pool.stats().breaker_openings == 1);
+    let error = pool.get().unwrap_err();
+    assert!(error.is_circuit_open(), "{error}");
+    assert!(error.source().unwrap().to_string().contains("refused"), "{error:#}");
+}
+
+#[test]
+fn a_pool_that_waits_for_ever_outlasts_its_connection_timeout() {
+    let manager = ScriptedManager::new();
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(ms(100));
+    let pool = builder.build(manager).unwrap();
+    let held = pool.get().unwrap();
+    let far = pool.clone();
+    let waiter = thread::spawn(move || took(|| far.get().map(drop)));
+    eventually(BOUND, "it waits past the timeout", || {
+        pool.waiters().first().is_some_and(|waiter| waiter.waited > ms(200))
+    });
+    drop(held);
+    let (outcome, time) = waiter.join().unwrap();
+    assert!(outcome.is_ok() && time > ms(200), "{time:?}");
+}
+
+#[test]
+fn holders_and_waiters_are_listed_with_their_place() {
+    let (_, pool) = pool_of(1);
+    let mut held = pool.get().unwrap();
+    held.tag("first");
+    let waiters: Vec<_> = (0..3)
+        .map(|i| {
+            let pool_of_it = pool.clone();
+            let thread = thread::Builder::new().name(format!("w{i}"));
+            let waiter = thread.spawn(move || drop(pool_of_it.get_timeout(BOUND).unwrap())).unwrap();
+            eventually(BOUND, "it waits", || pool.waiters().len() == i + 1);
+            waiter
+        })
+        .collect();
+    let names: Vec<_> = pool.waiters().into_iter().map(|waiter| waiter.thread).collect();
+    assert_eq!(names, ["w0", "w1", "w2"]);
+    assert_eq!(pool.waiters()[0].location.file(), file!());
+    assert_eq!(pool.holders()[0].tag.as_deref(), Some("first"));
+    drop(held);
+    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    assert!(pool.holders().is_empty() && pool.waiters().is_empty());
+    assert_eq!(pool.stats().checkouts.waited, 3);
+    assert_eq!(pool.stats().peak_waiting, 3);
+    let held = pool.get().unwrap();
+    assert_eq!(pool.holders()[0].tag, None, "a tag ends with its checkout");
+    drop(held);
 }

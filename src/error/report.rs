@@ -45,12 +45,18 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
 }
 
 fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt::Result {
-    write!(f, "{} failed attempts to open since the last success", e.open_failures)?;
+    let plural = if e.open_failures == 1 { "" } else { "s" };
+    write!(f, "{} failed attempt{plural} to open since the last success", e.open_failures)?;
     write!(f, ", the last {:.1?} ago ({}", last.age(), last.class().as_str())?;
     match last.code() {
         Some(code) => write!(f, ", {code})"),
         None => f.write_str(")"),
     }
+}
+
+fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
+    let plural = if e.own == 1 { "" } else { "s" };
+    write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
 }
 
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
@@ -85,7 +91,8 @@ pub(super) fn line(
         write!(f, "{}{holder}", if i == 0 { "; held longest by " } else { ", " })?;
     }
     if e.own > 0 {
-        write!(f, "; this thread already holds {} connections of this pool", e.own)?;
+        f.write_str("; ")?;
+        own(f, e)?;
     }
     Ok(())
 }
@@ -105,7 +112,8 @@ pub(super) fn full(
         write!(f, "\n  place in the queue: {} at first, {} at the end", joined + 1, left + 1)?;
     }
     if e.own > 0 {
-        write!(f, "\n  this thread already holds {} connections of this pool", e.own)?;
+        f.write_str("\n  ")?;
+        own(f, e)?;
     }
     if !e.holders.is_empty() {
         f.write_str("\n  held longest:")?;

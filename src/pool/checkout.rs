@@ -15,7 +15,7 @@ use super::shared::{Counters, InLine, Refusal, Shared};
 use crate::core::{Joined, Outcome, Ticket};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CheckoutEvent, Event, SlowCheckoutEvent, TimeoutEvent};
-use crate::stats::CloseCause;
+use crate::stats::{BreakerState, CloseCause};
 use crate::threads;
 
 /// How long a caller is willing to wait.
@@ -108,21 +108,23 @@ impl<M: ManageConnection> Shared<M> {
         call: &mut Call,
         mut candidate: Option<Box<Entry<M>>>,
     ) -> Result<Box<Entry<M>>, Failure> {
+        let mut dead = Dead(None);
         loop {
             let entry = match candidate.take().or_else(|| self.lending.try_take(threads::me().1)) {
                 Some(entry) => entry,
                 None if matches!(call.patience, Patience::None) => return Err(self.nothing_now()),
-                None => self.stand_in_line(call)?,
+                None => self.stand_in_line(call, dead.take())?,
             };
-            match self.fitness(&entry) {
+            drop(dead);
+            dead = match self.fitness(&entry) {
                 Fitness::Fit => return Ok(entry),
-                Fitness::Unfit(cause) => self.dispose(entry, cause),
-                Fitness::Unproven => {
-                    if let Some(entry) = self.prove(call, entry)? {
-                        return Ok(entry);
-                    }
-                }
-            }
+                Fitness::Unfit(cause) => Dead(Some((entry, cause))),
+                Fitness::Unproven => match self.prove(call, entry)? {
+                    Proof::Fit(entry) => return Ok(entry),
+                    Proof::Dead(entry) => Dead(Some((entry, CloseCause::Invalid))),
+                    Proof::Gone => Dead(None),
+                },
+            };
         }
     }
 
@@ -130,6 +132,13 @@ impl<M: ManageConnection> Shared<M> {
     fn nothing_now(self: &Arc<Self>) -> Failure {
         if self.lending.is_closed() {
             return Failure::Refused(Refusal::Closed);
+        }
+        let cause = {
+            let breaker = self.breaker.lock();
+            breaker.last().filter(|_| breaker.state() != BreakerState::Closed).cloned()
+        };
+        if let Some(cause) = cause {
+            return Failure::Refused(Refusal::CircuitOpen(cause));
         }
         self.hint.store(true, Ordering::Relaxed);
         self.demand();
@@ -153,12 +162,8 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
-    /// Validates a connection within what is left of the caller's time: `None` where it failed.
-    fn prove(
-        self: &Arc<Self>,
-        call: &Call,
-        mut entry: Box<Entry<M>>,
-    ) -> Result<Option<Box<Entry<M>>>, Failure> {
+    /// Validates a connection within what is left of the caller's time.
+    fn prove(self: &Arc<Self>, call: &Call, mut entry: Box<Entry<M>>) -> Result<Proof<M>, Failure> {
         let limit = self.settings().validation_timeout;
         let left = match call.deadline {
             // One that does not wait still has its connection validated: that is not waiting for somebody else.
@@ -174,13 +179,13 @@ impl<M: ManageConnection> Shared<M> {
         let begun = Instant::now();
         let chore = self.validation_of(&entry);
         match self.do_chore(&mut entry.body, chore, limit) {
-            Ok(()) => Ok(Some(entry)),
+            Ok(()) => Ok(Proof::Fit(entry)),
             Err(why) => {
                 if begun.elapsed() >= limit {
                     self.ping_timed_out(limit);
                 }
-                self.condemn(entry, CloseCause::Invalid, &why);
-                Ok(None)
+                self.found_dead(entry.body.id, entry.body.seen, &why);
+                Ok(Proof::Dead(entry))
             }
         }
     }
@@ -195,7 +200,7 @@ impl<M: ManageConnection> Shared<M> {
         call: &Call,
         entry: Box<Entry<M>>,
         limit: Duration,
-    ) -> Result<Option<Box<Entry<M>>>, Failure> {
+    ) -> Result<Proof<M>, Failure> {
         let deadline = match call.patience {
             Patience::None => Instant::now().checked_add(limit),
             _ => call.deadline,
@@ -204,16 +209,20 @@ impl<M: ManageConnection> Shared<M> {
         let chore = self.validation_of(&entry);
         self.send_aside(entry, chore, Some(Arc::clone(&customer)));
         match customer.wait(deadline) {
-            Outcome::Served(entry) => Ok(Some(entry)),
-            Outcome::Refused(()) => Ok(None),
+            Outcome::Served(entry) if entry.body.marked_broken => Ok(Proof::Dead(entry)),
+            Outcome::Served(entry) => Ok(Proof::Fit(entry)),
+            Outcome::Refused(()) => Ok(Proof::Gone),
             // The helper still has it, and puts it back or gives it up.
             Outcome::Nothing => Err(Failure::Timeout { left: None }),
         }
     }
 
-    fn stand_in_line(self: &Arc<Self>, call: &mut Call) -> Result<Box<Entry<M>>, Failure> {
+    /// Waits in line, with a dead connection in hand whose seat is freed only then.
+    fn stand_in_line(self: &Arc<Self>, call: &mut Call, dead: Dead<M>) -> Result<Box<Entry<M>>, Failure> {
         let max_waiting = self.settings().max_waiting.map(|max| max as usize);
-        let (waiter, ticket) = match self.lending.join(call.ticket, max_waiting) {
+        let joined = self.lending.join(call.ticket, max_waiting);
+        drop(dead);
+        let (waiter, ticket) = match joined {
             Joined::Got(entry) => return Ok(entry),
             Joined::Full => return Err(Failure::QueueFull),
             Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
@@ -285,11 +294,10 @@ impl<M: ManageConnection> Shared<M> {
         if kind == ErrorKind::Timeout {
             Counters::bump(&self.counters.timed_out);
             self.counters.wait.record(waited);
-            let timeout = match call.patience {
-                Patience::For(limit) => limit,
-                _ => waited,
-            };
-            self.emit(|| Event::TimedOut(TimeoutEvent { timeout }));
+            // One that would not wait let no time run out; r2d2 tells nothing of `try_get` either.
+            if let Patience::For(timeout) = call.patience {
+                self.emit(|| Event::TimedOut(TimeoutEvent { timeout }));
+            }
         } else {
             Counters::bump(&self.counters.rejected);
         }
@@ -307,4 +315,31 @@ enum Failure {
     QueueFull,
     Deadlock,
     Refused(Refusal),
+}
+
+/// What a validation came to.
+enum Proof<M: ManageConnection> {
+    Fit(Box<Entry<M>>),
+    Dead(Box<Entry<M>>),
+    /// A helper still has it.
+    Gone,
+}
+
+/// A connection that could not be lent, closed when this is dropped: once its caller stands in line again or has
+/// found another, for until then the next connection in its seat would go to somebody behind the caller.
+struct Dead<M: ManageConnection>(Option<(Box<Entry<M>>, CloseCause)>);
+
+impl<M: ManageConnection> Dead<M> {
+    fn take(&mut self) -> Self {
+        Dead(self.0.take())
+    }
+}
+
+impl<M: ManageConnection> Drop for Dead<M> {
+    fn drop(&mut self) {
+        if let Some((entry, cause)) = self.0.take() {
+            let shared = Arc::clone(&entry.shared);
+            shared.dispose(entry, cause);
+        }
+    }
 }

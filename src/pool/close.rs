@@ -62,7 +62,7 @@ impl<M: ManageConnection> Shared<M> {
     /// Has a closer thread end a connection whose seat is settled already.
     pub(crate) fn bury(self: &Arc<Self>, body: Body<M::Connection>, cause: CloseCause, zombie: Zombie<M>) {
         let shared = Arc::clone(self);
-        self.closers.submit(Box::new(move || {
+        self.closers.submit_patient(Box::new(move || {
             shared.end(body, cause);
             drop(zombie);
         }));

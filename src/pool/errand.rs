@@ -29,8 +29,10 @@ struct Progress<M: ManageConnection> {
     seat: Option<Seat<M>>,
     /// When the keeper gives up; `None` is too far away to be expressed.
     give_up_at: Option<Instant>,
-    /// The keeper has told of the silence already, and could not free the seat.
-    told: bool,
+    /// A helper has taken it up: from then on its silence is the server's.
+    begun: bool,
+    /// It has been given up once, and kept for want of room among the zombies.
+    late: bool,
 }
 
 /// One connection in the hands of a helper.
@@ -45,11 +47,29 @@ pub(crate) struct Errand<M: ManageConnection> {
 }
 
 impl<M: ManageConnection> Errand<M> {
+    /// A helper takes it up. False where it has been given up already.
+    fn begin(&self, limit: Duration) -> bool {
+        let mut progress = self.progress.lock();
+        progress.begun = true;
+        if !progress.late {
+            progress.give_up_at = Instant::now().checked_add(limit);
+        }
+        progress.seat.is_some()
+    }
+
     fn finish(&self) -> Option<Seat<M>> {
         self.progress.lock().seat.take()
     }
 
-    fn give_up_at(&self) -> Option<Instant> {
+    /// Sends whoever waits for it away, to look for another connection.
+    pub(crate) fn dismiss_customer(&self) {
+        if let Some(customer) = &self.customer {
+            customer.refuse(());
+            customer.wake();
+        }
+    }
+
+    pub(crate) fn give_up_at(&self) -> Option<Instant> {
         self.progress.lock().give_up_at
     }
 
@@ -74,7 +94,8 @@ impl<M: ManageConnection> Shared<M> {
             progress: Mutex::new(Progress {
                 seat: Some(seat),
                 give_up_at: Instant::now().checked_add(limit.saturating_mul(2)),
-                told: false,
+                begun: false,
+                late: false,
             }),
             customer,
             seen: body.seen,
@@ -82,17 +103,17 @@ impl<M: ManageConnection> Shared<M> {
             chore,
         });
         self.errands.lock().push(Arc::clone(&errand));
+        // One pushed before `shut` looked at the list has been dismissed by it; for one pushed after, the list's
+        // lock orders the closing before this look.
+        if self.lending.is_closed() {
+            errand.dismiss_customer();
+        }
         self.closers.submit(Box::new(move || shared.run_errand(body, &errand, limit)));
         self.keeper.wake();
     }
 
     fn run_errand(self: Arc<Self>, mut body: Body<M::Connection>, errand: &Arc<Errand<M>>, limit: Duration) {
-        errand.progress.lock().give_up_at = Instant::now().checked_add(limit);
-        let done = if errand.is_over() {
-            Err("no helper was free in time".to_owned())
-        } else {
-            self.do_chore(&mut body, errand.chore, limit)
-        };
+        let done = if errand.begin(limit) { self.do_chore(&mut body, errand.chore, limit) } else { Ok(()) };
         let seat = errand.finish();
         if let (Ok(()), Some(seat)) = (&done, &seat) {
             let at = plan_keepalive(self.clock.coarse_ms(), self.settings().keepalive);
@@ -100,31 +121,32 @@ impl<M: ManageConnection> Shared<M> {
         }
         self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
         if self.lending.is_closed() {
-            // The keeper may have stayed for this errand alone.
+            // The keeper stays for errands only by then.
             self.keeper.wake();
         }
         let Some(seat) = seat else {
             // The keeper has given it up and freed its seat; the zombie that it counted ends here.
-            self.end(body, CloseCause::Invalid);
-            // Relaxed: a gauge; pairs with the count in `count_zombie`.
+            self.end(body, errand.chore.cause());
+            // Relaxed: a gauge; pairs with the count in `bury_alive`.
             self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
             self.progressed();
             return;
         };
-        let entry = Box::new(Entry { body, seat, shared: Arc::clone(&self) });
-        match (done, &errand.customer) {
-            (Ok(()), Some(customer)) => match customer.serve(entry) {
-                Ok(()) => customer.wake(),
-                Err(entry) => self.restore(entry),
-            },
-            (Ok(()), None) => self.restore(entry),
-            (Err(why), customer) => {
-                self.condemn(entry, errand.chore.cause(), &why);
-                if let Some(customer) = customer {
-                    customer.refuse(());
-                    customer.wake();
-                }
-            }
+        let mut entry = Box::new(Entry { body, seat, shared: Arc::clone(&self) });
+        if let Err(why) = &done {
+            self.found_dead(errand.id, errand.seen, why);
+            // The customer closes it: not before it stands in line again, or the next connection in this seat would
+            // go to somebody behind it.
+            entry.body.marked_broken = true;
+        }
+        let left = match &errand.customer {
+            Some(customer) => customer.serve(entry).map(|()| customer.wake()).err(),
+            None => Some(entry),
+        };
+        match left {
+            None => {}
+            Some(entry) if done.is_ok() => self.restore(entry),
+            Some(entry) => self.dispose(entry, errand.chore.cause()),
         }
     }
 
@@ -176,47 +198,49 @@ impl<M: ManageConnection> Shared<M> {
         errands.iter().filter_map(|errand| errand.give_up_at()).min()
     }
 
-    /// The connection did not answer. It stays with its helper as a zombie, or keeps its seat there where there are
-    /// too many zombies already.
+    /// The connection did not answer. It stays with its helper as a zombie, or with its seat where there are too
+    /// many zombies.
     fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>) {
         let limit = self.settings().validation_timeout;
-        let (seat, told) = {
-            // Over the decision, so that the helper ends before it or finds it made.
+        let (seat, news) = {
             let mut progress = errand.progress.lock();
             if progress.seat.is_none() {
+                // The helper has finished in the same moment.
                 return;
             }
-            let told = std::mem::replace(&mut progress.told, true);
-            if self.count_zombie() {
-                (progress.seat.take(), told)
-            } else {
-                progress.give_up_at = Instant::now().checked_add(limit);
-                (None, told)
-            }
+            // One that no helper had time for tells nothing of the server.
+            let news = progress.begun && !progress.late;
+            progress.late = true;
+            progress.give_up_at = Instant::now().checked_add(limit);
+            // Under the lock: once the seat is gone the helper takes the count down.
+            let seat = if self.bury_alive(errand.chore) { progress.seat.take() } else { None };
+            (seat, news)
         };
-        if let Some(seat) = seat {
-            self.count_closed(errand.chore.cause());
-            self.lending.slot(seat.index()).card.clear();
-            drop(seat);
-        }
-        if !told {
+        if news {
             self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
             self.ping_timed_out(limit);
         }
-        if let Some(customer) = &errand.customer {
-            customer.refuse(());
-            customer.wake();
+        // Before its seat is free, so that the customer has a chance to be in line for the next connection in it.
+        errand.dismiss_customer();
+        if let Some(seat) = seat {
+            self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+            self.lending.slot(seat.index()).card.clear();
+            drop(seat);
+            self.demand();
+            self.progressed();
         }
-        self.demand();
-        self.progressed();
     }
 
-    /// Counts one more zombie, if there may be one; its helper takes the count down when the call returns.
-    fn count_zombie(&self) -> bool {
-        let most = self.settings().effective_max_zombies();
-        let more = |zombies: u32| (zombies < most).then_some(zombies + 1);
-        // Relaxed: a gauge and a bound; nothing else is published by it.
-        self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// Counts one more zombie, and its close, if there may be one more.
+    fn bury_alive(&self, chore: Chore) -> bool {
+        let max = self.settings().effective_max_zombies();
+        let more = |zombies| (zombies < max).then_some(zombies + 1);
+        // Relaxed: a gauge; the helper takes it down when its call returns.
+        let may = self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if may {
+            self.count_closed(chore.cause());
+        }
+        may
     }
 
     /// A connection proved dead or useless: closes it and makes the older ones suspect.

@@ -9,7 +9,7 @@ use r2d2::ManageConnection;
 use super::shared::{Refusal, Shared};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
-use crate::stats::{CloseCause, Holder};
+use crate::stats::{CloseCause, Gauges, Holder};
 use crate::threads;
 
 /// What [`Pool::close`](crate::Pool::close) found at its end.
@@ -19,8 +19,9 @@ use crate::threads;
 pub struct CloseReport {
     /// Checkouts still out. Their connections are closed when they come back.
     pub holders: Vec<Holder>,
-    /// Connections whose close had not finished.
-    pub zombies: u32,
+    /// The gauges at the end: `zombies` are connections whose close had not finished, `opening` attempts that had
+    /// not ended, and what is `in_use` without a holder is being validated or reset.
+    pub gauges: Gauges,
     /// How long closing took.
     pub took: Duration,
 }
@@ -28,7 +29,7 @@ pub struct CloseReport {
 impl CloseReport {
     /// Whether nothing was left over.
     pub fn is_complete(&self) -> bool {
-        self.holders.is_empty() && self.zombies == 0
+        self.gauges.size() == 0 && self.gauges.zombies == 0
     }
 }
 
@@ -136,6 +137,7 @@ impl<M: ManageConnection> Shared<M> {
         for entry in idle {
             self.dispose(entry, CloseCause::Closed);
         }
+        self.errands.lock().iter().for_each(|errand| errand.dismiss_customer());
         self.openers.end();
         self.closers.end();
         self.keeper.wake();
@@ -146,10 +148,11 @@ impl<M: ManageConnection> Shared<M> {
     pub(crate) fn close(self: &Arc<Self>, limit: Duration) -> CloseReport {
         let begun = Instant::now();
         self.shut();
+        let mut gauges = Gauges::default();
         self.wait_until(begun.checked_add(limit), || {
-            let gauges = self.gauges();
+            gauges = self.gauges();
             gauges.size() == 0 && gauges.zombies == 0
         });
-        CloseReport { holders: self.holders(), zombies: self.gauges().zombies, took: begun.elapsed() }
+        CloseReport { holders: self.holders(), gauges, took: begun.elapsed() }
     }
 }

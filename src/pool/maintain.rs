@@ -46,7 +46,7 @@ impl<M: ManageConnection> Kept for Shared<M> {
     }
 
     fn is_over(&self) -> bool {
-        // Also a closed pool has its hung validations given up.
+        // Somebody may wait for an errand that hangs, with no deadline of its own.
         self.lending.is_closed() && self.errands.lock().is_empty()
     }
 }
@@ -140,7 +140,10 @@ impl<M: ManageConnection> Shared<M> {
         if size > counts.ceiling {
             return Some(CloseCause::Idle);
         }
-        if size > settings.base_size as usize && past(settings.overflow_linger) {
+        // A minimum that was asked for stays, also where it reaches into the overflow: it would be opened again.
+        let above_min =
+            size > settings.min_size as usize && idle_others >= settings.min_idle.unwrap_or(0) as usize;
+        if above_min && size > settings.base_size as usize && past(settings.overflow_linger) {
             return Some(CloseCause::Overflow);
         }
         let spare =

@@ -42,11 +42,15 @@ impl<M: ManageConnection> Shared<M> {
         let settings = self.settings();
         // Relaxed: a hint that is lost is given again.
         let hinted = usize::from(counts.idle == 0 && self.hint.load(Ordering::Relaxed));
-        let callers = counts.waiting.max(hinted);
+        // While lending is suspended callers wait beside idle connections that will serve them.
+        let callers = counts.waiting.saturating_sub(counts.idle).max(hinted);
         let open = counts.idle + counts.in_use;
         let for_size = (settings.min_size as usize).saturating_sub(open);
-        let for_idle = (settings.effective_min_idle() as usize).saturating_sub(counts.idle);
-        callers.max(for_size).max(for_idle)
+        let kept = settings.effective_min_idle() as usize;
+        // Where nothing is said of idle ones the base size is kept open, idle or not: keeping as many idle besides
+        // those in use would open overflow that nobody asked for.
+        let counted = if settings.min_idle.is_some() { counts.idle } else { open };
+        callers.max(for_size).max(kept.saturating_sub(counted))
     }
 
     /// How many connections are due, or soon will be, and have no replacement under way. A pool with idle ones to

@@ -226,3 +226,31 @@ impl Fast {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::{size_of, size_of_val};
+
+    use super::{Entry, InLine, Lending, Refusal};
+    use crate::MemoryManager;
+    use crate::core::{Ticket, Waiter};
+
+    /// The most that a slot or a waiter may take beside the connection itself.
+    const LIMIT: usize = 1024;
+
+    #[test]
+    fn a_slot_takes_less_than_a_kibibyte() {
+        let lending = Lending::<MemoryManager>::new(1);
+        let slot = size_of_val(lending.slot(0)).next_multiple_of(128);
+        let entry = size_of::<Entry<MemoryManager>>();
+        assert!(slot + entry <= LIMIT, "{slot} and {entry} bytes");
+    }
+
+    #[test]
+    fn a_waiter_takes_less_than_a_kibibyte() {
+        let waiter = size_of::<Waiter<Entry<MemoryManager>, Refusal>>() + 2 * size_of::<usize>();
+        // Its place in the queue and its card in the list; both collections may be half empty.
+        let listed = 2 * (size_of::<(Ticket, usize)>() + size_of::<(Ticket, InLine)>() + 1);
+        assert!(waiter + listed <= LIMIT, "{waiter} and {listed} bytes");
+    }
+}

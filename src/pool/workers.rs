@@ -23,11 +23,40 @@ struct Crew {
 struct State {
     /// Bounded by its users: a job stands for a seat, or for a zombie, and both are bounded.
     jobs: VecDeque<Job>,
+    /// Jobs for whose end nobody waits. They never take the last thread, so that closes that hang do not keep a
+    /// caller's connection from being validated.
+    patient: VecDeque<Job>,
+    patient_running: usize,
     threads: usize,
     resting: usize,
     limit: usize,
     /// No more jobs will come: threads end as soon as the queue is empty.
     ended: bool,
+}
+
+impl State {
+    /// How many of the patient jobs may begin.
+    fn patient_ready(&self) -> usize {
+        // A crew of one has no thread to spare.
+        let most = self.limit.saturating_sub(1).max(1);
+        self.patient.len().min(most.saturating_sub(self.patient_running))
+    }
+
+    fn ready(&self) -> usize {
+        self.jobs.len() + self.patient_ready()
+    }
+
+    /// The next job, and whether it is a patient one.
+    fn take(&mut self) -> Option<(Job, bool)> {
+        if let Some(job) = self.jobs.pop_front() {
+            return Some((job, false));
+        }
+        if self.patient_ready() == 0 {
+            return None;
+        }
+        self.patient_running += 1;
+        self.patient.pop_front().map(|job| (job, true))
+    }
 }
 
 /// A bounded crew of threads for calls into a database layer that may block.
@@ -44,6 +73,12 @@ impl Workers {
         self.staff();
     }
 
+    /// As `submit`, for a job that can wait for as long as it must.
+    pub(crate) fn submit_patient(&self, job: Job) {
+        self.0.state.lock().patient.push_back(job);
+        self.staff();
+    }
+
     pub(crate) fn set_limit(&self, limit: usize) {
         self.0.state.lock().limit = limit;
         self.staff();
@@ -53,10 +88,11 @@ impl Workers {
     /// thread to give.
     pub(crate) fn staff(&self) {
         let mut state = self.0.state.lock();
-        if state.jobs.is_empty() {
+        let ready = state.ready();
+        if ready == 0 {
             return;
         }
-        if state.resting >= state.jobs.len() || state.threads >= state.limit {
+        if state.resting >= ready || state.threads >= state.limit {
             drop(state);
             self.0.changed.notify_one();
             return;
@@ -86,26 +122,29 @@ impl Drop for Workers {
 
 impl Crew {
     fn run(&self) {
-        while let Some(job) = self.next() {
+        while let Some((job, patient)) = self.next() {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 log::error!(target: "tierpool", "a job of thread `{}` panicked", self.name);
+            }
+            if patient {
+                self.state.lock().patient_running -= 1;
             }
         }
     }
 
     /// The next job, or `None` when this thread has left the crew.
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<(Job, bool)> {
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.take() {
                 return Some(job);
             }
             let spare = state.ended || state.threads > state.limit;
             state.resting += 1;
             let timed_out = spare || self.changed.wait_for(&mut state, LINGER).timed_out();
             state.resting -= 1;
-            if timed_out && state.jobs.is_empty() {
+            if timed_out && state.ready() == 0 {
                 state.threads -= 1;
                 return None;
             }
