@@ -56,8 +56,8 @@ pub struct Settings {
     pub lifetime_jitter: f64,
     /// Checkouts after which a connection is replaced. Default: no limit.
     pub max_uses: Option<u64>,
-    /// Idle time after which a connection above `min_size` (and above `min_idle`) is closed. Default 10 min; `None`:
-    /// never.
+    /// Idle time after which a connection above `min_size` is closed; what `min_idle` asks for is opened anew, so that
+    /// no connection lies idle for longer, as with r2d2. Default 10 min; `None`: never.
     pub idle_timeout: Option<Duration>,
     /// Idle time after which a connection above the base size is closed. Default 10 s; zero closes it at checkin
     /// when nobody waits.
@@ -74,7 +74,9 @@ pub struct Settings {
     pub slow_checkout: Option<Duration>,
     /// A connection held longer is logged as a warning, once, and counted. Default: never.
     pub leak_threshold: Option<Duration>,
-    /// Whether a waiter that completes a deadlock among the pool's own users is told at once. Default: yes.
+    /// Whether a waiter that completes a deadlock among the pool's own users is told, after 100 ms, instead of waiting
+    /// out its deadline. A guard counts for the thread that took it until another uses it: switch this off in a
+    /// program that sends guards to threads that let them lie. Default: yes.
     pub deadlock_detection: bool,
     /// Connections given up on whose close has not finished; beyond it a slot is freed only when its close is done,
     /// so that the server never sees more than the ceiling plus this many. Default: as many as the ceiling.

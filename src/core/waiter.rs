@@ -75,6 +75,13 @@ impl<T, R> Waiter<T, R> {
     /// Waits for the verdict, at most until the deadline, and leaves.
     #[cfg(not(tierpool_loom))]
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Outcome<T, R> {
+        self.watch(deadline);
+        self.leave()
+    }
+
+    /// Waits for the verdict, at most until the deadline, and stays in line. True where there is one.
+    #[cfg(not(tierpool_loom))]
+    pub(crate) fn watch(&self, deadline: Option<Instant>) -> bool {
         let mut verdict = self.verdict.lock();
         while matches!(*verdict, Verdict::Waiting) {
             match deadline {
@@ -88,8 +95,7 @@ impl<T, R> Waiter<T, R> {
                 }
             }
         }
-        drop(verdict);
-        self.leave()
+        !matches!(*verdict, Verdict::Waiting)
     }
 
     /// Waits for the verdict and leaves. The model has no clock: a deadline never comes, and giving up is
@@ -102,6 +108,12 @@ impl<T, R> Waiter<T, R> {
         }
         drop(verdict);
         self.leave()
+    }
+
+    /// The model has no clock: see `wait`.
+    #[cfg(tierpool_loom)]
+    pub(crate) fn watch(&self, _deadline: Option<Instant>) -> bool {
+        !matches!(*self.verdict.lock(), Verdict::Waiting)
     }
 
     /// Makes a used waiter as good as new. Only for one that nobody else refers to.

@@ -86,6 +86,18 @@ impl OpenFailure {
         OpenFailure { class, code: None, cause: Cause { text, source: None }, at: Instant::now(), attempts }
     }
 
+    /// The end of the chain of causes, where the reason stands, with the database's code.
+    pub(super) fn root(&self) -> String {
+        let mut link = &self.cause;
+        while let Some(source) = &link.source {
+            link = source;
+        }
+        match &self.code {
+            Some(code) => format!("{} [{code}]", link.text),
+            None => link.text.clone(),
+        }
+    }
+
     /// What it says about the next attempt.
     pub fn class(&self) -> FailureClass {
         self.class

@@ -48,10 +48,7 @@ fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt
     let plural = if e.open_failures == 1 { "" } else { "s" };
     write!(f, "{} failed attempt{plural} to open since the last success", e.open_failures)?;
     write!(f, ", the last {:.1?} ago ({}", last.age(), last.class().as_str())?;
-    match last.code() {
-        Some(code) => write!(f, ", {code})"),
-        None => f.write_str(")"),
-    }
+    f.write_str(")")
 }
 
 fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
@@ -68,7 +65,8 @@ fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Res
     }
 }
 
-/// One line for a log; the cause is left to `source()`, but for its class and code.
+/// One line for a log. It names the cause as well as `source()` does: most logs print an error by `{}` alone, and
+/// programs written for r2d2 look for the cause there.
 pub(super) fn line(
     f: &mut fmt::Formatter<'_>,
     kind: ErrorKind,
@@ -86,6 +84,7 @@ pub(super) fn line(
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
+        write!(f, ": {}", last.root())?;
     }
     for (i, holder) in e.holders.iter().take(HOLDERS_IN_LINE).enumerate() {
         write!(f, "{}{holder}", if i == 0 { "; held longest by " } else { ", " })?;

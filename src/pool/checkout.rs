@@ -12,11 +12,14 @@ use super::errand::{Chore, Customer};
 use super::guard::PooledConnection;
 use super::notify::Warning;
 use super::shared::{Counters, InLine, Refusal, Shared};
-use crate::core::{Joined, Outcome, Ticket};
+use crate::core::{Joined, Outcome, Ticket, Waiter};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CheckoutEvent, Event, SlowCheckoutEvent, TimeoutEvent};
 use crate::stats::{BreakerState, CloseCause};
 use crate::threads;
+
+/// How long a deadlock must last before it is called one.
+const DEADLOCK_GRACE: Duration = Duration::from_millis(100);
 
 /// How long a caller is willing to wait.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +239,7 @@ impl<M: ManageConnection> Shared<M> {
         let card = InLine { thread: call.thread, location: call.location, since: call.start };
         self.line.lock().insert(ticket, card);
         self.demand();
-        let deadlocked = self.settings().deadlock_detection && self.completes_deadlock(call.thread);
+        let deadlocked = self.settings().deadlock_detection && self.is_deadlocked(call, &waiter);
         let outcome = if deadlocked { waiter.leave() } else { waiter.wait(call.deadline) };
         self.line.lock().remove(&ticket);
         match outcome {
@@ -254,6 +257,19 @@ impl<M: ManageConnection> Shared<M> {
                 Err(if deadlocked { Failure::Deadlock } else { Failure::Timeout { left: Some(left) } })
             }
         }
+    }
+
+    /// Whether nobody is left who could serve this caller, looked at twice: a guard that was passed to another thread
+    /// shows itself in between by being used or returned.
+    fn is_deadlocked(self: &Arc<Self>, call: &Call, waiter: &Waiter<Entry<M>, Refusal>) -> bool {
+        if !self.completes_deadlock(call.thread) {
+            return false;
+        }
+        let grace = Instant::now() + DEADLOCK_GRACE;
+        if call.deadline.is_some_and(|deadline| deadline <= grace) {
+            return false;
+        }
+        !waiter.watch(Some(grace)) && self.completes_deadlock(call.thread)
     }
 
     /// The accounts of a checkout that took the long way.

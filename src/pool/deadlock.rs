@@ -16,8 +16,8 @@ impl<M: ManageConnection> Shared<M> {
     /// Whether with this thread, which has just stood in line, nobody is left who could return a connection.
     ///
     /// A guard may have been sent to another thread. It counts for the thread that took it until another one uses
-    /// it, so the check can be wrong where a thread sends away guards that nobody has used yet, and then waits
-    /// itself; `deadlock_detection(false)` is for programs that do so.
+    /// it, so the check is wrong while a thread has sent away guards that nobody has used yet. Its caller therefore
+    /// looks twice; `deadlock_detection(false)` is for programs in which that state lasts.
     pub(crate) fn completes_deadlock(self: &Arc<Self>, thread: u64) -> bool {
         // Nearly always the end of it: a thread that holds nothing completes nothing.
         if self.held_by(thread) == 0 {

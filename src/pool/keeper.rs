@@ -18,8 +18,9 @@ pub(crate) trait Kept: Send + Sync {
     /// the latest by real time.
     fn tend(self: Arc<Self>, now: u64) -> (u64, Option<Instant>);
 
-    /// A number that changes with every checkout, so that the keeper sees whether the pool is in use.
-    fn pulse(&self) -> u64;
+    /// Does what cannot wait while the pool is in use. Returns a number that changes with every checkout, so that the
+    /// keeper sees whether it is.
+    fn pulse(self: Arc<Self>) -> u64;
 
     /// Whether the pool has been closed and needs no keeper any more.
     fn is_over(&self) -> bool;
@@ -94,7 +95,7 @@ impl Keeper {
                 (due, due_by) = self.tend_all(&wards, now);
             }
             // Whoever roused the keeper had a reason: a few ticks show whether more is to come.
-            let beat = wards.iter().map(|ward| ward.pulse()).fold(0, u64::wrapping_add);
+            let beat = wards.iter().map(|ward| Arc::clone(ward).pulse()).fold(0, u64::wrapping_add);
             quiet = if beat == pulse && !roused { quiet + 1 } else { 0 };
             pulse = beat;
             // A ward must not live on only because its keeper sleeps.

@@ -40,8 +40,9 @@ impl<M: ManageConnection> Kept for Shared<M> {
         (next.min(retry), due_by)
     }
 
-    fn pulse(&self) -> u64 {
+    fn pulse(self: Arc<Self>) -> u64 {
         self.sample_in_use();
+        self.top_up();
         self.lending.slots().map(|slot| slot.card.direct()).fold(0, u64::wrapping_add)
     }
 
@@ -57,6 +58,15 @@ impl<M: ManageConnection> Shared<M> {
         let held = self.lending.slots().filter(|slot| slot.card.thread() != 0).count();
         // Relaxed: a maximum of samples.
         self.counters.peak_in_use.fetch_max(u32::try_from(held).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Opens what `min_idle` asks for soon after direct checkouts, which do not look, have used it up.
+    fn top_up(self: &Arc<Self>) {
+        let counts = self.lending.counts();
+        let least = self.settings().effective_min_idle() as usize;
+        if counts.idle + counts.opening < least && counts.size() < counts.ceiling {
+            self.demand();
+        }
     }
 
     /// Looks at every idle connection and does what is due with it.
@@ -146,8 +156,7 @@ impl<M: ManageConnection> Shared<M> {
         if above_min && size > settings.base_size as usize && past(settings.overflow_linger) {
             return Some(CloseCause::Overflow);
         }
-        let spare =
-            size > settings.min_size as usize && idle_others >= settings.effective_min_idle() as usize;
+        let spare = size > settings.min_size as usize;
         (spare && settings.idle_timeout.is_some_and(past)).then_some(CloseCause::Idle)
     }
 
