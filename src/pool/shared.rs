@@ -126,6 +126,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) swept: AtomicU64,
     /// Replacements being opened.
     pub(crate) renewing: AtomicU32,
+    /// Connections opened that are not yet in their slots or with a waiter.
+    pub(crate) introducing: AtomicU32,
     /// Something that `close` or `wait_ready` waits for may have happened. Guards nothing: it only makes looking and
     /// waiting one step.
     pub(crate) progress: (Mutex<()>, Condvar),
@@ -197,6 +199,7 @@ impl<M: ManageConnection> Shared<M> {
             credits: AtomicU32::new(0),
             renewing: AtomicU32::new(0),
             swept: AtomicU64::new(1),
+            introducing: AtomicU32::new(0),
             progress: (Mutex::new(()), Condvar::new()),
             crowded: AtomicBool::new(false),
             settings: RwLock::new(Arc::new(settings)),
