@@ -174,6 +174,8 @@ impl<M: ManageConnection> Shared<M> {
             trim_above: AtomicU32::new(u32::MAX),
         };
         fast.adopt(&settings);
+        // Nothing has happened yet that the keeper would have to look at every connection for.
+        let epoch = fast.epoch.load(Ordering::Relaxed);
         let crew = settings.open_concurrency as usize;
         Shared {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
@@ -198,7 +200,7 @@ impl<M: ManageConnection> Shared<M> {
             hint: AtomicBool::new(false),
             credits: AtomicU32::new(0),
             renewing: AtomicU32::new(0),
-            swept: AtomicU64::new(1),
+            swept: AtomicU64::new(epoch),
             introducing: AtomicU32::new(0),
             progress: (Mutex::new(()), Condvar::new()),
             crowded: AtomicBool::new(false),
