@@ -38,6 +38,15 @@ fn build_waits_until_the_pool_is_filled() {
 }
 
 #[test]
+fn a_pool_that_is_ready_has_its_connections_at_hand() {
+    // Many, for the moment between being open and being at hand is short.
+    for _ in 0..1500 {
+        let (_, pool) = pool_of(4);
+        assert_eq!(pool.gauges().idle, 4, "{:?}", pool.gauges());
+    }
+}
+
+#[test]
 fn build_reports_a_permanent_cause_at_once() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::permanent()));

@@ -178,8 +178,11 @@ impl<M: ManageConnection> Shared<M> {
         let id = body.id;
         log::debug!(target: &self.target(), "opened connection {id} in {took:.1?}");
         self.emit(|| Event::Opened(AcquireEvent { id }));
+        // Relaxed, both: see `Shared::is_filled`.
+        self.introducing.fetch_add(1, Ordering::Relaxed);
         seat.opened();
         self.welcome(body, seat, now);
+        self.introducing.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts a new connection to use.

@@ -126,6 +126,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) swept: AtomicU64,
     /// Replacements being opened.
     pub(crate) renewing: AtomicU32,
+    /// Connections opened that are not yet in their slots or with a waiter.
+    pub(crate) introducing: AtomicU32,
     /// Something that `close` or `wait_ready` waits for may have happened. Guards nothing: it only makes looking and
     /// waiting one step.
     pub(crate) progress: (Mutex<()>, Condvar),
@@ -172,6 +174,8 @@ impl<M: ManageConnection> Shared<M> {
             trim_above: AtomicU32::new(u32::MAX),
         };
         fast.adopt(&settings);
+        // Nothing has happened yet that the keeper would have to look at every connection for.
+        let epoch = fast.epoch.load(Ordering::Relaxed);
         let crew = settings.open_concurrency as usize;
         Shared {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
@@ -196,7 +200,8 @@ impl<M: ManageConnection> Shared<M> {
             hint: AtomicBool::new(false),
             credits: AtomicU32::new(0),
             renewing: AtomicU32::new(0),
-            swept: AtomicU64::new(1),
+            swept: AtomicU64::new(epoch),
+            introducing: AtomicU32::new(0),
             progress: (Mutex::new(()), Condvar::new()),
             crowded: AtomicBool::new(false),
             settings: RwLock::new(Arc::new(settings)),
