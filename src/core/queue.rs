@@ -22,7 +22,7 @@ pub(crate) struct Queue<T, R> {
     live: usize,
     next: Ticket,
     /// Used waiters kept for the next thread, so that waiting does not allocate in the steady state.
-    spare: Vec<Arc<Waiter<T, R>>>,
+    spare: VecDeque<Arc<Waiter<T, R>>>,
 }
 
 impl<T, R> Queue<T, R> {
@@ -32,7 +32,7 @@ impl<T, R> Queue<T, R> {
     const SPARE: usize = 1024;
 
     pub(crate) fn new() -> Self {
-        Queue { places: VecDeque::new(), live: 0, next: 0, spare: Vec::new() }
+        Queue { places: VecDeque::new(), live: 0, next: 0, spare: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,7 +42,7 @@ impl<T, R> Queue<T, R> {
     /// Puts a waiter in line: at the end, or where the old ticket says. Returns it with its ticket and the number of
     /// waiters ahead of it.
     pub(crate) fn join(&mut self, ticket: Option<Ticket>) -> (Arc<Waiter<T, R>>, Ticket, usize) {
-        let waiter = self.spare.pop().unwrap_or_else(|| Arc::new(Waiter::new()));
+        let waiter = self.fresh();
         let place = |ticket| Place { ticket, waiter: Some(Arc::clone(&waiter)) };
         let (ticket, ahead) = match ticket {
             None => {
@@ -107,15 +107,24 @@ impl<T, R> Queue<T, R> {
         self.places.iter().take_while(|p| p.ticket < ticket).filter(|p| p.waiter.is_some()).count()
     }
 
-    /// Keeps a waiter for reuse, if this is its last reference: whoever is still about to wake it wakes nobody else.
-    /// It must have left, so that no value is dropped here.
-    pub(crate) fn recycle(&mut self, mut waiter: Arc<Waiter<T, R>>) {
-        if self.spare.len() < Self::SPARE
-            && let Some(alone) = Arc::get_mut(&mut waiter)
-        {
-            alone.renew();
-            self.spare.push(waiter);
+    /// Keeps a waiter for reuse. It must have left, so that no value is dropped here.
+    pub(crate) fn recycle(&mut self, waiter: Arc<Waiter<T, R>>) {
+        if self.spare.len() < Self::SPARE {
+            self.spare.push_back(waiter);
         }
+    }
+
+    /// A waiter as good as new: a used one, once nobody refers to it any more (who served it may still be about to
+    /// wake it, and must wake nobody else), or a new one. The oldest comes first, as it has had the longest time.
+    fn fresh(&mut self) -> Arc<Waiter<T, R>> {
+        if let Some(mut waiter) = self.spare.pop_front() {
+            if let Some(alone) = Arc::get_mut(&mut waiter) {
+                alone.renew();
+                return waiter;
+            }
+            self.spare.push_back(waiter);
+        }
+        Arc::new(Waiter::new())
     }
 }
 

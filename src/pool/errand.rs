@@ -251,7 +251,7 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Makes all idle connections suspect that were last known good before now, unless that has been done since this
     /// one was known good.
-    pub(crate) fn found_dead(&self, id: u64, seen: u64, why: &str) {
+    pub(crate) fn found_dead(self: &Arc<Self>, id: u64, seen: u64, why: &str) {
         self.warn(super::notify::Warning::Dead, || format!("connection {id} is dead: {why}"));
         // Relaxed: epochs only grow, and a checkout that misses the change came before it. The comparison is the
         // cooldown: what this connection tells of is news only if it was trusted after the last alarm.
@@ -262,7 +262,7 @@ impl<M: ManageConnection> Shared<M> {
         let epoch = self.next_epoch();
         self.suspect_before.fetch_max(epoch, Ordering::Relaxed);
         Counters::bump(&self.counters.suspicions);
-        self.emit(|| crate::event::Event::Suspect(crate::event::SuspectEvent { id }));
+        self.emit_aside(|| crate::event::Event::Suspect(crate::event::SuspectEvent { id }));
     }
 }
 

@@ -20,6 +20,8 @@ use crate::stats::{BreakerState, CloseCause};
 
 /// The part of the ceiling in use from which on the pool warns that it is nearly used up.
 const CROWDED: f64 = 0.9;
+/// How long it must not have been so for the warning to be over.
+const CROWDED_MEMORY_MS: u64 = 10_000;
 
 impl<M: ManageConnection> Kept for Shared<M> {
     fn tend(self: Arc<Self>, now: u64) -> (u64, Option<Instant>) {
@@ -27,7 +29,7 @@ impl<M: ManageConnection> Kept for Shared<M> {
         let settings = self.settings();
         self.sweep(now, &settings);
         self.watch_holds(now, &settings);
-        self.watch_load();
+        self.watch_load(now);
         self.openers.staff();
         self.closers.staff();
         self.demand();
@@ -161,7 +163,7 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Warns of each checkout that has lasted longer than `leak_threshold`, once.
-    fn watch_holds(&self, now: u64, settings: &Settings) {
+    fn watch_holds(self: &Arc<Self>, now: u64, settings: &Settings) {
         let Some(threshold) = settings.leak_threshold else { return };
         for slot in self.lending.slots() {
             if !slot.card.overdue(now, ms(threshold)) {
@@ -170,7 +172,7 @@ impl<M: ManageConnection> Shared<M> {
             Counters::bump(&self.counters.long_holds);
             if let Some(holder) = slot.card.holder(now) {
                 log::warn!(target: &self.target(), "connection {} held by {holder}", holder.connection_id);
-                self.emit(|| Event::LongHold(LongHoldEvent { holder }));
+                self.emit_aside(|| Event::LongHold(LongHoldEvent { holder }));
             }
         }
     }
@@ -183,18 +185,19 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
-    /// Warns once when nearly all of the ceiling is in use, and tells when that is over.
-    fn watch_load(&self) {
-        let counts = self.lending.counts();
-        let crowded = counts.in_use as f64 > CROWDED * counts.ceiling as f64;
+    /// Warns once when nearly all of the ceiling is in use, and tells when that has been over for a while: a small
+    /// pool is full at one look and not at the next.
+    fn watch_load(&self, now: u64) {
+        let Counts { in_use, ceiling, waiting, .. } = self.lending.counts();
         // Relaxed: only the keeper touches it.
-        if crowded == self.crowded.swap(crowded, Ordering::Relaxed) {
-            return;
-        }
-        let Counts { in_use, ceiling, waiting, .. } = counts;
-        if crowded {
-            log::warn!(target: &self.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
-        } else {
+        let last = self.crowded_at.load(Ordering::Relaxed);
+        if in_use as f64 > CROWDED * ceiling as f64 {
+            self.crowded_at.store(now, Ordering::Relaxed);
+            if last == NEVER {
+                log::warn!(target: &self.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
+            }
+        } else if last != NEVER && now.saturating_sub(last) >= CROWDED_MEMORY_MS {
+            self.crowded_at.store(NEVER, Ordering::Relaxed);
             log::info!(target: &self.target(), "{in_use} of {ceiling} connections in use again");
         }
     }

@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use r2d2::ManageConnection;
@@ -13,6 +14,9 @@ use crate::event::{Event, EventReceiver, EventSender, HandleEvent};
 /// Log lines of one kind are at least this far apart, so that an outage is not told once for each worker.
 const QUIET_MS: u64 = 10_000;
 
+/// Events that may wait for a helper before further ones are lost.
+const MOST_PENDING: u32 = 1024;
+
 /// Who is told of events.
 pub(crate) struct Sinks {
     handler: Option<Box<dyn HandleEvent>>,
@@ -20,6 +24,8 @@ pub(crate) struct Sinks {
     channels: RwLock<Vec<EventSender>>,
     /// When the next line of each kind may be logged.
     quiet_until: [AtomicU64; 3],
+    /// Events that wait for a helper to deliver them.
+    pending: AtomicU32,
 }
 
 /// Kinds of warnings that many threads may have reason to give at once.
@@ -32,7 +38,12 @@ pub(crate) enum Warning {
 
 impl Sinks {
     pub(crate) fn new(handler: Option<Box<dyn HandleEvent>>) -> Self {
-        Sinks { handler, channels: RwLock::new(Vec::new()), quiet_until: Default::default() }
+        Sinks {
+            handler,
+            channels: RwLock::new(Vec::new()),
+            quiet_until: Default::default(),
+            pending: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn is_noisy(&self) -> bool {
@@ -107,6 +118,24 @@ impl<M: ManageConnection> Shared<M> {
         if let Some(handler) = &self.sinks.handler {
             let _ = self.guarded("the event handler", || event.deliver(&**handler));
         }
+    }
+
+    /// Delivers an event from a thread that must not be held up by a handler, such as the keeper: a helper does it.
+    pub(crate) fn emit_aside(self: &Arc<Self>, event: impl FnOnce() -> Event) {
+        if !self.is_noisy() {
+            return;
+        }
+        let more = |pending: u32| (pending < MOST_PENDING).then_some(pending + 1);
+        // Relaxed: a bound; nothing else is published by it.
+        if self.sinks.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+            Counters::bump(&self.counters.events_lost);
+            return;
+        }
+        let (shared, event) = (Arc::clone(self), event());
+        self.closers.submit(Box::new(move || {
+            shared.emit(|| event);
+            shared.sinks.pending.fetch_sub(1, Ordering::Relaxed);
+        }));
     }
 
     pub(crate) fn subscribe(&self, capacity: usize) -> EventReceiver {

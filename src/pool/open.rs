@@ -235,7 +235,7 @@ impl<M: ManageConnection> Shared<M> {
         failure
     }
 
-    fn attempt_succeeded(&self) {
+    fn attempt_succeeded(self: &Arc<Self>) {
         let recovered = {
             let mut breaker = self.breaker.lock();
             let was_open = breaker.state() != BreakerState::Closed;
@@ -250,9 +250,9 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Tells that the breaker has closed. Called with no lock held.
-    pub(crate) fn tell_recovery(&self, why: &str) {
+    pub(crate) fn tell_recovery(self: &Arc<Self>, why: &str) {
         log::warn!(target: &self.target(), "circuit breaker closed: {why}");
-        self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
+        self.emit_aside(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
     }
 
     fn attempt_failed(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, failure: Arc<OpenFailure>) {
@@ -303,14 +303,14 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
-    fn tell(&self, reaction: Reaction, failure: &Arc<OpenFailure>) {
+    fn tell(self: &Arc<Self>, reaction: Reaction, failure: &Arc<OpenFailure>) {
         if reaction == Reaction::Closed {
             self.tell_recovery("the server answers, and has no connection left");
         }
         if reaction == Reaction::Opened {
             log::error!(target: &self.target(), "circuit breaker open: {failure}");
             let cause = Some(failure.to_string());
-            self.emit(|| Event::Breaker(BreakerEvent { state: BreakerState::Open, cause }));
+            self.emit_aside(|| Event::Breaker(BreakerEvent { state: BreakerState::Open, cause }));
         }
         self.progressed();
     }

@@ -131,8 +131,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     /// Something that `close` or `wait_ready` waits for may have happened. Guards nothing: it only makes looking and
     /// waiting one step.
     pub(crate) progress: (Mutex<()>, Condvar),
-    /// A warning that nearly all connections are in use has been given and still holds.
-    pub(crate) crowded: AtomicBool,
+    /// When nearly all connections were last seen in use, while the warning of it holds.
+    pub(crate) crowded_at: AtomicU64,
 }
 
 impl<M: ManageConnection> Shared<M> {
@@ -203,7 +203,7 @@ impl<M: ManageConnection> Shared<M> {
             swept: AtomicU64::new(epoch),
             introducing: AtomicU32::new(0),
             progress: (Mutex::new(()), Condvar::new()),
-            crowded: AtomicBool::new(false),
+            crowded_at: AtomicU64::new(NEVER),
             settings: RwLock::new(Arc::new(settings)),
         }
     }
