@@ -163,6 +163,7 @@ fn handler_and_channel_are_told_of_every_kind_of_event() {
     let told =
         ["opened", "checked out", "slow checkout", "timed out 20ms", "checked in", "suspect", "breaker Open"];
     for text in told {
+        eventually(BOUND, text, || diary.count(text) > 0);
         assert_eq!(diary.count(text), 1, "{text}: {:?}", diary.0.lock());
     }
     let mut sent: Vec<_> = events.try_iter().map(|event| name_of(&event)).collect();
