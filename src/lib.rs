@@ -48,14 +48,14 @@
 //! | --- | --- |
 //! | Nobody overtakes a waiter, and a returned connection goes to the head of the queue. | `tests/fifo.rs` |
 //! | A checkout returns within its deadline and 100 ms, whatever hangs; a drop never waits. | `tests/deadline.rs` |
-//! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs` |
+//! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |
 //! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
 //! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
-//! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks.rs` |
+//! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
 //! | Waiting that could not end is refused. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
-//! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs` |
+//! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
 //! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |
 //! | A checkout in the steady state allocates nothing. | `tests/alloc.rs` |
 //! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
