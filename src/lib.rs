@@ -1,4 +1,86 @@
-//! A synchronous connection pool for threaded programs.
+//! A synchronous connection pool for threaded programs: fair, bounded in time, and plain about what went wrong.
+//!
+//! Batch workers, scrapers, jobs and services share a limited number of connections. This crate lends them first come,
+//! first served; keeps every caller to one deadline, whatever the server does; and tells in each error what was going
+//! on and who had the connections. [`TieredPool`] divides one budget between *automation* and *ad-hoc*, so that a
+//! person always has a connection. It works with every r2d2 manager, and `PgPool` adds what a pool can know of
+//! PostgreSQL.
+//!
+//! ```
+//! use tierpool::{MemoryManager, Pool};
+//!
+//! let pool = Pool::builder().max_size(4).build(MemoryManager)?;
+//! std::thread::scope(|scope| {
+//!     for worker in 0..16 {
+//!         let pool = &pool;
+//!         scope.spawn(move || {
+//!             let mut conn = pool.get().expect("a turn comes within 30 s");
+//!             conn.tag(format!("worker {worker}"));
+//!             *conn += 1; // MemoryManager's connections are numbers
+//!         }); // dropped: returned
+//!     }
+//! });
+//! assert_eq!(pool.stats().gauges.in_use, 0);
+//! assert!(pool.stats().peak_in_use <= 4);
+//! # Ok::<(), tierpool::Error>(())
+//! ```
+//!
+//! # Map
+//!
+//! | to do this | use |
+//! | --- | --- |
+//! | lend connections of any kind | [`Pool`], [`Builder`], [`PooledConnection`] |
+//! | keep some for people | [`TieredPool`], [`Tier`] |
+//! | talk to PostgreSQL | `PgPool`, module `postgres` |
+//! | work through many items, each in a transaction | module `batch` |
+//! | set it up | [`config`]: settings, variables, profiles, sizes |
+//! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
+//! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
+//! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
+//! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
+//! | read on | [`guide`] |
+//!
+//! # Guarantees
+//!
+//! Each is held by the tests in the file named.
+//!
+//! | what holds | tests |
+//! | --- | --- |
+//! | Nobody overtakes a waiter, and a returned connection goes to the head of the queue. | `tests/fifo.rs` |
+//! | A checkout returns within its deadline and 100 ms, whatever hangs; a drop never waits. | `tests/deadline.rs` |
+//! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |
+//! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
+//! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
+//! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
+//! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
+//! | Waiting that could not end is refused. | `tests/deadlock.rs` |
+//! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
+//! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
+//! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |
+//! | A checkout in the steady state allocates nothing. | `tests/alloc.rs` |
+//! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
+//! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
+//! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
+//! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
+//! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
+//! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
+//!
+//! # What it is not
+//!
+//! It is not asynchronous, not a database driver, and not a proxy between processes. It does not repeat queries behind
+//! your back, never takes a connection away from its borrower, and has two tiers rather than priorities.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! | --- | --- | --- |
+//! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
+//! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
+//!
+//! # Moving from r2d2
+//!
+//! Change `use r2d2::…` to `use tierpool::…`: names and methods are the same, and managers, customizers and error
+//! handlers are r2d2's own traits. [`guide::migration`] lists what behaves differently and why.
 
 #[cfg(feature = "postgres")]
 pub mod batch;
@@ -7,6 +89,7 @@ pub mod config;
 mod core;
 mod error;
 pub mod event;
+pub mod guide;
 mod memory;
 mod pool;
 #[cfg(feature = "postgres")]
@@ -30,3 +113,8 @@ pub use r2d2::{
 pub use report::{DatabaseStats, print_connection_status};
 pub use stats::BreakerState;
 pub use tiers::{Tier, TieredBuilder, TieredPool};
+
+/// Compiles the code of the README.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

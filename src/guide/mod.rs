@@ -1,0 +1,25 @@
+//! Guides: one page for each question that a user of the crate comes with.
+//!
+//! | page | question |
+//! | --- | --- |
+//! | [`operating`] | what does the pool tell, and what do I do about it? |
+//! | [`sizing`] | how many connections? |
+//! | [`faults`] | what does the pool do when something goes wrong? |
+//! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+
+#[doc = include_str!("operating.md")]
+pub mod operating {}
+
+#[doc = include_str!("sizing.md")]
+pub mod sizing {}
+
+#[doc = include_str!("faults.md")]
+pub mod faults {}
+
+#[doc = include_str!("migration.md")]
+pub mod migration {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("postgres.md")]
+pub mod postgres {}
