@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{ErrorKind, Evidence, OpenFailure};
+use super::evidence::Evidence;
+use super::failure::OpenFailure;
+use super::kind::ErrorKind;
 
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::Event;
+use super::kinds::Event;
 
 /// The receiving end of a pool's events, from [`Pool::subscribe`](crate::Pool::subscribe).
 ///

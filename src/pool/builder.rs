@@ -10,8 +10,8 @@ use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCust
 use super::driver::{Driver, PlainDriver};
 use super::handle::Pool;
 use super::keeper::Keeper;
-use super::notify::Sinks;
 use super::shared::Shared;
+use super::sinks::Sinks;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
 use crate::error::Error;
@@ -299,6 +299,23 @@ impl<M: ManageConnection> Builder<M> {
             keeper,
         ));
         Ok(Pool::start(shared))
+    }
+}
+
+/// Here and not beside the other methods of a pool, so that the handle need not know its builder.
+impl<M: ManageConnection> Pool<M> {
+    /// Creates a pool with the default settings; see [`Builder::build`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new(manager: M) -> Result<Pool<M>, Error> {
+        Pool::builder().build(manager)
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder() -> Builder<M> {
+        Builder::new()
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use super::body::{Fitness, ms};
 use super::driver::Condition;
-use super::entry::{Entry, Fitness, ms};
-use super::errand::Chore;
+use super::shared::Entry;
 use super::shared::{Counters, Lending, Shared};
+use super::watch::Chore;
 use crate::event::{CheckinEvent, Event};
 use crate::stats::CloseCause;
 

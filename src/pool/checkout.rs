@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
-use super::entry::{Entry, Fitness};
-use super::errand::{Chore, Customer};
+use super::body::Fitness;
+use super::errand::Customer;
 use super::guard::PooledConnection;
-use super::notify::Warning;
+use super::shared::Entry;
 use super::shared::{Counters, InLine, Refusal, Shared};
+use super::sinks::Warning;
+use super::watch::Chore;
 use crate::core::{Joined, Outcome, Ticket, Waiter};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CheckoutEvent, Event, SlowCheckoutEvent, TimeoutEvent};

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use r2d2::ManageConnection;
 
-use super::entry::{Body, Entry};
+use super::body::Body;
+use super::shared::Entry;
 use super::shared::{Counters, Seat, Shared};
 use crate::event::{Event, ReleaseEvent};
 use crate::stats::CloseCause;

@@ -1,4 +1,4 @@
-//! Errands: a connection in the hands of a helper thread for validation or reset, and the right to give it up.
+//! Errands: sending a connection to a helper thread for validation or reset, and giving it up.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,76 +7,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
-use super::entry::{Body, Entry, plan_keepalive};
-use super::shared::{Counters, Seat, Shared};
+use super::body::{Body, plan_keepalive};
+use super::shared::{Counters, Entry, Errand, Shared};
+use super::watch::{Chore, Progress};
 use crate::core::Waiter;
 use crate::stats::CloseCause;
 
 /// The thread that waits for the outcome. It is served the connection, or refused when there is none.
 pub(crate) type Customer<M> = Waiter<Entry<M>, ()>;
-
-/// What a helper is to do with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Chore {
-    /// With `suspect` for one that another's death makes doubtful: nothing but a sign of life will do.
-    Validate { suspect: bool },
-    /// With `suspect` for a connection whose borrower panicked.
-    Reset { suspect: bool },
-}
-
-struct Progress<M: ManageConnection> {
-    /// Here while the errand is under way; whoever takes it decides what becomes of the connection.
-    seat: Option<Seat<M>>,
-    /// When the keeper gives up; `None` is too far away to be expressed.
-    give_up_at: Option<Instant>,
-    /// A helper has taken it up: from then on its silence is the server's.
-    begun: bool,
-    /// It has been given up once, and kept for want of room among the zombies.
-    late: bool,
-}
-
-/// One connection in the hands of a helper.
-pub(crate) struct Errand<M: ManageConnection> {
-    /// Guards the seat and the time alone.
-    progress: Mutex<Progress<M>>,
-    customer: Option<Arc<Customer<M>>>,
-    /// Born, seen and id of the connection, to judge what its silence means for others.
-    seen: u64,
-    id: u64,
-    chore: Chore,
-}
-
-impl<M: ManageConnection> Errand<M> {
-    /// A helper takes it up. False where it has been given up already.
-    fn begin(&self, limit: Duration) -> bool {
-        let mut progress = self.progress.lock();
-        progress.begun = true;
-        if !progress.late {
-            progress.give_up_at = Instant::now().checked_add(limit);
-        }
-        progress.seat.is_some()
-    }
-
-    fn finish(&self) -> Option<Seat<M>> {
-        self.progress.lock().seat.take()
-    }
-
-    /// Sends whoever waits for it away, to look for another connection.
-    pub(crate) fn dismiss_customer(&self) {
-        if let Some(customer) = &self.customer {
-            customer.refuse(());
-            customer.wake();
-        }
-    }
-
-    pub(crate) fn give_up_at(&self) -> Option<Instant> {
-        self.progress.lock().give_up_at
-    }
-
-    fn is_over(&self) -> bool {
-        self.progress.lock().seat.is_none()
-    }
-}
 
 impl<M: ManageConnection> Shared<M> {
     /// Hands a connection to a helper thread. The helper passes it on when done: to the customer if it still waits,
@@ -252,7 +190,7 @@ impl<M: ManageConnection> Shared<M> {
     /// Makes all idle connections suspect that were last known good before now, unless that has been done since this
     /// one was known good.
     pub(crate) fn found_dead(self: &Arc<Self>, id: u64, seen: u64, why: &str) {
-        self.warn(super::notify::Warning::Dead, || format!("connection {id} is dead: {why}"));
+        self.warn(super::sinks::Warning::Dead, || format!("connection {id} is dead: {why}"));
         // Relaxed: epochs only grow, and a checkout that misses the change came before it. The comparison is the
         // cooldown: what this connection tells of is news only if it was trusted after the last alarm.
         let alarmed = self.suspect_before.load(Ordering::Relaxed);
@@ -263,14 +201,5 @@ impl<M: ManageConnection> Shared<M> {
         self.suspect_before.fetch_max(epoch, Ordering::Relaxed);
         Counters::bump(&self.counters.suspicions);
         self.emit_aside(|| crate::event::Event::Suspect(crate::event::SuspectEvent { id }));
-    }
-}
-
-impl Chore {
-    fn cause(self) -> CloseCause {
-        match self {
-            Chore::Validate { .. } => CloseCause::Invalid,
-            Chore::Reset { .. } => CloseCause::Broken,
-        }
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use r2d2::{Extensions, ManageConnection};
 
+use super::body::Body;
 use super::checkin::checkin;
-use super::entry::{Body, Entry};
+use super::shared::Entry;
 use crate::stats::CloseCause;
 use crate::threads;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::builder::Builder;
 use super::checkout::Patience;
 use super::guard::PooledConnection;
 use super::keeper::Kept;
@@ -68,20 +67,6 @@ pub struct State {
 }
 
 impl<M: ManageConnection> Pool<M> {
-    /// Creates a pool with the default settings; see [`Builder::build`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    pub fn new(manager: M) -> Result<Pool<M>, Error> {
-        Pool::builder().build(manager)
-    }
-
-    /// Returns a builder with the default settings.
-    pub fn builder() -> Builder<M> {
-        Builder::new()
-    }
-
     pub(crate) fn start(shared: Arc<Shared<M>>) -> Self {
         let ward: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Kept>));
         if let Err(error) = shared.keeper.take_charge(ward) {

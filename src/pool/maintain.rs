@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
+use super::body::{ms, plan_keepalive};
 use super::breaker::Advice;
 use super::card::{Card, NEVER};
-use super::entry::{Entry, ms, plan_keepalive};
-use super::errand::Chore;
 use super::keeper::Kept;
+use super::shared::Entry;
 use super::shared::{Counters, Shared};
+use super::watch::Chore;
 use crate::config::Settings;
 use crate::core::Counts;
 use crate::event::{Event, LongHoldEvent};

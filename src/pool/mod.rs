@@ -1,6 +1,7 @@
 //! The pool: checkout, checkin, opening, closing, and the keeper. Foreign code (managers, drivers, customizers,
 //! handlers) is called here and on no lower floor, with no lock held, and its panics are caught.
 
+mod body;
 mod breaker;
 mod builder;
 mod card;
@@ -9,7 +10,6 @@ mod checkout;
 mod close;
 mod deadlock;
 mod driver;
-mod entry;
 mod errand;
 mod guard;
 mod handle;
@@ -20,6 +20,8 @@ mod notify;
 mod observe;
 mod open;
 mod shared;
+mod sinks;
+mod watch;
 mod workers;
 
 pub use builder::Builder;

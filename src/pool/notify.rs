@@ -3,60 +3,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::RwLock;
 use r2d2::ManageConnection;
 
 use super::shared::{Counters, Shared};
-use crate::event::{Event, EventReceiver, EventSender, HandleEvent};
-
-/// Log lines of one kind are at least this far apart, so that an outage is not told once for each worker.
-const QUIET_MS: u64 = 10_000;
-
-/// Events that may wait for a helper before further ones are lost.
-const MOST_PENDING: u32 = 1024;
-
-/// Who is told of events.
-pub(crate) struct Sinks {
-    handler: Option<Box<dyn HandleEvent>>,
-    /// Locked for a moment to send; a send never blocks.
-    channels: RwLock<Vec<EventSender>>,
-    /// When the next line of each kind may be logged.
-    quiet_until: [AtomicU64; 3],
-    /// Events that wait for a helper to deliver them.
-    pending: AtomicU32,
-}
-
-/// Kinds of warnings that many threads may have reason to give at once.
-#[derive(Clone, Copy)]
-pub(crate) enum Warning {
-    Slow,
-    OpenFailed,
-    Dead,
-}
-
-impl Sinks {
-    pub(crate) fn new(handler: Option<Box<dyn HandleEvent>>) -> Self {
-        Sinks {
-            handler,
-            channels: RwLock::new(Vec::new()),
-            quiet_until: Default::default(),
-            pending: AtomicU32::new(0),
-        }
-    }
-
-    pub(crate) fn is_noisy(&self) -> bool {
-        self.handler.is_some() || !self.channels.read().is_empty()
-    }
-
-    fn may_log(&self, warning: Warning, now: u64) -> bool {
-        let until = &self.quiet_until[warning as usize];
-        let next = now + QUIET_MS;
-        // Relaxed: at worst two lines instead of one.
-        until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(next)).is_ok()
-    }
-}
+use super::sinks::{MOST_PENDING, Warning};
+use crate::event::{Event, EventReceiver, EventSender};
 
 /// The text of a panic, where it has one.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
+use super::body::{Body, plan_keepalive, spread};
 use super::breaker::{Advice, Reaction};
-use super::entry::{Body, Entry, plan_keepalive, spread};
-use super::notify::Warning;
+use super::shared::Entry;
 use super::shared::{Counters, Refusal, Seat, Shared};
+use super::sinks::Warning;
 use crate::core::Counts;
 use crate::error::{FailureClass, OpenFailure};
 use crate::event::{AcquireEvent, BreakerEvent, Event};
@@ -62,7 +63,7 @@ impl<M: ManageConnection> Shared<M> {
         let settings = self.settings();
         // The keeper's period ahead, since that is how often it looks; less for short lives.
         let ahead = settings.max_lifetime.map_or(Duration::ZERO, |life| settings.reaper_rate.min(life / 10));
-        let horizon = self.clock.coarse_ms().saturating_add(super::entry::ms(ahead));
+        let horizon = self.clock.coarse_ms().saturating_add(super::body::ms(ahead));
         let due = self.lending.slots().filter(|slot| {
             let due_at = slot.card.due_at();
             due_at != 0 && due_at <= horizon
@@ -192,7 +193,7 @@ impl<M: ManageConnection> Shared<M> {
         let card = &self.lending.slot(index).card;
         card.opened(body.id, now, body.expires_at(), plan_keepalive(now, settings.keepalive));
         // Also where a waiter is there to take it: the waiter may leave in the same moment.
-        body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, super::entry::ms));
+        body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, super::body::ms));
         let entry = Box::new(Entry { body, seat, shared: Arc::clone(self) });
         if let Err(entry) = self.lending.admit(index, entry) {
             self.dispose(entry, CloseCause::Closed);

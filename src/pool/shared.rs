@@ -10,13 +10,13 @@ use crossbeam_utils::CachePadded;
 use parking_lot::{Condvar, Mutex, RwLock};
 use r2d2::{CustomizeConnection, HandleError, ManageConnection};
 
+use super::body::{Body, ms};
 use super::breaker::Breaker;
 use super::card::{Card, NEVER};
 use super::driver::Driver;
-use super::entry::{Entry, ms};
-use super::errand::Errand;
 use super::keeper::Keeper;
-use super::notify::Sinks;
+use super::sinks::Sinks;
+use super::watch;
 use super::workers::Workers;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -26,6 +26,16 @@ use crate::stats::{CloseCause, Recorder};
 
 pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal>;
 pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal>;
+pub(crate) type Errand<M> = watch::Errand<Seat<M>, Entry<M>>;
+
+/// A connection with its seat: what stands in a slot, and what a guard holds.
+pub(crate) struct Entry<M: ManageConnection> {
+    pub(crate) body: Body<M::Connection>,
+    pub(crate) seat: Seat<M>,
+    /// Keeps the pool's memory alive while the connection is out. A slot's idle entry holds one too; closing the
+    /// pool empties the slots, which ends the cycle.
+    pub(crate) shared: Arc<Shared<M>>,
+}
 
 /// Why a waiter is sent away.
 #[derive(Clone, Debug)]

@@ -292,6 +292,47 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     Ok(own)
 }
 
+/// Here and not beside the sessions, so that those need not know the builder.
+impl TieredPool<PgManager> {
+    /// Builds a pool from the environment; see [`PgBuilder::build`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PgBuilder::build`].
+    pub fn from_env() -> Result<PgPool, Error> {
+        PgBuilder::new().build()
+    }
+
+    /// Builds a pool for the server of a connection string; its other settings come from the environment and from
+    /// the string's parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgBuilder::build`].
+    ///
+    /// ```no_run
+    /// let pool = tierpool::PgPool::connect("postgresql://app:hush@localhost/news?pool_timeout=10")?;
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn connect(url: impl Into<ConnectionString>) -> Result<PgPool, Error> {
+        PgBuilder::new().url(url).build()
+    }
+
+    /// Builds a pool from settings loaded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgBuilder::build`].
+    pub fn from_settings(settings: PgSettings) -> Result<PgPool, Error> {
+        PgBuilder::new().build_from(settings)
+    }
+
+    /// Returns a builder.
+    pub fn configure() -> PgBuilder {
+        PgBuilder::new()
+    }
+}
+
 impl fmt::Debug for PgBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()

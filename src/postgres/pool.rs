@@ -1,8 +1,6 @@
 //! The two-tier pool of PostgreSQL connections, and sessions on it.
 
-use super::{PgBuilder, PgError, PgManager, Session, SessionOptions, run_session};
-use crate::config::{ConnectionString, PgSettings};
-use crate::error::Error;
+use super::{PgError, PgManager, Session, SessionOptions, run_session};
 use crate::tiers::{Tier, TieredPool};
 
 /// A [`TieredPool`] of PostgreSQL connections.
@@ -12,44 +10,6 @@ use crate::tiers::{Tier, TieredPool};
 pub type PgPool = TieredPool<PgManager>;
 
 impl TieredPool<PgManager> {
-    /// Builds a pool from the environment; see [`PgBuilder::build`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    pub fn from_env() -> Result<PgPool, Error> {
-        PgBuilder::new().build()
-    }
-
-    /// Builds a pool for the server of a connection string; its other settings come from the environment and from
-    /// the string's parameters.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    ///
-    /// ```no_run
-    /// let pool = tierpool::PgPool::connect("postgresql://app:hush@localhost/news?pool_timeout=10")?;
-    /// # Ok::<(), tierpool::Error>(())
-    /// ```
-    pub fn connect(url: impl Into<ConnectionString>) -> Result<PgPool, Error> {
-        PgBuilder::new().url(url).build()
-    }
-
-    /// Builds a pool from settings loaded before.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    pub fn from_settings(settings: PgSettings) -> Result<PgPool, Error> {
-        PgBuilder::new().build_from(settings)
-    }
-
-    /// Returns a builder.
-    pub fn configure() -> PgBuilder {
-        PgBuilder::new()
-    }
-
     /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
     /// returns `Err` or panics. See [`run_session`] for what may block and what the errors mean.
     ///

@@ -4,11 +4,22 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use crate::stats::{Holder, Stats, Waiting};
+use crate::stats::{BreakerState, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
 /// Holds longer than this are shown in the status box.
 const LONG_HOLD: Duration = Duration::from_secs(10);
+
+/// The part of the automation ceiling from which on the load is called high.
+const HIGH_LOAD: f64 = 0.9;
+/// The last line of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Healthy,
+    HighLoad,
+    Exhausted,
+    CircuitOpen,
+}
 
 /// Both tiers at one moment; `Display` is the status box.
 ///
@@ -42,6 +53,26 @@ pub struct DatabaseStats {
     pub long_holders: Vec<Holder>,
     /// Threads waiting in either tier, automation's queue first.
     pub waiters: Vec<Waiting>,
+}
+
+impl DatabaseStats {
+    pub(super) fn verdict(&self) -> Verdict {
+        let open = |state| state != BreakerState::Closed;
+        if open(self.automation.breaker) || open(self.adhoc.breaker) {
+            Verdict::CircuitOpen
+        } else if self.guaranteed() == 0 {
+            Verdict::Exhausted
+        } else if f64::from(self.in_use) >= HIGH_LOAD * f64::from(self.total_possible) {
+            Verdict::HighLoad
+        } else {
+            Verdict::Healthy
+        }
+    }
+
+    /// Ad-hoc connections that nobody has.
+    pub(super) fn guaranteed(&self) -> u32 {
+        self.reserved.saturating_sub(self.adhoc.gauges.in_use)
+    }
 }
 
 /// One tier's sizes, by SQLAlchemy's names.
@@ -117,7 +148,7 @@ impl<M: ManageConnection> TieredPool<M> {
             long_holders,
             waiters,
         };
-        stats.is_healthy = stats.verdict() == super::status::Verdict::Healthy;
+        stats.is_healthy = stats.verdict() == Verdict::Healthy;
         stats
     }
 

@@ -5,23 +5,11 @@ use std::io::{IsTerminal, Write};
 
 use r2d2::ManageConnection;
 
-use super::data::DatabaseStats;
-use crate::stats::BreakerState;
+use super::data::{DatabaseStats, Verdict};
 use crate::tiers::TieredPool;
 
-/// The part of the automation ceiling from which on the load is called high.
-const HIGH_LOAD: f64 = 0.9;
 /// Waiters listed before the rest is only counted.
 const WAITERS_SHOWN: usize = 5;
-
-/// The last line of the box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Healthy,
-    HighLoad,
-    Exhausted,
-    CircuitOpen,
-}
 
 /// The marks of a form of the box.
 struct Marks {
@@ -64,24 +52,6 @@ const PLAIN: Marks = Marks {
 };
 
 impl DatabaseStats {
-    pub(super) fn verdict(&self) -> Verdict {
-        let open = |state| state != BreakerState::Closed;
-        if open(self.automation.breaker) || open(self.adhoc.breaker) {
-            Verdict::CircuitOpen
-        } else if self.guaranteed() == 0 {
-            Verdict::Exhausted
-        } else if f64::from(self.in_use) >= HIGH_LOAD * f64::from(self.total_possible) {
-            Verdict::HighLoad
-        } else {
-            Verdict::Healthy
-        }
-    }
-
-    /// Ad-hoc connections that nobody has.
-    fn guaranteed(&self) -> u32 {
-        self.reserved.saturating_sub(self.adhoc.gauges.in_use)
-    }
-
     /// Returns the box in plain characters, for logs and terminals that show no others.
     ///
     /// ```

@@ -1,13 +1,11 @@
-//! A connection in the pool: the connection, what the pool knows of it, and its seat.
+//! A connection and what the pool knows of it: age, uses, and what it may be used for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use r2d2::{Extensions, ManageConnection};
+use r2d2::Extensions;
 
 use super::card::NEVER;
-use super::shared::{Seat, Shared};
 use crate::config::Settings;
 use crate::stats::CloseCause;
 
@@ -42,15 +40,6 @@ pub(crate) struct Body<C> {
     /// The number of the borrowing thread, for who touches a connection after it was passed on. Relaxed: a fact for
     /// reports and for the deadlock check, which allows for its being late.
     pub(crate) thread: AtomicU64,
-}
-
-/// A connection with its seat: what stands in a slot, and what a guard holds.
-pub(crate) struct Entry<M: ManageConnection> {
-    pub(crate) body: Body<M::Connection>,
-    pub(crate) seat: Seat<M>,
-    /// Keeps the pool's memory alive while the connection is out. A slot's idle entry holds one too; closing the
-    /// pool empties the slots, which ends the cycle.
-    pub(crate) shared: Arc<Shared<M>>,
 }
 
 /// What may be done with a connection.

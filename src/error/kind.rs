@@ -1,0 +1,21 @@
+//! The kinds of errors of a pool.
+
+/// What went wrong, for code that decides by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection within the deadline, or none at once in [`WaitMode::NoWait`](crate::config::WaitMode::NoWait).
+    Timeout,
+    /// As many callers as `max_waiting` allows are waiting already.
+    QueueFull,
+    /// The circuit breaker is open and no idle connection could serve the call.
+    CircuitOpen,
+    /// A connection could not be opened, for a cause that waiting will not cure.
+    ConnectFailed,
+    /// Every connection is held by a thread that is itself waiting in this pool; waiting would not end.
+    WouldDeadlock,
+    /// The pool has been closed.
+    Closed,
+    /// Settings that contradict each other or the rules.
+    InvalidConfig,
+}

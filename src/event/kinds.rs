@@ -1,0 +1,211 @@
+//! The events, and the trait of who is told of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::stats::{BreakerState, CloseCause};
+
+/// Is told of events in a pool; r2d2's trait of this name, with the events that tierpool adds.
+///
+/// The handler runs on the thread on which the event happens, with no lock held: a slow handler slows its caller
+/// down. A panic in it is caught, logged and counted.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use tierpool::event::{CheckoutEvent, HandleEvent};
+/// use tierpool::{MemoryManager, Pool};
+///
+/// #[derive(Debug)]
+/// struct Count(Arc<AtomicUsize>);
+///
+/// impl HandleEvent for Count {
+///     fn handle_checkout(&self, _: CheckoutEvent) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let seen = Arc::new(AtomicUsize::new(0));
+/// let pool = Pool::builder().event_handler(Box::new(Count(seen.clone()))).build(MemoryManager)?;
+/// pool.get()?;
+/// assert_eq!(seen.load(Ordering::Relaxed), 1);
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+#[allow(unused_variables)]
+pub trait HandleEvent: fmt::Debug + Sync + Send {
+    /// Called when a connection has been opened. The default does nothing, as do all others.
+    fn handle_acquire(&self, event: AcquireEvent) {}
+
+    /// Called when a connection is about to be closed, on the thread that closes it.
+    fn handle_release(&self, event: ReleaseEvent) {}
+
+    /// Called when a connection has been lent.
+    fn handle_checkout(&self, event: CheckoutEvent) {}
+
+    /// Called when a checkout has timed out.
+    fn handle_timeout(&self, event: TimeoutEvent) {}
+
+    /// Called when a connection has been returned, before it is lent on.
+    fn handle_checkin(&self, event: CheckinEvent) {}
+
+    /// Called when the circuit breaker changes its state.
+    fn handle_breaker(&self, event: BreakerEvent) {}
+
+    /// Called when a dead connection makes all older ones suspect.
+    fn handle_suspect(&self, event: SuspectEvent) {}
+
+    /// Called when a checkout took longer than `slow_checkout`.
+    fn handle_slow_checkout(&self, event: SlowCheckoutEvent) {}
+
+    /// Called when a connection has been held longer than `leak_threshold`, once for each checkout.
+    fn handle_long_hold(&self, event: LongHoldEvent) {}
+}
+
+/// A [`HandleEvent`] that does nothing.
+#[derive(Copy, Clone, Debug)]
+pub struct NopEventHandler;
+
+impl HandleEvent for NopEventHandler {}
+
+macro_rules! event {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty => $getter:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            $(pub(crate) $field: $type,)*
+        }
+
+        impl $name {
+            $($(#[$field_doc])*
+            #[inline]
+            pub fn $getter(&self) -> $type {
+                self.$field.clone()
+            })*
+        }
+    };
+}
+
+event! {
+    /// A connection was opened; r2d2's name.
+    AcquireEvent {
+        /// Returns the connection's id, unique in this process.
+        id: u64 => connection_id,
+    }
+}
+
+event! {
+    /// A connection is being closed; r2d2's name.
+    ReleaseEvent {
+        /// Returns the connection's id.
+        id: u64 => connection_id,
+        /// Returns the time since it was opened.
+        age: Duration => age,
+        /// Returns why it is being closed.
+        cause: CloseCause => cause,
+    }
+}
+
+event! {
+    /// A connection was lent.
+    CheckoutEvent {
+        /// Returns the connection's id.
+        id: u64 => connection_id,
+        /// Returns how long the checkout took.
+        duration: Duration => duration,
+    }
+}
+
+event! {
+    /// A checkout timed out.
+    TimeoutEvent {
+        /// Returns the time that the caller had allowed.
+        timeout: Duration => timeout,
+    }
+}
+
+event! {
+    /// A connection was returned.
+    CheckinEvent {
+        /// Returns the connection's id.
+        id: u64 => connection_id,
+        /// Returns how long it was held, by the coarse clock.
+        duration: Duration => duration,
+    }
+}
+
+event! {
+    /// The circuit breaker changed its state.
+    BreakerEvent {
+        /// Returns the new state.
+        state: BreakerState => state,
+        /// Returns the failure behind it, in words, where there was one.
+        cause: Option<String> => cause,
+    }
+}
+
+event! {
+    /// A connection was found dead, and all older ones are validated before their next checkout.
+    SuspectEvent {
+        /// Returns the dead connection's id.
+        id: u64 => connection_id,
+    }
+}
+
+event! {
+    /// A checkout was slow.
+    SlowCheckoutEvent {
+        /// Returns the connection's id.
+        id: u64 => connection_id,
+        /// Returns how long the checkout took.
+        duration: Duration => duration,
+    }
+}
+
+event! {
+    /// A connection has been held for long.
+    LongHoldEvent {
+        /// Returns who holds it.
+        holder: crate::stats::Holder => holder,
+    }
+}
+
+/// Any event, as a channel delivers it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was opened.
+    Opened(AcquireEvent),
+    /// A connection is being closed.
+    Closed(ReleaseEvent),
+    /// A connection was lent.
+    CheckedOut(CheckoutEvent),
+    /// A connection was returned.
+    CheckedIn(CheckinEvent),
+    /// A checkout timed out.
+    TimedOut(TimeoutEvent),
+    /// The circuit breaker changed its state.
+    Breaker(BreakerEvent),
+    /// A dead connection made all older ones suspect.
+    Suspect(SuspectEvent),
+    /// A checkout was slow.
+    SlowCheckout(SlowCheckoutEvent),
+    /// A connection has been held for long.
+    LongHold(LongHoldEvent),
+}
+
+impl Event {
+    /// Hands the event to the method of the handler that is for it.
+    pub(crate) fn deliver(self, handler: &dyn HandleEvent) {
+        match self {
+            Event::Opened(event) => handler.handle_acquire(event),
+            Event::Closed(event) => handler.handle_release(event),
+            Event::CheckedOut(event) => handler.handle_checkout(event),
+            Event::CheckedIn(event) => handler.handle_checkin(event),
+            Event::TimedOut(event) => handler.handle_timeout(event),
+            Event::Breaker(event) => handler.handle_breaker(event),
+            Event::Suspect(event) => handler.handle_suspect(event),
+            Event::SlowCheckout(event) => handler.handle_slow_checkout(event),
+            Event::LongHold(event) => handler.handle_long_hold(event),
+        }
+    }
+}

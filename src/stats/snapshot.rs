@@ -1,0 +1,205 @@
+//! One pool's gauges and counters at one moment.
+
+use std::time::Duration;
+
+use super::histogram::Histogram;
+
+/// The four gauges, and zombies, of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Gauges {
+    /// Connections ready to be lent.
+    pub idle: u32,
+    /// Connections lent, or in the pool's own hands for validation or reset.
+    pub in_use: u32,
+    /// Connections being opened.
+    pub opening: u32,
+    /// Threads queued for a connection.
+    pub waiting: u32,
+    /// Connections given up on whose close has not finished.
+    pub zombies: u32,
+}
+
+impl Gauges {
+    /// `idle + in_use + opening`.
+    pub fn size(&self) -> u32 {
+        self.idle + self.in_use + self.opening
+    }
+}
+
+/// How checkouts ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Checkouts {
+    /// Served without queueing.
+    pub direct: u64,
+    /// Served after queueing.
+    pub waited: u64,
+    /// Not served by the deadline.
+    pub timed_out: u64,
+    /// Refused: queue full, breaker open, connect failed, deadlock, closed.
+    pub rejected: u64,
+}
+
+/// Why a connection was closed, or left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// Returned broken, marked so by its borrower, or its reset failed.
+    Broken,
+    /// Failed its validation, or did not answer in time.
+    Invalid,
+    /// Reached `max_lifetime` or `max_uses`.
+    Expired,
+    /// Idle for `idle_timeout`, or above a ceiling that was lowered.
+    Idle,
+    /// Above the base size and idle for `overflow_linger`.
+    Overflow,
+    /// Drained, evicted, or replaced after a failover.
+    Evicted,
+    /// The pool closed.
+    Closed,
+    /// Taken out by its borrower; it lives on outside.
+    Detached,
+}
+
+impl CloseCause {
+    /// All causes, in the order of the counters.
+    pub const ALL: [CloseCause; 8] = [
+        CloseCause::Broken,
+        CloseCause::Invalid,
+        CloseCause::Expired,
+        CloseCause::Idle,
+        CloseCause::Overflow,
+        CloseCause::Evicted,
+        CloseCause::Closed,
+        CloseCause::Detached,
+    ];
+
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseCause::Broken => "broken",
+            CloseCause::Invalid => "invalid",
+            CloseCause::Expired => "expired",
+            CloseCause::Idle => "idle",
+            CloseCause::Overflow => "overflow",
+            CloseCause::Evicted => "evicted",
+            CloseCause::Closed => "closed",
+            CloseCause::Detached => "detached",
+        }
+    }
+}
+
+/// Connections closed, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ClosedBy(pub(crate) [u64; CloseCause::ALL.len()]);
+
+impl ClosedBy {
+    /// How many were closed for this cause.
+    pub fn count(&self, cause: CloseCause) -> u64 {
+        self.0[cause as usize]
+    }
+
+    /// How many were closed in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// Failed attempts to open, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OpenFailures {
+    /// See [`FailureClass::Transient`](crate::FailureClass::Transient).
+    pub transient: u64,
+    /// See [`FailureClass::Exhausted`](crate::FailureClass::Exhausted).
+    pub exhausted: u64,
+    /// See [`FailureClass::Permanent`](crate::FailureClass::Permanent).
+    pub permanent: u64,
+}
+
+/// The state of the circuit breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Connections are opened as needed.
+    #[default]
+    Closed,
+    /// Callers that no idle connection can serve fail at once; the pool itself probes the server.
+    Open,
+    /// A probe is on its way.
+    Probing,
+}
+
+/// Everything that a pool counts, as one snapshot.
+///
+/// The gauges are of one moment and always add up. Counters only grow; each is counted before what it counts can be
+/// seen, so `closed.total() <= opened` and returned connections never outnumber lent ones.
+///
+/// Hold times are measured by the pool's coarse clock (grain 10 ms), so single short ones count as zero or as one
+/// grain; sums over many are right.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Stats {
+    /// The pool's name.
+    pub pool: String,
+    /// The gauges.
+    pub gauges: Gauges,
+    /// The hard ceiling, `base_size + max_overflow`.
+    pub ceiling: u32,
+    /// Connections kept once opened.
+    pub base_size: u32,
+    /// The bound of the queue, if any.
+    pub max_waiting: Option<u32>,
+    /// Connections above the base size just now.
+    pub overflow: u32,
+    /// The most connections seen in use at once: looked at whenever a caller has to wait, a connection opens, the
+    /// keeper ticks or statistics are taken, so a peak shorter than 10 ms between those may be missed.
+    pub peak_in_use: u32,
+    /// The most threads waiting at once.
+    pub peak_waiting: u32,
+    /// Checkouts by outcome.
+    pub checkouts: Checkouts,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections closed, by cause.
+    pub closed: ClosedBy,
+    /// Failed attempts to open, by class.
+    pub open_failures: OpenFailures,
+    /// Connections returned in an open transaction or otherwise in need of a reset.
+    pub returned_dirty: u64,
+    /// Checkouts slower than `slow_checkout`.
+    pub slow_checkouts: u64,
+    /// Holds longer than `leak_threshold`.
+    pub long_holds: u64,
+    /// Times that a dead connection made all older ones suspect.
+    pub suspicions: u64,
+    /// Panics caught in managers, customizers and handlers.
+    pub user_panics: u64,
+    /// Events that a full channel lost.
+    pub events_lost: u64,
+    /// How long checkouts queued; direct ones count as zero.
+    pub wait: Histogram,
+    /// How long connections were held.
+    pub hold: Histogram,
+    /// How long successful opens took.
+    pub open: Histogram,
+    /// How long the oldest waiter has waited.
+    pub oldest_waiter: Option<Duration>,
+    /// Connection-seconds spent in use by borrowers who have returned them.
+    pub busy: Duration,
+    /// The state of the circuit breaker.
+    pub breaker: BreakerState,
+    /// Times the breaker opened.
+    pub breaker_openings: u64,
+    /// The last failure to open since an open succeeded, in words.
+    pub last_open_failure: Option<String>,
+}
