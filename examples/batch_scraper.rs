@@ -55,8 +55,7 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
     let unreachable = |error: tierpool::Error| format!("cannot reach the database: {}", with_causes(&error));
     let pool = server.pool().map_err(unreachable)?;
     let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
-    schema::create(&mut adhoc)
-        .map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
+    schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
     drop(adhoc);
 
     let bar = progress::bar(items.len());

@@ -249,7 +249,8 @@ fn a_stop_finishes_the_items_under_way_and_starts_no_other() {
     assert_eq!(written(&cluster).1 as u64, report.committed);
 
     // Set from the start, with an input without an end: what was not taken cannot be counted.
-    let report = batch::run(&pool, 0_i64.., Options::new().stop(Arc::clone(&stop)), |tx, &key| write(tx, key));
+    let report =
+        batch::run(&pool, 0_i64.., Options::new().stop(Arc::clone(&stop)), |tx, &key| write(tx, key));
     assert_sum(&report, 0);
     assert!(matches!(report.ended, Ended::Stopped), "{report}");
     // Set by the last item: everything was done.
@@ -341,7 +342,8 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
         .unwrap();
     let kill = |pid: i32| {
         let mut admin = cluster.admin();
-        let in_commit = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND query = 'COMMIT' AND state = 'active'";
+        let in_commit =
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND query = 'COMMIT' AND state = 'active'";
         eventually(BOUND, "the session is in COMMIT", || {
             admin.query_one(in_commit, &[&pid]).unwrap().get::<_, i64>(0) == 1
         });

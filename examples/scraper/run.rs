@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
+use tierpool::PgPool;
 use tierpool::batch::{self, Failed, Options, Report};
 use tierpool::postgres::{PgError, Retry};
-use tierpool::PgPool;
 
 use super::discover::Item;
 use super::failure::ScrapeError;

@@ -29,11 +29,8 @@ impl Server {
     /// text then says what to install.
     pub fn choose() -> Result<Server, String> {
         let is_given = std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty());
-        let own = if is_given {
-            None
-        } else {
-            Some(Cluster::start_new().map_err(|error| error.to_string())?)
-        };
+        let own =
+            if is_given { None } else { Some(Cluster::start_new().map_err(|error| error.to_string())?) };
         let mut overrides = Overrides::default();
         overrides.url = own.as_ref().map(|cluster| cluster.url().into());
         overrides.app_name = Some(APP_NAME.to_owned());
@@ -63,11 +60,7 @@ impl Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(cluster) = &self.own {
-            return write!(
-                f,
-                "a throw-away PostgreSQL on port {} (DATABASE_URL is not set)",
-                cluster.port()
-            );
+            return write!(f, "a throw-away PostgreSQL on port {} (DATABASE_URL is not set)", cluster.port());
         }
         let config = self.settings.connect_config(APP_NAME);
         let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
