@@ -28,7 +28,9 @@ const INCOMPLETE: u8 = 3;
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    env_logger::init();
+    // The runner says there when more workers are asked for than can be served.
+    let quiet = env_logger::Env::default().default_filter_or("error,tierpool::batch=warn");
+    env_logger::init_from_env(quiet);
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => {
             print(HELP);

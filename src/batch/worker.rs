@@ -124,7 +124,11 @@ impl<F, D> Worker<'_, F, D> {
         let mut last = None;
         let mut outage_since = None;
         loop {
-            match self.attempt(&item, tally) {
+            let outcome = self.attempt(&item, tally);
+            if attempts > 0 && !matches!(outcome, Err(Setback::Outage(_) | Setback::NoPool(_))) {
+                tally.retried += 1;
+            }
+            match outcome {
                 Ok(value) => {
                     tally.committed += 1;
                     (self.done)(&item, value);
@@ -137,7 +141,7 @@ impl<F, D> Worker<'_, F, D> {
                     last = Some(failure);
                     // A stop ends the waiting; the item has failed then, with the error at hand.
                     match delays.next() {
-                        Some(delay) if transient && self.pause(delay) => tally.retried += 1,
+                        Some(delay) if transient && self.pause(delay) => {}
                         _ => break,
                     }
                 }
