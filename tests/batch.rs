@@ -21,7 +21,9 @@ const BOUND: Duration = Duration::from_secs(30);
 const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start();
+    // What was committed has to outlive a killed server.
+    let builder = Cluster::builder().setting("synchronous_commit", "on");
+    let cluster = builder.setting("deadlock_timeout", "50ms").start();
     let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
     cluster.config().connect(postgres::NoTls).unwrap().batch_execute(TABLE).unwrap();
     cluster

@@ -196,7 +196,9 @@ fn tiers_are_told_apart_on_the_server_and_may_have_roles_of_their_own() {
     let pool = pool(cluster.url(), |builder| builder.base_size(3).adhoc_url(adhoc_url));
     let held: Vec<_> = (0..3).map(|_| pool.get(Tier::Automation).unwrap()).collect();
     let mut adhoc = pool.get(Tier::Adhoc).unwrap();
-    assert_eq!((by_app("sessions/automation"), by_app("sessions/adhoc")), (3, 1));
+    assert_eq!(by_app("sessions/automation"), 3);
+    // The one in use, and one kept warm beside it.
+    assert!((1..=2).contains(&by_app("sessions/adhoc")));
     assert_eq!(ask::<String>(&mut adhoc, "SELECT session_user::text"), "person");
     drop(adhoc);
 
