@@ -16,6 +16,9 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// How late a checkout or a close may be, and how long giving up a connection may take.
 const SLACK: Duration = Duration::from_millis(100);
 
+/// What is done to the server.
+type Act = fn(&Cluster);
+
 fn cluster() -> Cluster {
     Cluster::start_new().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -63,7 +66,7 @@ fn assert_recovers(pool: &PgPool, what: &str) {
 #[test]
 fn checkouts_keep_their_deadline_whatever_is_frozen() {
     let cluster = cluster();
-    let freezes: [(&str, fn(&Cluster), fn(&Cluster)); 3] = [
+    let freezes: [(&str, Act, Act); 3] = [
         ("backends", Cluster::freeze_backends, Cluster::thaw_backends),
         ("postmaster", Cluster::freeze_postmaster, Cluster::thaw_postmaster),
         ("everything", Cluster::freeze_all, Cluster::thaw_all),
