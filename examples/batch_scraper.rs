@@ -9,21 +9,28 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 use scraper::args::{self, HELP, Plan, Request};
 use scraper::run::run;
 use scraper::server::{Server, with_causes};
 use scraper::{discover::discover, progress, schema};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
+use tierpool::{PgPool, Tier, print_connection_status};
 
 const NOT_CARRIED_OUT: u8 = 1;
 const USAGE: u8 = 2;
 const INCOMPLETE: u8 = 3;
 
+/// How long the counting at the end waits for a connection.
+const COUNT_LIMIT: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
-    env_logger::init();
+    // The runner says there when more workers are asked for than can be served.
+    let quiet = env_logger::Env::default().default_filter_or("error,tierpool::batch=warn");
+    env_logger::init_from_env(quiet);
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => {
             print(HELP);
@@ -47,28 +54,28 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
     }
     let server = Server::choose()?;
     complain(&format!("{} items below {}, into {server}", items.len(), plan.input.display()));
-    let told = |what: &str, error: postgres::Error| format!("{what}: {}", with_causes(&error));
+    let unreachable = |error: tierpool::Error| format!("cannot reach the database: {}", with_causes(&error));
+    let pool = server.pool().map_err(unreachable)?;
+    let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
+    schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
+    drop(adhoc);
 
-    let mut client =
-        Client::connect(&server.url(), NoTls).map_err(|error| told("cannot reach the database", error))?;
-    schema::create(&mut client).map_err(|error| told("cannot make the tables", error))?;
     let bar = progress::bar(items.len());
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&server.url(), &items, plan.workers.unwrap_or(8), &bar, &stop)
-        .map_err(|error| told("cannot reach the database", error))?;
+    let outcome = run(&pool, &items, plan.workers, &bar, &stop);
     bar.finish_and_clear();
     // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
-    print(&format!("{}\n\nad-hoc queries meanwhile: {}\n", outcome.tally, outcome.adhoc));
-    let counts = schema::counts(&mut client);
-    print(&rows(counts.map_err(|error| told("cannot be counted", error))));
-    Ok(if outcome.tally.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    print(&format!("{outcome}\n\n"));
+    print_connection_status(&pool);
+    print(&rows(count(&pool)));
+    Ok(if outcome.report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 /// The first Ctrl-C ends the run after the items under way, a second one at once. With a server of one's own its
 /// clean-up ends the program instead: what has been written goes with it.
 fn stop_on_interrupt(server: &Server) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    if let Server::Given { .. } = server {
+    if !server.is_own() {
         // In this order: the flag is still down when the first signal reaches the shutdown.
         flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, stop.clone())?;
         flag::register(SIGINT, stop.clone())?;
@@ -76,10 +83,16 @@ fn stop_on_interrupt(server: &Server) -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+fn count(pool: &PgPool) -> Result<[i64; 5], String> {
+    let mut adhoc = pool.adhoc().get_timeout(COUNT_LIMIT).map_err(|error| with_causes(&error))?;
+    let client: &mut Client = &mut adhoc;
+    schema::counts(client).map_err(|error| with_causes(&error))
+}
+
 fn rows(counts: Result<[i64; 5], String>) -> String {
     let counts = match counts {
         Ok(counts) => counts,
-        Err(reason) => return format!("\nrows in the database: {reason}\n"),
+        Err(reason) => return format!("\nrows in the database: cannot be counted: {reason}\n"),
     };
     let lines = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
     format!("\nrows in the database\n{}", lines.collect::<String>())

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use tierpool::PgError;
+
 /// The reason an item did not reach the database.
 #[derive(Debug)]
 pub enum ScrapeError {
@@ -16,11 +18,18 @@ pub enum ScrapeError {
     PathNotUtf8(PathBuf),
     /// The manifest cannot be used; every fault is named.
     Manifest { path: PathBuf, faults: Vec<String> },
-    /// The database refused or was lost.
+    /// The database refused or was lost, in the words of its client.
     Database(postgres::Error),
+    /// The same in the words of the pool, which knows what BEGIN and COMMIT came to.
+    Session(PgError),
 }
 
 impl ScrapeError {
+    /// Whether the document itself was good.
+    pub fn is_database(&self) -> bool {
+        matches!(self, ScrapeError::Database(_) | ScrapeError::Session(_))
+    }
+
     /// The name under which failures are counted.
     pub fn class(&self) -> &'static str {
         match self {
@@ -29,7 +38,7 @@ impl ScrapeError {
             ScrapeError::NotUtf8 { .. } => "content is not UTF-8",
             ScrapeError::PathNotUtf8(_) => "path is not UTF-8",
             ScrapeError::Manifest { .. } => "manifest",
-            ScrapeError::Database(_) => "database",
+            ScrapeError::Database(_) | ScrapeError::Session(_) => "database",
         }
     }
 }
@@ -46,7 +55,7 @@ impl fmt::Display for ScrapeError {
             }
             ScrapeError::PathNotUtf8(path) => write!(f, "the path {} is not UTF-8", path.display()),
             ScrapeError::Manifest { path, faults } => write!(f, "{}: {}", path.display(), faults.join("; ")),
-            ScrapeError::Database(_) => f.write_str("the database did not take it"),
+            ScrapeError::Database(_) | ScrapeError::Session(_) => f.write_str("the database did not take it"),
         }
     }
 }
@@ -55,6 +64,7 @@ impl std::error::Error for ScrapeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ScrapeError::Database(error) => Some(error),
+            ScrapeError::Session(error) => Some(error),
             _ => None,
         }
     }
@@ -63,5 +73,11 @@ impl std::error::Error for ScrapeError {
 impl From<postgres::Error> for ScrapeError {
     fn from(error: postgres::Error) -> Self {
         ScrapeError::Database(error)
+    }
+}
+
+impl From<PgError> for ScrapeError {
+    fn from(error: PgError) -> Self {
+        ScrapeError::Session(error)
     }
 }

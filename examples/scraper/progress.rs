@@ -1,6 +1,7 @@
 //! The progress bar, which hides itself when nobody watches.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tierpool::stats::Gauges;
 
 const TEMPLATE: &str = "{bar:30} {pos}/{len} items  {per_sec}  ETA {eta}  {msg}";
 
@@ -10,8 +11,9 @@ pub fn bar(items: usize) -> ProgressBar {
     ProgressBar::new(items as u64).with_style(style.progress_chars("=> "))
 }
 
-/// Shows one more finished item and how busy the connections are.
-pub fn step(bar: &ProgressBar, in_use: usize, waiting: usize) {
-    bar.set_message(format!("in use {in_use}, waiting {waiting}"));
-    bar.inc(1);
+/// Shows how many items have ended and how busy the automation tier is.
+pub fn show(bar: &ProgressBar, ended: u64, gauges: Gauges) {
+    bar.set_message(format!("in use {}, waiting {}", gauges.in_use, gauges.waiting));
+    // Workers come here in any order; the bar does not go back.
+    bar.inc(ended.saturating_sub(bar.position()));
 }

@@ -1,25 +1,38 @@
-//! Brings the items into the database: the one place that knows how workers come by their sessions.
+//! Brings the items into the database: each in a session of the automation tier, while ad-hoc queries go on.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
-use postgres::{Client, NoTls};
+use parking_lot::Mutex;
+use tierpool::PgPool;
+use tierpool::batch::{self, Failed, Options, Report};
+use tierpool::postgres::{PgError, Retry};
 
 use super::discover::Item;
 use super::failure::ScrapeError;
 use super::pace::Pace;
 use super::progress;
-use super::store::{Change, store};
+use super::server::with_causes;
+use super::store::store;
 use super::tally::Tally;
 
 /// The pause between two ad-hoc queries: often enough for a p99, too seldom to be load.
 const ADHOC_PAUSE: Duration = Duration::from_millis(20);
+/// The longest that one ad-hoc query waits for its connection, and so the end of the run for it.
+const ADHOC_LIMIT: Duration = Duration::from_secs(5);
+/// More failures than this are counted by class only.
+const SHOWN_FAILURES: usize = 10;
 
 /// What a run gives back.
-pub struct Outcome {
+pub struct Outcome<'a> {
+    pub report: Report<&'a Item>,
+    /// What the committed items did to the tables.
     pub tally: Tally,
     /// The ad-hoc queries made meanwhile.
     pub adhoc: Pace,
@@ -29,56 +42,90 @@ pub struct Outcome {
 ///
 /// # Blocking
 /// Until every item has ended, or, once `stop` is set, until those under way have.
-///
-/// # Errors
-/// A server that cannot be reached at the start; later losses are failures of items.
-pub fn run(
-    url: &str,
-    items: &[Item],
-    workers: usize,
+pub fn run<'a>(
+    pool: &PgPool,
+    items: &'a [Item],
+    workers: Option<usize>,
     bar: &ProgressBar,
-    stop: &AtomicBool,
-) -> Result<Outcome, postgres::Error> {
-    let start = Instant::now();
-    let clients = (0..workers).map(|_| Client::connect(url, NoTls)).collect::<Result<Vec<_>, _>>()?;
-    let mut adhoc = Client::connect(url, NoTls)?;
+    stop: &Arc<AtomicBool>,
+) -> Outcome<'a> {
+    let tally = Mutex::new(Tally::default());
     let (end_adhoc, ended) = mpsc::channel::<()>();
-    let (next, in_use) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let adhoc = scope
-            .spawn(move || Pace::measure(&ended, ADHOC_PAUSE, || adhoc.query_one("SELECT 1", &[]).map(drop)));
-        let (send, outcomes) = mpsc::channel();
-        for mut client in clients {
-            let (send, next, in_use) = (send.clone(), &next, &in_use);
-            scope.spawn(move || {
-                // Relaxed throughout: the counters hand out indexes and numbers to show, they publish no other data.
-                while !stop.load(Ordering::Relaxed) {
-                    let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                    in_use.fetch_add(1, Ordering::Relaxed);
-                    let outcome = commit(&mut client, item);
-                    progress::step(bar, in_use.fetch_sub(1, Ordering::Relaxed), 0);
-                    if send.send(outcome).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let mut tally = Tally { not_started: items.len(), ..Tally::default() };
-        for outcome in outcomes {
-            tally.not_started -= 1;
-            tally.add(outcome);
-        }
-        tally.elapsed = start.elapsed();
+        let adhoc = scope.spawn(move || Pace::measure(&ended, ADHOC_PAUSE, || ask(pool)));
+        let report = batch::run_with(
+            pool,
+            items,
+            options(pool, workers, bar, stop),
+            |tx, item| store(tx.client(), item),
+            // After COMMIT: what is rolled back has changed nothing.
+            |_, change| tally.lock().add(change),
+        );
         drop(end_adhoc);
         let adhoc = adhoc.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok(Outcome { tally, adhoc })
+        Outcome { report, tally: tally.into_inner(), adhoc }
     })
 }
 
-fn commit(client: &mut Client, item: &Item) -> Result<Change, ScrapeError> {
-    let mut transaction = client.transaction()?;
-    let change = store(&mut transaction, item)?;
-    transaction.commit()?;
-    Ok(change)
+fn options(pool: &PgPool, workers: Option<usize>, bar: &ProgressBar, stop: &Arc<AtomicBool>) -> Options {
+    // An item writes by its key and only what differs: done twice it comes to the same.
+    let retry = Retry { idempotent: true, ..Retry::default() };
+    let (automation, bar) = (pool.automation().clone(), bar.clone());
+    let options = Options::new().retry(retry).stop(Arc::clone(stop)).on_progress(move |progress| {
+        progress::show(&bar, progress.committed + progress.failed, automation.gauges());
+    });
+    match workers {
+        Some(workers) => options.workers(workers),
+        None => options,
+    }
+}
+
+/// What a person does meanwhile: takes a connection, asks something, gives it back.
+fn ask(pool: &PgPool) -> Result<(), String> {
+    let query = || -> Result<(), PgError> {
+        let mut conn = pool.adhoc().get_timeout(ADHOC_LIMIT)?;
+        conn.query_one("SELECT 1", &[])?;
+        Ok(())
+    };
+    query().map_err(|error| with_causes(&error))
+}
+
+impl Outcome<'_> {
+    fn write_failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = &self.report.failed;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\nfailed items")?;
+        let mut classes = BTreeMap::<_, usize>::new();
+        for failed in failed {
+            *classes.entry(class(failed)).or_default() += 1;
+        }
+        for (class, count) in classes {
+            write!(f, "\n  {class}: {count}")?;
+        }
+        for failed in failed.iter().take(SHOWN_FAILURES) {
+            write!(f, "\n  - {}: {}", failed.item.path.display(), with_causes(&*failed.error))?;
+        }
+        match failed.len().saturating_sub(SHOWN_FAILURES) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+/// The scraper's own name for a failure; the runner's where the work did not come to speak.
+fn class(failed: &Failed<&Item>) -> &'static str {
+    match failed.error.downcast_ref::<ScrapeError>() {
+        Some(error) if !error.is_database() => error.class(),
+        _ => failed.class.as_str(),
+    }
+}
+
+impl fmt::Display for Outcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n\n{}", self.report, self.tally)?;
+        self.write_failures(f)?;
+        write!(f, "\nad-hoc queries meanwhile: {}", self.adhoc)
+    }
 }

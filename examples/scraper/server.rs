@@ -2,64 +2,74 @@
 
 use std::fmt;
 
-use postgres::Config;
+use tierpool::config::{Overrides, PgSettings};
+use tierpool::{PgBuilder, PgPool};
 
 use crate::support::cluster::Cluster;
 
+/// The first part of `application_name`.
+const APP_NAME: &str = "batch_scraper";
+
 /// The server of a run. Dropping it removes a server of one's own.
-pub enum Server {
-    /// The one `DATABASE_URL` names.
-    Given { url: String, config: Box<Config> },
-    /// A throw-away one, started for this run.
-    Own(Cluster),
+pub struct Server {
+    settings: PgSettings,
+    /// The throw-away one, when the environment names none.
+    own: Option<Cluster>,
 }
 
 impl Server {
-    /// Takes the server `DATABASE_URL` names, or starts one when it is unset or empty.
+    /// Takes the server that `DATABASE_URL` names, or starts one when it is unset or empty. All other settings come
+    /// from the environment either way.
     ///
     /// # Blocking
     /// One to two seconds when a server is started, 20 s at the most.
     ///
     /// # Errors
-    /// A URL that cannot be read (it is not repeated, it may hold a password), or no server that could be started;
-    /// the text then says what to install.
+    /// Settings that cannot be used, all at once and without a password; or no server that could be started, and the
+    /// text then says what to install.
     pub fn choose() -> Result<Server, String> {
-        match std::env::var("DATABASE_URL") {
-            Ok(url) if !url.is_empty() => match url.parse() {
-                Ok(config) => Ok(Server::Given { url, config: Box::new(config) }),
-                Err(error) => Err(format!("DATABASE_URL cannot be used: {}", with_causes(&error))),
-            },
-            Err(std::env::VarError::NotUnicode(_)) => Err("DATABASE_URL is not UTF-8".into()),
-            _ => Cluster::builder().start().map(Server::Own).map_err(|error| error.to_string()),
-        }
+        let is_given = std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty());
+        let own =
+            if is_given { None } else { Some(Cluster::start_new().map_err(|error| error.to_string())?) };
+        let mut overrides = Overrides::default();
+        overrides.url = own.as_ref().map(|cluster| cluster.url().into());
+        overrides.app_name = Some(APP_NAME.to_owned());
+        let settings = PgSettings::from_env(&overrides)
+            .map_err(|faults| format!("the settings of the database cannot be used: {faults}"))?;
+        Ok(Server { settings, own })
     }
 
-    /// The URL to connect with. It may hold a password.
-    pub fn url(&self) -> String {
-        match self {
-            Server::Given { url, .. } => url.clone(),
-            Server::Own(cluster) => cluster.url(),
-        }
+    /// Builds the pool.
+    ///
+    /// # Blocking
+    /// Until the first connection is open; as long as the checkout timeout at the most.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or that refuses, with the cause.
+    pub fn pool(&self) -> Result<PgPool, tierpool::Error> {
+        PgBuilder::new().build_from(self.settings.clone())
+    }
+
+    /// Whether the server goes with the run.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
     }
 }
 
 /// Names the server without its password.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Server::Given { config, .. } => {
-                let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
-                write!(f, "{database} on {:?} (DATABASE_URL)", config.get_hosts())
-            }
-            Server::Own(cluster) => {
-                write!(f, "a throw-away PostgreSQL on port {} (DATABASE_URL is not set)", cluster.port())
-            }
+        if let Some(cluster) = &self.own {
+            return write!(f, "a throw-away PostgreSQL on port {} (DATABASE_URL is not set)", cluster.port());
         }
+        let config = self.settings.connect_config(APP_NAME);
+        let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
+        write!(f, "{database} on {:?} (DATABASE_URL)", config.get_hosts())
     }
 }
 
 /// An error with what caused it, on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

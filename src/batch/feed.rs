@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::options::{Options, Progress};
@@ -39,6 +39,11 @@ impl Floor<'_> {
 
     pub(super) fn give_up(&self, why: BoxError) {
         self.unusable.lock().get_or_insert(why);
+        self.halt();
+    }
+
+    /// Ends the batch: items under way are finished, no other is started.
+    pub(super) fn halt(&self) {
         self.halted.store(true, Ordering::Relaxed);
     }
 
@@ -58,12 +63,20 @@ impl Floor<'_> {
 /// Runs `work` for every item, each in a transaction of its own, on several threads.
 ///
 /// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
-/// that fails for good, or panics, is kept in the report with its error, and the others go on. When no connection can
-/// be had for as long as the retries last, the batch ends and the remaining items are not started.
+/// that fails for good, or panics, is kept in the report with its error, and the others go on. What an error means is
+/// taken from the first [`PgError`] or `postgres::Error` in it and its chain of sources.
+///
+/// When the database cannot be reached the items wait for it ([`Options::outage`]); past that the batch ends, and the
+/// remaining items are not started.
 ///
 /// # Blocking
 ///
-/// Until every item has ended or the batch is stopped. A panic in a progress callback ends the batch with it.
+/// Until every item has ended or the batch is stopped. `items` is iterated on the calling thread.
+///
+/// # Panics
+///
+/// When `items`, `done` or the progress callback panics, after the items under way have ended. The others are not
+/// started then.
 ///
 /// # Examples
 ///
@@ -108,8 +121,9 @@ where
         halted: AtomicBool::new(false),
         unusable: Mutex::new(None),
     };
-    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers));
-    let (tally, mut left) = std::thread::scope(|scope| {
+    // One item more waits in the feeder's hand.
+    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers) - 1);
+    let (tally, fed) = std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for number in 1..=workers {
             let worker = Worker { floor: &floor, work: &work, done: &done };
@@ -117,11 +131,17 @@ where
             let thread = std::thread::Builder::new().name(format!("batch-{number}"));
             match thread.spawn_scoped(scope, move || worker.run(&receiver)) {
                 Ok(thread) => threads.push(thread),
-                Err(error) if threads.is_empty() => floor.give_up(Box::new(error)),
-                Err(error) => log::warn!(target: "tierpool::batch", "only {} workers: {error}", number - 1),
+                Err(error) if threads.is_empty() => {
+                    floor.give_up(Box::new(error));
+                    break;
+                }
+                Err(error) => {
+                    log::warn!(target: "tierpool::batch", "only {} workers: {error}", number - 1);
+                    break;
+                }
             }
         }
-        let unsent = feed(&floor, &mut items, sender);
+        let fed = feed(&floor, &mut items, sender);
         let mut tally = Tally::new();
         for thread in threads {
             match thread.join() {
@@ -129,14 +149,18 @@ where
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        (tally, u64::from(unsent))
+        (tally, fed)
     });
-    left += drain(&receiver) + exact_len(&items).unwrap_or(0) + tally.not_started;
+    let ahead = match fed {
+        Fed::All => 0,
+        Fed::Rest { in_hand } => u64::from(in_hand) + exact_len(&items).unwrap_or(0),
+    };
+    let left = ahead + receiver.try_iter().count() as u64 + tally.not_started;
     let stats = pool.automation().stats();
     let ended = match floor.unusable.lock().take() {
         Some(why) => Ended::Unusable(why),
-        None if left > 0 || floor.is_stopped() => Ended::Stopped,
-        None => Ended::Completed,
+        None if left == 0 && fed == Fed::All => Ended::Completed,
+        None => Ended::Stopped,
     };
     Report {
         items: tally.committed + tally.failed.len() as u64 + left,
@@ -174,26 +198,31 @@ fn exact_len(items: &impl Iterator) -> Option<u64> {
     }
 }
 
-/// Sends items until there are no more or the batch is over. True where one item taken from the input was not sent.
-fn feed<I>(floor: &Floor<'_>, items: &mut impl Iterator<Item = I>, sender: Sender<I>) -> bool {
+/// How far the feeder came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fed {
+    /// There are no more items.
+    All,
+    /// The batch is over before that.
+    Rest {
+        /// One item was taken from the input and not sent.
+        in_hand: bool,
+    },
+}
+
+/// Sends items until there are no more or the batch is over.
+fn feed<I>(floor: &Floor<'_>, items: &mut impl Iterator<Item = I>, sender: Sender<I>) -> Fed {
     while !floor.is_over() {
-        let Some(mut item) = items.next() else { return false };
+        let Some(mut item) = items.next() else { return Fed::All };
         loop {
             match sender.send_timeout(item, STOP_GRAIN) {
                 Ok(()) => break,
-                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) if floor.is_over() => {
-                    return true;
-                }
-                Err(SendTimeoutError::Timeout(back)) => item = back,
-                // The caller's receiver is alive; this is not reached, and the item would count as not started.
-                Err(SendTimeoutError::Disconnected(_)) => return true,
+                Err(SendTimeoutError::Timeout(back)) if !floor.is_over() => item = back,
+                // Disconnected it never is: the caller's own receiver is alive.
+                Err(_) => return Fed::Rest { in_hand: true },
             }
         }
     }
-    false
-}
-
-/// Counts what the workers left in the queue.
-fn drain<I>(receiver: &Receiver<I>) -> u64 {
-    receiver.try_iter().count() as u64
+    // Between the last item and the end of the input there is nothing left to start.
+    if exact_len(items) == Some(0) { Fed::All } else { Fed::Rest { in_hand: false } }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::postgres::{Retry, SessionOptions};
 
@@ -22,7 +23,6 @@ pub struct Progress {
 pub(super) type OnProgress = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// The options of a batch. All have defaults.
-#[derive(Default)]
 pub struct Options {
     pub(super) workers: Option<usize>,
     pub(super) queue: Option<usize>,
@@ -30,6 +30,24 @@ pub struct Options {
     pub(super) session: SessionOptions,
     pub(super) on_progress: Option<OnProgress>,
     pub(super) stop: Option<Arc<AtomicBool>>,
+    pub(super) outage: Duration,
+}
+
+/// Long enough for a server to restart and recover, short enough for somebody who watches.
+const OUTAGE: Duration = Duration::from_secs(30);
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            workers: None,
+            queue: None,
+            retry: Retry::default(),
+            session: SessionOptions::default(),
+            on_progress: None,
+            stop: None,
+            outage: OUTAGE,
+        }
+    }
 }
 
 impl Options {
@@ -44,7 +62,8 @@ impl Options {
         self
     }
 
-    /// Sets how many items may wait for a worker, at least 1: the memory that the batch takes. Default: two a worker.
+    /// Sets how many items may wait for a worker, at least 1. They, one item a worker, and those that failed are the
+    /// memory that a batch takes. Default: two a worker.
     pub fn queue(mut self, queue: usize) -> Self {
         self.queue = Some(queue.max(1));
         self
@@ -53,6 +72,15 @@ impl Options {
     /// Sets when an item is tried again. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets how long an item waits for a database that cannot be reached before the batch ends. No attempt of the
+    /// item's is used up meanwhile. Default 30 s.
+    ///
+    /// A cause that waiting will not cure, such as a wrong password, ends the batch at once.
+    pub fn outage(mut self, limit: Duration) -> Self {
+        self.outage = limit;
         self
     }
 
@@ -82,6 +110,7 @@ impl fmt::Debug for Options {
             .field("queue", &self.queue)
             .field("retry", &self.retry)
             .field("session", &self.session)
+            .field("outage", &self.outage)
             .finish_non_exhaustive()
     }
 }

@@ -115,7 +115,7 @@ pub struct Failed<I> {
 pub enum Ended {
     /// Every item was started.
     Completed,
-    /// The stop flag was set.
+    /// The stop flag was set before every item was started.
     Stopped,
     /// No connection could be had any more, for this reason.
     Unusable(BoxError),
@@ -158,7 +158,7 @@ pub struct Report<I> {
     pub committed: u64,
     /// Items that failed for good, with their errors.
     pub failed: Vec<Failed<I>>,
-    /// Items that were not begun, or had no connection to begin on when the database became unusable.
+    /// Items that were not begun, those among them that waited for a connection when the batch ended.
     pub not_started: u64,
     /// Attempts beyond the first of each item.
     pub retried: u64,
@@ -214,7 +214,16 @@ impl<I> fmt::Display for Report<I> {
         match &self.ended {
             Ended::Completed => Ok(()),
             Ended::Stopped => write!(f, "\nstopped on request"),
-            Ended::Unusable(error) => write!(f, "\nended early: {error}"),
+            Ended::Unusable(error) => {
+                write!(f, "\nended early: {error}")?;
+                // For a reader, not for a caller that goes on with the error: the causes belong here.
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    write!(f, ": {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::tiers::Tier;
 
 /// How soon a worker notices a stop while it waits for an item or between two attempts.
 const STOP_GRAIN: Duration = Duration::from_millis(20);
+/// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
 /// Percentiles to two significant digits: some 10 KiB a worker, from a microsecond to hours.
 const DIGITS: u8 = 2;
 
@@ -70,8 +72,26 @@ struct Failure {
     class: Class,
     /// Worth another attempt.
     transient: bool,
-    /// The pool cannot reach the database.
-    unreachable: bool,
+}
+
+/// Why an attempt did not commit.
+enum Setback {
+    Failed(Failure),
+    /// The pool refused at once, since the database cannot be reached at the moment.
+    Outage(PgError),
+    /// The pool will not lend again, whatever the wait.
+    NoPool(PgError),
+}
+
+/// Ends the batch when its worker's thread panics in a callback: with its workers gone the feeder would wait for ever.
+struct EndOnPanic<'a>(&'a Floor<'a>);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.halt();
+        }
+    }
 }
 
 impl<F, D> Worker<'_, F, D> {
@@ -81,6 +101,7 @@ impl<F, D> Worker<'_, F, D> {
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
         D: Fn(&I, T),
     {
+        let _guard = EndOnPanic(self.floor);
         let mut tally = Tally::new();
         while !self.floor.is_over() {
             match items.recv_timeout(STOP_GRAIN) {
@@ -100,29 +121,54 @@ impl<F, D> Worker<'_, F, D> {
     {
         let mut delays = self.floor.options.retry.delays();
         let mut attempts = 0;
-        let failure = loop {
-            attempts += 1;
-            match self.attempt(&item, tally) {
+        let mut last = None;
+        let mut outage_since = None;
+        loop {
+            let outcome = self.attempt(&item, tally);
+            if attempts > 0 && !matches!(outcome, Err(Setback::Outage(_) | Setback::NoPool(_))) {
+                tally.retried += 1;
+            }
+            match outcome {
                 Ok(value) => {
                     tally.committed += 1;
                     (self.done)(&item, value);
                     return self.floor.item_ended(true);
                 }
-                Err(failure) if !failure.transient => break failure,
-                Err(failure) => match delays.next() {
-                    // A stop ends the waiting; an item that was under way has failed then, with the error at hand.
-                    Some(delay) if self.pause(delay) => tally.retried += 1,
-                    _ => break failure,
-                },
+                Err(Setback::Failed(failure)) => {
+                    outage_since = None;
+                    attempts += 1;
+                    let transient = failure.transient;
+                    last = Some(failure);
+                    // A stop ends the waiting; the item has failed then, with the error at hand.
+                    match delays.next() {
+                        Some(delay) if transient && self.pause(delay) => {}
+                        _ => break,
+                    }
+                }
+                // No attempt was made, so none of the item's is used up.
+                Err(Setback::Outage(error)) => {
+                    let since = *outage_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.floor.options.outage {
+                        self.floor.give_up(error.into());
+                    }
+                    if !self.pause(OUTAGE_PAUSE) {
+                        break;
+                    }
+                }
+                Err(Setback::NoPool(error)) => {
+                    self.floor.give_up(error.into());
+                    break;
+                }
             }
-        };
-        if failure.unreachable {
-            // It never had a connection: another run starts it, as it does those still in the queue.
-            tally.not_started += 1;
-            return self.floor.give_up(failure.error);
         }
-        tally.failed.push(Failed { item, error: failure.error, class: failure.class, attempts });
-        self.floor.item_ended(false);
+        match last {
+            Some(Failure { error, class, .. }) => {
+                tally.failed.push(Failed { item, error, class, attempts });
+                self.floor.item_ended(false);
+            }
+            // It never had a connection: another run starts it, as it does those still in the queue.
+            None => tally.not_started += 1,
+        }
     }
 
     /// Waits before another attempt; false when the batch has been ended meanwhile.
@@ -138,48 +184,61 @@ impl<F, D> Worker<'_, F, D> {
         false
     }
 
-    fn attempt<I, T, E>(&self, item: &I, tally: &mut Tally<I>) -> Result<T, Failure>
+    fn attempt<I, T, E>(&self, item: &I, tally: &mut Tally<I>) -> Result<T, Setback>
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
     {
+        let options = &self.floor.options.session;
         let begun = Instant::now();
         let got = self.floor.pool.get(Tier::Automation);
-        record(&mut tally.wait, begun.elapsed());
-        let mut conn = got.map_err(|error| no_connection(error.into()))?;
+        let waited = begun.elapsed();
+        let mut conn = got.map_err(|error| no_connection(error, &mut tally.wait, waited))?;
+        record(&mut tally.wait, waited);
+        if let Some(tag) = options.given_tag() {
+            conn.tag(tag);
+        }
         let begun = Instant::now();
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
         let outcome = catch_unwind(AssertUnwindSafe(move || {
-            run_session(&mut conn, &self.floor.options.session, |tx| (self.work)(tx, item))
+            run_session(&mut conn, options, |tx| (self.work)(tx, item))
         }));
         record(&mut tally.session, begun.elapsed());
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.judge(error.into())),
+            Ok(Err(error)) => Err(Setback::Failed(self.judge(error.into()))),
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("the work panicked: {text}").into();
-                Err(Failure { error, class: Class::Panic, transient: false, unreachable: false })
+                Err(Setback::Failed(Failure { error, class: Class::Panic, transient: false }))
             }
         }
     }
 
     fn judge(&self, error: BoxError) -> Failure {
-        let retry = self.floor.options.retry;
         let class = Class::of(&*error);
+        let worth_it = match as_pg_error(&*error) {
+            // It knows what its cause does not: whether COMMIT had been sent.
+            Some(known) => self.floor.options.retry.applies_to(known),
+            None => as_postgres(&*error).is_some_and(is_worth_repeating),
+        };
         // Lost in the middle of the work: nothing was committed, since COMMIT comes last.
-        let transient = class == Class::ConnectionLost
-            || as_pg_error(&*error).is_some_and(|known| retry.applies_to(known))
-            || as_postgres(&*error).is_some_and(is_worth_repeating);
-        Failure { error, class, transient, unreachable: false }
+        Failure { error, class, transient: worth_it || class == Class::ConnectionLost }
     }
 }
 
-fn no_connection(error: PgError) -> Failure {
-    let kind = error.as_checkout().map(crate::Error::kind);
-    let closed = kind == Some(ErrorKind::Closed);
-    // A deadlock of the caller's own making is not cured by waiting for it again and again.
-    let transient = !closed && kind != Some(ErrorKind::WouldDeadlock);
-    let unreachable = closed || matches!(kind, Some(ErrorKind::CircuitOpen | ErrorKind::ConnectFailed));
-    Failure { error: Box::new(error), class: Class::Checkout, transient, unreachable }
+/// Sorts a refused checkout. Its time counts where it was spent waiting.
+fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> Setback {
+    let kind = error.kind();
+    let error = PgError::from(error);
+    match kind {
+        ErrorKind::CircuitOpen => Setback::Outage(error),
+        ErrorKind::ConnectFailed | ErrorKind::Closed => Setback::NoPool(error),
+        _ => {
+            record(wait, waited);
+            // A deadlock of the caller's own making is not cured by waiting for it again and again.
+            let transient = kind != ErrorKind::WouldDeadlock;
+            Setback::Failed(Failure { error: error.into(), class: Class::Checkout, transient })
+        }
+    }
 }

@@ -25,6 +25,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 /// conn.batch_execute("SELECT 1").unwrap();
 /// # Ok::<(), tierpool::Error>(())
 /// ```
+#[derive(Default)]
 pub struct PgBuilder {
     overrides: Overrides,
     reset: ResetPolicy,
@@ -45,22 +46,6 @@ macro_rules! setters {
             self
         })*
     };
-}
-
-impl Default for PgBuilder {
-    fn default() -> Self {
-        PgBuilder {
-            overrides: Overrides::default(),
-            reset: ResetPolicy::default(),
-            socket_timeout: SocketTimeout::default(),
-            adhoc_statement_timeout: None,
-            adhoc_may_borrow: false,
-            adhoc_server: None,
-            clock: Clock::default(),
-            automation: Vec::new(),
-            adhoc: Vec::new(),
-        }
-    }
 }
 
 impl PgBuilder {
@@ -283,9 +268,11 @@ fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
 
 /// The settings with the server of another connection string.
 fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSettings, Faults> {
-    let mut overrides = Overrides::default();
-    overrides.url = Some(url.clone());
-    overrides.app_name = Some(settings.app_name.clone());
+    let overrides = Overrides {
+        url: Some(url.clone()),
+        app_name: Some(settings.app_name.clone()),
+        ..Overrides::default()
+    };
     let mut own = PgSettings::load(&overrides, |_| None)?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;

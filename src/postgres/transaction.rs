@@ -75,7 +75,7 @@ impl SessionOptions {
         self
     }
 
-    pub(super) fn given_tag(&self) -> Option<&str> {
+    pub(crate) fn given_tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 

@@ -1,0 +1,174 @@
+//! Two tiers in one budget: what the one does never reaches the other.
+
+mod support;
+
+use std::thread;
+use std::time::Duration;
+
+use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
+use support::wait::{eventually, took};
+use tierpool::{BreakerState, ErrorKind, Tier, TieredBuilder, TieredPool};
+
+const BOUND: Duration = Duration::from_secs(20);
+/// What "at once" may mean on a machine under load.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(120);
+
+fn builder() -> TieredBuilder<ScriptedManager> {
+    TieredPool::builder()
+        .total_connections(10)
+        .reserved(2)
+        .automation(|tier| tier.base_size(6).max_overflow(2).connection_timeout(LONG))
+        .adhoc(|tier| tier.connection_timeout(LONG))
+}
+
+#[test]
+fn a_budget_that_does_not_suffice_is_refused_with_the_sum_and_all_other_faults() {
+    let error = TieredPool::builder()
+        .total_connections(50)
+        .reserved(5)
+        .automation(|tier| tier.base_size(50).max_overflow(5))
+        .build(|_| ScriptedManager::new())
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert_eq!(
+        error.to_string(),
+        "invalid configuration: total_connections is 50: must be at least 60: automation 50 + overflow 5 + reserved 5"
+    );
+
+    let error = TieredPool::builder()
+        .total_connections(0)
+        .reserved(0)
+        .open_concurrency(1)
+        .automation(|tier| tier.base_size(4).max_overflow(0).min_size(9))
+        .build(|_| ScriptedManager::new())
+        .unwrap_err();
+    let text = error.to_string();
+    for expected in
+        ["reserved is 0", "open_concurrency is 1", "automation.min_size is 9", "must be at least 4"]
+    {
+        assert!(text.contains(expected), "{expected:?} is missing in: {text}");
+    }
+    // Sizes whose sum is beyond u32 do not wrap around into the budget.
+    let error = TieredPool::builder()
+        .automation(|tier| tier.base_size(u32::MAX).max_overflow(0))
+        .build(|_| ScriptedManager::new())
+        .unwrap_err();
+    assert!(error.to_string().contains("4294967300"), "{error}");
+}
+
+#[test]
+fn each_tier_has_a_manager_and_settings_of_its_own() {
+    let (automation, adhoc) = (ScriptedManager::new(), ScriptedManager::new());
+    let pool = builder()
+        .adhoc(|tier| tier.test_on_check_out(true))
+        .build(|tier| if tier == Tier::Adhoc { adhoc.clone() } else { automation.clone() })
+        .unwrap();
+    assert_eq!((automation.opened(), adhoc.opened()), (0, 1));
+    assert!(pool.adhoc().test_on_check_out() && !pool.automation().test_on_check_out());
+    assert_eq!((pool.tier(Tier::Automation).max_size(), pool.tier(Tier::Adhoc).max_size()), (8, 2));
+    assert_eq!((pool.total_connections(), pool.reserved()), (10, 2));
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!(adhoc.opened(), 1);
+    eventually(BOUND, "automation has opened one", || automation.opened() > 0);
+}
+
+#[test]
+fn ad_hoc_is_served_at_once_while_hundreds_wait_for_automation() {
+    const WAITERS: usize = 500;
+    let pool = builder()
+        .automation(|tier| tier.deadlock_detection(false))
+        .build(|_| ScriptedManager::new())
+        .unwrap();
+    let held: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    thread::scope(|scope| {
+        for _ in 0..WAITERS {
+            let pool = pool.clone();
+            thread::Builder::new()
+                .stack_size(64 * 1024)
+                .spawn_scoped(scope, move || drop(pool.get(Tier::Automation).unwrap()))
+                .unwrap();
+        }
+        eventually(BOUND, "all wait", || pool.automation().gauges().waiting == WAITERS as u32);
+        for _ in 0..200 {
+            let (conns, time) = took(|| [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()]);
+            assert!(time < AT_ONCE, "{time:?}");
+            drop(conns);
+        }
+        assert!(pool.automation().try_get().is_none(), "a newcomer overtook {WAITERS} waiters");
+        assert_eq!(pool.automation().gauges().waiting, WAITERS as u32);
+        drop(held);
+    });
+    let stats = pool.automation().stats();
+    assert_eq!(
+        stats.checkouts.waited,
+        500 + 8,
+        "the waiters, and the holders for whom was opened: {stats:?}"
+    );
+    // The newcomer.
+    assert_eq!((stats.checkouts.timed_out, stats.checkouts.rejected), (1, 0));
+    assert_eq!(pool.automation().gauges().in_use, 0);
+}
+
+#[test]
+fn f13_an_exhausted_tier_names_holders_and_gauges() {
+    let pool = builder().build(|_| ScriptedManager::new()).unwrap();
+    let mut held: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    held[0].tag("nightly import");
+    let timed_out = |pool: &TieredPool<ScriptedManager>| {
+        thread::scope(|scope| {
+            let get = || pool.automation().get_timeout(Duration::from_millis(50)).unwrap_err();
+            scope.spawn(get).join().unwrap()
+        })
+    };
+    let error = timed_out(&pool);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!((error.gauges().in_use, error.holders().len()), (8, 8));
+    let (line, full) = (error.to_string(), format!("{error:#}"));
+    assert!(line.contains("8 of 8 connections: 0 idle, 8 in use, 0 opening"), "{line}");
+    assert!(full.contains("nightly import") && full.contains("tests/tiers.rs:"), "{full}");
+    drop(pool.get(Tier::Adhoc).unwrap());
+}
+
+#[test]
+fn only_with_leave_and_only_when_its_own_are_out_does_ad_hoc_borrow() {
+    for may_borrow in [false, true] {
+        let pool = builder().adhoc_may_borrow(may_borrow).build(|_| ScriptedManager::new()).unwrap();
+        let soon = Duration::from_millis(50);
+        // Both tiers have all their connections, idle.
+        drop((0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect::<Vec<_>>());
+        let own = [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()];
+        assert_eq!(pool.automation().gauges().in_use, 0, "its own come first");
+
+        pool.adhoc().reconfigure(|settings| settings.connection_timeout = soon).unwrap();
+        let third = thread::scope(|scope| scope.spawn(|| pool.get(Tier::Adhoc)).join().unwrap());
+        assert_eq!((third.is_ok(), pool.automation().gauges().in_use), (may_borrow, u32::from(may_borrow)));
+        drop(third);
+        assert_eq!(pool.automation().gauges().in_use, 0);
+        // Never the other way round, and not from automation that has none left.
+        drop(own);
+        let all: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+        assert!(pool.automation().get_timeout(soon).is_err());
+        let own = [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()];
+        let none = thread::scope(|scope| scope.spawn(|| pool.get(Tier::Adhoc).err()).join().unwrap());
+        assert_eq!(none.map(|error| error.kind()), Some(ErrorKind::Timeout));
+        drop((all, own));
+    }
+}
+
+#[test]
+fn an_open_breaker_of_automation_does_not_touch_ad_hoc() {
+    let (automation, adhoc) = (ScriptedManager::new(), ScriptedManager::new());
+    automation.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
+    let pool =
+        builder().build(|tier| if tier == Tier::Adhoc { adhoc.clone() } else { automation.clone() }).unwrap();
+    let error = pool.get(Tier::Automation).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CircuitOpen);
+    assert_eq!(pool.adhoc().breaker(), BreakerState::Closed);
+    for _ in 0..20 {
+        let (conns, time) = took(|| [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()]);
+        assert!(time < AT_ONCE, "{time:?}");
+        drop(conns);
+    }
+    assert_eq!(pool.adhoc().stats().checkouts.rejected, 0);
+}
