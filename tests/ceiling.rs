@@ -77,8 +77,6 @@ fn disturb(pool: &PgPool, admin: &mut postgres::Client, rng: &mut Rng) {
 #[derive(Debug, Default)]
 struct Seen {
     most: [i64; 2],
-    /// The longest that it saw more than the ceiling without a break.
-    longest_excess: [Duration; 2],
 }
 
 fn stress() -> Seen {
@@ -139,14 +137,6 @@ fn stress() -> Seen {
 }
 
 #[test]
-fn the_pool_opens_no_more_than_the_ceiling_beside_those_it_closes() {
-    let seen = stress();
-    // A session that was told to end is seen until its backend has.
-    assert!(seen.longest_excess.iter().all(|time| *time < Duration::from_millis(500)), "{seen:?}");
-}
-
-#[test]
-#[ignore = "a slot is free as soon as its connection is told to close, before the server's backend has ended"]
 fn the_server_never_sees_more_connections_than_the_ceiling() {
     let seen = stress();
     assert!(seen.most[0] <= i64::from(CEILING) && seen.most[1] <= i64::from(RESERVED), "{seen:?}");
@@ -162,15 +152,11 @@ fn watch(cluster: &Cluster) -> Seen {
         )
         .unwrap();
     let (end, mut seen) = (Instant::now() + length(), Seen::default());
-    let mut since = [None; 2];
     while Instant::now() < end {
         let row = admin.query_one(&count, &[]).unwrap();
-        for (tier, ceiling) in [CEILING, RESERVED].into_iter().enumerate() {
+        for tier in 0..seen.most.len() {
             let now: i64 = row.get(tier);
             seen.most[tier] = seen.most[tier].max(now);
-            since[tier] = (now > i64::from(ceiling)).then(|| since[tier].unwrap_or_else(Instant::now));
-            let excess = since[tier].map_or(Duration::ZERO, |since: Instant| since.elapsed());
-            seen.longest_excess[tier] = seen.longest_excess[tier].max(excess);
         }
     }
     seen

@@ -78,7 +78,7 @@ fn a_reset_of_a_frozen_server_ends_at_its_limit() {
     let manager = manager(&cluster.url(), |_| ());
     let mut conn = open(&manager);
     conn.batch_execute("BEGIN").unwrap();
-    let frozen = Frozen::new(&mut conn);
+    let frozen = Frozen::of(conn.backend_pid().unwrap());
     let limit = Duration::from_millis(200);
     let (outcome, time) = took(|| PgDriver.reset(&manager, &mut conn, true, limit));
     assert!(outcome.unwrap_err().is_client_timeout());
@@ -199,7 +199,7 @@ fn over_a_unix_socket_the_server_is_asked() {
     assert_eq!(one::<i64>(&mut conn, "SELECT count(*) FROM t"), 0);
 
     PgDriver.validate(&manager, &mut conn, LIMIT).unwrap();
-    let frozen = Frozen::new(&mut conn);
+    let frozen = Frozen::of(conn.backend_pid().unwrap());
     let limit = Duration::from_millis(200);
     let (outcome, time) = took(|| PgDriver.validate(&manager, &mut conn, limit));
     assert!(outcome.is_err() && time < limit + DROP_BOUND, "{time:?}");

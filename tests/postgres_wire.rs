@@ -206,7 +206,7 @@ fn a_drop_is_short_whatever_is_pending() {
     let driver = PgDriver;
 
     let mut pinged = open(&manager);
-    let frozen = Frozen::new(&mut pinged);
+    let frozen = Frozen::of(pinged.backend_pid().unwrap());
     let (error, time) = took(|| driver.validate_suspect(&manager, &mut pinged, SECOND / 5).unwrap_err());
     assert!(time < SECOND / 5 + DROP_BOUND && error.is_client_timeout(), "{time:?}: {}", chain(&error));
     assert!(took(|| drop(pinged)).1 < DROP_BOUND, "after a ping without answer");
@@ -214,7 +214,7 @@ fn a_drop_is_short_whatever_is_pending() {
 
     let mut in_transaction = open(&manager);
     in_transaction.batch_execute("BEGIN").unwrap();
-    let frozen = Frozen::new(&mut in_transaction);
+    let frozen = Frozen::of(in_transaction.backend_pid().unwrap());
     assert!(took(|| drop(in_transaction)).1 < DROP_BOUND, "in a transaction");
     drop(frozen);
 
@@ -224,13 +224,13 @@ fn a_drop_is_short_whatever_is_pending() {
     assert!(rows.next().unwrap().is_some());
     drop(rows);
     assert!(streaming.is_reply_pending());
-    let frozen = Frozen::new(&mut streaming);
+    let frozen = Frozen::of(streaming.backend_pid().unwrap());
     assert!(took(|| drop(streaming)).1 < DROP_BOUND, "with a row stream half read");
     drop(frozen);
 
     let mut closing = open(&manager);
     one::<i32>(&mut closing, "SELECT 1");
-    let frozen = Frozen::new(&mut closing);
+    let frozen = Frozen::of(closing.backend_pid().unwrap());
     assert!(took(|| drop(closing)).1 < DROP_BOUND, "with a statement to be closed");
     drop(frozen);
 
@@ -344,7 +344,7 @@ fn a_silent_connection_is_pinged_and_a_lively_one_probed() {
     let before = conn.round_trips().unwrap();
     PgDriver.validate(&manager, &mut conn, SECOND).unwrap();
     assert_eq!(conn.round_trips(), Some(before));
-    let frozen = Frozen::new(&mut conn);
+    let frozen = Frozen::of(conn.backend_pid().unwrap());
     eventually(5 * SECOND, "the silence counts", || {
         PgDriver.validate(&manager, &mut conn, SECOND / 10).is_err()
     });

@@ -1,64 +1,19 @@
 //! Feeding the workers, and gathering what became of the items.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::options::{Options, Progress};
+use super::floor::Floor;
+use super::options::Options;
 use super::report::{BoxError, Ended, Percentiles, Report};
 use super::worker::{Tally, Worker};
 use crate::postgres::{PgError, PgPool, Session};
 
 /// How soon the feeder notices a stop while all workers are busy.
 const STOP_GRAIN: Duration = Duration::from_millis(20);
-
-/// What feeder and workers share.
-pub(super) struct Floor<'a> {
-    pub(super) pool: &'a PgPool,
-    pub(super) options: &'a Options,
-    total: Option<u64>,
-    // Relaxed in all uses: counts for the progress, and flags that are looked at again and again.
-    committed: AtomicU64,
-    failed: AtomicU64,
-    halted: AtomicBool,
-    /// Why no connection can be had any more; the first cause stays.
-    unusable: Mutex<Option<BoxError>>,
-}
-
-impl Floor<'_> {
-    /// Whether no further item is to be started.
-    pub(super) fn is_over(&self) -> bool {
-        self.halted.load(Ordering::Relaxed) || self.is_stopped()
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn give_up(&self, why: BoxError) {
-        self.unusable.lock().get_or_insert(why);
-        self.halt();
-    }
-
-    /// Ends the batch: items under way are finished, no other is started.
-    pub(super) fn halt(&self) {
-        self.halted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn item_ended(&self, committed: bool) {
-        let counter = if committed { &self.committed } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-        if let Some(tell) = &self.options.on_progress {
-            tell(Progress {
-                committed: self.committed.load(Ordering::Relaxed),
-                failed: self.failed.load(Ordering::Relaxed),
-                total: self.total,
-            });
-        }
-    }
-}
 
 /// Runs `work` for every item, each in a transaction of its own, on several threads.
 ///
@@ -80,7 +35,7 @@ impl Floor<'_> {
 ///
 /// # Examples
 ///
-/// See the [module](self).
+/// See the [module](crate::batch).
 pub fn run<I, T, E, F>(
     pool: &PgPool,
     items: impl IntoIterator<Item = I>,

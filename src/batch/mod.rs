@@ -15,6 +15,7 @@
 //! ```
 
 mod feed;
+mod floor;
 mod options;
 mod report;
 mod worker;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hdrhistogram::Histogram;
 
-use super::feed::Floor;
+use super::floor::Floor;
 use super::report::{BoxError, Class, Failed, as_pg_error, as_postgres};
 use crate::ErrorKind;
 use crate::postgres::{PgError, Session, is_worth_repeating, run_session};

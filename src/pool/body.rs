@@ -155,9 +155,8 @@ mod tests {
 
     #[test]
     fn lifetimes_are_spread_within_the_jitter() {
-        let mut settings = Settings::default();
-        settings.max_lifetime = Some(Duration::from_secs(1000));
-        settings.lifetime_jitter = 0.05;
+        let lifetime = Some(Duration::from_secs(1000));
+        let mut settings = Settings { max_lifetime: lifetime, lifetime_jitter: 0.05, ..Settings::default() };
         let limits: Vec<u64> = (0..200).map(|_| Body::new((), 0, 0, &settings).expires_at()).collect();
         assert!(limits.iter().all(|ms| (950_000..=1_000_000).contains(ms)), "{limits:?}");
         assert!(limits.iter().max() > limits.iter().min(), "no two differ");

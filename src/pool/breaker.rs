@@ -333,8 +333,7 @@ mod tests {
 
     #[test]
     fn a_threshold_of_zero_switches_it_off() {
-        let mut settings = Settings::default();
-        settings.failure_threshold = 0;
+        let settings = Settings { failure_threshold: 0, ..Settings::default() };
         let mut breaker = Breaker::new(&settings);
         for _ in 0..100 {
             assert_eq!(transient(&mut breaker, 0), Reaction::None);

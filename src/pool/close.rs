@@ -1,72 +1,66 @@
-//! Closing: the slot is free at once, the close itself happens on a closer thread, and what has not finished is
-//! counted as a zombie, of which there is a bounded number.
+//! Closing: on a closer thread, with the seat kept until the connection is gone or has taken too long over it.
+//!
+//! The seat is not free before, so that the server, which counts a session until its backend has ended, never sees
+//! more connections than the ceiling. What takes longer than a moment becomes a zombie: its seat is free, and the
+//! number of zombies is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
 use super::body::Body;
-use super::shared::Entry;
-use super::shared::{Counters, Seat, Shared};
+use super::shared::{Counters, Entry, Errand, Shared};
+use super::watch::{Progress, Task};
 use crate::event::{Event, ReleaseEvent};
 use crate::stats::CloseCause;
 
-/// A place among the zombies: counted while it lives.
-pub(crate) struct Zombie<M: ManageConnection> {
-    shared: Arc<Shared<M>>,
-    /// The seat, where there were too many zombies to free it at once: the server never sees more connections than
-    /// the ceiling and `max_zombies`.
-    seat: Option<Seat<M>>,
-}
-
-impl<M: ManageConnection> Zombie<M> {
-    /// Frees the seat, or keeps it until this zombie is gone.
-    pub(crate) fn take_over(shared: &Arc<Shared<M>>, seat: Seat<M>) -> Self {
-        // Relaxed: a gauge, and a bound that may be passed by as many as there are threads here at once.
-        let before = shared.counters.zombies.fetch_add(1, Ordering::Relaxed);
-        shared.lending.slot(seat.index()).card.clear();
-        let kept = (before >= shared.settings().effective_max_zombies()).then_some(seat);
-        Zombie { shared: Arc::clone(shared), seat: kept }
-    }
-}
-
-impl<M: ManageConnection> Drop for Zombie<M> {
-    fn drop(&mut self) {
-        let had_kept = self.seat.take().is_some();
-        // Relaxed: a gauge.
-        self.shared.counters.zombies.fetch_sub(1, Ordering::Relaxed);
-        if had_kept {
-            self.shared.demand();
-        }
-        self.shared.progressed();
-    }
-}
+/// How long a close may take before its seat is free all the same.
+const CLOSE_GRACE: Duration = Duration::from_millis(100);
 
 impl<M: ManageConnection> Shared<M> {
     /// Closes a connection for `cause`. Returns at once.
+    #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; this is one end of the way.
     pub(crate) fn dispose(self: &Arc<Self>, entry: Box<Entry<M>>, cause: CloseCause) {
         let Entry { body, seat, shared } = *entry;
-        drop(shared);
         self.count_closed(cause);
-        let zombie = Zombie::take_over(self, seat);
-        self.bury(body, cause, zombie);
-        self.demand();
+        self.lending.slot(seat.index()).card.clear();
+        let progress = Progress {
+            seat: Some(seat),
+            give_up_at: Instant::now().checked_add(CLOSE_GRACE),
+            begun: true,
+            late: false,
+        };
+        let errand = Arc::new(Errand::<M> {
+            progress: Mutex::new(progress),
+            customer: None,
+            seen: body.seen,
+            id: body.id,
+            task: Task::Close(cause),
+        });
+        // Relaxed: a gauge.
+        self.counters.leaving.fetch_add(1, Ordering::Relaxed);
+        self.errands.lock().push(Arc::clone(&errand));
+        self.closers.submit_patient(Box::new(move || {
+            shared.end(body, cause);
+            let (seat, late) = errand.end();
+            // Relaxed: gauges; a close that took too long has been counted as a zombie meanwhile.
+            let gauge = if late { &shared.counters.zombies } else { &shared.counters.leaving };
+            gauge.fetch_sub(1, Ordering::Relaxed);
+            drop(seat);
+            shared.forget_errand(&errand);
+            shared.demand();
+            shared.progressed();
+        }));
+        self.keeper.wake();
         self.progressed();
     }
 
     /// Counts before the slot is free, so that `closed` never lags behind what can be seen.
     pub(crate) fn count_closed(&self, cause: CloseCause) {
         Counters::bump(&self.counters.closed[cause as usize]);
-    }
-
-    /// Has a closer thread end a connection whose seat is settled already.
-    pub(crate) fn bury(self: &Arc<Self>, body: Body<M::Connection>, cause: CloseCause, zombie: Zombie<M>) {
-        let shared = Arc::clone(self);
-        self.closers.submit_patient(Box::new(move || {
-            shared.end(body, cause);
-            drop(zombie);
-        }));
     }
 
     /// Ends a connection on the present thread, which may take as long as the database layer lets it.

@@ -9,7 +9,7 @@ use r2d2::ManageConnection;
 
 use super::body::{Body, plan_keepalive};
 use super::shared::{Counters, Entry, Errand, Shared};
-use super::watch::{Chore, Progress};
+use super::watch::{Chore, Progress, Task};
 use crate::core::Waiter;
 use crate::stats::CloseCause;
 
@@ -19,6 +19,7 @@ pub(crate) type Customer<M> = Waiter<Entry<M>, ()>;
 impl<M: ManageConnection> Shared<M> {
     /// Hands a connection to a helper thread. The helper passes it on when done: to the customer if it still waits,
     /// else back into the pool. It is given up `validation_timeout` after the helper has begun.
+    #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; here one is taken apart.
     pub(crate) fn send_aside(
         self: &Arc<Self>,
         entry: Box<Entry<M>>,
@@ -38,7 +39,7 @@ impl<M: ManageConnection> Shared<M> {
             customer,
             seen: body.seen,
             id: body.id,
-            chore,
+            task: Task::Do(chore),
         });
         self.errands.lock().push(Arc::clone(&errand));
         // One pushed before `shut` looked at the list has been dismissed by it; for one pushed after, the list's
@@ -46,25 +47,36 @@ impl<M: ManageConnection> Shared<M> {
         if self.lending.is_closed() {
             errand.dismiss_customer();
         }
-        self.closers.submit(Box::new(move || shared.run_errand(body, &errand, limit)));
+        self.closers.submit(Box::new(move || shared.run_errand(body, &errand, chore, limit)));
         self.keeper.wake();
     }
 
-    fn run_errand(self: Arc<Self>, mut body: Body<M::Connection>, errand: &Arc<Errand<M>>, limit: Duration) {
-        let done = if errand.begin(limit) { self.do_chore(&mut body, errand.chore, limit) } else { Ok(()) };
-        let seat = errand.finish();
-        if let (Ok(()), Some(seat)) = (&done, &seat) {
-            let at = plan_keepalive(self.clock.coarse_ms(), self.settings().keepalive);
-            self.lending.slot(seat.index()).card.set_keepalive_at(at);
-        }
+    /// Takes an errand that has ended off the keeper's list.
+    pub(crate) fn forget_errand(&self, errand: &Arc<Errand<M>>) {
         self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
         if self.lending.is_closed() {
             // The keeper stays for errands only by then.
             self.keeper.wake();
         }
+    }
+
+    fn run_errand(
+        self: Arc<Self>,
+        mut body: Body<M::Connection>,
+        errand: &Arc<Errand<M>>,
+        chore: Chore,
+        limit: Duration,
+    ) {
+        let done = if errand.begin(limit) { self.do_chore(&mut body, chore, limit) } else { Ok(()) };
+        let seat = errand.finish();
+        if let (Ok(()), Some(seat)) = (&done, &seat) {
+            let at = plan_keepalive(self.clock.coarse_ms(), self.settings().keepalive);
+            self.lending.slot(seat.index()).card.set_keepalive_at(at);
+        }
+        self.forget_errand(errand);
         let Some(seat) = seat else {
             // The keeper has given it up and freed its seat; the zombie that it counted ends here.
-            self.end(body, errand.chore.cause());
+            self.end(body, errand.task.cause());
             // Relaxed: a gauge; pairs with the count in `bury_alive`.
             self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
             self.progressed();
@@ -84,7 +96,7 @@ impl<M: ManageConnection> Shared<M> {
         match left {
             None => {}
             Some(entry) if done.is_ok() => self.restore(entry),
-            Some(entry) => self.dispose(entry, errand.chore.cause()),
+            Some(entry) => self.dispose(entry, errand.task.cause()),
         }
     }
 
@@ -136,7 +148,7 @@ impl<M: ManageConnection> Shared<M> {
         errands.iter().filter_map(|errand| errand.give_up_at()).min()
     }
 
-    /// The connection did not answer. It stays with its helper as a zombie, or with its seat where there are too
+    /// A helper takes too long. The connection stays with it as a zombie, and keeps its seat there where there are too
     /// many zombies.
     fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>) {
         let limit = self.settings().validation_timeout;
@@ -146,13 +158,13 @@ impl<M: ManageConnection> Shared<M> {
                 // The helper has finished in the same moment.
                 return;
             }
-            // One that no helper had time for tells nothing of the server.
-            let news = progress.begun && !progress.late;
-            progress.late = true;
+            // One that no helper had time for tells nothing of the server, and neither does a slow close.
+            let news = !errand.task.is_close() && progress.begun && !progress.late;
+            let again = std::mem::replace(&mut progress.late, true);
             progress.give_up_at = Instant::now().checked_add(limit);
             // Under the lock: once the seat is gone the helper takes the count down.
-            let seat = if self.bury_alive(errand.chore) { progress.seat.take() } else { None };
-            (seat, news)
+            let may_free = self.bury_alive(errand.task, again);
+            (if may_free { progress.seat.take() } else { None }, news)
         };
         if news {
             self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
@@ -161,22 +173,29 @@ impl<M: ManageConnection> Shared<M> {
         // Before its seat is free, so that the customer has a chance to be in line for the next connection in it.
         errand.dismiss_customer();
         if let Some(seat) = seat {
-            self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+            self.forget_errand(errand);
             self.lending.slot(seat.index()).card.clear();
             drop(seat);
             self.demand();
-            self.progressed();
         }
+        self.progressed();
     }
 
-    /// Counts one more zombie, and its close, if there may be one more.
-    fn bury_alive(&self, chore: Chore) -> bool {
+    /// Counts one more zombie, once for each, and says whether its seat may be freed: only so many may go without.
+    fn bury_alive(&self, task: Task, again: bool) -> bool {
         let max = self.settings().effective_max_zombies();
+        // Relaxed: gauges; the helper takes the count down when its call returns.
+        if task.is_close() {
+            if again {
+                return self.counters.zombies.load(Ordering::Relaxed) <= max;
+            }
+            self.counters.leaving.fetch_sub(1, Ordering::Relaxed);
+            return self.counters.zombies.fetch_add(1, Ordering::Relaxed) < max;
+        }
         let more = |zombies| (zombies < max).then_some(zombies + 1);
-        // Relaxed: a gauge; the helper takes it down when its call returns.
         let may = self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         if may {
-            self.count_closed(chore.cause());
+            self.count_closed(task.cause());
         }
         may
     }

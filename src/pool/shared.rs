@@ -85,7 +85,10 @@ pub(crate) struct Counters {
     pub(crate) suspicions: AtomicU64,
     pub(crate) user_panics: AtomicU64,
     pub(crate) events_lost: AtomicU64,
+    /// Connections given up on in the hands of a helper.
     pub(crate) zombies: AtomicU32,
+    /// Connections being closed that still have their seats.
+    pub(crate) leaving: AtomicU32,
     pub(crate) peak_in_use: AtomicU32,
     pub(crate) wait: Recorder,
     pub(crate) open: Recorder,

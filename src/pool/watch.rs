@@ -17,6 +17,14 @@ pub(crate) enum Chore {
     Reset { suspect: bool },
 }
 
+/// Why a helper has a connection in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Do(Chore),
+    /// For this cause, which has been counted.
+    Close(CloseCause),
+}
+
 pub(crate) struct Progress<S> {
     /// Here while the errand is under way; whoever takes it decides what becomes of the connection.
     pub(crate) seat: Option<S>,
@@ -37,7 +45,7 @@ pub(crate) struct Errand<S, T> {
     /// Born, seen and id of the connection, to judge what its silence means for others.
     pub(crate) seen: u64,
     pub(crate) id: u64,
-    pub(crate) chore: Chore,
+    pub(crate) task: Task,
 }
 
 impl<S, T> Errand<S, T> {
@@ -54,6 +62,12 @@ impl<S, T> Errand<S, T> {
     /// Takes the seat, if it has not been given up.
     pub(crate) fn finish(&self) -> Option<S> {
         self.progress.lock().seat.take()
+    }
+
+    /// Takes the seat, if it has not been freed, and tells whether the keeper had given up waiting.
+    pub(crate) fn end(&self) -> (Option<S>, bool) {
+        let mut progress = self.progress.lock();
+        (progress.seat.take(), progress.late)
     }
 
     /// Sends whoever waits for it away, to look for another connection.
@@ -74,11 +88,17 @@ impl<S, T> Errand<S, T> {
     }
 }
 
-impl Chore {
+impl Task {
+    /// The cause with which the connection is closed if it does not come out of it well.
     pub(crate) fn cause(self) -> CloseCause {
         match self {
-            Chore::Validate { .. } => CloseCause::Invalid,
-            Chore::Reset { .. } => CloseCause::Broken,
+            Task::Do(Chore::Validate { .. }) => CloseCause::Invalid,
+            Task::Do(Chore::Reset { .. }) => CloseCause::Broken,
+            Task::Close(cause) => cause,
         }
+    }
+
+    pub(crate) fn is_close(self) -> bool {
+        matches!(self, Task::Close(_))
     }
 }

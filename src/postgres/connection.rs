@@ -10,7 +10,7 @@ use postgres::fallible_iterator::FallibleIterator;
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
-use super::observer::Shared;
+use super::observer::{PARTING_LIMIT, Shared};
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -151,6 +151,13 @@ impl PgConnection {
         self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
     }
 
+    /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so
+    /// the end is waited for, if only for a moment.
+    pub(super) fn is_left_by_server(&self) -> bool {
+        let said = self.observer().is_some_and(|shared| shared.is_broken() && !shared.is_abandoned());
+        said && !self.client.is_closed()
+    }
+
     /// Gives the connection up: every later call fails at once, and dropping it does not wait.
     pub(super) fn abandon(&self) {
         if let Some(shared) = self.observer() {
@@ -285,8 +292,10 @@ impl PgConnection {
 impl Drop for PgConnection {
     fn drop(&mut self) {
         let Some(shared) = &self.observer else { return };
+        if self.is_left_by_server() {
+            shared.set_bound(PARTING_LIMIT);
         // Dropping the client waits for replies that are due before it says goodbye.
-        if shared.is_reply_pending() || self.is_lost() {
+        } else if shared.is_reply_pending() || self.is_lost() {
             shared.abandon();
         } else {
             shared.set_bound(GOODBYE);

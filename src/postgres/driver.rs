@@ -95,7 +95,7 @@ impl Driver<PgManager> for PgDriver {
     }
 
     fn prepare_close(&self, conn: &mut PgConnection, polite: bool) {
-        if !polite {
+        if !polite && !conn.is_left_by_server() {
             conn.abandon();
         }
     }

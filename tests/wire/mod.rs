@@ -34,10 +34,6 @@ pub fn one<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, que
 pub struct Frozen(Process);
 
 impl Frozen {
-    pub fn new(conn: &mut PgConnection) -> Frozen {
-        Frozen::of(conn.backend_pid().unwrap())
-    }
-
     pub fn of(pid: i32) -> Frozen {
         let process = Process::find(pid).expect("the backend runs");
         process.signal(Signal::STOP);

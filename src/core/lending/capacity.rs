@@ -49,11 +49,6 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.desk.lock().ledger.set_ceiling(ceiling);
     }
 
-    /// Whether the number of connections is above `limit` just now.
-    pub(crate) fn size_exceeds(&self, limit: usize) -> bool {
-        self.desk.lock().ledger.size() > limit
-    }
-
     fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.cell.is_full()).count()
     }

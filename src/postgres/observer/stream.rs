@@ -1,5 +1,6 @@
 //! The wrapped stream.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::limits::Limits;
 use super::shared::ProbeStep;
@@ -16,6 +18,10 @@ use super::{BackendScanner, FrontendScanner, Shared};
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
 const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
+
+/// How long the server's end of the stream is waited for when the client closes it. Ending a backend takes a
+/// millisecond or so, more on a busy machine; and dropping a connection must not take 100 ms.
+pub(crate) const PARTING_LIMIT: Duration = Duration::from_millis(80);
 
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
@@ -26,6 +32,8 @@ pub(crate) struct Observed<S> {
     limits: Limits,
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
+    /// Set while the server's end of the stream is waited for.
+    parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Observed<S> {
@@ -38,6 +46,7 @@ impl<S> Observed<S> {
             client: FrontendScanner::default(),
             limits: Limits::new(started, limit),
             inject: 0,
+            parting: None,
         }
     }
 
@@ -140,7 +149,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+impl<S: AsyncRead + Unpin> Observed<S> {
+    /// Waits until the server has closed its side, or for a moment: by then its backend has ended and no longer
+    /// counts as a connection.
+    fn part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 512];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        // Another thread's abandon wakes this task too.
+        if self.shared.listen(cx.waker()) {
+            return Poll::Ready(());
+        }
+        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(PARTING_LIMIT)));
+        parting.as_mut().poll(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.refuse_if_abandoned()?;
@@ -168,8 +199,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.refuse_if_abandoned()?;
-        let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.written(cx, outcome)
+        if this.parting.is_none() {
+            let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
+            match this.written(cx, outcome) {
+                Poll::Ready(Ok(())) => {}
+                unfinished => return unfinished,
+            }
+        }
+        this.part(cx).map(Ok)
     }
 }
 
