@@ -3,12 +3,22 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// In which count a claimed slot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Opening,
+    Open,
+    /// Being closed: out of every gauge, and still a slot that nobody else can have.
+    Leaving,
+}
+
 /// Capacity as numbers that only [`Seat`](super::seat::Seat) changes. A plain value: the desk's lock guards it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     ceiling: usize,
     opening: usize,
     open: usize,
+    leaving: usize,
     /// Indices given back, lowest first: load gathers in the low slots and the high ones fall idle.
     free: BinaryHeap<Reverse<usize>>,
     /// Indices at or above were never claimed.
@@ -17,7 +27,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(ceiling: usize) -> Self {
-        Ledger { ceiling, opening: 0, open: 0, free: BinaryHeap::new(), next: 0 }
+        Ledger { ceiling, opening: 0, open: 0, leaving: 0, free: BinaryHeap::new(), next: 0 }
     }
 
     pub(crate) fn ceiling(&self) -> usize {
@@ -37,9 +47,13 @@ impl Ledger {
         self.open
     }
 
-    /// I1: `opening + open`, never above the ceiling but for a ceiling that was lowered.
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving
+    }
+
+    /// I1: `opening + open + leaving`, never above the ceiling but for a ceiling that was lowered.
     pub(crate) fn size(&self) -> usize {
-        self.opening + self.open
+        self.opening + self.open + self.leaving
     }
 
     /// Claims a slot for a connection about to be opened.
@@ -58,17 +72,30 @@ impl Ledger {
         Some(index)
     }
 
-    /// Records that the connection of a claimed slot is open.
-    pub(crate) fn opened(&mut self) {
-        assert!(self.opening > 0, "BUG: a connection opened that was not being opened: {self:?}");
-        self.opening -= 1;
-        self.open += 1;
+    fn count(&mut self, standing: Standing) -> &mut usize {
+        match standing {
+            Standing::Opening => &mut self.opening,
+            Standing::Open => &mut self.open,
+            Standing::Leaving => &mut self.leaving,
+        }
     }
 
-    /// Takes a slot back; `was_open` says in which of the two counts it stands.
-    pub(crate) fn give_back(&mut self, index: usize, was_open: bool) {
-        let count = if was_open { &mut self.open } else { &mut self.opening };
-        *count = count.checked_sub(1).unwrap_or_else(|| unreachable!("BUG: slot {index} given back twice"));
+    fn take_from(&mut self, standing: Standing) {
+        let count = self.count(standing);
+        *count = count
+            .checked_sub(1)
+            .unwrap_or_else(|| unreachable!("BUG: a slot stood in no count: {standing:?}"));
+    }
+
+    /// Moves a claimed slot from one count to another.
+    pub(crate) fn restate(&mut self, from: Standing, to: Standing) {
+        self.take_from(from);
+        *self.count(to) += 1;
+    }
+
+    /// Takes a slot back.
+    pub(crate) fn give_back(&mut self, index: usize, standing: Standing) {
+        self.take_from(standing);
         self.free.push(Reverse(index));
     }
 
@@ -80,19 +107,22 @@ impl Ledger {
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
-    use super::Ledger;
+    use super::{Ledger, Standing};
 
     #[test]
     fn the_ceiling_counts_connections_being_opened() {
         let mut ledger = Ledger::new(2);
         assert_eq!((ledger.claim(), ledger.claim(), ledger.claim()), (Some(0), Some(1), None));
-        ledger.opened();
+        ledger.restate(Standing::Opening, Standing::Open);
         assert_eq!((ledger.opening(), ledger.open()), (1, 1));
         assert_eq!(ledger.claim(), None);
-        ledger.give_back(0, true);
+        ledger.restate(Standing::Open, Standing::Leaving);
+        assert_eq!((ledger.open(), ledger.leaving()), (0, 1));
+        assert_eq!(ledger.claim(), None, "one that is being closed counts against the ceiling");
+        ledger.give_back(0, Standing::Leaving);
         assert_eq!(ledger.claim(), Some(0), "the lowest free slot comes first");
         ledger.set_ceiling(1);
-        ledger.give_back(1, false);
+        ledger.give_back(1, Standing::Opening);
         assert_eq!(ledger.claim(), None, "a lowered ceiling holds");
         assert_eq!(ledger.extent(), 2);
     }

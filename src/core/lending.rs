@@ -249,6 +249,7 @@ mod tests {
     use std::thread;
 
     use super::{Joined, Lending};
+    use crate::core::ledger::Standing;
     use crate::core::sync::Arc;
     use crate::core::{Outcome, Seat};
 
@@ -256,7 +257,7 @@ mod tests {
     fn whoever_is_turned_away_leaves_the_direct_way_free() {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
-        line.opened();
+        line.restate(Standing::Opening, Standing::Open);
         assert!(matches!(line.join(None, Some(0)), Joined::Full));
         line.refuse(&"refused", true);
         assert!(matches!(line.join(None, None), Joined::Refused("refused")));
@@ -274,7 +275,7 @@ mod tests {
         let line = Lending::<u32, (), ()>::new(2);
         for index in 0..2 {
             assert_eq!(line.claim(), Some(index));
-            line.opened();
+            line.restate(Standing::Opening, Standing::Open);
             line.put(index, Box::new(0)).unwrap();
         }
         let lent = [line.try_take(0), line.try_take(0)].map(Option::unwrap);
@@ -290,7 +291,7 @@ mod tests {
     fn a_mark_outlives_its_waiter_and_costs_one_announced_put() {
         let line = Lending::<u32, (), ()>::new(1);
         assert_eq!(line.claim(), Some(0));
-        line.opened();
+        line.restate(Standing::Opening, Standing::Open);
         let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
             panic!("the slot is empty")
         };
@@ -308,7 +309,7 @@ mod tests {
         line.set_ceiling(4);
         for index in 0..4 {
             assert_eq!(line.claim(), Some(index));
-            line.opened();
+            line.restate(Standing::Opening, Standing::Open);
             line.admit(index, Box::new(index)).unwrap();
         }
         assert_eq!(line.try_take(2).as_deref(), Some(&2));

@@ -1,5 +1,6 @@
 //! A seat: the right to have one connection, as an owned value.
 
+use super::ledger::Standing;
 use super::lending::Lending;
 use super::sync::Arc;
 
@@ -8,21 +9,30 @@ use super::sync::Arc;
 pub(crate) struct Seat<T, S: Default, R: Clone> {
     lending: Arc<Lending<T, S, R>>,
     index: usize,
-    open: bool,
+    standing: Standing,
 }
 
 impl<T, S: Default, R: Clone> Seat<T, S, R> {
     /// Claims capacity for a connection to be opened; `None` at the ceiling or once closed.
     pub(crate) fn claim(lending: &Arc<Lending<T, S, R>>) -> Option<Self> {
         let index = lending.claim()?;
-        Some(Seat { lending: Arc::clone(lending), index, open: false })
+        Some(Seat { lending: Arc::clone(lending), index, standing: Standing::Opening })
     }
 
     /// Records that the connection is open: it moves from the gauge `opening` to `in_use`.
     pub(crate) fn opened(&mut self) {
-        debug_assert!(!self.open, "BUG: seat {} opened twice", self.index);
-        self.lending.opened();
-        self.open = true;
+        debug_assert_eq!(self.standing, Standing::Opening, "BUG: seat {} opened twice", self.index);
+        self.restate(Standing::Open);
+    }
+
+    /// Records that the connection is being closed, or with `false` that this takes too long to look away from.
+    pub(crate) fn leaves(&mut self, leaves: bool) {
+        self.restate(if leaves { Standing::Leaving } else { Standing::Open });
+    }
+
+    fn restate(&mut self, standing: Standing) {
+        self.lending.restate(self.standing, standing);
+        self.standing = standing;
     }
 
     #[inline]
@@ -33,6 +43,6 @@ impl<T, S: Default, R: Clone> Seat<T, S, R> {
 
 impl<T, S: Default, R: Clone> Drop for Seat<T, S, R> {
     fn drop(&mut self) {
-        self.lending.give_back(self.index, self.open);
+        self.lending.give_back(self.index, self.standing);
     }
 }

@@ -116,7 +116,7 @@ impl<M: ManageConnection> Shared<M> {
         if entry.body.spared && self.may_retire(&entry, now) {
             return self.dispose(entry, CloseCause::Expired);
         }
-        let counts = self.counts();
+        let counts = self.lending.counts();
         if counts.size() > counts.ceiling {
             return self.dispose(entry, CloseCause::Idle);
         }

@@ -24,8 +24,9 @@ impl<M: ManageConnection> Shared<M> {
     /// Closes a connection for `cause`. Returns at once.
     #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; this is one end of the way.
     pub(crate) fn dispose(self: &Arc<Self>, entry: Box<Entry<M>>, cause: CloseCause) {
-        let Entry { body, seat, shared } = *entry;
+        let Entry { body, mut seat, shared } = *entry;
         self.count_closed(cause);
+        seat.leaves(true);
         self.lending.slot(seat.index()).card.clear();
         let progress = Progress {
             seat: Some(seat),
@@ -40,16 +41,15 @@ impl<M: ManageConnection> Shared<M> {
             id: body.id,
             task: Task::Close(cause),
         });
-        // Relaxed: a gauge.
-        self.counters.leaving.fetch_add(1, Ordering::Relaxed);
         self.errands.lock().push(Arc::clone(&errand));
         self.closers.submit_patient(Box::new(move || {
             shared.end(body, cause);
             let (seat, late) = errand.end();
-            // Relaxed: gauges; a close that took too long has been counted as a zombie meanwhile.
-            let gauge = if late { &shared.counters.zombies } else { &shared.counters.leaving };
-            gauge.fetch_sub(1, Ordering::Relaxed);
             drop(seat);
+            if late {
+                // Relaxed: a gauge; pairs with the count in `bury_alive`.
+                shared.counters.zombies.fetch_sub(1, Ordering::Relaxed);
+            }
             shared.forget_errand(&errand);
             shared.demand();
             shared.progressed();

@@ -24,7 +24,7 @@ impl<M: ManageConnection> Shared<M> {
             return false;
         }
         let waiting: HashSet<u64> = self.line.lock().values().map(|card| card.thread).collect();
-        let counts = self.counts();
+        let counts = self.lending.counts();
         if counts.idle > 0 || counts.opening > 0 || counts.size() < counts.ceiling {
             return false;
         }

@@ -164,6 +164,9 @@ impl<M: ManageConnection> Shared<M> {
             progress.give_up_at = Instant::now().checked_add(limit);
             // Under the lock: once the seat is gone the helper takes the count down.
             let may_free = self.bury_alive(errand.task, again);
+            if let (Some(seat), true, false) = (&mut progress.seat, errand.task.is_close(), again) {
+                seat.leaves(may_free);
+            }
             (if may_free { progress.seat.take() } else { None }, news)
         };
         if news {
@@ -189,7 +192,6 @@ impl<M: ManageConnection> Shared<M> {
             if again {
                 return self.counters.zombies.load(Ordering::Relaxed) <= max;
             }
-            self.counters.leaving.fetch_sub(1, Ordering::Relaxed);
             return self.counters.zombies.fetch_add(1, Ordering::Relaxed) < max;
         }
         let more = |zombies| (zombies < max).then_some(zombies + 1);

@@ -56,7 +56,7 @@ impl<M: ManageConnection> Shared<M> {
     /// Whether the pool has what it keeps open.
     fn is_filled(&self) -> bool {
         let settings = self.settings();
-        let counts = self.counts();
+        let counts = self.lending.counts();
         let keeps = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
         // Relaxed, and after the counts: one that they found open and not yet idle was announced before, under the
         // desk's lock; where its end is missed, `progressed` has this asked again. Whoever is told that the pool is

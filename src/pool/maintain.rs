@@ -65,7 +65,7 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Opens what `min_idle` asks for soon after direct checkouts, which do not look, have used it up.
     fn top_up(self: &Arc<Self>) {
-        let counts = self.counts();
+        let counts = self.lending.counts();
         let least = self.settings().effective_min_idle() as usize;
         if counts.idle + counts.opening < least && counts.size() < counts.ceiling {
             self.demand();
@@ -96,7 +96,7 @@ impl<M: ManageConnection> Shared<M> {
         card.due_at() <= now
             || past(settings.idle_timeout)
             || (settings.max_overflow > 0 && past(Some(settings.overflow_linger)))
-            || self.counts().size() > settings.ceiling() as usize
+            || self.lending.counts().size() > settings.ceiling() as usize
     }
 
     /// Whether nothing has been heard of a connection for the time of its keepalive. One used since that was planned
@@ -117,7 +117,7 @@ impl<M: ManageConnection> Shared<M> {
     fn tidy(self: &Arc<Self>, entry: Box<Entry<M>>, now: u64, settings: &Settings) {
         let card = &self.lending.slot(entry.seat.index()).card;
         let idle_for = now.saturating_sub(card.idle_since());
-        let counts = self.counts();
+        let counts = self.lending.counts();
         // This one counts as in use while the keeper has it in hand.
         let idle_others = counts.idle;
         if let Some(cause) = self.reason_to_close(&entry, now, idle_for, idle_others, &counts, settings) {
@@ -189,7 +189,7 @@ impl<M: ManageConnection> Shared<M> {
     /// Warns once when nearly all of the ceiling is in use, and tells when that has been over for a while: a small
     /// pool is full at one look and not at the next.
     fn watch_load(&self, now: u64) {
-        let Counts { in_use, ceiling, waiting, .. } = self.counts();
+        let Counts { in_use, ceiling, waiting, .. } = self.lending.counts();
         // Relaxed: only the keeper touches it.
         let last = self.crowded_at.load(Ordering::Relaxed);
         if in_use as f64 > CROWDED * ceiling as f64 {

@@ -21,18 +21,8 @@ fn count(n: usize) -> u32 {
 }
 
 impl<M: ManageConnection> Shared<M> {
-    /// The gauges of the lending without the seats of connections that are just being closed: those are on their way
-    /// out for every decision but whether there is room for another.
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = self.lending.counts();
-        // Relaxed: a gauge; at worst a connection that has just gone is still taken for one in use.
-        let leaving = self.counters.leaving.load(Ordering::Relaxed) as usize;
-        counts.in_use = counts.in_use.saturating_sub(leaving);
-        counts
-    }
-
     pub(crate) fn gauges(&self) -> Gauges {
-        self.gauges_of(&self.counts())
+        self.gauges_of(&self.lending.counts())
     }
 
     fn gauges_of(&self, counts: &Counts) -> Gauges {
@@ -41,9 +31,8 @@ impl<M: ManageConnection> Shared<M> {
             in_use: count(counts.in_use),
             opening: count(counts.opening),
             waiting: count(counts.waiting),
-            // Relaxed: gauges of their own.
-            zombies: self.counters.zombies.load(Ordering::Relaxed)
-                + self.counters.leaving.load(Ordering::Relaxed),
+            // Relaxed: a gauge of its own.
+            zombies: self.counters.zombies.load(Ordering::Relaxed) + count(counts.leaving),
         }
     }
 
@@ -61,7 +50,7 @@ impl<M: ManageConnection> Shared<M> {
         let direct: u64 = self.lending.slots().map(|slot| slot.card.direct()).sum();
         let mut wait = c.wait.snapshot();
         wait.counts[0] += direct;
-        let counts = self.counts();
+        let counts = self.lending.counts();
         let (breaker, breaker_openings, last_open_failure) = {
             let breaker = self.breaker.lock();
             (breaker.state(), breaker.openings(), breaker.last().map(|failure| failure.to_string()))

@@ -97,7 +97,7 @@ impl<M: ManageConnection> Shared<M> {
         let now = self.clock.precise_ms();
         // Held over the decision and the claim, so that two threads do not both find one attempt missing.
         let mut breaker = self.breaker.lock();
-        let counts = self.counts();
+        let counts = self.lending.counts();
         match breaker.advice(now) {
             Advice::AwaitProbe => None,
             Advice::NotBefore(_) => {
@@ -145,7 +145,7 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Whether an attempt about to begin is still worth it.
     fn still_wanted(&self, purpose: Purpose) -> bool {
-        let counts = self.counts();
+        let counts = self.lending.counts();
         match purpose {
             Purpose::Probe | Purpose::Renewal => !self.lending.is_closed(),
             Purpose::Demand => counts.opening <= self.wanted(&counts) && !self.lending.is_closed(),
@@ -298,7 +298,7 @@ impl<M: ManageConnection> Shared<M> {
                 self.lending.refuse(&Refusal::CircuitOpen(Arc::clone(failure)), true);
             }
             Reaction::Refuse => {
-                let standing = self.counts().size() == 0;
+                let standing = self.lending.counts().size() == 0;
                 self.lending.refuse(&Refusal::ConnectFailed(Arc::clone(failure)), standing);
             }
         }

@@ -87,8 +87,6 @@ pub(crate) struct Counters {
     pub(crate) events_lost: AtomicU64,
     /// Connections given up on in the hands of a helper.
     pub(crate) zombies: AtomicU32,
-    /// Connections being closed that still have their seats.
-    pub(crate) leaving: AtomicU32,
     pub(crate) peak_in_use: AtomicU32,
     pub(crate) wait: Recorder,
     pub(crate) open: Recorder,

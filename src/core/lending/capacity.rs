@@ -1,6 +1,7 @@
 //! Capacity and gauges: what the desk knows in numbers.
 
 use super::{Desk, Lending};
+use crate::core::ledger::Standing;
 
 /// The gauges of the pool and what goes with them, all read in one hold of the desk's lock.
 ///
@@ -12,6 +13,8 @@ pub(crate) struct Counts {
     pub(crate) idle: usize,
     pub(crate) in_use: usize,
     pub(crate) opening: usize,
+    /// Connections being closed, whose slots are not free yet; not part of `size`.
+    pub(crate) leaving: usize,
     pub(crate) waiting: usize,
     pub(crate) ceiling: usize,
     pub(crate) peak_in_use: usize,
@@ -35,14 +38,14 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         Some(index)
     }
 
-    pub(in crate::core) fn opened(&self) {
+    pub(in crate::core) fn restate(&self, from: Standing, to: Standing) {
         let mut desk = self.desk.lock();
-        desk.ledger.opened();
+        desk.ledger.restate(from, to);
         self.note_in_use(&mut desk);
     }
 
-    pub(in crate::core) fn give_back(&self, index: usize, was_open: bool) {
-        self.desk.lock().ledger.give_back(index, was_open);
+    pub(in crate::core) fn give_back(&self, index: usize, standing: Standing) {
+        self.desk.lock().ledger.give_back(index, standing);
     }
 
     pub(crate) fn set_ceiling(&self, ceiling: usize) {
@@ -72,6 +75,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             idle,
             in_use,
             opening: desk.ledger.opening(),
+            leaving: desk.ledger.leaving(),
             waiting: desk.queue.len(),
             ceiling: desk.ledger.ceiling(),
             peak_in_use: desk.peak_in_use,
