@@ -62,7 +62,8 @@ impl StdError for Cause {
 
 /// A failed attempt to open a connection, or a validation that timed out: what a pool's errors have as `source()`.
 ///
-/// Its own `source()` goes on with the chain of the manager's error, as text.
+/// `Display` is the root cause with its code, as a log line wants it; `source()` is the manager's error with its whole
+/// chain, as text.
 #[derive(Clone, Debug)]
 pub struct OpenFailure {
     class: FailureClass,
@@ -84,18 +85,6 @@ impl OpenFailure {
 
     pub(crate) fn from_text(text: String, class: FailureClass, attempts: u64) -> Self {
         OpenFailure { class, code: None, cause: Cause { text, source: None }, at: Instant::now(), attempts }
-    }
-
-    /// The end of the chain of causes, where the reason stands, with the database's code.
-    pub(super) fn root(&self) -> String {
-        let mut link = &self.cause;
-        while let Some(source) = &link.source {
-            link = source;
-        }
-        match &self.code {
-            Some(code) => format!("{} [{code}]", link.text),
-            None => link.text.clone(),
-        }
     }
 
     /// What it says about the next attempt.
@@ -120,8 +109,13 @@ impl OpenFailure {
 }
 
 impl fmt::Display for OpenFailure {
+    /// The end of the chain of causes, where the reason stands, with the database's code.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "could not open a connection: {}", self.cause)?;
+        let mut link = &self.cause;
+        while let Some(source) = &link.source {
+            link = source;
+        }
+        f.write_str(&link.text)?;
         match &self.code {
             Some(code) => write!(f, " [{code}]"),
             None => Ok(()),
@@ -130,7 +124,8 @@ impl fmt::Display for OpenFailure {
 }
 
 impl StdError for OpenFailure {
+    /// The manager's error, from its head on.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.source()
+        Some(&self.cause)
     }
 }

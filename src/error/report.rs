@@ -86,7 +86,7 @@ pub(super) fn line(
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
-        write!(f, ": {}", last.root())?;
+        write!(f, ": {last}")?;
     }
     for (i, holder) in e.holders.iter().take(HOLDERS_IN_LINE).enumerate() {
         write!(f, "{}{holder}", if i == 0 { "; held longest by " } else { ", " })?;

@@ -146,6 +146,7 @@ impl<M: ManageConnection> Shared<M> {
             holders,
             own: self.held_by(thread),
         };
-        Error::new(kind, evidence, cause.or(last))
+        // The newest failure tells more than the one that the caller was refused for.
+        Error::new(kind, evidence, last.or(cause))
     }
 }

@@ -258,7 +258,7 @@ impl<M: ManageConnection> Shared<M> {
 
     fn attempt_failed(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, failure: Arc<OpenFailure>) {
         Counters::bump(&self.counters.open_failures[failure.class() as usize]);
-        self.warn(Warning::OpenFailed, || failure.to_string());
+        self.warn(Warning::OpenFailed, || format!("could not open a connection: {failure}"));
         let now = self.clock.precise_ms();
         let reaction = {
             let mut breaker = self.breaker.lock();

@@ -174,7 +174,8 @@ pub struct Stats {
     pub closed: ClosedBy,
     /// Failed attempts to open, by class.
     pub open_failures: OpenFailures,
-    /// Connections returned in an open transaction or otherwise in need of a reset.
+    /// Connections returned in an open transaction or otherwise in need of a reset; over a Unix socket every return,
+    /// since nothing tells there whether it is.
     pub returned_dirty: u64,
     /// Checkouts slower than `slow_checkout`.
     pub slow_checkouts: u64,
