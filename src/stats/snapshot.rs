@@ -17,7 +17,7 @@ pub struct Gauges {
     pub opening: u32,
     /// Threads queued for a connection.
     pub waiting: u32,
-    /// Connections given up on whose close has not finished.
+    /// Connections being closed or given up on, whose close has not finished.
     pub zombies: u32,
 }
 
