@@ -100,6 +100,7 @@ mod threads;
 mod tiers;
 
 pub use clock::{Clock, ClockHand};
+pub use config::{PrePing, WaitMode};
 pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
 pub use event::{HandleEvent, NopEventHandler};
 pub use memory::MemoryManager;
@@ -111,7 +112,7 @@ pub use r2d2::{
     NopConnectionCustomizer, NopErrorHandler,
 };
 pub use report::{DatabaseStats, print_connection_status};
-pub use stats::BreakerState;
+pub use stats::{BreakerState, Stats};
 pub use tiers::{Tier, TieredBuilder, TieredPool};
 
 /// Compiles the code of the README.
