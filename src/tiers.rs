@@ -110,16 +110,11 @@ impl<M: ManageConnection> TieredPool<M> {
         self.tier(tier).get()
     }
 
-    /// A connection for an ad-hoc caller without waiting: an automation one only where all ad-hoc ones are out.
+    /// An idle automation connection for an ad-hoc caller, where all ad-hoc ones are out.
     #[track_caller]
     fn borrow(&self) -> Option<PooledConnection<M>> {
-        let own = self.adhoc.try_get();
-        if own.is_some() {
-            return own;
-        }
-        let gauges = self.adhoc.gauges();
-        let all_out = gauges.in_use >= self.adhoc.max_size();
-        if all_out { self.automation.try_get() } else { None }
+        let all_out = self.adhoc.gauges().in_use >= self.adhoc.max_size();
+        if all_out && self.automation.gauges().idle > 0 { self.automation.try_get() } else { None }
     }
 
     /// Returns the budget: the server-side connections that the tiers share.
@@ -308,6 +303,11 @@ impl<M: ManageConnection> TieredBuilder<M> {
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
+        // At run time automation may grow into what the budget has left, and the reserved part stays as it is.
+        let ceiling = |builder: &Builder<M>| builder.resolved().0.ceiling();
+        let adhoc = ceiling(&self.adhoc);
+        self.automation = self.automation.share(self.total_connections - adhoc);
+        self.adhoc = self.adhoc.share(adhoc);
         let keeper = Keeper::new("tierpool", self.clock.clone());
         let tend = |builder: Builder<M>| builder.clock(self.clock.clone()).keeper(keeper.clone());
         Ok(TieredPool {

@@ -153,8 +153,11 @@ fn the_pool_itself_probes_once_at_a_time_and_starts_slowly_when_it_succeeds() {
     manager.always(Call::Connect, Step::ok().behind(&next));
     gate.open();
     eventually(BOUND, "the breaker closes", || pool.breaker() == BreakerState::Closed);
-    let told: Vec<_> = events.try_iter().filter(|event| matches!(event, Event::Breaker(_))).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    let mut told = Vec::new();
+    eventually(BOUND, "both changes are told", || {
+        told.extend(events.try_iter().filter(|event| matches!(event, Event::Breaker(_))));
+        told.len() == 2
+    });
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {

@@ -196,6 +196,14 @@ impl Breaker {
         self.strike(now)
     }
 
+    /// A validation was answered: those that were not are no longer in a row.
+    pub(crate) fn ping_answered(&mut self) {
+        if self.attempts == 0 && self.mode == Mode::Closed {
+            self.strikes = 0;
+            self.last = None;
+        }
+    }
+
     fn strike(&mut self, now: u64) -> Reaction {
         self.strikes = self.strikes.saturating_add(1);
         if self.threshold == 0 || self.strikes < self.threshold || self.mode != Mode::Closed {

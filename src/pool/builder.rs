@@ -43,6 +43,8 @@ pub struct Builder<M: ManageConnection> {
     event_handler: Option<Box<dyn HandleEvent>>,
     clock: Clock,
     pub(crate) keeper: Option<Arc<Keeper>>,
+    /// The most that the ceiling may become at run time: this tier's part of a budget.
+    share: u32,
     manager: PhantomData<M>,
 }
 
@@ -93,6 +95,7 @@ impl<M: ManageConnection> Default for Builder<M> {
             event_handler: None,
             clock: Clock::default(),
             keeper: None,
+            share: crate::config::MAX_CEILING,
             manager: PhantomData,
         }
     }
@@ -233,6 +236,12 @@ impl<M: ManageConnection> Builder<M> {
         self
     }
 
+    /// Bounds the ceiling for good, also for `reconfigure`: the pool's part of a budget.
+    pub(crate) fn share(mut self, most: u32) -> Self {
+        self.share = most;
+        self
+    }
+
     /// The settings as they stand, with the sizes resolved, and what is wrong with them.
     pub(crate) fn resolved(&self) -> (Settings, Faults) {
         let mut settings = self.settings.clone();
@@ -297,6 +306,7 @@ impl<M: ManageConnection> Builder<M> {
             Sinks::new(self.event_handler),
             self.clock,
             keeper,
+            self.share,
         ));
         Ok(Pool::start(shared))
     }

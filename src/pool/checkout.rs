@@ -66,12 +66,12 @@ impl<M: ManageConnection> Shared<M> {
                 && !self.is_noisy()
                 && log::max_level() < log::LevelFilter::Debug;
             if fit {
+                entry.body.thread.store(thread, Ordering::Relaxed);
+                self.lending.slot(index).card.lent(thread, location, now, true);
                 if index != home {
                     threads::set_home(index);
                     self.sample_in_use();
                 }
-                entry.body.thread.store(thread, Ordering::Relaxed);
-                self.lending.slot(index).card.lent(thread, location, now, true);
                 return Ok(PooledConnection::new(entry));
             }
             return self.checkout_closely(Some(entry), patience, location, thread);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
@@ -28,14 +28,8 @@ impl<M: ManageConnection> Shared<M> {
         self.count_closed(cause);
         seat.leaves(true);
         self.lending.slot(seat.index()).card.clear();
-        let progress = Progress {
-            seat: Some(seat),
-            give_up_at: Instant::now().checked_add(CLOSE_GRACE),
-            begun: true,
-            late: false,
-        };
         let errand = Arc::new(Errand::<M> {
-            progress: Mutex::new(progress),
+            progress: Mutex::new(Progress::new(seat, CLOSE_GRACE)),
             customer: None,
             seen: body.seen,
             id: body.id,
@@ -43,10 +37,15 @@ impl<M: ManageConnection> Shared<M> {
         });
         self.errands.lock().push(Arc::clone(&errand));
         self.closers.submit_patient(Box::new(move || {
+            if !errand.begin(CLOSE_GRACE) {
+                shared.closers.write_off(true);
+            }
             shared.end(body, cause);
-            let (seat, late) = errand.end();
-            drop(seat);
-            if late {
+            drop(errand.finish());
+            if errand.is_lost() {
+                shared.closers.found_again(true);
+            }
+            if errand.is_late() {
                 // Relaxed: a gauge; pairs with the count in `bury_alive`.
                 shared.counters.zombies.fetch_sub(1, Ordering::Relaxed);
             }

@@ -30,12 +30,7 @@ impl<M: ManageConnection> Shared<M> {
         let Entry { body, seat, shared } = *entry;
         let errand = Arc::new(Errand {
             // Twice the time while it waits for a helper: they may all be stuck.
-            progress: Mutex::new(Progress {
-                seat: Some(seat),
-                give_up_at: Instant::now().checked_add(limit.saturating_mul(2)),
-                begun: false,
-                late: false,
-            }),
+            progress: Mutex::new(Progress::new(seat, limit.saturating_mul(2))),
             customer,
             seen: body.seen,
             id: body.id,
@@ -47,7 +42,17 @@ impl<M: ManageConnection> Shared<M> {
         if self.lending.is_closed() {
             errand.dismiss_customer();
         }
-        self.closers.submit(Box::new(move || shared.run_errand(body, &errand, chore, limit)));
+        self.closers.submit(Box::new(move || {
+            let alive = errand.begin(limit);
+            if !alive {
+                shared.closers.write_off(false);
+            }
+            let closers = Arc::clone(&shared);
+            shared.run_errand(body, &errand, chore, limit, alive);
+            if errand.is_lost() {
+                closers.closers.found_again(false);
+            }
+        }));
         self.keeper.wake();
     }
 
@@ -66,8 +71,9 @@ impl<M: ManageConnection> Shared<M> {
         errand: &Arc<Errand<M>>,
         chore: Chore,
         limit: Duration,
+        alive: bool,
     ) {
-        let done = if errand.begin(limit) { self.do_chore(&mut body, chore, limit) } else { Ok(()) };
+        let done = if alive { self.do_chore(&mut body, chore, limit) } else { Ok(()) };
         let seat = errand.finish();
         if let (Ok(()), Some(seat)) = (&done, &seat) {
             let at = plan_keepalive(self.clock.coarse_ms(), self.settings().keepalive);
@@ -124,11 +130,12 @@ impl<M: ManageConnection> Shared<M> {
         match outcome {
             Ok(Ok(())) => {
                 body.seen = epoch;
+                self.breaker.lock().ping_answered();
                 body.fresh();
                 Ok(())
             }
             Ok(Err(error)) => {
-                let why = error.to_string();
+                let why = self.guarded("an error's text", || error.to_string()).unwrap_or_else(|panic| panic);
                 let _ = self.guarded("the error handler", || self.error_handler.handle_error(error));
                 Err(why)
             }
@@ -138,7 +145,11 @@ impl<M: ManageConnection> Shared<M> {
 
     /// Gives up on errands that took too long. Returns when the next one falls due. Called by the keeper.
     pub(crate) fn give_up_errands(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-        let is_late = |errand: &Arc<Errand<M>>| errand.give_up_at().is_some_and(|at| at <= now);
+        // Once the pool is closed nobody waits for what is still being opened.
+        let closed = self.lending.is_closed();
+        let is_late = |errand: &Arc<Errand<M>>| {
+            errand.give_up_at().is_some_and(|at| at <= now) || (closed && errand.task.is_open())
+        };
         let late: Vec<_> = self.errands.lock().iter().filter(|errand| is_late(errand)).cloned().collect();
         for errand in late {
             self.give_up(&errand);
@@ -152,14 +163,14 @@ impl<M: ManageConnection> Shared<M> {
     /// many zombies.
     fn give_up(self: &Arc<Self>, errand: &Arc<Errand<M>>) {
         let limit = self.settings().validation_timeout;
-        let (seat, news) = {
+        let (seat, news, lost) = {
             let mut progress = errand.progress.lock();
             if progress.seat.is_none() {
                 // The helper has finished in the same moment.
                 return;
             }
             // One that no helper had time for tells nothing of the server, and neither does a slow close.
-            let news = !errand.task.is_close() && progress.begun && !progress.late;
+            let news = errand.task.has_connection() && progress.begun && !progress.late;
             let again = std::mem::replace(&mut progress.late, true);
             progress.give_up_at = Instant::now().checked_add(limit);
             // Under the lock: once the seat is gone the helper takes the count down.
@@ -167,8 +178,14 @@ impl<M: ManageConnection> Shared<M> {
             if let (Some(seat), true, false) = (&mut progress.seat, errand.task.is_close(), again) {
                 seat.leaves(may_free);
             }
-            (if may_free { progress.seat.take() } else { None }, news)
+            let lost = may_free && progress.begun && !progress.lost;
+            progress.lost |= lost;
+            (if may_free { progress.seat.take() } else { None }, news, lost)
         };
+        if lost {
+            let crew = if let Task::Open(_) = errand.task { &self.openers } else { &self.closers };
+            crew.write_off(errand.task.is_close());
+        }
         if news {
             self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
             self.ping_timed_out(limit);
@@ -178,7 +195,10 @@ impl<M: ManageConnection> Shared<M> {
         if let Some(seat) = seat {
             self.forget_errand(errand);
             self.lending.slot(seat.index()).card.clear();
-            drop(seat);
+            match errand.task {
+                Task::Open(purpose) => self.attempt_hung(seat, purpose),
+                _ => drop(seat),
+            }
             self.demand();
         }
         self.progressed();
@@ -196,7 +216,7 @@ impl<M: ManageConnection> Shared<M> {
         }
         let more = |zombies| (zombies < max).then_some(zombies + 1);
         let may = self.counters.zombies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        if may {
+        if may && task.has_connection() {
             self.count_closed(task.cause());
         }
         may

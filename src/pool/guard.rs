@@ -4,12 +4,14 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use r2d2::{Extensions, ManageConnection};
 
 use super::body::Body;
 use super::checkin::checkin;
 use super::shared::Entry;
+use crate::event::{CheckinEvent, Event, ReleaseEvent};
 use crate::stats::CloseCause;
 use crate::threads;
 
@@ -136,8 +138,11 @@ impl<M: ManageConnection> PooledConnection<M> {
         let card = &shared.lending.slot(seat.index()).card;
         let (held, warned) = card.returned(shared.clock.coarse_ms());
         shared.tell_return(body.id, held, warned);
+        shared.emit(|| Event::CheckedIn(CheckinEvent { id: body.id, duration: Duration::from_millis(held) }));
         card.clear();
         shared.count_closed(CloseCause::Detached);
+        let age = body.age(shared.clock.coarse_ms());
+        shared.emit(|| Event::Closed(ReleaseEvent { id: body.id, age, cause: CloseCause::Detached }));
         drop(seat);
         shared.demand();
         shared.progressed();
@@ -150,7 +155,9 @@ impl<M: ManageConnection> PooledConnection<M> {
         let shared = Arc::clone(&entry.shared);
         let card = &shared.lending.slot(entry.seat.index()).card;
         let (held, warned) = card.returned(shared.clock.coarse_ms());
-        shared.tell_return(entry.body.id, held, warned);
+        let id = entry.body.id;
+        shared.tell_return(id, held, warned);
+        shared.emit(|| Event::CheckedIn(CheckinEvent { id, duration: Duration::from_millis(held) }));
         shared.dispose(entry, CloseCause::Evicted);
     }
 }

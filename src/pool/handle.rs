@@ -226,7 +226,9 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// Growing takes effect at once. Shrinking closes idle connections now and those in use at their checkin. A
     /// changed `pre_ping` applies from each connection's next rest on, a changed lifetime to connections opened from
-    /// now on. The name stays.
+    /// now on. The name stays. A tier of a [`TieredPool`](crate::TieredPool) stays within its part of the budget.
+    ///
+    /// `change` is called again where another thread changes settings at the same time, so that no change is lost.
     ///
     /// # Errors
     ///
@@ -241,12 +243,16 @@ impl<M: ManageConnection> Pool<M> {
     /// assert!(pool.reconfigure(|settings| settings.base_size = 0).is_err());
     /// # Ok::<(), tierpool::Error>(())
     /// ```
-    pub fn reconfigure(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
-        let mut settings = self.settings();
-        let name = settings.name.clone();
-        change(&mut settings);
-        settings.name = name;
-        self.shared().reconfigure(settings)
+    pub fn reconfigure(&self, change: impl Fn(&mut Settings)) -> Result<(), Error> {
+        loop {
+            let before = self.shared().settings();
+            let mut settings = Settings::clone(&before);
+            change(&mut settings);
+            settings.name.clone_from(&before.name);
+            if self.shared().reconfigure(&before, settings)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), at most `limit`.

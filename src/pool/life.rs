@@ -20,7 +20,7 @@ pub struct CloseReport {
     /// Checkouts still out. Their connections are closed when they come back.
     pub holders: Vec<Holder>,
     /// The gauges at the end: `zombies` are connections whose close had not finished, `opening` attempts that had
-    /// not ended, and what is `in_use` without a holder is being validated or reset.
+    /// not ended, and what is `in_use` without a holder is being validated, reset, or closed beyond `max_zombies`.
     pub gauges: Gauges,
     /// How long closing took.
     pub took: Duration,
@@ -115,13 +115,28 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
-    pub(crate) fn reconfigure(self: &Arc<Self>, settings: Settings) -> Result<(), Error> {
-        let faults = settings.check();
+    /// False where somebody else has changed them since they were `before`.
+    pub(crate) fn reconfigure(
+        self: &Arc<Self>,
+        before: &Arc<Settings>,
+        settings: Settings,
+    ) -> Result<bool, Error> {
+        let mut faults = settings.check();
+        let rule = format!("must not exceed {}, this pool's part of the budget", self.share);
+        faults.require(
+            settings.ceiling() <= self.share,
+            "base_size + max_overflow",
+            settings.ceiling(),
+            rule,
+        );
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
         let crew = settings.open_concurrency as usize;
         let applying = self.applying.lock();
+        if !Arc::ptr_eq(before, &self.settings()) {
+            return Ok(false);
+        }
         self.lending.set_ceiling(settings.ceiling() as usize);
         let lifted = self.store_settings(settings);
         self.openers.set_limit(crew);
@@ -132,7 +147,7 @@ impl<M: ManageConnection> Shared<M> {
         }
         self.keeper.wake();
         self.demand();
-        Ok(())
+        Ok(true)
     }
 
     /// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.

@@ -63,7 +63,7 @@ impl<M: ManageConnection> Shared<M> {
             base_size: settings.base_size,
             max_waiting: settings.max_waiting,
             overflow: count(counts.size()).saturating_sub(settings.base_size),
-            peak_in_use: c.peak_in_use.load(Ordering::Relaxed),
+            peak_in_use: c.peak_in_use.load(Ordering::Relaxed).max(count(counts.peak_in_use)),
             peak_waiting: count(counts.peak_waiting),
             checkouts: Checkouts {
                 direct: direct + read(&c.unqueued),

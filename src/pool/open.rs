@@ -4,28 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
 use super::body::{Body, plan_keepalive, spread};
 use super::breaker::{Advice, Reaction};
-use super::shared::Entry;
-use super::shared::{Counters, Refusal, Seat, Shared};
+use super::shared::{Counters, Entry, Errand, Refusal, Seat, Shared};
 use super::sinks::Warning;
+use super::watch::{Progress, Purpose, Task};
 use crate::core::Counts;
 use crate::error::{FailureClass, OpenFailure};
 use crate::event::{AcquireEvent, BreakerEvent, Event};
 use crate::stats::{BreakerState, CloseCause};
-
-/// What an attempt is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// Somebody waits, or there are fewer connections than the pool keeps.
-    Demand,
-    /// The replacement of one that is due.
-    Renewal,
-    /// To see whether the server is back.
-    Probe,
-}
 
 /// Counts a renewal under way for as long as it lives.
 struct Renewing<M: ManageConnection>(Arc<Shared<M>>);
@@ -36,6 +26,9 @@ impl<M: ManageConnection> Drop for Renewing<M> {
         self.0.renewing.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// What a hung attempt is given beyond the limit that the database layer was told.
+const OPEN_GRACE: Duration = Duration::from_secs(1);
 
 impl<M: ManageConnection> Shared<M> {
     /// How many connections should be in the making for those who wait and for what the pool keeps.
@@ -153,15 +146,19 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// One attempt to open a connection, on an opener thread.
-    fn attempt(self: &Arc<Self>, mut seat: Seat<M>, purpose: Purpose) {
+    fn attempt(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose) {
         if !self.still_wanted(purpose) {
             return;
         }
         let settings = self.settings();
+        let errand = self.watch_attempt(seat, purpose, settings.connection_timeout);
         // Relaxed: the epoch before the attempt: an eviction meanwhile hits what it opens.
         let born = self.fast.epoch.load(Ordering::Relaxed);
         let begun = Instant::now();
         let opened = self.connect(settings.connection_timeout);
+        let seat = errand.finish();
+        self.forget_errand(&errand);
+        let Some(mut seat) = seat else { return self.attempt_came_late(opened, &errand) };
         let conn = match opened {
             Ok(conn) => conn,
             Err(failure) => return self.attempt_failed(seat, purpose, failure),
@@ -184,6 +181,43 @@ impl<M: ManageConnection> Shared<M> {
         seat.opened();
         self.welcome(body, seat, now);
         self.introducing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Puts an attempt on the keeper's list, who gives it up when the database layer does not.
+    fn watch_attempt(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, limit: Duration) -> Arc<Errand<M>> {
+        let progress = Progress::new(seat, limit);
+        let task = Task::Open(purpose);
+        let errand = Errand { progress: Mutex::new(progress), customer: None, seen: 0, id: 0, task };
+        errand.begin(limit.saturating_add(OPEN_GRACE));
+        let errand = Arc::new(errand);
+        self.errands.lock().push(Arc::clone(&errand));
+        errand
+    }
+
+    /// The keeper gives up an attempt that hangs: it has failed, and its thread and what it may still open are lost.
+    pub(crate) fn attempt_hung(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose) {
+        let limit = self.settings().connection_timeout.saturating_add(OPEN_GRACE);
+        let attempts = self.breaker.lock().attempts() + 1;
+        let text = format!("opening a connection had no answer within {limit:.1?}");
+        let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
+        self.attempt_failed(seat, purpose, Arc::new(failure));
+    }
+
+    /// An attempt that was given up has ended after all: what it opened is closed, and the zombie is gone.
+    fn attempt_came_late(
+        self: &Arc<Self>,
+        opened: Result<M::Connection, Arc<OpenFailure>>,
+        errand: &Arc<Errand<M>>,
+    ) {
+        if let Ok(mut conn) = opened {
+            let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, true));
+            let _ = self.guarded("on_release", || self.customizer.on_release(conn));
+        }
+        if errand.is_lost() {
+            self.openers.found_again(false);
+        }
+        // Relaxed: a gauge; pairs with the count in `bury_alive`.
+        self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts a new connection to use.
@@ -231,7 +265,10 @@ impl<M: ManageConnection> Shared<M> {
         let class = self.guarded("classify", || self.driver.classify(&error));
         let code = self.guarded("code", || self.driver.code(&error));
         let class = class.unwrap_or(FailureClass::Transient);
-        let failure = Arc::new(OpenFailure::new(&error, class, code.unwrap_or(None), attempts));
+        let code = code.unwrap_or(None);
+        let told = self.guarded("an error's text", || OpenFailure::new(&error, class, code, attempts));
+        let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic, class, attempts));
+        let failure = Arc::new(failure);
         let _ = self.guarded("the error handler", || self.error_handler.handle_error(error));
         failure
     }

@@ -116,6 +116,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) openers: Workers,
     pub(crate) closers: Workers,
     pub(crate) keeper: Arc<Keeper>,
+    /// The most that the ceiling may become.
+    pub(crate) share: u32,
     pub(crate) counters: Counters,
     pub(crate) sinks: Sinks,
     /// Guards the list of waiters alone.
@@ -176,6 +178,7 @@ impl<M: ManageConnection> Shared<M> {
         sinks: Sinks,
         clock: Clock,
         keeper: Arc<Keeper>,
+        share: u32,
     ) -> Self {
         let fast = Fast {
             epoch: AtomicU64::new(1),
@@ -201,6 +204,7 @@ impl<M: ManageConnection> Shared<M> {
             openers: Workers::new(format!("{}-open", settings.name), crew),
             closers: Workers::new(format!("{}-close", settings.name), crew),
             keeper,
+            share,
             counters: Counters::default(),
             sinks,
             line: Mutex::new(HashMap::new()),

@@ -17,12 +17,24 @@ pub(crate) enum Chore {
     Reset { suspect: bool },
 }
 
+/// What an attempt to open a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody waits, or there are fewer connections than the pool keeps.
+    Demand,
+    /// The replacement of one that is due.
+    Renewal,
+    /// To see whether the server is back.
+    Probe,
+}
+
 /// Why a helper has a connection in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Do(Chore),
     /// For this cause, which has been counted.
     Close(CloseCause),
+    Open(Purpose),
 }
 
 pub(crate) struct Progress<S> {
@@ -34,6 +46,15 @@ pub(crate) struct Progress<S> {
     pub(crate) begun: bool,
     /// It has been given up once, and kept for want of room among the zombies.
     pub(crate) late: bool,
+    /// The helper's thread has been written off.
+    pub(crate) lost: bool,
+}
+
+impl<S> Progress<S> {
+    pub(crate) fn new(seat: S, limit: Duration) -> Self {
+        let give_up_at = Instant::now().checked_add(limit);
+        Progress { seat: Some(seat), give_up_at, begun: false, late: false, lost: false }
+    }
 }
 
 /// One connection in the hands of a helper: `S` is its seat, `T` what its customer is served.
@@ -49,25 +70,31 @@ pub(crate) struct Errand<S, T> {
 }
 
 impl<S, T> Errand<S, T> {
-    /// A helper takes it up. False where it has been given up already.
+    /// A helper takes it up. False where its seat is gone already: then nobody waits for the helper any more, and its
+    /// thread counts as lost from the start.
     pub(crate) fn begin(&self, limit: Duration) -> bool {
         let mut progress = self.progress.lock();
         progress.begun = true;
         if !progress.late {
             progress.give_up_at = Instant::now().checked_add(limit);
         }
-        progress.seat.is_some()
+        progress.lost = progress.seat.is_none();
+        !progress.lost
     }
 
-    /// Takes the seat, if it has not been given up.
+    /// The helper is done: takes the seat, if it has not been freed.
     pub(crate) fn finish(&self) -> Option<S> {
         self.progress.lock().seat.take()
     }
 
-    /// Takes the seat, if it has not been freed, and tells whether the keeper had given up waiting.
-    pub(crate) fn end(&self) -> (Option<S>, bool) {
-        let mut progress = self.progress.lock();
-        (progress.seat.take(), progress.late)
+    /// Whether the keeper has given up waiting.
+    pub(crate) fn is_late(&self) -> bool {
+        self.progress.lock().late
+    }
+
+    /// Whether the helper's thread has been written off. Asked after `finish`, from when on it does not change.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.progress.lock().lost
     }
 
     /// Sends whoever waits for it away, to look for another connection.
@@ -95,10 +122,20 @@ impl Task {
             Task::Do(Chore::Validate { .. }) => CloseCause::Invalid,
             Task::Do(Chore::Reset { .. }) => CloseCause::Broken,
             Task::Close(cause) => cause,
+            Task::Open(_) => CloseCause::Invalid,
         }
     }
 
     pub(crate) fn is_close(self) -> bool {
         matches!(self, Task::Close(_))
+    }
+
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Task::Open(_))
+    }
+
+    /// Whether there is a connection that has not been counted as closed yet.
+    pub(crate) fn has_connection(self) -> bool {
+        matches!(self, Task::Do(_))
     }
 }

@@ -28,6 +28,9 @@ struct State {
     patient: VecDeque<Job>,
     patient_running: usize,
     threads: usize,
+    /// Threads given up on, in calls that may never return; others take their places meanwhile. Bounded by the zombies.
+    lost: usize,
+    lost_patient: usize,
     resting: usize,
     limit: usize,
     /// No more jobs will come: threads end as soon as the queue is empty.
@@ -37,9 +40,14 @@ struct State {
 impl State {
     /// How many of the patient jobs may begin.
     fn patient_ready(&self) -> usize {
-        // A crew of one has no thread to spare.
-        let most = self.limit.saturating_sub(1).max(1);
+        // A crew of one has no thread to spare; it is lent another once this one has been given up on.
+        let most = self.limit.saturating_sub(1).max(1) + self.lost_patient;
         self.patient.len().min(most.saturating_sub(self.patient_running))
+    }
+
+    /// How many threads there may be.
+    fn most(&self) -> usize {
+        self.limit + self.lost
     }
 
     fn ready(&self) -> usize {
@@ -79,6 +87,22 @@ impl Workers {
         self.staff();
     }
 
+    /// Lets another thread take the place of one that is stuck in a job, a patient one or not.
+    pub(crate) fn write_off(&self, patient: bool) {
+        let mut state = self.0.state.lock();
+        state.lost += 1;
+        state.lost_patient += usize::from(patient);
+        drop(state);
+        self.staff();
+    }
+
+    /// A thread written off has come back.
+    pub(crate) fn found_again(&self, patient: bool) {
+        let mut state = self.0.state.lock();
+        state.lost -= 1;
+        state.lost_patient -= usize::from(patient);
+    }
+
     pub(crate) fn set_limit(&self, limit: usize) {
         self.0.state.lock().limit = limit;
         self.staff();
@@ -92,7 +116,7 @@ impl Workers {
         if ready == 0 {
             return;
         }
-        if state.resting >= ready || state.threads >= state.limit {
+        if state.resting >= ready || state.threads >= state.most() {
             drop(state);
             self.0.changed.notify_one();
             return;
@@ -140,7 +164,7 @@ impl Crew {
             if let Some(job) = state.take() {
                 return Some(job);
             }
-            let spare = state.ended || state.threads > state.limit;
+            let spare = state.ended || state.threads > state.most();
             state.resting += 1;
             let timed_out = spare || self.changed.wait_for(&mut state, LINGER).timed_out();
             state.resting -= 1;

@@ -1,0 +1,192 @@
+//! A pool outlives what hangs in it: helpers stuck in a database layer are replaced, within bounds.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use support::scripted::{Call, Gate, ScriptedManager, Step};
+use support::wait::{eventually, took};
+use tierpool::event::Event;
+use tierpool::stats::CloseCause;
+use tierpool::{BreakerState, ManageConnection, MemoryManager, Pool, Tier, TieredPool};
+
+const BOUND: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_millis(200);
+
+#[test]
+fn validations_that_hang_on_every_helper_cost_the_pool_those_connections_and_no_more() {
+    let manager = ScriptedManager::new();
+    let builder = Pool::builder().max_size(8).test_on_check_out(true).validation_timeout(LIMIT);
+    let pool = builder.failure_threshold(0).build(manager.clone()).unwrap();
+    // All have been lent once, so that all are validated from now on.
+    let held: Vec<_> = (0..8).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
+    drop(held);
+    let gate = Gate::new();
+    manager.script(Call::IsValid, (0..4).map(|_| Step::ok().behind(&gate)));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| drop(pool.get_timeout(BOUND).unwrap()));
+        }
+    });
+    for _ in 0..20 {
+        let (got, time) = took(|| pool.get_timeout(BOUND));
+        assert!(got.is_ok() && time < LIMIT * 5, "after {time:?}: {:?}", got.err());
+    }
+    gate.open();
+    eventually(BOUND, "nothing is left over", || pool.gauges().zombies == 0);
+}
+
+#[test]
+fn connects_that_hang_on_every_opener_are_given_up_and_told() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.script(Call::Connect, (0..4).map(|_| Step::ok().behind(&gate)));
+    let pool = Pool::builder().max_size(8).connection_timeout(LIMIT).build_unchecked(manager.clone());
+    eventually(BOUND, "the openers hang", || gate.waiting() == 4);
+    eventually(BOUND, "the pool has opened others", || pool.get_timeout(LIMIT).is_ok());
+    assert!(pool.stats().open_failures.transient > 0);
+    gate.open();
+    eventually(BOUND, "what came late is closed", || {
+        let gauges = pool.gauges();
+        gauges.zombies == 0 && manager.live() == gauges.size() as usize
+    });
+}
+
+#[test]
+fn a_close_that_hangs_in_a_crew_of_one_does_not_keep_others_from_being_validated() {
+    let manager = ScriptedManager::new();
+    let builder = Pool::builder().max_size(4).open_concurrency(1).test_on_check_out(true);
+    let pool = builder.validation_timeout(LIMIT).build(manager.clone()).unwrap();
+    let gate = Gate::new();
+    manager.script(Call::Close, [Step::ok().behind(&gate)]);
+    pool.get_timeout(BOUND).unwrap().close();
+    for _ in 0..20 {
+        assert!(pool.get_timeout(BOUND).is_ok());
+    }
+    gate.open();
+    eventually(BOUND, "nothing is left over", || pool.gauges().zombies == 0);
+}
+
+/// Its errors panic when they are printed.
+#[derive(Debug)]
+struct Evil;
+
+impl std::fmt::Display for Evil {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text for you")
+    }
+}
+
+impl std::error::Error for Evil {}
+
+/// Fails in `connect` for as many calls as it is told.
+struct Failing(Arc<AtomicUsize>);
+
+impl ManageConnection for Failing {
+    type Connection = ();
+    type Error = Evil;
+
+    fn connect(&self) -> Result<(), Evil> {
+        let less = |left: usize| left.checked_sub(1);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(_) => Err(Evil),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn is_valid(&self, _: &mut ()) -> Result<(), Evil> {
+        Err(Evil)
+    }
+
+    fn has_broken(&self, _: &mut ()) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_error_that_panics_when_it_is_printed_costs_nothing() {
+    let failures = Arc::new(AtomicUsize::new(4));
+    let builder = Pool::builder().max_size(2).open_for(Duration::from_millis(300)).test_on_check_out(true);
+    let pool = builder.validation_timeout(LIMIT).build_unchecked(Failing(failures));
+    eventually(BOUND, "the breaker has opened", || pool.stats().breaker_openings == 1);
+    eventually(BOUND, "a probe closes it", || pool.breaker() == BreakerState::Closed);
+    // Every idle connection fails its validation with such an error; new ones are not validated.
+    for _ in 0..10 {
+        assert!(pool.get_timeout(BOUND).is_ok());
+    }
+    eventually(BOUND, "nothing is left over", || pool.gauges().zombies == 0);
+}
+
+#[test]
+fn a_budget_holds_at_run_time_too() {
+    let builder = TieredPool::builder().total_connections(6).reserved(2);
+    let pool = builder.automation(|tier| tier.base_size(3).max_overflow(0)).build(|_| MemoryManager).unwrap();
+    pool.automation().reconfigure(|settings| settings.base_size = 4).unwrap();
+    let error = pool.automation().reconfigure(|settings| settings.base_size = 5).unwrap_err();
+    assert!(error.to_string().contains("must not exceed 4, this pool's part of the budget"), "{error}");
+    assert!(pool.adhoc().reconfigure(|settings| settings.base_size = 3).is_err());
+    assert_eq!((pool.automation().max_size(), pool.reserved()), (4, 2));
+}
+
+#[test]
+fn borrowing_counts_as_nobodys_timeout() {
+    let builder = TieredPool::builder().reserved(1).adhoc_may_borrow(true);
+    let pool = builder.automation(|tier| tier.min_idle(Some(3))).build(|_| MemoryManager).unwrap();
+    let own = pool.get(Tier::Adhoc).unwrap();
+    let borrowed: Vec<_> = (0..3).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(pool.adhoc().stats().checkouts.timed_out, 0);
+    assert_eq!(pool.automation().stats().gauges.in_use, 3);
+    drop((own, borrowed));
+}
+
+#[test]
+fn the_peak_is_the_most_that_were_out_at_once() {
+    let pool = Pool::builder().max_size(5).build(MemoryManager).unwrap();
+    let held: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
+    drop(held);
+    assert_eq!(pool.stats().peak_in_use, 3);
+}
+
+#[test]
+fn every_checkout_is_told_to_end_and_every_connection_to_go() {
+    let pool = Pool::builder().max_size(2).build(MemoryManager).unwrap();
+    let events = pool.subscribe(64);
+    pool.get().unwrap().detach();
+    pool.get().unwrap().close();
+    let (mut out, mut back, mut gone) = (0, 0, Vec::new());
+    eventually(BOUND, "both are gone", || {
+        for event in events.try_iter() {
+            match event {
+                Event::CheckedOut(_) => out += 1,
+                Event::CheckedIn(_) => back += 1,
+                Event::Closed(event) => gone.push(event.cause()),
+                _ => {}
+            }
+        }
+        gone.len() == 2
+    });
+    assert_eq!((out, back), (2, 2));
+    assert!(gone.contains(&CloseCause::Detached) && gone.contains(&CloseCause::Evicted), "{gone:?}");
+}
+
+#[test]
+fn settings_changed_by_two_threads_are_both_changed() {
+    let pool = Pool::builder().max_size(4).build(MemoryManager).unwrap();
+    for round in 1..=200 {
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                pool.reconfigure(|settings| settings.max_waiting = Some(round)).unwrap();
+            });
+            barrier.wait();
+            pool.reconfigure(|settings| settings.max_uses = Some(u64::from(round))).unwrap();
+        });
+        let settings = pool.settings();
+        assert_eq!((settings.max_waiting, settings.max_uses), (Some(round), Some(u64::from(round))));
+    }
+}
