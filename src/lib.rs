@@ -53,6 +53,7 @@
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
 //! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
 //! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
+//! | What hangs in a database layer is given up and its thread replaced, within bounds. | `tests/liveness.rs` |
 //! | Waiting that could not end is refused. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
 //! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
