@@ -74,8 +74,8 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
 }
 
 #[test]
-fn ad_hoc_is_served_at_once_while_hundreds_wait_for_automation() {
-    const WAITERS: usize = 500;
+fn ad_hoc_is_served_at_once_while_thousands_wait_for_automation() {
+    const WAITERS: usize = 2_000;
     let pool = builder()
         .automation(|tier| tier.deadlock_detection(false))
         .build(|_| ScriptedManager::new())
@@ -102,7 +102,7 @@ fn ad_hoc_is_served_at_once_while_hundreds_wait_for_automation() {
     let stats = pool.automation().stats();
     assert_eq!(
         stats.checkouts.waited,
-        500 + 8,
+        WAITERS as u64 + 8,
         "the waiters, and the holders for whom was opened: {stats:?}"
     );
     // The newcomer.
