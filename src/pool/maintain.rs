@@ -89,14 +89,16 @@ impl<M: ManageConnection> Shared<M> {
         }
     }
 
-    /// Whether the card of a slot gives reason to take its connection out for a moment.
+    /// Whether there is reason to take a slot's connection out for a moment. A caller finds it missing meanwhile, and
+    /// the gauges show it in use, so one that would be put back is left alone.
     fn needs_a_look(&self, card: &Card, now: u64, settings: &Settings) -> bool {
         let idle_for = now.saturating_sub(card.idle_since());
-        let past = |limit: Option<Duration>| limit.is_some_and(|limit| idle_for >= ms(limit));
+        let past = |limit: Duration| idle_for >= ms(limit);
+        let size = self.lending.counts().size();
         card.due_at() <= now
-            || past(settings.idle_timeout)
-            || (settings.max_overflow > 0 && past(Some(settings.overflow_linger)))
-            || self.lending.counts().size() > settings.ceiling() as usize
+            || (size > settings.min_size as usize && settings.idle_timeout.is_some_and(past))
+            || (size > settings.base_size as usize && past(settings.overflow_linger))
+            || size > settings.ceiling() as usize
     }
 
     /// Whether nothing has been heard of a connection for the time of its keepalive. One used since that was planned
