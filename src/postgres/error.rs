@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 
 use super::observer::LimitExpired;
+use super::opening::OpeningError;
 use crate::config::Faults;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one. The kind is private, so that kinds
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
+/// line that names each with its cause. The kind is private, so that kinds
 /// can be added; ask the predicates.
 ///
 /// ```
@@ -33,6 +35,8 @@ pub struct PgError(Box<Kind>);
 enum Kind {
     Settings(Faults),
     Open(postgres::Error),
+    /// No connection could be opened, and there is more to say than the driver does.
+    Opening(OpeningError),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
@@ -53,6 +57,10 @@ impl PgError {
 
     pub(super) fn open(error: postgres::Error) -> Self {
         PgError(Box::new(Kind::Open(error)))
+    }
+
+    pub(super) fn opening(error: OpeningError) -> Self {
+        PgError(Box::new(Kind::Opening(error)))
     }
 
     pub(super) fn commit_lost(error: postgres::Error) -> Self {
@@ -83,8 +91,9 @@ impl PgError {
         PgError(Box::new(Kind::Lost))
     }
 
-    fn postgres(&self) -> Option<&postgres::Error> {
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
+            Kind::Opening(error) => error.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
@@ -116,7 +125,7 @@ impl PgError {
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
-            (Kind::Open(_), _) => false,
+            (Kind::Open(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
             _ => false,
@@ -153,10 +162,16 @@ impl PgError {
         self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
+    /// Whether the server refused user or password.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with("28"))
+    }
+
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(super) fn is_permanent(&self) -> bool {
         match (&*self.0, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
+            (Kind::Opening(error), _) => error.is_permanent(),
             (_, Some(code)) => {
                 // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
                 // option that does not exist or has no such value; 0A000: protocol version.
@@ -233,6 +248,7 @@ impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Opening(error) => write!(f, "{error}")?,
             Kind::Open(_) => f.write_str("could not open a connection to the server")?,
             Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
             Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
@@ -266,6 +282,7 @@ impl StdError for PgError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Checkout(error) => Some(error),
+            Kind::Opening(error) => error.source(),
             _ => self.postgres().map(|error| error as _),
         }
     }

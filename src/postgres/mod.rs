@@ -5,28 +5,35 @@
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
+//! | `hosts`, `role` | the order of several servers; whether one will do |
+//! | `credentials` | user and password from a callback |
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
-//! | `error`, `retry` | what can go wrong, and when to try again |
+//! | `error`, `opening`, `retry` | what can go wrong, and when to try again |
 
 mod build;
 mod connection;
+mod credentials;
 mod driver;
 mod error;
 mod handles;
+mod hosts;
 mod manager;
 mod observer;
+mod opening;
 mod options;
 mod pool;
 mod reset;
 mod retry;
+mod role;
 mod session;
 mod target;
 mod transaction;
 
 pub use build::PgBuilder;
 pub use connection::{PgConnection, TransactionStatus};
+pub use credentials::Credentials;
 pub use driver::PgDriver;
 pub use error::PgError;
 pub(crate) use error::{is_lost, is_worth_repeating};
