@@ -154,7 +154,9 @@ impl<M: ManageConnection> Shared<M> {
         false
     }
 
-    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
+    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. Until
+    /// that is due again it stays, and what it tells is not forgotten: closing each one that meets the wrong server would
+    /// be a storm of openings for as long as there is no other.
     fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
         // One of a generation replaced already tells nothing of those opened since.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
@@ -167,10 +169,12 @@ impl<M: ManageConnection> Shared<M> {
             .misrouted_until
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(until))
             .is_ok();
-        self.dispose(entry, CloseCause::Evicted);
-        if due {
-            log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
-            self.evict();
+        if !due {
+            let suspect = std::thread::panicking();
+            return self.send_aside(entry, Chore::Reset { suspect }, None);
         }
+        self.dispose(entry, CloseCause::Evicted);
+        log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
+        self.evict();
     }
 }

@@ -41,6 +41,11 @@ impl Driver<PgManager> for PgDriver {
         manager.connect_within(limit)
     }
 
+    /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
+    fn connect_limit(&self, manager: &PgManager, limit: Duration) -> Duration {
+        limit.min(manager.options().connect_timeout)
+    }
+
     fn validate(&self, _: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Instant::now() + limit;
         let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {

@@ -141,6 +141,10 @@ impl Shared {
         };
         let others = self.read_only.load(Relaxed) & !(0b100 << bit);
         self.read_only.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
+        if self.takes_writes() {
+            // Turned back, or promoted: what the connection met before says nothing any more.
+            self.misrouted.store(false, Relaxed);
+        }
     }
 
     /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
@@ -354,6 +358,8 @@ mod tests {
         shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
         shared.note(error(b"25006"));
         assert!(shared.is_misrouted());
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
+        assert!(!shared.is_misrouted(), "the server takes writes again");
 
         let silent = Shared::new(None);
         silent.note(error(b"25006"));
