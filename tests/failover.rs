@@ -88,7 +88,7 @@ fn set_read_only(cluster: &Cluster, on: bool) {
 }
 
 fn count(pool: &PgPool, cause: CloseCause) -> u64 {
-    pool.automation().stats().closed[cause as usize]
+    pool.automation().stats().closed.count(cause)
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A second server that follows a first one, and takes its place.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::ClusterError;
@@ -40,7 +41,7 @@ impl Cluster {
     }
 
     fn back_up_into(&self, place: &Place) -> Result<(), ClusterError> {
-        place.run_to_end("pg_basebackup", |command| {
+        place.run_to_end(&base_backup(&place.bin)?, |command| {
             command.arg("-h").arg(self.socket_dir()).arg("-p").arg(self.port().to_string());
             // -R: with standby.signal and the way to the primary. No wait for a checkpoint, none for the disk.
             command
@@ -79,4 +80,19 @@ impl Cluster {
             row.is_ok_and(|row| row.get::<_, Option<bool>>(0) == Some(true))
         });
     }
+}
+
+/// Where `pg_basebackup` is. The folder of `postgres` may hold links to some programs only; then it is where they lead.
+fn base_backup(bin: &Path) -> Result<String, ClusterError> {
+    let home =
+        fs::canonicalize(bin.join("postgres")).ok().and_then(|file| Some(file.parent()?.to_path_buf()));
+    let folders = [Some(bin.to_path_buf()), home];
+    let found =
+        folders.iter().flatten().map(|folder| folder.join("pg_basebackup")).find(|file| file.is_file());
+    found.map(|file| file.display().to_string()).ok_or_else(|| {
+        ClusterError::new(format!(
+            "pg_basebackup was not found beside {}: install it with `apt-get install -y postgresql`",
+            bin.join("postgres").display()
+        ))
+    })
 }
