@@ -174,6 +174,46 @@ fn a_first_host_that_is_a_standby_gets_no_connection() {
 }
 
 #[test]
+fn a_demoted_server_is_left_for_the_promoted_one() {
+    let (old, new) = pair();
+    let hosts = url(&[old.port(), new.port()], "target_session_attrs=read-write");
+    let pool = pool(hosts, |builder| builder.min_size(8));
+    pool.get(Tier::Automation).unwrap().batch_execute("CREATE TABLE t (i int)").unwrap();
+    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 8);
+    new.catch_up(&old);
+    set_read_only(&old, true);
+    new.promote();
+    let write = || pool.session(|tx| tx.execute("INSERT INTO t VALUES (1)", &[]));
+    assert!(write().is_err_and(|error| error.is_read_only()));
+    eventually(BOUND, "a write is taken", || write().is_ok());
+    assert!((0..50).all(|_| write().is_ok()), "idle ones were replaced as well");
+    // The ad-hoc tier hears of it by a read of its own.
+    eventually(BOUND, "ad-hoc callers get to the new one", || {
+        port_of(&mut pool.get(Tier::Adhoc).unwrap()) == new.port()
+    });
+    assert_all_lead_to(&pool, new.port());
+    eventually(BOUND, "no connection is left on the old one", || old.connections("failover/%") == 0);
+}
+
+#[test]
+fn readers_leave_a_server_that_is_of_the_wrong_kind_by_now() {
+    let (one, other) = (primary(), primary());
+    let url = url(&[one.port(), other.port()], "target_session_attrs=read-write");
+    let pool = pool(url, |builder| builder.min_size(4));
+    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 4);
+    assert_eq!(port_of(&mut pool.get(Tier::Automation).unwrap()), one.port());
+    if pool.get(Tier::Adhoc).unwrap().query_one("SHOW in_hot_standby", &[]).is_err() {
+        return; // Before PostgreSQL 14 a server does not tell.
+    }
+    set_read_only(&one, true);
+    // The first read brings the news.
+    eventually(BOUND, "reads go to the other", || {
+        (0..8).all(|_| port_of(&mut pool.get(Tier::Automation).unwrap()) == other.port())
+    });
+    eventually(BOUND, "none is left on the first", || one.connections("failover/automation") == 0);
+}
+
+#[test]
 fn hosts_that_are_down_or_silent_cost_their_share_once_and_not_each_connection() {
     let cluster = primary();
     let silent = Proxy::start(cluster.port()).unwrap();

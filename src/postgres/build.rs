@@ -1,12 +1,12 @@
 //! Builds a pool from settings.
 
-use std::error::Error as StdError;
+mod servers;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::credentials::CredentialSource;
-use super::{Credentials, PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
+use self::servers::Servers;
+use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
 use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
 use crate::error::Error;
@@ -36,8 +36,7 @@ pub struct PgBuilder {
     adhoc_statement_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
-    credentials: Option<Arc<CredentialSource>>,
-    adhoc_credentials: Option<Arc<CredentialSource>>,
+    servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
     adhoc: Vec<Change>,
@@ -132,36 +131,6 @@ impl PgBuilder {
     /// part counts.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
-        self
-    }
-
-    /// Has user and password come from a callback, which is asked anew for each connection, so that a rotated password
-    /// or a short-lived token needs no restart. It holds for both tiers, but for an ad-hoc tier with a connection string
-    /// or a callback of its own. [`PgManager::with_credentials`] tells when it is called, and what follows from a refusal.
-    ///
-    /// ```
-    /// use tierpool::PgPool;
-    /// use tierpool::postgres::Credentials;
-    ///
-    /// let builder = PgPool::configure()
-    ///     .url("postgresql://scraper@localhost/news")
-    ///     .credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
-    /// # drop(builder);
-    /// ```
-    pub fn credentials(
-        mut self,
-        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
-    ) -> Self {
-        self.credentials = Some(Arc::new(CredentialSource::new(Box::new(callback))));
-        self
-    }
-
-    /// Sets a callback of the ad-hoc tier's own; see [`PgBuilder::credentials`].
-    pub fn adhoc_credentials(
-        mut self,
-        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
-    ) -> Self {
-        self.adhoc_credentials = Some(Arc::new(CredentialSource::new(Box::new(callback))));
         self
     }
 
@@ -287,23 +256,12 @@ impl PgBuilder {
             statement_timeout,
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
-            target_session_attrs: Some(settings.server.session_attrs()),
+            target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             socket_timeout: self.socket_timeout,
             ..PgOptions::default()
         };
         let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options)?;
-        let credentials = match tier {
-            Tier::Automation => self.credentials.as_ref(),
-            // Those of another server or role are none of the ad-hoc tier's.
-            Tier::Adhoc if self.adhoc_credentials.is_some() || self.adhoc_server.is_some() => {
-                self.adhoc_credentials.as_ref()
-            }
-            Tier::Adhoc => self.credentials.as_ref(),
-        };
-        Ok(match credentials {
-            Some(source) => manager.with_source(Arc::clone(source)),
-            None => manager,
-        })
+        Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
 }
 

@@ -11,7 +11,7 @@ use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::CredentialSource;
 use super::hosts::{Memory, Round};
-use super::observer::{Connector, Plain};
+use super::observer::{Connector, Plain, Shared};
 use super::opening::OpeningError;
 use super::role::{self, Fit};
 use super::target::Targets;
@@ -130,6 +130,15 @@ impl PgManager {
                 Err(PgError::opening(OpeningError::Refused(error)))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells
+    /// after a statement, and from PostgreSQL 14 on.
+    pub(super) fn check_role(&self, connection: &PgConnection) -> Result<(), PgError> {
+        match connection.observer().and_then(Shared::changed_role) {
+            Some(role) => role::recheck(role, self.targets.session_attrs),
+            None => Ok(()),
         }
     }
 

@@ -37,6 +37,14 @@ pub(super) fn check(client: &mut Client, wanted: TargetSessionAttrs) -> Result<F
         .map_err(|found| PgError::opening(OpeningError::Unsuitable { found, wanted }))
 }
 
+/// Whether the server still suits after it has said that it changed, by a failover or its settings.
+pub(super) fn recheck((standby, read_only): (bool, bool), wanted: TargetSessionAttrs) -> Result<(), PgError> {
+    match judge(standby, read_only, wanted) {
+        Ok(_) => Ok(()),
+        Err(found) => Err(PgError::opening(OpeningError::Unsuitable { found, wanted })),
+    }
+}
+
 /// An error says what was found instead.
 fn judge(standby: bool, read_only: bool, wanted: TargetSessionAttrs) -> Result<Fit, &'static str> {
     let fits = match wanted {

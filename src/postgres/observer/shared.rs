@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     broken: AtomicBool,
     misrouted: AtomicBool,
     cached_plan_errors: AtomicU64,
-    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
+    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on, and [`ROLE_CHANGED`].
     read_only: AtomicU8,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
@@ -47,6 +47,10 @@ pub(crate) struct Shared {
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
 }
+
+/// Another value was reported since the connection was opened. What was reported before tells less: a pooler repeats
+/// what it heard when it last connected.
+const ROLE_CHANGED: u8 = 0b1_0000;
 
 /// The steps of a probe, see [`Shared::step_probe`].
 const PROBE_OFF: u8 = 0;
@@ -139,8 +143,10 @@ impl Shared {
             Setting::HotStandby => 0,
             Setting::DefaultReadOnly => 1,
         };
-        let others = self.read_only.load(Relaxed) & !(0b100 << bit);
-        self.read_only.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
+        let before = self.read_only.load(Relaxed);
+        let now = before & !(0b100 << bit) | 1 << bit | u8::from(on) << (bit + 2);
+        let changed = now != before && self.is_open();
+        self.read_only.store(now | if changed { ROLE_CHANGED } else { 0 }, Relaxed);
         if self.takes_writes() {
             // Turned back, or promoted: what the connection met before says nothing any more.
             self.misrouted.store(false, Relaxed);
@@ -150,7 +156,14 @@ impl Shared {
     /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
     /// user made read-only, and other connections are no better.
     fn takes_writes(&self) -> bool {
-        self.read_only.load(Relaxed) == 0b0011
+        self.read_only.load(Relaxed) & !ROLE_CHANGED == 0b0011
+    }
+
+    /// What the server says it has become since the connection was opened: a standby or not, and read-only or not.
+    pub fn changed_role(&self) -> Option<(bool, bool)> {
+        let role = self.read_only.load(Relaxed);
+        let (standby, read_only) = (role & 0b0100 != 0, role & 0b1100 != 0);
+        (role & ROLE_CHANGED != 0 && role & 0b0011 == 0b0011).then_some((standby, read_only))
     }
 
     pub fn note_heard(&self, at: u64) {
@@ -360,6 +373,13 @@ mod tests {
         assert!(shared.is_misrouted());
         shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
         assert!(!shared.is_misrouted(), "the server takes writes again");
+
+        assert_eq!(shared.changed_role(), None, "all that was before it was open");
+        shared.note_open();
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
+        assert_eq!(shared.changed_role(), None);
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
+        assert_eq!(shared.changed_role(), Some((false, true)));
 
         let silent = Shared::new(None);
         silent.note(error(b"25006"));
