@@ -81,6 +81,12 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         self.validate(manager, conn, limit)
     }
 
+    /// How long the seat of a connection that is being closed is kept, so that the server never counts more
+    /// connections than the ceiling. A close that takes longer becomes a zombie and its seat is free. Default 100 ms.
+    fn close_grace(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
     /// Called once before a connection is dropped by a closer thread: from here on its drop must not wait for the
     /// server. `polite` is false when the connection is known to be lost. Must not block.
     fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {

@@ -29,4 +29,3 @@ pub(crate) use connector::{Connector, Plain};
 pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
 pub(crate) use shared::Shared;
-pub(crate) use stream::PARTING_LIMIT;

@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     copy_in: AtomicBool,
     broken: AtomicBool,
     misrouted: AtomicBool,
+    /// A write was refused in the reply under way.
+    refused_write: AtomicBool,
     cached_plan_errors: AtomicU64,
     /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
     read_only: AtomicU8,
@@ -42,11 +44,17 @@ pub(crate) struct Shared {
     socket_timeout: AtomicU64,
     /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
     bound: AtomicU64,
+    /// Nanoseconds that a goodbye waits for the server to hang up.
+    parting: AtomicU64,
     probe: AtomicU8,
     abandoned: AtomicBool,
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
 }
+
+/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
+/// so, more on a busy machine; and dropping a connection must not take 100 ms.
+const PARTING_LIMIT: Duration = Duration::from_millis(80);
 
 /// The steps of a probe, see [`Shared::step_probe`].
 const PROBE_OFF: u8 = 0;
@@ -68,11 +76,13 @@ impl Shared {
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             misrouted: AtomicBool::new(false),
+            refused_write: AtomicBool::new(false),
             cached_plan_errors: AtomicU64::new(0),
             read_only: AtomicU8::new(0),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
+            parting: AtomicU64::new(nanos(PARTING_LIMIT)),
             probe: AtomicU8::new(PROBE_OFF),
             abandoned: AtomicBool::new(false),
             reader: Mutex::new(None),
@@ -105,6 +115,7 @@ impl Shared {
             BackendEvent::Ready(status) => {
                 self.status.store(status, Relaxed);
                 self.copy_in.store(false, Relaxed);
+                self.judge_refusal();
                 self.answer();
             }
             BackendEvent::CopyIn => {
@@ -122,9 +133,19 @@ impl Shared {
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
                 }
-                if code == *b"25006" && !self.takes_writes() {
-                    self.misrouted.store(true, Relaxed);
+                if code == *b"25006" {
+                    self.refused_write.store(true, Relaxed);
                 }
+            }
+        }
+    }
+
+    /// At the end of a reply: a setting that changed before it is reported behind the error that came of it.
+    fn judge_refusal(&self) {
+        if self.refused_write.load(Relaxed) {
+            self.refused_write.store(false, Relaxed);
+            if !self.takes_writes() {
+                self.misrouted.store(true, Relaxed);
             }
         }
     }
@@ -263,6 +284,15 @@ impl Shared {
         self.bound.store(NONE, Relaxed);
     }
 
+    /// Lets a goodbye wait so long for the server to hang up.
+    pub fn set_parting(&self, limit: Duration) {
+        self.parting.store(nanos(limit), Relaxed);
+    }
+
+    pub fn parting(&self) -> Duration {
+        Duration::from_nanos(self.parting.load(Relaxed))
+    }
+
     pub fn start_probe(&self) {
         self.probe.store(PROBE_ASKED, Relaxed);
     }
@@ -350,13 +380,16 @@ mod tests {
         shared.note(BackendEvent::Setting(Setting::HotStandby, false));
         shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
         shared.note(error(b"25006"));
+        shared.note(BackendEvent::Ready(b'I'));
         assert!(!shared.is_misrouted());
-        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
         shared.note(error(b"25006"));
-        assert!(shared.is_misrouted());
+        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
+        shared.note(BackendEvent::Ready(b'I'));
+        assert!(shared.is_misrouted(), "the server reports a changed setting at the end of the reply");
 
         let silent = Shared::new(None);
         silent.note(error(b"25006"));
+        silent.note(BackendEvent::Ready(b'I'));
         assert!(silent.is_misrouted(), "before PostgreSQL 14 the server does not say");
     }
 
