@@ -19,6 +19,7 @@ mod connector;
 mod frames;
 mod frontend;
 mod limits;
+mod route;
 mod shared;
 #[cfg(test)]
 mod splits;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{BackendEvent, Request, Setting};
+use super::route::Route;
+use super::{BackendEvent, Request};
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -32,12 +33,8 @@ pub(crate) struct Shared {
     opening_work: AtomicU64,
     copy_in: AtomicBool,
     broken: AtomicBool,
-    misrouted: AtomicBool,
-    /// A write was refused in the reply under way.
-    refused_write: AtomicBool,
+    route: Route,
     cached_plan_errors: AtomicU64,
-    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
-    read_only: AtomicU8,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -75,10 +72,8 @@ impl Shared {
             opening_work: AtomicU64::new(NONE),
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            misrouted: AtomicBool::new(false),
-            refused_write: AtomicBool::new(false),
+            route: Route::default(),
             cached_plan_errors: AtomicU64::new(0),
-            read_only: AtomicU8::new(0),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -115,7 +110,7 @@ impl Shared {
             BackendEvent::Ready(status) => {
                 self.status.store(status, Relaxed);
                 self.copy_in.store(false, Relaxed);
-                self.judge_refusal();
+                self.route.end_reply();
                 self.answer();
             }
             BackendEvent::CopyIn => {
@@ -125,7 +120,7 @@ impl Shared {
                 self.answer();
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
-            BackendEvent::Setting(setting, on) => self.note_setting(setting, on),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on),
             BackendEvent::Error { code, fatal, cached_plan } => {
                 if cached_plan {
                     add_one(&self.cached_plan_errors);
@@ -134,18 +129,8 @@ impl Shared {
                     self.broken.store(true, Relaxed);
                 }
                 if code == *b"25006" {
-                    self.refused_write.store(true, Relaxed);
+                    self.route.note_refused_write();
                 }
-            }
-        }
-    }
-
-    /// At the end of a reply: a setting that changed before it is reported behind the error that came of it.
-    fn judge_refusal(&self) {
-        if self.refused_write.load(Relaxed) {
-            self.refused_write.store(false, Relaxed);
-            if !self.takes_writes() {
-                self.misrouted.store(true, Relaxed);
             }
         }
     }
@@ -153,21 +138,6 @@ impl Shared {
     fn answer(&self) {
         let replies = self.replies.load(Relaxed);
         self.replies.store((replies + 1).min(self.requests.load(Relaxed)), Relaxed);
-    }
-
-    fn note_setting(&self, setting: Setting, on: bool) {
-        let bit = match setting {
-            Setting::HotStandby => 0,
-            Setting::DefaultReadOnly => 1,
-        };
-        let others = self.read_only.load(Relaxed) & !(0b100 << bit);
-        self.read_only.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
-    }
-
-    /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
-    /// user made read-only, and other connections are no better.
-    fn takes_writes(&self) -> bool {
-        self.read_only.load(Relaxed) == 0b0011
     }
 
     pub fn note_heard(&self, at: u64) {
@@ -259,7 +229,7 @@ impl Shared {
     }
 
     pub fn is_misrouted(&self) -> bool {
-        self.misrouted.load(Relaxed)
+        self.route.is_misrouted()
     }
 
     pub fn is_abandoned(&self) -> bool {
@@ -372,25 +342,6 @@ mod tests {
         assert!(shared.is_reply_pending());
         shared.note(BackendEvent::Ready(b'I'));
         assert!(!shared.is_reply_pending() && shared.awaits_reply());
-    }
-
-    #[test]
-    fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
-        let shared = Shared::new(None);
-        shared.note(BackendEvent::Setting(Setting::HotStandby, false));
-        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
-        shared.note(error(b"25006"));
-        shared.note(BackendEvent::Ready(b'I'));
-        assert!(!shared.is_misrouted());
-        shared.note(error(b"25006"));
-        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
-        shared.note(BackendEvent::Ready(b'I'));
-        assert!(shared.is_misrouted(), "the server reports a changed setting at the end of the reply");
-
-        let silent = Shared::new(None);
-        silent.note(error(b"25006"));
-        silent.note(BackendEvent::Ready(b'I'));
-        assert!(silent.is_misrouted(), "before PostgreSQL 14 the server does not say");
     }
 
     #[test]
