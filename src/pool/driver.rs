@@ -61,7 +61,7 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     }
 
     /// Says how a borrower left the connection. Called at each checkin on the borrower's thread: it must neither
-    /// block nor do I/O.
+    /// block nor do I/O. Called once more after a reset, where `Dirty` counts as clean.
     fn condition(&self, manager: &M, conn: &mut M::Connection) -> Condition {
         if manager.has_broken(conn) { Condition::Broken } else { Condition::Clean }
     }
