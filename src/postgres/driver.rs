@@ -25,6 +25,13 @@ use crate::pool::{Condition, Driver};
 /// The silence after which a probe is not enough: long against a round trip and short against a timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a closer waits for a backend to end. A server that answers ends a session in milliseconds, on an
+/// overloaded machine in a few hundred; one that does not would not open another either.
+const PARTING: Duration = Duration::from_millis(400);
+
+/// What a close takes besides the wait for the backend's end, and more.
+const CLOSE_MARGIN: Duration = Duration::from_millis(100);
+
 /// The [`Driver`] of [`PgManager`]: bounded checks, and a returned connection's state without a round trip.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PgDriver;
@@ -55,8 +62,8 @@ impl Driver<PgManager> for PgDriver {
             let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
             if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }
         });
-        let outcome = outcome.and_then(|()| manager.check_role(conn));
-        Self::give_up_on_error(conn, outcome)
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
     }
 
     fn validate_suspect(
@@ -65,8 +72,9 @@ impl Driver<PgManager> for PgDriver {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<(), PgError> {
-        let outcome = conn.ping(limit).and_then(|()| manager.check_role(conn));
-        Self::give_up_on_error(conn, outcome)
+        let outcome = conn.ping(limit);
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
     }
 
     /// Yes. Over TCP the observer ends the wait, over a Unix socket the client's own timer does.
@@ -85,8 +93,9 @@ impl Driver<PgManager> for PgDriver {
             return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
-        // Where the session is reset the borrower's own settings are undone first, and `reset` looks.
-        if shared.is_misrouted() || (!resets_session && manager.check_role(conn).is_err()) {
+        // Where the session is reset the borrower's own settings are undone first.
+        let settled = !resets_session || !conn.is_used();
+        if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
             return Condition::Misrouted;
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
@@ -101,14 +110,19 @@ impl Driver<PgManager> for PgDriver {
         limit: Duration,
     ) -> Result<(), PgError> {
         let outcome = reset(conn, &manager.options().reset, suspect, limit);
-        let outcome = outcome.and_then(|()| manager.check_role(conn));
         Self::give_up_on_error(conn, outcome)
     }
 
-    fn prepare_close(&self, conn: &mut PgConnection, polite: bool) {
-        if !polite && !conn.is_left_by_server() {
+    /// Whatever the cause, a connection that works says goodbye and waits for its backend to end: until then the server
+    /// counts it.
+    fn prepare_close(&self, conn: &mut PgConnection, _polite: bool) {
+        if !conn.part_within(PARTING) {
             conn.abandon();
         }
+    }
+
+    fn close_grace(&self) -> Duration {
+        PARTING + CLOSE_MARGIN
     }
 
     /// 53300 is [`FailureClass::Exhausted`]; a wrong password, role, database or start-up option and a TLS mismatch
