@@ -107,9 +107,13 @@ impl<'a> Round<'a> {
                     continue;
                 }
             };
+            // The only one, by its address, gets the limit itself: an error then names what was set.
+            let whole = count == 1 && matches!(&addresses[..], [only] if label(only) == label(&server));
             let count = addresses.len();
             for (at, address) in addresses.into_iter().enumerate() {
-                if let Some(connection) = self.try_one(&address, share(end_of_share, count - at)) {
+                let until = share(end_of_share, count - at);
+                let left = if whole { limit } else { until.saturating_duration_since(Instant::now()) };
+                if let Some(connection) = self.try_one(&address, left) {
                     self.memory.clear(&label(&server));
                     return Ok(connection);
                 }
@@ -132,8 +136,8 @@ impl<'a> Round<'a> {
         self.memory.sort(servers)
     }
 
-    fn try_one(&mut self, address: &Config, until: Instant) -> Option<PgConnection> {
-        let limit = until.saturating_duration_since(Instant::now());
+    fn try_one(&mut self, address: &Config, limit: Duration) -> Option<PgConnection> {
+        let started = Instant::now();
         match (self.open)(address, limit) {
             Ok((connection, Fit::Wanted)) => {
                 self.memory.clear(&label(address));
@@ -144,7 +148,7 @@ impl<'a> Round<'a> {
                 self.spare.get_or_insert(connection);
             }
             Err(error) => {
-                let slow = Instant::now() >= until || error.is_client_timeout();
+                let slow = started.elapsed() >= limit || error.is_client_timeout();
                 self.failed(address, error, slow);
             }
         }

@@ -111,7 +111,7 @@ impl PgManager {
         let started = Instant::now();
         let limit = limit.min(self.options.connect_timeout);
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
-        let left = limit.saturating_sub(started.elapsed());
+        let left = if given.is_some() { limit.saturating_sub(started.elapsed()) } else { limit };
         if left.is_zero() && given.is_some() {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
