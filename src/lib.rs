@@ -62,6 +62,8 @@
 //! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
 //! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
+//! | A failover ends with every connection on the new primary. | `tests/failover.rs` |
+//! | A rotated password reaches no worker where a callback follows it. | `tests/credentials.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use postgres::Config;
 
 use super::PgError;
-use super::opening::OpeningError;
+use super::error::OpeningError;
 
 /// As far apart as the pool's own attempts after a refused password: no account is locked by that.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);

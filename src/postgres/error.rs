@@ -1,12 +1,15 @@
 //! What can go wrong with a PostgreSQL connection.
 
+mod opening;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
 use super::observer::LimitExpired;
-use super::opening::OpeningError;
 use crate::config::Faults;
+
+pub(super) use self::opening::{Attempts, OpeningError};
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///

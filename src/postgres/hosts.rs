@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use postgres::Config;
 use postgres::config::Host;
 
-use super::opening::{Attempts, OpeningError};
+use super::error::{Attempts, OpeningError};
 use super::role::Fit;
 use super::{PgConnection, PgError};
 

@@ -10,9 +10,9 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::CredentialSource;
+use super::error::OpeningError;
 use super::hosts::{Memory, Round};
 use super::observer::{Connector, Plain, Shared};
-use super::opening::OpeningError;
 use super::role::{self, Fit};
 use super::target::Targets;
 use super::{Credentials, PgConnection, PgError, PgOptions};

@@ -10,7 +10,7 @@
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
-//! | `error`, `opening`, `retry` | what can go wrong, and when to try again |
+//! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
 mod connection;
@@ -21,7 +21,6 @@ mod handles;
 mod hosts;
 mod manager;
 mod observer;
-mod opening;
 mod options;
 mod pool;
 mod reset;

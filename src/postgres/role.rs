@@ -3,7 +3,7 @@
 use postgres::{Client, SimpleQueryMessage};
 
 use super::PgError;
-use super::opening::OpeningError;
+use super::error::OpeningError;
 use crate::config::TargetSessionAttrs;
 
 /// How well a server suits.

@@ -12,7 +12,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What went wrong before there was a connection.
 #[derive(Debug)]
-pub(super) enum OpeningError {
+pub(in super::super) enum OpeningError {
     /// The host's name could not be looked up.
     Lookup(io::Error),
     /// The server answered, and is not of the kind that is wanted.
@@ -92,7 +92,7 @@ impl StdError for OpeningError {
 
 /// The servers tried, in order, each with its error. Never empty.
 #[derive(Debug)]
-pub(super) struct Attempts(Vec<(String, PgError)>);
+pub(in super::super) struct Attempts(Vec<(String, PgError)>);
 
 impl Attempts {
     /// The error of a round: that of the only server, or of all.
