@@ -14,8 +14,7 @@ pub(super) use self::opening::{Attempts, OpeningError};
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
 /// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
-/// line that names each with its cause. The kind is private, so that kinds
-/// can be added; ask the predicates.
+/// line that names each with its cause. The kind is private, so that kinds can be added; ask the predicates.
 ///
 /// ```
 /// use tierpool::postgres::PgError;

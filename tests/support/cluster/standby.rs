@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ClusterError;
 use super::builder::{new_place, start_on_a_free_port};
+use super::control::remove_shared_memory;
 use super::server::{Cluster, Place};
 use crate::support::wait::eventually;
 
@@ -35,6 +36,7 @@ impl Cluster {
     #[track_caller]
     pub fn rejoin(&self, primary: &Cluster) {
         self.kill9();
+        remove_shared_memory(&self.place.data());
         fs::remove_dir_all(self.place.data()).expect("the old data can be removed");
         primary.back_up_into(&self.place).unwrap_or_else(|error| panic!("{error:?}"));
         self.start();
