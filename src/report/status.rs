@@ -20,6 +20,7 @@ pub(super) struct Marks {
     limit: &'static str,
     automation: &'static str,
     adhoc: &'static str,
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
     pub(super) server: &'static str,
     branch: &'static str,
     last: &'static str,
