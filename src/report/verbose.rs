@@ -77,14 +77,28 @@ impl TieredPool<PgManager> {
     }
 
     /// Prints the verbose status to standard output, in the form that
-    /// [`print_connection_status`](crate::print_connection_status) chooses.
+    /// [`print_connection_status`](crate::print_connection_status) chooses, and returns it.
     ///
     /// # Blocking
     ///
     /// As [`server_activity`](TieredPool::server_activity).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// let pool = tierpool::PgPool::from_env()?;
+    /// let status = pool.print_verbose_connection_status();
+    /// std::process::exit(if status.server.is_ok() { 0 } else { 1 });
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
     #[track_caller]
-    pub fn print_verbose_connection_status(&self) {
+    pub fn print_verbose_connection_status(&self) -> VerboseStatus {
         let status = self.verbose_connection_status();
-        if is_fancy() { print(status) } else { print(status.plain()) }
+        if is_fancy() {
+            print(&status)
+        } else {
+            print(status.plain())
+        }
+        status
     }
 }

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_passed_on_for_less_long() {
-        let fresh = |healthy, age_ms| {
+        let fresh = |healthy, age_ms: u64| {
             let health = ServerHealth::new(healthy, String::new(), Duration::ZERO);
             State { last: Some((health, 1_000)), ..State::default() }.fresh(1_000 + age_ms).is_some()
         };
