@@ -24,22 +24,26 @@ use tierpool::PgPool;
 const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    // One connection is enough to ask, and none is opened before it is needed.
-    let built = PgPool::configure().adhoc(|tier| tier.min_idle(Some(0))).build_unchecked();
-    let pool = match built {
+    ExitCode::from(run())
+}
+
+/// Prints the status; returns the exit code.
+pub fn run() -> u8 {
+    // None is opened before it is needed: one connection is enough to ask.
+    let pool = match PgPool::configure().adhoc(|tier| tier.min_idle(Some(0))).build_unchecked() {
         Ok(pool) => pool,
         Err(error) => {
             eprintln!("{error:#}");
-            return ExitCode::from(2);
+            return 2;
         }
     };
     let status = pool.print_verbose_connection_status();
-    let Ok(activity) = &status.server else { return ExitCode::from(2) };
+    let Ok(activity) = &status.server else { return 2 };
     for query in pool.long_running_queries(LONG).into_iter().flatten() {
         // A reader that has gone away has seen what it wanted.
         let _ = writeln!(io::stdout(), "{query}");
     }
     // That ad-hoc has one is shown by the question itself.
     let automation = &activity.automation;
-    if automation.total.open > 0 || automation.room > 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    u8::from(automation.total.open == 0 && automation.room == 0)
 }
