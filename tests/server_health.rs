@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use support::cluster::Cluster;
 use support::wait::{comes_true, eventually, took};
 use tierpool::postgres::ServerHealth;
-use tierpool::{Clock, PgBuilder, PgPool, Tier};
+use tierpool::{Clock, PgBuilder, PgPool, PrePing, Tier};
 
 const BOUND: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_millis(500);
@@ -154,6 +154,20 @@ fn a_stopped_server_is_unhealthy_at_once_and_healthy_when_it_is_back() {
         });
         cluster.start();
         eventually(BOUND, "it is healthy again", || forced(&pool).healthy);
+    }
+}
+
+#[test]
+fn a_connection_that_was_closed_meanwhile_says_nothing_of_the_server() {
+    let cluster = cluster();
+    for url in [cluster.url(), cluster.url_unix()] {
+        let pool = pool(&url, |builder| builder.pre_ping(PrePing::Never));
+        assert!(pool.check_health(true).healthy);
+        cluster.restart_fast();
+        let health = pool.check_health(true);
+        assert!(health.healthy, "{health}");
+        cluster.terminate_backends();
+        pool.server_activity().unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -26,22 +26,44 @@ pub(super) fn ask<T: Send + 'static>(
 ) -> Result<T, PgError> {
     let limit = limit(pool);
     let end = Instant::now() + limit;
-    let mut conn = pool.adhoc().get_timeout(limit)?;
-    conn.tag(tag);
-    let left = || end.saturating_duration_since(Instant::now()).max(LEAST);
-    let outcome = if conn.is_observed() {
-        conn.bounded(left(), question)
-    } else {
-        // A sign of life first: it is bounded there, and keeps the thread below from being left on a frozen server.
-        conn.ping(left()).and_then(|()| ask_aside(conn, left(), question))
-    };
-    // Said in one way, whichever of the limits on the way found it.
-    outcome.map_err(|error| {
-        match error.is_client_timeout() || Instant::now() >= end && error.sqlstate().is_none() {
-            true => PgError::unanswered(limit),
-            false => error,
+    let outcome = checkout(pool, end).and_then(|mut conn| {
+        conn.tag(tag);
+        match conn.is_observed() {
+            true => conn.bounded(left(end), question),
+            false => ask_aside(conn, left(end), question),
         }
+    });
+    // Said in one way, whichever of the limits on the way found it; the pool's own says more.
+    outcome.map_err(|error| {
+        let is_late = Instant::now() >= end && error.sqlstate().is_none() && error.as_checkout().is_none();
+        if is_late { PgError::unanswered(limit) } else { error }
     })
+}
+
+/// Takes an ad-hoc connection that neither side has closed.
+///
+/// Whatever the pre-ping policy, one that the server closed while it was idle says nothing of the server as it is now.
+/// The look costs no round trip over TCP; over a Unix socket it is a ping, which is bounded, and which keeps the thread
+/// of [`ask_aside`] from being left on a frozen server.
+#[track_caller]
+fn checkout(pool: &PgPool, end: Instant) -> Result<PooledConnection<PgManager>, PgError> {
+    let adhoc = pool.adhoc();
+    let mut conn = adhoc.get_timeout(left(end))?;
+    // All that are idle may be closed, and then a new one comes.
+    for _ in 0..adhoc.max_size() {
+        match conn.probe(left(end)) {
+            Err(_) if Instant::now() < end => {
+                drop(conn);
+                conn = adhoc.get_timeout(left(end))?;
+            }
+            outcome => return outcome.map(|()| conn),
+        }
+    }
+    Ok(conn)
+}
+
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(LEAST)
 }
 
 /// Asks on a thread of its own, for a connection on which nothing ends a wait. On expiry that thread keeps the

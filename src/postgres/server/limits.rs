@@ -17,7 +17,7 @@ pub struct ServerLimits {
     /// Sessions of all clients. Sessions whose kind the server does not show this role count too, so this may be too
     /// high by a parallel or background worker, never too low by a session.
     pub in_use: u32,
-    /// The database of these connections.
+    /// The database that the ad-hoc tier connects to.
     pub database: DatabaseLimit,
 }
 

@@ -1,7 +1,7 @@
 //! What the server says of itself: whether it answers, who is connected to it, what runs there.
 //!
-//! All of it goes through the ad-hoc tier, so that it can be asked while automation is at its limit, and is bounded by
-//! one limit, `inquiry_timeout`.
+//! All of it goes through the ad-hoc tier's own connections, never borrowed ones, so that it can be asked while
+//! automation is at its limit; and is bounded by one limit, `inquiry_timeout`.
 //!
 //! | file | job |
 //! | --- | --- |
