@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postgres::{Client, NoTls};
 use support::cluster::Cluster;
-use support::wait::{eventually, took};
+use support::wait::{eventually, within};
 use tierpool::postgres::{PgError, RunningQuery};
 use tierpool::{PgBuilder, PgPool, Tier};
 
@@ -193,9 +193,8 @@ fn nothing_is_waited_for_beyond_the_limit() {
             let pool = pool(&url, |builder| builder.inquiry_timeout(LIMIT));
             ask(&pool).unwrap();
             cluster.freeze_all();
-            let (outcome, time) = took(|| ask(&pool));
+            let outcome = within(LIMIT + SLACK, what, || ask(&pool));
             cluster.thaw_all();
-            assert!(time <= LIMIT + SLACK, "{what}: {time:?}");
             let error = outcome.unwrap_err();
             assert!(error.is_client_timeout() || error.as_checkout().is_some(), "{what}: {error}");
             eventually(BOUND, what, || ask(&pool).is_ok());
@@ -212,12 +211,14 @@ fn a_lock_that_keeps_the_question_waiting_ends_it_at_the_limit() {
         pool.server_activity().unwrap();
         // A catalog that the statement reads, locked as VACUUM FULL does.
         owner.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_authid IN ACCESS EXCLUSIVE MODE").unwrap();
-        let (outcome, time) = took(|| pool.server_activity());
+        let outcome = within(LIMIT + SLACK, "activity", || pool.server_activity());
         owner.batch_execute("ROLLBACK").unwrap();
-        assert!(time <= LIMIT + SLACK, "{time:?}");
         let error = outcome.unwrap_err();
-        assert_eq!(error.to_string(), "no answer from the server within 500ms (inquiry_timeout)");
-        assert!(error.is_client_timeout() && !error.is_connection_lost());
+        // A second try finds no connection: the lock keeps a new one from logging in.
+        if error.as_checkout().is_none() {
+            assert_eq!(error.to_string(), "no answer from the server within 500ms (inquiry_timeout)");
+            assert!(error.is_client_timeout() && !error.is_connection_lost());
+        }
         eventually(BOUND, "it answers again", || pool.server_activity().is_ok());
     }
 }

@@ -17,7 +17,7 @@ const HEALTHY_FOR: Duration = Duration::from_secs(60);
 const UNHEALTHY_FOR: Duration = Duration::from_secs(5);
 
 /// What a caller may wait beyond the limit of the check that is under way, which gives its answer out a little later.
-const GRACE: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Whether the server answers, by [`PgPool::check_health`](crate::PgPool::check_health).
 ///
