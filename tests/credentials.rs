@@ -229,6 +229,8 @@ fn the_user_may_come_from_the_callback_and_the_tiers_may_have_their_own() {
     assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "tokens"]);
     let pool = built(configured(bare_url(&cluster)).credentials(tokens).adhoc_credentials(reader));
     assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "reader"]);
+    let activity = pool.server_activity().unwrap();
+    assert_eq!([activity.automation.role.name, activity.adhoc.role.name], ["tokens", "reader"]);
     // An ad-hoc tier that connects as another role keeps to its own URL.
     let pool = built(configured(bare_url(&cluster)).credentials(tokens).adhoc_url(cluster.url()));
     assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "app"]);

@@ -71,6 +71,7 @@ pub(super) struct CredentialSource {
     keys: RandomState,
     /// Held for the look and the note alone, never over the callback.
     refusals: Mutex<Refusals>,
+    user: Mutex<Option<String>>,
 }
 
 /// What the callback gave, and the mark by which it is known again.
@@ -81,7 +82,12 @@ pub(super) struct Given {
 
 impl CredentialSource {
     pub fn new(callback: Box<Callback>) -> Self {
-        CredentialSource { callback, keys: RandomState::new(), refusals: Mutex::default() }
+        CredentialSource {
+            callback,
+            keys: RandomState::new(),
+            refusals: Mutex::default(),
+            user: Mutex::default(),
+        }
     }
 
     /// Asks the callback. Fails where the server has refused lately what it gives, without asking the server again.
@@ -99,8 +105,17 @@ impl CredentialSource {
         self.refusals.lock().note(given.digest, Instant::now());
     }
 
-    pub fn accepted(&self) {
+    pub fn accepted(&self, given: &Given) {
         *self.refusals.lock() = Refusals::default();
+        let mut user = self.user.lock();
+        if *user != given.credentials.user {
+            user.clone_from(&given.credentials.user);
+        }
+    }
+
+    /// The user with whom a connection was opened last, where the callback named one.
+    pub fn user(&self) -> Option<String> {
+        self.user.lock().clone()
     }
 }
 

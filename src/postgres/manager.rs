@@ -97,9 +97,10 @@ impl PgManager {
         self.targets.configs[0].get_application_name()
     }
 
-    /// The role that its connections are opened as, where the connection string names one.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.targets.configs[0].get_user()
+    /// The role that its connections are opened as, where a callback or the connection string names one.
+    pub(super) fn user(&self) -> Option<String> {
+        let named = self.credentials.as_ref().and_then(|source| source.user());
+        named.or_else(|| self.targets.configs[0].get_user().map(str::to_owned))
     }
 
     /// Opens a connection within `limit` or the connect timeout, whichever is shorter.
@@ -132,7 +133,7 @@ impl PgManager {
         let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
         match outcome {
             Ok(connection) => {
-                source.accepted();
+                source.accepted(given);
                 Ok(connection)
             }
             Err(error) if error.is_refusal() => {
