@@ -101,6 +101,8 @@ impl PgBuilder {
         statement_timeout: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
+        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
+        statement_cache_size: u32,
         /// Says whether a PgBouncer is in between.
         pgbouncer: bool,
     }
@@ -253,6 +255,7 @@ impl PgBuilder {
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
             socket_timeout: self.socket_timeout,
+            statement_cache_size: settings.statement_cache_size,
             ..PgOptions::default()
         };
         PgManager::with_faults(settings.connect_config(tier.as_str()), options)
@@ -276,6 +279,7 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     let mut own = PgSettings::load(&overrides, |_| None)?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
+    own.statement_cache_size = settings.statement_cache_size;
     Ok(own)
 }
 

@@ -11,6 +11,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
 use super::observer::{PARTING_LIMIT, Shared};
+use super::statements::StatementCache;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -48,6 +49,8 @@ pub struct PgConnection {
     fresh_at: u64,
     /// The limit that a borrower's own is put back to.
     socket_timeout: Option<Duration>,
+    /// After the client, so that it drops later: then the statements need not be closed one by one.
+    statements: StatementCache,
 }
 
 impl PgConnection {
@@ -55,13 +58,18 @@ impl PgConnection {
         client: Client,
         observer: Option<Arc<Shared>>,
         socket_timeout: Option<Duration>,
+        statements: StatementCache,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout }
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, statements }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
         self.observer.as_deref()
+    }
+
+    pub(super) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
+        (&mut self.client, &mut self.statements)
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.

@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use postgres::Config;
@@ -11,6 +12,7 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
 use super::observer::{Connector, Plain};
+use super::statements::{CacheTotals, StatementCache, StatementCacheStats};
 use super::target::Targets;
 use super::{PgConnection, PgError, PgOptions};
 use crate::config::Faults;
@@ -18,7 +20,7 @@ use crate::config::Faults;
 /// Opens connections to one PostgreSQL server, or to the first of several that answers.
 ///
 /// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](super::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings.
+/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings. Clones count together.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};
@@ -31,6 +33,9 @@ use crate::config::Faults;
 pub struct PgManager {
     targets: Targets,
     options: Arc<PgOptions>,
+    statement_totals: Arc<CacheTotals>,
+    /// `Relaxed` in all uses: a count for people, which orders nothing.
+    sessions_repeated: Arc<AtomicU64>,
 }
 
 impl PgManager {
@@ -48,12 +53,30 @@ impl PgManager {
 
     pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
         let targets = Targets::new(config, &options)?;
-        Ok(PgManager { targets, options: Arc::new(options) })
+        Ok(PgManager {
+            targets,
+            options: Arc::new(options),
+            statement_totals: Arc::default(),
+            sessions_repeated: Arc::default(),
+        })
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &PgOptions {
         &self.options
+    }
+
+    /// Returns the sums over the statement caches of all connections opened so far.
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.statement_totals.stats()
+    }
+
+    pub(super) fn note_session_repeated(&self) {
+        self.sessions_repeated.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn sessions_repeated(&self) -> u64 {
+        self.sessions_repeated.load(Relaxed)
     }
 
     /// Opens a connection within `limit` or the connect timeout, whichever is shorter.
@@ -99,7 +122,9 @@ impl PgManager {
         let connector = Connector::new(Plain, limit, socket_timeout);
         let client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        Ok(PgConnection::new(client, connector.opened(), socket_timeout))
+        let statements =
+            StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
+        Ok(PgConnection::new(client, connector.opened(), socket_timeout, statements))
     }
 }
 

@@ -6,11 +6,13 @@
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
 //! | `driver`, `reset` | what the pool asks of a connection |
+//! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
 //! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
+mod cached;
 mod connection;
 mod driver;
 mod error;
@@ -22,6 +24,7 @@ mod pool;
 mod reset;
 mod retry;
 mod session;
+mod statements;
 mod target;
 mod transaction;
 
@@ -29,12 +32,15 @@ pub use build::PgBuilder;
 pub use connection::{PgConnection, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
-pub(crate) use error::{is_lost, is_worth_repeating};
+pub(crate) use error::is_lost;
 pub use handles::{AbandonHandle, CancelHandle};
 pub use manager::PgManager;
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::PgPool;
 pub use postgres::IsolationLevel;
 pub use retry::Retry;
+pub(crate) use retry::{Again, Attempts};
+pub(crate) use session::attempt;
 pub use session::run_session;
+pub use statements::StatementCacheStats;
 pub use transaction::{Session, SessionOptions};

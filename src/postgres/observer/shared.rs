@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     broken: AtomicBool,
     misrouted: AtomicBool,
     cached_plan_errors: AtomicU64,
+    /// The SQLSTATE of the last error, in the lower five bytes, and 1 in the sixth for a stale plan; 0 for none.
+    last_error: AtomicU64,
     /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
     read_only: AtomicU8,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
@@ -69,6 +71,7 @@ impl Shared {
             broken: AtomicBool::new(false),
             misrouted: AtomicBool::new(false),
             cached_plan_errors: AtomicU64::new(0),
+            last_error: AtomicU64::new(0),
             read_only: AtomicU8::new(0),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
@@ -118,6 +121,12 @@ impl Shared {
             BackendEvent::Error { code, fatal, cached_plan } => {
                 if cached_plan {
                     add_one(&self.cached_plan_errors);
+                }
+                // 25P02 says no more than that there was an error before.
+                if code != *b"25P02" {
+                    let [a, b, c, d, e] = code;
+                    let packed = [a, b, c, d, e, u8::from(cached_plan), 0, 0];
+                    self.last_error.store(u64::from_le_bytes(packed), Relaxed);
                 }
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
@@ -226,6 +235,16 @@ impl Shared {
 
     pub fn cached_plan_errors(&self) -> u64 {
         self.cached_plan_errors.load(Relaxed)
+    }
+
+    /// The SQLSTATE of the last error since [`Shared::forget_error`], and whether it was that of a stale plan.
+    pub fn last_error(&self) -> Option<([u8; 5], bool)> {
+        let [a, b, c, d, e, stale, ..] = self.last_error.load(Relaxed).to_le_bytes();
+        (a != 0).then_some(([a, b, c, d, e], stale != 0))
+    }
+
+    pub fn forget_error(&self) {
+        self.last_error.store(0, Relaxed);
     }
 
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
