@@ -57,7 +57,7 @@ pub fn run<'a>(
             pool,
             items,
             options(pool, workers, bar, stop),
-            |tx, item| store(tx.client(), item),
+            |tx, item| store(tx, item),
             // After COMMIT: what is rolled back has changed nothing.
             |_, change| tally.lock().add(change),
         );
