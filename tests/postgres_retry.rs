@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use support::cluster::Cluster;
 use support::proxy::{Direction, Proxy};
-use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
+use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions, SocketTimeout};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 const BOUND: Duration = Duration::from_secs(20);
@@ -335,6 +335,50 @@ fn attempts_and_time_are_bounded() {
     assert_eq!(of(Retry::NEVER).1, 1);
     let (outcome, calls) = counted(&pool, &SessionOptions::new(), |tx, _| tx.batch_execute(CONFLICT));
     assert!(outcome.unwrap_err().is_retryable() && calls == 1, "not unless asked for");
+}
+
+#[test]
+fn limits_act_from_the_inside_out() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    // The settings of the guide on retries.
+    let pool = pool(cluster.url_through(proxy.port()), |builder| {
+        builder
+            .connection_timeout(Duration::from_secs(4))
+            .connect_timeout(Duration::from_secs(2))
+            .statement_timeout(Duration::from_millis(500))
+            .socket_timeout(SocketTimeout::After(Duration::from_secs(1)))
+    });
+    let options = SessionOptions::new()
+        .lock_timeout(Duration::from_millis(200))
+        .retry(Retry { within: Duration::from_secs(10), ..Retry::default() });
+    let mut holder = cluster.config().connect(postgres::NoTls).unwrap();
+    holder.batch_execute("INSERT INTO t VALUES (1)").unwrap();
+    holder.batch_execute("BEGIN; UPDATE t SET n = 7").unwrap();
+    let update = "UPDATE t SET n = 1";
+    let (outcome, calls) = counted(&pool, &options, |tx, _| tx.batch_execute(update));
+    assert!(outcome.unwrap_err().is_lock_timeout() && calls == 1);
+    holder.batch_execute("ROLLBACK").unwrap();
+
+    let (outcome, calls) = counted(&pool, &options, |tx, _| tx.batch_execute("SELECT pg_sleep(30)"));
+    assert!(outcome.unwrap_err().is_statement_timeout() && calls == 1);
+
+    let mut first = None;
+    let (outcome, calls) = counted(&pool, &options, |tx, call| {
+        if call == 1 {
+            proxy.lose();
+        }
+        let outcome = tx.batch_execute(update);
+        first.get_or_insert(outcome.as_ref().is_err_and(PgError::is_client_timeout));
+        outcome
+    });
+    assert!(outcome.is_ok() && calls == 2 && first == Some(true), "{outcome:?} after {calls}, {first:?}");
+
+    let held: Vec<_> = (0..2).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let session = || counted(&pool, &options, |tx, _| tx.batch_execute(update));
+    let (outcome, calls) = thread::scope(|scope| scope.spawn(session).join().unwrap());
+    assert!(outcome.unwrap_err().as_checkout().is_some_and(|error| error.is_timeout()) && calls == 0);
+    drop(held);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Writes one item to the tables, and only what changed.
 //!
-//! The statements come from each connection's cache: the server parses them once for a connection, and half of an item's
-//! time is saved. An unchanged item costs one read; a new document three round trips, however many headings and links it
+//! The statements come from each connection's cache: the server parses and plans them once for a connection. Measured on
+//! loopback, a transaction of one read and one upsert took half of the time that it took with the texts. An unchanged item costs one read; a new document three round trips, however many headings and links it
 //! has.
 //!
 //! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,

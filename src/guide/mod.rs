@@ -6,6 +6,7 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
@@ -19,6 +20,10 @@ pub mod faults {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("retries.md")]
+pub mod retries {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
