@@ -124,10 +124,17 @@ pub(crate) fn attempt<T, E: From<PgError>>(
 ///
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
-fn passing_cause(conn: &PgConnection, noted: Noted) -> Option<String> {
-    let Some(shared) = conn.observer() else {
-        return if conn.is_lost() { Some("the connection was lost".to_owned()) } else { noted.transient };
-    };
+fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+    let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
+    if !conn.is_observed() {
+        return lost.or(noted.transient);
+    }
+    if lost.is_none() {
+        // Status and role of the server come with the end of the reply, after the error. Where that does not come, the
+        // caller's error is still what led here.
+        let _ = conn.settle(SETTLE_LIMIT);
+    }
+    let shared = conn.observer()?;
     // The work has ended the transaction by itself: what it did before that stays.
     if shared.status() == b'I' {
         return None;
@@ -138,7 +145,7 @@ fn passing_cause(conn: &PgConnection, noted: Noted) -> Option<String> {
         let elsewhere = code == "25006" && shared.is_misrouted();
         (stale_plan || elsewhere || is_transient(code)).then(|| format!("SQLSTATE {code}"))
     });
-    passing.or_else(|| conn.is_lost().then(|| "the connection was lost".to_owned()))
+    passing.or(lost)
 }
 
 /// A socket timeout raised for one session, and put back also when that panics.
