@@ -33,7 +33,7 @@ fn on_server(conn: &mut PgConnection) -> String {
     text.unwrap().to_owned()
 }
 
-fn counts(conn: &mut PgConnection) -> [u64; 4] {
+fn counts(conn: &PgConnection) -> [u64; 4] {
     let stats = conn.statement_cache_stats();
     [stats.hits, stats.misses, stats.evictions, stats.clears]
 }
@@ -55,11 +55,11 @@ fn a_hit_costs_one_round_trip_and_the_least_recently_used_is_closed() {
     assert_eq!(cost(&mut conn, "SELECT 'c'"), 2);
     assert_eq!(on_server(&mut conn), "SELECT 'a'|SELECT 'c'", "b was not used for longest");
     assert_eq!(cost(&mut conn, "SELECT 'a'"), 1);
-    assert_eq!(counts(&mut conn), [2, 3, 1, 0]);
+    assert_eq!(counts(&conn), [2, 3, 1, 0]);
 
     let mut other = open(&manager);
     assert_eq!(other.query_one_cached("SELECT 'a'", &[]).unwrap().get::<_, String>(0), "a");
-    assert_eq!(counts(&mut other), [0, 1, 0, 0]);
+    assert_eq!(counts(&other), [0, 1, 0, 0]);
     drop(other);
     let all = manager.statement_cache_stats();
     assert_eq!((all.hits, all.misses, all.evictions), (2, 4, 1), "the sum, of closed connections too");
@@ -87,7 +87,7 @@ fn size_zero_prepares_each_time_and_keeps_nothing() {
         );
         assert_eq!(on_server(&mut conn), "");
     }
-    assert_eq!(counts(&mut conn), [0, 2, 0, 0]);
+    assert_eq!(counts(&conn), [0, 2, 0, 0]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_failed_prepare_leaves_nothing_and_evicts_nothing() {
         assert_eq!(error.sqlstate(), Some("42P01"));
     }
     assert_eq!(on_server(&mut conn), "SELECT 'kept'");
-    assert_eq!(counts(&mut conn), [0, 3, 0, 0]);
+    assert_eq!(counts(&conn), [0, 3, 0, 0]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn it_survives_resets_and_yields_to_one_that_drops_statements() {
             assert_eq!(row.get::<_, String>(0), "a", "{turn}");
             PgDriver.reset(&manager, &mut conn, false, LIMIT).unwrap();
         }
-        let [hits, misses, _, clears] = counts(&mut conn);
+        let [hits, misses, _, clears] = counts(&conn);
         let survived = (misses, clears) == (1, 0);
         assert_eq!(survived, survives, "{policy:?}: {hits} hits, {misses} misses, {clears} clears");
     }
@@ -154,7 +154,7 @@ fn a_changed_result_type_is_met_by_one_retry_outside_of_a_transaction() {
         assert_eq!(columns(&conn.query_cached(STAR, &[]).unwrap()), 1);
         conn.batch_execute("ALTER TABLE t ADD b int").unwrap();
         assert_eq!(columns(&conn.query_cached(STAR, &[]).unwrap()), 2);
-        assert_eq!(counts(&mut conn), [1, 3, 0, 1], "prepared anew, everything else dropped");
+        assert_eq!(counts(&conn), [1, 3, 0, 1], "prepared anew, everything else dropped");
         assert_eq!(on_server(&mut conn), "", "also on the server");
         if conn.is_observed() {
             assert_eq!(conn.cached_plan_errors(), 1);
@@ -186,6 +186,22 @@ fn in_a_transaction_the_caller_is_told_and_the_next_one_works() {
 }
 
 #[test]
+fn a_handle_that_is_refused_is_not_given_out_again() {
+    let cluster = cluster();
+    let mut conn = open(&sized(&cluster, 10));
+    conn.batch_execute("CREATE TABLE t (a int)").unwrap();
+    for (spoil, code) in [("ALTER TABLE t ADD b int", "0A000"), ("DEALLOCATE ALL", "26000")] {
+        let handle = conn.prepare_cached(STAR).unwrap();
+        conn.query(&handle, &[]).unwrap();
+        conn.batch_execute(spoil).unwrap();
+        let error = conn.query(&handle, &[]).map_err(PgError::from).unwrap_err();
+        assert_eq!(error.sqlstate(), Some(code));
+        let handle = conn.prepare_cached(STAR).unwrap();
+        conn.query(&handle, &[]).unwrap();
+    }
+}
+
+#[test]
 fn an_error_from_within_a_function_is_not_taken_for_a_stale_statement() {
     let cluster = cluster();
     let mut conn = open(&sized(&cluster, 10));
@@ -198,7 +214,7 @@ fn an_error_from_within_a_function_is_not_taken_for_a_stale_statement() {
     let error = conn.query_cached("SELECT f()", &[]).unwrap_err();
     assert_eq!(error.sqlstate(), Some("26000"));
     assert_eq!(one::<i64>(&mut conn, "SELECT last_value FROM calls"), 1, "the function ran twice");
-    assert_eq!(counts(&mut conn), [0, 1, 0, 0]);
+    assert_eq!(counts(&conn), [0, 1, 0, 0]);
 }
 
 #[test]

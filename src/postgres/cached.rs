@@ -18,8 +18,8 @@ impl PgConnection {
     /// When the server refuses a statement of the cache, since the tables below it have changed (0A000, "cached plan
     /// must not change result type") or somebody dropped it there (26000), the whole cache is dropped. The `_cached`
     /// calls then prepare anew and try once more, where no transaction is open; inside of one the caller gets the
-    /// error, and the next transaction works. A handle returned from here is used by the caller, who does that by
-    /// himself.
+    /// error, and the next transaction works. A call with a handle from here gets the error in either case, and the next
+    /// `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
     ///
     /// # Blocking
     ///
@@ -85,8 +85,8 @@ impl PgConnection {
     }
 
     /// Returns what the statement cache of this connection has done since it was opened.
-    pub fn statement_cache_stats(&mut self) -> StatementCacheStats {
-        self.parts().1.stats()
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.statements().stats()
     }
 
     fn with_cached<T>(
@@ -103,6 +103,7 @@ impl PgConnection {
             Err(error) if is_refused(&error) => error,
             outcome => return outcome,
         };
+        let (client, statements) = self.parts();
         statements.clear();
         if in_transaction {
             return Err(error);

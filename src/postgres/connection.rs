@@ -68,8 +68,15 @@ impl PgConnection {
         self.observer.as_deref()
     }
 
+    /// The client and its statements, without those that the server is known to refuse.
     pub(super) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
+        let refused = self.observer().map_or(0, |shared| shared.errors().refused_statements());
+        self.statements.note_refused(refused);
         (&mut self.client, &mut self.statements)
+    }
+
+    pub(super) fn statements(&self) -> &StatementCache {
+        &self.statements
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
@@ -104,7 +111,7 @@ impl PgConnection {
     /// How often the server refused a prepared statement because the table under it has changed (0A000 "cached plan
     /// must not change result type").
     pub fn cached_plan_errors(&self) -> u64 {
-        self.observer().map_or(0, Shared::cached_plan_errors)
+        self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
     /// The process id of the backend, as in `pg_stat_activity`.

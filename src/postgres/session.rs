@@ -139,7 +139,7 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
     if shared.status() == b'I' {
         return None;
     }
-    let passing = shared.last_error().and_then(|(code, stale_plan)| {
+    let passing = shared.errors().last().and_then(|(code, stale_plan)| {
         let code = str::from_utf8(&code).ok()?;
         // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
         let elsewhere = code == "25006" && shared.is_misrouted();
@@ -176,7 +176,7 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
         return Err(PgError::in_transaction());
     }
     if let Some(shared) = conn.observer() {
-        shared.forget_error();
+        shared.errors().forget();
     }
     conn.batch_execute(&options.begin()).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.

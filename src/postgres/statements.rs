@@ -64,6 +64,8 @@ pub(super) struct StatementCache {
     /// Without a bound of its own: that one would reserve memory for all of `size` at once.
     kept: Option<LruCache<Box<str>, Statement>>,
     size: usize,
+    /// How often the server had refused a statement of this connection when that was last looked at.
+    refused: u64,
     own: StatementCacheStats,
     totals: Arc<CacheTotals>,
 }
@@ -73,7 +75,7 @@ impl StatementCache {
     pub fn new(size: u32, totals: Arc<CacheTotals>) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let kept = (size > 0).then(LruCache::unbounded);
-        StatementCache { kept, size, own: StatementCacheStats::default(), totals }
+        StatementCache { kept, size, refused: 0, own: StatementCacheStats::default(), totals }
     }
 
     /// Returns the statement with this text, prepared now if need be. A hit allocates nothing.
@@ -97,6 +99,15 @@ impl StatementCache {
         Ok(statement)
     }
 
+    /// Forgets all statements when the server has refused any since the last time, in whichever call: what happened to
+    /// one happened to others.
+    pub fn note_refused(&mut self, refused: u64) {
+        if refused != self.refused {
+            self.refused = refused;
+            self.clear();
+        }
+    }
+
     /// Forgets all statements.
     pub fn clear(&mut self) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| !kept.is_empty()) {
@@ -107,7 +118,7 @@ impl StatementCache {
     }
 
     /// How many statements it holds.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.kept.as_ref().map_or(0, LruCache::len)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::errors::Errors;
 use super::route::Route;
 use super::{BackendEvent, Request};
 
@@ -34,9 +35,7 @@ pub(crate) struct Shared {
     copy_in: AtomicBool,
     broken: AtomicBool,
     route: Route,
-    cached_plan_errors: AtomicU64,
-    /// The SQLSTATE of the last error, in the lower five bytes, and 1 in the sixth for a stale plan; 0 for none.
-    last_error: AtomicU64,
+    errors: Errors,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -75,8 +74,7 @@ impl Shared {
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             route: Route::default(),
-            cached_plan_errors: AtomicU64::new(0),
-            last_error: AtomicU64::new(0),
+            errors: Errors::default(),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -125,15 +123,7 @@ impl Shared {
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
             BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on),
             BackendEvent::Error { code, fatal, cached_plan } => {
-                if cached_plan {
-                    add_one(&self.cached_plan_errors);
-                }
-                // 25P02 says no more than that there was an error before.
-                if code != *b"25P02" {
-                    let [a, b, c, d, e] = code;
-                    let packed = [a, b, c, d, e, u8::from(cached_plan), 0, 0];
-                    self.last_error.store(u64::from_le_bytes(packed), Relaxed);
-                }
+                self.errors.note(code, cached_plan);
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
                 }
@@ -224,18 +214,8 @@ impl Shared {
         self.opening_work.store(self.work.load(Relaxed), Relaxed);
     }
 
-    pub fn cached_plan_errors(&self) -> u64 {
-        self.cached_plan_errors.load(Relaxed)
-    }
-
-    /// The SQLSTATE of the last error since [`Shared::forget_error`], and whether it was that of a stale plan.
-    pub fn last_error(&self) -> Option<([u8; 5], bool)> {
-        let [a, b, c, d, e, stale, ..] = self.last_error.load(Relaxed).to_le_bytes();
-        (a != 0).then_some(([a, b, c, d, e], stale != 0))
-    }
-
-    pub fn forget_error(&self) {
-        self.last_error.store(0, Relaxed);
+    pub fn errors(&self) -> &Errors {
+        &self.errors
     }
 
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
