@@ -8,6 +8,7 @@
 //! | [`migration`] | how do I move from r2d2, and what differs? |
 //! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -28,3 +29,7 @@ pub mod retries {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("server.md")]
+pub mod server {}

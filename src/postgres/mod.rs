@@ -9,6 +9,7 @@
 //! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
+//! | `server` | what the server says of itself: health, sessions, limits |
 //! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
@@ -23,6 +24,7 @@ mod options;
 mod pool;
 mod reset;
 mod retry;
+mod server;
 mod session;
 mod statements;
 mod target;
@@ -40,6 +42,10 @@ pub use pool::PgPool;
 pub use postgres::IsolationLevel;
 pub use retry::Retry;
 pub(crate) use retry::{Again, Attempts};
+pub use server::{
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerHealth, ServerLimits,
+    Sessions, TierActivity,
+};
 pub(crate) use session::attempt;
 pub use session::run_session;
 pub use statements::StatementCacheStats;
