@@ -107,6 +107,8 @@ impl PgBuilder {
         statement_timeout: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
+        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
+        statement_cache_size: u32,
         /// Says whether a PgBouncer is in between.
         pgbouncer: bool,
     }
@@ -267,6 +269,7 @@ impl PgBuilder {
             connect_timeout: settings.connect_timeout,
             target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             socket_timeout: self.socket_timeout,
+            statement_cache_size: settings.statement_cache_size,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
@@ -292,6 +295,7 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     let mut own = PgSettings::load(&overrides, |_| None)?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
+    own.statement_cache_size = settings.statement_cache_size;
     Ok(own)
 }
 

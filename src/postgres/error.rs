@@ -162,8 +162,9 @@ impl PgError {
     }
 
     /// Whether the same work may succeed when it is done again, and cannot have been done yet: a serialization
-    /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), or a
-    /// connection lost before COMMIT was sent.
+    /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), a
+    /// connection lost before COMMIT was sent, or a prepared statement that a change of the schema made unusable
+    /// (0A000, "cached plan must not change result type").
     ///
     /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
     /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
@@ -183,6 +184,10 @@ impl PgError {
     /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(*self.0, Kind::CommitLost(_))
+    }
+
+    pub(super) fn is_commit_aborted(&self) -> bool {
+        matches!(*self.0, Kind::CommitAborted)
     }
 
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
@@ -272,9 +277,22 @@ pub(crate) fn is_lost(error: &postgres::Error) -> bool {
 }
 
 /// Whether the server says that the same transaction may succeed when it is done again.
-pub(crate) fn is_worth_repeating(error: &postgres::Error) -> bool {
-    let code = error.code().map(|code| code.code());
-    matches!(code, Some("40001" | "40P01" | "57P01" | "57P02" | "57P03"))
+pub(super) fn is_worth_repeating(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| is_transient(code.code())) || is_stale_plan(error)
+}
+
+/// Whether a SQLSTATE is that of a failure which passes: serialization, deadlock, a server that ends or refuses the
+/// session.
+pub(super) fn is_transient(code: &str) -> bool {
+    matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+}
+
+/// Whether a prepared statement was refused since its result type has changed. The text is translated and other
+/// missing features share the code, so the server's routine tells it.
+pub(super) fn is_stale_plan(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        error.code().code() == "0A000" && error.routine() == Some("RevalidateCachedQuery")
+    })
 }
 
 impl From<crate::Error> for PgError {

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use postgres::Config;
@@ -14,6 +15,7 @@ use super::error::OpeningError;
 use super::hosts::{Memory, Round};
 use super::observer::{Connector, Plain, Shared};
 use super::role::{self, Fit};
+use super::statements::{CacheTotals, StatementCache, StatementCacheStats};
 use super::target::Targets;
 use super::{Credentials, PgConnection, PgError, PgOptions};
 use crate::config::Faults;
@@ -21,7 +23,7 @@ use crate::config::Faults;
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
 /// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](super::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings.
+/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings. Clones count together.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};
@@ -36,6 +38,9 @@ pub struct PgManager {
     options: Arc<PgOptions>,
     memory: Arc<Memory>,
     credentials: Option<Arc<CredentialSource>>,
+    statement_totals: Arc<CacheTotals>,
+    /// `Relaxed` in all uses: a count for people, which orders nothing.
+    sessions_repeated: Arc<AtomicU64>,
 }
 
 impl PgManager {
@@ -53,7 +58,14 @@ impl PgManager {
 
     pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
         let targets = Targets::new(config, &options)?;
-        Ok(PgManager { targets, options: Arc::new(options), memory: Arc::default(), credentials: None })
+        Ok(PgManager {
+            targets,
+            options: Arc::new(options),
+            memory: Arc::default(),
+            credentials: None,
+            statement_totals: Arc::default(),
+            sessions_repeated: Arc::default(),
+        })
     }
 
     /// The options it was made with.
@@ -90,6 +102,19 @@ impl PgManager {
     pub(super) fn with_source(mut self, source: Arc<CredentialSource>) -> Self {
         self.credentials = Some(source);
         self
+    }
+
+    /// Returns the sums over the statement caches of all connections opened so far.
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.statement_totals.stats()
+    }
+
+    pub(super) fn note_session_repeated(&self) {
+        self.sessions_repeated.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn sessions_repeated(&self) -> u64 {
+        self.sessions_repeated.load(Relaxed)
     }
 
     /// The `application_name` that its connections are opened with.
@@ -171,7 +196,9 @@ impl PgManager {
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
         // Before the opening ends, so that its limit holds for this too.
         let fit = role::check(&mut client, self.targets.session_attrs);
-        let connection = PgConnection::new(client, connector.opened(), socket_timeout);
+        let statements =
+            StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
+        let connection = PgConnection::new(client, connector.opened(), socket_timeout, statements);
         Ok((connection, fit?))
     }
 }

@@ -25,7 +25,7 @@ pub enum ResetPolicy {
     /// Sends nothing. A connection returned inside a transaction is closed.
     None,
     /// Runs this text, as one message, whenever the connection was used. `DISCARD ALL` is not a good one: it
-    /// drops the statements with which the client looks up types.
+    /// drops the statements with which the client looks up types, and those of the statement cache each time.
     Sql(String),
 }
 
@@ -75,6 +75,9 @@ pub struct PgOptions {
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
+    /// How many prepared statements each connection keeps for the `_cached` calls; 0 for none. Default 100. See
+    /// [`PgConnection::prepare_cached`](super::PgConnection::prepare_cached).
+    pub statement_cache_size: u32,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -91,6 +94,7 @@ impl Default for PgOptions {
             connect_timeout: Duration::from_secs(10),
             target_session_attrs: None,
             socket_timeout: SocketTimeout::default(),
+            statement_cache_size: 100,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }

@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use flow::Direction;
+use flow::Trap;
 use relay::{Counts, Order, Relay};
 
 use super::wait::comes_true;
@@ -95,6 +97,14 @@ impl Proxy {
     /// Delays all that is received from now on by a time, each way.
     pub fn delay(&self, time: Duration) {
         self.order(Order::Delay(time));
+    }
+
+    /// Lays a trap: the first connection on which these bytes come by in this direction is reset at both ends, and they
+    /// are not passed on. It goes off once; [`Proxy::pass`] takes it away.
+    ///
+    /// They are looked for in what is read at a time, which is all of a small message.
+    pub fn cut_at(&self, direction: Direction, bytes: &'static [u8]) {
+        self.order(Order::CutAt(Trap { direction, bytes }));
     }
 
     /// Returns how many connections were accepted so far.

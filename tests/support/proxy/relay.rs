@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Admission;
-use super::flow::{Flow, Hearing};
+use super::flow::{Flow, Hearing, Trap};
 
 /// What a proxy is told to do; the methods of `Proxy` say what each means.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,7 @@ pub(super) enum Order {
     Lose,
     Reset,
     Delay(Duration),
+    CutAt(Trap),
     Count,
     End,
 }
@@ -41,6 +42,7 @@ pub(super) struct Relay {
     swallows: bool,
     flows: Vec<Flow>,
     delay: Duration,
+    trap: Option<Trap>,
     accepted: usize,
     inbox: Inbox,
     woken: UnixStream,
@@ -55,8 +57,19 @@ impl Relay {
     ) -> io::Result<Self> {
         woken.set_nonblocking(true)?;
         let listener = Some(listen(address)?);
-        let (flows, delay) = (Vec::new(), Duration::ZERO);
-        Ok(Relay { address, target, listener, swallows: false, flows, delay, accepted: 0, inbox, woken })
+        let (flows, delay, trap) = (Vec::new(), Duration::ZERO, None);
+        Ok(Relay {
+            address,
+            target,
+            listener,
+            swallows: false,
+            flows,
+            delay,
+            trap,
+            accepted: 0,
+            inbox,
+            woken,
+        })
     }
 
     /// Works until told to end, or until the proxy is gone.
@@ -76,7 +89,7 @@ impl Relay {
             }
             self.accept();
             let now = Instant::now();
-            self.flows.retain_mut(|flow| flow.relay(now, self.delay));
+            self.flows.retain_mut(|flow| flow.relay(now, self.delay, &mut self.trap));
         }
     }
 
@@ -104,6 +117,7 @@ impl Relay {
         match order {
             Order::Pass => {
                 self.delay = Duration::ZERO;
+                self.trap = None;
                 self.hear(Hearing::Deaf, Hearing::Passing);
                 self.admit(Admission::Pass)?;
             }
@@ -115,6 +129,7 @@ impl Relay {
             }
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
             Order::Delay(time) => self.delay = time,
+            Order::CutAt(trap) => self.trap = Some(trap),
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }
