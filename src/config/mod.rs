@@ -1,6 +1,8 @@
 //! Settings as values: what can be set, the defaults, and the rules between them. Knows nothing of a pool.
 
 #[cfg(feature = "postgres")]
+mod behind;
+#[cfg(feature = "postgres")]
 mod check;
 #[cfg(feature = "postgres")]
 mod env;
@@ -17,6 +19,8 @@ mod merge;
 mod overrides;
 #[cfg(feature = "postgres")]
 mod pg;
+#[cfg(feature = "postgres")]
+mod pgbouncer;
 mod policy;
 #[cfg(feature = "postgres")]
 mod profiles;
@@ -44,6 +48,8 @@ pub use locate::server_variables;
 pub use overrides::{ConnectionString, Overrides};
 #[cfg(feature = "postgres")]
 pub use pg::PgSettings;
+#[cfg(feature = "postgres")]
+pub use pgbouncer::PgBouncer;
 pub use policy::{PrePing, WaitMode};
 #[cfg(feature = "postgres")]
 pub use profiles::{Profile, profiles};

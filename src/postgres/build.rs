@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
+use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, WaitMode};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -101,8 +101,13 @@ impl PgBuilder {
         statement_timeout: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
-        /// Says whether a PgBouncer is in between.
-        pgbouncer: bool,
+    }
+
+    /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
+    /// for both. Default: detected by the port, or on the first connection.
+    pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
+        self.overrides.pgbouncer = Some(mode.into());
+        self
     }
 
     /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
@@ -195,7 +200,11 @@ impl PgBuilder {
     /// As [`PgBuilder::build`].
     pub fn build_from(self, settings: PgSettings) -> Result<PgPool, Error> {
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        builder.build(|tier| by_tier(tier, &automation, &adhoc))
+        let pool = builder.build(|tier| by_tier(tier, &automation, &adhoc))?;
+        if let Some(mode) = automation.pgbouncer() {
+            adapt(&pool, &settings, &settings.behind_found(mode))?;
+        }
+        Ok(pool)
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
@@ -215,9 +224,12 @@ impl PgBuilder {
                 }
             },
         };
-        let (Some(automation), Some(adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
+        if self.adhoc_server.is_none() {
+            adhoc.share_pooler(&automation);
+        }
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
@@ -253,10 +265,38 @@ impl PgBuilder {
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
             socket_timeout: self.socket_timeout,
+            pgbouncer: settings.pgbouncer,
             ..PgOptions::default()
         };
         PgManager::with_faults(settings.connect_config(tier.as_str()), options)
     }
+}
+
+/// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
+/// program changed on a tier's builder stays.
+fn adapt(pool: &PgPool, built: &PgSettings, found: &PgSettings) -> Result<(), Error> {
+    let tiers = [
+        (pool.automation(), &built.automation, &found.automation),
+        (pool.adhoc(), &built.adhoc, &found.adhoc),
+    ];
+    for (tier, built, found) in tiers.into_iter().filter(|(_, built, found)| built != found) {
+        tier.reconfigure(|settings| {
+            if (settings.base_size, settings.max_overflow) == (built.base_size, built.max_overflow) {
+                settings.base_size = found.base_size;
+                settings.max_overflow = found.max_overflow;
+            }
+            if settings.max_lifetime == built.max_lifetime {
+                settings.max_lifetime = found.max_lifetime;
+            }
+            if settings.pre_ping == built.pre_ping {
+                settings.pre_ping = found.pre_ping;
+            }
+        })?;
+    }
+    for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
+        log::info!(target: "tierpool::settings", "{}", setting.0);
+    }
+    Ok(())
 }
 
 fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {

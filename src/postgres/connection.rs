@@ -11,6 +11,8 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
 use super::observer::{PARTING_LIMIT, Shared};
+use super::pooler::Behind;
+use crate::config::PgBouncer;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -48,6 +50,8 @@ pub struct PgConnection {
     fresh_at: u64,
     /// The limit that a borrower's own is put back to.
     socket_timeout: Option<Duration>,
+    /// What is between it and the server.
+    pub(super) behind: Behind,
 }
 
 impl PgConnection {
@@ -57,7 +61,8 @@ impl PgConnection {
         socket_timeout: Option<Duration>,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout }
+        let behind = Behind::NOTHING;
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, behind }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
@@ -99,11 +104,13 @@ impl PgConnection {
         self.observer().map_or(0, Shared::cached_plan_errors)
     }
 
-    /// The process id of the backend, as in `pg_stat_activity`.
+    /// The process id of the backend, as in `pg_stat_activity`. Behind a PgBouncer in transaction mode it is that of
+    /// the present transaction, and outside of one of no use.
     ///
     /// # Blocking
     ///
-    /// On an observed connection not at all; else one round trip, the first time.
+    /// On an observed connection straight to the server not at all. Else one round trip: the first time, and each
+    /// time in transaction mode.
     ///
     /// # Errors
     ///
@@ -112,8 +119,25 @@ impl PgConnection {
         if let Some(pid) = self.backend_pid {
             return Ok(pid);
         }
-        let pid = self.client.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?.get(0);
-        Ok(*self.backend_pid.insert(pid))
+        // Not prepared, for that takes the same server twice.
+        let row = self.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[])?;
+        let pid = row[0].get(0);
+        if !self.is_transaction_pooled() {
+            self.backend_pid = Some(pid);
+        }
+        Ok(pid)
+    }
+
+    /// Ends the opening after what was sent to set the connection up: it counts as new from here on.
+    pub(super) fn begin_as_new(&mut self) {
+        if let Some(shared) = self.observer() {
+            shared.note_open();
+        }
+        if self.behind.mode != PgBouncer::Off {
+            // What the handshake told is a number of the pooler's own.
+            self.backend_pid = None;
+        }
+        self.mark_fresh();
     }
 
     /// Limits how long the server may be silent while a reply is due; `None` for no limit. It holds until the

@@ -71,7 +71,7 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_lost() {
             return Condition::Broken;
         }
-        let policy = &manager.options().reset;
+        let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
             return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
         };
@@ -100,13 +100,15 @@ impl Driver<PgManager> for PgDriver {
         }
     }
 
-    /// 53300 is [`FailureClass::Exhausted`]; a wrong password, role, database or start-up option and a TLS mismatch
+    /// 53300, and PgBouncer's word for it, is [`FailureClass::Exhausted`]; a wrong password, role, database or start-up option and a TLS mismatch
     /// are [`FailureClass::Permanent`].
     fn classify(&self, error: &PgError) -> FailureClass {
-        match error.sqlstate() {
-            Some("53300") => FailureClass::Exhausted,
-            _ if error.is_permanent() => FailureClass::Permanent,
-            _ => FailureClass::Transient,
+        if error.is_exhausted() {
+            FailureClass::Exhausted
+        } else if error.is_permanent() {
+            FailureClass::Permanent
+        } else {
+            FailureClass::Transient
         }
     }
 

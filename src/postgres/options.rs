@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Faults;
+use crate::config::{Faults, PgBouncer};
 
 /// What a returned connection's session state is put back to.
 ///
@@ -58,8 +58,9 @@ pub enum SocketTimeout {
 pub struct PgOptions {
     /// The name shown in `pg_stat_activity`. `None` (default) leaves that of the connection string.
     pub application_name: Option<String>,
-    /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip.
-    /// `None` or zero (default `None`): none is asked for, and what the connection string or the server says holds.
+    /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip; see
+    /// [`PgOptions::pgbouncer`] for what is done instead behind one. `None` or zero (default `None`): none is asked
+    /// for, and what the connection string or the server says holds.
     pub statement_timeout: Option<Duration>,
     /// What is undone when a connection is returned. Default: an open transaction.
     pub reset: ResetPolicy,
@@ -72,6 +73,12 @@ pub struct PgOptions {
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
+    /// Whether a PgBouncer is in between, and in which mode. `None` (default): found out on the first connection.
+    ///
+    /// PgBouncer refuses start-up options, so behind one the statement timeout is set by a statement after opening in
+    /// session mode, and by `SET LOCAL` in each session in transaction mode. There nothing that outlives a
+    /// transaction is ever sent, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
+    pub pgbouncer: Option<PgBouncer>,
 }
 
 impl Default for PgOptions {
@@ -82,6 +89,7 @@ impl Default for PgOptions {
             reset: ResetPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             socket_timeout: SocketTimeout::default(),
+            pgbouncer: None,
         }
     }
 }
@@ -137,6 +145,18 @@ impl PgOptions {
             let rule = "must be at most 2147483647 ms, or 0 for none";
             faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
         }
+        let reset = match self.reset {
+            ResetPolicy::Full => "Full",
+            ResetPolicy::Sql(_) => "Sql",
+            ResetPolicy::Rollback | ResetPolicy::None => "",
+        };
+        faults.require(
+            reset.is_empty() || self.pgbouncer != Some(PgBouncer::Transaction),
+            "reset_policy",
+            reset,
+            "must be Rollback or None behind a PgBouncer in transaction mode, where a reset would reach a session of \
+             somebody else; if it is in session mode, say pgbouncer=session",
+        );
         faults
     }
 }

@@ -17,7 +17,8 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
 /// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
 ///
-/// A session whose statement timeout is longer than the pool's gets a socket timeout to match.
+/// A session whose statement timeout is longer than the pool's gets a socket timeout to match. Behind a PgBouncer in
+/// transaction mode the pool's own statement timeout holds for the session too, by `SET LOCAL`.
 ///
 /// # Blocking
 ///
@@ -88,7 +89,8 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
     if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
         return Err(PgError::in_transaction());
     }
-    conn.batch_execute(&options.begin()).map_err(|error| {
+    let text = options.begin(conn.local_statement_timeout());
+    conn.batch_execute(&text).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
         error.into()
