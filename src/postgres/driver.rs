@@ -78,6 +78,10 @@ impl Driver<PgManager> for PgDriver {
         if shared.is_misrouted() {
             return Condition::Misrouted;
         }
+        // The client keeps the statements by which it looks up types, and would fail with them again and again.
+        if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
+            return Condition::Broken;
+        }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }

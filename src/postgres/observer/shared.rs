@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     copy_in: AtomicBool,
     broken: AtomicBool,
     misrouted: AtomicBool,
+    statements_mixed_up: AtomicBool,
     cached_plan_errors: AtomicU64,
     /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
     read_only: AtomicU8,
@@ -68,6 +69,7 @@ impl Shared {
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             misrouted: AtomicBool::new(false),
+            statements_mixed_up: AtomicBool::new(false),
             cached_plan_errors: AtomicU64::new(0),
             read_only: AtomicU8::new(0),
             heard: AtomicU64::new(0),
@@ -121,6 +123,9 @@ impl Shared {
                 }
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
+                }
+                if matches!(&code, b"26000" | b"42P05") {
+                    self.statements_mixed_up.store(true, Relaxed);
                 }
                 if code == *b"25006" && !self.takes_writes() {
                     self.misrouted.store(true, Relaxed);
@@ -239,6 +244,12 @@ impl Shared {
 
     pub fn is_misrouted(&self) -> bool {
         self.misrouted.load(Relaxed)
+    }
+
+    /// Whether the server missed a prepared statement that the client has, or had one that it has not: behind a
+    /// pooler, the sign of another server or another client's statement.
+    pub fn are_statements_mixed_up(&self) -> bool {
+        self.statements_mixed_up.load(Relaxed)
     }
 
     pub fn is_abandoned(&self) -> bool {

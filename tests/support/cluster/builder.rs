@@ -83,7 +83,8 @@ impl Builder {
         let bin = binaries::find(self.bin_folder.as_deref())?;
         let account = Account::choose()?;
         let folder = make_folder(account)?;
-        let entry = Entry::new(folder.path())
+        let data = folder.path().join("data");
+        let entry = Entry::new(folder.path(), &data.join("postmaster.pid"), &data)
             .map_err(|error| ClusterError::io("cannot start `sh` to watch over the cluster", error))?;
         let place = Place { bin, account, folder, entry };
         place.run_to_end("initdb", |command| {
