@@ -41,8 +41,7 @@ fn defaults(settings: &Settings) -> (u32, u32, Option<Duration>, PrePing) {
     (settings.base_size, settings.max_overflow, settings.max_lifetime, settings.pre_ping)
 }
 
-const BEHIND: (u32, u32, Option<Duration>, PrePing) =
-    (2, 5, Some(Duration::from_secs(300)), PrePing::Never);
+const BEHIND: (u32, u32, Option<Duration>, PrePing) = (2, 5, Some(Duration::from_secs(300)), PrePing::Never);
 
 fn batch() -> (u32, u32, Option<Duration>, PrePing) {
     (50, 5, Some(Duration::from_secs(1800)), PrePing::default())
@@ -78,7 +77,8 @@ fn found_by_the_server_itself_it_gets_the_same() {
     let cluster = cluster();
     // Refused, or swallowed so that only the number of the backend tells.
     for ignored in ["extra_float_digits", "options"] {
-        let bouncer = Bouncer::over(&cluster, "transaction").setting("ignore_startup_parameters", ignored).start();
+        let bouncer =
+            Bouncer::over(&cluster, "transaction").setting("ignore_startup_parameters", ignored).start();
         let settings = load(&[("DATABASE_URL", &bouncer.url())]);
         assert_eq!(settings.pgbouncer, None);
         let pool = build(settings);

@@ -19,8 +19,7 @@ impl PgSettings {
         changed.pgbouncer = Some(mode);
         let from = Source::Detected { from: "the server".to_owned() };
         changed.sources[Key::Pgbouncer as usize] = from.clone();
-        for key in
-            [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
+        for key in [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
         {
             let source = self.source(key);
             let is_default = source == &Source::Default;

@@ -1,6 +1,5 @@
 //! Lays the sources over each other: builder over environment over URL over profile over default.
 
-use super::{Faults, PgBouncer};
 use super::env::{Env, Found};
 use super::locate::PoolParams;
 use super::overrides::Overrides;
@@ -9,6 +8,7 @@ use super::server::Server;
 use super::source::{Source, Sourced};
 use super::table::{Fallback, Key, ROWS, settings};
 use super::value::{Value, shown};
+use super::{Faults, PgBouncer};
 
 /// The winning value of each setting; `None` where the default is no value.
 pub(super) struct Merged {
@@ -54,9 +54,9 @@ impl Merged {
                     None => Sourced::new(None, Source::Default),
                 },
                 Key::Pgbouncer => pgbouncer.clone(),
-                key => explicit.get(key).unwrap_or_else(|| {
-                    implicit(key, profile.as_ref().map(|profile| profile.value), behind)
-                }),
+                key => explicit
+                    .get(key)
+                    .unwrap_or_else(|| implicit(key, profile.as_ref().map(|profile| profile.value), behind)),
             });
         }
         Merged { values, unreadable: explicit.unreadable }
@@ -131,9 +131,10 @@ impl Explicit<'_> {
             return said;
         }
         match server.and_then(Server::pgbouncer_port) {
-            Some(port) => {
-                Sourced::new(Some(Value::PgBouncer(PgBouncer::from(true))), Source::Detected { from: format!("port {port}") })
-            }
+            Some(port) => Sourced::new(
+                Some(Value::PgBouncer(PgBouncer::from(true))),
+                Source::Detected { from: format!("port {port}") },
+            ),
             None => Sourced::new(None, Source::Default),
         }
     }
@@ -157,7 +158,8 @@ fn implicit(
         Some(Sourced::new(Some(value), Source::Profile { name: profile.name }))
     });
     // A larger cache of a profile does not make cached statements hold.
-    let stronger = if key == Key::StatementCacheSize { detected.clone().or(named) } else { named.or(detected) };
+    let stronger =
+        if key == Key::StatementCacheSize { detected.clone().or(named) } else { named.or(detected) };
     if let Some(value) = stronger {
         return value;
     }

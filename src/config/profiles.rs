@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{PgBouncer, PrePing};
 use super::table::Key;
 use super::value::Value;
+use super::{PgBouncer, PrePing};
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]

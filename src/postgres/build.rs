@@ -281,7 +281,8 @@ fn adapt(pool: &PgPool, built: &PgSettings, found: &PgSettings) -> Result<(), Er
     ];
     for (tier, built, found) in tiers.into_iter().filter(|(_, built, found)| built != found) {
         tier.reconfigure(|settings| {
-            let as_built = settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
+            let as_built =
+                settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
             let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
             if as_built && kept <= found.ceiling() {
                 settings.base_size = found.base_size;

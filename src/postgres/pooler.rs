@@ -115,7 +115,8 @@ pub(super) struct Behind {
 
 impl Behind {
     /// Straight to the server, or not known yet.
-    pub const NOTHING: Behind = Behind { mode: PgBouncer::Off, statement_timeout: None, application_name: None };
+    pub const NOTHING: Behind =
+        Behind { mode: PgBouncer::Off, statement_timeout: None, application_name: None };
 
     pub fn new(mode: PgBouncer, config: &Config, options: &PgOptions) -> Self {
         Behind {
@@ -127,8 +128,7 @@ impl Behind {
 
     fn set_statement_timeout(&self) -> Option<String> {
         // PostgreSQL counts in milliseconds, and 0 would mean no limit.
-        self.statement_timeout
-            .map(|limit| format!("SET statement_timeout = {}", limit.as_millis().max(1)))
+        self.statement_timeout.map(|limit| format!("SET statement_timeout = {}", limit.as_millis().max(1)))
     }
 
     /// What `RESET ALL` takes away from a session that PgBouncer opened: what the client asked for at start-up came
@@ -194,7 +194,9 @@ impl PgConnection {
         });
         let Some(row) = row else { return Ok(None) };
         Ok(match told {
-            Some(told) => (row.get(0) != Some(&told)).then_some("it numbers its connections unlike the server"),
+            Some(told) => {
+                (row.get(0) != Some(&told)).then_some("it numbers its connections unlike the server")
+            }
             None => (row.get(1) == Some("f")).then_some("the server sees TCP behind the Unix socket"),
         })
     }

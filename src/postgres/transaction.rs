@@ -96,9 +96,10 @@ impl SessionOptions {
         if let Some(deferrable) = self.deferrable {
             text.push_str(if deferrable { " DEFERRABLE" } else { " NOT DEFERRABLE" });
         }
-        for (name, limit) in
-            [("statement_timeout", self.statement_timeout.or(usual_timeout)), ("lock_timeout", self.lock_timeout)]
-        {
+        for (name, limit) in [
+            ("statement_timeout", self.statement_timeout.or(usual_timeout)),
+            ("lock_timeout", self.lock_timeout),
+        ] {
             if let Some(limit) = limit {
                 // Milliseconds in an `int`. Less than one must not become 0, which means no limit.
                 let least = u128::from(!limit.is_zero());

@@ -68,7 +68,8 @@ impl Builder {
         let account = Account::choose()?;
         let folder = TempDir::with_prefix("tierpool-bouncer-").map_err(told)?;
         account.own(folder.path()).map_err(told)?;
-        let entry = Entry::new(folder.path(), &folder.path().join("pgbouncer.pid"), folder.path()).map_err(told)?;
+        let entry =
+            Entry::new(folder.path(), &folder.path().join("pgbouncer.pid"), folder.path()).map_err(told)?;
         // An address of its own: at 127.0.0.1 the usual ports may be those of an installed PgBouncer.
         let [_, a, b, c] = std::process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, a.max(1), b, c.max(2));
