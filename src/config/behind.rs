@@ -9,8 +9,8 @@ use super::{PgBouncer, Settings};
 
 impl PgSettings {
     /// Returns these settings with the defaults that hold behind the pooler that the server turned out to be. What
-    /// builder, environment, URL or a named profile set stays, and with it sizes that would contradict it. Unchanged
-    /// where something was said about a PgBouncer before.
+    /// builder, environment, URL or a named profile set stays, and with it sizes that would contradict it; but the
+    /// statement cache is off in transaction mode. Unchanged where something was said about a PgBouncer before.
     pub(crate) fn behind_found(&self, mode: PgBouncer) -> PgSettings {
         if self.pgbouncer.is_some() || mode == PgBouncer::Off {
             return self.clone();
@@ -22,8 +22,8 @@ impl PgSettings {
         for key in [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
         {
             let source = self.source(key);
-            let is_default = source == &Source::Default;
-            if !is_default && (key != Key::StatementCacheSize || source.is_explicit()) {
+            // Whoever set a size of the cache did not know of the pooler.
+            if source != &Source::Default && key != Key::StatementCacheSize {
                 continue;
             }
             if let Some(value) = profiles::behind_pgbouncer(key, mode) {
