@@ -63,6 +63,7 @@
 //! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
+//! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
 //!

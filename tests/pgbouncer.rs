@@ -92,6 +92,24 @@ fn found_by_the_server_itself_it_gets_the_same() {
 }
 
 #[test]
+fn over_a_unix_socket_it_is_found_too() {
+    let cluster = cluster();
+    for ignored in ["extra_float_digits", "options"] {
+        let bouncer =
+            Bouncer::over(&cluster, "transaction").setting("ignore_startup_parameters", ignored).start();
+        let manager = manager(&bouncer.url_unix(), |options| options.statement_timeout = Some(LIMIT));
+        let mut conn = open(&manager);
+        assert_eq!((conn.is_observed(), conn.pgbouncer()), (false, PgBouncer::Transaction));
+        let limit = run_session(&mut conn, &SessionOptions::new(), |tx| {
+            Ok::<String, PgError>(tx.query_one("SHOW statement_timeout", &[])?.get(0))
+        });
+        assert_eq!(limit.unwrap(), "1234ms");
+    }
+    let direct = manager(&cluster.url_unix(), |_| ());
+    assert_eq!(open(&direct).pgbouncer(), PgBouncer::Off);
+}
+
+#[test]
 fn a_server_is_told_from_a_pooler_once_for_all_connections() {
     let cluster = Cluster::builder().setting("log_statement", "all").start().unwrap();
     let manager = manager(&cluster.url(), |options| options.statement_timeout = Some(LIMIT));

@@ -7,6 +7,8 @@
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+//! | `pgbouncer` | what changes behind a PgBouncer? (feature `postgres`) |
+//! | `supabase` | which address, and how many connections? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -23,3 +25,11 @@ pub mod migration {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("pgbouncer.md")]
+pub mod pgbouncer {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("supabase.md")]
+pub mod supabase {}

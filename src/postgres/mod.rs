@@ -5,7 +5,7 @@
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
-//! | `pooler` | a PgBouncer in between: found out, and minded |
+//! | `pooler`, `pooled` | a PgBouncer in between: what is known of it; how a connection finds and minds it |
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
@@ -20,6 +20,7 @@ mod manager;
 mod observer;
 mod options;
 mod pool;
+mod pooled;
 mod pooler;
 mod reset;
 mod retry;

@@ -1,24 +1,14 @@
-//! A PgBouncer between the pool and the server: found out once, and minded by each connection.
-//!
-//! **How it is found.** A server says in the start-up handshake which of its processes serves the connection. A pooler
-//! that lends one server connection to many clients must invent that number, since a client's request to cancel has
-//! to reach the pooler. So one question for `pg_backend_pid()` tells a pooler of any make from a server, and from a
-//! proxy that only hands bytes through. A refused start-up option tells it too; the connection is then opened again
-//! without one. Over a Unix socket the driver keeps the number to itself; there a server that sees its client come
-//! over TCP tells.
+//! A PgBouncer between the pool and the server: what is known of it, and what it asks of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
+use postgres::Config;
 use postgres::config::Host;
-use postgres::{Config, SimpleQueryMessage};
 
-use super::{PgConnection, PgError, PgOptions, ResetPolicy};
+use super::{PgOptions, ResetPolicy};
 use crate::config::PgBouncer;
-
-/// By the simple protocol: a prepared statement would need the same server twice.
-const WHO_SERVES: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.inet_client_addr() IS NULL";
 
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
@@ -89,7 +79,7 @@ fn code(mode: PgBouncer) -> u8 {
     }
 }
 
-fn resets_session(policy: &ResetPolicy) -> bool {
+pub(super) fn resets_session(policy: &ResetPolicy) -> bool {
     matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_))
 }
 
@@ -109,7 +99,7 @@ pub(super) fn likely_mode(config: &Config) -> PgBouncer {
 #[derive(Clone, Debug)]
 pub(super) struct Behind {
     pub mode: PgBouncer,
-    statement_timeout: Option<Duration>,
+    pub statement_timeout: Option<Duration>,
     application_name: Option<String>,
 }
 
@@ -126,14 +116,14 @@ impl Behind {
         }
     }
 
-    fn set_statement_timeout(&self) -> Option<String> {
+    pub fn set_statement_timeout(&self) -> Option<String> {
         // PostgreSQL counts in milliseconds, and 0 would mean no limit.
         self.statement_timeout.map(|limit| format!("SET statement_timeout = {}", limit.as_millis().max(1)))
     }
 
     /// What `RESET ALL` takes away from a session that PgBouncer opened: what the client asked for at start-up came
     /// to the server as `SET`. The driver speaks UTF-8 only.
-    fn restored_after_reset(&self) -> String {
+    pub fn restored_after_reset(&self) -> String {
         let mut text = "SET client_encoding = 'UTF8'".to_owned();
         if let Some(name) = &self.application_name {
             text.push_str(&format!("; SET application_name = {}", quoted(name)));
@@ -149,68 +139,6 @@ impl Behind {
 /// A literal that means the same whatever `standard_conforming_strings` says.
 fn quoted(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-impl PgConnection {
-    /// What is known to be between the connection and the server: a PgBouncer or a pooler like it, and its mode.
-    pub fn pgbouncer(&self) -> PgBouncer {
-        self.behind.mode
-    }
-
-    /// Whether the next transaction may run on another server connection than the last one, so that nothing may be
-    /// left in the session: no setting, no prepared statement, no temporary table, no `LISTEN`, no advisory lock.
-    pub fn is_transaction_pooled(&self) -> bool {
-        self.behind.mode == PgBouncer::Transaction
-    }
-
-    /// The statement timeout that each session must set for itself.
-    pub(super) fn local_statement_timeout(&self) -> Option<Duration> {
-        self.behind.statement_timeout.filter(|_| self.is_transaction_pooled())
-    }
-
-    /// The policy in force: in transaction mode a reset of the session could reach somebody else's.
-    pub(super) fn reset_policy<'a>(&self, policy: &'a ResetPolicy) -> &'a ResetPolicy {
-        if self.is_transaction_pooled() && resets_session(policy) { &ResetPolicy::Rollback } else { policy }
-    }
-
-    /// What a reset of the session must set again.
-    pub(super) fn restored_after_reset(&self) -> Option<String> {
-        (self.behind.mode == PgBouncer::Session).then(|| self.behind.restored_after_reset())
-    }
-
-    /// Asks who serves the connection, and says by what it shows that a pooler is in between; `None`: none is.
-    ///
-    /// A server that does not understand the question has no more to say about it.
-    pub(super) fn find_pooler(&mut self, limit: Duration) -> Result<Option<&'static str>, PgError> {
-        let told = self.observer().map(|shared| shared.backend_pid().to_string());
-        let answer = match self.bounded(limit, |client| client.simple_query(WHO_SERVES)) {
-            Ok(answer) => answer,
-            Err(error) if error.is_connection_lost() => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let Some(row) = row else { return Ok(None) };
-        Ok(match told {
-            Some(told) => {
-                (row.get(0) != Some(&told)).then_some("it numbers its connections unlike the server")
-            }
-            None => (row.get(1) == Some("f")).then_some("the server sees TCP behind the Unix socket"),
-        })
-    }
-
-    /// Takes note of what is in between, and sets what a new session needs because of it.
-    pub(super) fn settle_behind(&mut self, behind: Behind, limit: Duration) -> Result<(), PgError> {
-        self.behind = behind;
-        if self.behind.mode == PgBouncer::Session
-            && let Some(set) = self.behind.set_statement_timeout()
-        {
-            self.bounded(limit, |client| client.batch_execute(&set))?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,12 @@ impl Bouncer {
         format!("postgresql://app:{APP_PASSWORD}@{}:{}/app", self.address, self.port)
     }
 
+    /// Returns a URL for `app` over its Unix socket.
+    pub fn url_unix(&self) -> String {
+        let folder = self.folder.path().display();
+        format!("postgresql://app:{APP_PASSWORD}@/app?host={folder}&port={}", self.port)
+    }
+
     /// Returns the settings of a connection for `app`.
     pub fn config(&self) -> Config {
         self.url().parse().expect("BUG: its own URL")
@@ -272,9 +278,10 @@ fn write_settings(
 ) -> io::Result<()> {
     let mut text = format!(
         "[databases]\napp = host=127.0.0.1 port={} dbname=app\n[pgbouncer]\nlisten_addr = {address}\n\
-         listen_port = {port}\nunix_socket_dir =\npidfile = pgbouncer.pid\nauth_type = scram-sha-256\n\
+         listen_port = {port}\nunix_socket_dir = {}\npidfile = pgbouncer.pid\nauth_type = scram-sha-256\n\
          auth_file = users\nadmin_users = app\nserver_login_retry = 0.2\n",
-        builder.server_port
+        builder.server_port,
+        folder.display()
     );
     for (name, value) in &builder.settings {
         text.push_str(&format!("{name} = {value}\n"));
