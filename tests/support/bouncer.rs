@@ -35,9 +35,17 @@ pub struct Builder {
     server_port: u16,
     settings: Vec<(String, String)>,
     port: Option<u16>,
+    program: Option<PathBuf>,
 }
 
 impl Builder {
+    /// Names the program. Default: `PGBOUNCER_BIN` of the environment, else it is looked for.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
     /// Sets a setting, as in `pgbouncer.ini`. The last of several wins.
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -62,9 +70,14 @@ impl Builder {
         self.try_start().unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    fn try_start(self) -> Result<Bouncer, ClusterError> {
+    /// Starts it, as [`Builder::start`] does.
+    ///
+    /// # Errors
+    ///
+    /// Where that panics.
+    pub fn try_start(self) -> Result<Bouncer, ClusterError> {
         let told = |error| ClusterError::io("cannot make the folder of a PgBouncer", error);
-        let program = find()?;
+        let program = find(self.program.as_deref())?;
         let account = Account::choose()?;
         let folder = TempDir::with_prefix("tierpool-bouncer-").map_err(told)?;
         account.own(folder.path()).map_err(told)?;
@@ -111,7 +124,8 @@ pub struct Bouncer {
 impl Bouncer {
     /// Returns a builder for one in front of this cluster, in the given `pool_mode`.
     pub fn over(cluster: &Cluster, mode: &str) -> Builder {
-        Builder { server_port: cluster.port(), settings: vec![], port: None }.setting("pool_mode", mode)
+        Builder { server_port: cluster.port(), settings: vec![], port: None, program: None }
+            .setting("pool_mode", mode)
     }
 
     /// Returns a URL for `app`.
@@ -196,6 +210,11 @@ impl Bouncer {
     #[track_caller]
     pub fn thaw(&self) {
         self.process().signal(Signal::CONT);
+    }
+
+    /// Returns the folder with all that is its own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Returns all it has written to its log.
@@ -295,9 +314,9 @@ fn write_settings(
     Ok(())
 }
 
-/// Returns the program: what `PGBOUNCER_BIN` names, which is final, else the first of `PATH` and Debian's folder.
-fn find() -> Result<PathBuf, ClusterError> {
-    let named = env::var_os("PGBOUNCER_BIN").map(PathBuf::from);
+/// Returns the program: the one named, or what `PGBOUNCER_BIN` names, either of which is final, else the first of `PATH` and Debian's folder.
+fn find(named: Option<&Path>) -> Result<PathBuf, ClusterError> {
+    let named = named.map(Path::to_path_buf).or_else(|| env::var_os("PGBOUNCER_BIN").map(PathBuf::from));
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(FOLDERS.iter().map(PathBuf::from));
     let candidates: Vec<PathBuf> = match &named {
