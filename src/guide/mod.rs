@@ -9,6 +9,7 @@
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
 //! | `pgbouncer` | what changes behind a PgBouncer? (feature `postgres`) |
 //! | `supabase` | which address, and how many connections? (feature `postgres`) |
+//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -33,3 +34,7 @@ pub mod pgbouncer {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("supabase.md")]
 pub mod supabase {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("server.md")]
+pub mod server {}

@@ -19,10 +19,6 @@ use super::{BackendScanner, FrontendScanner, Shared};
 /// probe: it ends the client's wait for a notification.
 const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
-/// How long the server's end of the stream is waited for when the client closes it. Ending a backend takes a
-/// millisecond or so, more on a busy machine; and dropping a connection must not take 100 ms.
-pub(crate) const PARTING_LIMIT: Duration = Duration::from_millis(80);
-
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
@@ -218,7 +214,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             }
         }
         // By then its backend has ended and no longer counts as a connection.
-        this.part(cx, PARTING_LIMIT).map(Ok)
+        let limit = this.shared.parting();
+        this.part(cx, limit).map(Ok)
     }
 }
 
