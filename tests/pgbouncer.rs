@@ -178,6 +178,22 @@ fn a_reset_of_the_session_is_refused_in_transaction_mode() {
 }
 
 #[test]
+fn questions_to_the_server_go_by_way_of_the_pooler() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
+    let pool = PgPool::configure().url(bouncer.url()).app_name("asker").build().unwrap();
+    pool.session(|tx| {
+        assert!(pool.check_health(true).healthy);
+        let activity = pool.server_activity()?;
+        // Two connections of PgBouncer's, not those of the pool to it.
+        assert_eq!(activity.tier(Tier::Automation).total.open, 1, "{activity}");
+        assert!(pool.long_running_queries(Duration::ZERO)?.len() <= 2);
+        tx.batch_execute("SELECT 1")
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_full_pooler_counts_as_a_full_server() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "session").setting("max_client_conn", "1").start();
