@@ -202,7 +202,8 @@ impl PgBuilder {
         let mut faults = settings.check();
         let mut manager = |tier, settings: &PgSettings| {
             let made = self.manager(tier, settings);
-            made.map_err(|found| faults.extend(found)).ok()
+            // What both tiers share is told once.
+            made.map_err(|found| faults.extend_new(found)).ok()
         };
         let automation = manager(Tier::Automation, settings);
         let adhoc = match &self.adhoc_server {
@@ -255,7 +256,8 @@ impl PgBuilder {
             socket_timeout: self.socket_timeout,
             ..PgOptions::default()
         };
-        PgManager::with_faults(settings.connect_config(tier.as_str()), options)
+        let tls = Some(settings.server.tls());
+        PgManager::with_faults(settings.connect_config(tier.as_str()), options, tls)
     }
 }
 

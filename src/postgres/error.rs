@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 
 use super::observer::LimitExpired;
+use super::tls::Advised;
 use crate::config::Faults;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one. The kind is private, so that kinds
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where the server refused for want of
+/// encryption or of a client certificate, its message with what to change. The kind is private, so that kinds
 /// can be added; ask the predicates.
 ///
 /// ```
@@ -33,6 +35,7 @@ pub struct PgError(Box<Kind>);
 enum Kind {
     Settings(Faults),
     Open(postgres::Error),
+    OpenAdvised(Advised),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
@@ -52,7 +55,7 @@ impl PgError {
     }
 
     pub(super) fn open(error: postgres::Error) -> Self {
-        PgError(Box::new(Kind::Open(error)))
+        PgError(Box::new(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised)))
     }
 
     pub(super) fn commit_lost(error: postgres::Error) -> Self {
@@ -86,6 +89,7 @@ impl PgError {
     fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
+            Kind::OpenAdvised(advised) => Some(advised.cause()),
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
@@ -116,7 +120,7 @@ impl PgError {
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
-            (Kind::Open(_), _) => false,
+            (Kind::Open(_) | Kind::OpenAdvised(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
             _ => false,
@@ -167,6 +171,13 @@ impl PgError {
             (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
             _ => false,
         }
+    }
+
+    /// Whether an open failed for something that may be different without encryption, or with it: TLS itself, or who
+    /// is let in how (28000). Not the password, which would count twice.
+    pub(super) fn is_of_encryption(&self) -> bool {
+        matches!((&*self.0, self.sqlstate()), (Kind::Open(_) | Kind::OpenAdvised(_), None | Some("28000")))
+            && self.is_permanent()
     }
 
     /// The pool's error, where no connection could be had from it.
@@ -233,7 +244,9 @@ impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
-            Kind::Open(_) => f.write_str("could not open a connection to the server")?,
+            Kind::Open(_) | Kind::OpenAdvised(_) => {
+                f.write_str("could not open a connection to the server")?
+            }
             Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
             Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
             Kind::Query(_) => f.write_str("the statement failed")?,
@@ -266,6 +279,7 @@ impl StdError for PgError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Checkout(error) => Some(error),
+            Kind::OpenAdvised(advised) => Some(advised),
             _ => self.postgres().map(|error| error as _),
         }
     }

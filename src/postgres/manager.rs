@@ -10,10 +10,11 @@ use postgres::Config;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
-use super::observer::{Connector, Plain};
+use super::observer::Connector;
 use super::target::Targets;
+use super::tls::{Secure, Security};
 use super::{PgConnection, PgError, PgOptions};
-use crate::config::Faults;
+use crate::config::{Faults, TlsOptions};
 
 /// Opens connections to one PostgreSQL server, or to the first of several that answers.
 ///
@@ -30,6 +31,7 @@ use crate::config::Faults;
 #[derive(Clone)]
 pub struct PgManager {
     targets: Targets,
+    security: Security,
     options: Arc<PgOptions>,
 }
 
@@ -39,16 +41,54 @@ impl PgManager {
     /// Where the connection string leaves them open, TCP keepalives are set to 30 s idle, 5 s interval and 3 retries,
     /// and `tcp_user_timeout` to 30 s.
     ///
+    /// `sslmode` and `sslnegotiation` of the connection string hold with libpq's meanings; anything but `disable` and
+    /// `prefer` needs the feature `tls`. For certificates take [`PgManager::with_tls`].
+    ///
     /// # Errors
     ///
     /// When settings cannot be used; the error names all of them.
     pub fn new(config: Config, options: PgOptions) -> Result<Self, PgError> {
-        PgManager::with_faults(config, options).map_err(PgError::settings)
+        PgManager::with_faults(config, options, None).map_err(PgError::settings)
     }
 
-    pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
-        let targets = Targets::new(config, &options)?;
-        Ok(PgManager { targets, options: Arc::new(options) })
+    /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, once.
+    ///
+    /// The mode of `tls` holds, or `require` where it is weaker and `config` says `require`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgManager::new`]; also for a file that is missing, cannot be read, or holds something else, and for
+    /// anything beyond `prefer` without the feature `tls`.
+    ///
+    /// ```
+    /// use tierpool::config::{TlsMode, TlsOptions};
+    /// use tierpool::postgres::{PgManager, PgOptions};
+    ///
+    /// let mut tls = TlsOptions::default();
+    /// tls.mode = TlsMode::VerifyFull;
+    /// tls.root_cert = Some("/no/such/ca.pem".into());
+    /// let config = "host=db.example user=app".parse().unwrap();
+    /// let error = PgManager::with_tls(config, PgOptions::default(), &tls).unwrap_err();
+    /// assert!(error.to_string().contains("/no/such/ca.pem"));
+    /// ```
+    pub fn with_tls(config: Config, options: PgOptions, tls: &TlsOptions) -> Result<Self, PgError> {
+        PgManager::with_faults(config, options, Some(tls)).map_err(PgError::settings)
+    }
+
+    pub(super) fn with_faults(
+        config: Config,
+        options: PgOptions,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Self, Faults> {
+        let security = Security::new(&config, tls);
+        match (Targets::new(config, &options), security) {
+            (Ok(targets), Ok(security)) => Ok(PgManager { targets, security, options: Arc::new(options) }),
+            (targets, security) => {
+                let mut faults = targets.err().unwrap_or_default();
+                faults.extend(security.err().unwrap_or_default());
+                Err(faults)
+            }
+        }
     }
 
     /// The options it was made with.
@@ -91,15 +131,36 @@ impl PgManager {
         Err(last.unwrap_or_else(|| unreachable!("BUG: a manager without a host")))
     }
 
+    /// Opens a connection to one host, by what `sslmode` allows in turn.
     fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+        let started = Instant::now();
+        let mut attempts = self.security.attempts().iter().peekable();
+        while let Some(secure) = attempts.next() {
+            let left = limit.saturating_sub(started.elapsed());
+            match self.open_secured(config, secure, left) {
+                Err(error) if error.is_of_encryption() && attempts.peek().is_some() => {
+                    log::debug!(target: "tierpool::tls", "trying without TLS: {error:?}");
+                }
+                outcome => return outcome,
+            }
+        }
+        unreachable!("BUG: no way to open a connection")
+    }
+
+    fn open_secured(
+        &self,
+        config: &Config,
+        secure: &Secure,
+        limit: Duration,
+    ) -> Result<PgConnection, PgError> {
         let mut config = config.clone();
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
-        let connector = Connector::new(Plain, limit, socket_timeout);
+        let connector = Connector::new(secure.clone(), limit, socket_timeout);
         let client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        Ok(PgConnection::new(client, connector.opened(), socket_timeout))
+        Ok(PgConnection::new(client, connector.opened(), secure.clone(), socket_timeout))
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | job |
 //! | --- | --- |
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
+//! | `tls` | encryption, under the observer |
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
 //! | `driver`, `reset` | what the pool asks of a connection |
@@ -23,6 +24,7 @@ mod reset;
 mod retry;
 mod session;
 mod target;
+mod tls;
 mod transaction;
 
 pub use build::PgBuilder;
