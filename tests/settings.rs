@@ -251,6 +251,20 @@ fn encryption_is_refused_without_tls() {
     one_fault(with_query("sslnegotiation=direct"), &["sslnegotiation is direct"]);
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_settings_are_taken_and_checked_against_each_other() {
+    let loaded = with_query("sslmode=verify-full&sslrootcert=%2Fca.pem&sslcert=c&sslkey=k").unwrap();
+    let tls = loaded.server.tls();
+    assert_eq!((tls.mode, tls.root_cert.as_deref()), (TlsMode::VerifyFull, Some("/ca.pem".as_ref())));
+    assert_eq!(with_query("sslrootcert=system").unwrap().server.tls().mode, TlsMode::VerifyFull);
+    one_fault(with_query("sslrootcert=system&sslmode=require"), &["sslmode is require", "verify-full"]);
+    one_fault(with_query("sslmode=verify-ca"), &["sslrootcert is not set", "verify-ca"]);
+    one_fault(with_query("sslcert=c"), &["sslkey is not set"]);
+    one_fault(with_query("sslnegotiation=direct"), &["sslmode is prefer", "require or stronger"]);
+    one_fault(with_query("sslmode=allow"), &["sslmode is allow", "verify-full"]);
+}
+
 #[test]
 fn addresses_of_every_form_reach_the_driver() {
     let shown = |env: &[(&str, &str)]| load_only(&Overrides::default(), env).unwrap().server.to_string();

@@ -3,6 +3,8 @@
 
 #[path = "tls/authority.rs"]
 mod authority;
+#[path = "tls/faults.rs"]
+mod faults;
 #[path = "tls/place.rs"]
 mod place;
 mod support;
@@ -177,6 +179,22 @@ fn a_client_certificate_is_shown_where_the_server_wants_one() {
     refused(open(&by_name, &with("foreign", &others.client("app"))), &["foreign.crt", "ssl_ca_file"]);
     let error = open(&by_name, &with("stranger", &ours.client("stranger"))).unwrap_err();
     assert_eq!(error.sqlstate(), Some("28000"), "a good certificate of another role: {}", root(&error));
+}
+
+#[test]
+fn renewed_files_are_read_again() {
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let files = Files::new();
+    let cluster = start(server(&ours.server(&[HOST])));
+    let tls = options(VerifyFull, Some(files.put("ca.pem", &others.cert())));
+    let manager = manager(&address(cluster.port(), HOST), &tls);
+    refused(manager.connect_within(10 * SECOND), &["not signed"]);
+    // Of another length than the first, for file systems whose times are coarse.
+    files.put("ca.pem", &format!("# renewed\n{}", ours.cert()));
+    manager.connect_within(10 * SECOND).unwrap();
+    // A file that was written half does no harm.
+    files.put("ca.pem", "-----BEGIN CERT");
+    manager.connect_within(10 * SECOND).unwrap();
 }
 
 #[test]

@@ -140,7 +140,8 @@ impl TlsOptions {
         faults
     }
 
-    fn files(&self) -> [(&'static str, Option<&PathBuf>); 3] {
+    /// The files with the names of their settings.
+    pub(crate) fn files(&self) -> [(&'static str, Option<&PathBuf>); 3] {
         [
             ("sslrootcert", self.root_cert.as_ref()),
             ("sslcert", self.client_cert.as_ref()),

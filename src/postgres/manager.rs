@@ -51,7 +51,8 @@ impl PgManager {
         PgManager::with_faults(config, options, None).map_err(PgError::settings)
     }
 
-    /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, once.
+    /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, and again when they
+    /// have changed.
     ///
     /// The mode of `tls` holds, or `require` where it is weaker and `config` says `require`.
     ///
@@ -134,7 +135,8 @@ impl PgManager {
     /// Opens a connection to one host, by what `sslmode` allows in turn.
     fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
-        let mut attempts = self.security.attempts().iter().peekable();
+        let attempts = self.security.attempts();
+        let mut attempts = attempts.iter().peekable();
         while let Some(secure) = attempts.next() {
             let left = limit.saturating_sub(started.elapsed());
             match self.open_secured(config, secure, left) {

@@ -19,6 +19,7 @@ mod connector;
 mod frames;
 mod frontend;
 mod limits;
+mod route;
 mod shared;
 #[cfg(test)]
 mod splits;
@@ -29,4 +30,3 @@ pub(crate) use connector::Connector;
 pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
 pub(crate) use shared::Shared;
-pub(crate) use stream::PARTING_LIMIT;

@@ -1,7 +1,11 @@
 //! Settings and files, made into what is tried in turn.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use postgres::Config;
 use postgres::config::SslNegotiation;
 use rustls::ClientConfig;
@@ -16,11 +20,26 @@ use crate::config::{Faults, TlsMode, TlsOptions};
 /// What PostgreSQL is called in a TLS handshake. Needed for direct TLS, and harmless else.
 const ALPN: &[u8] = b"postgresql";
 
-/// How the connections of a manager are secured. All files are read when it is made.
+/// How the connections of a manager are secured.
+///
+/// All files are read when it is made, and again when one of them has changed: certificates are renewed while a
+/// program runs.
 #[derive(Clone)]
 pub(in crate::postgres) struct Security {
+    asked: TlsOptions,
+    direct: bool,
+    /// Guards nothing but itself, and no file is read under it: two threads that find a change both read.
+    current: Arc<Mutex<Current>>,
+}
+
+/// What the files gave when they were read last.
+struct Current {
+    stamps: Stamps,
     attempts: Vec<Secure>,
 }
+
+/// When each file was changed and how long it is; `None` for one that is not there.
+type Stamps = Vec<Option<(SystemTime, u64)>>;
 
 impl Security {
     /// Reads and checks the files that are named. Without `options` the mode of `config` is all that is asked.
@@ -30,35 +49,67 @@ impl Security {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let attempts = match asked.mode {
-            TlsMode::Disable => vec![Secure::Plain],
-            // As libpq: what fails with TLS may succeed without.
-            TlsMode::Prefer => vec![Secure::Tls(negotiation(&asked, config)?), Secure::Plain],
-            _ => vec![Secure::Tls(negotiation(&asked, config)?)],
-        };
-        Ok(Security { attempts })
+        let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
+        // Before the files themselves: a change in between is then found later, and not missed.
+        let stamps = stamps(&asked);
+        let attempts = attempts(&asked, direct)?;
+        Ok(Security { asked, direct, current: Arc::new(Mutex::new(Current { stamps, attempts })) })
     }
 
     /// What is tried in turn.
-    pub fn attempts(&self) -> &[Secure] {
-        &self.attempts
+    ///
+    /// Files that have become faulty are told in the log, and what they gave before stays in use until they change
+    /// again.
+    pub fn attempts(&self) -> Vec<Secure> {
+        let now = stamps(&self.asked);
+        {
+            let current = self.current.lock();
+            if current.stamps == now {
+                return current.attempts.clone();
+            }
+        }
+        let read = attempts(&self.asked, self.direct);
+        let mut current = self.current.lock();
+        current.stamps = now;
+        match read {
+            Ok(attempts) => current.attempts = attempts,
+            Err(faults) => log::warn!(
+                target: "tierpool::tls",
+                "the files of TLS have changed and cannot be used, so that what was read before stays in use: {faults}"
+            ),
+        }
+        current.attempts.clone()
     }
 }
 
-fn negotiation(asked: &TlsOptions, config: &Config) -> Result<Arc<Negotiation>, Faults> {
-    Ok(Arc::new(Negotiation {
-        tls: MakeRustlsConnect::new(client_config(asked)?),
-        direct: config.get_ssl_negotiation() == SslNegotiation::Direct,
-        optional: asked.mode == TlsMode::Prefer,
-        context: Context::of(asked),
-    }))
+fn stamps(asked: &TlsOptions) -> Stamps {
+    let stamp = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    asked.files().into_iter().filter_map(|(_, path)| path).map(stamp).collect()
+}
+
+fn attempts(asked: &TlsOptions, direct: bool) -> Result<Vec<Secure>, Faults> {
+    if asked.mode == TlsMode::Disable {
+        return Ok(vec![Secure::Plain]);
+    }
+    let optional = asked.mode == TlsMode::Prefer;
+    let tls = MakeRustlsConnect::new(client_config(asked)?);
+    let negotiation = Negotiation { tls, direct, optional, context: Context::of(asked) };
+    let mut attempts = vec![Secure::Tls(Arc::new(negotiation))];
+    if optional {
+        // As libpq: what fails with TLS may succeed without.
+        attempts.push(Secure::Plain);
+    }
+    Ok(attempts)
 }
 
 fn client_config(asked: &TlsOptions) -> Result<ClientConfig, Faults> {
     // Named and not the default of the process: a program may have none, or one of its own for other purposes.
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut faults = Faults::new();
-    // libpq reads no root certificate that it will not use; a file that is named and wrong is a mistake all the same.
+    // Under `prefer` it is read and not used: a file that is named and faulty is a mistake all the same.
     let roots = asked.root_cert.as_ref().and_then(|path| files::roots(path, &mut faults));
     let identity = match (&asked.client_cert, &asked.client_key) {
         (Some(cert), Some(key)) => files::identity(cert, key, &provider, &mut faults),
