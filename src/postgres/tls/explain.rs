@@ -79,7 +79,10 @@ pub(super) fn explained(error: io::Error, context: &Context) -> io::Error {
             direct(&format!("the server did not answer in TLS ({cause})"))
         }
         Error::InvalidMessage(_) => {
-            format!("the server did not answer in TLS ({cause}): is {} it?", context.host)
+            format!(
+                "the answer was not TLS ({cause}): something between here and {} meddles with it",
+                context.host
+            )
         }
         Error::PeerIncompatible(_) => {
             format!(
@@ -117,7 +120,7 @@ fn of_certificate(fault: &CertificateError, context: &Context) -> String {
             };
             format!(
                 "the server's certificate is not signed by an authority {whom}: name the file with its authority's \
-                 certificate in sslrootcert"
+                 certificate in sslrootcert, or let the server send the whole chain"
             )
         }
         E::NotValidForNameContext { presented, .. } => wrong_name(presented, context),
@@ -154,12 +157,21 @@ fn is(fault: &CertificateError, name: &str) -> bool {
 fn wrong_name(presented: &[String], context: &Context) -> String {
     let has = match presented {
         [] => "names no host (subjectAltName; a common name does not count)".to_owned(),
-        names => format!("is for {}", names.join(", ")),
+        names => {
+            let names: Vec<_> = names.iter().map(|name| bare(name)).collect();
+            format!("is for {}", names.join(", "))
+        }
     };
     format!(
-        "the server's certificate {has}, not for {:?}: connect by a name that it has, or set sslmode=verify-ca",
+        "the server's certificate {has}, not for {}: connect by a name that it has, or set sslmode=verify-ca",
         context.host
     )
+}
+
+/// rustls gives names as `DnsName("db.example")` and `IpAddress(::1)`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 fn of_alert(alert: Alert, context: &Context) -> String {
@@ -185,7 +197,10 @@ fn of_alert(alert: Alert, context: &Context) -> String {
              its ssl_ca_file signed and that has not expired"
         ),
         (Alert::NoApplicationProtocol, _) => {
-            format!("the server does not know PostgreSQL's protocol ({alert:?}): is {} it?", context.host)
+            format!(
+                "{} speaks TLS, but not PostgreSQL in it ({alert:?}): set host and port right",
+                context.host
+            )
         }
         _ => format!("the server ended the TLS handshake: {alert:?}"),
     }

@@ -22,11 +22,16 @@ pub(super) fn roots(path: &Path, faults: &mut Faults) -> Option<RootCertStore> {
     }
     let found = certificates("sslrootcert", path, faults)?;
     let mut roots = RootCertStore::empty();
-    for (index, cert) in found.into_iter().enumerate() {
-        if let Err(error) = roots.add(cert) {
-            let found = format!("{} ({error} in certificate {})", path.display(), index + 1);
+    match roots.add_parsable_certificates(found) {
+        (0, _) => {
+            let found = format!("{} (holds no certificate that can be read)", path.display());
             faults.push("sslrootcert", found, A_CERTIFICATE);
             return None;
+        }
+        (_, 0) => {}
+        // A bundle is of use without its exotic parts.
+        (_, ignored) => {
+            log::warn!(target: "tierpool::tls", "{ignored} certificates of {} cannot be read", path.display());
         }
     }
     Some(roots)
@@ -97,8 +102,13 @@ fn certificates(setting: &str, path: &Path, faults: &mut Faults) -> Option<Vec<C
 
 fn private_key(path: &Path, faults: &mut Faults) -> Option<PrivateKeyDer<'static>> {
     let text = read("sslkey", path, A_KEY, faults)?;
-    if let Some(rule) = fs::metadata(path).ok().and_then(|metadata| too_open(&metadata)) {
-        faults.push("sslkey", path.display(), rule);
+    if let Some(mode) = fs::metadata(path).ok().and_then(|metadata| too_open(&metadata)) {
+        let found = format!("{} (permissions {mode:04o})", path.display());
+        faults.push(
+            "sslkey",
+            found,
+            "must have the permissions 0600 or less, or 0640 or less where root owns it",
+        );
         return None;
     }
     let what = match PrivateKeyDer::from_pem_slice(&text) {
@@ -136,18 +146,17 @@ fn read(setting: &str, path: &Path, rule: &str, faults: &mut Faults) -> Option<V
     }
 }
 
-/// libpq's rule: nobody but the owner, and where that is root its group may read.
+/// The permissions of a key that too many may read. libpq's rule: nobody but the owner may, and where that is root its
+/// group.
 #[cfg(unix)]
-fn too_open(metadata: &Metadata) -> Option<String> {
+fn too_open(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
     let forbidden = if owner == 0 { 0o037 } else { 0o077 };
-    (mode & forbidden != 0).then(|| {
-        format!("has the permissions {mode:04o}; must be 0600 or less, or 0640 or less where root owns it")
-    })
+    (mode & forbidden != 0).then_some(mode)
 }
 
 #[cfg(not(unix))]
-fn too_open(_: &Metadata) -> Option<String> {
+fn too_open(_: &Metadata) -> Option<u32> {
     None
 }
