@@ -151,6 +151,11 @@ fn a_server_that_wants_tls_says_so_to_one_that_does_not_ask() {
     let by_name = address(cluster.port(), HOST);
     refused(open(&by_name, &options(Disable, None)), &["no encryption", "sslmode=require"]);
     assert!(is_encrypted(&mut open(&by_name, &options(Prefer, None)).unwrap()));
+    // Without encryption it would be another refusal, which says less.
+    let role = format!("CREATE ROLE nobody NOLOGIN PASSWORD '{APP_PASSWORD}'");
+    cluster.admin().batch_execute(&role).unwrap();
+    let nobody = by_name.replace("user=app", "user=nobody");
+    refused(open(&nobody, &options(Prefer, None)), &["nobody", "not permitted to log in"]);
 }
 
 #[test]

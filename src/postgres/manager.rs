@@ -135,24 +135,23 @@ impl PgManager {
     /// Opens a connection to one host, by what `sslmode` allows in turn.
     fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
-        let attempts = self.security.attempts();
-        let mut attempts = attempts.iter().peekable();
-        while let Some(secure) = attempts.next() {
+        let mut first = None;
+        for secure in self.security.attempts() {
             let left = limit.saturating_sub(started.elapsed());
-            match self.open_secured(config, secure, left) {
-                Err(error) if error.is_of_encryption() && attempts.peek().is_some() => {
-                    log::debug!(target: "tierpool::tls", "trying without TLS: {error:?}");
-                }
-                outcome => return outcome,
+            match (self.open_secured(config, secure, left), first.take()) {
+                (Err(error), None) if error.is_of_encryption() => first = Some(error),
+                // Neither way: the one preferred says more.
+                (Err(error), Some(preferred)) if error.is_of_encryption() => return Err(preferred),
+                (outcome, _) => return outcome,
             }
         }
-        unreachable!("BUG: no way to open a connection")
+        Err(first.unwrap_or_else(|| unreachable!("BUG: no way to open a connection")))
     }
 
     fn open_secured(
         &self,
         config: &Config,
-        secure: &Secure,
+        secure: Secure,
         limit: Duration,
     ) -> Result<PgConnection, PgError> {
         let mut config = config.clone();
@@ -162,7 +161,7 @@ impl PgManager {
         let connector = Connector::new(secure.clone(), limit, socket_timeout);
         let client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        Ok(PgConnection::new(client, connector.opened(), secure.clone(), socket_timeout))
+        Ok(PgConnection::new(client, connector.opened(), secure, socket_timeout))
     }
 }
 
