@@ -64,6 +64,7 @@
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
+//! | Encryption that is asked for is had or refused, with what to change; nothing is weakened. | `tests/tls.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
@@ -76,6 +77,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
+//! | `tls` | no | encrypted connections, by rustls: [`guide`], page `tls` |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
 //! # Moving from r2d2

@@ -107,12 +107,17 @@ fn an_expired_certificate_and_an_authoritys_own_are_refused_by_name() {
     refused(open(&by_name, &options(VerifyCa, Some(right))), &["expired", "days ago", "renew"]);
     assert!(is_encrypted(&mut open(&by_name, &options(Require, None)).unwrap()));
 
-    let own = authority::self_signed(&[HOST]);
+    let own = authority::self_signed(&[HOST], true);
     let pinned = files.put("own.pem", &own.cert);
     let cluster = start(server(&own));
     let by_name = address(cluster.port(), HOST);
     refused(open(&by_name, &options(VerifyFull, Some(pinned))), &["CA:TRUE", "CA:FALSE"]);
     assert!(is_encrypted(&mut open(&by_name, &options(Require, None)).unwrap()));
+
+    let own = authority::self_signed(&[HOST], false);
+    let pinned = files.put("own.pem", &own.cert);
+    let cluster = start(server(&own));
+    open(&address(cluster.port(), HOST), &options(VerifyFull, Some(pinned))).unwrap();
 }
 
 #[test]

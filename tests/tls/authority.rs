@@ -55,10 +55,10 @@ impl Authority {
     }
 }
 
-/// A server's certificate that it signed itself as an authority, as `openssl req -x509` makes by default.
-pub fn self_signed(hosts: &[&str]) -> Identity {
+/// A server's certificate that it signed itself; as an authority, if `ca`, as `openssl req -x509` makes by default.
+pub fn self_signed(hosts: &[&str], ca: bool) -> Identity {
     let mut params = server(hosts);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.is_ca = if ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
     let key = key();
     let cert = params.self_signed(&key).unwrap();
     Identity { cert: pem("CERTIFICATE", cert.der()), key: pem("PRIVATE KEY", key.serialized_der()) }
