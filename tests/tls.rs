@@ -362,6 +362,13 @@ fn a_pool_takes_all_of_it_from_its_url() {
         assert!(is_encrypted(&mut pool.get(tier).unwrap()), "{tier:?}");
     }
 
+    // The demand holds for a tier with an address of its own: here it is not the certificate's.
+    let own = format!("postgresql://app:{APP_PASSWORD}@127.0.0.1:{}/app", cluster.port());
+    let pool = PgPool::configure().url(good.as_str()).adhoc_url(own.as_str()).build_unchecked().unwrap();
+    assert!(is_encrypted(&mut pool.get(Tier::Automation).unwrap()));
+    let error = pool.get(Tier::Adhoc).unwrap_err().to_string();
+    assert!(error.contains("is for db.tierpool.test, not for 127.0.0.1"), "{error}");
+
     let other = files.put("other.pem", &Authority::new("others").cert());
     let bad = url(&format!("&sslmode=verify-full&sslrootcert={}", other.display()));
     let (error, time) = took(|| PgPool::connect(bad.as_str()).unwrap_err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
+use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, TlsMode, WaitMode};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -124,7 +124,7 @@ impl PgBuilder {
     }
 
     /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
-    /// part counts.
+    /// part counts. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
         self
@@ -275,7 +275,14 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
         app_name: Some(settings.app_name.clone()),
         ..Overrides::default()
     };
-    let mut own = PgSettings::load(&overrides, |_| None)?;
+    let demanded = settings.server.tls();
+    let mut own = PgSettings::load(&overrides, |variable| match variable {
+        "PGSSLMODE" if demanded.mode > TlsMode::Prefer => Some(demanded.mode.as_str().to_owned()),
+        "PGSSLROOTCERT" if demanded.mode > TlsMode::Prefer => {
+            demanded.root_cert.as_ref().map(|path| path.display().to_string())
+        }
+        _ => None,
+    })?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
     Ok(own)

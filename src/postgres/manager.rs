@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres::Config;
+use postgres::config::SslMode;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
@@ -135,8 +136,10 @@ impl PgManager {
     /// Opens a connection to one host, by what `sslmode` allows in turn.
     fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
+        // Over a Unix socket there is nothing to choose from.
+        let ways = if config.get_ssl_mode() == SslMode::Disable { 1 } else { usize::MAX };
         let mut first = None;
-        for secure in self.security.attempts() {
+        for secure in self.security.attempts().into_iter().take(ways) {
             let left = limit.saturating_sub(started.elapsed());
             match (self.open_secured(config, secure, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),

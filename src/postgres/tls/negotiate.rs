@@ -93,7 +93,10 @@ async fn ask(socket: &mut Socket) -> Result<bool, BoxError> {
     socket.flush().await?;
     let mut answer = [0];
     match socket.read(&mut answer).await? {
-        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        0 => {
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up when it was asked for TLS")
+                .into())
+        }
         _ => match answer[0] {
             b'S' => Ok(true),
             b'N' => Ok(false),

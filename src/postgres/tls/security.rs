@@ -49,6 +49,12 @@ impl Security {
         if !faults.is_empty() {
             return Err(faults);
         }
+        if asked.mode == TlsMode::Prefer && asked.root_cert.is_some() {
+            log::warn!(
+                target: "tierpool::tls",
+                "sslrootcert checks nothing under sslmode=prefer: verify-full is the mode that does"
+            );
+        }
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         // Before the files themselves: a change in between is then found later, and not missed.
         let stamps = stamps(&asked);
