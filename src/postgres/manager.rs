@@ -140,7 +140,7 @@ impl PgManager {
         let ways = if config.get_ssl_mode() == SslMode::Disable { 1 } else { usize::MAX };
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
-            let left = limit.saturating_sub(started.elapsed());
+            let left = if first.is_none() { limit } else { limit.saturating_sub(started.elapsed()) };
             match (self.open_secured(config, secure, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.

@@ -28,7 +28,7 @@ impl Security {
 }
 
 /// What secures a socket: nothing. Hands it through.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(in crate::postgres) struct Secure;
 
 impl MakeTlsConnect<Socket> for Secure {
