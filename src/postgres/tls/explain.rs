@@ -70,7 +70,7 @@ impl StdError for TlsFault {}
 /// Says what to change where rustls failed. An error of the transport stays as it is.
 pub(super) fn explained(error: io::Error, context: &Context) -> io::Error {
     let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        return hung_up(error, context);
+        return error;
     };
     let text = match cause {
         Error::InvalidCertificate(fault) => of_certificate(fault, context),
@@ -94,8 +94,9 @@ pub(super) fn explained(error: io::Error, context: &Context) -> io::Error {
     io::Error::new(error.kind(), TlsFault(text))
 }
 
-/// A server that does not know direct TLS hangs up on it.
-fn hung_up(error: io::Error, context: &Context) -> io::Error {
+/// Says what to change where the handshake failed. A server that does not know direct TLS hangs up on it.
+pub(super) fn failed(error: io::Error, context: &Context) -> io::Error {
+    let error = explained(error, context);
     let kind = error.kind();
     match kind {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if context.direct => {

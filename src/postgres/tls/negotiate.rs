@@ -14,7 +14,7 @@ use postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::explain::{Context, TlsFault, explained};
+use super::explain::{Context, TlsFault, failed};
 use super::secured::Secured;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -79,7 +79,7 @@ impl Negotiation {
         }
         let context = Arc::new(self.context.to(host, self.direct));
         let Ok(connect) = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls.clone(), host);
-        let stream = connect.connect(socket).await.map_err(|error| explained(error, &context))?;
+        let stream = connect.connect(socket).await.map_err(|error| failed(error, &context))?;
         Ok(Secured::Tls(Box::new(stream), context))
     }
 }
