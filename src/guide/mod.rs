@@ -8,6 +8,7 @@
 //! | [`migration`] | how do I move from r2d2, and what differs? |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
 //! | `tls` | how are connections encrypted, and whom do they trust? (feature `postgres`) |
+//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -28,3 +29,7 @@ pub mod postgres {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("tls.md")]
 pub mod tls {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("server.md")]
+pub mod server {}
