@@ -105,7 +105,10 @@ pub use config::{PrePing, WaitMode};
 pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
 pub use event::{HandleEvent, NopEventHandler};
 pub use memory::MemoryManager;
-pub use pool::{Builder, CloseReport, Condition, Driver, PlainDriver, Pool, PooledConnection, State};
+pub use pool::{
+    Abandonment, Builder, CloseReport, Condition, Driver, Place, PlainDriver, Pool, PooledConnection,
+    SessionControl, State,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{PgBuilder, PgError, PgPool};
 pub use r2d2::{

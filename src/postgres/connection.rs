@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use postgres::Client;
+use postgres::{Client, Config};
 use postgres::fallible_iterator::FallibleIterator;
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
-use super::observer::{PARTING_LIMIT, Shared};
+use super::observer::{Abandoned, PARTING_LIMIT, Shared};
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -48,6 +48,9 @@ pub struct PgConnection {
     fresh_at: u64,
     /// The limit that a borrower's own is put back to.
     socket_timeout: Option<Duration>,
+    /// When it was open, and by what: for another connection to the same server.
+    opened_at: Instant,
+    origin: Arc<Config>,
 }
 
 impl PgConnection {
@@ -55,13 +58,27 @@ impl PgConnection {
         client: Client,
         observer: Option<Arc<Shared>>,
         socket_timeout: Option<Duration>,
+        origin: Arc<Config>,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout }
+        let opened_at = Instant::now();
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, opened_at, origin }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
         self.observer.as_deref()
+    }
+
+    pub(super) fn observer_handle(&self) -> Option<Arc<Shared>> {
+        self.observer.clone()
+    }
+
+    pub(super) fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    pub(super) fn origin(&self) -> &Arc<Config> {
+        &self.origin
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
@@ -161,7 +178,7 @@ impl PgConnection {
     /// Gives the connection up: every later call fails at once, and dropping it does not wait.
     pub(super) fn abandon(&self) {
         if let Some(shared) = self.observer() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         }
     }
 
@@ -296,7 +313,7 @@ impl Drop for PgConnection {
             shared.set_bound(PARTING_LIMIT);
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         } else {
             shared.set_bound(GOODBYE);
         }

@@ -18,7 +18,7 @@ use crate::config::Faults;
 /// Opens connections to one PostgreSQL server, or to the first of several that answers.
 ///
 /// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](super::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings.
+/// tierpool's own pool the rest. Cloning is cheap.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};
@@ -29,7 +29,7 @@ use crate::config::Faults;
 /// ```
 #[derive(Clone)]
 pub struct PgManager {
-    targets: Targets,
+    targets: Arc<Targets>,
     options: Arc<PgOptions>,
 }
 
@@ -47,7 +47,7 @@ impl PgManager {
     }
 
     pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
-        let targets = Targets::new(config, &options)?;
+        let targets = Arc::new(Targets::new(config, &options)?);
         Ok(PgManager { targets, options: Arc::new(options) })
     }
 
@@ -91,7 +91,9 @@ impl PgManager {
         Err(last.unwrap_or_else(|| unreachable!("BUG: a manager without a host")))
     }
 
-    fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+    /// Opens a connection to one of the servers.
+    pub(super) fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+        let origin = Arc::new(config.clone());
         let mut config = config.clone();
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
@@ -99,7 +101,7 @@ impl PgManager {
         let connector = Connector::new(Plain, limit, socket_timeout);
         let client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        Ok(PgConnection::new(client, connector.opened(), socket_timeout))
+        Ok(PgConnection::new(client, connector.opened(), socket_timeout, origin))
     }
 }
 

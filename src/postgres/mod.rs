@@ -5,13 +5,14 @@
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
-//! | `driver`, `reset` | what the pool asks of a connection |
+//! | `driver`, `control`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
 //! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
 mod connection;
+mod control;
 mod driver;
 mod error;
 mod handles;

@@ -28,5 +28,5 @@ pub(crate) use backend::{BackendEvent, BackendScanner, Setting};
 pub(crate) use connector::{Connector, Plain};
 pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Abandoned, Shared};
 pub(crate) use stream::PARTING_LIMIT;

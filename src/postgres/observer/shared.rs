@@ -1,5 +1,6 @@
 //! What is known of one connection, and the switches that end a wait on it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{BackendEvent, Request, Setting};
+use crate::pool::Place;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -43,9 +45,11 @@ pub(crate) struct Shared {
     /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
     bound: AtomicU64,
     probe: AtomicU8,
-    abandoned: AtomicBool,
+    /// An [`Abandoned`] as a number; 0 while it is not.
+    abandoned: AtomicU8,
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
+    place: OnceLock<Place>,
 }
 
 /// The steps of a probe, see [`Shared::step_probe`].
@@ -74,8 +78,9 @@ impl Shared {
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
             probe: AtomicU8::new(PROBE_OFF),
-            abandoned: AtomicBool::new(false),
+            abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
+            place: OnceLock::new(),
         };
         shared.set_socket_timeout(socket_timeout);
         shared
@@ -242,7 +247,16 @@ impl Shared {
     }
 
     pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Relaxed)
+        self.abandoned.load(Relaxed) != 0
+    }
+
+    /// Why it was abandoned.
+    pub fn abandoned(&self) -> Abandoned {
+        match self.abandoned.load(Relaxed) {
+            2 => Abandoned::PoolClosed,
+            3 => Abandoned::HeldTooLong,
+            _ => Abandoned::GivenUp,
+        }
     }
 
     /// How long ago the server was last known to be alive; an upper bound.
@@ -276,13 +290,45 @@ impl Shared {
         self.probe.store(PROBE_OFF, Relaxed);
     }
 
+    /// Set once, when the connection has its place in a pool.
+    pub fn set_place(&self, place: Place) {
+        let _ = self.place.set(place);
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get()
+    }
+
     /// Makes the call that waits on this connection, and every later one, fail at once. From any thread.
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Relaxed);
+    pub fn abandon(&self, why: Abandoned) {
+        // The first reason is the one that the borrower's call failed for.
+        let _ = self.abandoned.compare_exchange(0, why as u8, Relaxed, Relaxed);
         // Pairs with `listen`. Woken outside of the lock: a waker may run foreign code.
         let reader = self.reader.lock().take();
         if let Some(reader) = reader {
             reader.wake();
+        }
+    }
+}
+
+/// Why a connection was abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Abandoned {
+    /// It is of no use any more.
+    GivenUp = 1,
+    PoolClosed = 2,
+    HeldTooLong = 3,
+}
+
+impl Abandoned {
+    pub fn text(self) -> &'static str {
+        match self {
+            Abandoned::GivenUp => "the connection was abandoned by its pool",
+            Abandoned::PoolClosed => "the connection was ended because its pool was closed",
+            Abandoned::HeldTooLong => {
+                "the connection was ended by its pool: it was held for too long (terminate_stuck_after)"
+            }
         }
     }
 }

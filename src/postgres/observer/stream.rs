@@ -65,7 +65,7 @@ impl<S> Observed<S> {
 
     fn abandoned(&self) -> io::Error {
         self.shared.note_lost();
-        io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was abandoned by its pool")
+        io::Error::new(io::ErrorKind::ConnectionAborted, self.shared.abandoned().text())
     }
 
     fn refuse_if_abandoned(&self) -> io::Result<()> {
