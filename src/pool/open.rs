@@ -1,7 +1,7 @@
 //! Opening: how many connections are wanted, and the attempts to get them, off the callers' threads.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;

@@ -57,7 +57,9 @@ impl<M: ManageConnection> Shared<M> {
         let (Some(control), Some(holder)) = (card.control(checkout.connection_id), card.holder(now)) else {
             return;
         };
-        let Some(seizure) = self.lending.seize(index, |card| card.checkout() == Some(checkout)) else { return };
+        let Some(seizure) = self.lending.seize(index, |card| card.checkout() == Some(checkout)) else {
+            return;
+        };
         card.set_seized();
         let (stage, counter, doing) = match step {
             StuckStep::Cancel => {

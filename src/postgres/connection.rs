@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postgres::{Client, Config};
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, Config};
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
