@@ -29,7 +29,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 pub struct PgBuilder {
     overrides: Overrides,
     reset: ResetPolicy,
-    socket_timeout: SocketTimeout,
+    socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
@@ -99,6 +99,9 @@ impl PgBuilder {
         pre_ping: PrePing,
         /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
         statement_timeout: Duration,
+        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
+        /// [`PgOptions::slow_query`] says what the text may hold.
+        slow_query: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
         /// Says whether a PgBouncer is in between.
@@ -113,7 +116,13 @@ impl PgBuilder {
 
     /// Sets how long the server may be silent while a reply is due. Default: the statement timeout plus 5 s.
     pub fn socket_timeout(mut self, timeout: SocketTimeout) -> Self {
-        self.socket_timeout = timeout;
+        self.socket_timeout = Some(timeout);
+        // For the listing of the settings; the value above is what counts.
+        self.overrides.socket_timeout = match timeout {
+            SocketTimeout::AfterStatementTimeout => None,
+            SocketTimeout::After(limit) => Some(limit),
+            SocketTimeout::Off => Some(Duration::ZERO),
+        };
         self
     }
 
@@ -252,7 +261,12 @@ impl PgBuilder {
             statement_timeout,
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
-            socket_timeout: self.socket_timeout,
+            socket_timeout: self.socket_timeout.unwrap_or(match settings.socket_timeout {
+                None => SocketTimeout::AfterStatementTimeout,
+                Some(Duration::ZERO) => SocketTimeout::Off,
+                Some(limit) => SocketTimeout::After(limit),
+            }),
+            slow_query: settings.slow_query,
             ..PgOptions::default()
         };
         PgManager::with_faults(settings.connect_config(tier.as_str()), options)
@@ -276,6 +290,8 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     let mut own = PgSettings::load(&overrides, |_| None)?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
+    own.socket_timeout = settings.socket_timeout;
+    own.slow_query = settings.slow_query;
     Ok(own)
 }
 

@@ -98,7 +98,8 @@ impl PgManager {
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
-        let connector = Connector::new(Plain, limit, socket_timeout);
+        let connector = Connector::new(Plain, limit, socket_timeout)
+            .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()));
         let client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
         Ok(PgConnection::new(client, connector.opened(), socket_timeout, origin))

@@ -72,6 +72,12 @@ pub struct PgOptions {
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
+    /// A statement that takes longer is logged as a warning, with its text but not its parameters, and counted. Over
+    /// TCP only. `None` or zero (default `None`): no text is read and no time taken.
+    ///
+    /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
+    /// text and so of the log. The first 1024 bytes are shown, in one line.
+    pub slow_query: Option<Duration>,
 }
 
 impl Default for PgOptions {
@@ -82,6 +88,7 @@ impl Default for PgOptions {
             reset: ResetPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             socket_timeout: SocketTimeout::default(),
+            slow_query: None,
         }
     }
 }

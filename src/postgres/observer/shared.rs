@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{BackendEvent, Request, Setting};
+use super::{Abandoned, BackendEvent, Request, Setting};
 use crate::pool::Place;
 
 /// Stands for "no limit" and "never" in the times below.
@@ -49,7 +49,10 @@ pub(crate) struct Shared {
     abandoned: AtomicU8,
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
-    place: OnceLock<Place>,
+    /// Where it stands in its pool.
+    pub(super) place: OnceLock<Place>,
+    /// The time from which on a statement is slow, if any is.
+    pub(super) slow_query: Option<Duration>,
 }
 
 /// The steps of a probe, see [`Shared::step_probe`].
@@ -81,6 +84,7 @@ impl Shared {
             abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
             place: OnceLock::new(),
+            slow_query: None,
         };
         shared.set_socket_timeout(socket_timeout);
         shared
@@ -252,11 +256,7 @@ impl Shared {
 
     /// Why it was abandoned.
     pub fn abandoned(&self) -> Abandoned {
-        match self.abandoned.load(Relaxed) {
-            2 => Abandoned::PoolClosed,
-            3 => Abandoned::HeldTooLong,
-            _ => Abandoned::GivenUp,
-        }
+        Abandoned::of(self.abandoned.load(Relaxed))
     }
 
     /// How long ago the server was last known to be alive; an upper bound.
@@ -290,15 +290,6 @@ impl Shared {
         self.probe.store(PROBE_OFF, Relaxed);
     }
 
-    /// Set once, when the connection has its place in a pool.
-    pub fn set_place(&self, place: Place) {
-        let _ = self.place.set(place);
-    }
-
-    pub fn place(&self) -> Option<&Place> {
-        self.place.get()
-    }
-
     /// Makes the call that waits on this connection, and every later one, fail at once. From any thread.
     pub fn abandon(&self, why: Abandoned) {
         // The first reason is the one that the borrower's call failed for.
@@ -307,28 +298,6 @@ impl Shared {
         let reader = self.reader.lock().take();
         if let Some(reader) = reader {
             reader.wake();
-        }
-    }
-}
-
-/// Why a connection was abandoned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Abandoned {
-    /// It is of no use any more.
-    GivenUp = 1,
-    PoolClosed = 2,
-    HeldTooLong = 3,
-}
-
-impl Abandoned {
-    pub fn text(self) -> &'static str {
-        match self {
-            Abandoned::GivenUp => "the connection was abandoned by its pool",
-            Abandoned::PoolClosed => "the connection was ended because its pool was closed",
-            Abandoned::HeldTooLong => {
-                "the connection was ended by its pool: it was held for too long (terminate_stuck_after)"
-            }
         }
     }
 }
