@@ -37,8 +37,6 @@ pub(super) struct SlowLog {
     pending: VecDeque<Pending>,
     /// A text without a use, kept for its memory.
     spare: Cut,
-    /// The SQLSTATE of an error in the answer under way.
-    failed: Option<[u8; 5]>,
     /// A COPY whose data is still to come, with the Sync that will be answered.
     copy: Option<Pending>,
     /// When the last answer ended: a request sent before that has been at work since then only.
@@ -67,7 +65,6 @@ impl SlowLog {
             texts: TextScanner::default(),
             pending: VecDeque::new(),
             spare: Cut::default(),
-            failed: None,
             copy: None,
             answered: None,
         }
@@ -89,7 +86,7 @@ impl SlowLog {
     /// Takes note of what the server has said; logs the statement that it ends, if it was slow.
     pub(super) fn heard(&mut self, event: BackendEvent, shared: &Shared) {
         match event {
-            BackendEvent::Error { code, .. } => self.failed = Some(code),
+            BackendEvent::Error { code, .. } => self.fail(code, shared),
             BackendEvent::Ready(_) => self.answer(shared),
             BackendEvent::CopyIn => self.go_on_as_copy(),
             _ => {}
@@ -98,12 +95,20 @@ impl SlowLog {
 
     fn answer(&mut self, shared: &Shared) {
         let Some(pending) = self.pending.pop_front() else { return };
-        let failed = self.failed.take();
         // Also of one without a text: whatever follows was behind it.
         let now = Instant::now();
-        self.judge(&pending, now, failed, false, shared);
+        self.judge(&pending, now, None, false, shared);
         self.answered = Some(now);
         self.spare = pending.text;
+    }
+
+    /// A statement ends with its error. The end of the answer may be read much later, with the borrower's next call.
+    fn fail(&mut self, code: [u8; 5], shared: &Shared) {
+        if let Some(mut pending) = self.pending.pop_front() {
+            self.judge(&pending, Instant::now(), Some(code), false, shared);
+            pending.text.clear();
+            self.pending.push_front(pending);
+        }
     }
 
     /// The command's own Sync is not answered, the one after the data is: the command lasts until then.
@@ -118,8 +123,7 @@ impl SlowLog {
     /// The connection is gone: whatever was not answered will not be.
     pub(super) fn lost(&mut self, shared: &Shared) {
         if let Some(pending) = self.copy.take().or_else(|| self.pending.pop_front()) {
-            let failed = self.failed.take();
-            self.judge(&pending, Instant::now(), failed, true, shared);
+            self.judge(&pending, Instant::now(), None, true, shared);
         }
         self.pending.clear();
     }

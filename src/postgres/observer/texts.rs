@@ -24,7 +24,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.is_cut = false;
     }
