@@ -307,6 +307,18 @@ fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
 }
 
 #[test]
+fn a_connection_found_misrouted_after_its_reset_condemns_its_generation_too() {
+    let (builder, _hand, manager) = builder();
+    let pool = builder.max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let pair = (pool.get().unwrap(), pool.get().unwrap());
+    drop(pair.0);
+    manager.conditions([Condition::Dirty, Condition::Misrouted]);
+    drop(pair.1);
+    eventually(BOUND, "both are replaced", || count(&pool, CloseCause::Evicted) == 2);
+    assert_eq!(pool.stats().returned_dirty, 1);
+}
+
+#[test]
 fn a_dirty_connection_is_reset_elsewhere_before_it_is_lent_on() {
     let (builder, _hand, manager) = builder();
     let pool = builder.max_size(1).build(manager.clone()).unwrap();

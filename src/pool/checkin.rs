@@ -161,7 +161,7 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
-    fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
+    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
         // One of a generation replaced already tells nothing of those opened since.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
             return self.dispose(entry, CloseCause::Evicted);

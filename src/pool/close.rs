@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
@@ -17,9 +16,6 @@ use super::watch::{Progress, Task};
 use crate::event::{Event, ReleaseEvent};
 use crate::stats::CloseCause;
 
-/// How long a close may take before its seat is free all the same.
-const CLOSE_GRACE: Duration = Duration::from_millis(100);
-
 impl<M: ManageConnection> Shared<M> {
     /// Closes a connection for `cause`. Returns at once.
     #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; this is one end of the way.
@@ -28,8 +24,9 @@ impl<M: ManageConnection> Shared<M> {
         self.count_closed(cause);
         seat.leaves(true);
         self.vacate(seat.index());
+        let grace = self.guarded("close_grace", || self.driver.close_grace()).unwrap_or_default();
         let errand = Arc::new(Errand::<M> {
-            progress: Mutex::new(Progress::new(seat, CLOSE_GRACE)),
+            progress: Mutex::new(Progress::new(seat, grace)),
             customer: None,
             seen: body.seen,
             id: body.id,
@@ -37,7 +34,7 @@ impl<M: ManageConnection> Shared<M> {
         });
         self.errands.lock().push(Arc::clone(&errand));
         self.closers.submit_patient(Box::new(move || {
-            if !errand.begin(CLOSE_GRACE) {
+            if !errand.begin(grace) {
                 shared.closers.write_off(true);
             }
             shared.end(body, cause);

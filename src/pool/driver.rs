@@ -63,7 +63,7 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     }
 
     /// Says how a borrower left the connection. Called at each checkin on the borrower's thread: it must neither
-    /// block nor do I/O.
+    /// block nor do I/O. Called once more after a reset, where `Dirty` counts as clean.
     fn condition(&self, manager: &M, conn: &mut M::Connection) -> Condition {
         if manager.has_broken(conn) { Condition::Broken } else { Condition::Clean }
     }
@@ -81,6 +81,12 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     ) -> Result<(), M::Error> {
         let _ = suspect;
         self.validate(manager, conn, limit)
+    }
+
+    /// How long the seat of a connection that is being closed is kept, so that the server never counts more
+    /// connections than the ceiling. A close that takes longer becomes a zombie and its seat is free. Default 100 ms.
+    fn close_grace(&self) -> Duration {
+        Duration::from_millis(100)
     }
 
     /// Called once before a connection is dropped by a closer thread: from here on its drop must not wait for the

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
 use super::body::{Body, plan_keepalive};
+use super::driver::Condition;
 use super::shared::{Counters, Entry, Errand, Shared};
 use super::watch::{Chore, Progress, Task};
 use crate::core::Waiter;
@@ -101,8 +102,21 @@ impl<M: ManageConnection> Shared<M> {
         };
         match left {
             None => {}
+            Some(entry) if done.is_ok() && matches!(chore, Chore::Reset { .. }) => self.reinstate(entry),
             Some(entry) if done.is_ok() => self.restore(entry),
             Some(entry) => self.dispose(entry, errand.task.cause()),
+        }
+    }
+
+    /// Takes a connection back that was reset. What it leads to may show only when its last reply has been read.
+    fn reinstate(self: &Arc<Self>, mut entry: Box<Entry<M>>) {
+        let condition =
+            self.guarded("has_broken", || self.driver.condition(&self.manager, &mut entry.body.conn));
+        match condition {
+            Ok(Condition::Misrouted) => self.misrouted(entry),
+            Ok(Condition::Broken) => self.condemn(entry, CloseCause::Broken, "it broke after its reset"),
+            Err(panic) => self.condemn(entry, CloseCause::Broken, &panic),
+            Ok(_) => self.restore(entry),
         }
     }
 

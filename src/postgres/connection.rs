@@ -10,7 +10,7 @@ use postgres::{Client, Config};
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
-use super::observer::{Abandoned, PARTING_LIMIT, Shared};
+use super::observer::{Abandoned, Shared};
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -175,6 +175,15 @@ impl PgConnection {
         said && !self.client.is_closed()
     }
 
+    /// Has its drop wait up to `limit` for the backend's end, where there is one to be expected; true when so.
+    pub(super) fn part_within(&self, limit: Duration) -> bool {
+        let expected = self.is_left_by_server() || !(self.is_lost() || self.is_reply_pending());
+        if let (true, Some(shared)) = (expected, self.observer()) {
+            shared.set_parting(limit);
+        }
+        expected
+    }
+
     /// Gives the connection up: every later call fails at once, and dropping it does not wait.
     pub(super) fn abandon(&self) {
         if let Some(shared) = self.observer() {
@@ -310,7 +319,7 @@ impl Drop for PgConnection {
     fn drop(&mut self) {
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
-            shared.set_bound(PARTING_LIMIT);
+            shared.set_bound(shared.parting());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
             shared.abandon(Abandoned::GivenUp);

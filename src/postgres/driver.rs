@@ -24,6 +24,13 @@ use crate::pool::{Condition, Driver, SessionControl};
 /// The silence after which a probe is not enough: long against a round trip and short against a timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a closer waits for a backend to end. A server that answers ends a session in milliseconds, on an
+/// overloaded machine in a few hundred; one that does not would not open another either.
+const PARTING: Duration = Duration::from_millis(400);
+
+/// What a close takes besides the wait for the backend's end, and more.
+const CLOSE_MARGIN: Duration = Duration::from_millis(100);
+
 /// The [`Driver`] of [`PgManager`]: bounded checks, and a returned connection's state without a round trip.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PgDriver;
@@ -96,10 +103,16 @@ impl Driver<PgManager> for PgDriver {
         Self::give_up_on_error(conn, outcome)
     }
 
-    fn prepare_close(&self, conn: &mut PgConnection, polite: bool) {
-        if !polite && !conn.is_left_by_server() {
+    /// Whatever the cause, a connection that works says goodbye and waits for its backend to end: until then the server
+    /// counts it.
+    fn prepare_close(&self, conn: &mut PgConnection, _polite: bool) {
+        if !conn.part_within(PARTING) {
             conn.abandon();
         }
+    }
+
+    fn close_grace(&self) -> Duration {
+        PARTING + CLOSE_MARGIN
     }
 
     /// Over a Unix socket this costs the round trip that asks for the backend's process id.

@@ -21,6 +21,7 @@ mod connector;
 mod frames;
 mod frontend;
 mod limits;
+mod route;
 mod shared;
 mod slow;
 #[cfg(test)]
@@ -34,4 +35,3 @@ pub(crate) use connector::{Connector, Plain};
 pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
 pub(crate) use shared::Shared;
-pub(crate) use stream::PARTING_LIMIT;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Abandoned, BackendEvent, Request, Setting};
+use super::route::Route;
+use super::{Abandoned, BackendEvent, Request};
 use crate::pool::Place;
 
 /// Stands for "no limit" and "never" in the times below.
@@ -34,16 +35,16 @@ pub(crate) struct Shared {
     opening_work: AtomicU64,
     copy_in: AtomicBool,
     broken: AtomicBool,
-    misrouted: AtomicBool,
+    route: Route,
     cached_plan_errors: AtomicU64,
-    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
-    read_only: AtomicU8,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
     socket_timeout: AtomicU64,
     /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
     bound: AtomicU64,
+    /// Nanoseconds that a goodbye waits for the server to hang up.
+    parting: AtomicU64,
     probe: AtomicU8,
     /// An [`Abandoned`] as a number; 0 while it is not.
     abandoned: AtomicU8,
@@ -54,6 +55,10 @@ pub(crate) struct Shared {
     /// The time from which on a statement is slow, if any is.
     pub(super) slow_query: Option<Duration>,
 }
+
+/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
+/// so, more on a busy machine; and dropping a connection must not take 100 ms.
+const PARTING_LIMIT: Duration = Duration::from_millis(80);
 
 /// The steps of a probe, see [`Shared::step_probe`].
 const PROBE_OFF: u8 = 0;
@@ -74,12 +79,12 @@ impl Shared {
             opening_work: AtomicU64::new(NONE),
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            misrouted: AtomicBool::new(false),
+            route: Route::default(),
             cached_plan_errors: AtomicU64::new(0),
-            read_only: AtomicU8::new(0),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
+            parting: AtomicU64::new(nanos(PARTING_LIMIT)),
             probe: AtomicU8::new(PROBE_OFF),
             abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
@@ -114,6 +119,7 @@ impl Shared {
             BackendEvent::Ready(status) => {
                 self.status.store(status, Relaxed);
                 self.copy_in.store(false, Relaxed);
+                self.route.end_reply();
                 self.answer();
             }
             BackendEvent::CopyIn => {
@@ -123,7 +129,7 @@ impl Shared {
                 self.answer();
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
-            BackendEvent::Setting(setting, on) => self.note_setting(setting, on),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on),
             BackendEvent::Error { code, fatal, cached_plan } => {
                 if cached_plan {
                     add_one(&self.cached_plan_errors);
@@ -131,8 +137,8 @@ impl Shared {
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
                 }
-                if code == *b"25006" && !self.takes_writes() {
-                    self.misrouted.store(true, Relaxed);
+                if code == *b"25006" {
+                    self.route.note_refused_write();
                 }
             }
         }
@@ -141,21 +147,6 @@ impl Shared {
     fn answer(&self) {
         let replies = self.replies.load(Relaxed);
         self.replies.store((replies + 1).min(self.requests.load(Relaxed)), Relaxed);
-    }
-
-    fn note_setting(&self, setting: Setting, on: bool) {
-        let bit = match setting {
-            Setting::HotStandby => 0,
-            Setting::DefaultReadOnly => 1,
-        };
-        let others = self.read_only.load(Relaxed) & !(0b100 << bit);
-        self.read_only.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
-    }
-
-    /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
-    /// user made read-only, and other connections are no better.
-    fn takes_writes(&self) -> bool {
-        self.read_only.load(Relaxed) == 0b0011
     }
 
     pub fn note_heard(&self, at: u64) {
@@ -247,7 +238,7 @@ impl Shared {
     }
 
     pub fn is_misrouted(&self) -> bool {
-        self.misrouted.load(Relaxed)
+        self.route.is_misrouted()
     }
 
     pub fn is_abandoned(&self) -> bool {
@@ -275,6 +266,15 @@ impl Shared {
 
     pub fn clear_bound(&self) {
         self.bound.store(NONE, Relaxed);
+    }
+
+    /// Lets a goodbye wait so long for the server to hang up.
+    pub fn set_parting(&self, limit: Duration) {
+        self.parting.store(nanos(limit), Relaxed);
+    }
+
+    pub fn parting(&self) -> Duration {
+        Duration::from_nanos(self.parting.load(Relaxed))
     }
 
     pub fn start_probe(&self) {
@@ -357,22 +357,6 @@ mod tests {
         assert!(shared.is_reply_pending());
         shared.note(BackendEvent::Ready(b'I'));
         assert!(!shared.is_reply_pending() && shared.awaits_reply());
-    }
-
-    #[test]
-    fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
-        let shared = Shared::new(None);
-        shared.note(BackendEvent::Setting(Setting::HotStandby, false));
-        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, false));
-        shared.note(error(b"25006"));
-        assert!(!shared.is_misrouted());
-        shared.note(BackendEvent::Setting(Setting::DefaultReadOnly, true));
-        shared.note(error(b"25006"));
-        assert!(shared.is_misrouted());
-
-        let silent = Shared::new(None);
-        silent.note(error(b"25006"));
-        assert!(silent.is_misrouted(), "before PostgreSQL 14 the server does not say");
     }
 
     #[test]

@@ -20,10 +20,6 @@ use super::{BackendScanner, FrontendScanner, Shared};
 /// probe: it ends the client's wait for a notification.
 const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
-/// How long the server's end of the stream is waited for when the client closes it. Ending a backend takes a
-/// millisecond or so, more on a busy machine; and dropping a connection must not take 100 ms.
-pub(crate) const PARTING_LIMIT: Duration = Duration::from_millis(80);
-
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
@@ -183,7 +179,8 @@ impl<S: AsyncRead + Unpin> Observed<S> {
         if self.shared.listen(cx.waker()) {
             return Poll::Ready(());
         }
-        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(PARTING_LIMIT)));
+        let limit = self.shared.parting();
+        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(limit)));
         parting.as_mut().poll(cx)
     }
 }

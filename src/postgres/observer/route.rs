@@ -1,0 +1,77 @@
+//! Whether a connection leads to a server that takes writes.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+
+use super::Setting;
+
+/// What the server's replies tell of its role. Written by the stream, with the orderings of
+/// [`Shared`](super::Shared).
+#[derive(Default)]
+pub(super) struct Route {
+    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
+    reported: AtomicU8,
+    /// A write was refused in the reply under way.
+    refused: AtomicBool,
+    misrouted: AtomicBool,
+}
+
+impl Route {
+    pub fn note_setting(&self, setting: Setting, on: bool) {
+        let bit = match setting {
+            Setting::HotStandby => 0,
+            Setting::DefaultReadOnly => 1,
+        };
+        let others = self.reported.load(Relaxed) & !(0b100 << bit);
+        self.reported.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
+    }
+
+    /// Notes a 25006.
+    pub fn note_refused_write(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Judges a refusal at the end of its reply: a setting that changed before it is reported behind the error that
+    /// came of it.
+    pub fn end_reply(&self) {
+        if self.refused.load(Relaxed) {
+            self.refused.store(false, Relaxed);
+            if !self.takes_writes() {
+                self.misrouted.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
+    /// user made read-only, and other connections are no better.
+    fn takes_writes(&self) -> bool {
+        self.reported.load(Relaxed) == 0b0011
+    }
+
+    pub fn is_misrouted(&self) -> bool {
+        self.misrouted.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
+        let route = Route::default();
+        route.note_setting(Setting::HotStandby, false);
+        route.note_setting(Setting::DefaultReadOnly, false);
+        route.note_refused_write();
+        route.end_reply();
+        assert!(!route.is_misrouted());
+        route.note_refused_write();
+        route.note_setting(Setting::DefaultReadOnly, true);
+        route.end_reply();
+        assert!(route.is_misrouted(), "the server reports a changed setting at the end of the reply");
+
+        let silent = Route::default();
+        silent.note_refused_write();
+        silent.end_reply();
+        assert!(silent.is_misrouted(), "before PostgreSQL 14 the server does not say");
+    }
+}
