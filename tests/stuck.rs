@@ -4,6 +4,7 @@ mod support;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -237,6 +238,54 @@ fn whoever_gives_back_in_the_moment_of_the_decision_is_cancelled_or_left_alone()
         let seized = rig.pool.stats().stuck_cancelled == 1;
         assert_eq!(seized, second != first, "round {round}: {:?}", rig.acts());
     }
+}
+
+#[test]
+fn under_load_no_seat_is_lost_and_none_doubled() {
+    let driver = Watched::default();
+    let rig = Rig::new(driver, |builder| {
+        let limits = builder.cancel_stuck_after(Some(5 * SECOND)).terminate_stuck_after(Some(10 * SECOND));
+        limits.max_size(4).max_lifetime(None).deadlock_detection(false).failure_threshold(0)
+    });
+    let [done, seconds, served, most] = [const { AtomicUsize::new(0) }; 4];
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for round in 0..200 {
+                    let Ok(conn) = rig.pool.get_timeout(BOUND) else { break };
+                    served.fetch_add(1, Ordering::Relaxed);
+                    let until = seconds.load(Ordering::Relaxed) + round % 15;
+                    while seconds.load(Ordering::Relaxed) < until {
+                        thread::yield_now();
+                    }
+                    drop(conn);
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        scope.spawn(|| {
+            while done.load(Ordering::Relaxed) < 8 {
+                rig.hand.advance(SECOND);
+                seconds.fetch_add(1, Ordering::Relaxed);
+                most.fetch_max(rig.pool.gauges().size() as usize, Ordering::Relaxed);
+                thread::yield_now();
+            }
+        });
+    });
+    assert_eq!(
+        (served.into_inner(), most.into_inner()),
+        (8 * 200, 4),
+        "a seat is lost, or the ceiling passed"
+    );
+    eventually(BOUND, "all is at rest", || {
+        let (stats, gauges) = (rig.pool.stats(), rig.pool.gauges());
+        gauges.in_use + gauges.opening + gauges.zombies == 0
+            && stats.opened - stats.closed.total() == u64::from(gauges.size())
+    });
+    assert!(rig.pool.stats().stuck_terminated > 0, "nothing was ever stuck: the test shows nothing");
+    let all: Vec<_> = (0..4).map(|_| rig.pool.get_timeout(BOUND).expect("a seat is lost")).collect();
+    assert!(rig.pool.try_get().is_none(), "a seat is doubled");
+    drop(all);
 }
 
 #[test]

@@ -78,7 +78,8 @@ pub struct Settings {
     /// Only with a driver that can (PostgreSQL's can). Checked every `reaper_rate`. Default: never.
     pub cancel_stuck_after: Option<Duration>,
     /// A connection held longer has its session ended: the borrower's call fails at once, and the pool opens another
-    /// in its place. As `cancel_stuck_after` otherwise. Default: never.
+    /// in its place, within the bound of `max_zombies` also before the borrower returns it. As `cancel_stuck_after`
+    /// otherwise. Default: never.
     pub terminate_stuck_after: Option<Duration>,
     /// Whether a waiter that completes a deadlock among the pool's own users is told, after 100 ms, instead of waiting
     /// out its deadline. A guard counts for the thread that took it until another uses it: switch this off in a

@@ -155,7 +155,9 @@ impl Card {
         self.seized.load(Ordering::Relaxed)
     }
 
+    /// It is no longer the pool's to count, nor to replace when it is due.
     pub(crate) fn set_forfeited(&self) {
+        self.set_due_at(NEVER);
         self.forfeited.store(true, Ordering::Relaxed);
     }
 

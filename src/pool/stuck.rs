@@ -6,6 +6,7 @@
 //! faster at giving it back has nothing happen to it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
@@ -85,7 +86,7 @@ impl<M: ManageConnection> Shared<M> {
         self.closers.submit_patient(Box::new(move || {
             // It may have come back while the helpers were busy.
             if shared.lending.is_seized(seizure) {
-                shared.cancel_now(&*control, id);
+                shared.cancel_now(&*control, id, shared.settings().validation_timeout);
             }
         }));
     }
@@ -98,15 +99,15 @@ impl<M: ManageConnection> Shared<M> {
             let _ = shared.guarded("abandon", || control.abandon(Abandonment::HeldTooLong));
             let closers = Arc::clone(&shared);
             closers.closers.submit_patient(Box::new(move || {
-                if shared.terminate_now(&*control, id) {
+                let limit = shared.settings().validation_timeout;
+                if shared.terminate_now(&*control, id, limit) {
                     shared.forfeit(seizure, id);
                 }
             }));
         }));
     }
 
-    fn cancel_now(&self, control: &dyn SessionControl, id: u64) {
-        let limit = self.settings().validation_timeout;
+    fn cancel_now(&self, control: &dyn SessionControl, id: u64, limit: Duration) {
         let outcome = self.guarded("cancel", || control.cancel(limit).map_err(|error| error.to_string()));
         if let Ok(Err(error)) = outcome {
             log::warn!(target: &self.target(), "could not cancel the statement of connection {id}: {error}");
@@ -114,8 +115,7 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// True where the session has ended on the server.
-    fn terminate_now(&self, control: &dyn SessionControl, id: u64) -> bool {
-        let limit = self.settings().validation_timeout;
+    fn terminate_now(&self, control: &dyn SessionControl, id: u64, limit: Duration) -> bool {
         let outcome =
             self.guarded("terminate", || control.terminate(limit).map_err(|error| error.to_string()));
         if let Ok(Err(error)) = &outcome {
@@ -138,6 +138,8 @@ impl<M: ManageConnection> Shared<M> {
     /// Ends the calls of all who still have a connection, for a pool that is closed: nothing is lent any more, so there
     /// is nobody else to hit.
     pub(crate) fn abandon_borrowed(self: &Arc<Self>) {
+        // One limit for all: no thread is to outlive the pool for long.
+        let end = Instant::now() + self.settings().validation_timeout;
         for slot in self.lending.slots() {
             let Some(checkout) = slot.card.checkout() else { continue };
             let id = checkout.connection_id;
@@ -145,10 +147,13 @@ impl<M: ManageConnection> Shared<M> {
             let ended = self.guarded("abandon", || control.abandon(Abandonment::PoolClosed));
             let shared = Arc::clone(self);
             self.closers.submit_patient(Box::new(move || {
+                let left = || end.saturating_duration_since(Instant::now());
                 // The server would go on with a statement that nobody waits for.
-                shared.cancel_now(&*control, id);
-                if ended != Ok(true) {
-                    shared.terminate_now(&*control, id);
+                if !left().is_zero() {
+                    shared.cancel_now(&*control, id, left());
+                }
+                if ended != Ok(true) && !left().is_zero() {
+                    shared.terminate_now(&*control, id, left());
                 }
             }));
         }

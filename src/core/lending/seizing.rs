@@ -55,8 +55,10 @@ mod tests {
     use crate::core::{Lending, Seat};
     use std::sync::Arc;
 
-    fn out() -> (Arc<Lending<u32, (), ()>>, Seat<u32, (), ()>) {
-        let line = Arc::new(Lending::new(1));
+    type Line = Lending<u32, (), ()>;
+
+    fn out() -> (Arc<Line>, Seat<u32, (), ()>) {
+        let line = Arc::new(Line::new(1));
         let mut seat = Seat::claim(&line).unwrap();
         seat.opened();
         line.admit(0, Box::new(7)).unwrap();
