@@ -43,12 +43,8 @@ pub(super) struct PgControl {
 
 impl PgControl {
     pub(super) fn new(manager: &PgManager, conn: &mut PgConnection) -> Self {
-        let was_fresh = !conn.is_used();
         // Without it `terminate` says that it cannot; the connection's own fault shows at its first use.
         let backend_pid = conn.backend_pid().ok();
-        if was_fresh {
-            conn.mark_fresh();
-        }
         PgControl {
             cancel: conn.cancel_handle(),
             observer: conn.observer_handle(),
