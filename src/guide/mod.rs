@@ -6,7 +6,9 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | `failover` | what about several servers, a failover, passwords that change? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -21,5 +23,13 @@ pub mod faults {}
 pub mod migration {}
 
 #[cfg(feature = "postgres")]
+#[doc = include_str!("failover.md")]
+pub mod failover {}
+
+#[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("server.md")]
+pub mod server {}

@@ -91,7 +91,12 @@ fn checkin_closely<M: ManageConnection>(
         Ok(Condition::Broken) => shared.condemn(entry, CloseCause::Broken, "it was returned broken"),
         Err(panic) => shared.condemn(entry, CloseCause::Broken, &panic),
         Ok(_) if entry.body.marked_broken => shared.dispose(entry, CloseCause::Broken),
-        Ok(Condition::Misrouted) => shared.misrouted(entry),
+        Ok(Condition::Misrouted) => {
+            // In what state it came back is not known.
+            if let Some(entry) = shared.misrouted(entry) {
+                shared.send_aside(entry, Chore::Reset { suspect }, None);
+            }
+        }
         Ok(_) if shared.lending.is_closed() => shared.dispose(entry, CloseCause::Closed),
         Ok(condition) if suspect || condition == Condition::Dirty => {
             if condition == Condition::Dirty {
@@ -160,11 +165,14 @@ impl<M: ManageConnection> Shared<M> {
         false
     }
 
-    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
-    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
+    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. Until
+    /// that is due again it is given back to be kept, and what it tells is not forgotten: closing each one that meets the
+    /// wrong server would be a storm of openings for as long as there is no other.
+    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) -> Option<Box<Entry<M>>> {
         // One of a generation replaced already tells nothing of those opened since.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
-            return self.dispose(entry, CloseCause::Evicted);
+            self.dispose(entry, CloseCause::Evicted);
+            return None;
         }
         let now = self.clock.coarse_ms();
         let until = now.saturating_add(ms(MISROUTED_COOLDOWN));
@@ -173,10 +181,12 @@ impl<M: ManageConnection> Shared<M> {
             .misrouted_until
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(until))
             .is_ok();
-        self.dispose(entry, CloseCause::Evicted);
-        if due {
-            log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
-            self.evict();
+        if !due {
+            return Some(entry);
         }
+        self.dispose(entry, CloseCause::Evicted);
+        log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
+        self.evict();
+        None
     }
 }

@@ -1,8 +1,12 @@
 //! Builds a pool from settings.
 
+mod servers;
+
 use std::fmt;
 use std::time::Duration;
 
+use self::servers::Servers;
+use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
 use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
@@ -31,8 +35,10 @@ pub struct PgBuilder {
     reset: ResetPolicy,
     socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
+    inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
+    servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
     adhoc: Vec<Change>,
@@ -129,6 +135,13 @@ impl PgBuilder {
     /// Sets a statement timeout of the ad-hoc tier's own; zero: none.
     pub fn adhoc_statement_timeout(mut self, limit: Duration) -> Self {
         self.adhoc_statement_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the longest that a question takes which the pool puts to the server for itself, its checkout included:
+    /// `check_health`, `server_activity`, `long_running_queries`, `cancel` and `terminate`. Default 5 s.
+    pub fn inquiry_timeout(mut self, limit: Duration) -> Self {
+        self.inquiry_timeout = Some(limit);
         self
     }
 
@@ -261,15 +274,18 @@ impl PgBuilder {
             statement_timeout,
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
+            target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             socket_timeout: self.socket_timeout.unwrap_or(match settings.socket_timeout {
                 None => SocketTimeout::AfterStatementTimeout,
                 Some(Duration::ZERO) => SocketTimeout::Off,
                 Some(limit) => SocketTimeout::After(limit),
             }),
             slow_query: settings.slow_query,
+            inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
-        PgManager::with_faults(settings.connect_config(tier.as_str()), options)
+        let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options)?;
+        Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
 }
 

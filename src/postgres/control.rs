@@ -89,7 +89,7 @@ impl SessionControl for PgControl {
         let end = Instant::now() + limit;
         let pid = self.backend_pid.ok_or("the process id of its backend is not known")?;
         let age_ms = self.opened_at.elapsed().as_secs_f64() * 1000.0;
-        let mut other = self.manager.open(&self.origin, limit)?;
+        let mut other = self.manager.open_beside(&self.origin, limit)?;
         other.set_socket_timeout(Some(end.saturating_duration_since(Instant::now())));
         // `None`: it has ended by itself. False: it ended in this moment.
         other.query_opt(TERMINATE, &[&pid, &age_ms])?;

@@ -1,16 +1,21 @@
 //! What can go wrong with a PostgreSQL connection.
 
+mod opening;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::observer::LimitExpired;
 use crate::config::Faults;
 
+pub(super) use self::opening::{Attempts, OpeningError};
+
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one. The kind is private, so that kinds
-/// can be added; ask the predicates.
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
+/// line that names each with its cause. The kind is private, so that kinds can be added; ask the predicates.
 ///
 /// ```
 /// use tierpool::postgres::PgError;
@@ -33,6 +38,8 @@ pub struct PgError(Box<Kind>);
 enum Kind {
     Settings(Faults),
     Open(postgres::Error),
+    /// No connection could be opened, and there is more to say than the driver does.
+    Opening(OpeningError),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
@@ -44,6 +51,12 @@ enum Kind {
     Lost,
     /// No connection could be had from the pool.
     Checkout(crate::Error),
+    /// The server did not answer a question of the pool's own within this time.
+    Unanswered(Duration),
+    /// Not done, for the reason given.
+    Refused(String),
+    /// The server does not let this role do it.
+    NotAllowed(String, postgres::Error),
 }
 
 impl PgError {
@@ -53,6 +66,10 @@ impl PgError {
 
     pub(super) fn open(error: postgres::Error) -> Self {
         PgError(Box::new(Kind::Open(error)))
+    }
+
+    pub(super) fn opening(error: OpeningError) -> Self {
+        PgError(Box::new(Kind::Opening(error)))
     }
 
     pub(super) fn commit_lost(error: postgres::Error) -> Self {
@@ -83,9 +100,30 @@ impl PgError {
         PgError(Box::new(Kind::Lost))
     }
 
-    fn postgres(&self) -> Option<&postgres::Error> {
+    pub(super) fn unanswered(limit: Duration) -> Self {
+        PgError(Box::new(Kind::Unanswered(limit)))
+    }
+
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        PgError(Box::new(Kind::Refused(why.into())))
+    }
+
+    /// Says what was not allowed, where that is why the statement failed.
+    pub(super) fn or_not_allowed(self, what: impl FnOnce() -> String) -> Self {
+        match *self.0 {
+            Kind::Query(error) if error.code().is_some_and(|code| code.code() == "42501") => {
+                PgError(Box::new(Kind::NotAllowed(what(), error)))
+            }
+            kind => PgError(Box::new(kind)),
+        }
+    }
+
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
+            Kind::Opening(error) => error.postgres(),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
+                Some(error)
+            }
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
@@ -116,7 +154,7 @@ impl PgError {
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
-            (Kind::Open(_), _) => false,
+            (Kind::Open(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
             _ => false,
@@ -148,15 +186,22 @@ impl PgError {
     }
 
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
-    /// validation.
+    /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
-        self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        matches!(*self.0, Kind::Unanswered(_))
+            || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether the server refused user or password.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with("28"))
     }
 
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(super) fn is_permanent(&self) -> bool {
         match (&*self.0, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
+            (Kind::Opening(error), _) => error.is_permanent(),
             (_, Some(code)) => {
                 // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
                 // option that does not exist or has no such value; 0A000: protocol version.
@@ -175,6 +220,21 @@ impl PgError {
             Kind::Checkout(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// The error and its causes in one line, for a report that has room for no more.
+    pub(crate) fn in_one_line(&self) -> String {
+        // The pool's line names its cause itself.
+        if let Some(checkout) = self.as_checkout() {
+            return format!("{self}: {checkout}");
+        }
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 
     fn io_error(&self) -> Option<&io::Error> {
@@ -233,6 +293,7 @@ impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Opening(error) => write!(f, "{error}")?,
             Kind::Open(_) => f.write_str("could not open a connection to the server")?,
             Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
             Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
@@ -254,6 +315,11 @@ impl fmt::Display for PgError {
             }
             Kind::Lost => return f.write_str("the connection was closed by the server"),
             Kind::Checkout(_) => return f.write_str("no connection could be had from the pool"),
+            Kind::Unanswered(limit) => {
+                return write!(f, "no answer from the server within {limit:?} (inquiry_timeout)");
+            }
+            Kind::Refused(why) => return f.write_str(why),
+            Kind::NotAllowed(what, _) => f.write_str(what)?,
         }
         match self.sqlstate() {
             Some(code) => write!(f, " (SQLSTATE {code})"),
@@ -266,6 +332,7 @@ impl StdError for PgError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Checkout(error) => Some(error),
+            Kind::Opening(error) => error.source(),
             _ => self.postgres().map(|error| error as _),
         }
     }

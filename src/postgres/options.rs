@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Faults;
+use crate::config::{Faults, TargetSessionAttrs};
 
 /// What a returned connection's session state is put back to.
 ///
@@ -65,10 +65,13 @@ pub struct PgOptions {
     pub reset: ResetPolicy,
     /// The longest that opening a connection may take, start-up handshake included. Default 10 s.
     ///
-    /// With several hosts each gets an equal share of what is left. A name that stands for several addresses may
-    /// take the limit for each that swallows packets. Over a Unix socket the handshake cannot be bounded from
-    /// within; there the pool's own deadline covers the callers.
+    /// With several hosts each gets an equal share of what is left, and so does each address that a name stands for.
+    /// The time of a callback for credentials counts. Over a Unix socket the handshake cannot be bounded from within;
+    /// there the pool's own deadline covers the callers.
     pub connect_timeout: Duration,
+    /// Which of several servers may be used; asked for with one round trip after the handshake, unless any may.
+    /// `None` (default): what the connection string says.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
@@ -78,6 +81,11 @@ pub struct PgOptions {
     /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
     /// text and so of the log. The first 1024 bytes are shown, in one line.
     pub slow_query: Option<Duration>,
+    /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
+    /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
+    ///
+    /// Of the ad-hoc tier's options only, since the questions go through that tier.
+    pub inquiry_timeout: Duration,
 }
 
 impl Default for PgOptions {
@@ -87,11 +95,16 @@ impl Default for PgOptions {
             statement_timeout: None,
             reset: ResetPolicy::default(),
             connect_timeout: Duration::from_secs(10),
+            target_session_attrs: None,
             socket_timeout: SocketTimeout::default(),
             slow_query: None,
+            inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }
 }
+
+/// Far more than the server needs, and little enough for a probe or a person that waits for the answer.
+pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the client waits beyond the server's own limit.
 pub(super) const SOCKET_MARGIN: Duration = Duration::from_secs(5);
@@ -135,6 +148,8 @@ impl PgOptions {
         let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
         let found = format!("{:?}", self.connect_timeout);
         faults.require(ok(self.connect_timeout), "connect_timeout", found, within);
+        let found = format!("{:?}", self.inquiry_timeout);
+        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", found, within);
         if let SocketTimeout::After(limit) = self.socket_timeout {
             faults.require(ok(limit), "socket_timeout", format!("{limit:?}"), within);
         }
@@ -174,8 +189,9 @@ mod tests {
             connect_timeout: Duration::ZERO,
             socket_timeout: SocketTimeout::After(Duration::ZERO),
             statement_timeout: Some(Duration::MAX),
+            inquiry_timeout: Duration::ZERO,
             ..PgOptions::default()
         };
-        assert_eq!(options.check().iter().count(), 3);
+        assert_eq!(options.check().iter().count(), 4);
     }
 }

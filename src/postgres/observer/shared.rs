@@ -129,7 +129,7 @@ impl Shared {
                 self.answer();
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
-            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
             BackendEvent::Error { code, fatal, cached_plan } => {
                 if cached_plan {
                     add_one(&self.cached_plan_errors);
@@ -239,6 +239,11 @@ impl Shared {
 
     pub fn is_misrouted(&self) -> bool {
         self.route.is_misrouted()
+    }
+
+    /// What the server says it has become since the connection was opened: a standby or not, and read-only or not.
+    pub fn changed_role(&self) -> Option<(bool, bool)> {
+        self.route.changed()
     }
 
     pub fn is_abandoned(&self) -> bool {
