@@ -33,7 +33,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 pub struct PgBuilder {
     overrides: Overrides,
     reset: ResetPolicy,
-    socket_timeout: SocketTimeout,
+    socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
@@ -105,6 +105,9 @@ impl PgBuilder {
         pre_ping: PrePing,
         /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
         statement_timeout: Duration,
+        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
+        /// [`PgOptions::slow_query`] says what the text may hold.
+        slow_query: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
@@ -126,7 +129,13 @@ impl PgBuilder {
 
     /// Sets how long the server may be silent while a reply is due. Default: the statement timeout plus 5 s.
     pub fn socket_timeout(mut self, timeout: SocketTimeout) -> Self {
-        self.socket_timeout = timeout;
+        self.socket_timeout = Some(timeout);
+        // For the listing of the settings; the value above is what counts.
+        self.overrides.socket_timeout = match timeout {
+            SocketTimeout::AfterStatementTimeout => None,
+            SocketTimeout::After(limit) => Some(limit),
+            SocketTimeout::Off => Some(Duration::ZERO),
+        };
         self
     }
 
@@ -281,9 +290,14 @@ impl PgBuilder {
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
             target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
-            socket_timeout: self.socket_timeout,
             statement_cache_size: settings.statement_cache_size,
             pgbouncer: settings.pgbouncer,
+            socket_timeout: self.socket_timeout.unwrap_or(match settings.socket_timeout {
+                None => SocketTimeout::AfterStatementTimeout,
+                Some(Duration::ZERO) => SocketTimeout::Off,
+                Some(limit) => SocketTimeout::After(limit),
+            }),
+            slow_query: settings.slow_query,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
@@ -348,6 +362,8 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = settings.statement_cache_size;
+    own.socket_timeout = settings.socket_timeout;
+    own.slow_query = settings.slow_query;
     Ok(own)
 }
 

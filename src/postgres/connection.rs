@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, Config};
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
-use super::observer::Shared;
+use super::observer::{Abandoned, Shared};
 use super::pooler::Behind;
 use super::statements::StatementCache;
 use super::tls::Secure;
@@ -58,6 +58,9 @@ pub struct PgConnection {
     statements: StatementCache,
     /// What is between it and the server.
     pub(super) behind: Behind,
+    /// When it was open, and by what: for another connection to the same server.
+    opened_at: Instant,
+    origin: Arc<Config>,
 }
 
 impl PgConnection {
@@ -67,9 +70,9 @@ impl PgConnection {
         secure: Secure,
         socket_timeout: Option<Duration>,
         statements: StatementCache,
+        origin: Arc<Config>,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        let behind = Behind::NOTHING;
         PgConnection {
             client,
             observer,
@@ -78,7 +81,9 @@ impl PgConnection {
             fresh_at: 0,
             socket_timeout,
             statements,
-            behind,
+            behind: Behind::NOTHING,
+            opened_at: Instant::now(),
+            origin,
         }
     }
 
@@ -95,6 +100,18 @@ impl PgConnection {
 
     pub(super) fn statements(&self) -> &StatementCache {
         &self.statements
+    }
+
+    pub(super) fn observer_handle(&self) -> Option<Arc<Shared>> {
+        self.observer.clone()
+    }
+
+    pub(super) fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    pub(super) fn origin(&self) -> &Arc<Config> {
+        &self.origin
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
@@ -222,7 +239,7 @@ impl PgConnection {
     /// Gives the connection up: every later call fails at once, and dropping it does not wait.
     pub(super) fn abandon(&self) {
         if let Some(shared) = self.observer() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         }
     }
 
@@ -357,7 +374,7 @@ impl Drop for PgConnection {
             shared.set_bound(shared.parting());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         } else {
             shared.set_bound(GOODBYE);
         }
