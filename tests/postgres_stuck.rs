@@ -2,7 +2,6 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-#[allow(dead_code)]
 mod wire;
 
 use std::sync::mpsc;
