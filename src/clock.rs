@@ -19,6 +19,15 @@ const STALE_READINGS: u64 = 32;
 
 type Waker = Box<dyn Fn() + Send + Sync>;
 
+/// Farther away than any wait, and near enough to be expressed.
+const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The end of a limit that begins now; a limit too long to be expressed ends in thirty years.
+pub(crate) fn end_of(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or_else(|| now + AGES)
+}
+
 struct Inner {
     origin: Instant,
     is_manual: bool,

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::floor::Floor;
 use super::report::{BoxError, Class, Failed};
 use crate::ErrorKind;
+use crate::clock::end_of;
 use crate::postgres::{Again, Attempts, PgError, Session, attempt};
 use crate::tiers::Tier;
 
@@ -171,7 +172,7 @@ impl<F, D> Worker<'_, F, D> {
 
     /// Waits before another attempt; false when the batch has been ended meanwhile.
     fn pause(&self, delay: Duration) -> bool {
-        let until = Instant::now() + delay;
+        let until = end_of(delay);
         while !self.floor.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

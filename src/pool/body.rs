@@ -121,9 +121,14 @@ impl<C> Body<C> {
     /// Sets the moments at which it is to be looked at, as it begins to rest.
     pub(crate) fn rests(&mut self, now: u64, ping_after_ms: u64) {
         let trusted = if self.uses == 0 { ping_after_ms.max(FRESH_MS) } else { ping_after_ms };
-        // A threshold of "never" must not be outrun by the fresh allowance.
-        let ping_at = if ping_after_ms == NEVER { NEVER } else { now.saturating_add(trusted) };
-        self.check_at = ping_at.min(self.worn_at());
+        self.rests_after_use(now, trusted);
+    }
+
+    /// The same for one that has been lent before.
+    #[inline]
+    pub(crate) fn rests_after_use(&mut self, now: u64, ping_after_ms: u64) {
+        // A threshold of "never" stays so: the sum ends at the largest number.
+        self.check_at = now.saturating_add(ping_after_ms).min(self.worn_at());
     }
 
     /// A connection handed over without resting is as fresh as its opening or its last use.

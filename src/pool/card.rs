@@ -64,11 +64,12 @@ impl Card {
         self.thread.store(thread, Ordering::Release);
     }
 
-    /// Ends a checkout; returns how long it lasted in milliseconds, and whether a long hold had been warned of.
+    /// Ends a checkout, and begins a rest, which a validation by the keeper does not end. Returns how long it lasted in milliseconds, and whether a long hold had been warned of.
     #[inline]
     pub(crate) fn returned(&self, now: u64) -> (u64, bool) {
         let held = now.saturating_sub(self.since.load(Ordering::Relaxed));
         self.hold.record_alone(held);
+        self.idle_since.store(now, Ordering::Relaxed);
         self.thread.store(0, Ordering::Relaxed);
         if self.tagged.load(Ordering::Relaxed) {
             self.tagged.store(false, Ordering::Relaxed);
@@ -164,11 +165,6 @@ impl Card {
     /// Who counts as having a connection of the pool's; 0 for nobody.
     pub(crate) fn counted_thread(&self) -> u64 {
         if self.forfeited.load(Ordering::Relaxed) { 0 } else { self.thread() }
-    }
-
-    #[inline]
-    pub(crate) fn set_idle_since(&self, now: u64) {
-        self.idle_since.store(now, Ordering::Relaxed);
     }
 
     pub(crate) fn set_thread(&self, thread: u64) {

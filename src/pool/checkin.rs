@@ -40,9 +40,8 @@ pub(crate) fn checkin<M: ManageConnection>(mut entry: Box<Entry<M>>) {
         && entry.body.seen == fast.epoch.load(Ordering::Relaxed)
         && now < entry.body.expires_at()
         && entry.body.uses < fast.max_uses.load(Ordering::Relaxed)
-        && fast.trim_above.load(Ordering::Relaxed) == u32::MAX
+        && fast.care.load(Ordering::Relaxed) == 0
         && !warned
-        && !shared.is_noisy()
         && log::max_level() < log::LevelFilter::Debug
         && !std::thread::panicking();
     if !plain {
@@ -55,8 +54,7 @@ pub(crate) fn checkin<M: ManageConnection>(mut entry: Box<Entry<M>>) {
 /// Puts a connection that is fit into its slot, or hands it on.
 #[inline]
 fn rest<M: ManageConnection>(mut entry: Box<Entry<M>>, now: u64, ping_after_ms: u64) {
-    entry.body.rests(now, ping_after_ms);
-    entry.shared.lending.slot(entry.seat.index()).card.set_idle_since(now);
+    entry.body.rests_after_use(now, ping_after_ms);
     if let Err(entry) = Lending::<M>::put_owned(entry, |entry| (&entry.shared.lending, entry.seat.index())) {
         // The pool closed while it was out, or it was seized.
         let shared = Arc::clone(&entry.shared);
@@ -69,13 +67,11 @@ fn rest<M: ManageConnection>(mut entry: Box<Entry<M>>, now: u64, ping_after_ms: 
 #[cold]
 fn checkin_closely<M: ManageConnection>(
     mut entry: Box<Entry<M>>,
-    condition: Result<Condition, String>,
+    condition: Result<Condition, Box<str>>,
     held: u64,
     warned: bool,
 ) {
     let shared = Arc::clone(&entry.shared);
-    // Here, and not when it is restored: a validation by the keeper does not end a rest.
-    shared.lending.slot(entry.seat.index()).card.set_idle_since(shared.clock.coarse_ms());
     let id = entry.body.id;
     let duration = Duration::from_millis(held);
     log::debug!(target: &shared.target(), "connection {id} returned after {duration:.1?}");

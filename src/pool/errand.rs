@@ -153,11 +153,11 @@ impl<M: ManageConnection> Shared<M> {
                 Ok(())
             }
             Ok(Err(error)) => {
-                let why = self.guarded("an error's text", || error.to_string()).unwrap_or_else(|panic| panic);
+                let why = self.guarded("an error's text", || error.to_string()).unwrap_or_else(String::from);
                 let _ = self.guarded("the error handler", || self.error_handler.handle_error(error));
                 Err(why)
             }
-            Err(panic) => Err(panic),
+            Err(panic) => Err(panic.into()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use r2d2::ManageConnection;
 
-use super::shared::{Counters, Shared};
+use super::shared::{Counters, NOISY, Shared};
 use super::sinks::{MOST_PENDING, Warning};
 use crate::event::{Event, EventReceiver, EventSender};
 
@@ -19,18 +19,18 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
 
 impl<M: ManageConnection> Shared<M> {
     /// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called.
-    pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> T) -> Result<T, String> {
+    pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> T) -> Result<T, Box<str>> {
         // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
         // own state, which is theirs to keep.
         catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.panicked(what, &*payload))
     }
 
     #[cold]
-    fn panicked(&self, what: &str, payload: &(dyn Any + Send)) -> String {
+    fn panicked(&self, what: &str, payload: &(dyn Any + Send)) -> Box<str> {
         Counters::bump(&self.counters.user_panics);
         let text = format!("{what} panicked: {}", panic_text(payload));
         log::error!(target: &self.target(), "{text}");
-        text
+        text.into()
     }
 
     pub(crate) fn target(&self) -> String {
@@ -40,7 +40,7 @@ impl<M: ManageConnection> Shared<M> {
     /// Whether anybody listens; checked before an event is made.
     #[inline]
     pub(crate) fn is_noisy(&self) -> bool {
-        self.fast.noisy.load(Ordering::Relaxed)
+        self.fast.care.load(Ordering::Relaxed) & NOISY != 0
     }
 
     /// Delivers an event. Called with no lock held.
@@ -63,7 +63,7 @@ impl<M: ManageConnection> Shared<M> {
             channels.retain(EventSender::has_listener);
             // Under the lock, so that a subscription made meanwhile is not overlooked.
             let noisy = self.sinks.handler.is_some() || !channels.is_empty();
-            self.fast.noisy.store(noisy, Ordering::Relaxed);
+            self.fast.set_care(NOISY, noisy);
         }
         if lost > 0 {
             self.counters.events_lost.fetch_add(lost, Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl<M: ManageConnection> Shared<M> {
         let (sender, receiver) = EventSender::pair(capacity);
         let mut channels = self.sinks.channels.write();
         channels.push(sender);
-        self.fast.noisy.store(true, Ordering::Relaxed);
+        self.fast.set_care(NOISY, true);
         receiver
     }
 

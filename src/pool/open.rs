@@ -261,7 +261,11 @@ impl<M: ManageConnection> Shared<M> {
             Ok(Ok(conn)) => conn,
             Ok(Err(error)) => return Err(self.open_failure(error, attempts)),
             Err(panic) => {
-                return Err(Arc::new(OpenFailure::from_text(panic, FailureClass::Transient, attempts)));
+                return Err(Arc::new(OpenFailure::from_text(
+                    panic.into(),
+                    FailureClass::Transient,
+                    attempts,
+                )));
             }
         };
         errand.allow(limit.saturating_add(OPEN_GRACE));
@@ -273,7 +277,9 @@ impl<M: ManageConnection> Shared<M> {
             failed => {
                 let failure = match failed {
                     Ok(Err(error)) => self.open_failure(error, attempts),
-                    Err(panic) => Arc::new(OpenFailure::from_text(panic, FailureClass::Transient, attempts)),
+                    Err(panic) => {
+                        Arc::new(OpenFailure::from_text(panic.into(), FailureClass::Transient, attempts))
+                    }
                     Ok(Ok(())) => unreachable!("BUG: a success among the failures"),
                 };
                 // It never was in the pool, so `on_release` is not its end, as with r2d2.
@@ -290,7 +296,7 @@ impl<M: ManageConnection> Shared<M> {
         let class = class.unwrap_or(FailureClass::Transient);
         let code = code.unwrap_or(None);
         let told = self.guarded("an error's text", || OpenFailure::new(&error, class, code, attempts));
-        let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic, class, attempts));
+        let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic.into(), class, attempts));
         let failure = Arc::new(failure);
         let _ = self.guarded("the error handler", || self.error_handler.handle_error(error));
         failure

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -53,13 +53,16 @@ pub(crate) struct Fast {
     pub(crate) epoch: AtomicU64,
     /// Idle milliseconds from which on a connection is validated.
     pub(crate) ping_after_ms: AtomicU64,
-    /// Somebody listens to events: checkouts and checkins have to be told.
-    pub(crate) noisy: AtomicBool,
+    /// [`NOISY`] and [`TRIMS`].
+    pub(crate) care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     pub(crate) max_uses: AtomicU64,
-    /// The size from which on a checkin may have to close its connection; `u32::MAX` where it never has to.
-    pub(crate) trim_above: AtomicU32,
 }
+
+/// Somebody listens to events: checkouts and checkins have to be told.
+pub(crate) const NOISY: u8 = 1;
+/// A checkin may have to close its connection, since overflow does not linger.
+pub(crate) const TRIMS: u8 = 2;
 
 /// Who stands in line, for reports and the deadlock check.
 pub(crate) struct InLine {
@@ -186,9 +189,8 @@ impl<M: ManageConnection> Shared<M> {
         let fast = Fast {
             epoch: AtomicU64::new(1),
             ping_after_ms: AtomicU64::new(NEVER),
-            noisy: AtomicBool::new(sinks.is_noisy()),
+            care: AtomicU8::new(if sinks.is_noisy() { NOISY } else { 0 }),
             max_uses: AtomicU64::new(NEVER),
-            trim_above: AtomicU32::new(u32::MAX),
         };
         fast.adopt(&settings);
         // Nothing has happened yet that the keeper would have to look at every connection for.
@@ -240,12 +242,21 @@ impl<M: ManageConnection> Shared<M> {
 }
 
 impl Fast {
+    pub(crate) fn set_care(&self, bit: u8, on: bool) {
+        // Relaxed: see above.
+        if on {
+            self.care.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.care.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
     fn adopt(&self, settings: &Settings) {
         // Relaxed: see `Fast`.
         self.ping_after_ms.store(settings.pre_ping.threshold().map_or(NEVER, ms), Ordering::Relaxed);
         self.max_uses.store(settings.max_uses.unwrap_or(NEVER), Ordering::Relaxed);
         let trims = settings.max_overflow > 0 && settings.overflow_linger.is_zero();
-        self.trim_above.store(if trims { settings.base_size } else { u32::MAX }, Ordering::Relaxed);
+        self.set_care(TRIMS, trims);
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -14,6 +14,7 @@ use super::body::ms;
 use super::card::{Checkout, Stage};
 use super::control::{Abandonment, SessionControl};
 use super::shared::{Counters, Shared};
+use crate::clock::end_of;
 use crate::config::Settings;
 use crate::core::Seizure;
 use crate::event::{Event, LongHoldEvent, StuckEvent, StuckStep};
@@ -139,7 +140,7 @@ impl<M: ManageConnection> Shared<M> {
     /// is nobody else to hit.
     pub(crate) fn abandon_borrowed(self: &Arc<Self>) {
         // One limit for all: no thread is to outlive the pool for long.
-        let end = Instant::now() + self.settings().validation_timeout;
+        let end = end_of(self.settings().validation_timeout);
         for slot in self.lending.slots() {
             let Some(checkout) = slot.card.checkout() else { continue };
             let id = checkout.connection_id;

@@ -20,6 +20,7 @@ use postgres::Config;
 use super::handles::CancelHandle;
 use super::observer::{Abandoned, Shared};
 use super::{PgConnection, PgManager};
+use crate::clock::end_of;
 use crate::config::PgBouncer;
 use crate::pool::{Abandonment, Place, SessionControl};
 
@@ -91,7 +92,7 @@ impl SessionControl for PgControl {
 
     /// Over a connection of its own, which is one more than the pool's ceiling for that moment.
     fn terminate(&self, limit: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let end = Instant::now() + limit;
+        let end = end_of(limit);
         let pid = self.backend_pid.ok_or("the process id of its backend is not known, or a pooler's")?;
         let age_ms = self.opened_at.elapsed().as_secs_f64() * 1000.0;
         let mut other = self.manager.open_beside(&self.origin, limit)?;

@@ -1,5 +1,6 @@
 //! Several servers: in what order they are tried, and for how long each.
 
+use crate::clock::end_of;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -95,7 +96,7 @@ impl<'a> Round<'a> {
     /// Each gets an equal share of what is left of it, or a first one that swallows packets would keep the others
     /// from being tried; and each address of a name an equal share of that.
     pub fn run(mut self, servers: &[Config], limit: Duration) -> Result<PgConnection, PgError> {
-        let end = Instant::now() + limit;
+        let end = end_of(limit);
         let servers = self.in_order(servers.to_vec());
         let count = servers.len();
         for (at, server) in servers.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Puts a returned session back to what it was when new.
 
+use crate::clock::end_of;
 use std::time::{Duration, Instant};
 
 use postgres::SimpleQueryMessage;
@@ -23,7 +24,7 @@ pub(super) fn reset(
     suspect: bool,
     limit: Duration,
 ) -> Result<(), PgError> {
-    let end = Instant::now() + limit;
+    let end = end_of(limit);
     let left = || end.saturating_duration_since(Instant::now());
     if suspect || !conn.is_observed() {
         conn.ping(left())?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use postgres::Client;
 
+use crate::clock::end_of;
 use crate::pool::PooledConnection;
 use crate::postgres::{PgError, PgManager, PgPool};
 
@@ -25,7 +26,7 @@ pub(super) fn ask<T: Send + 'static>(
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
     let limit = limit(pool);
-    let end = Instant::now() + limit;
+    let end = end_of(limit);
     let outcome = checkout(pool, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
