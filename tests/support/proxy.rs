@@ -24,6 +24,8 @@ pub enum Admission {
     Pass,
     /// They are accepted and nothing is ever said to them.
     Swallow,
+    /// They are accepted and deaf: what they say arrives after [`Proxy::pass`].
+    Hold,
     /// Nobody listens: the kernel refuses them.
     Refuse,
 }
@@ -64,7 +66,7 @@ impl Proxy {
         self.port
     }
 
-    /// Ends all faults: held connections go on with what they missed, new ones pass, nothing is delayed.
+    /// Ends all faults: held connections go on with what they missed, new ones pass, nothing is delayed or dropped.
     ///
     /// Connections swallowed or lost stay so.
     pub fn pass(&self) {
@@ -90,6 +92,17 @@ impl Proxy {
     /// Ends the present connections, also deaf, swallowed and lost ones, by a reset to both their ends.
     pub fn reset(&self) {
         self.order(Order::Reset);
+    }
+
+    /// Ends the connections swallowed or lost by a reset to both their ends, as their hosts would in the end.
+    pub fn forget(&self) {
+        self.order(Order::Forget);
+    }
+
+    /// Drops every packet that arrives from either side, those of new connections too, so that nothing is
+    /// acknowledged, until [`Proxy::pass`].
+    pub fn cut(&self) {
+        self.order(Order::Cut);
     }
 
     /// Delays all that is received from now on by a time, each way.

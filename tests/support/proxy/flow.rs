@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 /// How much may be on its way in one direction before its sender is no longer read.
 const MOST_QUEUED: usize = 256 * 1024;
@@ -78,6 +78,12 @@ impl Flow {
         }
     }
 
+    /// Has the kernel drop what arrives at either socket, or ends that.
+    pub(super) fn cut(&self, off: bool) -> io::Result<()> {
+        let sockets = [Some(&self.client), self.server.as_ref()];
+        sockets.into_iter().flatten().try_for_each(|socket| cut(&SockRef::from(socket), off))
+    }
+
     /// Ends both its halves by a reset.
     pub(super) fn reset(mut self) {
         self.abort();
@@ -89,6 +95,18 @@ impl Flow {
             // Fails only for a socket that was reset already.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Puts a filter in front of a socket that lets no packet in, not even an acknowledgement, or takes it away.
+pub(super) fn cut(socket: &SockRef<'_>, off: bool) -> io::Result<()> {
+    // BPF_RET with 0: of each packet no byte is kept.
+    const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    match (off, socket.detach_filter()) {
+        (true, _) => socket.attach_filter(&[NOTHING]),
+        // ENOENT: there was none.
+        (false, Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
+        (false, _) => Ok(()),
     }
 }
 

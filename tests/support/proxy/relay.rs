@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use socket2::SockRef;
 
 use super::Admission;
-use super::flow::{Flow, Hearing};
+use super::flow::{self, Flow, Hearing};
 
 /// What a proxy is told to do; the methods of `Proxy` say what each means.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Order {
     Deafen,
     Lose,
     Reset,
+    Forget,
+    Cut,
     Delay(Duration),
     Count,
     End,
@@ -38,7 +41,8 @@ pub(super) struct Relay {
     target: SocketAddr,
     /// None while connections are refused.
     listener: Option<TcpListener>,
-    swallows: bool,
+    /// Not `Refuse` where there is a listener.
+    admission: Admission,
     flows: Vec<Flow>,
     delay: Duration,
     accepted: usize,
@@ -56,7 +60,7 @@ impl Relay {
         woken.set_nonblocking(true)?;
         let listener = Some(listen(address)?);
         let (flows, delay) = (Vec::new(), Duration::ZERO);
-        Ok(Relay { address, target, listener, swallows: false, flows, delay, accepted: 0, inbox, woken })
+        Ok(Relay { address, target, listener, admission: Admission::Pass, flows, delay, accepted: 0, inbox, woken })
     }
 
     /// Works until told to end, or until the proxy is gone.
@@ -104,6 +108,7 @@ impl Relay {
         match order {
             Order::Pass => {
                 self.delay = Duration::ZERO;
+                self.cut(false)?;
                 self.hear(Hearing::Deaf, Hearing::Passing);
                 self.admit(Admission::Pass)?;
             }
@@ -113,12 +118,28 @@ impl Relay {
                 self.hear(Hearing::Passing, Hearing::Lost);
                 self.hear(Hearing::Deaf, Hearing::Lost);
             }
+            Order::Forget => {
+                let (lost, left) = self.flows.drain(..).partition(|flow| flow.hearing == Hearing::Lost);
+                self.flows = left;
+                let lost: Vec<Flow> = lost;
+                lost.into_iter().for_each(Flow::reset);
+            }
+            Order::Cut => self.cut(true)?,
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
             Order::Delay(time) => self.delay = time,
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }
         Ok(Counts { accepted: self.accepted, open: self.flows.len() })
+    }
+
+    /// Has the kernel drop what arrives at all sockets, or ends that.
+    fn cut(&mut self, off: bool) -> io::Result<()> {
+        self.accept();
+        for flow in &self.flows {
+            flow.cut(off)?;
+        }
+        self.listener.iter().try_for_each(|listener| flow::cut(&SockRef::from(listener), off))
     }
 
     fn hear(&mut self, before: Hearing, after: Hearing) {
@@ -131,7 +152,7 @@ impl Relay {
 
     fn admit(&mut self, admission: Admission) -> io::Result<()> {
         self.accept();
-        self.swallows = admission == Admission::Swallow;
+        self.admission = admission;
         if admission == Admission::Refuse {
             self.listener = None;
         } else if self.listener.is_none() {
@@ -144,9 +165,13 @@ impl Relay {
     fn accept(&mut self) {
         while let Some(Ok((client, _))) = self.listener.as_ref().map(TcpListener::accept) {
             self.accepted += 1;
-            let target = (!self.swallows).then_some(self.target);
+            let target = (self.admission != Admission::Swallow).then_some(self.target);
             // An error here is the target's refusal. The client, dropped, sees its connection end.
-            self.flows.extend(Flow::new(client, target).ok());
+            let Ok(mut flow) = Flow::new(client, target) else { continue };
+            if self.admission == Admission::Hold {
+                flow.hearing = Hearing::Deaf;
+            }
+            self.flows.push(flow);
         }
     }
 }
