@@ -10,7 +10,7 @@ use crate::lab::subject::Kind;
 pub fn assert_holds(scenario: &Scenario) {
     let report = run_apart(scenario, Kind::Tierpool);
     let output = report.output.join("\n");
-    // Shown with `--nocapture`, and when the test fails.
+    // Shown with `--show-output`, and when the test fails.
     println!("{output}");
     assert!(
         report.missed.is_empty(),

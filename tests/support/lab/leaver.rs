@@ -61,7 +61,8 @@ impl Leaver {
     pub fn leave(mut self) -> Leaving {
         writeln!(self.orders, "leave").expect("the program reads its input");
         let words = self.answer("end");
-        let seconds = |index: usize| words[index].parse::<f64>().expect("BUG: the program does not tell times");
+        let seconds =
+            |index: usize| words[index].parse::<f64>().expect("BUG: the program does not tell times");
         let (close, woken, ended) = (seconds(0), seconds(1), seconds(2));
         let exited = comes_true(PATIENCE, || matches!(self.child.try_wait(), Ok(Some(_))));
         let exit = now() - ended;

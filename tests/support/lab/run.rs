@@ -48,8 +48,10 @@ struct Aftermath {
 pub fn run(scenario: &Scenario, kind: Kind) -> (Figures, Vec<String>) {
     logs::capture();
     let stage = Stage::start(scenario.way, scenario.settings);
-    let mut leaver = (kind == Kind::Tierpool && scenario.lasts >= LEAVES_IN).then(|| Leaver::start(&stage.url()));
-    let fds_of_others = |leaver: &Option<Leaver>| stage.proxy_fds() + leaver.as_ref().map_or(0, |_| Leaver::FDS);
+    let mut leaver =
+        (kind == Kind::Tierpool && scenario.lasts >= LEAVES_IN).then(|| Leaver::start(&stage.url()));
+    let fds_of_others =
+        |leaver: &Option<Leaver>| stage.proxy_fds() + leaver.as_ref().map_or(0, |_| Leaver::FDS);
     let before = Resources::now(fds_of_others(&leaver));
     let subject = kind.build(&stage.url(), NAME, WORKERS as u32);
     let start = Instant::now();

@@ -21,7 +21,8 @@ pub fn missed(scenario: &Scenario, figures: &Figures) -> Vec<String> {
     let mut missed = Vec::new();
     let mut within = |what: &str, found: f64, bar: f64| {
         if found > bar {
-            missed.push(format!("{what}: {found:.3}, at most {bar:.3} (stall of the machine {:.3})", f.stall));
+            missed
+                .push(format!("{what}: {found:.3}, at most {bar:.3} (stall of the machine {:.3})", f.stall));
         }
     };
     for (what, found, bar) in times(bars, f) {

@@ -58,7 +58,10 @@ impl Seen {
     /// The most attempts to connect within a second, from `start` on.
     pub fn most_attempts_a_second(&self, start: Duration) -> u64 {
         let later = self.samples.iter().filter(|(at, _)| *at >= start);
-        later.map(|(at, sample)| sample.attempts - self.attempts_at(at.saturating_sub(SECOND))).max().unwrap_or(0)
+        later
+            .map(|(at, sample)| sample.attempts - self.attempts_at(at.saturating_sub(SECOND)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// How many attempts had been made by a time.

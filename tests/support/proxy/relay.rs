@@ -60,7 +60,17 @@ impl Relay {
         woken.set_nonblocking(true)?;
         let listener = Some(listen(address)?);
         let (flows, delay) = (Vec::new(), Duration::ZERO);
-        Ok(Relay { address, target, listener, admission: Admission::Pass, flows, delay, accepted: 0, inbox, woken })
+        Ok(Relay {
+            address,
+            target,
+            listener,
+            admission: Admission::Pass,
+            flows,
+            delay,
+            accepted: 0,
+            inbox,
+            woken,
+        })
     }
 
     /// Works until told to end, or until the proxy is gone.
