@@ -9,8 +9,14 @@
 mod lab;
 mod support;
 
+#[path = "faults/network.rs"]
+mod network;
+#[path = "faults/refusals.rs"]
+mod refusals;
 #[path = "faults/server.rs"]
 mod server;
+#[path = "faults/unix.rs"]
+mod unix;
 
 /// Not a test by itself: what the processes that the others start run.
 #[test]
