@@ -2,6 +2,7 @@
 //! machine that is told the time, so that every rule can be tested without waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Settings;
 use crate::error::{FailureClass, OpenFailure};
@@ -74,6 +75,8 @@ pub(crate) struct Breaker {
     ramp: usize,
     permanent: bool,
     last: Option<Arc<OpenFailure>>,
+    /// The last failure before a success, for those whose time ran out soon after it.
+    past: Option<Arc<OpenFailure>>,
     openings: u64,
 }
 
@@ -92,6 +95,7 @@ impl Breaker {
             ramp: usize::MAX,
             permanent: false,
             last: None,
+            past: None,
             openings: 0,
         };
         breaker.reconfigure(settings);
@@ -143,7 +147,7 @@ impl Breaker {
         self.mode = Mode::Closed;
         (self.strikes, self.attempts, self.backoff_ms, self.not_before) = (0, 0, 0, 0);
         self.permanent = false;
-        self.last = None;
+        self.past = self.last.take().or(self.past.take());
         refused
     }
 
@@ -228,7 +232,7 @@ impl Breaker {
     pub(crate) fn ping_answered(&mut self) {
         if self.attempts == 0 && self.mode == Mode::Closed {
             self.strikes = 0;
-            self.last = None;
+            self.past = self.last.take().or(self.past.take());
         }
     }
 
@@ -262,6 +266,12 @@ impl Breaker {
     /// The last failure since a success, for the errors of those who wait.
     pub(crate) fn last(&self) -> Option<&Arc<OpenFailure>> {
         self.last.as_ref()
+    }
+
+    /// The last failure that a caller has waited through, which a success may have followed since: it is why the time
+    /// of one who still got nothing ran out.
+    pub(crate) fn last_within(&self, waited: Duration) -> Option<&Arc<OpenFailure>> {
+        self.last.as_ref().or_else(|| self.past.as_ref().filter(|past| past.age() <= waited))
     }
 
     /// Since when callers have been refused and how long until the next attempt, in milliseconds.
@@ -369,6 +379,18 @@ mod tests {
         }
         assert_eq!(breaker.state(), BreakerState::Closed, "one failure and one round of pings are two signs");
         assert_eq!(transient(&mut breaker, 500), Reaction::Opened);
+    }
+
+    #[test]
+    fn a_failure_is_remembered_for_those_who_waited_through_it() {
+        let mut breaker = Breaker::new(&Settings::default());
+        transient(&mut breaker, 0);
+        assert!(breaker.last_within(Duration::ZERO).is_some());
+        breaker.succeeded();
+        breaker.succeeded();
+        assert!(breaker.last().is_none());
+        assert!(breaker.last_within(Duration::from_secs(60)).is_some());
+        assert!(breaker.last_within(Duration::ZERO).is_none(), "it is older than the caller");
     }
 
     #[test]
