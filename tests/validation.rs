@@ -304,6 +304,16 @@ fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
         drop(pair.1);
         eventually(BOUND, "replaced", || count(&pool, CloseCause::Evicted) >= evicted);
     }
+    // What is opened next may lead there too: until the cooldown is over it goes on, cleaned as any other.
+    drop(pool.get_timeout(BOUND).unwrap());
+    let (so_far, resets) = (count(&pool, CloseCause::Evicted), manager.calls(Call::Reset));
+    for round in 1..=3 {
+        manager.conditions([Condition::Misrouted, Condition::Misrouted]);
+        drop(pool.get_timeout(BOUND).unwrap());
+        eventually(BOUND, "it is cleaned", || manager.calls(Call::Reset) == resets + round);
+        eventually(BOUND, "it is back", || pool.gauges().in_use == 0);
+    }
+    assert_eq!(count(&pool, CloseCause::Evicted), so_far);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::body::{Fitness, ms};
 use super::driver::Condition;
 use super::shared::Entry;
 use super::shared::{Counters, Lending, Shared};
+use super::sinks::Warning;
 use super::watch::Chore;
 use crate::event::{CheckinEvent, Event};
 use crate::stats::CloseCause;
@@ -85,7 +86,7 @@ fn checkin_closely<M: ManageConnection>(
         Ok(Condition::Broken) => shared.condemn(entry, CloseCause::Broken, "it was returned broken"),
         Err(panic) => shared.condemn(entry, CloseCause::Broken, &panic),
         Ok(_) if entry.body.marked_broken => shared.dispose(entry, CloseCause::Broken),
-        Ok(Condition::Misrouted) => shared.misrouted(entry),
+        Ok(Condition::Misrouted) => shared.misrouted(entry, Some(Chore::Reset { suspect })),
         Ok(_) if shared.lending.is_closed() => shared.dispose(entry, CloseCause::Closed),
         Ok(condition) if suspect || condition == Condition::Dirty => {
             if condition == Condition::Dirty {
@@ -154,8 +155,10 @@ impl<M: ManageConnection> Shared<M> {
         false
     }
 
-    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most.
-    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) {
+    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. In
+    /// between it goes on, after `chore`: its server may be good enough for reading, and the next one opened is likely
+    /// to lead there as well.
+    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>, chore: Option<Chore>) {
         // One of a generation replaced already tells nothing of those opened since.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
             return self.dispose(entry, CloseCause::Evicted);
@@ -167,10 +170,16 @@ impl<M: ManageConnection> Shared<M> {
             .misrouted_until
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(until))
             .is_ok();
-        self.dispose(entry, CloseCause::Evicted);
-        if due {
-            log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
-            self.evict();
+        match chore {
+            _ if due => {
+                self.dispose(entry, CloseCause::Evicted);
+                self.warn(Warning::Misrouted, || {
+                    "a connection leads to the wrong server: replacing all".into()
+                });
+                self.evict();
+            }
+            Some(chore) => self.send_aside(entry, chore, None),
+            None => self.restore(entry),
         }
     }
 }

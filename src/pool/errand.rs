@@ -113,7 +113,7 @@ impl<M: ManageConnection> Shared<M> {
         let condition =
             self.guarded("has_broken", || self.driver.condition(&self.manager, &mut entry.body.conn));
         match condition {
-            Ok(Condition::Misrouted) => self.misrouted(entry),
+            Ok(Condition::Misrouted) => self.misrouted(entry, None),
             Ok(Condition::Broken) => self.condemn(entry, CloseCause::Broken, "it broke after its reset"),
             Err(panic) => self.condemn(entry, CloseCause::Broken, &panic),
             Ok(_) => self.restore(entry),
