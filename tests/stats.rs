@@ -102,7 +102,8 @@ fn snapshots_add_up_at_every_moment_of_a_storm() {
     });
     eventually(BOUND, "all are back or closed, and none is being opened", || {
         let gauges = pool.gauges();
-        (gauges.in_use, gauges.opening, gauges.zombies) == (0, 0, 0) && gauges.idle >= pool.settings().base_size
+        (gauges.in_use, gauges.opening, gauges.zombies) == (0, 0, 0)
+            && gauges.idle >= pool.settings().base_size
     });
     let stats = pool.stats();
     assert_eq!(

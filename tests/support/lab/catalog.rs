@@ -268,8 +268,8 @@ pub const READ_ONLY: Scenario = Scenario {
     },
     bars: Bars {
         checkouts_failed: Some(0),
-        // The cooldown is 5 s: two generations in 7 s.
-        evicted: 2 * WORKERS as u64,
+        // One generation each cooldown of 5 s: at 0 s, at 5 s, and of those that were refused a write after that.
+        evicted: 3 * WORKERS as u64,
         ..BARS
     },
     ..PLAIN

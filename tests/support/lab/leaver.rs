@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::process;
 use super::subject::{Kind, WORKERS};
+use super::watch::Watch;
 use super::worker::Crew;
 use crate::support::wait::comes_true;
 
@@ -35,6 +36,8 @@ pub struct Leaving {
     pub close: f64,
     pub woken: f64,
     pub exit: f64,
+    /// The machine's worst stall, as the program saw it.
+    pub stall: f64,
 }
 
 impl Leaver {
@@ -63,7 +66,7 @@ impl Leaver {
         let words = self.answer("end");
         let seconds =
             |index: usize| words[index].parse::<f64>().expect("BUG: the program does not tell times");
-        let (close, woken, ended) = (seconds(0), seconds(1), seconds(2));
+        let (close, woken, stall, ended) = (seconds(0), seconds(1), seconds(2), seconds(3));
         let exited = comes_true(PATIENCE, || matches!(self.child.try_wait(), Ok(Some(_))));
         let exit = now() - ended;
         if !exited {
@@ -71,7 +74,7 @@ impl Leaver {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        Leaving { close, woken, exit }
+        Leaving { close, woken, exit, stall }
     }
 
     /// The rest of the line that begins with the word.
@@ -103,6 +106,7 @@ pub fn main(url: &str) {
     println!("leaver ready");
     std::io::stdin().lock().read_line(&mut String::new()).expect("the input can be read");
 
+    let watch = Watch::start(Arc::clone(&left), start);
     let begun = Instant::now();
     let waiters = Arc::clone(&crew);
     let woken = thread::spawn(move || {
@@ -113,7 +117,9 @@ pub fn main(url: &str) {
     closed.close(CLOSE);
     let close = begun.elapsed().saturating_sub(CLOSE);
     let woken = woken.join().expect("looking at the workers does not panic");
-    println!("leaver end {} {} {}", close.as_secs_f64(), woken.as_secs_f64(), now());
+    let stall = watch.stop().stall;
+    let times = [close, woken, stall].map(|time| time.as_secs_f64().to_string()).join(" ");
+    println!("leaver end {times} {}", now());
 }
 
 /// Seconds of the machine's clock, which both processes read.

@@ -203,6 +203,7 @@ fn refusal(scenario: &Scenario, records: &[Record], times: Times) -> f64 {
 fn add_leaving(figures: &mut Figures, leaving: Option<Leaving>) {
     if let Some(leaving) = leaving {
         (figures.close, figures.woken, figures.exit) = (leaving.close, leaving.woken, leaving.exit);
+        figures.stall = figures.stall.max(leaving.stall);
     }
 }
 
@@ -242,6 +243,9 @@ fn tell(records: &[Record], log: &[String], seen: &Seen, times: Times) {
     errors.sort_by_key(|record| record.end);
     println!("{} errors, of them:", errors.len());
     for record in errors.iter().take(24).chain(errors.iter().skip(24).rev().take(4)) {
-        println!("error {:.3?}..{:.3?} {:.3?} {:?}", record.start, record.end, record.steps, record.outcome);
+        println!(
+            "failure {:.3?}..{:.3?} {:.3?} {:?}",
+            record.start, record.end, record.steps, record.outcome
+        );
     }
 }

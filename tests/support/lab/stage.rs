@@ -74,7 +74,7 @@ impl Stage {
         admin.batch_execute(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     }
 
-    /// Ends `most` sessions of `app` at the most, over the superuser's own connection: it works where no new one can
+    /// Ends `most` sessions of `app` at the most, those of the pool under test first, over the superuser's own connection: it works where no new one can
     /// be opened.
     #[track_caller]
     pub fn end_sessions(&self, most: i64) {
@@ -82,7 +82,8 @@ impl Stage {
         let left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)";
         let told = admin.query_one(
             "SELECT coalesce(array_agg(pid), '{}') FROM (SELECT pid, pg_terminate_backend(pid) \
-             FROM (SELECT pid FROM pg_stat_activity WHERE usename = 'app' LIMIT $1) AS chosen) AS told",
+             FROM (SELECT pid FROM pg_stat_activity WHERE usename = 'app' \
+             ORDER BY application_name <> 'lab/automation' LIMIT $1) AS chosen) AS told",
             &[&most],
         );
         let told: Vec<i32> = told.expect("sessions can be ended").get(0);
