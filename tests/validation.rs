@@ -306,6 +306,7 @@ fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
     }
     // What is opened next may lead there too: until the cooldown is over it goes on, cleaned as any other.
     drop(pool.get_timeout(BOUND).unwrap());
+    eventually(BOUND, "all are back", || pool.gauges().in_use == 0);
     let (so_far, resets) = (count(&pool, CloseCause::Evicted), manager.calls(Call::Reset));
     for round in 1..=3 {
         manager.conditions([Condition::Misrouted, Condition::Misrouted]);
