@@ -35,6 +35,7 @@
 //! | work through many items, each in a transaction | module `batch` |
 //! | set it up | [`config`]: settings, variables, profiles, sizes |
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
+//! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
@@ -64,6 +65,7 @@
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
+//! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
 //!
 //! # What it is not

@@ -75,7 +75,11 @@ fn the_third_failure_in_a_row_opens_it_and_callers_are_told_all_about_it() {
         (BreakerState::Open, 1, 3)
     );
     assert!(stats.checkouts.rejected >= 2);
-    let told: Vec<_> = events.try_iter().filter(|event| matches!(event, Event::Breaker(_))).collect();
+    let mut told = vec![];
+    eventually(BOUND, "it is told", || {
+        told.extend(events.try_iter().filter(|event| matches!(event, Event::Breaker(_))));
+        !told.is_empty()
+    });
     match &told[..] {
         [Event::Breaker(event)] => {
             assert_eq!(event.state(), BreakerState::Open);

@@ -7,6 +7,7 @@
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -23,3 +24,7 @@ pub mod migration {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("server.md")]
+pub mod server {}

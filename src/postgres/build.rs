@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
 use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
@@ -31,6 +32,7 @@ pub struct PgBuilder {
     reset: ResetPolicy,
     socket_timeout: SocketTimeout,
     adhoc_statement_timeout: Option<Duration>,
+    inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
     clock: Clock,
@@ -120,6 +122,13 @@ impl PgBuilder {
     /// Sets a statement timeout of the ad-hoc tier's own; zero: none.
     pub fn adhoc_statement_timeout(mut self, limit: Duration) -> Self {
         self.adhoc_statement_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the longest that a question takes which the pool puts to the server for itself, its checkout included:
+    /// `check_health`, `server_activity`, `long_running_queries`, `cancel` and `terminate`. Default 5 s.
+    pub fn inquiry_timeout(mut self, limit: Duration) -> Self {
+        self.inquiry_timeout = Some(limit);
         self
     }
 
@@ -253,6 +262,7 @@ impl PgBuilder {
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
             socket_timeout: self.socket_timeout,
+            inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
         PgManager::with_faults(settings.connect_config(tier.as_str()), options)

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::observer::LimitExpired;
 use crate::config::Faults;
@@ -44,6 +45,12 @@ enum Kind {
     Lost,
     /// No connection could be had from the pool.
     Checkout(crate::Error),
+    /// The server did not answer a question of the pool's own within this time.
+    Unanswered(Duration),
+    /// Not done, for the reason given.
+    Refused(String),
+    /// The server does not let this role do it.
+    NotAllowed(String, postgres::Error),
 }
 
 impl PgError {
@@ -83,9 +90,29 @@ impl PgError {
         PgError(Box::new(Kind::Lost))
     }
 
+    pub(super) fn unanswered(limit: Duration) -> Self {
+        PgError(Box::new(Kind::Unanswered(limit)))
+    }
+
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        PgError(Box::new(Kind::Refused(why.into())))
+    }
+
+    /// Says what was not allowed, where that is why the statement failed.
+    pub(super) fn or_not_allowed(self, what: impl FnOnce() -> String) -> Self {
+        match *self.0 {
+            Kind::Query(error) if error.code().is_some_and(|code| code.code() == "42501") => {
+                PgError(Box::new(Kind::NotAllowed(what(), error)))
+            }
+            kind => PgError(Box::new(kind)),
+        }
+    }
+
     fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) => Some(error),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
+                Some(error)
+            }
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
@@ -148,9 +175,10 @@ impl PgError {
     }
 
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
-    /// validation.
+    /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
-        self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        matches!(*self.0, Kind::Unanswered(_))
+            || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
@@ -175,6 +203,21 @@ impl PgError {
             Kind::Checkout(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// The error and its causes in one line, for a report that has room for no more.
+    pub(crate) fn in_one_line(&self) -> String {
+        // The pool's line names its cause itself.
+        if let Some(checkout) = self.as_checkout() {
+            return format!("{self}: {checkout}");
+        }
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 
     fn io_error(&self) -> Option<&io::Error> {
@@ -254,6 +297,11 @@ impl fmt::Display for PgError {
             }
             Kind::Lost => return f.write_str("the connection was closed by the server"),
             Kind::Checkout(_) => return f.write_str("no connection could be had from the pool"),
+            Kind::Unanswered(limit) => {
+                return write!(f, "no answer from the server within {limit:?} (inquiry_timeout)");
+            }
+            Kind::Refused(why) => return f.write_str(why),
+            Kind::NotAllowed(what, _) => f.write_str(what)?,
         }
         match self.sqlstate() {
             Some(code) => write!(f, " (SQLSTATE {code})"),

@@ -56,6 +56,16 @@ impl PgManager {
         &self.options
     }
 
+    /// The `application_name` that its connections are opened with.
+    pub(super) fn application_name(&self) -> Option<&str> {
+        self.targets.configs[0].get_application_name()
+    }
+
+    /// The role that its connections are opened as, where the connection string names one.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.targets.configs[0].get_user()
+    }
+
     /// Opens a connection within `limit` or the connect timeout, whichever is shorter.
     ///
     /// # Blocking

@@ -8,6 +8,7 @@
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
+//! | `server` | what the server says of itself: health, sessions, limits |
 //! | `error`, `retry` | what can go wrong, and when to try again |
 
 mod build;
@@ -21,6 +22,7 @@ mod options;
 mod pool;
 mod reset;
 mod retry;
+mod server;
 mod session;
 mod target;
 mod transaction;
@@ -36,5 +38,9 @@ pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::PgPool;
 pub use postgres::IsolationLevel;
 pub use retry::Retry;
+pub use server::{
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerHealth, ServerLimits,
+    Sessions, TierActivity,
+};
 pub use session::run_session;
 pub use transaction::{Session, SessionOptions};

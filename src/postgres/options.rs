@@ -72,6 +72,11 @@ pub struct PgOptions {
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
+    /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
+    /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
+    ///
+    /// Of the ad-hoc tier's options only, since the questions go through that tier.
+    pub inquiry_timeout: Duration,
 }
 
 impl Default for PgOptions {
@@ -82,9 +87,13 @@ impl Default for PgOptions {
             reset: ResetPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             socket_timeout: SocketTimeout::default(),
+            inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }
 }
+
+/// Far more than the server needs, and little enough for a probe or a person that waits for the answer.
+pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the client waits beyond the server's own limit.
 pub(super) const SOCKET_MARGIN: Duration = Duration::from_secs(5);
@@ -128,6 +137,8 @@ impl PgOptions {
         let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
         let found = format!("{:?}", self.connect_timeout);
         faults.require(ok(self.connect_timeout), "connect_timeout", found, within);
+        let found = format!("{:?}", self.inquiry_timeout);
+        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", found, within);
         if let SocketTimeout::After(limit) = self.socket_timeout {
             faults.require(ok(limit), "socket_timeout", format!("{limit:?}"), within);
         }
@@ -167,8 +178,9 @@ mod tests {
             connect_timeout: Duration::ZERO,
             socket_timeout: SocketTimeout::After(Duration::ZERO),
             statement_timeout: Some(Duration::MAX),
+            inquiry_timeout: Duration::ZERO,
             ..PgOptions::default()
         };
-        assert_eq!(options.check().iter().count(), 3);
+        assert_eq!(options.check().iter().count(), 4);
     }
 }

@@ -3,7 +3,11 @@
 mod data;
 mod health;
 mod status;
+#[cfg(feature = "postgres")]
+mod verbose;
 
 pub use data::{DatabaseStats, PoolStatus};
 pub use health::{Health, HealthState, HealthThresholds};
 pub use status::{Plain, print_connection_status};
+#[cfg(feature = "postgres")]
+pub use verbose::{VerbosePlain, VerboseStatus};

@@ -11,12 +11,17 @@ use crate::tiers::TieredPool;
 /// Waiters listed before the rest is only counted.
 const WAITERS_SHOWN: usize = 5;
 
+/// The width of the lines that the box is ruled with.
+pub(super) const RULE: usize = 60;
+
 /// The marks of a form of the box.
-struct Marks {
+pub(super) struct Marks {
     title: &'static str,
     limit: &'static str,
     automation: &'static str,
     adhoc: &'static str,
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    pub(super) server: &'static str,
     branch: &'static str,
     last: &'static str,
     healthy: &'static str,
@@ -25,11 +30,12 @@ struct Marks {
     circuit_open: &'static str,
 }
 
-const FANCY: Marks = Marks {
+pub(super) const FANCY: Marks = Marks {
     title: "🔌 ",
     limit: "📊 ",
     automation: "🤖 ",
     adhoc: "👤 ",
+    server: "📡 ",
     branch: "├─",
     last: "└─",
     healthy: "✅ ",
@@ -38,11 +44,12 @@ const FANCY: Marks = Marks {
     circuit_open: "⛔ ",
 };
 
-const PLAIN: Marks = Marks {
+pub(super) const PLAIN: Marks = Marks {
     title: "",
     limit: "",
     automation: "",
     adhoc: "",
+    server: "",
     branch: "-",
     last: "-",
     healthy: "[ok] ",
@@ -67,8 +74,8 @@ impl DatabaseStats {
         Plain(self)
     }
 
-    fn write(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
-        let rule = "=".repeat(60);
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
+        let rule = "=".repeat(RULE);
         let Marks { branch, last, .. } = marks;
         let base = self.automation.base_size;
         writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
@@ -150,12 +157,17 @@ impl fmt::Display for Plain<'_> {
 }
 
 /// Whether standard output shows more than plain characters to somebody who wants them.
-fn is_fancy() -> bool {
+pub(super) fn is_fancy() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     // The first of these that is set decides, as with the C library.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
     let locale = locale.to_ascii_uppercase().replace('-', "");
     std::io::stdout().is_terminal() && set("NO_COLOR").is_none() && locale.contains("UTF8")
+}
+
+/// Prints a text to standard output; a reader that has gone away has seen what it wanted.
+pub(super) fn print(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Prints the status box to standard output: with symbols where it is a terminal with a UTF-8 locale and `NO_COLOR`
@@ -170,9 +182,7 @@ fn is_fancy() -> bool {
 /// ```
 pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) {
     let stats = pool.get_database_stats();
-    let mut out = std::io::stdout().lock();
-    // A reader that has gone away has seen what it wanted.
-    let _ = if is_fancy() { writeln!(out, "{stats}") } else { writeln!(out, "{}", stats.plain()) };
+    if is_fancy() { print(stats) } else { print(stats.plain()) }
 }
 
 impl<M: ManageConnection> TieredPool<M> {

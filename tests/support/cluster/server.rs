@@ -138,6 +138,12 @@ impl Cluster {
         self.port
     }
 
+    /// Returns how to call one of PostgreSQL's programs: from the folder of the server's, else from `PATH`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let beside = self.place.bin.join(name);
+        if beside.is_file() { beside } else { PathBuf::from(name) }
+    }
+
     /// Returns the folder with the Unix socket; all of the cluster is within it.
     pub fn socket_dir(&self) -> &Path {
         self.place.folder.path()

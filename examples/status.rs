@@ -1,0 +1,49 @@
+//! Prints the status of a fleet: the box of this process, and what the server says of all processes.
+//!
+//! ```sh
+//! PGAPPNAME=scraper DATABASE_URL=postgresql://app:hush@localhost/news cargo run --example status
+//! ```
+//!
+//! `PGAPPNAME` is the name of the application to look at, the first part of its `application_name`: that of its
+//! program's file unless it has set another. The server and the budget come from the same variables as the
+//! application's own; see `.env.example`.
+//!
+//! | exit code | meaning |
+//! | --- | --- |
+//! | 0 | the server answers, and automation has connections or room for one |
+//! | 1 | the server answers, and automation has neither |
+//! | 2 | the server could not be asked, or the settings cannot be used |
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tierpool::PgPool;
+
+/// Queries that run longer than this are listed.
+const LONG: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    ExitCode::from(run())
+}
+
+/// Prints the status; returns the exit code.
+pub fn run() -> u8 {
+    // None is opened before it is needed: one connection is enough to ask.
+    let pool = match PgPool::configure().adhoc(|tier| tier.min_idle(Some(0))).build_unchecked() {
+        Ok(pool) => pool,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return 2;
+        }
+    };
+    let status = pool.print_verbose_connection_status();
+    let Ok(activity) = &status.server else { return 2 };
+    for query in pool.long_running_queries(LONG).into_iter().flatten() {
+        // A reader that has gone away has seen what it wanted.
+        let _ = writeln!(io::stdout(), "{query}");
+    }
+    // That ad-hoc has one is shown by the question itself.
+    let automation = &activity.automation;
+    u8::from(automation.total.open == 0 && automation.room == 0)
+}

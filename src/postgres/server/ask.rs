@@ -1,0 +1,94 @@
+//! One question to the server, within one limit.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use postgres::Client;
+
+use crate::pool::PooledConnection;
+use crate::postgres::{PgError, PgManager, PgPool};
+
+/// What is left of a limit when the checkout has taken all of it: a server that answers does so within this.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// The limit in force for this pool's questions.
+pub(super) fn limit(pool: &PgPool) -> Duration {
+    pool.adhoc().shared().manager.options().inquiry_timeout
+}
+
+/// Takes an ad-hoc connection and asks, all of it within [`limit`].
+#[track_caller]
+pub(super) fn ask<T: Send + 'static>(
+    pool: &PgPool,
+    tag: &'static str,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
+    let limit = limit(pool);
+    let end = Instant::now() + limit;
+    let outcome = checkout(pool, end).and_then(|mut conn| {
+        conn.tag(tag);
+        match conn.is_observed() {
+            true => conn.bounded(left(end), question),
+            false => ask_aside(conn, left(end), question),
+        }
+    });
+    // Said in one way, whichever of the limits on the way found it; the pool's own says more.
+    outcome.map_err(|error| {
+        let is_late = Instant::now() >= end && error.sqlstate().is_none() && error.as_checkout().is_none();
+        if is_late { PgError::unanswered(limit) } else { error }
+    })
+}
+
+/// Takes an ad-hoc connection that neither side has closed.
+///
+/// Whatever the pre-ping policy, one that the server closed while it was idle says nothing of the server as it is now.
+/// The look costs no round trip over TCP; over a Unix socket it is a ping, which is bounded, and which keeps the thread
+/// of [`ask_aside`] from being left on a frozen server.
+#[track_caller]
+fn checkout(pool: &PgPool, end: Instant) -> Result<PooledConnection<PgManager>, PgError> {
+    let adhoc = pool.adhoc();
+    let mut conn = adhoc.get_timeout(left(end))?;
+    // All that are idle may be closed, and then a new one comes.
+    for _ in 0..adhoc.max_size() {
+        match conn.probe(left(end)) {
+            Err(_) if Instant::now() < end => {
+                drop(conn);
+                conn = adhoc.get_timeout(left(end))?;
+            }
+            outcome => return outcome.map(|()| conn),
+        }
+    }
+    Ok(conn)
+}
+
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(LEAST)
+}
+
+/// Asks on a thread of its own, for a connection on which nothing ends a wait. On expiry that thread keeps the
+/// connection until the server answers, and it goes back to the pool then; so there can be no more such threads than
+/// ad-hoc connections.
+fn ask_aside<T: Send + 'static>(
+    mut conn: PooledConnection<PgManager>,
+    limit: Duration,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
+    let (answer, answered) = bounded(1);
+    let asking = move || {
+        let outcome = question(&mut conn);
+        drop(conn);
+        // Nobody listens any more after an expiry.
+        let _ = answer.send(outcome);
+    };
+    if let Err(error) = thread::Builder::new().name("tierpool-inquiry".to_owned()).spawn(asking) {
+        return Err(PgError::refused(format!(
+            "the server was not asked, as no thread could be started: {error}"
+        )));
+    }
+    match answered.recv_timeout(limit) {
+        Ok(outcome) => Ok(outcome?),
+        Err(RecvTimeoutError::Timeout) => Err(PgError::unanswered(limit)),
+        Err(RecvTimeoutError::Disconnected) => unreachable!("BUG: a question panicked"),
+    }
+}

@@ -1,0 +1,27 @@
+//! What the server says of itself: whether it answers, who is connected to it, what runs there.
+//!
+//! All of it goes through the ad-hoc tier's own connections, never borrowed ones, so that it can be asked while
+//! automation is at its limit; and is bounded by one limit, `inquiry_timeout`.
+//!
+//! | file | job |
+//! | --- | --- |
+//! | `ask` | one question within one limit, over TCP and over a Unix socket |
+//! | `health` | whether the server answers, asked once for all who want to know |
+//! | `names` | which sessions are this application's |
+//! | `activity`, `limits`, `show` | who is connected, what room is left, and both as text |
+//! | `queries` | what has been running for long |
+//! | `signal` | ending a statement or a session |
+
+mod activity;
+mod ask;
+mod health;
+mod limits;
+mod names;
+mod queries;
+mod show;
+mod signal;
+
+pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
+pub use health::ServerHealth;
+pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
+pub use queries::RunningQuery;

@@ -1,0 +1,149 @@
+//! What has been running for long on the server.
+
+use std::time::Duration;
+
+use postgres::Row;
+use postgres::types::{ToSql, Type};
+
+use super::activity::time;
+use super::ask::ask;
+use super::names::Names;
+use crate::postgres::{PgError, PgManager};
+use crate::tiers::{Tier, TieredPool};
+
+/// Sessions listed; with more than that running late the first ones tell enough.
+const LISTED: i64 = 100;
+
+/// Characters of a query shown.
+const SHOWN: i32 = 500;
+
+const STATEMENT: &str = "
+    SELECT
+        a.pid,
+        CASE
+            WHEN a.application_name = ANY ($1) THEN 'automation'
+            WHEN a.application_name = ANY ($2) THEN 'adhoc'
+        END AS tier,
+        coalesce(a.application_name, '') AS application_name,
+        CAST(coalesce(a.usename, '') AS text) AS usename,
+        coalesce(pg_catalog.host(a.client_addr), 'local socket') AS client,
+        a.state,
+        CAST(CASE WHEN a.state IN ('active', 'fastpath function call')
+            THEN extract(epoch FROM now.at - a.query_start) END AS float8) AS running,
+        CAST(extract(epoch FROM now.at - a.xact_start) AS float8) AS in_transaction,
+        a.wait_event_type || ': ' || a.wait_event AS wait_event,
+        pg_catalog.left(pg_catalog.btrim(a.query), $4) AS query
+    FROM pg_catalog.pg_stat_activity a, (SELECT pg_catalog.clock_timestamp() AS at) now
+    WHERE a.backend_type = 'client backend'
+        AND a.pid <> pg_catalog.pg_backend_pid()
+        AND a.state IN ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
+        AND (a.xact_start <= now.at - $3 * interval '1 second'
+            OR a.query_start <= now.at - $3 * interval '1 second')
+    ORDER BY least(a.xact_start, a.query_start), a.pid
+    LIMIT $5";
+
+/// A session at work for long, by [`PgPool::long_running_queries`](crate::PgPool::long_running_queries). `Display` is one
+/// line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RunningQuery {
+    /// The process id of the backend.
+    pub pid: i32,
+    /// The tier of this application that it belongs to, in whatever process; `None` for another application.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "by_name"))]
+    pub tier: Option<Tier>,
+    /// Its `application_name`.
+    pub application_name: String,
+    /// Its role.
+    pub user: String,
+    /// The address of its client, or `local socket`.
+    pub client: String,
+    /// What it does, in the server's words: `active`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: String,
+    /// How long the statement has been running; `None` when none runs.
+    pub running_for: Option<Duration>,
+    /// How long the transaction has been open; a single statement has one of its own.
+    pub in_transaction_for: Option<Duration>,
+    /// What it waits for, as `Lock: transactionid`; `None` when it is on the processor.
+    pub wait_event: Option<String>,
+    /// The statement, or the last one where none runs: its first 500 characters, with the literals in it.
+    pub query: String,
+}
+
+#[cfg(feature = "serde")]
+#[allow(clippy::ref_option)] // serde gives the field as it is.
+fn by_name<S: serde::Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&tier.map(Tier::as_str), serializer)
+}
+
+impl RunningQuery {
+    fn of(row: &Row) -> Self {
+        RunningQuery {
+            pid: row.get("pid"),
+            tier: match row.get("tier") {
+                Some("automation") => Some(Tier::Automation),
+                Some(_) => Some(Tier::Adhoc),
+                None => None,
+            },
+            application_name: row.get("application_name"),
+            user: row.get("usename"),
+            client: row.get("client"),
+            state: row.get("state"),
+            running_for: time(row, "running"),
+            in_transaction_for: time(row, "in_transaction"),
+            wait_event: row.get("wait_event"),
+            query: row.get("query"),
+        }
+    }
+}
+
+impl TieredPool<PgManager> {
+    /// Lists the sessions whose statement has been running, or whose transaction has been open, for longer than
+    /// `older_than`: the oldest first, 100 at the most.
+    ///
+    /// All applications' that this role may see: what blocks a batch is often somebody else's. `tier` tells which are
+    /// this application's, in whatever process; only those can be ended by [`cancel`](Self::cancel) and
+    /// [`terminate`](Self::terminate). The session that asks is never among them. Without `pg_read_all_stats` (a part of
+    /// `pg_monitor`) the server shows the statements of this role only.
+    ///
+    /// # Blocking
+    ///
+    /// As [`server_activity`](Self::server_activity).
+    ///
+    /// # Errors
+    ///
+    /// As [`server_activity`](Self::server_activity).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// let pool = tierpool::PgPool::from_env()?;
+    /// for query in pool.long_running_queries(Duration::from_secs(60))? {
+    ///     println!("{query}");
+    ///     if query.tier.is_some() {
+    ///         pool.cancel(query.pid)?;
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn long_running_queries(&self, older_than: Duration) -> Result<Vec<RunningQuery>, PgError> {
+        let [automation, adhoc] = Names::of(self)?.shown();
+        // The server's intervals end at 178 million years; nothing runs for a hundred.
+        let seconds = older_than.as_secs_f64().min(3e9);
+        let rows = ask(self, "long-running queries", move |client| {
+            let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                (&automation, Type::TEXT_ARRAY),
+                (&adhoc, Type::TEXT_ARRAY),
+                (&seconds, Type::FLOAT8),
+                (&SHOWN, Type::INT4),
+                (&LISTED, Type::INT8),
+            ];
+            client.query_typed(STATEMENT, &parameters)
+        })?;
+        Ok(rows.iter().map(RunningQuery::of).collect())
+    }
+}

@@ -1,0 +1,131 @@
+//! Ending a statement or a session of this application.
+
+use postgres::types::{ToSql, Type};
+
+use super::ask::ask;
+use super::names::Names;
+use crate::postgres::{PgError, PgManager, PgPool};
+use crate::tiers::TieredPool;
+
+/// What can be done to a backend: the word for it, and the statement. The CASE keeps the server from evaluating the
+/// call for a process that is not ours.
+struct Signal {
+    verb: &'static str,
+    statement: &'static str,
+}
+
+const CANCEL: Signal = Signal {
+    verb: "cancel",
+    statement: "SELECT a.pid = pg_catalog.pg_backend_pid() AS asks, a.application_name,
+            CASE WHEN a.application_name = ANY ($2) AND a.pid <> pg_catalog.pg_backend_pid()
+                THEN pg_catalog.pg_cancel_backend(a.pid) END AS sent
+        FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1",
+};
+
+const TERMINATE: Signal = Signal {
+    verb: "terminate",
+    statement: "SELECT a.pid = pg_catalog.pg_backend_pid() AS asks, a.application_name,
+            CASE WHEN a.application_name = ANY ($2) AND a.pid <> pg_catalog.pg_backend_pid()
+                THEN pg_catalog.pg_terminate_backend(a.pid) END AS sent
+        FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1",
+};
+
+#[track_caller]
+fn send(pool: &PgPool, pid: i32, signal: &'static Signal) -> Result<bool, PgError> {
+    let Signal { verb, statement } = *signal;
+    if pid <= 0 {
+        return Err(PgError::refused(format!("cannot {verb} process {pid}: a process id is at least 1")));
+    }
+    let ours = Names::of(pool)?.shown_all();
+    let row = ask(pool, verb, move |client| {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&pid, Type::INT4), (&ours, Type::TEXT_ARRAY)];
+        client.query_typed_opt(statement, &parameters)
+    });
+    let row = row.map_err(|error| {
+        error.or_not_allowed(|| {
+            format!("this role may not {verb} process {pid}, which belongs to another role")
+        })
+    })?;
+    let Some(row) = row else { return Ok(false) };
+    match row.get("sent") {
+        Some(sent) => Ok(sent),
+        None if row.get("asks") => {
+            Err(PgError::refused(format!("cannot {verb} process {pid}: it is the session that asks")))
+        }
+        None => {
+            let name: Option<String> = row.get("application_name");
+            let name = name.unwrap_or_default();
+            Err(PgError::refused(format!(
+                "cannot {verb} process {pid}: it belongs to the application {name:?} and not to this one"
+            )))
+        }
+    }
+}
+
+impl TieredPool<PgManager> {
+    /// Asks the server to cancel the statement that a session of this application runs; returns whether the server
+    /// found the process.
+    ///
+    /// **Sent, not done**: the statement ends a moment later with 57014, unless it has ended by itself; a session
+    /// that runs none goes on. The session is told by its process id, from
+    /// [`long_running_queries`](Self::long_running_queries) or
+    /// [`PgConnection::backend_pid`](crate::postgres::PgConnection::backend_pid), and may belong to any process of this
+    /// application. Those of other applications are refused, against a mistyped number: run `pg_cancel_backend` on an
+    /// ad-hoc connection where that is meant.
+    ///
+    /// # Blocking
+    ///
+    /// As [`server_activity`](Self::server_activity).
+    ///
+    /// # Errors
+    ///
+    /// A process id below 1; a session of another application, or the one that asks; 42501 where the session belongs
+    /// to a role that this one is no member of, and it is no member of `pg_signal_backend`; besides as
+    /// [`server_activity`](Self::server_activity).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// if !pool.cancel(4711)? {
+    ///     println!("there is no such process any more");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self, pid: i32) -> Result<bool, PgError> {
+        send(self, pid, &CANCEL)
+    }
+
+    /// Asks the server to end a session of this application; returns whether the server found the process.
+    ///
+    /// **Sent, not done**, as with [`cancel`](Self::cancel), and for the same sessions only. Whoever has the
+    /// connection gets 57P01 or finds it closed; its pool opens another one.
+    ///
+    /// # Blocking
+    ///
+    /// As [`server_activity`](Self::server_activity).
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// let pool = tierpool::PgPool::from_env()?;
+    /// // Transactions that were opened an hour ago and forgotten.
+    /// for query in pool.long_running_queries(Duration::from_secs(3600))? {
+    ///     if query.tier.is_some() && query.state.starts_with("idle in transaction") {
+    ///         pool.terminate(query.pid)?;
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn terminate(&self, pid: i32) -> Result<bool, PgError> {
+        send(self, pid, &TERMINATE)
+    }
+}

@@ -1,0 +1,62 @@
+//! The status script: what it prints, and by which code it ends.
+#![cfg(feature = "postgres")]
+
+#[path = "../examples/status.rs"]
+#[allow(dead_code)] // Its `main`.
+mod status;
+mod support;
+
+use std::process::{Command, Output};
+
+use support::cluster::Cluster;
+
+/// Says that this process is to be the script.
+const IS_SCRIPT: &str = "TIERPOOL_TEST_IS_SCRIPT";
+
+/// No test of its own: the script, as a child process.
+#[test]
+fn runs_the_script_as_a_child() {
+    if std::env::var_os(IS_SCRIPT).is_some() {
+        std::process::exit(status::run().into());
+    }
+}
+
+fn script(url: &str) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "runs_the_script_as_a_child", "--nocapture"]);
+    // The settings of whoever runs the tests are none of the script's.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["PG", "DB_", "DATABASE_", "POSTGRES_", "SUPABASE_", "USE_"].iter().any(|s| name.starts_with(s)) {
+            command.env_remove(&*name);
+        }
+    }
+    command.env(IS_SCRIPT, "1").env("DATABASE_URL", url).env("PGAPPNAME", "scraper").output().unwrap()
+}
+
+#[track_caller]
+fn assert_ends(output: &Output, code: i32, lines: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}\n{errors}");
+    for line in lines {
+        assert!(text.contains(line) || errors.contains(line), "{line} is missing in\n{text}\n{errors}");
+    }
+    assert!(!text.contains("hush") && !errors.contains("hush"));
+}
+
+#[test]
+fn the_exit_code_tells_what_was_found() {
+    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"));
+    let box_and_server =
+        ["DATABASE CONNECTION STATUS", "sessions of scraper by all processes", "Room left: "];
+    assert_ends(&script(&cluster.url()), 0, &box_and_server);
+
+    // One connection for the script and none beside it.
+    cluster.admin().batch_execute("ALTER ROLE app CONNECTION LIMIT 1").unwrap();
+    assert_ends(&script(&cluster.url()), 1, &["Role app: 1 of 1", "Room left: 0 for automation"]);
+
+    cluster.stop_fast();
+    assert_ends(&script(&cluster.url()), 2, &["DATABASE CONNECTION STATUS", "Server: not known: "]);
+    assert_ends(&script("mysql://db.example"), 2, &["invalid configuration"]);
+}
