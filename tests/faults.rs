@@ -9,8 +9,14 @@
 mod lab;
 mod support;
 
+#[path = "faults/hooks.rs"]
+mod hooks;
+#[path = "faults/mixture.rs"]
+mod mixture;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/programs.rs"]
+mod programs;
 #[path = "faults/refusals.rs"]
 mod refusals;
 #[path = "faults/server.rs"]

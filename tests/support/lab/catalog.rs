@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::mixture::MIXTURE;
 use super::scenario::{BARS, Bars, Moment, Scenario};
 use super::stage::{Stage, Way};
 use super::subject::{CONNECT_TIMEOUT, Failure, SOCKET_TIMEOUT, WORKERS};
@@ -93,6 +94,8 @@ pub const POSTMASTER_FROZEN: Scenario = Scenario {
     name: "F6",
     title: "handshakes unanswered 10 s",
     begin: |stage| {
+        // While a session can still be opened for it.
+        stage.sql("SELECT 1");
         stage.cluster.freeze_postmaster();
         stage.end_sessions(1000);
     },
@@ -269,7 +272,7 @@ pub const READ_ONLY: Scenario = Scenario {
     bars: Bars {
         checkouts_failed: Some(0),
         // One generation each cooldown of 5 s: at 0 s, at 5 s, and of those that were refused a write after that.
-        evicted: 3 * WORKERS as u64,
+        evicted: Some(3 * WORKERS as u64),
         ..BARS
     },
     ..PLAIN
@@ -313,6 +316,6 @@ pub const OVER_UNIX: [Scenario; 5] = [
 
 /// Finds a scenario by its name and way.
 pub fn named(name: &str, way: &str) -> Option<Scenario> {
-    let mut all = OVER_TCP.iter().chain(&OVER_UNIX);
+    let mut all = OVER_TCP.iter().chain(&OVER_UNIX).chain([&MIXTURE]);
     all.find(|scenario| scenario.name == name && (scenario.way == Way::Unix) == (way == "unix")).copied()
 }

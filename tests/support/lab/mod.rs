@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `stage` | the cluster, the proxy, and how a pool reaches them |
 //! | `scenario`, `catalog` | a fault: how it begins and ends, and what must hold |
+//! | `mixture` | faults one after the other, at random |
 //! | `subject`, `ours`, `theirs` | the pool under test |
 //! | `worker`, `record` | threads that work through it, and what became of each piece of work |
 //! | `ledger` | whether the table agrees with what the workers were told |
@@ -20,6 +21,7 @@ pub mod figures;
 pub mod leaver;
 pub mod ledger;
 pub mod logs;
+pub mod mixture;
 pub mod ours;
 pub mod process;
 pub mod record;

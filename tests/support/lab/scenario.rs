@@ -45,7 +45,9 @@ pub struct Bars {
     /// The most attempts to connect from one second after the begin of the fault to its end.
     pub attempts: Option<u64>,
     /// The most connections replaced for leading to the wrong server.
-    pub evicted: u64,
+    pub evicted: Option<u64>,
+    /// The log has fewer lines than this.
+    pub log_lines: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,8 @@ pub const BARS: Bars = Bars {
     cause: |failure| failure.names_cause,
     refuses_after: None,
     attempts: None,
-    evicted: 0,
+    evicted: Some(0),
+    log_lines: Some(10),
 };
 
 impl Scenario {

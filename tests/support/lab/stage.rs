@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use postgres::Client;
 
 use crate::support::cluster::Cluster;
@@ -64,13 +64,20 @@ impl Stage {
         self.proxy.as_ref().map_or(0, |proxy| 2 * proxy.open())
     }
 
-    /// Has the superuser run a statement.
+    /// The superuser's connection, opened anew where a fault has ended it.
     #[track_caller]
-    pub fn sql(&self, text: &str) {
+    fn admin(&self) -> MutexGuard<'_, Client> {
         let mut admin = self.admin.lock();
         if admin.is_closed() || admin.is_valid(SESSIONS_END).is_err() {
             *admin = self.cluster.admin();
         }
+        admin
+    }
+
+    /// Has the superuser run a statement.
+    #[track_caller]
+    pub fn sql(&self, text: &str) {
+        let mut admin = self.admin();
         admin.batch_execute(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     }
 
@@ -78,7 +85,7 @@ impl Stage {
     /// be opened.
     #[track_caller]
     pub fn end_sessions(&self, most: i64) {
-        let mut admin = self.admin.lock();
+        let mut admin = self.admin();
         let left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)";
         let told = admin.query_one(
             "SELECT coalesce(array_agg(pid), '{}') FROM (SELECT pid, pg_terminate_backend(pid) \

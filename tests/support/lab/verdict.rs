@@ -8,8 +8,7 @@ use super::subject::{DEADLINE, GRACE};
 const EXIT: f64 = 0.2;
 /// Attempts to connect in a second.
 const ATTEMPTS_A_SECOND: f64 = 20.0;
-/// The log has fewer lines than this, and none of them this often.
-const LOG_LINES: f64 = 10.0;
+/// No line of the log is there this often.
 const LOG_REPEATED: f64 = 4.0;
 /// At the end the pool works at this part of the earlier speed at least: on a shared machine it may not be all.
 const KEPT_SPEED: f64 = 0.5;
@@ -45,14 +44,16 @@ pub fn missed(scenario: &Scenario, figures: &Figures) -> Vec<String> {
         within(what, found, 0.0);
     }
     within("attempts to connect in a second", f.attempts_a_second, ATTEMPTS_A_SECOND);
-    within("lines in the log", f.log_lines, LOG_LINES - 1.0);
-    within("repetitions of a line in the log", f.log_repeated, LOG_REPEATED - 1.0);
+    if let Some(lines) = bars.log_lines {
+        within("lines in the log", f.log_lines, lines as f64 - 1.0);
+        within("repetitions of a line in the log", f.log_repeated, LOG_REPEATED - 1.0);
+    }
     within("lost speed", KEPT_SPEED, f.kept_speed.max(if scenario.is_slow() { KEPT_SPEED } else { 0.0 }));
     let counted = [
         ("failed checkouts", f.not_got, bars.checkouts_failed.map(|most| most as f64)),
         ("failed queries", f.failed, bars.queries_failed.map(|most| most as f64)),
         ("attempts to connect during the fault", f.attempts, bars.attempts.map(|most| most as f64)),
-        ("connections replaced", f.evicted, Some(bars.evicted as f64)),
+        ("connections replaced", f.evicted, bars.evicted.map(|most| most as f64)),
     ];
     for (what, found, bar) in counted {
         within(what, found, bar.unwrap_or(f64::INFINITY));
