@@ -22,6 +22,8 @@ const BEFORE: Duration = Duration::from_millis(1500);
 const AFTER: Duration = Duration::from_millis(1500);
 /// When nothing may be left of the fault.
 const CLEAN: Duration = Duration::from_secs(5);
+/// How long a pool without bars is watched after the fault.
+const OTHERS: Duration = Duration::from_secs(15);
 /// For what has no bar of its own.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the time after the fault is looked at.
@@ -67,7 +69,8 @@ pub fn run(scenario: &Scenario, kind: Kind) -> (Figures, Vec<String>) {
     let leaving = last_through(scenario, &mut leaver);
     (scenario.end)(&stage);
     let end = start.elapsed();
-    await_full_speed(scenario, &crew, start, begin, end);
+    let patience = if kind == Kind::Tierpool { Duration::ZERO } else { OTHERS };
+    await_full_speed(scenario, &crew, start, (begin, end), patience);
     let after = await_cleanness(&stage, &*subject, start, end, steady);
     let over = start.elapsed();
     let log = logs::since(mark);
@@ -114,9 +117,16 @@ fn last_through(scenario: &Scenario, leaver: &mut Option<Leaver>) -> Option<Leav
     leaving
 }
 
-fn await_full_speed(scenario: &Scenario, crew: &Crew, start: Instant, begin: Duration, end: Duration) {
+/// Waits as long as its bar says, or for `patience`.
+fn await_full_speed(
+    scenario: &Scenario,
+    crew: &Crew,
+    start: Instant,
+    (begin, end): (Duration, Duration),
+    patience: Duration,
+) {
     let from = if scenario.bars.recovers_from == Moment::End { end } else { begin };
-    let limit = (from + scenario.bars.full).max(end) + AFTER;
+    let limit = (from + scenario.bars.full).max(end + patience) + AFTER;
     loop {
         let now = start.elapsed();
         let successes = Successes::of(&crew.records());
