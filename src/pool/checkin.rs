@@ -174,7 +174,7 @@ impl<M: ManageConnection> Shared<M> {
             _ if due => {
                 self.dispose(entry, CloseCause::Evicted);
                 self.warn(Warning::Misrouted, || {
-                    "a connection leads to the wrong server: replacing all".into()
+                    "a connection leads to the wrong server: replacing all of them".into()
                 });
                 self.evict();
             }
