@@ -63,14 +63,18 @@
 //! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
 //! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
+//! | A failover ends with every connection on the new primary. | `tests/failover.rs` |
+//! | A rotated password reaches no worker where a callback follows it. | `tests/credentials.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
+//! | What is repeated is applied once, and no COMMIT of unknown fate is repeated unasked. | `tests/postgres_retry.rs` |
+//! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
 //!
-//! It is not asynchronous, not a database driver, and not a proxy between processes. It does not repeat queries behind
+//! It is not asynchronous, not a database driver, and not a proxy between processes. It does not repeat work behind
 //! your back, never takes a connection away from its borrower, and has two tiers rather than priorities.
 //!
 //! # Features

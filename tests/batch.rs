@@ -353,9 +353,9 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
     };
     for idempotent in [false, true] {
         let attempts = AtomicUsize::new(0);
-        let retry = Retry { idempotent, ..quick() };
+        let options = Options::new().retry(quick()).session(SessionOptions::new().idempotent(idempotent));
         let report = thread::scope(|scope| {
-            batch::run(&pool, [7_i64], Options::new().retry(retry), |tx, &key| {
+            batch::run(&pool, [7_i64], options, |tx, &key| {
                 if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
                     let pid: i32 = tx.query_one("SELECT pg_backend_pid()", &[])?.get(0);
                     scope.spawn(move || kill(pid));

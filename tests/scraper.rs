@@ -9,14 +9,17 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
-use postgres::Client;
 use scraper::discover::{Item, discover};
 use scraper::failure::ScrapeError;
 use scraper::schema;
 use scraper::store::{Change, store};
 use support::cluster::Cluster;
+use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session};
 
+/// For a machine under load.
+const LIMIT: Duration = Duration::from_secs(20);
 const MANIFEST: &str =
     "[package]\nname = 'one'\nversion = '1.0.0'\n[dependencies]\nlog = '0.4'\nrand = '0.9'\n";
 const README: &str = "# One\n\n[docs](https://docs.example)\n\n## Use\n\n[site](https://site.example)\n";
@@ -25,8 +28,10 @@ fn cluster() -> Cluster {
     Cluster::builder().start().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn connect(cluster: &Cluster) -> Client {
-    Client::connect(&cluster.url(), postgres::NoTls).expect("the cluster was just started")
+fn connect(cluster: &Cluster) -> PgConnection {
+    let config = cluster.url().parse().expect("the cluster's own URL");
+    let manager = PgManager::new(config, PgOptions::default()).expect("the default options");
+    manager.connect_within(LIMIT).expect("the cluster was just started")
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -35,21 +40,18 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).expect("the file can be written");
 }
 
-fn commit(client: &mut Client, item: &Item) -> Result<Change, ScrapeError> {
-    let mut transaction = client.transaction()?;
-    let change = store(&mut transaction, item)?;
-    transaction.commit()?;
-    Ok(change)
+fn commit(conn: &mut PgConnection, item: &Item) -> Result<Change, ScrapeError> {
+    run_session(conn, &SessionOptions::new(), |tx| store(tx, item))
 }
 
 /// Stores everything below `folder`, one item a transaction.
-fn run(client: &mut Client, folder: &Path) -> Vec<Change> {
+fn run(client: &mut PgConnection, folder: &Path) -> Vec<Change> {
     let items = discover(folder, None);
     items.iter().map(|item| commit(client, item).unwrap_or_else(|error| panic!("{error:?}"))).collect()
 }
 
 /// Everything in the tables with the row versions, so that a row rewritten with the same values shows.
-fn versions(client: &mut Client) -> Vec<String> {
+fn versions(client: &mut PgConnection) -> Vec<String> {
     schema::NAMES
         .iter()
         .flat_map(|table| {
@@ -73,7 +75,7 @@ fn a_second_run_writes_nothing_and_a_changed_file_only_its_own_rows() {
     write(folder.path(), "loose.html", "<title>Loose</title><h1>Page</h1><a href=x>y</a>");
 
     assert_eq!(run(&mut client, folder.path()), [Change::Inserted; 4]);
-    assert_eq!(schema::counts(&mut client).expect("the tables exist"), [1, 2, 3, 3, 4]);
+    assert_eq!(schema::counts(&mut *client).expect("the tables exist"), [1, 2, 3, 3, 4]);
     let before = versions(&mut client);
 
     schema::create(&mut client).expect("making the tables again does nothing");
@@ -84,7 +86,7 @@ fn a_second_run_writes_nothing_and_a_changed_file_only_its_own_rows() {
     write(folder.path(), "p/Cargo.toml", &MANIFEST.replace("rand = '0.9'\n", ""));
     let changes = run(&mut client, folder.path());
     assert_eq!(changes, [Change::Unchanged, Change::Unchanged, Change::Updated, Change::Updated]);
-    assert_eq!(schema::counts(&mut client).expect("the tables exist"), [1, 1, 3, 2, 2]);
+    assert_eq!(schema::counts(&mut *client).expect("the tables exist"), [1, 1, 3, 2, 2]);
     let row = client
         .query_one(
             "SELECT p.name, d.title, h.text FROM tierpool_scraper.packages p
@@ -106,7 +108,7 @@ fn bad_documents_leave_no_rows_and_odd_content_is_stored() {
     for item in discover(folder.path(), None) {
         commit(&mut client, &item).expect_err("neither file can be used");
     }
-    assert_eq!(schema::counts(&mut client).expect("the tables exist"), [0; 5]);
+    assert_eq!(schema::counts(&mut *client).expect("the tables exist"), [0; 5]);
 
     let odd = tempfile::tempdir().expect("a temporary folder");
     write(odd.path(), "nul.txt", "a\0b https://nul\0.example/\0");
@@ -152,7 +154,7 @@ fn writers_in_any_order_neither_deadlock_nor_lose_a_package() {
     });
     assert_eq!(totals.iter().sum::<usize>(), items.len(), "each item is written by exactly one: {totals:?}");
     let mut client = connect(&cluster);
-    assert_eq!(schema::counts(&mut client).expect("the tables exist"), [4, 8, 40, 80, 80]);
+    assert_eq!(schema::counts(&mut *client).expect("the tables exist"), [4, 8, 40, 80, 80]);
     let orphans = "SELECT count(*) FROM tierpool_scraper.documents WHERE package_id IS NULL";
     assert_eq!(client.query_one(orphans, &[]).expect("the table exists").get::<_, i64>(0), 0);
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use tierpool::config::{Faults, Key, Overrides, PgSettings, PrePing, Source, TlsMode, WaitMode, profiles};
+use tierpool::config::{
+    Faults, Key, Overrides, PgSettings, PrePing, Source, TargetSessionAttrs, TlsMode, WaitMode, profiles,
+};
 
 const URL: &str = "postgresql://scraper:hush@db.example/news";
 
@@ -229,9 +231,21 @@ fn libpq_parameters_are_passed_on_or_refused_with_a_rule() {
     let loaded =
         with_query("target_session_attrs=read-write&keepalives_count=7&tcp_user_timeout=1500").unwrap();
     let config = loaded.server.config();
+    assert_eq!(loaded.server.session_attrs(), TargetSessionAttrs::ReadWrite);
     assert_eq!(config.get_keepalives_retries(), Some(7));
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
     assert_eq!(config.get_keepalives_idle(), Duration::from_secs(30));
+    for attrs in TargetSessionAttrs::ALL {
+        let loaded = with_query(&format!("target_session_attrs={attrs}")).unwrap();
+        assert_eq!(loaded.server.session_attrs(), attrs);
+    }
+    one_fault(
+        with_query("target_session_attrs=master"),
+        &[
+            "URL parameter target_session_attrs is master",
+            "any, read-write, read-only, primary, standby or prefer",
+        ],
+    );
     one_fault(with_query("service=x"), &["URL parameter service is x", "not supported"]);
     one_fault(with_query("pool_timeout=1&pool_timeout=2"), &["pool_timeout is given twice"]);
     assert_eq!(with_query("sslmode=disable").unwrap().server.tls().mode, TlsMode::Disable);
@@ -262,6 +276,9 @@ fn addresses_of_every_form_reach_the_driver() {
     let pieces =
         [("POSTGRES_HOST", "h"), ("POSTGRES_PORT", "7"), ("POSTGRES_USER", "u"), ("PGHOST", "other")];
     assert_eq!(shown(&pieces), "postgresql://u@h:7");
+    let pieces = [("POSTGRES_HOST", "a,b"), ("POSTGRES_PORT", "1,2")];
+    assert_eq!(shown(&pieces), "postgresql://a:1,b:2");
+    assert_eq!(shown(&[("PGHOST", "a,b"), ("PGPORT", "7")]), "postgresql://a:7,b:7");
     assert_eq!(shown(&[("PGHOSTADDR", "127.0.0.1"), ("PGDATABASE", "d")]), "postgresql://127.0.0.1:5432/d");
     one_fault(load_only(&Overrides::default(), &[("PGHOST", "h"), ("PGPORT", "x")]), &["PGPORT is x"]);
 }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use support::proxy::{Admission, Proxy};
+use support::proxy::{Admission, Direction, Proxy};
 use support::wait::{eventually, thread_names, took};
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -140,6 +140,23 @@ fn delays_each_way() {
     proxy.pass();
     let (answered, time) = took(|| answers(&stream));
     assert!(answered && time < Duration::from_millis(100), "{time:?}");
+}
+
+#[test]
+fn a_trap_cuts_one_connection_at_the_bytes_it_waits_for() {
+    let proxy = Proxy::start(echo()).unwrap();
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let [cut, other] = [connect(&proxy), connect(&proxy)];
+        proxy.cut_at(direction, b"in");
+        (&cut).write_all(b"pong").unwrap();
+        let mut answer = [0; 4];
+        cut.set_read_timeout(Some(BOUND)).unwrap();
+        (&cut).read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"pong", "other bytes pass");
+        send(&cut);
+        assert_eq!(receive(&cut, BOUND).unwrap_err().kind(), ErrorKind::ConnectionReset, "{direction:?}");
+        assert!(answers(&other), "it went off twice");
+    }
 }
 
 #[test]

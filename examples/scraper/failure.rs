@@ -18,16 +18,14 @@ pub enum ScrapeError {
     PathNotUtf8(PathBuf),
     /// The manifest cannot be used; every fault is named.
     Manifest { path: PathBuf, faults: Vec<String> },
-    /// The database refused or was lost, in the words of its client.
-    Database(postgres::Error),
-    /// The same in the words of the pool, which knows what BEGIN and COMMIT came to.
-    Session(PgError),
+    /// The database refused or was lost.
+    Database(PgError),
 }
 
 impl ScrapeError {
     /// Whether the document itself was good.
     pub fn is_database(&self) -> bool {
-        matches!(self, ScrapeError::Database(_) | ScrapeError::Session(_))
+        matches!(self, ScrapeError::Database(_))
     }
 
     /// The name under which failures are counted.
@@ -38,7 +36,7 @@ impl ScrapeError {
             ScrapeError::NotUtf8 { .. } => "content is not UTF-8",
             ScrapeError::PathNotUtf8(_) => "path is not UTF-8",
             ScrapeError::Manifest { .. } => "manifest",
-            ScrapeError::Database(_) | ScrapeError::Session(_) => "database",
+            ScrapeError::Database(_) => "database",
         }
     }
 }
@@ -55,7 +53,7 @@ impl fmt::Display for ScrapeError {
             }
             ScrapeError::PathNotUtf8(path) => write!(f, "the path {} is not UTF-8", path.display()),
             ScrapeError::Manifest { path, faults } => write!(f, "{}: {}", path.display(), faults.join("; ")),
-            ScrapeError::Database(_) | ScrapeError::Session(_) => f.write_str("the database did not take it"),
+            ScrapeError::Database(_) => f.write_str("the database did not take it"),
         }
     }
 }
@@ -64,20 +62,13 @@ impl std::error::Error for ScrapeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ScrapeError::Database(error) => Some(error),
-            ScrapeError::Session(error) => Some(error),
             _ => None,
         }
     }
 }
 
-impl From<postgres::Error> for ScrapeError {
-    fn from(error: postgres::Error) -> Self {
-        ScrapeError::Database(error)
-    }
-}
-
 impl From<PgError> for ScrapeError {
     fn from(error: PgError) -> Self {
-        ScrapeError::Session(error)
+        ScrapeError::Database(error)
     }
 }

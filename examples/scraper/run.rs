@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use parking_lot::Mutex;
 use tierpool::PgPool;
 use tierpool::batch::{self, Failed, Options, Report};
-use tierpool::postgres::{PgError, Retry};
+use tierpool::postgres::{PgError, SessionOptions};
 
 use super::discover::Item;
 use super::failure::ScrapeError;
@@ -57,7 +57,7 @@ pub fn run<'a>(
             pool,
             items,
             options(pool, workers, bar, stop),
-            |tx, item| store(tx.client(), item),
+            |tx, item| store(tx, item),
             // After COMMIT: what is rolled back has changed nothing.
             |_, change| tally.lock().add(change),
         );
@@ -69,9 +69,9 @@ pub fn run<'a>(
 
 fn options(pool: &PgPool, workers: Option<usize>, bar: &ProgressBar, stop: &Arc<AtomicBool>) -> Options {
     // An item writes by its key and only what differs: done twice it comes to the same.
-    let retry = Retry { idempotent: true, ..Retry::default() };
+    let session = SessionOptions::new().idempotent(true);
     let (automation, bar) = (pool.automation().clone(), bar.clone());
-    let options = Options::new().retry(retry).stop(Arc::clone(stop)).on_progress(move |progress| {
+    let options = Options::new().session(session).stop(Arc::clone(stop)).on_progress(move |progress| {
         progress::show(&bar, progress.committed + progress.failed, automation.gauges());
     });
     match workers {

@@ -1,13 +1,14 @@
 //! Writes one item to the tables, and only what changed.
 //!
-//! Every statement carries its parameter types, so that it costs one round trip without a prepared statement. An
-//! unchanged item costs one read; a new document three round trips, however many headings and links it has.
+//! The statements come from each connection's cache: the server parses and plans them once for a connection. Measured on
+//! loopback, a transaction of one read and one upsert took half of the time that it took with the texts. An unchanged item costs one read; a new document three round trips, however many headings and links it
+//! has.
 //!
 //! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,
 //! then rows below that one.
 
-use postgres::GenericClient;
-use postgres::types::{ToSql, Type};
+use tierpool::PgError;
+use tierpool::postgres::Session;
 
 use super::discover::Item;
 use super::document::Document;
@@ -25,27 +26,27 @@ pub enum Change {
     Unchanged,
 }
 
-/// Scrapes `item` and writes it through `client`, which is inside a transaction.
+/// Scrapes `item` and writes it in the transaction `tx`.
 ///
 /// # Blocking
 /// Reads one file and waits for the server's replies.
 ///
 /// # Errors
 /// A file that cannot be used, or the server's own error; the caller rolls back.
-pub fn store(client: &mut impl GenericClient, item: &Item) -> Result<Change, ScrapeError> {
+pub fn store(tx: &mut Session<'_>, item: &Item) -> Result<Change, ScrapeError> {
     let source = Source::read(item)?;
-    let (known, package) = known(client, &source)?;
+    let (known, package) = known(tx, &source)?;
     if known.as_ref() == Some(&source.hash) {
         return Ok(Change::Unchanged);
     }
     let written = match source.parse()? {
-        Scraped::Manifest(manifest) => write_package(client, &source, &manifest)?,
+        Scraped::Manifest(manifest) => write_package(tx, &source, &manifest)?,
         Scraped::Document(document) => {
             let package = match (package, source.package.as_deref()) {
-                (None, Some(folder)) => Some(place_package(client, folder)?),
+                (None, Some(folder)) => Some(place_package(tx, folder)?),
                 (package, _) => package,
             };
-            write_document(client, &source, package, &document)?
+            write_document(tx, &source, package, &document)?
         }
     };
     Ok(match (written, known) {
@@ -56,9 +57,6 @@ pub fn store(client: &mut impl GenericClient, item: &Item) -> Result<Change, Scr
     })
 }
 
-/// A value with its type, as [`GenericClient::query_typed`] takes it.
-type Param<'a> = (&'a (dyn ToSql + Sync), Type);
-
 const KNOWN_MANIFEST: &str = "
 SELECT manifest_hash, id FROM tierpool_scraper.packages WHERE folder = $1";
 
@@ -67,16 +65,10 @@ SELECT (SELECT hash FROM tierpool_scraper.documents WHERE path = $1),
        (SELECT id FROM tierpool_scraper.packages WHERE folder = $2)";
 
 /// The hash the database holds of the item, and the row of its package, as far as there are any.
-fn known(
-    client: &mut impl GenericClient,
-    source: &Source,
-) -> Result<(Option<Vec<u8>>, Option<i64>), postgres::Error> {
+fn known(tx: &mut Session<'_>, source: &Source) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
     let rows = match source.kind {
-        Kind::Manifest => client.query_typed(KNOWN_MANIFEST, &[(&source.package, Type::TEXT)])?,
-        _ => {
-            let params: [Param<'_>; 2] = [(&source.path, Type::TEXT), (&source.package, Type::TEXT)];
-            client.query_typed(KNOWN_DOCUMENT, &params)?
-        }
+        Kind::Manifest => tx.query_cached(KNOWN_MANIFEST, &[&source.package])?,
+        _ => tx.query_cached(KNOWN_DOCUMENT, &[&source.path, &source.package])?,
     };
     Ok(rows.first().map_or((None, None), |row| (row.get(0), row.get(1))))
 }
@@ -88,9 +80,8 @@ ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
 RETURNING id";
 
 /// Makes the row of a package whose manifest has not been written yet.
-fn place_package(client: &mut impl GenericClient, folder: &str) -> Result<i64, ScrapeError> {
-    let rows = client.query_typed(PLACE_PACKAGE, &[(&folder, Type::TEXT)])?;
-    Ok(rows.first().expect("an upsert without a condition returns its row").get(0))
+fn place_package(tx: &mut Session<'_>, folder: &str) -> Result<i64, ScrapeError> {
+    Ok(tx.query_one_cached(PLACE_PACKAGE, &[&folder])?.get(0))
 }
 
 const UPSERT_PACKAGE: &str = "
@@ -109,23 +100,17 @@ INSERT INTO tierpool_scraper.dependencies (package_id, kind, target, name, packa
 SELECT $1, d.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS d";
 
 /// Writes a package with its dependencies; `false` when the row was the same already.
-fn write_package(
-    client: &mut impl GenericClient,
-    source: &Source,
-    manifest: &Manifest,
-) -> Result<bool, postgres::Error> {
+fn write_package(tx: &mut Session<'_>, source: &Source, manifest: &Manifest) -> Result<bool, PgError> {
     let Manifest { name, version, license, description, dependencies } = manifest;
-    let params: [Param<'_>; 6] = [
-        (&source.package, Type::TEXT),
-        (&source.hash, Type::BYTEA),
-        (name, Type::TEXT),
-        (version, Type::TEXT),
-        (license, Type::TEXT),
-        (description, Type::TEXT),
-    ];
-    let Some(row) = client.query_typed(UPSERT_PACKAGE, &params)?.pop() else { return Ok(false) };
+    let Some(row) = tx.query_opt_cached(
+        UPSERT_PACKAGE,
+        &[&source.package, &source.hash, name, version, license, description],
+    )?
+    else {
+        return Ok(false);
+    };
     let id: i64 = row.get(0);
-    client.query_typed(CLEAR_PACKAGE, &[(&id, Type::INT8)])?;
+    tx.execute_cached(CLEAR_PACKAGE, &[&id])?;
     if dependencies.is_empty() {
         return Ok(true);
     }
@@ -135,16 +120,10 @@ fn write_package(
     let packages: Vec<&str> = dependencies.iter().map(|d| d.package.as_str()).collect();
     let requirements: Vec<Option<&str>> = dependencies.iter().map(|d| d.requirement.as_deref()).collect();
     let optional: Vec<bool> = dependencies.iter().map(|d| d.optional).collect();
-    let params: [Param<'_>; 7] = [
-        (&id, Type::INT8),
-        (&kinds, Type::TEXT_ARRAY),
-        (&targets, Type::TEXT_ARRAY),
-        (&names, Type::TEXT_ARRAY),
-        (&packages, Type::TEXT_ARRAY),
-        (&requirements, Type::TEXT_ARRAY),
-        (&optional, Type::BOOL_ARRAY),
-    ];
-    client.query_typed(INSERT_DEPENDENCIES, &params)?;
+    tx.execute_cached(
+        INSERT_DEPENDENCIES,
+        &[&id, &kinds, &targets, &names, &packages, &requirements, &optional],
+    )?;
     Ok(true)
 }
 
@@ -173,27 +152,24 @@ FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS l (href, text, position)"
 
 /// Writes a document with its headings and links; `false` when the row was the same already.
 fn write_document(
-    client: &mut impl GenericClient,
+    tx: &mut Session<'_>,
     source: &Source,
     package: Option<i64>,
     document: &Document,
-) -> Result<bool, postgres::Error> {
+) -> Result<bool, PgError> {
     let kind = source.kind.as_str();
-    let params: [Param<'_>; 7] = [
-        (&source.path, Type::TEXT),
-        (&package, Type::INT8),
-        (&kind, Type::TEXT),
-        (&source.hash, Type::BYTEA),
-        (&source.bytes, Type::INT4),
-        (&document.title, Type::TEXT),
-        (&document.words, Type::INT4),
-    ];
-    let Some(row) = client.query_typed(UPSERT_DOCUMENT, &params)?.pop() else { return Ok(false) };
+    let Some(row) = tx.query_opt_cached(
+        UPSERT_DOCUMENT,
+        &[&source.path, &package, &kind, &source.hash, &source.bytes, &document.title, &document.words],
+    )?
+    else {
+        return Ok(false);
+    };
     let id: i64 = row.get(0);
     // A row version that was just inserted has no xmax; one that an upsert replaced carries its own transaction's.
     let is_new: bool = row.get(1);
     if !is_new {
-        client.query_typed(CLEAR_DOCUMENT, &[(&id, Type::INT8)])?;
+        tx.execute_cached(CLEAR_DOCUMENT, &[&id])?;
     }
     if document.headings.is_empty() && document.links.is_empty() {
         return Ok(true);
@@ -202,13 +178,6 @@ fn write_document(
     let headings: Vec<&str> = document.headings.iter().map(|h| h.text.as_str()).collect();
     let hrefs: Vec<&str> = document.links.iter().map(|l| l.href.as_str()).collect();
     let texts: Vec<&str> = document.links.iter().map(|l| l.text.as_str()).collect();
-    let params: [Param<'_>; 5] = [
-        (&id, Type::INT8),
-        (&levels, Type::INT2_ARRAY),
-        (&headings, Type::TEXT_ARRAY),
-        (&hrefs, Type::TEXT_ARRAY),
-        (&texts, Type::TEXT_ARRAY),
-    ];
-    client.query_typed(INSERT_PARTS, &params)?;
+    tx.execute_cached(INSERT_PARTS, &[&id, &levels, &headings, &hrefs, &texts])?;
     Ok(true)
 }

@@ -18,8 +18,8 @@ const STOP_GRAIN: Duration = Duration::from_millis(20);
 /// Runs `work` for every item, each in a transaction of its own, on several threads.
 ///
 /// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
-/// that fails for good, or panics, is kept in the report with its error, and the others go on. What an error means is
-/// taken from the first [`PgError`] or `postgres::Error` in it and its chain of sources.
+/// that fails for good, or panics, is kept in the report with its error, and the others go on. Its class in
+/// the report is that of the first [`PgError`] or `postgres::Error` in the error and its chain of sources.
 ///
 /// When the database cannot be reached the items wait for it ([`Options::outage`]); past that the batch ends, and the
 /// remaining items are not started.

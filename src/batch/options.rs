@@ -69,7 +69,7 @@ impl Options {
         self
     }
 
-    /// Sets when an item is tried again. Default: [`Retry::default`].
+    /// Sets when an item is tried again, where it failed in a way that passes. Default: [`Retry::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
@@ -84,7 +84,8 @@ impl Options {
         self
     }
 
-    /// Sets the options of each item's session.
+    /// Sets the options of each item's session. Of them `retry` does not count, since the batch has its own;
+    /// `idempotent` does.
     pub fn session(mut self, session: SessionOptions) -> Self {
         self.session = session;
         self

@@ -86,12 +86,12 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 }
 
 /// The first error of this crate's in a chain.
-pub(super) fn as_pg_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a PgError> {
+fn as_pg_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a PgError> {
     find(error)
 }
 
 /// The first error of the client's in a chain.
-pub(super) fn as_postgres<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a postgres::Error> {
+fn as_postgres<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a postgres::Error> {
     find(error)
 }
 

@@ -7,9 +7,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hdrhistogram::Histogram;
 
 use super::floor::Floor;
-use super::report::{BoxError, Class, Failed, as_pg_error, as_postgres};
+use super::report::{BoxError, Class, Failed};
 use crate::ErrorKind;
-use crate::postgres::{PgError, Session, is_worth_repeating, run_session};
+use crate::postgres::{Again, Attempts, PgError, Session, attempt};
 use crate::tiers::Tier;
 
 /// How soon a worker notices a stop while it waits for an item or between two attempts.
@@ -70,8 +70,7 @@ pub(super) struct Worker<'a, F, D> {
 struct Failure {
     error: BoxError,
     class: Class,
-    /// Worth another attempt.
-    transient: bool,
+    again: Again,
 }
 
 /// Why an attempt did not commit.
@@ -119,13 +118,13 @@ impl<F, D> Worker<'_, F, D> {
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
         D: Fn(&I, T),
     {
-        let mut delays = self.floor.options.retry.delays();
-        let mut attempts = 0;
+        let options = self.floor.options;
+        let mut attempts = Attempts::new(&options.retry, options.session.idempotent);
         let mut last = None;
         let mut outage_since = None;
         loop {
             let outcome = self.attempt(&item, tally);
-            if attempts > 0 && !matches!(outcome, Err(Setback::Outage(_) | Setback::NoPool(_))) {
+            if attempts.failed() > 0 && !matches!(outcome, Err(Setback::Outage(_) | Setback::NoPool(_))) {
                 tally.retried += 1;
             }
             match outcome {
@@ -136,19 +135,18 @@ impl<F, D> Worker<'_, F, D> {
                 }
                 Err(Setback::Failed(failure)) => {
                     outage_since = None;
-                    attempts += 1;
-                    let transient = failure.transient;
+                    let delay = attempts.after_failure(failure.again);
                     last = Some(failure);
                     // A stop ends the waiting; the item has failed then, with the error at hand.
-                    match delays.next() {
-                        Some(delay) if transient && self.pause(delay) => {}
-                        _ => break,
+                    if !delay.is_some_and(|delay| self.pause(delay)) {
+                        break;
                     }
                 }
                 // No attempt was made, so none of the item's is used up.
                 Err(Setback::Outage(error)) => {
                     let since = *outage_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.floor.options.outage {
+                    attempts.excuse(OUTAGE_PAUSE);
+                    if since.elapsed() >= options.outage {
                         self.floor.give_up(error.into());
                     }
                     if !self.pause(OUTAGE_PAUSE) {
@@ -163,7 +161,7 @@ impl<F, D> Worker<'_, F, D> {
         }
         match last {
             Some(Failure { error, class, .. }) => {
-                tally.failed.push(Failed { item, error, class, attempts });
+                tally.failed.push(Failed { item, error, class, attempts: attempts.failed() });
                 self.floor.item_ended(false);
             }
             // It never had a connection: another run starts it, as it does those still in the queue.
@@ -200,30 +198,22 @@ impl<F, D> Worker<'_, F, D> {
         }
         let begun = Instant::now();
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
-        let outcome = catch_unwind(AssertUnwindSafe(move || {
-            run_session(&mut conn, options, |tx| (self.work)(tx, item))
-        }));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(move || attempt(&mut conn, options, |tx| (self.work)(tx, item))));
         record(&mut tally.session, begun.elapsed());
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Setback::Failed(self.judge(error.into()))),
+            Ok(Err(setback)) => {
+                let error = setback.error.into();
+                let class = Class::of(&*error);
+                Err(Setback::Failed(Failure { error, class, again: setback.again }))
+            }
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("the work panicked: {text}").into();
-                Err(Setback::Failed(Failure { error, class: Class::Panic, transient: false }))
+                Err(Setback::Failed(Failure { error, class: Class::Panic, again: Again::No }))
             }
         }
-    }
-
-    fn judge(&self, error: BoxError) -> Failure {
-        let class = Class::of(&*error);
-        let worth_it = match as_pg_error(&*error) {
-            // It knows what its cause does not: whether COMMIT had been sent.
-            Some(known) => self.floor.options.retry.applies_to(known),
-            None => as_postgres(&*error).is_some_and(is_worth_repeating),
-        };
-        // Lost in the middle of the work: nothing was committed, since COMMIT comes last.
-        Failure { error, class, transient: worth_it || class == Class::ConnectionLost }
     }
 }
 
@@ -237,8 +227,8 @@ fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duratio
         _ => {
             record(wait, waited);
             // A deadlock of the caller's own making is not cured by waiting for it again and again.
-            let transient = kind != ErrorKind::WouldDeadlock;
-            Setback::Failed(Failure { error: error.into(), class: Class::Checkout, transient })
+            let again = if kind == ErrorKind::WouldDeadlock { Again::No } else { Again::Yes };
+            Setback::Failed(Failure { error: error.into(), class: Class::Checkout, again })
         }
     }
 }

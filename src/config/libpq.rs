@@ -11,7 +11,7 @@ pub(super) const TLS: bool = cfg!(feature = "tls");
 pub(super) enum Support {
     /// The `postgres` crate reads it; the text is its rule.
     Driver(&'static str),
-    /// Read here, by [`super::tls`] or [`super::server`].
+    /// Read here, by [`super::attrs`], [`super::tls`] or [`super::server`].
     Here,
     /// Accepted with one of these values, which say what holds anyway.
     Moot(&'static [&'static str]),
@@ -51,10 +51,10 @@ static PARAMETERS: [(&str, Support); 51] = [
     ("keepalives_idle", Support::Driver(SECONDS)),
     ("keepalives_interval", Support::Driver(SECONDS)),
     ("keepalives_retries", Support::Driver("must be a whole number")),
-    ("target_session_attrs", Support::Driver("must be any, read-write or read-only")),
     ("load_balance_hosts", Support::Driver("must be disable or random")),
     ("channel_binding", Support::Driver("must be disable, prefer or require")),
     ("sslnegotiation", Support::Driver("must be postgres or direct")),
+    ("target_session_attrs", Support::Here),
     ("keepalives_count", Support::Here),
     ("tcp_user_timeout", Support::Here),
     ("sslmode", Support::Here),

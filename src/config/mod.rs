@@ -1,6 +1,8 @@
 //! Settings as values: what can be set, the defaults, and the rules between them. Knows nothing of a pool.
 
 #[cfg(feature = "postgres")]
+mod attrs;
+#[cfg(feature = "postgres")]
 mod check;
 #[cfg(feature = "postgres")]
 mod env;
@@ -35,6 +37,8 @@ mod url;
 #[cfg(feature = "postgres")]
 mod value;
 
+#[cfg(feature = "postgres")]
+pub use attrs::TargetSessionAttrs;
 pub use faults::{Fault, Faults};
 #[cfg(feature = "postgres")]
 pub use listing::Effective;

@@ -8,6 +8,7 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::Faults;
+use super::attrs::TargetSessionAttrs;
 use super::libpq::{self, Param, Support};
 use super::source::Source;
 use super::tls::TlsOptions;
@@ -23,6 +24,7 @@ const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
 pub struct Server {
     config: Config,
     tls: TlsOptions,
+    session_attrs: TargetSessionAttrs,
     source: Source,
 }
 
@@ -38,6 +40,11 @@ impl Server {
     /// What is asked of TLS. The driver's own mode follows it as far as it can.
     pub fn tls(&self) -> &TlsOptions {
         &self.tls
+    }
+
+    /// Which of several servers may be used. The driver's own setting follows it as far as it can.
+    pub fn session_attrs(&self) -> TargetSessionAttrs {
+        self.session_attrs
     }
 
     /// Where the address came from.
@@ -68,11 +75,14 @@ impl Server {
     ) -> Option<Server> {
         let mut found = Faults::new();
         let mut tls = TlsOptions::default();
+        let mut session_attrs = TargetSessionAttrs::default();
         let mut tcp_user_timeout = Some(Duration::from_secs(30));
         let mut for_driver = vec![];
         for param in params {
             if let Some(rule) = libpq::refusal(param) {
                 found.push(&param.spelled, param.shown(), rule);
+            } else if param.key == "target_session_attrs" {
+                session_attrs = TargetSessionAttrs::read(param, &mut found);
             } else if param.key == "tcp_user_timeout" {
                 tcp_user_timeout = milliseconds(param, &mut found);
             } else if param.key == "keepalives_count" {
@@ -86,10 +96,11 @@ impl Server {
         match parsed {
             Ok(mut config) => {
                 config.ssl_mode(tls.mode.driver());
+                config.target_session_attrs(session_attrs.driver());
                 config.tcp_user_timeout(tcp_user_timeout.unwrap_or_default());
                 keepalive_defaults(&mut config, &for_driver);
                 check_hosts(&config, &label, &mut found);
-                let server = Server { config, tls, source };
+                let server = Server { config, tls, session_attrs, source };
                 let usable = found.is_empty();
                 faults.extend(found);
                 usable.then_some(server)
@@ -235,6 +246,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("address", &format_args!("{self}"))
             .field("tls", &self.tls)
+            .field("session_attrs", &self.session_attrs)
             .field("source", &self.source)
             .finish_non_exhaustive()
     }

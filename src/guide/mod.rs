@@ -6,6 +6,8 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | `failover` | what about several servers, a failover, passwords that change? (feature `postgres`) |
+//! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
 //! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
@@ -20,6 +22,14 @@ pub mod faults {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("failover.md")]
+pub mod failover {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("retries.md")]
+pub mod retries {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]

@@ -10,7 +10,6 @@ use super::body::{Fitness, ms};
 use super::driver::Condition;
 use super::shared::Entry;
 use super::shared::{Counters, Lending, Shared};
-use super::sinks::Warning;
 use super::watch::Chore;
 use crate::event::{CheckinEvent, Event};
 use crate::stats::CloseCause;
@@ -86,7 +85,12 @@ fn checkin_closely<M: ManageConnection>(
         Ok(Condition::Broken) => shared.condemn(entry, CloseCause::Broken, "it was returned broken"),
         Err(panic) => shared.condemn(entry, CloseCause::Broken, &panic),
         Ok(_) if entry.body.marked_broken => shared.dispose(entry, CloseCause::Broken),
-        Ok(Condition::Misrouted) => shared.misrouted(entry, Some(Chore::Reset { suspect })),
+        Ok(Condition::Misrouted) => {
+            // In what state it came back is not known.
+            if let Some(entry) = shared.misrouted(entry) {
+                shared.send_aside(entry, Chore::Reset { suspect }, None);
+            }
+        }
         Ok(_) if shared.lending.is_closed() => shared.dispose(entry, CloseCause::Closed),
         Ok(condition) if suspect || condition == Condition::Dirty => {
             if condition == Condition::Dirty {
@@ -155,13 +159,14 @@ impl<M: ManageConnection> Shared<M> {
         false
     }
 
-    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. In
-    /// between it goes on, after `chore`: its server may be good enough for reading, and the next one opened is likely
-    /// to lead there as well.
-    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>, chore: Option<Chore>) {
+    /// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. Until
+    /// that is due again it is given back to be kept, and what it tells is not forgotten: closing each one that meets the
+    /// wrong server would be a storm of openings for as long as there is no other.
+    pub(crate) fn misrouted(self: &Arc<Self>, entry: Box<Entry<M>>) -> Option<Box<Entry<M>>> {
         // One of a generation replaced already tells nothing of those opened since.
         if entry.body.is_evicted(self.evicted_before.load(Ordering::Relaxed)) {
-            return self.dispose(entry, CloseCause::Evicted);
+            self.dispose(entry, CloseCause::Evicted);
+            return None;
         }
         let now = self.clock.coarse_ms();
         let until = now.saturating_add(ms(MISROUTED_COOLDOWN));
@@ -170,16 +175,12 @@ impl<M: ManageConnection> Shared<M> {
             .misrouted_until
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |t| (now >= t).then_some(until))
             .is_ok();
-        match chore {
-            _ if due => {
-                self.dispose(entry, CloseCause::Evicted);
-                self.warn(Warning::Misrouted, || {
-                    "a connection leads to the wrong server: replacing all of them".into()
-                });
-                self.evict();
-            }
-            Some(chore) => self.send_aside(entry, chore, None),
-            None => self.restore(entry),
+        if !due {
+            return Some(entry);
         }
+        self.dispose(entry, CloseCause::Evicted);
+        log::warn!(target: &self.target(), "a connection leads to the wrong server: replacing all of them");
+        self.evict();
+        None
     }
 }

@@ -35,6 +35,13 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         manager.connect()
     }
 
+    /// How long [`Driver::connect`] means to take at most when it is told `limit`: one that takes a second longer is
+    /// given up as hung, with its thread. Default: `limit`.
+    fn connect_limit(&self, manager: &M, limit: Duration) -> Duration {
+        let _ = manager;
+        limit
+    }
+
     /// Checks that the connection works, with `limit` as the longest time.
     ///
     /// Called on the borrower's thread where [`Driver::is_bounded`] is true, else on a helper thread, and the

@@ -113,7 +113,11 @@ impl<M: ManageConnection> Shared<M> {
         let condition =
             self.guarded("has_broken", || self.driver.condition(&self.manager, &mut entry.body.conn));
         match condition {
-            Ok(Condition::Misrouted) => self.misrouted(entry, None),
+            Ok(Condition::Misrouted) => {
+                if let Some(entry) = self.misrouted(entry) {
+                    self.restore(entry);
+                }
+            }
             Ok(Condition::Broken) => self.condemn(entry, CloseCause::Broken, "it broke after its reset"),
             Err(panic) => self.condemn(entry, CloseCause::Broken, &panic),
             Ok(_) => self.restore(entry),

@@ -151,11 +151,11 @@ impl<M: ManageConnection> Shared<M> {
             return;
         }
         let settings = self.settings();
-        let errand = self.watch_attempt(seat, purpose, settings.connection_timeout);
+        let errand = self.watch_attempt(seat, purpose);
         // Relaxed: the epoch before the attempt: an eviction meanwhile hits what it opens.
         let born = self.fast.epoch.load(Ordering::Relaxed);
         let (begun, begun_ms) = (Instant::now(), self.clock.precise_ms());
-        let opened = self.connect(settings.connection_timeout);
+        let opened = self.connect(settings.connection_timeout, &errand);
         let seat = errand.finish();
         self.forget_errand(&errand);
         let Some(mut seat) = seat else { return self.attempt_came_late(opened, &errand) };
@@ -184,19 +184,27 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Puts an attempt on the keeper's list, who gives it up when the database layer does not.
-    fn watch_attempt(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, limit: Duration) -> Arc<Errand<M>> {
+    fn watch_attempt(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose) -> Arc<Errand<M>> {
+        let limit = self.connect_limit();
         let progress = Progress::new(seat, limit);
         let task = Task::Open(purpose);
         let errand = Errand { progress: Mutex::new(progress), customer: None, seen: 0, id: 0, task };
-        errand.begin(limit.saturating_add(OPEN_GRACE));
+        errand.begin(limit);
         let errand = Arc::new(errand);
         self.errands.lock().push(Arc::clone(&errand));
         errand
     }
 
+    /// After which time a connect counts as hung.
+    fn connect_limit(&self) -> Duration {
+        let limit = self.settings().connection_timeout;
+        let told = self.guarded("connect_limit", || self.driver.connect_limit(&self.manager, limit));
+        told.unwrap_or(limit).min(limit).saturating_add(OPEN_GRACE)
+    }
+
     /// The keeper gives up an attempt that hangs: it has failed, and its thread and what it may still open are lost.
     pub(crate) fn attempt_hung(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose) {
-        let limit = self.settings().connection_timeout.saturating_add(OPEN_GRACE);
+        let limit = self.connect_limit();
         let attempts = self.breaker.lock().attempts() + 1;
         let text = format!("opening a connection had no answer within {limit:.1?}");
         let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
@@ -236,7 +244,11 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     /// Opens and customizes; nothing of the user's can do worse than fail.
-    fn connect(self: &Arc<Self>, limit: Duration) -> Result<M::Connection, Arc<OpenFailure>> {
+    fn connect(
+        self: &Arc<Self>,
+        limit: Duration,
+        errand: &Errand<M>,
+    ) -> Result<M::Connection, Arc<OpenFailure>> {
         let attempts = self.breaker.lock().attempts() + 1;
         let opened = self.guarded("connect", || self.driver.connect(&self.manager, limit));
         let mut conn = match opened {
@@ -246,6 +258,7 @@ impl<M: ManageConnection> Shared<M> {
                 return Err(Arc::new(OpenFailure::from_text(panic, FailureClass::Transient, attempts)));
             }
         };
+        errand.allow(limit.saturating_add(OPEN_GRACE));
         match self.guarded("on_acquire", || self.customizer.on_acquire(&mut conn)) {
             Ok(Ok(())) => Ok(conn),
             failed => {

@@ -18,7 +18,7 @@ pub(crate) struct Sinks {
     /// Locked for a moment to send; a send never blocks.
     pub(crate) channels: RwLock<Vec<EventSender>>,
     /// When the next line of each kind may be logged.
-    quiet_until: [AtomicU64; 4],
+    quiet_until: [AtomicU64; 3],
     /// Events that wait for a helper to deliver them.
     pub(crate) pending: AtomicU32,
 }
@@ -29,7 +29,6 @@ pub(crate) enum Warning {
     Slow,
     OpenFailed,
     Dead,
-    Misrouted,
 }
 
 impl Sinks {

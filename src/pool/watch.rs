@@ -82,6 +82,14 @@ impl<S, T> Errand<S, T> {
         !progress.lost
     }
 
+    /// A part of the work is done: the next may take this long.
+    pub(crate) fn allow(&self, limit: Duration) {
+        let mut progress = self.progress.lock();
+        if !progress.late {
+            progress.give_up_at = Instant::now().checked_add(limit);
+        }
+    }
+
     /// The helper is done: takes the seat, if it has not been freed.
     pub(crate) fn finish(&self) -> Option<S> {
         self.progress.lock().seat.take()

@@ -1,8 +1,11 @@
 //! Builds a pool from settings.
 
+mod servers;
+
 use std::fmt;
 use std::time::Duration;
 
+use self::servers::Servers;
 use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
@@ -35,6 +38,7 @@ pub struct PgBuilder {
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
+    servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
     adhoc: Vec<Change>,
@@ -103,6 +107,8 @@ impl PgBuilder {
         statement_timeout: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
+        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
+        statement_cache_size: u32,
         /// Says whether a PgBouncer is in between.
         pgbouncer: bool,
     }
@@ -261,11 +267,14 @@ impl PgBuilder {
             statement_timeout,
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
+            target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             socket_timeout: self.socket_timeout,
+            statement_cache_size: settings.statement_cache_size,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
-        PgManager::with_faults(settings.connect_config(tier.as_str()), options)
+        let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options)?;
+        Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
 }
 
@@ -286,6 +295,7 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
     let mut own = PgSettings::load(&overrides, |_| None)?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
+    own.statement_cache_size = settings.statement_cache_size;
     Ok(own)
 }
 

@@ -11,6 +11,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
 use super::observer::Shared;
+use super::statements::StatementCache;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -48,6 +49,8 @@ pub struct PgConnection {
     fresh_at: u64,
     /// The limit that a borrower's own is put back to.
     socket_timeout: Option<Duration>,
+    /// After the client, so that it drops later: then the statements need not be closed one by one.
+    statements: StatementCache,
 }
 
 impl PgConnection {
@@ -55,13 +58,25 @@ impl PgConnection {
         client: Client,
         observer: Option<Arc<Shared>>,
         socket_timeout: Option<Duration>,
+        statements: StatementCache,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout }
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, statements }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
         self.observer.as_deref()
+    }
+
+    /// The client and its statements, without those that the server is known to refuse.
+    pub(super) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
+        let refused = self.observer().map_or(0, |shared| shared.errors().refused_statements());
+        self.statements.note_refused(refused);
+        (&mut self.client, &mut self.statements)
+    }
+
+    pub(super) fn statements(&self) -> &StatementCache {
+        &self.statements
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
@@ -96,7 +111,7 @@ impl PgConnection {
     /// How often the server refused a prepared statement because the table under it has changed (0A000 "cached plan
     /// must not change result type").
     pub fn cached_plan_errors(&self) -> u64 {
-        self.observer().map_or(0, Shared::cached_plan_errors)
+        self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
     /// The process id of the backend, as in `pg_stat_activity`.

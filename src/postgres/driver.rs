@@ -8,6 +8,9 @@
 //! probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one ping a second
 //! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe.
 //!
+//! With `target_session_attrs` other than `any` a connection is also looked at, at each return and validation, for what
+//! the server has said of itself since it was opened. So connections leave a demoted server though nobody writes.
+//!
 //! What remains is a server that froze within the last second: the borrower's statement finds it, after
 //! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
 //! connections as suspect, and a suspect one is pinged whatever was heard of it.
@@ -48,23 +51,30 @@ impl Driver<PgManager> for PgDriver {
         manager.connect_within(limit)
     }
 
-    fn validate(&self, _: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+    /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
+    fn connect_limit(&self, manager: &PgManager, limit: Duration) -> Duration {
+        limit.min(manager.options().connect_timeout)
+    }
+
+    fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Instant::now() + limit;
         let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
             let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
             if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }
         });
-        Self::give_up_on_error(conn, outcome)
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
     }
 
     fn validate_suspect(
         &self,
-        _: &PgManager,
+        manager: &PgManager,
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<(), PgError> {
         let outcome = conn.ping(limit);
-        Self::give_up_on_error(conn, outcome)
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
     }
 
     /// Yes. Over TCP the observer ends the wait, over a Unix socket the client's own timer does.
@@ -82,11 +92,13 @@ impl Driver<PgManager> for PgDriver {
         let Some(shared) = conn.observer() else {
             return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
         };
-        if shared.is_misrouted() {
+        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
+        // Where the session is reset the borrower's own settings are undone first.
+        let settled = !resets_session || !conn.is_used();
+        if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
             return Condition::Misrouted;
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
-        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong with a PostgreSQL connection.
 
+mod opening;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -8,10 +10,12 @@ use std::time::Duration;
 use super::observer::LimitExpired;
 use crate::config::Faults;
 
+pub(super) use self::opening::{Attempts, OpeningError};
+
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one. The kind is private, so that kinds
-/// can be added; ask the predicates.
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
+/// line that names each with its cause. The kind is private, so that kinds can be added; ask the predicates.
 ///
 /// ```
 /// use tierpool::postgres::PgError;
@@ -34,6 +38,8 @@ pub struct PgError(Box<Kind>);
 enum Kind {
     Settings(Faults),
     Open(postgres::Error),
+    /// No connection could be opened, and there is more to say than the driver does.
+    Opening(OpeningError),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
@@ -60,6 +66,10 @@ impl PgError {
 
     pub(super) fn open(error: postgres::Error) -> Self {
         PgError(Box::new(Kind::Open(error)))
+    }
+
+    pub(super) fn opening(error: OpeningError) -> Self {
+        PgError(Box::new(Kind::Opening(error)))
     }
 
     pub(super) fn commit_lost(error: postgres::Error) -> Self {
@@ -108,8 +118,9 @@ impl PgError {
         }
     }
 
-    fn postgres(&self) -> Option<&postgres::Error> {
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
+            Kind::Opening(error) => error.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
                 Some(error)
             }
@@ -143,7 +154,7 @@ impl PgError {
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
-            (Kind::Open(_), _) => false,
+            (Kind::Open(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
             _ => false,
@@ -151,8 +162,9 @@ impl PgError {
     }
 
     /// Whether the same work may succeed when it is done again, and cannot have been done yet: a serialization
-    /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), or a
-    /// connection lost before COMMIT was sent.
+    /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), a
+    /// connection lost before COMMIT was sent, or a prepared statement that a change of the schema made unusable
+    /// (0A000, "cached plan must not change result type").
     ///
     /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
     /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
@@ -174,6 +186,10 @@ impl PgError {
         matches!(*self.0, Kind::CommitLost(_))
     }
 
+    pub(super) fn is_commit_aborted(&self) -> bool {
+        matches!(*self.0, Kind::CommitAborted)
+    }
+
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
     /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
@@ -181,10 +197,16 @@ impl PgError {
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
+    /// Whether the server refused user or password.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with("28"))
+    }
+
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(super) fn is_permanent(&self) -> bool {
         match (&*self.0, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
+            (Kind::Opening(error), _) => error.is_permanent(),
             (_, Some(code)) => {
                 // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
                 // option that does not exist or has no such value; 0A000: protocol version.
@@ -255,9 +277,22 @@ pub(crate) fn is_lost(error: &postgres::Error) -> bool {
 }
 
 /// Whether the server says that the same transaction may succeed when it is done again.
-pub(crate) fn is_worth_repeating(error: &postgres::Error) -> bool {
-    let code = error.code().map(|code| code.code());
-    matches!(code, Some("40001" | "40P01" | "57P01" | "57P02" | "57P03"))
+pub(super) fn is_worth_repeating(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| is_transient(code.code())) || is_stale_plan(error)
+}
+
+/// Whether a SQLSTATE is that of a failure which passes: serialization, deadlock, a server that ends or refuses the
+/// session.
+pub(super) fn is_transient(code: &str) -> bool {
+    matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+}
+
+/// Whether a prepared statement was refused since its result type has changed. The text is translated and other
+/// missing features share the code, so the server's routine tells it.
+pub(super) fn is_stale_plan(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        error.code().code() == "0A000" && error.routine() == Some("RevalidateCachedQuery")
+    })
 }
 
 impl From<crate::Error> for PgError {
@@ -276,6 +311,7 @@ impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Opening(error) => write!(f, "{error}")?,
             Kind::Open(_) => f.write_str("could not open a connection to the server")?,
             Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
             Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
@@ -314,6 +350,7 @@ impl StdError for PgError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Checkout(error) => Some(error),
+            Kind::Opening(error) => error.source(),
             _ => self.postgres().map(|error| error as _),
         }
     }

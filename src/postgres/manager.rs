@@ -1,24 +1,29 @@
 //! Opens PostgreSQL connections.
 
-use std::collections::hash_map::RandomState;
+use std::error::Error as StdError;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use postgres::Config;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
-use super::observer::{Connector, Plain};
+use super::credentials::CredentialSource;
+use super::error::OpeningError;
+use super::hosts::{Memory, Round};
+use super::observer::{Connector, Plain, Shared};
+use super::role::{self, Fit};
+use super::statements::{CacheTotals, StatementCache, StatementCacheStats};
 use super::target::Targets;
-use super::{PgConnection, PgError, PgOptions};
+use super::{Credentials, PgConnection, PgError, PgOptions};
 use crate::config::Faults;
 
-/// Opens connections to one PostgreSQL server, or to the first of several that answers.
+/// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
 /// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](super::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings.
+/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings. Clones count together.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};
@@ -31,6 +36,11 @@ use crate::config::Faults;
 pub struct PgManager {
     targets: Targets,
     options: Arc<PgOptions>,
+    memory: Arc<Memory>,
+    credentials: Option<Arc<CredentialSource>>,
+    statement_totals: Arc<CacheTotals>,
+    /// `Relaxed` in all uses: a count for people, which orders nothing.
+    sessions_repeated: Arc<AtomicU64>,
 }
 
 impl PgManager {
@@ -48,7 +58,14 @@ impl PgManager {
 
     pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
         let targets = Targets::new(config, &options)?;
-        Ok(PgManager { targets, options: Arc::new(options) })
+        Ok(PgManager {
+            targets,
+            options: Arc::new(options),
+            memory: Arc::default(),
+            credentials: None,
+            statement_totals: Arc::default(),
+            sessions_repeated: Arc::default(),
+        })
     }
 
     /// The options it was made with.
@@ -56,60 +73,133 @@ impl PgManager {
         &self.options
     }
 
+    /// Has user and password come from a callback, which is asked anew for each connection; those of the configuration
+    /// no longer count. So a rotated password or a short-lived token is taken up without a restart.
+    ///
+    /// It is called on the thread that opens the connection, with no lock held, by several threads at a time; its time
+    /// counts as part of the connect timeout. Clones share it. What it gives is kept for that one connection; an error
+    /// of its own is told as it is, so it should not hold a secret.
+    ///
+    /// Credentials that the server has refused are not tried again for 30 s while they stay the same, so that no
+    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s.
+    ///
+    /// ```
+    /// use tierpool::postgres::{Credentials, PgManager, PgOptions};
+    ///
+    /// let config = "host=db.example user=scraper".parse().unwrap();
+    /// let manager = PgManager::new(config, PgOptions::default())
+    ///     .unwrap()
+    ///     .with_credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
+    /// # drop(manager);
+    /// ```
+    pub fn with_credentials(
+        self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_source(Arc::new(CredentialSource::new(Box::new(callback))))
+    }
+
+    pub(super) fn with_source(mut self, source: Arc<CredentialSource>) -> Self {
+        self.credentials = Some(source);
+        self
+    }
+
+    /// Returns the sums over the statement caches of all connections opened so far.
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.statement_totals.stats()
+    }
+
+    pub(super) fn note_session_repeated(&self) {
+        self.sessions_repeated.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn sessions_repeated(&self) -> u64 {
+        self.sessions_repeated.load(Relaxed)
+    }
+
     /// The `application_name` that its connections are opened with.
     pub(super) fn application_name(&self) -> Option<&str> {
         self.targets.configs[0].get_application_name()
     }
 
-    /// The role that its connections are opened as, where the connection string names one.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.targets.configs[0].get_user()
+    /// The role that its connections are opened as, where a callback or the connection string names one.
+    pub(super) fn user(&self) -> Option<String> {
+        let named = self.credentials.as_ref().and_then(|source| source.user());
+        named.or_else(|| self.targets.configs[0].get_user().map(str::to_owned))
     }
 
     /// Opens a connection within `limit` or the connect timeout, whichever is shorter.
     ///
+    /// Several servers are tried in the order of the connection string, or by chance under `load_balance_hosts=random`;
+    /// those that failed or were of the wrong kind within the last 30 s come last. A server that refuses user or
+    /// password ends it.
+    ///
     /// # Blocking
     ///
-    /// Until the start-up handshake is done. Over a Unix socket only the connect itself is bounded, and looking up a
-    /// host name takes what the resolver takes.
+    /// Until the start-up handshake is done, the callback for credentials included. Over a Unix socket only the
+    /// connect itself is bounded, and looking up a host name takes what the resolver takes.
     ///
     /// # Errors
     ///
-    /// Those of the last host tried.
+    /// That of the server; with several an error whose `source()` names each one tried with its cause. Those of the
+    /// callback.
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
         let limit = limit.min(self.options.connect_timeout);
-        let mut order: Vec<_> = self.targets.configs.iter().collect();
-        if self.targets.shuffle {
-            let random = RandomState::new();
-            order.sort_by_cached_key(|config| random.hash_one(std::ptr::from_ref(*config)));
+        let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
+        let left = if given.is_some() { limit.saturating_sub(started.elapsed()) } else { limit };
+        if left.is_zero() && given.is_some() {
+            return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
-        let mut hosts_left = u32::try_from(order.len()).unwrap_or(u32::MAX);
-        let mut last = None;
-        for config in order {
-            // A share for each, or a first host that swallows packets would keep the others from being tried.
-            let share = match last {
-                None => limit / hosts_left,
-                Some(_) => limit.saturating_sub(started.elapsed()) / hosts_left,
-            };
-            hosts_left -= 1;
-            match self.open(config, share) {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = Some(error),
+        let credentials = given.as_ref().map(|given| &given.credentials);
+        let open = |config: &Config, limit| self.open(config, credentials, limit);
+        let round = Round::new(&self.memory, self.targets.shuffle, &open);
+        let outcome = round.run(&self.targets.configs, left);
+        let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
+        match outcome {
+            Ok(connection) => {
+                source.accepted(given);
+                Ok(connection)
             }
+            Err(error) if error.is_refusal() => {
+                source.refused(given);
+                Err(PgError::opening(OpeningError::Refused(error)))
+            }
+            Err(error) => Err(error),
         }
-        Err(last.unwrap_or_else(|| unreachable!("BUG: a manager without a host")))
     }
 
-    fn open(&self, config: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+    /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells
+    /// after a statement, and from PostgreSQL 14 on.
+    pub(super) fn check_role(&self, connection: &PgConnection) -> Result<(), PgError> {
+        match connection.observer().and_then(Shared::changed_role) {
+            Some(role) => role::recheck(role, self.targets.session_attrs),
+            None => Ok(()),
+        }
+    }
+
+    fn open(
+        &self,
+        config: &Config,
+        credentials: Option<&Credentials>,
+        limit: Duration,
+    ) -> Result<(PgConnection, Fit), PgError> {
         let mut config = config.clone();
+        if let Some(credentials) = credentials {
+            credentials.put_into(&mut config);
+        }
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
         let connector = Connector::new(Plain, limit, socket_timeout);
-        let client =
+        let mut client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        Ok(PgConnection::new(client, connector.opened(), socket_timeout))
+        // Before the opening ends, so that its limit holds for this too.
+        let fit = role::check(&mut client, self.targets.session_attrs);
+        let statements =
+            StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
+        let connection = PgConnection::new(client, connector.opened(), socket_timeout, statements);
+        Ok((connection, fit?))
     }
 }
 
@@ -128,6 +218,8 @@ impl fmt::Debug for PgManager {
             .field("user", &first.get_user())
             .field("dbname", &first.get_dbname())
             .field("application_name", &first.get_application_name())
+            .field("session_attrs", &self.targets.session_attrs)
+            .field("credentials_from_callback", &self.credentials.is_some())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Faults;
+use crate::config::{Faults, TargetSessionAttrs};
 
 /// What a returned connection's session state is put back to.
 ///
@@ -25,7 +25,7 @@ pub enum ResetPolicy {
     /// Sends nothing. A connection returned inside a transaction is closed.
     None,
     /// Runs this text, as one message, whenever the connection was used. `DISCARD ALL` is not a good one: it
-    /// drops the statements with which the client looks up types.
+    /// drops the statements with which the client looks up types, and those of the statement cache each time.
     Sql(String),
 }
 
@@ -65,13 +65,19 @@ pub struct PgOptions {
     pub reset: ResetPolicy,
     /// The longest that opening a connection may take, start-up handshake included. Default 10 s.
     ///
-    /// With several hosts each gets an equal share of what is left. A name that stands for several addresses may
-    /// take the limit for each that swallows packets. Over a Unix socket the handshake cannot be bounded from
-    /// within; there the pool's own deadline covers the callers.
+    /// With several hosts each gets an equal share of what is left, and so does each address that a name stands for.
+    /// The time of a callback for credentials counts. Over a Unix socket the handshake cannot be bounded from within;
+    /// there the pool's own deadline covers the callers.
     pub connect_timeout: Duration,
+    /// Which of several servers may be used; asked for with one round trip after the handshake, unless any may.
+    /// `None` (default): what the connection string says.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
     /// How long the server may be silent while a reply is due, over TCP. Then the connection is closed and the
     /// call fails. Default: the statement timeout plus 5 s.
     pub socket_timeout: SocketTimeout,
+    /// How many prepared statements each connection keeps for the `_cached` calls; 0 for none. Default 100. See
+    /// [`PgConnection::prepare_cached`](super::PgConnection::prepare_cached).
+    pub statement_cache_size: u32,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -86,7 +92,9 @@ impl Default for PgOptions {
             statement_timeout: None,
             reset: ResetPolicy::default(),
             connect_timeout: Duration::from_secs(10),
+            target_session_attrs: None,
             socket_timeout: SocketTimeout::default(),
+            statement_cache_size: 100,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use postgres::SimpleQueryMessage;
 
+use super::statements::drops_statements;
 use super::{PgConnection, PgError, ResetPolicy, TransactionStatus};
 
 /// What `DISCARD ALL` does, without the prepared statements: the client holds on to those by which it looks up types.
@@ -37,6 +38,9 @@ pub(super) fn reset(
     }
     if let Some(text) = statements(policy, in_transaction, conn.is_used()) {
         conn.bounded(left(), |client| client.batch_execute(&text))?;
+        if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
+            conn.parts().1.clear();
+        }
     }
     conn.discard_notifications();
     conn.mark_fresh();

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::error::is_lost;
+use super::error::{is_lost, is_transient};
 use super::options::SOCKET_MARGIN;
+use super::retry::Again;
+use super::transaction::Noted;
 use super::{PgConnection, PgError, Session, SessionOptions, TransactionStatus};
 
 /// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
@@ -16,6 +18,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
 /// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+///
+/// It runs once, whatever `options` say of repeating it: that is for
+/// [`PgPool::session_with`](crate::TieredPool::session_with), which can take another connection.
 ///
 /// A session whose statement timeout is longer than the pool's gets a socket timeout to match.
 ///
@@ -47,18 +52,100 @@ pub fn run_session<T, E: From<PgError>>(
     options: &SessionOptions,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    attempt(conn, options, work).map_err(|setback| setback.error)
+}
+
+/// A session that failed, and whether it is worth another attempt.
+pub(crate) struct Setback<E> {
+    pub(crate) error: E,
+    pub(crate) again: Again,
+    /// Why another attempt may help, for the log.
+    pub(crate) cause: String,
+}
+
+impl<E: From<PgError>> Setback<E> {
+    /// A failure that another attempt does not cure.
+    pub(crate) fn for_good(error: PgError) -> Self {
+        Setback { error: error.into(), again: Again::No, cause: String::new() }
+    }
+
+    /// A failure of the session's own frame; `cause` is why another attempt may help.
+    fn of(error: PgError, cause: Option<String>) -> Self {
+        let again = match &cause {
+            _ if error.is_outcome_unknown() => Again::IfIdempotent,
+            Some(_) => Again::Yes,
+            None => Again::No,
+        };
+        let cause = cause.unwrap_or_else(|| error.to_string());
+        Setback { error: error.into(), again, cause }
+    }
+
+    /// No connection could be had at the moment.
+    pub(crate) fn outage(error: PgError) -> Self {
+        let cause = Some(error.to_string());
+        Setback::of(error, cause)
+    }
+}
+
+/// One run of a session, as [`run_session`] describes it.
+pub(crate) fn attempt<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Setback<E>> {
     let limits = LimitsInForce::raise(conn, options);
-    begin(limits.conn, options)?;
-    match work(&mut Session::new(limits.conn)) {
+    let mut noted = Noted::default();
+    begin(limits.conn, options).map_err(|error| {
+        // Nothing was done yet, so a connection lost here is one lost before COMMIT.
+        let passes = error.is_connection_lost() || error.is_retryable();
+        let cause = passes.then(|| error.to_string());
+        Setback::of(error, cause)
+    })?;
+    match work(&mut Session::new(limits.conn, &mut noted)) {
         Ok(value) => {
-            commit(limits.conn)?;
-            Ok(value)
+            // Looked up here, as what comes ends the transaction.
+            let ignored = passing_cause(limits.conn, noted);
+            commit(limits.conn).map(|()| value).map_err(|error| {
+                let cause = error.is_retryable().then(|| error.to_string());
+                let ignored = ignored.filter(|_| error.is_commit_aborted());
+                Setback::of(error, cause.or(ignored))
+            })
         }
         Err(error) => {
+            let cause = passing_cause(limits.conn, noted);
             roll_back(limits.conn);
-            Err(error)
+            let again = if cause.is_some() { Again::Yes } else { Again::No };
+            Err(Setback { error, again, cause: cause.unwrap_or_default() })
         }
     }
+}
+
+/// Why the transaction on this connection failed, where that passes; asked before it is rolled back.
+///
+/// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
+/// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
+fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+    let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
+    if !conn.is_observed() {
+        return lost.or(noted.transient);
+    }
+    if lost.is_none() {
+        // Status and role of the server come with the end of the reply, after the error. Where that does not come, the
+        // caller's error is still what led here.
+        let _ = conn.settle(SETTLE_LIMIT);
+    }
+    let shared = conn.observer()?;
+    // The work has ended the transaction by itself: what it did before that stays.
+    if shared.status() == b'I' {
+        return None;
+    }
+    let passing = shared.errors().last().and_then(|(code, stale_plan)| {
+        let code = str::from_utf8(&code).ok()?;
+        // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
+        let elsewhere = code == "25006" && shared.is_misrouted();
+        (stale_plan || elsewhere || is_transient(code)).then(|| format!("SQLSTATE {code}"))
+    });
+    passing.or(lost)
 }
 
 /// A socket timeout raised for one session, and put back also when that panics.
@@ -87,6 +174,9 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
     conn.settle(SETTLE_LIMIT)?;
     if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
         return Err(PgError::in_transaction());
+    }
+    if let Some(shared) = conn.observer() {
+        shared.errors().forget();
     }
     conn.batch_execute(&options.begin()).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.

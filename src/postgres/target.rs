@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use postgres::Config;
-use postgres::config::{Host, LoadBalanceHosts, SslMode, SslNegotiation};
+use postgres::config::{self, Host, LoadBalanceHosts, SslMode, SslNegotiation};
 
 use super::PgOptions;
-use crate::config::Faults;
+use crate::config::{Faults, TargetSessionAttrs};
 
 /// Keepalive and loss limits that bound true packet loss to some 30 s, where the kernel's defaults take from 15
 /// minutes to two hours.
@@ -22,6 +22,8 @@ const UNSET_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 pub(super) struct Targets {
     pub configs: Vec<Config>,
     pub shuffle: bool,
+    /// Checked by [`super::role`]; the driver is told to take any.
+    pub session_attrs: TargetSessionAttrs,
 }
 
 impl Targets {
@@ -35,13 +37,16 @@ impl Targets {
         complete(&mut config, options);
         let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
         let shuffle = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
+        let given = config.get_target_session_attrs().into();
+        let session_attrs = options.target_session_attrs.unwrap_or(given);
+        config.target_session_attrs(config::TargetSessionAttrs::Any);
         let configs = if hosts == 1 && addresses == 0 {
             let tcp = is_tcp(&config.get_hosts()[0]);
             vec![with_observer(config, tcp)]
         } else {
             (0..hosts.max(addresses)).map(|index| only(&config, index)).collect()
         };
-        Ok(Targets { configs, shuffle })
+        Ok(Targets { configs, shuffle, session_attrs })
     }
 }
 
@@ -151,7 +156,6 @@ fn only(config: &Config, index: usize) -> Config {
     if let Some(retries) = config.get_keepalives_retries() {
         one.keepalives_retries(retries);
     }
-    one.target_session_attrs(config.get_target_session_attrs());
     one.channel_binding(config.get_channel_binding());
     one.load_balance_hosts(config.get_load_balance_hosts());
     let tcp = is_tcp(&one.get_hosts()[0]);

@@ -9,7 +9,8 @@ use postgres::{
     ToStatement,
 };
 
-use super::{PgConnection, PgError};
+use super::error::is_worth_repeating;
+use super::{PgConnection, PgError, Retry};
 
 /// How one session differs from the pool's usual. Nothing of it outlives the session.
 ///
@@ -31,6 +32,8 @@ pub struct SessionOptions {
     pub(super) statement_timeout: Option<Duration>,
     lock_timeout: Option<Duration>,
     tag: Option<String>,
+    pub(super) retry: Option<Retry>,
+    pub(crate) idempotent: bool,
 }
 
 impl SessionOptions {
@@ -75,6 +78,23 @@ impl SessionOptions {
         self
     }
 
+    /// Has [`PgPool::session_with`](crate::TieredPool::session_with) run the session again, on another connection,
+    /// when it failed in a way that passes; [`Retry`] says in which and how often. Default: never.
+    ///
+    /// The closure runs once more from its beginning. What it did to the database before was undone; what it did
+    /// elsewhere was not.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Says that doing the work twice comes to the same as doing it once. Only then is it tried again when the
+    /// connection was lost after COMMIT was sent and nobody knows whether it took effect. Default: no.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
     pub(crate) fn given_tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
@@ -116,6 +136,25 @@ impl SessionOptions {
 pub struct Session<'a> {
     conn: &'a mut PgConnection,
     depth: u32,
+    noted: &'a mut Noted,
+}
+
+/// What the calls of a session have seen of its errors. Those of the bare client are not among them.
+#[derive(Default)]
+pub(super) struct Noted {
+    /// The SQLSTATE of the last error, if that was one that passes.
+    pub(super) transient: Option<String>,
+}
+
+impl Noted {
+    fn note(&mut self, error: postgres::Error) -> PgError {
+        let code = error.code().map(|code| code.code());
+        // It says no more than that there was an error before.
+        if code != Some("25P02") {
+            self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
+        }
+        error.into()
+    }
 }
 
 macro_rules! forward {
@@ -126,14 +165,22 @@ macro_rules! forward {
         ///
         /// Those of the call of the same name of [`postgres::Client`].
         pub fn $name $(<$($generic: ?Sized + $bound),*>)? (&mut self, $($arg: $type),*) -> Result<$out, PgError> {
-            Ok(self.client().$name($($arg),*)?)
+            let Session { conn, noted, .. } = self;
+            conn.$name($($arg),*).map_err(|error| noted.note(error))
         }
     )*};
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(conn: &'a mut PgConnection) -> Self {
-        Session { conn, depth: 0 }
+    pub(super) fn new(conn: &'a mut PgConnection, noted: &'a mut Noted) -> Self {
+        Session { conn, depth: 0, noted }
+    }
+
+    pub(super) fn on_connection<T>(
+        &mut self,
+        call: impl FnOnce(&mut PgConnection) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        call(self.conn).map_err(|error| self.noted.note(error))
     }
 
     forward! {
@@ -175,7 +222,8 @@ impl<'a> Session<'a> {
         I: IntoIterator<Item = P>,
         I::IntoIter: ExactSizeIterator,
     {
-        Ok(self.client().query_raw(query, params)?)
+        let Session { conn, noted, .. } = self;
+        conn.query_raw(query, params).map_err(|error| noted.note(error))
     }
 
     /// Runs `work` within a savepoint: what it did is undone when it returns `Err`, and the session goes on.
@@ -189,7 +237,7 @@ impl<'a> Session<'a> {
     ) -> Result<T, E> {
         let depth = self.depth + 1;
         self.batch_execute(&format!("SAVEPOINT tierpool_{depth}"))?;
-        match work(&mut Session { conn: self.conn, depth }) {
+        match work(&mut Session { conn: self.conn, depth, noted: self.noted }) {
             Ok(value) => {
                 self.batch_execute(&format!("RELEASE SAVEPOINT tierpool_{depth}"))?;
                 Ok(value)
@@ -197,8 +245,9 @@ impl<'a> Session<'a> {
             Err(error) => {
                 let name = format!("tierpool_{depth}");
                 // On a connection that is lost this fails at once, and the first error is the one that matters.
-                let _ =
-                    self.batch_execute(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"));
+                let _ = self
+                    .conn
+                    .batch_execute(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"));
                 Err(error)
             }
         }

@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use flow::Direction;
+use flow::Trap;
 use relay::{Counts, Order, Relay};
 
 use super::wait::comes_true;
@@ -101,13 +103,21 @@ impl Proxy {
 
     /// Drops every packet that arrives from either side, those of new connections too, so that nothing is
     /// acknowledged, until [`Proxy::pass`].
-    pub fn cut(&self) {
-        self.order(Order::Cut);
+    pub fn lose_packets(&self) {
+        self.order(Order::LosePackets);
     }
 
     /// Delays all that is received from now on by a time, each way.
     pub fn delay(&self, time: Duration) {
         self.order(Order::Delay(time));
+    }
+
+    /// Lays a trap: the first connection on which these bytes come by in this direction is reset at both ends, and they
+    /// are not passed on. It goes off once; [`Proxy::pass`] takes it away.
+    ///
+    /// They are looked for in what is read at a time, which is all of a small message.
+    pub fn cut_at(&self, direction: Direction, bytes: &'static [u8]) {
+        self.order(Order::CutAt(Trap { direction, bytes }));
     }
 
     /// Returns how many connections were accepted so far.

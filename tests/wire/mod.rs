@@ -1,5 +1,8 @@
 //! What the tests of PostgreSQL connections share.
 
+// Each user is a crate of its own and takes a part of this.
+#![allow(dead_code)]
+
 use std::time::Duration;
 
 use rustix::process::Signal;

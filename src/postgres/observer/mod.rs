@@ -10,12 +10,14 @@
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend`, `frontend` | what the server's and the client's messages say |
 //! | `shared` | the facts, readable by the connection's owner, and the switches |
+//! | `errors` | what errors tell of prepared statements and of the transaction |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
 mod backend;
 mod connector;
+mod errors;
 mod frames;
 mod frontend;
 mod limits;

@@ -8,21 +8,32 @@ use super::Setting;
 /// [`Shared`](super::Shared).
 #[derive(Default)]
 pub(super) struct Route {
-    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on.
+    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on, and [`CHANGED`].
     reported: AtomicU8,
     /// A write was refused in the reply under way.
     refused: AtomicBool,
     misrouted: AtomicBool,
 }
 
+/// Another value was reported since the connection was opened. What was reported before tells less: a pooler repeats
+/// what it heard when it last connected.
+const CHANGED: u8 = 0b1_0000;
+
 impl Route {
-    pub fn note_setting(&self, setting: Setting, on: bool) {
+    /// Notes a reported setting; `open` once the connection is.
+    pub fn note_setting(&self, setting: Setting, on: bool, open: bool) {
         let bit = match setting {
             Setting::HotStandby => 0,
             Setting::DefaultReadOnly => 1,
         };
-        let others = self.reported.load(Relaxed) & !(0b100 << bit);
-        self.reported.store(others | 1 << bit | u8::from(on) << (bit + 2), Relaxed);
+        let before = self.reported.load(Relaxed);
+        let now = before & !(0b100 << bit) | 1 << bit | u8::from(on) << (bit + 2);
+        let changed = open && now != before;
+        self.reported.store(now | if changed { CHANGED } else { 0 }, Relaxed);
+        if self.takes_writes() {
+            // Turned back, or promoted: what the connection met before says nothing any more.
+            self.misrouted.store(false, Relaxed);
+        }
     }
 
     /// Notes a 25006.
@@ -44,7 +55,14 @@ impl Route {
     /// Whether the server itself has said that it takes writes. Then a 25006 comes from a transaction that its
     /// user made read-only, and other connections are no better.
     fn takes_writes(&self) -> bool {
-        self.reported.load(Relaxed) == 0b0011
+        self.reported.load(Relaxed) & !CHANGED == 0b0011
+    }
+
+    /// What the server says it has become since the connection was opened: a standby or not, and read-only or not.
+    pub fn changed(&self) -> Option<(bool, bool)> {
+        let role = self.reported.load(Relaxed);
+        let (standby, read_only) = (role & 0b0100 != 0, role & 0b1100 != 0);
+        (role & CHANGED != 0 && role & 0b0011 == 0b0011).then_some((standby, read_only))
     }
 
     pub fn is_misrouted(&self) -> bool {
@@ -59,15 +77,21 @@ mod tests {
     #[test]
     fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
         let route = Route::default();
-        route.note_setting(Setting::HotStandby, false);
-        route.note_setting(Setting::DefaultReadOnly, false);
+        route.note_setting(Setting::HotStandby, false, false);
+        route.note_setting(Setting::DefaultReadOnly, false, false);
         route.note_refused_write();
         route.end_reply();
         assert!(!route.is_misrouted());
+        assert_eq!(route.changed(), None, "all that was before it was open");
         route.note_refused_write();
-        route.note_setting(Setting::DefaultReadOnly, true);
+        route.note_setting(Setting::DefaultReadOnly, true, true);
         route.end_reply();
         assert!(route.is_misrouted(), "the server reports a changed setting at the end of the reply");
+
+        assert_eq!(route.changed(), Some((false, true)));
+        route.note_setting(Setting::DefaultReadOnly, false, true);
+        assert!(!route.is_misrouted(), "it takes writes again");
+        assert_eq!(route.changed(), Some((false, false)));
 
         let silent = Route::default();
         silent.note_refused_write();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::errors::Errors;
 use super::route::Route;
 use super::{BackendEvent, Request};
 
@@ -34,7 +35,7 @@ pub(crate) struct Shared {
     copy_in: AtomicBool,
     broken: AtomicBool,
     route: Route,
-    cached_plan_errors: AtomicU64,
+    errors: Errors,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -73,7 +74,7 @@ impl Shared {
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             route: Route::default(),
-            cached_plan_errors: AtomicU64::new(0),
+            errors: Errors::default(),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -120,11 +121,9 @@ impl Shared {
                 self.answer();
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
-            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
             BackendEvent::Error { code, fatal, cached_plan } => {
-                if cached_plan {
-                    add_one(&self.cached_plan_errors);
-                }
+                self.errors.note(code, cached_plan);
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
                 }
@@ -215,8 +214,8 @@ impl Shared {
         self.opening_work.store(self.work.load(Relaxed), Relaxed);
     }
 
-    pub fn cached_plan_errors(&self) -> u64 {
-        self.cached_plan_errors.load(Relaxed)
+    pub fn errors(&self) -> &Errors {
+        &self.errors
     }
 
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
@@ -230,6 +229,11 @@ impl Shared {
 
     pub fn is_misrouted(&self) -> bool {
         self.route.is_misrouted()
+    }
+
+    /// What the server says it has become since the connection was opened: a standby or not, and read-only or not.
+    pub fn changed_role(&self) -> Option<(bool, bool)> {
+        self.route.changed()
     }
 
     pub fn is_abandoned(&self) -> bool {

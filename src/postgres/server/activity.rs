@@ -219,7 +219,7 @@ impl TieredPool<PgManager> {
         let [automation, adhoc] = names.shown();
         let user = |tier| {
             let manager: &PgManager = &self.tier(tier).shared().manager;
-            manager.user().map(str::to_owned)
+            manager.user()
         };
         let (automation_role, adhoc_role) = (user(Tier::Automation), user(Tier::Adhoc));
         let rows = ask(self, "server activity", move |client| {

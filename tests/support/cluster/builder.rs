@@ -16,7 +16,8 @@ use crate::support::port::free_port;
 const PORTS_TRIED: u32 = 5;
 
 /// Who may come in how. Superusers have no password, so only the socket, in a folder of its own, lets them in.
-const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+const HBA: &str =
+    "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 /// For speed (nothing here outlives the test) and so that a killed server leaves nothing outside its folder.
 const BASE_SETTINGS: [(&str, &str); 11] = [
@@ -53,6 +54,15 @@ impl Builder {
         self
     }
 
+    /// Lets standbys follow the server, and has a COMMIT wait for the disk again, and so for a synchronous standby if
+    /// there is one.
+    #[must_use]
+    pub fn replicates(self) -> Self {
+        self.setting("wal_level", "replica")
+            .setting("max_wal_senders", "8")
+            .setting("synchronous_commit", "on")
+    }
+
     /// Sets how many sessions the server takes. Default: 100.
     ///
     /// Three of them are kept for superusers unless `superuser_reserved_connections` says otherwise.
@@ -82,10 +92,7 @@ impl Builder {
     pub fn start(self) -> Result<Cluster, ClusterError> {
         let bin = binaries::find(self.bin_folder.as_deref())?;
         let account = Account::choose()?;
-        let folder = make_folder(account)?;
-        let entry = Entry::new(folder.path())
-            .map_err(|error| ClusterError::io("cannot start `sh` to watch over the cluster", error))?;
-        let place = Place { bin, account, folder, entry };
+        let place = new_place(bin, account)?;
         place.run_to_end("initdb", |command| {
             command.args(["-N", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"]);
             command.arg(place.data());
@@ -108,6 +115,14 @@ impl Builder {
     }
 }
 
+/// An empty folder with all that a cluster in it needs.
+pub(super) fn new_place(bin: PathBuf, account: Account) -> Result<Place, ClusterError> {
+    let folder = make_folder(account)?;
+    let entry = Entry::new(folder.path())
+        .map_err(|error| ClusterError::io("cannot start `sh` to watch over the cluster", error))?;
+    Ok(Place { bin, account, folder, entry })
+}
+
 fn make_folder(account: Account) -> Result<TempDir, ClusterError> {
     let told = |error| ClusterError::io("cannot make a temporary folder for the cluster", error);
     let folder = TempDir::with_prefix("tierpool-pg-").map_err(told)?;
@@ -115,7 +130,7 @@ fn make_folder(account: Account) -> Result<TempDir, ClusterError> {
     Ok(folder)
 }
 
-fn start_on_a_free_port(place: Place) -> Result<Cluster, ClusterError> {
+pub(super) fn start_on_a_free_port(place: Place) -> Result<Cluster, ClusterError> {
     let mut cluster = Cluster::new(place);
     for attempt in 1.. {
         cluster

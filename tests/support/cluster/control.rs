@@ -130,7 +130,7 @@ impl Drop for Cluster {
 
 /// Removes what a killed server leaves outside its folder: a small System V segment, which a start on the same data
 /// would remove, and which otherwise stays until the machine goes down.
-fn remove_shared_memory(data: &Path) {
+pub(super) fn remove_shared_memory(data: &Path) {
     // Gone after an orderly end. Its seventh line is the key and the id of the segment.
     let Ok(noted) = fs::read_to_string(data.join("postmaster.pid")) else { return };
     if let Some(id) = noted.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {

@@ -9,6 +9,7 @@ mod faults;
 mod guard;
 mod registry;
 mod server;
+mod standby;
 
 pub use builder::Builder;
 pub use error::ClusterError;

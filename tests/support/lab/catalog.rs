@@ -166,7 +166,7 @@ pub const HANDSHAKES_SWALLOWED: Scenario = Scenario {
 pub const PACKETS_LOST: Scenario = Scenario {
     name: "F7e",
     title: "packets lost 8 s, nothing acknowledged",
-    begin: |stage| stage.proxy().cut(),
+    begin: |stage| stage.proxy().lose_packets(),
     end: |stage| {
         // What is left of the old flows is of no use to anybody; the kernel would take minutes over it.
         stage.proxy().reset();

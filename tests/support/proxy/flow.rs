@@ -21,6 +21,26 @@ pub(super) enum Hearing {
     Lost,
 }
 
+/// A direction through a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// Bytes at which a connection is cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trap {
+    pub(super) direction: Direction,
+    pub(super) bytes: &'static [u8],
+}
+
+impl Trap {
+    fn is_sprung_by(&self, direction: Direction, read: &[u8]) -> bool {
+        self.direction == direction && read.windows(self.bytes.len()).any(|window| window == self.bytes)
+    }
+}
+
 pub(super) struct Flow {
     pub(super) hearing: Hearing,
     client: TcpStream,
@@ -36,7 +56,8 @@ impl Flow {
         client.set_nodelay(true)?;
         let server = target.map(connect).transpose()?;
         let hearing = if server.is_some() { Hearing::Passing } else { Hearing::Lost };
-        Ok(Flow { hearing, client, server, up: Pipe::default(), down: Pipe::default() })
+        let (up, down) = (Pipe::new(Direction::ToServer), Pipe::new(Direction::ToClient));
+        Ok(Flow { hearing, client, server, up, down })
     }
 
     /// What each of its sockets is to be ready for.
@@ -60,15 +81,17 @@ impl Flow {
     }
 
     /// Passes on what can be passed on. False when the connection has ended.
-    pub(super) fn relay(&mut self, now: Instant, delay: Duration) -> bool {
+    pub(super) fn relay(&mut self, now: Instant, delay: Duration, trap: &mut Option<Trap>) -> bool {
         let Some(server) = self.server.as_mut().filter(|_| self.hearing == Hearing::Passing) else {
             return true;
         };
         let due = now + delay;
         let passed = self
             .up
-            .relay(&mut self.client, server, now, due)
-            .and_then(|()| self.down.relay(server, &mut self.client, now, due));
+            .take_in(&mut self.client, due, trap)
+            .and_then(|()| self.up.pass_on(server, now))
+            .and_then(|()| self.down.take_in(server, due, trap))
+            .and_then(|()| self.down.pass_on(&mut self.client, now));
         match passed {
             Ok(()) => !(self.up.ended && self.down.ended),
             Err(_) => {
@@ -79,9 +102,9 @@ impl Flow {
     }
 
     /// Has the kernel drop what arrives at either socket, or ends that.
-    pub(super) fn cut(&self, off: bool) -> io::Result<()> {
+    pub(super) fn lose_packets(&self, off: bool) -> io::Result<()> {
         let sockets = [Some(&self.client), self.server.as_ref()];
-        sockets.into_iter().flatten().try_for_each(|socket| cut(&SockRef::from(socket), off))
+        sockets.into_iter().flatten().try_for_each(|socket| lose_packets(&SockRef::from(socket), off))
     }
 
     /// Ends both its halves by a reset.
@@ -99,7 +122,7 @@ impl Flow {
 }
 
 /// Puts a filter in front of a socket that lets no packet in, not even an acknowledgement, or takes it away.
-pub(super) fn cut(socket: &SockRef<'_>, off: bool) -> io::Result<()> {
+pub(super) fn lose_packets(socket: &SockRef<'_>, off: bool) -> io::Result<()> {
     // BPF_RET with 0: of each packet no byte is kept.
     const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
     match (off, socket.detach_filter()) {
@@ -117,8 +140,8 @@ struct Chunk {
 }
 
 /// One direction.
-#[derive(Default)]
 struct Pipe {
+    direction: Direction,
     queue: VecDeque<Chunk>,
     queued: usize,
     /// The sender ended; that may still be on its way.
@@ -128,6 +151,10 @@ struct Pipe {
 }
 
 impl Pipe {
+    fn new(direction: Direction) -> Self {
+        Pipe { direction, queue: VecDeque::new(), queued: 0, closing: false, ended: false }
+    }
+
     fn can_take(&self) -> bool {
         !self.closing && self.queued < MOST_QUEUED
     }
@@ -136,20 +163,22 @@ impl Pipe {
         self.queue.front().is_some_and(|chunk| chunk.due <= now)
     }
 
-    fn relay(
-        &mut self,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
-        now: Instant,
-        due: Instant,
-    ) -> io::Result<()> {
+    /// Fails, and disarms the trap, when that goes off.
+    fn take_in(&mut self, from: &mut TcpStream, due: Instant, trap: &mut Option<Trap>) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         while self.can_take() {
             let Some(count) = unless_blocked(from.read(&mut buffer))? else { break };
+            if trap.take_if(|trap| trap.is_sprung_by(self.direction, &buffer[..count])).is_some() {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
             self.queued += count;
             self.closing = count == 0;
             self.queue.push_back(Chunk { due, bytes: buffer[..count].to_vec() });
         }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, to: &mut TcpStream, now: Instant) -> io::Result<()> {
         while self.has_due(now) {
             let chunk = self.queue.front_mut().expect("BUG: nothing is due in an empty queue");
             if chunk.bytes.is_empty() {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use socket2::SockRef;
 
 use super::Admission;
-use super::flow::{self, Flow, Hearing};
+use super::flow::{self, Flow, Hearing, Trap};
 
 /// What a proxy is told to do; the methods of `Proxy` say what each means.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,9 @@ pub(super) enum Order {
     Lose,
     Reset,
     Forget,
-    Cut,
+    LosePackets,
     Delay(Duration),
+    CutAt(Trap),
     Count,
     End,
 }
@@ -45,6 +46,7 @@ pub(super) struct Relay {
     admission: Admission,
     flows: Vec<Flow>,
     delay: Duration,
+    trap: Option<Trap>,
     accepted: usize,
     inbox: Inbox,
     woken: UnixStream,
@@ -59,7 +61,7 @@ impl Relay {
     ) -> io::Result<Self> {
         woken.set_nonblocking(true)?;
         let listener = Some(listen(address)?);
-        let (flows, delay) = (Vec::new(), Duration::ZERO);
+        let (flows, delay, trap) = (Vec::new(), Duration::ZERO, None);
         Ok(Relay {
             address,
             target,
@@ -67,6 +69,7 @@ impl Relay {
             admission: Admission::Pass,
             flows,
             delay,
+            trap,
             accepted: 0,
             inbox,
             woken,
@@ -90,7 +93,7 @@ impl Relay {
             }
             self.accept();
             let now = Instant::now();
-            self.flows.retain_mut(|flow| flow.relay(now, self.delay));
+            self.flows.retain_mut(|flow| flow.relay(now, self.delay, &mut self.trap));
         }
     }
 
@@ -118,7 +121,8 @@ impl Relay {
         match order {
             Order::Pass => {
                 self.delay = Duration::ZERO;
-                self.cut(false)?;
+                self.lose_packets(false)?;
+                self.trap = None;
                 self.hear(Hearing::Deaf, Hearing::Passing);
                 self.admit(Admission::Pass)?;
             }
@@ -134,9 +138,10 @@ impl Relay {
                 let lost: Vec<Flow> = lost;
                 lost.into_iter().for_each(Flow::reset);
             }
-            Order::Cut => self.cut(true)?,
+            Order::LosePackets => self.lose_packets(true)?,
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
             Order::Delay(time) => self.delay = time,
+            Order::CutAt(trap) => self.trap = Some(trap),
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }
@@ -144,12 +149,12 @@ impl Relay {
     }
 
     /// Has the kernel drop what arrives at all sockets, or ends that.
-    fn cut(&mut self, off: bool) -> io::Result<()> {
+    fn lose_packets(&mut self, off: bool) -> io::Result<()> {
         self.accept();
         for flow in &self.flows {
-            flow.cut(off)?;
+            flow.lose_packets(off)?;
         }
-        self.listener.iter().try_for_each(|listener| flow::cut(&SockRef::from(listener), off))
+        self.listener.iter().try_for_each(|listener| flow::lose_packets(&SockRef::from(listener), off))
     }
 
     fn hear(&mut self, before: Hearing, after: Hearing) {

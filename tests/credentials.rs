@@ -1,0 +1,242 @@
+//! Passwords that change while the pool is up: with a callback nobody notices, without one everybody is told at once.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use support::cluster::{APP_PASSWORD, Cluster};
+use support::scripted::Gate;
+use support::wait::{comes_true, eventually, took};
+use tierpool::postgres::{Credentials, PgManager, PgOptions};
+use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, PgBuilder, PgPool, Tier};
+
+const BOUND: Duration = Duration::from_secs(30);
+const SECOND: Duration = Duration::from_secs(1);
+const NEXT_PASSWORD: &str = "hush-0815-next";
+
+fn cluster() -> Cluster {
+    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+fn set_password(cluster: &Cluster, password: &str) {
+    cluster.admin().batch_execute(&format!("ALTER ROLE app PASSWORD '{password}'")).unwrap();
+}
+
+/// How often somebody came with a wrong password.
+fn refusals(cluster: &Cluster) -> usize {
+    cluster.server_log().matches("password authentication failed for user").count()
+}
+
+/// A URL without password.
+fn bare_url(cluster: &Cluster) -> String {
+    format!("postgresql://app@127.0.0.1:{}/app", cluster.port())
+}
+
+fn configured(url: String) -> PgBuilder {
+    PgPool::configure().url(url).app_name("credentials").base_size(4).max_overflow(0)
+}
+
+fn built(builder: PgBuilder) -> PgPool {
+    builder.build().unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// What a callback gives, changed by the test.
+#[derive(Clone)]
+struct Vault(Arc<Mutex<String>>);
+
+impl Vault {
+    fn new() -> Self {
+        Vault(Arc::new(Mutex::new(APP_PASSWORD.to_owned())))
+    }
+
+    fn hold(&self, password: &str) {
+        password.clone_into(&mut self.0.lock());
+    }
+
+    fn give(&self) -> Credentials {
+        Credentials::password(self.0.lock().as_str())
+    }
+}
+
+#[test]
+fn a_password_rotated_again_and_again_reaches_no_worker_when_the_callback_follows() {
+    let cluster = cluster();
+    let vault = Vault::new();
+    let of_pool = vault.clone();
+    let pool = built(
+        configured(bare_url(&cluster))
+            .credentials(move || Ok(of_pool.give()))
+            // So that connections are opened all the time.
+            .automation(|tier| tier.max_lifetime(Some(SECOND / 5)).reaper_rate(SECOND / 20)),
+    );
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap_or_else(|error| panic!("{error:#}"));
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+        for round in 0..5 {
+            let password = format!("{NEXT_PASSWORD}-{round}");
+            // The server first: for a moment the callback gives what is refused.
+            set_password(&cluster, &password);
+            vault.hold(&password);
+            let (opened, before) = (pool.automation().stats().opened, done.load(Ordering::Relaxed));
+            eventually(BOUND, "connections are opened with the new password", || {
+                pool.automation().stats().opened >= opened + 4 && done.load(Ordering::Relaxed) > before + 20
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn a_callback_that_lags_behind_costs_one_refusal_and_heals_soon() {
+    let cluster = cluster();
+    let vault = Vault::new();
+    let of_pool = vault.clone();
+    let pool = built(configured(bare_url(&cluster)).credentials(move || Ok(of_pool.give())));
+    drop(pool.get(Tier::Automation).unwrap());
+    set_password(&cluster, NEXT_PASSWORD);
+    pool.automation().evict_idle();
+    let error = pool.get(Tier::Automation).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CircuitOpen, "told soon, long before the deadline of 60 s");
+    let told = format!("{error:#}");
+    assert!(told.contains("credentials") && !told.contains(APP_PASSWORD), "{told}");
+    // The callback is asked again and again, the server is not.
+    eventually(BOUND, "several attempts", || pool.automation().stats().open_failures.transient >= 5);
+    assert_eq!(refusals(&cluster), 1);
+    vault.hold(NEXT_PASSWORD);
+    let (healed, time) = took(|| comes_true(BOUND, || pool.get(Tier::Automation).is_ok()));
+    assert!(healed && time < 15 * SECOND, "probes are 10 s apart at most, not 30: {time:?}");
+}
+
+#[test]
+fn without_a_callback_all_are_told_at_once_and_the_server_is_asked_every_half_minute() {
+    let cluster = cluster();
+    let (clock, hand): (Clock, ClockHand) = Clock::manual();
+    let pool = built(configured(cluster.url()).clock(clock));
+    let held = pool.get(Tier::Automation).unwrap();
+    set_password(&cluster, NEXT_PASSWORD);
+    held.close();
+    pool.adhoc().evict_idle();
+    thread::scope(|scope| {
+        let waiters: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| took(|| pool.get(Tier::Automation).unwrap_err()))).collect();
+        for waiter in waiters {
+            let (error, time) = waiter.join().unwrap();
+            assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+            assert!(format!("{error:#}").contains("28P01") && time < 10 * SECOND, "{time:?}: {error:#}");
+        }
+    });
+    let settled = || pool.automation().gauges().opening == 0 && pool.adhoc().gauges().opening == 0;
+    eventually(BOUND, "no attempt is under way", settled);
+    let first = refusals(&cluster);
+    for _ in 0..29 {
+        hand.advance(SECOND);
+        assert_eq!(pool.get(Tier::Automation).unwrap_err().kind(), ErrorKind::ConnectFailed);
+    }
+    eventually(BOUND, "no attempt is under way", settled);
+    // The ad-hoc tier has a pace of its own, and tries for the connection that it keeps.
+    assert!(refusals(&cluster) <= first + 1, "{first}, then {}", refusals(&cluster));
+    set_password(&cluster, APP_PASSWORD);
+    hand.advance(2 * SECOND);
+    assert!(pool.automation().get_timeout(BOUND).is_ok(), "healed with the first attempt");
+}
+
+#[test]
+fn a_callback_that_fails_or_panics_is_a_transient_failure_with_its_cause() {
+    let cluster = cluster();
+    let vault = Vault::new();
+    let step = Arc::new(AtomicUsize::new(0));
+    let (of_pool, steps) = (vault.clone(), Arc::clone(&step));
+    let pool = configured(bare_url(&cluster))
+        .credentials(move || match steps.load(Ordering::Relaxed) {
+            0 => Err("the vault is sealed".into()),
+            1 => panic!("the vault is gone"),
+            _ => Ok(of_pool.give()),
+        })
+        .build_unchecked()
+        .unwrap();
+    for (at, cause) in ["the vault is sealed", "the vault is gone"].into_iter().enumerate() {
+        step.store(at, Ordering::Relaxed);
+        eventually(BOUND, cause, || {
+            let error = pool.automation().get_timeout(2 * SECOND).unwrap_err();
+            let failure = error.open_failure().expect("a failure to open is the cause");
+            assert_eq!(failure.class(), FailureClass::Transient);
+            failure.to_string().contains(cause)
+        });
+    }
+    step.store(2, Ordering::Relaxed);
+    eventually(BOUND, "it recovers", || pool.automation().get_timeout(SECOND).is_ok());
+    assert_eq!(pool.automation().gauges().zombies, 0);
+}
+
+#[test]
+fn a_callback_that_hangs_is_given_up_soon_after_the_connect_timeout() {
+    let cluster = cluster();
+    let vault = Vault::new();
+    let gate = Gate::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (of_pool, of_gate, count) = (vault.clone(), gate.clone(), Arc::clone(&calls));
+    let pool = configured(bare_url(&cluster))
+        .connect_timeout(SECOND)
+        .credentials(move || {
+            // As many as there are openers.
+            if count.fetch_add(1, Ordering::Relaxed) < 4 {
+                of_gate.pass(None);
+            }
+            Ok(of_pool.give())
+        })
+        .build_unchecked()
+        .unwrap();
+    let (outcome, time) = took(|| {
+        thread::scope(|scope| {
+            let callers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| pool.get(Tier::Automation).map(drop))).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+        })
+    });
+    // Some may have been told of the breaker meanwhile; nobody waits for the 60 s of a checkout.
+    assert!(time < 20 * SECOND, "{time:?}: {outcome:?}");
+    eventually(BOUND, "the pool works", || pool.automation().get_timeout(SECOND).is_ok());
+    gate.open();
+    let zombies = || pool.automation().gauges().zombies + pool.adhoc().gauges().zombies;
+    eventually(BOUND, "no thread is left in it", || zombies() == 0);
+}
+
+#[test]
+fn the_user_may_come_from_the_callback_and_the_tiers_may_have_their_own() {
+    let cluster = cluster();
+    let made =
+        "CREATE ROLE reader LOGIN PASSWORD 'hush-reader'; CREATE ROLE tokens LOGIN PASSWORD 'hush-token'";
+    cluster.admin().batch_execute(made).unwrap();
+    let whoami = |pool: &PgPool, tier| -> String {
+        pool.get(tier).unwrap().query_one("SELECT current_user::text", &[]).unwrap().get(0)
+    };
+    let tokens = || Ok(Credentials::password("hush-token").user("tokens"));
+    let reader = || Ok(Credentials::password("hush-reader").user("reader"));
+
+    let pool = built(configured(bare_url(&cluster)).credentials(tokens));
+    assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "tokens"]);
+    let pool = built(configured(bare_url(&cluster)).credentials(tokens).adhoc_credentials(reader));
+    assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "reader"]);
+    let activity = pool.server_activity().unwrap();
+    assert_eq!([activity.automation.role.name, activity.adhoc.role.name], ["tokens", "reader"]);
+    // An ad-hoc tier that connects as another role keeps to its own URL.
+    let pool = built(configured(bare_url(&cluster)).credentials(tokens).adhoc_url(cluster.url()));
+    assert_eq!([Tier::Automation, Tier::Adhoc].map(|tier| whoami(&pool, tier)), ["tokens", "app"]);
+
+    let config = bare_url(&cluster).parse().unwrap();
+    let manager = PgManager::new(config, PgOptions::default()).unwrap().with_credentials(tokens);
+    assert!(manager.connect_within(BOUND).is_ok());
+    assert!(!format!("{manager:?} {pool:?}").contains("hush"));
+}

@@ -1,0 +1,198 @@
+//! Sessions that are repeated: after conflicts, lost connections, and a COMMIT whose answer is lost.
+#![cfg(feature = "postgres")]
+
+mod retried;
+mod support;
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use retried::{cluster, counted, options, pool, quick, rows};
+use support::proxy::{Direction, Proxy};
+use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
+use tierpool::{PgError, Tier};
+
+const BOUND: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
+    // Either the answer is lost or COMMIT itself; the client cannot tell one from the other.
+    let cuts = [(Direction::ToClient, "1:1"), (Direction::ToServer, "")];
+    for (direction, after_cut) in cuts {
+        for idempotent in [false, true] {
+            cluster.config().connect(postgres::NoTls).unwrap().batch_execute("TRUNCATE t").unwrap();
+            let options = options().idempotent(idempotent);
+            let (outcome, calls) = counted(&pool, &options, |tx, call| {
+                // Idempotent: it sets, and does not add.
+                tx.execute_cached("INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 1", &[])?;
+                if call == 1 {
+                    proxy.cut_at(direction, b"COMMIT");
+                } else {
+                    assert_eq!(
+                        rows(&cluster),
+                        after_cut,
+                        "{direction:?}: seen from outside of the second attempt"
+                    );
+                }
+                Ok::<_, PgError>(())
+            });
+            if idempotent {
+                outcome.unwrap_or_else(|error| panic!("{direction:?}: {error}"));
+                assert_eq!((calls, rows(&cluster).as_str()), (2, "1:1"), "{direction:?}");
+            } else {
+                let error = outcome.unwrap_err();
+                assert!(error.is_outcome_unknown() && error.is_connection_lost(), "{direction:?}: {error}");
+                assert!(error.to_string().starts_with("outcome unknown"), "{error}");
+                assert_eq!((calls, rows(&cluster).as_str()), (1, after_cut), "{direction:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_cut_before_commit_is_repeated_and_applied_once() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
+    let (outcome, calls) = counted(&pool, &options(), |tx, call| {
+        tx.batch_execute("INSERT INTO t VALUES (1)")?;
+        if call == 1 {
+            proxy.cut_at(Direction::ToServer, b"UPDATE");
+        }
+        tx.batch_execute("UPDATE t SET n = n + 1")
+    });
+    outcome.unwrap();
+    assert_eq!((calls, rows(&cluster).as_str()), (2, "1:1"));
+}
+
+#[test]
+fn write_skew_ends_committed_and_the_rule_holds() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1, 1), (2, 1)")).unwrap();
+    let serializable = options().isolation(IsolationLevel::Serializable);
+    let (calls, both_read) = (AtomicUsize::new(0), Barrier::new(2));
+    thread::scope(|scope| {
+        for id in [1, 2] {
+            let (pool, serializable, calls, both_read) = (&pool, &serializable, &calls, &both_read);
+            scope.spawn(move || {
+                let (outcome, own) = counted(pool, serializable, |tx, call| {
+                    let on: i64 = tx.query_one("SELECT sum(n) FROM t", &[])?.get(0);
+                    if call == 1 {
+                        both_read.wait();
+                    }
+                    if on > 1 {
+                        tx.execute("UPDATE t SET n = 0 WHERE id = $1", &[&id])?;
+                    }
+                    Ok::<_, PgError>(())
+                });
+                outcome.unwrap();
+                calls.fetch_add(own, SeqCst);
+            });
+        }
+    });
+    assert!(["1:1 2:0", "1:0 2:1"].contains(&rows(&cluster).as_str()), "{}", rows(&cluster));
+    assert_eq!(calls.into_inner(), 3, "one of the two was repeated once");
+    assert_eq!(pool.sessions_repeated(Tier::Automation), 1);
+}
+
+#[test]
+fn a_deadlock_ends_committed() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1), (2)")).unwrap();
+    let (calls, both_locked) = (AtomicUsize::new(0), Barrier::new(2));
+    thread::scope(|scope| {
+        for order in [[1, 2], [2, 1]] {
+            let (pool, calls, both_locked) = (&pool, &calls, &both_locked);
+            scope.spawn(move || {
+                let add = "UPDATE t SET n = n + 1 WHERE id = $1";
+                let (outcome, own) = counted(pool, &options(), |tx, call| {
+                    tx.execute_cached(add, &[&order[0]])?;
+                    if call == 1 {
+                        both_locked.wait();
+                    }
+                    tx.execute_cached(add, &[&order[1]])
+                });
+                outcome.unwrap();
+                calls.fetch_add(own, SeqCst);
+            });
+        }
+    });
+    assert_eq!((rows(&cluster).as_str(), calls.into_inner()), ("1:2 2:2", 3));
+}
+
+#[test]
+fn a_backend_terminated_and_a_server_restarted_in_the_middle_are_repeated() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    let insert = |tx: &mut Session<'_>, id: i32| tx.execute("INSERT INTO t VALUES ($1)", &[&id]);
+    let (outcome, calls) = counted(&pool, &options(), |tx, call| {
+        insert(tx, 1)?;
+        if call == 1 {
+            let pid: i32 = tx.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+            cluster.admin().execute("SELECT pg_terminate_backend($1, 20000)", &[&pid]).unwrap();
+        }
+        insert(tx, 2)
+    });
+    outcome.unwrap();
+    assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0 2:0"));
+
+    // Through the breaker too: checkouts fail at once while the server is away.
+    let patient = Retry { attempts: 1000, within: BOUND, ..quick() };
+    let (outcome, calls) = thread::scope(|scope| {
+        counted(&pool, &SessionOptions::new().retry(patient), |tx, call| {
+            insert(tx, 3)?;
+            if call == 1 {
+                cluster.stop_fast();
+                scope.spawn(|| {
+                    support::wait::eventually(BOUND, "the breaker opens", || {
+                        pool.automation().get_timeout(BOUND).is_err_and(|e| e.is_circuit_open())
+                    });
+                    cluster.start();
+                });
+            }
+            insert(tx, 4)
+        })
+    });
+    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0 2:0 3:0 4:0"));
+}
+
+#[test]
+fn a_statement_made_stale_is_prepared_anew_by_a_repetition() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder.base_size(1));
+    let read = |tx: &mut Session<'_>, _| Ok::<_, PgError>(tx.query_cached("SELECT * FROM t", &[])?.len());
+    assert_eq!(counted(&pool, &options(), read).1, 1);
+    pool.session(|tx| tx.batch_execute("ALTER TABLE t ADD more int")).unwrap();
+    let (outcome, calls) = counted(&pool, &options(), read);
+    assert_eq!((outcome.unwrap(), calls), (0, 2));
+}
+
+#[test]
+fn a_server_that_turned_read_only_and_back_is_met_by_a_repetition() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    let read_only = |on: bool| {
+        let mut admin = cluster.admin();
+        admin.batch_execute(&format!("ALTER DATABASE app SET default_transaction_read_only = {on}")).unwrap();
+    };
+    read_only(true);
+    // The new setting holds for connections opened from now on.
+    pool.automation().evict_idle();
+    let (outcome, calls) = counted(&pool, &options(), |tx, call| {
+        let written = tx.batch_execute("INSERT INTO t VALUES (1)");
+        if call == 1 {
+            read_only(false);
+        }
+        written
+    });
+    outcome.unwrap();
+    assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0"));
+}

@@ -1,0 +1,199 @@
+//! What makes a session be repeated and what does not, and the bounds of it.
+#![cfg(feature = "postgres")]
+
+mod retried;
+mod support;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use retried::{cluster, counted, options, pool, quick, rows};
+use support::proxy::Proxy;
+use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout};
+use tierpool::{PgError, Tier};
+
+/// What a server says that asks for the transaction to be repeated, without a conflict.
+const CONFLICT: &str = "DO $$ BEGIN RAISE SQLSTATE '40001'; END $$";
+
+/// An error type that keeps nothing of the server's.
+#[derive(Debug)]
+struct Opaque;
+
+impl From<PgError> for Opaque {
+    fn from(_: PgError) -> Self {
+        Opaque
+    }
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("opaque")
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_not_repeated() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1)")).unwrap();
+    let limited = options().statement_timeout(Duration::from_millis(50));
+    let idempotent = limited.idempotent(true);
+    let once = |sql: &str, code: &str| {
+        let (outcome, calls) = counted(&pool, &idempotent, |tx, _| tx.batch_execute(sql));
+        assert_eq!((outcome.unwrap_err().sqlstate(), calls), (Some(code), 1), "{sql}");
+    };
+    once("INSERT INTO t VALUES (1)", "23505");
+    once("SELECT pg_sleep(30)", "57014");
+    once("SELECT 1/0", "22012");
+    // The last error counts: this one is not the server's wish to repeat.
+    let (outcome, calls) = counted(&pool, &idempotent, |tx, _| {
+        tx.savepoint(|tx| tx.batch_execute(CONFLICT)).unwrap_err();
+        tx.batch_execute("SELECT 1/0")
+    });
+    assert_eq!((outcome.unwrap_err().sqlstate(), calls), (Some("22012"), 1));
+    // Read-only by the user's own wish: another server would refuse too.
+    let read_only = options().read_only(true);
+    let (outcome, calls) = counted(&pool, &read_only, |tx, _| tx.batch_execute("DELETE FROM t"));
+    assert!(outcome.unwrap_err().is_read_only() && calls == 1);
+
+    let (outcome, calls) = counted(&pool, &options(), |_, _| Err::<(), _>(Opaque));
+    assert!(outcome.is_err() && calls == 1, "an error of the work's own");
+    let panicking = AtomicUsize::new(0);
+    let panics = catch_unwind(AssertUnwindSafe(|| {
+        counted(&pool, &idempotent, |_, _| -> Result<(), PgError> {
+            panicking.fetch_add(1, SeqCst);
+            panic!("as the test wants")
+        })
+    }));
+    assert!(panics.is_err() && panicking.into_inner() == 1);
+
+    // What was committed by the work itself would be done twice.
+    let committing = "UPDATE t SET n = n + 1; COMMIT";
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| {
+        tx.batch_execute(committing)?;
+        tx.batch_execute(CONFLICT)
+    });
+    assert_eq!((outcome.unwrap_err().sqlstate(), calls), (Some("40001"), 1));
+    let in_one_message = format!("{committing}; {CONFLICT}");
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| tx.batch_execute(&in_one_message));
+    assert_eq!((outcome.unwrap_err().sqlstate(), calls), (Some("40001"), 1));
+    assert_eq!(rows(&cluster), "1:2");
+    assert_eq!(pool.sessions_repeated(Tier::Automation), 0);
+}
+
+#[test]
+fn the_server_is_heard_whatever_the_work_makes_of_its_error() {
+    let cluster = cluster();
+    type Fail = fn(&mut Session<'_>) -> Result<(), PgError>;
+    // How the first attempt meets the conflict, and whether that is seen over a Unix socket as well.
+    let ways: [(&str, Fail, bool); 4] = [
+        ("a call of the session", |tx| tx.batch_execute(CONFLICT), true),
+        ("a savepoint", |tx| tx.savepoint(|tx| tx.batch_execute(CONFLICT)), true),
+        ("the bare client", |tx| Ok(tx.client().batch_execute(CONFLICT)?), false),
+        (
+            "a later call that says no more than that",
+            |tx| {
+                let _ = tx.batch_execute(CONFLICT);
+                tx.batch_execute("SELECT 1")
+            },
+            true,
+        ),
+    ];
+    for (url, observed) in [(cluster.url(), true), (cluster.url_unix(), false)] {
+        let pool = pool(url, |builder| builder);
+        for (way, fail, everywhere) in ways {
+            let (outcome, calls) =
+                counted(
+                    &pool,
+                    &options(),
+                    |tx, call| {
+                        if call == 1 { fail(tx).map_err(|_| Opaque) } else { Ok(()) }
+                    },
+                );
+            let expected = if observed || everywhere { (true, 2) } else { (false, 1) };
+            assert_eq!((outcome.is_ok(), calls), expected, "{way}, observed: {observed}");
+        }
+        let (outcome, calls) = counted(&pool, &options(), |tx, call| {
+            if call == 1 {
+                let _ = tx.batch_execute(CONFLICT);
+            }
+            Ok::<_, PgError>(())
+        });
+        assert!(outcome.is_ok() && calls == 2, "an ignored conflict makes COMMIT fail, and is repeated");
+    }
+}
+
+#[test]
+fn attempts_and_time_are_bounded() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    let of = |retry| counted(&pool, &SessionOptions::new().retry(retry), |tx, _| tx.batch_execute(CONFLICT));
+    let (outcome, calls) = of(Retry { attempts: 3, ..quick() });
+    assert_eq!((outcome.unwrap_err().sqlstate(), calls), (Some("40001"), 3));
+    assert_eq!(pool.sessions_repeated(Tier::Automation), 2);
+    assert_eq!(of(Retry { within: Duration::ZERO, ..quick() }).1, 1);
+    assert_eq!(of(Retry::NEVER).1, 1);
+    let (outcome, calls) = counted(&pool, &SessionOptions::new(), |tx, _| tx.batch_execute(CONFLICT));
+    assert!(outcome.unwrap_err().is_retryable() && calls == 1, "not unless asked for");
+}
+
+#[test]
+fn limits_act_from_the_inside_out() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    // The settings of the guide on retries.
+    let pool = pool(cluster.url_through(proxy.port()), |builder| {
+        builder
+            .connection_timeout(Duration::from_secs(4))
+            .connect_timeout(Duration::from_secs(2))
+            .statement_timeout(Duration::from_millis(500))
+            .socket_timeout(SocketTimeout::After(Duration::from_secs(1)))
+    });
+    let options = SessionOptions::new()
+        .lock_timeout(Duration::from_millis(200))
+        .retry(Retry { within: Duration::from_secs(10), ..Retry::default() });
+    let mut holder = cluster.config().connect(postgres::NoTls).unwrap();
+    holder.batch_execute("INSERT INTO t VALUES (1)").unwrap();
+    holder.batch_execute("BEGIN; UPDATE t SET n = 7").unwrap();
+    let update = "UPDATE t SET n = 1";
+    let (outcome, calls) = counted(&pool, &options, |tx, _| tx.batch_execute(update));
+    assert!(outcome.unwrap_err().is_lock_timeout() && calls == 1);
+    holder.batch_execute("ROLLBACK").unwrap();
+
+    let (outcome, calls) = counted(&pool, &options, |tx, _| tx.batch_execute("SELECT pg_sleep(30)"));
+    assert!(outcome.unwrap_err().is_statement_timeout() && calls == 1);
+
+    let mut first = None;
+    let (outcome, calls) = counted(&pool, &options, |tx, call| {
+        if call == 1 {
+            proxy.lose();
+        }
+        let outcome = tx.batch_execute(update);
+        first.get_or_insert(outcome.as_ref().is_err_and(PgError::is_client_timeout));
+        outcome
+    });
+    assert!(outcome.is_ok() && calls == 2 && first == Some(true), "{outcome:?} after {calls}, {first:?}");
+
+    let held: Vec<_> = (0..2).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let session = || counted(&pool, &options, |tx, _| tx.batch_execute(update));
+    let (outcome, calls) = thread::scope(|scope| scope.spawn(session).join().unwrap());
+    assert!(outcome.unwrap_err().as_checkout().is_some_and(|error| error.is_timeout()) && calls == 0);
+    drop(held);
+}
+
+#[test]
+fn a_checkout_that_timed_out_is_not_repeated() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder.connection_timeout(Duration::from_millis(200)));
+    let held: Vec<_> = (0..2).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let (outcome, calls) = thread::scope(|scope| {
+        let session = || counted(&pool, &options(), |_, _| Ok::<_, PgError>(()));
+        scope.spawn(session).join().unwrap()
+    });
+    assert!(outcome.unwrap_err().as_checkout().is_some_and(|error| error.is_timeout()));
+    assert_eq!((calls, pool.sessions_repeated(Tier::Automation)), (0, 0));
+    drop(held);
+}
