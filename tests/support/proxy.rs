@@ -96,7 +96,8 @@ impl Proxy {
         self.order(Order::Reset);
     }
 
-    /// Ends the connections swallowed or lost by a reset to both their ends, as their hosts would in the end.
+    /// Ends the connections lost by a reset to the server's end, as its keepalives would in time. Their clients hear
+    /// nothing of it, ever.
     pub fn forget(&self) {
         self.order(Order::Forget);
     }
@@ -128,6 +129,11 @@ impl Proxy {
     /// Returns how many connections are held open, deaf, swallowed and lost ones among them.
     pub fn open(&self) -> usize {
         self.order(Order::Count).open
+    }
+
+    /// Returns how many sockets these are, in this process.
+    pub fn sockets(&self) -> usize {
+        self.order(Order::Count).sockets
     }
 
     fn order(&self, order: Order) -> Counts {

@@ -59,9 +59,9 @@ impl Stage {
         self.proxy.as_ref().expect("BUG: a scenario of the network without a proxy")
     }
 
-    /// The descriptors that the proxy's connections have: two each, or one where it leads nowhere.
+    /// The descriptors that the proxy's connections have.
     pub fn proxy_fds(&self) -> usize {
-        self.proxy.as_ref().map_or(0, |proxy| 2 * proxy.open())
+        self.proxy.as_ref().map_or(0, Proxy::sockets)
     }
 
     /// The superuser's connection, opened anew where a fault has ended it.

@@ -107,6 +107,19 @@ impl Flow {
         sockets.into_iter().flatten().try_for_each(|socket| lose_packets(&SockRef::from(socket), off))
     }
 
+    /// How many sockets it has.
+    pub(super) fn sockets(&self) -> usize {
+        1 + usize::from(self.server.is_some())
+    }
+
+    /// Ends the server's half by a reset.
+    pub(super) fn forget(&mut self) {
+        if let Some(server) = self.server.take() {
+            // Fails only for a socket that was reset already.
+            let _ = SockRef::from(&server).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Ends both its halves by a reset.
     pub(super) fn reset(mut self) {
         self.abort();

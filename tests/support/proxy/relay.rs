@@ -33,6 +33,7 @@ pub(super) enum Order {
 pub(super) struct Counts {
     pub(super) accepted: usize,
     pub(super) open: usize,
+    pub(super) sockets: usize,
 }
 
 type Inbox = mpsc::Receiver<(Order, mpsc::Sender<io::Result<Counts>>)>;
@@ -133,10 +134,7 @@ impl Relay {
                 self.hear(Hearing::Deaf, Hearing::Lost);
             }
             Order::Forget => {
-                let (lost, left) = self.flows.drain(..).partition(|flow| flow.hearing == Hearing::Lost);
-                self.flows = left;
-                let lost: Vec<Flow> = lost;
-                lost.into_iter().for_each(Flow::reset);
+                self.flows.iter_mut().filter(|flow| flow.hearing == Hearing::Lost).for_each(Flow::forget);
             }
             Order::LosePackets => self.lose_packets(true)?,
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
@@ -145,7 +143,8 @@ impl Relay {
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }
-        Ok(Counts { accepted: self.accepted, open: self.flows.len() })
+        let sockets = self.flows.iter().map(Flow::sockets).sum();
+        Ok(Counts { accepted: self.accepted, open: self.flows.len(), sockets })
     }
 
     /// Has the kernel drop what arrives at all sockets, or ends that.
