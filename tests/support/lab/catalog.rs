@@ -25,7 +25,6 @@ const PLAIN: Scenario = Scenario {
     name: "",
     title: "",
     way: Way::Tcp,
-    settings: &[],
     think: THINK,
     begin: nothing,
     lasts: Duration::ZERO,
@@ -243,8 +242,9 @@ pub const PASSWORD_ROTATED: Scenario = Scenario {
 pub const IDLE_SESSIONS_ENDED: Scenario = Scenario {
     name: "F10",
     title: "idle_session_timeout 1 s",
-    settings: &[("idle_session_timeout", "1s")],
     think: Duration::from_millis(1500),
+    begin: |stage| set(stage, "idle_session_timeout = '1s'"),
+    end: |stage| set(stage, "idle_session_timeout = 0"),
     lasts: seconds(6),
     bars: Bars {
         checkouts_failed: Some(0),
@@ -260,15 +260,9 @@ pub const IDLE_SESSIONS_ENDED: Scenario = Scenario {
 pub const READ_ONLY: Scenario = Scenario {
     name: "F15",
     title: "server turns read-only 7 s",
-    begin: |stage| {
-        stage.sql("ALTER SYSTEM SET default_transaction_read_only = on");
-        stage.sql("SELECT pg_reload_conf()");
-    },
+    begin: |stage| set(stage, "default_transaction_read_only = on"),
     lasts: seconds(7),
-    end: |stage| {
-        stage.sql("ALTER SYSTEM RESET default_transaction_read_only");
-        stage.sql("SELECT pg_reload_conf()");
-    },
+    end: |stage| set(stage, "default_transaction_read_only = off"),
     bars: Bars {
         checkouts_failed: Some(0),
         // One generation each cooldown of 5 s: at 0 s, at 5 s, and of those that were refused a write after that.
@@ -277,6 +271,12 @@ pub const READ_ONLY: Scenario = Scenario {
     },
     ..PLAIN
 };
+
+/// Changes a setting of the running server.
+fn set(stage: &Stage, setting: &str) {
+    stage.sql(&format!("ALTER SYSTEM SET {setting}"));
+    stage.sql("SELECT pg_reload_conf()");
+}
 
 fn is_out_of_connections(failure: &Failure) -> bool {
     failure.code.as_deref() == Some("53300")

@@ -49,7 +49,7 @@ struct Aftermath {
 /// Runs a scenario in this process, and returns the figures and the bars missed.
 pub fn run(scenario: &Scenario, kind: Kind) -> (Figures, Vec<String>) {
     logs::capture();
-    let stage = Stage::start(scenario.way, scenario.settings);
+    let stage = Stage::start(scenario.way);
     let mut leaver =
         (kind == Kind::Tierpool && scenario.lasts >= LEAVES_IN).then(|| Leaver::start(&stage.url()));
     let fds_of_others =

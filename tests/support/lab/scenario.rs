@@ -12,8 +12,6 @@ pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
     pub way: Way,
-    /// Settings of the server beyond the usual.
-    pub settings: &'static [(&'static str, &'static str)],
     /// The pause of each worker between two pieces of work.
     pub think: Duration,
     pub begin: fn(&Stage),

@@ -30,12 +30,9 @@ pub struct Stage {
 const SESSIONS_END: Duration = Duration::from_secs(5);
 
 impl Stage {
-    /// Starts a server that keeps what it has acknowledged, with `settings` besides.
-    pub fn start(way: Way, settings: &[(&str, &str)]) -> Stage {
-        let mut builder = Cluster::builder().setting("synchronous_commit", "on");
-        for (name, value) in settings {
-            builder = builder.setting(*name, *value);
-        }
+    /// Starts a server that keeps what it has acknowledged.
+    pub fn start(way: Way) -> Stage {
+        let builder = Cluster::builder().setting("synchronous_commit", "on");
         let cluster = builder.start().unwrap_or_else(|error| panic!("{error}"));
         let proxy =
             (way == Way::Proxy).then(|| Proxy::start(cluster.port()).expect("a proxy can be started"));
