@@ -288,16 +288,19 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     fn attempt_succeeded(self: &Arc<Self>) {
-        let recovered = {
+        let (was_open, refused) = {
             let mut breaker = self.breaker.lock();
             let was_open = breaker.state() != BreakerState::Closed;
-            if breaker.succeeded() {
+            let refused = breaker.succeeded();
+            if refused {
                 self.lending.stop_refusing();
             }
-            was_open
+            (was_open, refused)
         };
-        if recovered {
+        if was_open {
             self.tell_recovery("the server is back");
+        } else if refused {
+            log::warn!(target: &self.target(), "connections can be opened again");
         }
     }
 

@@ -13,13 +13,16 @@ const fn seconds(count: u64) -> Duration {
 }
 
 const THINK: Duration = Duration::from_millis(10);
+/// What the log says of the first connection found dead.
+const DEAD: &[&str] = &["is dead"];
 /// Queries that can be in flight at one moment.
 const IN_FLIGHT: usize = WORKERS;
 
 fn nothing(_: &Stage) {}
 
 /// The bars of a server or a network that falls silent and comes back.
-const SILENCE: Bars = Bars { first: seconds(2), full: seconds(2), ..BARS };
+const SILENCE: Bars =
+    Bars { first: seconds(2), full: seconds(2), says: &["is dead", "could not open a connection"], ..BARS };
 
 const PLAIN: Scenario = Scenario {
     name: "",
@@ -36,7 +39,7 @@ pub const TERMINATED: Scenario = Scenario {
     name: "F1",
     title: "all backends terminated",
     begin: |stage| _ = stage.cluster.terminate_backends(),
-    bars: Bars { checkouts_failed: Some(0), queries_failed: Some(IN_FLIGHT), ..BARS },
+    bars: Bars { checkouts_failed: Some(0), queries_failed: Some(IN_FLIGHT), says: DEAD, ..BARS },
     ..PLAIN
 };
 
@@ -45,7 +48,7 @@ pub const RESTARTED: Scenario = Scenario {
     title: "server restarted",
     begin: |stage| stage.cluster.restart_fast(),
     // Those in flight when it stops; checkouts wait until it is back.
-    bars: Bars { checkouts_failed: Some(0), queries_failed: Some(IN_FLIGHT), ..BARS },
+    bars: Bars { checkouts_failed: Some(0), queries_failed: Some(IN_FLIGHT), says: DEAD, ..BARS },
     ..PLAIN
 };
 
@@ -58,7 +61,8 @@ pub const KILLED: Scenario = Scenario {
     bars: Bars {
         queries_failed: Some(IN_FLIGHT),
         refuses_after: Some(seconds(2)),
-        cause: |failure| failure.names_cause && !failure.text.ends_with("timed out"),
+        cause: tells_of_a_server_gone,
+        says: &["is dead", "could not open a connection", "circuit breaker open", "circuit breaker closed"],
         ..SILENCE
     },
     ..PLAIN
@@ -84,6 +88,7 @@ pub const BACKENDS_FROZEN: Scenario = Scenario {
         recovers_from: Moment::Begin,
         first: SOCKET_TIMEOUT.saturating_add(seconds(1)),
         full: SOCKET_TIMEOUT.saturating_add(seconds(2)),
+        says: DEAD,
         ..BARS
     },
     ..PLAIN
@@ -140,6 +145,7 @@ pub const FLOWS_LOST: Scenario = Scenario {
         recovers_from: Moment::Begin,
         first: SOCKET_TIMEOUT.saturating_add(seconds(2)),
         full: SOCKET_TIMEOUT.saturating_add(seconds(2)),
+        says: DEAD,
         ..BARS
     },
     ..NETWORK
@@ -205,6 +211,7 @@ pub const NO_CONNECTION_LEFT: Scenario = Scenario {
     },
     bars: Bars {
         cause: is_out_of_connections,
+        says: &["too many connections", "[53300]"],
         checkouts_failed: None,
         queries_failed: Some(IN_FLIGHT),
         first: seconds(6),
@@ -230,6 +237,7 @@ pub const PASSWORD_ROTATED: Scenario = Scenario {
         cause: |failure| failure.code.as_deref() == Some("28P01"),
         refuses_after: Some(seconds(1)),
         queries_failed: Some(IN_FLIGHT),
+        says: &["password authentication failed", "[28P01]", "connections can be opened again"],
         // One attempt in 30 s by each tier, so that no account is locked: that long it may take to notice.
         attempts: Some(2),
         first: seconds(31),
@@ -265,6 +273,7 @@ pub const READ_ONLY: Scenario = Scenario {
     end: |stage| set(stage, "default_transaction_read_only = off"),
     bars: Bars {
         checkouts_failed: Some(0),
+        says: &["leads to the wrong server"],
         // One generation each cooldown of 5 s: at 0 s, at 5 s, and of those that were refused a write after that.
         evicted: Some(3 * WORKERS as u64),
         ..BARS
@@ -276,6 +285,12 @@ pub const READ_ONLY: Scenario = Scenario {
 fn set(stage: &Stage, setting: &str) {
     stage.sql(&format!("ALTER SYSTEM SET {setting}"));
     stage.sql("SELECT pg_reload_conf()");
+}
+
+/// Refused while it is down, cut off as it goes and sent away as it comes.
+fn tells_of_a_server_gone(failure: &Failure) -> bool {
+    let told = ["Connection refused", "connection closed", "Connection reset", "[57P03]"];
+    failure.names_cause && told.iter().any(|text| failure.text.contains(text))
 }
 
 fn is_out_of_connections(failure: &Failure) -> bool {
@@ -303,7 +318,7 @@ pub const OVER_TCP: [Scenario; 16] = [
 ];
 
 /// There a query that the server does not answer lasts until it does.
-const UNBOUNDED: Bars = Bars { query: None, ..SILENCE };
+const UNBOUNDED: Bars = Bars { query: None, says: &[], ..SILENCE };
 
 /// The faults over the Unix socket.
 pub const OVER_UNIX: [Scenario; 5] = [

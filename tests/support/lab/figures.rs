@@ -50,8 +50,6 @@ figures! {
     /// From the moment that counts to the first success and to full speed.
     first,
     full,
-    /// The speed at the end as a part of that before.
-    kept_speed,
     /// Work lost, done twice, and done though reported as failed.
     lost,
     doubled,

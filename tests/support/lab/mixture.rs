@@ -48,6 +48,7 @@ pub const MIXTURE: Scenario = Scenario {
         full: Duration::from_secs(6),
         cause: |_| true,
         evicted: None,
+        says: &[],
         log_lines: None,
         ..BARS
     },

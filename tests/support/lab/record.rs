@@ -1,8 +1,12 @@
 //! What became of each piece of work, and what the sum of it shows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::subject::{Outcome, Step};
+
+/// The numbers of one worker's work begin this far from the next one's.
+pub const STRIDE: i64 = 1_000_000_000;
 
 /// One piece of work. Times are since the start of the run.
 #[derive(Clone, Debug)]
@@ -16,6 +20,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Which worker did it.
+    pub fn worker(&self) -> i64 {
+        self.number / STRIDE
+    }
+
     pub fn is_done(&self) -> bool {
         matches!(self.outcome, Outcome::Done)
     }
@@ -27,58 +36,54 @@ pub fn longest_blocks(records: &[Record]) -> [Duration; 3] {
     [Step::Get, Step::Query, Step::Drop].map(|step| longest(step).unwrap_or_default())
 }
 
-/// The width of the window over which speed is measured, and the step by which it is moved.
-const WINDOW: Duration = Duration::from_millis(500);
+/// The width of the window in which all workers must work, and the step by which it is moved.
+pub const WINDOW: Duration = Duration::from_millis(500);
 const SHIFT: Duration = Duration::from_millis(50);
-/// The part of the earlier speed that counts as full.
-const FULL: f64 = 0.9;
+/// The part of the workers' time that may pass in checkouts at full speed.
+const WAITING: f64 = 0.1;
+/// Work that ends this long after a window may have begun in it.
+const LONGEST: Duration = Duration::from_secs(5);
 
-/// When each piece of work was done, in order.
-pub struct Successes(Vec<Duration>);
+/// When the first piece of work begun from `start` on was done: one merely released by the end of a fault does not
+/// count.
+pub fn first_done(records: &[Record], start: Duration) -> Option<Duration> {
+    records.iter().filter(|record| record.is_done() && record.start >= start).map(|record| record.end).min()
+}
 
-impl Successes {
-    pub fn of(records: &[Record]) -> Self {
-        let mut times: Vec<_> = records.iter().filter(|record| record.is_done()).map(|r| r.end).collect();
-        times.sort_unstable();
-        Successes(times)
-    }
-
-    /// How many there were in a window from `start` on.
-    pub fn in_window(&self, start: Duration, width: Duration) -> usize {
-        let before = |time: Duration| self.0.partition_point(|done| *done < time);
-        before(start + width) - before(start)
-    }
-
-    /// The first that was begun from `start` on, so that one merely released by the end of a fault does not count.
-    pub fn first_begun_from(records: &[Record], start: Duration) -> Option<Duration> {
-        records.iter().filter(|r| r.is_done() && r.start >= start).map(|r| r.end).min()
-    }
-
-    /// From when on, not before `start`, work goes at nine tenths of the speed of the window from `reference` on.
-    pub fn full_from(&self, start: Duration, reference: Duration, end: Duration) -> Option<Duration> {
-        let wanted = (self.in_window(reference, WINDOW) as f64 * FULL) as usize;
-        let mut from = start;
-        while from + WINDOW <= end {
-            if self.in_window(from, WINDOW) >= wanted.max(1) {
-                return Some(from);
-            }
-            from += SHIFT;
+/// From when on, not before `start`, work goes at full speed.
+pub fn full_from(records: &[Record], workers: usize, start: Duration, end: Duration) -> Option<Duration> {
+    let mut sorted: Vec<&Record> = records.iter().collect();
+    sorted.sort_unstable_by_key(|record| record.end);
+    let mut from = start;
+    while from + WINDOW <= end {
+        if is_full(&sorted, workers, from) {
+            return Some(from);
         }
-        None
+        from += SHIFT;
     }
+    None
+}
 
-    /// The start of the slower of two windows: before the fault, and at the end of the run. A shared machine may have
-    /// become slower meanwhile.
-    pub fn reference(&self, fault: Duration, end: Duration) -> Duration {
-        let before = fault.saturating_sub(WINDOW);
-        let last = end.saturating_sub(WINDOW);
-        if self.in_window(last, WINDOW) < self.in_window(before, WINDOW) { last } else { before }
+/// Whether the pool costs no speed in the window from `from` on: every worker gets work done, none fails, and next to
+/// none of their time passes in checkouts. How much is done is no measure of the pool on a machine that others use too.
+/// `sorted` is by end.
+pub fn is_full(sorted: &[&Record], workers: usize, from: Duration) -> bool {
+    let to = from + WINDOW;
+    let first = sorted.partition_point(|record| record.end < from);
+    let near = sorted[first..].iter().take_while(|record| record.end < to + LONGEST);
+    let (mut working, mut waited) = (BTreeSet::new(), Duration::ZERO);
+    for record in near {
+        let served = record.start + record.steps[Step::Get as usize];
+        waited += served.min(to).saturating_sub(record.start.max(from));
+        if record.end < to {
+            if !record.is_done() {
+                return false;
+            }
+            // In its second half: what was done just before a fault took hold says nothing.
+            if record.end >= from + WINDOW / 2 {
+                working.insert(record.worker());
+            }
+        }
     }
-
-    /// The speed of the last window as a part of that before the fault.
-    pub fn kept_speed(&self, fault: Duration, end: Duration) -> f64 {
-        let before = self.in_window(fault.saturating_sub(WINDOW), WINDOW);
-        let last = self.in_window(end.saturating_sub(WINDOW), WINDOW);
-        last as f64 / before.max(1) as f64
-    }
+    working.len() == workers && waited.as_secs_f64() <= WAITING * WINDOW.as_secs_f64() * workers as f64
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::leaver::{Leaver, Leaving};
-use super::record::{Record, Successes, longest_blocks};
+use super::record::{Record, WINDOW, first_done, full_from, is_full, longest_blocks};
 use super::scenario::{Moment, Scenario};
 use super::stage::Stage;
 use super::subject::{Kind, Outcome, Sample, Subject, WORKERS};
@@ -26,8 +26,6 @@ const CLEAN: Duration = Duration::from_secs(5);
 const OTHERS: Duration = Duration::from_secs(15);
 /// For what has no bar of its own.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often the time after the fault is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A fault shorter than this has no middle in which a program could leave.
 const LEAVES_IN: Duration = Duration::from_secs(4);
 
@@ -56,13 +54,14 @@ pub fn run(scenario: &Scenario, kind: Kind) -> (Figures, Vec<String>) {
         |leaver: &Option<Leaver>| stage.proxy_fds() + leaver.as_ref().map_or(0, |_| Leaver::FDS);
     let before = Resources::now(fds_of_others(&leaver));
     let subject = kind.build(&stage.url(), NAME, WORKERS as u32);
+    // All from here on but what the settings in force are.
+    let mark = logs::count();
     let start = Instant::now();
     let crew = Crew::start(&subject, WORKERS, scenario.think, start, 0);
     let watch = Watch::start(Arc::clone(&subject), start);
     let works = comes_true(PATIENCE, || crew.least_done() >= 2 && start.elapsed() >= BEFORE);
     assert!(works, "the workers do not work before the fault");
     let steady = at_rest(|| fds_of_others(&leaver));
-    let mark = logs::count();
 
     let begin = start.elapsed();
     (scenario.begin)(&stage);
@@ -91,7 +90,7 @@ pub fn run(scenario: &Scenario, kind: Kind) -> (Figures, Vec<String>) {
     figures.undead = discrepancies.undead as f64;
     add_end(&mut figures, subject, before, || stage.proxy_fds());
     tell(&records, &log, &seen, times);
-    (figures, verdict::missed(scenario, &figures))
+    (figures, verdict::missed(scenario, &figures, &log))
 }
 
 /// The least that this process needs while the pool works: threads started for the first connections have ended.
@@ -127,15 +126,14 @@ fn await_full_speed(
 ) {
     let from = if scenario.bars.recovers_from == Moment::End { end } else { begin };
     let limit = (from + scenario.bars.full).max(end + patience) + AFTER;
-    loop {
-        let now = start.elapsed();
-        let successes = Successes::of(&crew.records());
-        let is_full = successes.full_from(from, begin.saturating_sub(AFTER), now).is_some();
-        if now >= limit || (is_full && now >= end + AFTER) {
-            return;
-        }
-        thread::sleep(LOOK_EVERY);
-    }
+    comes_true(limit.saturating_sub(start.elapsed()), || {
+        let window = start.elapsed().saturating_sub(WINDOW);
+        let mut recent = crew.records_since(window);
+        recent.sort_unstable_by_key(|record| record.end);
+        let recent: Vec<&Record> = recent.iter().collect();
+        // A worker that is in a long piece of work has no record of it yet, and none of any other.
+        window >= end + AFTER - WINDOW && (scenario.is_slow() || is_full(&recent, WORKERS, window))
+    });
 }
 
 /// Waits until nothing is left of the fault, as long as may be.
@@ -169,8 +167,6 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
     };
     let [get, query, drop] = longest_blocks(records).map(|block| block.as_secs_f64());
     let from = if scenario.bars.recovers_from == Moment::End { end } else { begin };
-    let successes = Successes::of(records);
-    let reference = successes.reference(begin, over);
     let since = |at: Option<Duration>| at.map_or(f64::INFINITY, |at| at.saturating_sub(from).as_secs_f64());
     let second = Duration::from_secs(1);
     Figures {
@@ -183,9 +179,8 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
         unknown: count(|outcome| matches!(outcome, Outcome::Unknown(_))),
         unnamed: unnamed(scenario, records, seen, begin) as f64,
         refusal: refusal(scenario, records, times),
-        first: since(Successes::first_begun_from(records, from)),
-        full: since(successes.full_from(from, reference, over)),
-        kept_speed: successes.kept_speed(begin, over),
+        first: since(first_done(records, from)),
+        full: if scenario.is_slow() { 0.0 } else { since(full_from(records, WORKERS, from, over)) },
         attempts_a_second: seen.most_attempts_a_second(begin) as f64,
         attempts: seen.attempts_at(end).saturating_sub(seen.attempts_at(begin + second)) as f64,
         stall: seen.stall.as_secs_f64(),

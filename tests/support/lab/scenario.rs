@@ -44,6 +44,8 @@ pub struct Bars {
     pub attempts: Option<u64>,
     /// The most connections replaced for leading to the wrong server.
     pub evicted: Option<u64>,
+    /// What an operator must find in the log.
+    pub says: &'static [&'static str],
     /// The log has fewer lines than this.
     pub log_lines: Option<u64>,
 }
@@ -67,6 +69,7 @@ pub const BARS: Bars = Bars {
     refuses_after: None,
     attempts: None,
     evicted: Some(0),
+    says: &[],
     log_lines: Some(10),
 };
 

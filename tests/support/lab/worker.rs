@@ -7,12 +7,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::record::Record;
+use super::record::{Record, STRIDE};
 use super::subject::{Failure, Outcome, Step, Subject};
 use crate::support::wait::comes_true;
-
-/// The numbers of one worker's work begin this far from the next one's.
-const STRIDE: i64 = 1_000_000_000;
 
 /// The workers of one run.
 pub struct Crew {
@@ -68,9 +65,13 @@ impl Crew {
         Crew { start, threads: threads.collect(), stop, desks }
     }
 
-    /// All records so far.
-    pub fn records(&self) -> Vec<Record> {
-        self.desks.iter().flat_map(|desk| desk.records.lock().clone()).collect()
+    /// The records of what has ended since.
+    pub fn records_since(&self, time: Duration) -> Vec<Record> {
+        let later = |desk: &Arc<Desk>| {
+            let records = desk.records.lock();
+            records[records.partition_point(|record| record.end < time)..].to_vec()
+        };
+        self.desks.iter().flat_map(later).collect()
     }
 
     /// How many pieces of work have been done by the worker that did the fewest.
