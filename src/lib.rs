@@ -68,6 +68,7 @@
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
 //! | What is repeated is applied once, and no COMMIT of unknown fate is repeated unasked. | `tests/postgres_retry.rs` |
 //! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
+//! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use tierpool::config::{
-    Faults, Key, Overrides, PgSettings, PrePing, Source, TargetSessionAttrs, TlsMode, WaitMode, profiles,
+    Faults, Key, Overrides, PgBouncer, PgSettings, PrePing, Source, TargetSessionAttrs, TlsMode, WaitMode,
+    profiles,
 };
 
 const URL: &str = "postgresql://scraper:hush@db.example/news";
@@ -356,7 +357,7 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
         (("DATABASE_URL", "postgres://h/d?pgbouncer=true"), "URL parameter pgbouncer"),
     ] {
         let loaded = load(&[env]).unwrap();
-        assert_eq!(loaded.pgbouncer, Some(true));
+        assert_eq!(loaded.pgbouncer, Some(PgBouncer::Transaction));
         let tier = &loaded.automation;
         assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Never));
         assert_eq!(tier.max_lifetime, Some(Duration::from_secs(300)));
@@ -364,9 +365,9 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
     }
     let port = ("DATABASE_URL", "postgres://h:6543/d");
     let off = load(&[port, ("USE_PGBOUNCER", "false")]).unwrap();
-    assert_eq!((off.pgbouncer, off.automation.base_size), (Some(false), 50));
+    assert_eq!((off.pgbouncer, off.automation.base_size), (Some(PgBouncer::Off), 50));
     let batch = load(&[port, ("DB_POOL_PROFILE", "batch")]).unwrap();
-    assert_eq!((batch.pgbouncer, batch.automation.base_size), (Some(true), 50));
+    assert_eq!((batch.pgbouncer, batch.automation.base_size), (Some(PgBouncer::Transaction), 50));
     let ping = load(&[port, ("DB_POOL_PRE_PING", "always")]).unwrap();
     assert_eq!(ping.automation.pre_ping, PrePing::Always);
 }

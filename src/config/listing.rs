@@ -67,7 +67,7 @@ impl PgSettings {
             Key::ConnectTimeout => Value::Time(self.connect_timeout),
             Key::StatementCacheSize => Value::Count(self.statement_cache_size),
             Key::Pgbouncer => match self.pgbouncer {
-                Some(flag) => Value::Flag(flag),
+                Some(mode) => Value::PgBouncer(mode),
                 None => return "not known before the first connection".to_owned(),
             },
             Key::Profile => Value::Text(self.profile.clone()),

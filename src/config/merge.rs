@@ -1,6 +1,5 @@
 //! Lays the sources over each other: builder over environment over URL over profile over default.
 
-use super::Faults;
 use super::env::{Env, Found};
 use super::locate::PoolParams;
 use super::overrides::Overrides;
@@ -9,6 +8,7 @@ use super::server::Server;
 use super::source::{Source, Sourced};
 use super::table::{Fallback, Key, ROWS, settings};
 use super::value::{Value, shown};
+use super::{Faults, PgBouncer};
 
 /// The winning value of each setting; `None` where the default is no value.
 pub(super) struct Merged {
@@ -39,10 +39,8 @@ impl Merged {
         let mut explicit = Explicit { overrides, env, url, faults, unreadable: vec![] };
         let profile = explicit.profile();
         let pgbouncer = explicit.pgbouncer(server);
-        let behind_pgbouncer = match &pgbouncer.value {
-            Some(Value::Flag(true)) => {
-                Profile::named("pgbouncer").map(|profile| (profile, &pgbouncer.source))
-            }
+        let behind = match &pgbouncer.value {
+            Some(Value::PgBouncer(mode)) => Some((*mode, &pgbouncer.source)),
             _ => None,
         };
         let mut values = Vec::with_capacity(ROWS);
@@ -56,9 +54,9 @@ impl Merged {
                     None => Sourced::new(None, Source::Default),
                 },
                 Key::Pgbouncer => pgbouncer.clone(),
-                key => explicit.get(key).unwrap_or_else(|| {
-                    implicit(key, profile.as_ref().map(|profile| profile.value), behind_pgbouncer)
-                }),
+                key => explicit
+                    .get(key)
+                    .unwrap_or_else(|| implicit(key, profile.as_ref().map(|profile| profile.value), behind)),
             });
         }
         Merged { values, unreadable: explicit.unreadable }
@@ -133,9 +131,10 @@ impl Explicit<'_> {
             return said;
         }
         match server.and_then(Server::pgbouncer_port) {
-            Some(port) => {
-                Sourced::new(Some(Value::Flag(true)), Source::Detected { from: format!("port {port}") })
-            }
+            Some(port) => Sourced::new(
+                Some(Value::PgBouncer(PgBouncer::from(true))),
+                Source::Detected { from: format!("port {port}") },
+            ),
             None => Sourced::new(None, Source::Default),
         }
     }
@@ -145,18 +144,24 @@ impl Explicit<'_> {
 fn implicit(
     key: Key,
     profile: Option<&'static Profile>,
-    detected: Option<(&'static Profile, &Source)>,
+    behind: Option<(PgBouncer, &Source)>,
 ) -> Sourced<Option<Value>> {
-    if let Some((profile, value)) = profile.and_then(|profile| Some((profile, profile.value(key)?))) {
-        return Sourced::new(Some(value.clone()), Source::Profile { name: profile.name });
-    }
-    if let Some((value, source)) = detected.and_then(|(profile, source)| Some((profile.value(key)?, source)))
-    {
+    let detected = behind.and_then(|(mode, source)| {
         let from = match source {
             Source::Detected { from } => from.clone(),
             other => other.spelled("pgbouncer"),
         };
-        return Sourced::new(Some(value.clone()), Source::Detected { from });
+        Some(Sourced::new(Some(profiles::behind_pgbouncer(key, mode)?), Source::Detected { from }))
+    });
+    let named = profile.and_then(|profile| {
+        let value = profile.value(key)?.clone();
+        Some(Sourced::new(Some(value), Source::Profile { name: profile.name }))
+    });
+    // A larger cache of a profile does not make cached statements hold.
+    let stronger =
+        if key == Key::StatementCacheSize { detected.clone().or(named) } else { named.or(detected) };
+    if let Some(value) = stronger {
+        return value;
     }
     match &key.setting().default {
         Fallback::Value(value) => Sourced::new(Some(value.clone()), Source::Default),

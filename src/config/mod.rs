@@ -3,6 +3,8 @@
 #[cfg(feature = "postgres")]
 mod attrs;
 #[cfg(feature = "postgres")]
+mod behind;
+#[cfg(feature = "postgres")]
 mod check;
 #[cfg(feature = "postgres")]
 mod env;
@@ -19,6 +21,8 @@ mod merge;
 mod overrides;
 #[cfg(feature = "postgres")]
 mod pg;
+#[cfg(feature = "postgres")]
+mod pgbouncer;
 mod policy;
 #[cfg(feature = "postgres")]
 mod profiles;
@@ -48,6 +52,8 @@ pub use locate::server_variables;
 pub use overrides::{ConnectionString, Overrides};
 #[cfg(feature = "postgres")]
 pub use pg::PgSettings;
+#[cfg(feature = "postgres")]
+pub use pgbouncer::PgBouncer;
 pub use policy::{PrePing, WaitMode};
 #[cfg(feature = "postgres")]
 pub use profiles::{Profile, profiles};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::Key;
 use super::value::Value;
-use super::{PrePing, WaitMode};
+use super::{PgBouncer, PrePing, WaitMode};
 
 /// A URL or `key=value` string with a password in it, which `Debug` and `Display` do not show.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,8 +78,8 @@ pub struct Overrides {
     pub connect_timeout: Option<Duration>,
     /// Prepared statements kept per connection.
     pub statement_cache_size: Option<u32>,
-    /// Whether a PgBouncer is in between.
-    pub pgbouncer: Option<bool>,
+    /// Whether a PgBouncer is in between, and in which mode.
+    pub pgbouncer: Option<PgBouncer>,
     /// The profile.
     pub profile: Option<String>,
     /// The first part of `application_name`.
@@ -106,7 +106,7 @@ impl Overrides {
             Key::StatementTimeout => self.statement_timeout.map(Value::Time),
             Key::ConnectTimeout => self.connect_timeout.map(Value::Time),
             Key::StatementCacheSize => self.statement_cache_size.map(Value::Count),
-            Key::Pgbouncer => self.pgbouncer.map(Value::Flag),
+            Key::Pgbouncer => self.pgbouncer.map(Value::PgBouncer),
             Key::Profile => self.profile.clone().map(Value::Text),
             Key::AppName => self.app_name.clone().map(Value::Text),
         }

@@ -13,7 +13,7 @@ use super::server::Server;
 use super::source::{Source, Sourced};
 use super::table::Key;
 use super::value::Value;
-use super::{Faults, PrePing, Settings, WaitMode};
+use super::{Faults, PgBouncer, PrePing, Settings, WaitMode};
 
 /// The longest first part of `application_name`: the server keeps 63 bytes, and `/automation` has its place.
 pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
@@ -56,8 +56,8 @@ pub struct PgSettings {
     pub connect_timeout: Duration,
     /// Prepared statements kept per connection. Default 100; 0: none.
     pub statement_cache_size: u32,
-    /// Whether a PgBouncer is in between; `None`: to be found out on the first connection.
-    pub pgbouncer: Option<bool>,
+    /// Whether a PgBouncer is in between, and in which mode; `None`: to be found out on the first connection.
+    pub pgbouncer: Option<PgBouncer>,
     /// The first part of `application_name`. Default: the name of the program's file, else `tierpool`.
     pub app_name: String,
     /// Where each setting of the table came from, in table order.
@@ -198,7 +198,7 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
         connect_timeout: time(merged, Key::ConnectTimeout),
         statement_cache_size: count(merged, Key::StatementCacheSize),
         pgbouncer: match merged.get(Key::Pgbouncer).value {
-            Some(Value::Flag(flag)) => Some(flag),
+            Some(Value::PgBouncer(mode)) => Some(mode),
             _ => None,
         },
         app_name: text(merged, Key::AppName).unwrap_or_else(program_name),

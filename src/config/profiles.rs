@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::PrePing;
 use super::table::Key;
 use super::value::Value;
+use super::{PgBouncer, PrePing};
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,8 @@ impl fmt::Display for Profile {
 ///
 /// A profile gives defaults: builder, environment and URL each win over it. Without one, the defaults are those of
 /// `batch`, but for a server behind PgBouncer, whose defaults are those of `pgbouncer`; a profile that is asked for
-/// by name wins over that, so `batch` sets them back.
+/// by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
+/// back by nothing but its own setting.
 ///
 /// ```
 /// for profile in tierpool::config::profiles() {
@@ -61,6 +62,18 @@ impl fmt::Display for Profile {
 /// ```
 pub fn profiles() -> &'static [Profile] {
     &PROFILES
+}
+
+/// The default of a setting behind PgBouncer, where it has one.
+///
+/// A named profile wins over it, but for the statement cache: cached statements fail in transaction mode, so only
+/// the setting itself brings them back, for a PgBouncer that keeps track of them (1.21, `max_prepared_statements`).
+pub(super) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
+    match (key, mode) {
+        (_, PgBouncer::Off) => None,
+        (Key::StatementCacheSize, PgBouncer::Transaction) => Some(Value::Count(0)),
+        _ => Profile::named("pgbouncer").and_then(|profile| profile.value(key)).cloned(),
+    }
 }
 
 /// The names, for the rule of a fault.

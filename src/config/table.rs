@@ -267,10 +267,10 @@ static TABLE: [Setting; ROWS] = [
     Setting {
         key: Key::Pgbouncer,
         name: "pgbouncer",
-        env: &[spelling("USE_PGBOUNCER", Unit::Bool)],
-        url: &[spelling("pgbouncer", Unit::Bool)],
+        env: &[spelling("USE_PGBOUNCER", Unit::PgBouncer)],
+        url: &[spelling("pgbouncer", Unit::PgBouncer)],
         default: Fallback::Words("detected"),
-        doc: "Whether a PgBouncer is in between, which changes some defaults (profile pgbouncer).",
+        doc: "Whether a PgBouncer is in between, and in which mode: true, false, session, transaction. Changes some defaults.",
     },
     Setting {
         key: Key::Profile,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{PrePing, WaitMode};
+use super::{PgBouncer, PrePing, WaitMode};
 
 /// The value of one setting of a [`PgPool`](super::PgSettings), whatever its source.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Value {
     PrePing(PrePing),
     /// How a checkout waits.
     WaitMode(WaitMode),
+    /// What is between the pool and the server.
+    PgBouncer(PgBouncer),
     /// A name.
     Text(String),
 }
@@ -40,6 +42,9 @@ pub enum Unit {
     PrePing,
     /// `wait`, `nowait` or `timedwait`, in any case.
     WaitMode,
+    /// `session` or `transaction`, or the words of a [`Unit::Bool`], in any case; `true` and its like count as
+    /// `transaction`, which is safe for both.
+    PgBouncer,
     /// Any text.
     Text,
     /// A PostgreSQL URL or libpq's `key=value` string. Never shown.
@@ -59,6 +64,7 @@ impl Unit {
             Unit::Bool => "must be true, false, 1, 0, yes, no, on or off",
             Unit::PrePing => "must be always, never, or the idle time in whole milliseconds",
             Unit::WaitMode => "must be wait, nowait or timedwait",
+            Unit::PgBouncer => "must be true, false, 1, 0, yes, no, on, off, session or transaction",
             Unit::Text => "must be text",
             Unit::Url => "must be a URL of the form postgresql://user:password@host:port/database",
         }
@@ -83,6 +89,7 @@ impl Unit {
             Unit::Bool => flag(text).map(Value::Flag),
             Unit::PrePing => pre_ping(text).map(Value::PrePing),
             Unit::WaitMode => wait_mode(text).map(Value::WaitMode),
+            Unit::PgBouncer => PgBouncer::parse(text).map(Value::PgBouncer),
             Unit::Text | Unit::Url => Some(Value::Text(text.to_owned())),
         }
     }
@@ -148,6 +155,7 @@ impl fmt::Display for Value {
             Value::WaitMode(WaitMode::Forever) => f.write_str("wait"),
             Value::WaitMode(WaitMode::NoWait) => f.write_str("nowait"),
             Value::WaitMode(WaitMode::Timed) => f.write_str("timedwait"),
+            Value::PgBouncer(mode) => mode.fmt(f),
             Value::Text(text) => f.write_str(&shown(text)),
         }
     }

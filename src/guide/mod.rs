@@ -9,6 +9,8 @@
 //! | `failover` | what about several servers, a failover, passwords that change? (feature `postgres`) |
 //! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
+//! | `pgbouncer` | what changes behind a PgBouncer? (feature `postgres`) |
+//! | `supabase` | which address, and how many connections? (feature `postgres`) |
 //! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
@@ -34,6 +36,14 @@ pub mod retries {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("pgbouncer.md")]
+pub mod pgbouncer {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("supabase.md")]
+pub mod supabase {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("server.md")]

@@ -9,7 +9,7 @@ use self::servers::Servers;
 use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgSettings, PrePing, WaitMode};
+use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, WaitMode};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -109,8 +109,13 @@ impl PgBuilder {
         connect_timeout: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
         statement_cache_size: u32,
-        /// Says whether a PgBouncer is in between.
-        pgbouncer: bool,
+    }
+
+    /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
+    /// for both. Default: detected by the port, or on the first connection.
+    pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
+        self.overrides.pgbouncer = Some(mode.into());
+        self
     }
 
     /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
@@ -210,7 +215,11 @@ impl PgBuilder {
     /// As [`PgBuilder::build`].
     pub fn build_from(self, settings: PgSettings) -> Result<PgPool, Error> {
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        builder.build(|tier| by_tier(tier, &automation, &adhoc))
+        let pool = builder.build(|tier| by_tier(tier, &automation, &adhoc))?;
+        if let Some(mode) = automation.pgbouncer() {
+            adapt(&pool, &settings, &settings.behind_found(mode))?;
+        }
+        Ok(pool)
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
@@ -230,9 +239,12 @@ impl PgBuilder {
                 }
             },
         };
-        let (Some(automation), Some(adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
+        if self.adhoc_server.is_none() {
+            adhoc.share_pooler(&automation);
+        }
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
@@ -270,12 +282,43 @@ impl PgBuilder {
             target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             socket_timeout: self.socket_timeout,
             statement_cache_size: settings.statement_cache_size,
+            pgbouncer: settings.pgbouncer,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
         let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options)?;
         Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
+}
+
+/// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
+/// program changed on a tier's builder stays.
+fn adapt(pool: &PgPool, built: &PgSettings, found: &PgSettings) -> Result<(), Error> {
+    let tiers = [
+        (pool.automation(), &built.automation, &found.automation),
+        (pool.adhoc(), &built.adhoc, &found.adhoc),
+    ];
+    for (tier, built, found) in tiers.into_iter().filter(|(_, built, found)| built != found) {
+        tier.reconfigure(|settings| {
+            let as_built =
+                settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
+            let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
+            if as_built && kept <= found.ceiling() {
+                settings.base_size = found.base_size;
+                settings.max_overflow = found.max_overflow;
+            }
+            if settings.max_lifetime == built.max_lifetime {
+                settings.max_lifetime = found.max_lifetime;
+            }
+            if settings.pre_ping == built.pre_ping {
+                settings.pre_ping = found.pre_ping;
+            }
+        })?;
+    }
+    for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
+        log::info!(target: "tierpool::settings", "{}", setting.0);
+    }
+    Ok(())
 }
 
 fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {

@@ -89,6 +89,11 @@ impl PgConnection {
         self.statements().stats()
     }
 
+    /// Keeps no statements from now on: what serves the next call may not have them.
+    pub(super) fn keep_no_statements(&mut self) {
+        self.parts().1.switch_off();
+    }
+
     fn with_cached<T>(
         &mut self,
         sql: &str,

@@ -11,7 +11,9 @@ use postgres::fallible_iterator::FallibleIterator;
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
 use super::observer::Shared;
+use super::pooler::Behind;
 use super::statements::StatementCache;
+use crate::config::PgBouncer;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -51,6 +53,8 @@ pub struct PgConnection {
     socket_timeout: Option<Duration>,
     /// After the client, so that it drops later: then the statements need not be closed one by one.
     statements: StatementCache,
+    /// What is between it and the server.
+    pub(super) behind: Behind,
 }
 
 impl PgConnection {
@@ -61,7 +65,8 @@ impl PgConnection {
         statements: StatementCache,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, statements }
+        let behind = Behind::NOTHING;
+        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, statements, behind }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
@@ -114,11 +119,13 @@ impl PgConnection {
         self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
-    /// The process id of the backend, as in `pg_stat_activity`.
+    /// The process id of the backend, as in `pg_stat_activity`. Behind a PgBouncer in transaction mode it is that of
+    /// the present transaction, and outside of one of no use.
     ///
     /// # Blocking
     ///
-    /// On an observed connection not at all; else one round trip, the first time.
+    /// On an observed connection straight to the server not at all. Else one round trip: the first time, and each
+    /// time in transaction mode.
     ///
     /// # Errors
     ///
@@ -127,8 +134,25 @@ impl PgConnection {
         if let Some(pid) = self.backend_pid {
             return Ok(pid);
         }
-        let pid = self.client.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?.get(0);
-        Ok(*self.backend_pid.insert(pid))
+        // Not prepared, for that takes the same server twice.
+        let row = self.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[])?;
+        let pid = row[0].get(0);
+        if !self.is_transaction_pooled() {
+            self.backend_pid = Some(pid);
+        }
+        Ok(pid)
+    }
+
+    /// Ends the opening after what was sent to set the connection up: it counts as new from here on.
+    pub(super) fn begin_as_new(&mut self) {
+        if let Some(shared) = self.observer() {
+            shared.note_open();
+        }
+        if self.behind.mode != PgBouncer::Off {
+            // What the handshake told is a number of the pooler's own.
+            self.backend_pid = None;
+        }
+        self.mark_fresh();
     }
 
     /// Limits how long the server may be silent while a reply is due; `None` for no limit. It holds until the

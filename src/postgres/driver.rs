@@ -88,7 +88,7 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_lost() {
             return Condition::Broken;
         }
-        let policy = &manager.options().reset;
+        let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
             return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
         };
@@ -97,6 +97,10 @@ impl Driver<PgManager> for PgDriver {
         let settled = !resets_session || !conn.is_used();
         if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
             return Condition::Misrouted;
+        }
+        // The client keeps the statements by which it looks up types, and would fail with them again and again.
+        if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
+            return Condition::Broken;
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
@@ -125,13 +129,15 @@ impl Driver<PgManager> for PgDriver {
         PARTING + CLOSE_MARGIN
     }
 
-    /// 53300 is [`FailureClass::Exhausted`]; a wrong password, role, database or start-up option and a TLS mismatch
-    /// are [`FailureClass::Permanent`].
+    /// 53300, and what PgBouncer says instead, is [`FailureClass::Exhausted`]; a wrong password, role, database or
+    /// start-up option and a TLS mismatch are [`FailureClass::Permanent`].
     fn classify(&self, error: &PgError) -> FailureClass {
-        match error.sqlstate() {
-            Some("53300") => FailureClass::Exhausted,
-            _ if error.is_permanent() => FailureClass::Permanent,
-            _ => FailureClass::Transient,
+        if error.is_exhausted() {
+            FailureClass::Exhausted
+        } else if error.is_permanent() {
+            FailureClass::Permanent
+        } else {
+            FailureClass::Transient
         }
     }
 

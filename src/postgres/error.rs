@@ -207,6 +207,7 @@ impl PgError {
         match (&*self.0, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
             (Kind::Opening(error), _) => error.is_permanent(),
+            (_, Some("08P01")) => self.is_startup_option_refused(),
             (_, Some(code)) => {
                 // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
                 // option that does not exist or has no such value; 0A000: protocol version.
@@ -217,6 +218,24 @@ impl PgError {
             (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
             _ => false,
         }
+    }
+
+    /// Whether a pooler does not take a start-up option. PgBouncer has no SQLSTATE of its own for it, and its
+    /// messages are not translated.
+    pub(super) fn is_startup_option_refused(&self) -> bool {
+        self.sqlstate() == Some("08P01") && self.says("unsupported startup parameter")
+    }
+
+    /// Whether the server, or a pooler in front of it, takes no further connection for now.
+    pub(super) fn is_exhausted(&self) -> bool {
+        // PgBouncer before 1.24 has no SQLSTATE of its own for its `max_client_conn`.
+        self.sqlstate() == Some("53300")
+            || self.sqlstate() == Some("08P01") && self.says("no more connections allowed")
+    }
+
+    fn says(&self, text: &str) -> bool {
+        let error = self.postgres().and_then(postgres::Error::as_db_error);
+        error.is_some_and(|error| error.message().contains(text))
     }
 
     /// The pool's error, where no connection could be had from it.

@@ -54,7 +54,8 @@ impl CancelHandle {
     ///
     /// # Blocking
     ///
-    /// For a connect, at most `limit` or the connect timeout of the connection.
+    /// For a connect, at most `limit` or the connect timeout of the connection; then until the server or a PgBouncer
+    /// has taken the request, at most a second and within `limit`.
     ///
     /// # Errors
     ///

@@ -14,11 +14,12 @@ use super::credentials::CredentialSource;
 use super::error::OpeningError;
 use super::hosts::{Memory, Round};
 use super::observer::{Connector, Plain, Shared};
+use super::pooler::{Behind, Pooler, likely_mode};
 use super::role::{self, Fit};
 use super::statements::{CacheTotals, StatementCache, StatementCacheStats};
 use super::target::Targets;
 use super::{Credentials, PgConnection, PgError, PgOptions};
-use crate::config::Faults;
+use crate::config::{Faults, PgBouncer};
 
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
@@ -41,6 +42,8 @@ pub struct PgManager {
     statement_totals: Arc<CacheTotals>,
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
+    /// What is in between, for this manager, its clones, and others of the same server.
+    pooler: Arc<Pooler>,
 }
 
 impl PgManager {
@@ -58,6 +61,7 @@ impl PgManager {
 
     pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
         let targets = Targets::new(config, &options)?;
+        let pooler = Pooler::new(options.pgbouncer);
         Ok(PgManager {
             targets,
             options: Arc::new(options),
@@ -65,7 +69,19 @@ impl PgManager {
             credentials: None,
             statement_totals: Arc::default(),
             sessions_repeated: Arc::default(),
+            pooler,
         })
+    }
+
+    /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
+    pub(super) fn share_pooler(&mut self, other: &PgManager) {
+        self.pooler = Arc::clone(&other.pooler);
+    }
+
+    /// What is between this manager and the server, as far as it is known: said by the options, or found when the
+    /// first connection was opened. `None` before that.
+    pub fn pgbouncer(&self) -> Option<PgBouncer> {
+        self.pooler.known()
     }
 
     /// The options it was made with.
@@ -178,6 +194,7 @@ impl PgManager {
         }
     }
 
+    /// Opens a connection to one server and sets it up for what is in between.
     fn open(
         &self,
         config: &Config,
@@ -187,6 +204,58 @@ impl PgManager {
         let mut config = config.clone();
         if let Some(credentials) = credentials {
             credentials.put_into(&mut config);
+        }
+        let config = &config;
+        let started = Instant::now();
+        let left = || limit.saturating_sub(started.elapsed());
+        let mut mode = self.pooler.known();
+        // Behind a pooler only what the connection string asks for: Supabase's takes the project from there.
+        let own = match mode {
+            None | Some(PgBouncer::Off) => self.options.startup_options(config.get_options()),
+            Some(_) => None,
+        };
+        let may_retry = own.is_some() && !self.pooler.is_said();
+        let (mut conn, fit) = match self.handshake(config, own, limit) {
+            Err(error) if may_retry && error.is_startup_option_refused() => {
+                mode = Some(self.pooler_found(config, "it takes no start-up options"));
+                self.handshake(config, None, left())?
+            }
+            outcome => outcome?,
+        };
+        let mode = match mode {
+            Some(mode) => mode,
+            None => match conn.find_pooler(left())? {
+                Some(clue) => self.pooler_found(config, clue),
+                None => {
+                    self.pooler.found(PgBouncer::Off, "", &self.options);
+                    PgBouncer::Off
+                }
+            },
+        };
+        conn.settle_behind(Behind::new(mode, config, &self.options), left())?;
+        if conn.is_transaction_pooled() && !self.pooler.is_said() {
+            conn.keep_no_statements();
+        }
+        conn.begin_as_new();
+        Ok((conn, fit))
+    }
+
+    fn pooler_found(&self, config: &Config, clue: &str) -> PgBouncer {
+        let mode = likely_mode(config);
+        self.pooler.found(mode, clue, &self.options);
+        mode
+    }
+
+    /// Connects, with other start-up options than those of the connection string where some are given.
+    fn handshake(
+        &self,
+        config: &Config,
+        startup_options: Option<String>,
+        limit: Duration,
+    ) -> Result<(PgConnection, Fit), PgError> {
+        let mut config = config.clone();
+        if let Some(options) = startup_options {
+            config.options(&options);
         }
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));

@@ -7,6 +7,7 @@
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
 //! | `hosts`, `role` | the order of several servers; whether one will do |
 //! | `credentials` | user and password from a callback |
+//! | `pooler`, `pooled` | a PgBouncer in between: what is known of it; how a connection finds and minds it |
 //! | `driver`, `reset` | what the pool asks of a connection |
 //! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
 //! | `session`, `transaction` | a transaction as a closure |
@@ -26,6 +27,8 @@ mod manager;
 mod observer;
 mod options;
 mod pool;
+mod pooled;
+mod pooler;
 mod reset;
 mod retry;
 mod role;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Faults, TargetSessionAttrs};
+use crate::config::{Faults, PgBouncer, TargetSessionAttrs};
 
 /// What a returned connection's session state is put back to.
 ///
@@ -58,8 +58,9 @@ pub enum SocketTimeout {
 pub struct PgOptions {
     /// The name shown in `pg_stat_activity`. `None` (default) leaves that of the connection string.
     pub application_name: Option<String>,
-    /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip.
-    /// `None` or zero (default `None`): none is asked for, and what the connection string or the server says holds.
+    /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip; see
+    /// [`PgOptions::pgbouncer`] for what is done instead behind one. `None` or zero (default `None`): none is asked
+    /// for, and what the connection string or the server says holds.
     pub statement_timeout: Option<Duration>,
     /// What is undone when a connection is returned. Default: an open transaction.
     pub reset: ResetPolicy,
@@ -78,6 +79,12 @@ pub struct PgOptions {
     /// How many prepared statements each connection keeps for the `_cached` calls; 0 for none. Default 100. See
     /// [`PgConnection::prepare_cached`](super::PgConnection::prepare_cached).
     pub statement_cache_size: u32,
+    /// Whether a PgBouncer is in between, and in which mode. `None` (default): found out on the first connection.
+    ///
+    /// PgBouncer refuses start-up options, so behind one the statement timeout is set by a statement after opening in
+    /// session mode, and by `SET LOCAL` in each session in transaction mode. There nothing that outlives a
+    /// transaction is ever sent, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
+    pub pgbouncer: Option<PgBouncer>,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -95,6 +102,7 @@ impl Default for PgOptions {
             target_session_attrs: None,
             socket_timeout: SocketTimeout::default(),
             statement_cache_size: 100,
+            pgbouncer: None,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }
@@ -156,6 +164,18 @@ impl PgOptions {
             let rule = "must be at most 2147483647 ms, or 0 for none";
             faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
         }
+        let reset = match self.reset {
+            ResetPolicy::Full => "Full",
+            ResetPolicy::Sql(_) => "Sql",
+            ResetPolicy::Rollback | ResetPolicy::None => "",
+        };
+        faults.require(
+            reset.is_empty() || self.pgbouncer != Some(PgBouncer::Transaction),
+            "reset_policy",
+            reset,
+            "must be Rollback or None behind a PgBouncer in transaction mode, where a reset would reach a session of \
+             somebody else; if it is in session mode, say pgbouncer=session",
+        );
         faults
     }
 }

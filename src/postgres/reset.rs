@@ -29,6 +29,7 @@ pub(super) fn reset(
         conn.ping(left())?;
     }
     conn.settle(left())?;
+    let policy = conn.reset_policy(policy);
     let in_transaction = match conn.transaction_status() {
         Some(status) => status != TransactionStatus::Idle,
         None => !is_clean(conn),
@@ -36,7 +37,15 @@ pub(super) fn reset(
     if in_transaction && *policy == ResetPolicy::None {
         return Err(PgError::left_in_transaction());
     }
-    if let Some(text) = statements(policy, in_transaction, conn.is_used()) {
+    if let Some(mut text) = statements(policy, in_transaction, conn.is_used()) {
+        if !matches!(policy, ResetPolicy::Rollback)
+            && let Some(restored) = conn.restored_after_reset()
+        {
+            // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an
+            // empty statement does no harm.
+            text.push_str("\n; ");
+            text.push_str(&restored);
+        }
         conn.bounded(left(), |client| client.batch_execute(&text))?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();

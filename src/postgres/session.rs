@@ -22,7 +22,8 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// It runs once, whatever `options` say of repeating it: that is for
 /// [`PgPool::session_with`](crate::TieredPool::session_with), which can take another connection.
 ///
-/// A session whose statement timeout is longer than the pool's gets a socket timeout to match.
+/// A session whose statement timeout is longer than the pool's gets a socket timeout to match. Behind a PgBouncer in
+/// transaction mode the pool's own statement timeout holds for the session too, by `SET LOCAL`.
 ///
 /// # Blocking
 ///
@@ -178,7 +179,8 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
     if let Some(shared) = conn.observer() {
         shared.errors().forget();
     }
-    conn.batch_execute(&options.begin()).map_err(|error| {
+    let text = options.begin(conn.local_statement_timeout());
+    conn.batch_execute(&text).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
         error.into()

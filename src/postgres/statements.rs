@@ -108,6 +108,11 @@ impl StatementCache {
         }
     }
 
+    /// Keeps none from now on.
+    pub fn switch_off(&mut self) {
+        self.kept = None;
+    }
+
     /// Forgets all statements.
     pub fn clear(&mut self) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| !kept.is_empty()) {

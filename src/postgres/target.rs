@@ -75,9 +75,6 @@ fn complete(config: &mut Config, options: &PgOptions) {
     if let Some(name) = &options.application_name {
         config.application_name(name);
     }
-    if let Some(options) = options.startup_options(config.get_options()) {
-        config.options(&options);
-    }
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(TCP_USER_TIMEOUT);
     }

@@ -99,8 +99,8 @@ impl SessionOptions {
         self.tag.as_deref()
     }
 
-    /// The message that begins the session.
-    pub(super) fn begin(&self) -> String {
+    /// The message that begins the session, with the statement timeout to set where the session has none of its own.
+    pub(super) fn begin(&self, usual_timeout: Option<Duration>) -> String {
         let mut text = String::from("BEGIN");
         if let Some(level) = self.isolation {
             text.push_str(match level {
@@ -116,9 +116,10 @@ impl SessionOptions {
         if let Some(deferrable) = self.deferrable {
             text.push_str(if deferrable { " DEFERRABLE" } else { " NOT DEFERRABLE" });
         }
-        for (name, limit) in
-            [("statement_timeout", self.statement_timeout), ("lock_timeout", self.lock_timeout)]
-        {
+        for (name, limit) in [
+            ("statement_timeout", self.statement_timeout.or(usual_timeout)),
+            ("lock_timeout", self.lock_timeout),
+        ] {
             if let Some(limit) = limit {
                 // Milliseconds in an `int`. Less than one must not become 0, which means no limit.
                 let least = u128::from(!limit.is_zero());
@@ -272,7 +273,9 @@ mod tests {
 
     #[test]
     fn limits_and_modes_go_in_one_message() {
-        assert_eq!(SessionOptions::new().begin(), "BEGIN");
+        assert_eq!(SessionOptions::new().begin(None), "BEGIN");
+        let usual = Some(Duration::from_secs(30));
+        assert_eq!(SessionOptions::new().begin(usual), "BEGIN; SET LOCAL statement_timeout = 30000");
         let options = SessionOptions::new()
             .isolation(IsolationLevel::Serializable)
             .read_only(true)
@@ -280,7 +283,7 @@ mod tests {
             .statement_timeout(Duration::from_micros(1))
             .lock_timeout(Duration::ZERO);
         assert_eq!(
-            options.begin(),
+            options.begin(usual),
             "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; \
              SET LOCAL statement_timeout = 1; SET LOCAL lock_timeout = 0"
         );

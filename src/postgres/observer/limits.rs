@@ -87,6 +87,12 @@ impl Limits {
         }
     }
 
+    /// What is left of the time for opening the stream.
+    pub fn left_to_open(&self) -> Duration {
+        let (started, limit) = self.opening;
+        limit.saturating_sub(started.elapsed())
+    }
+
     /// Notes a byte in either direction; returns since when it had been waited for.
     pub fn progress(&mut self) -> Option<u64> {
         self.since.take()

@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     opening_work: AtomicU64,
     copy_in: AtomicBool,
     broken: AtomicBool,
+    statements_mixed_up: AtomicBool,
     route: Route,
     errors: Errors,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
@@ -73,6 +74,7 @@ impl Shared {
             opening_work: AtomicU64::new(NONE),
             copy_in: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
             errors: Errors::default(),
             heard: AtomicU64::new(0),
@@ -126,6 +128,9 @@ impl Shared {
                 self.errors.note(code, cached_plan);
                 if fatal || ends_session(&code) {
                     self.broken.store(true, Relaxed);
+                }
+                if matches!(&code, b"26000" | b"42P05") {
+                    self.statements_mixed_up.store(true, Relaxed);
                 }
                 if code == *b"25006" {
                     self.route.note_refused_write();
@@ -234,6 +239,12 @@ impl Shared {
     /// What the server says it has become since the connection was opened: a standby or not, and read-only or not.
     pub fn changed_role(&self) -> Option<(bool, bool)> {
         self.route.changed()
+    }
+
+    /// Whether the server missed a prepared statement that the client has, or had one that it has not: behind a
+    /// pooler, the sign of another server or another client's statement.
+    pub fn are_statements_mixed_up(&self) -> bool {
+        self.statements_mixed_up.load(Relaxed)
     }
 
     pub fn is_abandoned(&self) -> bool {

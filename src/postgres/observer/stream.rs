@@ -19,6 +19,9 @@ use super::{BackendScanner, FrontendScanner, Shared};
 /// probe: it ends the client's wait for a notification.
 const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
+/// How long the answer to a request to cancel is waited for: the server's end of the stream.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
@@ -146,9 +149,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Observed<S> {
-    /// Waits until the server has closed its side, or for a moment: by then its backend has ended and no longer
-    /// counts as a connection.
-    fn part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the server has closed its side, or for `limit`.
+    fn part(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let mut scratch = [0; 512];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);
@@ -162,7 +164,6 @@ impl<S: AsyncRead + Unpin> Observed<S> {
         if self.shared.listen(cx.waker()) {
             return Poll::Ready(());
         }
-        let limit = self.shared.parting();
         let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(limit)));
         parting.as_mut().poll(cx)
     }
@@ -196,6 +197,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.refuse_if_abandoned()?;
+        if this.shared.status() == 0 {
+            // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a
+            // request whose sender has gone, and a server that has closed the stream has dealt with it.
+            let limit = CANCEL_LIMIT.min(this.limits.left_to_open());
+            return match this.part(cx, limit) {
+                Poll::Ready(()) => Pin::new(&mut this.inner).poll_shutdown(cx),
+                Poll::Pending => Poll::Pending,
+            };
+        }
         if this.parting.is_none() {
             let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
             match this.written(cx, outcome) {
@@ -203,7 +213,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
                 unfinished => return unfinished,
             }
         }
-        this.part(cx).map(Ok)
+        // By then its backend has ended and no longer counts as a connection.
+        let limit = this.shared.parting();
+        this.part(cx, limit).map(Ok)
     }
 }
 

@@ -12,7 +12,7 @@ const NAMES: [&str; 2] = ["postgres", "nobody"];
 
 /// Who owns the data and runs the server.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Account {
+pub(in crate::support) enum Account {
     /// Whoever runs the test.
     Own,
     /// The test runs as root, the server as this user and group.
@@ -20,7 +20,7 @@ pub(super) enum Account {
 }
 
 impl Account {
-    pub(super) fn choose() -> Result<Account, ClusterError> {
+    pub(in crate::support) fn choose() -> Result<Account, ClusterError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Account::Own);
         }
@@ -35,7 +35,7 @@ impl Account {
     }
 
     /// Gives a folder to the account.
-    pub(super) fn own(self, folder: &Path) -> io::Result<()> {
+    pub(in crate::support) fn own(self, folder: &Path) -> io::Result<()> {
         match self {
             Account::Own => Ok(()),
             Account::Other { uid, gid } => std::os::unix::fs::chown(folder, Some(uid), Some(gid)),
@@ -43,7 +43,7 @@ impl Account {
     }
 
     /// Lets a command run as the account.
-    pub(super) fn run_as(self, command: &mut Command) {
+    pub(in crate::support) fn run_as(self, command: &mut Command) {
         if let Account::Other { uid, gid } = self {
             command.uid(uid).gid(gid);
         }

@@ -118,7 +118,8 @@ impl Builder {
 /// An empty folder with all that a cluster in it needs.
 pub(super) fn new_place(bin: PathBuf, account: Account) -> Result<Place, ClusterError> {
     let folder = make_folder(account)?;
-    let entry = Entry::new(folder.path())
+    let data = folder.path().join("data");
+    let entry = Entry::new(folder.path(), &data.join("postmaster.pid"), &data)
         .map_err(|error| ClusterError::io("cannot start `sh` to watch over the cluster", error))?;
     Ok(Place { bin, account, folder, entry })
 }

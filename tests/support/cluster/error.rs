@@ -10,11 +10,11 @@ pub struct ClusterError {
 }
 
 impl ClusterError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(in crate::support) fn new(text: impl Into<String>) -> Self {
         ClusterError { text: text.into(), source: None }
     }
 
-    pub(super) fn io(text: impl Into<String>, source: io::Error) -> Self {
+    pub(in crate::support) fn io(text: impl Into<String>, source: io::Error) -> Self {
         ClusterError { text: text.into(), source: Some(source) }
     }
 }

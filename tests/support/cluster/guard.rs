@@ -1,4 +1,4 @@
-//! A small process that outlives this one and clears a cluster away when this one ended without doing so.
+//! A small process that outlives this one and clears a server away when this one ended without doing so.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -12,17 +12,18 @@ use std::process::{Child, Command, Stdio};
 const SCRIPT: &str = r#"
 read -r _
 [ -d "$1" ] || exit 0
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-runs() { [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; }
-if runs "$1"; then
+works_in=$3
+pid=$(head -n 1 "$2" 2>/dev/null)
+runs() { [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$works_in" ]; }
+if runs; then
     kill -CONT "$pid" $(cat "/proc/$pid/task/$pid/children")
     kill -QUIT "$pid"
     tries=100
-    while runs "$1" && [ "$tries" -gt 0 ]; do
+    while runs && [ "$tries" -gt 0 ]; do
         sleep 0.1
         tries=$((tries - 1))
     done
-    runs "$1" && kill -KILL "$pid"
+    runs && kill -KILL "$pid"
 fi
 rm -rf "$1"
 "#;
@@ -31,9 +32,10 @@ rm -rf "$1"
 pub(super) struct Guard(Child);
 
 impl Guard {
-    pub(super) fn new(folder: &Path) -> io::Result<Guard> {
+    pub(super) fn new(folder: &Path, pid_file: &Path, works_in: &Path) -> io::Result<Guard> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(SCRIPT).arg("tierpool-test-guard").arg(folder);
+        command.arg(pid_file).arg(works_in);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // A group of its own, or Ctrl-C at a terminal would end it together with this process.
         command.process_group(0).current_dir("/").spawn().map(Guard)

@@ -1,13 +1,13 @@
 //! A throw-away PostgreSQL of one's own, with the faults a test wants of it.
 
-mod account;
+pub(super) mod account;
 mod binaries;
 mod builder;
 mod control;
 mod error;
 mod faults;
 mod guard;
-mod registry;
+pub(super) mod registry;
 mod server;
 mod standby;
 

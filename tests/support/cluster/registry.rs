@@ -28,14 +28,15 @@ static LIVE: Mutex<BTreeMap<u64, Live>> = Mutex::new(BTreeMap::new());
 static LISTEN: Once = Once::new();
 
 /// A cluster's place in the registry, given up on drop.
-pub(super) struct Entry {
+pub(in crate::support) struct Entry {
     id: u64,
     _guard: Guard,
 }
 
 impl Entry {
-    pub(super) fn new(folder: &Path) -> io::Result<Entry> {
-        let _guard = Guard::new(folder)?;
+    /// Takes the folder to clear away, the file in it with the id of the process, and the folder in which that works.
+    pub(in crate::support) fn new(folder: &Path, pid_file: &Path, works_in: &Path) -> io::Result<Entry> {
+        let _guard = Guard::new(folder, pid_file, works_in)?;
         LISTEN.call_once(|| {
             let signals = Signals::new([SIGINT, SIGTERM]).expect("SIGINT and SIGTERM can be listened for");
             thread::Builder::new()
@@ -50,7 +51,7 @@ impl Entry {
     }
 
     /// Starts a process that is killed with all its children should this one be told to end.
-    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+    pub(in crate::support) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let mut live = LIVE.lock();
         let child = command.spawn()?;
         let entry = live.get_mut(&self.id).expect("BUG: a cluster's entry went before the cluster");

@@ -1,0 +1,81 @@
+//! A connection by way of a pooler: how it finds that out, and what it does then.
+//!
+//! **How it is found.** A server says in the start-up handshake which of its processes serves the connection. A pooler
+//! that lends one server connection to many clients must invent that number, since a client's request to cancel has
+//! to reach the pooler. So one question for `pg_backend_pid()` tells a pooler of any make from a server, and from a
+//! proxy that only hands bytes through. A refused start-up option tells it too; the connection is then opened again
+//! without one. Over a Unix socket the driver keeps the number to itself; there a server that sees its client come
+//! over TCP tells.
+
+use std::time::Duration;
+
+use postgres::SimpleQueryMessage;
+
+use super::pooler::{Behind, resets_session};
+use super::{PgConnection, PgError, ResetPolicy};
+use crate::config::PgBouncer;
+
+/// By the simple protocol: a prepared statement would need the same server twice.
+const WHO_SERVES: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.inet_client_addr() IS NULL";
+
+impl PgConnection {
+    /// What is known to be between the connection and the server: a PgBouncer or a pooler like it, and its mode.
+    pub fn pgbouncer(&self) -> PgBouncer {
+        self.behind.mode
+    }
+
+    /// Whether the next transaction may run on another server connection than the last one, so that nothing may be
+    /// left in the session: no setting, no prepared statement, no temporary table, no `LISTEN`, no advisory lock.
+    pub fn is_transaction_pooled(&self) -> bool {
+        self.behind.mode == PgBouncer::Transaction
+    }
+
+    /// The statement timeout that each session must set for itself.
+    pub(super) fn local_statement_timeout(&self) -> Option<Duration> {
+        self.behind.statement_timeout.filter(|_| self.is_transaction_pooled())
+    }
+
+    /// The policy in force: in transaction mode a reset of the session could reach somebody else's.
+    pub(super) fn reset_policy<'a>(&self, policy: &'a ResetPolicy) -> &'a ResetPolicy {
+        if self.is_transaction_pooled() && resets_session(policy) { &ResetPolicy::Rollback } else { policy }
+    }
+
+    /// What a reset of the session must set again.
+    pub(super) fn restored_after_reset(&self) -> Option<String> {
+        (self.behind.mode == PgBouncer::Session).then(|| self.behind.restored_after_reset())
+    }
+
+    /// Asks who serves the connection, and says by what it shows that a pooler is in between; `None`: none is.
+    ///
+    /// A server that does not understand the question has no more to say about it.
+    pub(super) fn find_pooler(&mut self, limit: Duration) -> Result<Option<&'static str>, PgError> {
+        let told = self.observer().map(|shared| shared.backend_pid().to_string());
+        let answer = match self.bounded(limit, |client| client.simple_query(WHO_SERVES)) {
+            Ok(answer) => answer,
+            Err(error) if error.is_connection_lost() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let Some(row) = row else { return Ok(None) };
+        Ok(match told {
+            Some(told) => {
+                (row.get(0) != Some(&told)).then_some("it numbers its connections unlike the server")
+            }
+            None => (row.get(1) == Some("f")).then_some("the server sees TCP behind the Unix socket"),
+        })
+    }
+
+    /// Takes note of what is in between, and sets what a new session needs because of it.
+    pub(super) fn settle_behind(&mut self, behind: Behind, limit: Duration) -> Result<(), PgError> {
+        self.behind = behind;
+        if self.behind.mode == PgBouncer::Session
+            && let Some(set) = self.behind.set_statement_timeout()
+        {
+            self.bounded(limit, |client| client.batch_execute(&set))?;
+        }
+        Ok(())
+    }
+}

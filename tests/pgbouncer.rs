@@ -1,0 +1,234 @@
+//! A PgBouncer in between: how it is found, and what changes because of it.
+#![cfg(feature = "postgres")]
+
+#[allow(dead_code)]
+mod wire;
+
+mod support;
+
+use std::time::Duration;
+
+use support::bouncer::Bouncer;
+use support::cluster::Cluster;
+use tierpool::config::{Key, Overrides, PgBouncer, PgSettings, Settings, Source};
+use tierpool::postgres::{PgDriver, PgManager, ResetPolicy, SessionOptions, run_session};
+use tierpool::{Driver, ErrorKind, FailureClass, PgError, PgPool, PrePing, Tier};
+use wire::{cluster, manager, one, open};
+
+const LIMIT: Duration = Duration::from_millis(1234);
+
+/// Loads settings from an environment of its own.
+fn load(env: &[(&str, &str)]) -> PgSettings {
+    let find = |name: &str| env.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+    let limit = LIMIT.as_millis().to_string();
+    let found = |name: &str| if name == "DB_STATEMENT_TIMEOUT" { Some(limit.clone()) } else { find(name) };
+    PgSettings::load(&Overrides::default(), found).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn build(settings: PgSettings) -> PgPool {
+    PgPool::from_settings(settings).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn timeout_in_session(pool: &PgPool) -> String {
+    let show = |tx: &mut tierpool::postgres::Session<'_>| {
+        Ok::<_, PgError>(tx.query_one("SHOW statement_timeout", &[])?.get(0))
+    };
+    pool.session(show).unwrap()
+}
+
+/// Base size, overflow, lifetime and pre-ping.
+fn defaults(settings: &Settings) -> (u32, u32, Option<Duration>, PrePing) {
+    (settings.base_size, settings.max_overflow, settings.max_lifetime, settings.pre_ping)
+}
+
+const BEHIND: (u32, u32, Option<Duration>, PrePing) = (2, 5, Some(Duration::from_secs(300)), PrePing::Never);
+
+fn batch() -> (u32, u32, Option<Duration>, PrePing) {
+    (50, 5, Some(Duration::from_secs(1800)), PrePing::default())
+}
+
+#[test]
+fn said_by_port_environment_or_url_it_gets_no_startup_option_and_the_defaults_of_its_profile() {
+    let cluster = cluster();
+    let at_its_port = Bouncer::over(&cluster, "transaction").port(6432).start();
+    let elsewhere = Bouncer::over(&cluster, "session").start();
+    let by_url = format!("{}?pgbouncer=true", elsewhere.url());
+    for (env, mode) in [
+        ([("DATABASE_URL", at_its_port.url().as_str()), ("", "")], PgBouncer::Transaction),
+        ([("DATABASE_URL", &elsewhere.url()), ("USE_PGBOUNCER", "session")], PgBouncer::Session),
+        ([("DATABASE_URL", &by_url), ("", "")], PgBouncer::Transaction),
+    ] {
+        let settings = load(&env);
+        assert_eq!(settings.pgbouncer, Some(mode));
+        let cached = if mode == PgBouncer::Session { 100 } else { 0 };
+        assert_eq!(settings.statement_cache_size, cached);
+        let pool = build(settings);
+        assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+        assert_eq!(timeout_in_session(&pool), "1234ms");
+        assert_eq!(pool.get(Tier::Adhoc).unwrap().pgbouncer(), mode);
+    }
+    for log in [at_its_port.log(), elsewhere.log()] {
+        assert!(!log.contains("unsupported startup parameter"), "{log}");
+    }
+}
+
+#[test]
+fn found_by_the_server_itself_it_gets_the_same() {
+    let cluster = cluster();
+    // Refused, or swallowed so that only the number of the backend tells.
+    for ignored in ["extra_float_digits", "options"] {
+        let bouncer =
+            Bouncer::over(&cluster, "transaction").setting("ignore_startup_parameters", ignored).start();
+        let settings = load(&[("DATABASE_URL", &bouncer.url())]);
+        assert_eq!(settings.pgbouncer, None);
+        let pool = build(settings);
+        assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+        assert_eq!(pool.adhoc().settings().pre_ping, PrePing::Never);
+        assert_eq!(timeout_in_session(&pool), "1234ms");
+        assert!(pool.get(Tier::Automation).unwrap().is_transaction_pooled());
+        let refusals = bouncer.log().matches("closing because: unsupported startup parameter").count();
+        assert_eq!(refusals, usize::from(ignored != "options"), "{}", bouncer.log());
+    }
+}
+
+#[test]
+fn over_a_unix_socket_it_is_found_too() {
+    let cluster = cluster();
+    for ignored in ["extra_float_digits", "options"] {
+        let bouncer =
+            Bouncer::over(&cluster, "transaction").setting("ignore_startup_parameters", ignored).start();
+        let manager = manager(&bouncer.url_unix(), |options| options.statement_timeout = Some(LIMIT));
+        let mut conn = open(&manager);
+        assert_eq!((conn.is_observed(), conn.pgbouncer()), (false, PgBouncer::Transaction));
+        let limit = run_session(&mut conn, &SessionOptions::new(), |tx| {
+            Ok::<String, PgError>(tx.query_one("SHOW statement_timeout", &[])?.get(0))
+        });
+        assert_eq!(limit.unwrap(), "1234ms");
+    }
+    let direct = manager(&cluster.url_unix(), |_| ());
+    assert_eq!(open(&direct).pgbouncer(), PgBouncer::Off);
+}
+
+#[test]
+fn a_server_is_told_from_a_pooler_once_for_all_connections() {
+    let cluster = Cluster::builder().setting("log_statement", "all").start().unwrap();
+    let manager = manager(&cluster.url(), |options| options.statement_timeout = Some(LIMIT));
+    assert_eq!(manager.pgbouncer(), None);
+    let mut first = open(&manager);
+    assert_eq!((manager.pgbouncer(), first.round_trips()), (Some(PgBouncer::Off), Some(0)));
+    assert_eq!(one::<String>(&mut first, "SHOW statement_timeout"), "1234ms");
+    let mut others: Vec<_> = (0..3).map(|_| open(&manager.clone())).collect();
+    assert_eq!(one::<String>(&mut others[0], "SHOW statement_timeout"), "1234ms");
+    assert_eq!(cluster.server_log().matches("pg_backend_pid").count(), 1, "{}", cluster.server_log());
+}
+
+#[test]
+fn every_default_can_be_set_back() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    let url = bouncer.url();
+    for said in [("", ""), ("USE_PGBOUNCER", "true")] {
+        let pool = build(load(&[("DATABASE_URL", &url), ("DB_POOL_PROFILE", "batch"), said]));
+        assert_eq!(defaults(&pool.automation().settings()), batch());
+        let own = [("DB_POOL_SIZE", "3"), ("DB_POOL_RECYCLE", "77"), ("DB_POOL_PRE_PING", "always")];
+        let pool = build(load(&[("DATABASE_URL", &url), said, own[0], own[1], own[2]]));
+        let seconds = Duration::from_secs(77);
+        assert_eq!(defaults(&pool.automation().settings()), (3, 5, Some(seconds), PrePing::Always));
+        let cached = load(&[("DATABASE_URL", &url), said, ("DB_STATEMENT_CACHE_SIZE", "7")]);
+        assert_eq!(cached.statement_cache_size, 7);
+    }
+    let peak = load(&[("DATABASE_URL", &url), ("USE_PGBOUNCER", "1"), ("DB_POOL_PROFILE", "peak")]);
+    assert_eq!((peak.automation.base_size, peak.statement_cache_size), (50, 0));
+    assert_eq!(peak.source(Key::StatementCacheSize), &Source::Detected { from: "USE_PGBOUNCER".to_owned() });
+
+    let changed = PgPool::configure().url(&*url).automation(|tier| tier.base_size(4).max_overflow(1)).build();
+    assert_eq!(changed.unwrap().automation().max_size(), 5);
+    let kept = PgPool::configure().url(&*url).min_size(9).build().unwrap();
+    assert_eq!(kept.automation().max_size(), 55, "what is kept open would not fit");
+}
+
+#[test]
+fn where_it_is_said_that_there_is_none_a_refusal_is_told() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    let error = PgPool::configure().url(bouncer.url()).pgbouncer(false).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectFailed, "{error:#}");
+    assert!(error.to_string().contains("unsupported startup parameter"), "{error}");
+}
+
+#[test]
+fn a_reset_of_the_session_is_refused_in_transaction_mode() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    for policy in [ResetPolicy::Full, ResetPolicy::Sql("RESET ALL".to_owned())] {
+        let said = PgPool::configure().url(bouncer.url()).pgbouncer(true).reset_policy(policy.clone());
+        let error = said.build().unwrap_err();
+        assert!(error.is_invalid_config() && error.to_string().contains("reset_policy is"), "{error}");
+
+        // Nobody said it: then the return is rolled back, and nothing else is sent.
+        let manager = manager(&bouncer.url(), |options| options.reset = policy);
+        let mut conn = open(&manager);
+        one::<i32>(&mut conn, "SELECT 1");
+        assert_eq!(PgDriver.condition(&manager, &mut conn), tierpool::Condition::Clean);
+        conn.batch_execute("BEGIN").unwrap();
+        let before = conn.round_trips().unwrap();
+        PgDriver.reset(&manager, &mut conn, false, Duration::from_secs(5)).unwrap();
+        assert_eq!(conn.round_trips(), Some(before + 1));
+    }
+}
+
+#[test]
+fn questions_to_the_server_go_by_way_of_the_pooler() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
+    let pool = PgPool::configure().url(bouncer.url()).app_name("asker").build().unwrap();
+    pool.session(|tx| {
+        assert!(pool.check_health(true).healthy);
+        let activity = pool.server_activity()?;
+        // Two connections of PgBouncer's, not those of the pool to it.
+        assert_eq!(activity.tier(Tier::Automation).total.open, 1, "{activity}");
+        assert!(pool.long_running_queries(Duration::ZERO)?.len() <= 2);
+        tx.batch_execute("SELECT 1")
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_full_pooler_counts_as_a_full_server() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "session").setting("max_client_conn", "1").start();
+    let manager: PgManager = manager(&bouncer.url(), |_| ());
+    let mut first = None;
+    // The look whether it is up counted for a moment.
+    support::wait::eventually(Duration::from_secs(20), "a first client", || {
+        first = manager.connect_within(Duration::from_secs(5)).ok();
+        first.is_some()
+    });
+    let error = manager.connect_within(Duration::from_secs(5)).unwrap_err();
+    assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
+}
+
+#[test]
+fn a_statement_is_cancelled_by_way_of_the_pooler() {
+    let cluster = cluster();
+    for mode in ["session", "transaction"] {
+        let bouncer = Bouncer::over(&cluster, mode).start();
+        let mut conn = open(&manager(&bouncer.url(), |_| ()));
+        let cancel = conn.cancel_handle();
+        let mut admin = cluster.admin();
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT pg_sleep(60)"))
+            });
+            let running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
+            support::wait::eventually(Duration::from_secs(20), "the statement runs", || {
+                admin.query_one(running, &[]).unwrap().get::<_, i64>(0) == 1
+            });
+            cancel.cancel(Duration::from_secs(5)).unwrap();
+            let error = run.join().unwrap().unwrap_err();
+            assert_eq!(error.sqlstate(), Some("57014"));
+            assert!(!error.is_statement_timeout() && !error.is_connection_lost(), "{error:?}");
+        });
+        assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
+    }
+}

@@ -1,0 +1,252 @@
+//! Behind a PgBouncer in session and in transaction mode: no client's settings reach another, limits hold, and outages
+//! pass.
+#![cfg(feature = "postgres")]
+
+#[allow(dead_code)]
+mod wire;
+
+mod support;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use support::bouncer::Bouncer;
+use support::cluster::Cluster;
+use support::wait::eventually;
+use tierpool::config::PgBouncer;
+use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
+use tierpool::{PgBuilder, PgError, PgPool, Tier};
+use wire::{cluster, one};
+
+const BOUND: Duration = Duration::from_secs(20);
+
+/// Everything about a session that a client may have changed, and who serves it.
+const STATE: &str =
+    "SELECT concat_ws('|', current_setting('statement_timeout'), current_setting('lock_timeout'),
+    current_setting('search_path'), current_setting('work_mem'), current_setting('client_encoding'),
+    (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels()),
+    (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+    to_regclass('pg_temp.scratch')), pg_backend_pid()";
+
+const UNTOUCHED: &str = "0|0|\"$user\", public|4MB|UTF8|0|0|0";
+
+/// What a borrower does to a session.
+const CHANGES: &str = "SET statement_timeout = 77; SET lock_timeout = 88; SET search_path = nowhere;
+    SET work_mem = '1MB'; SET client_encoding = 'LATIN1'; LISTEN news; SELECT pg_advisory_lock(7);
+    CREATE TEMP TABLE scratch (i int)";
+
+/// A PgBouncer with one connection to the server, so that all its clients share that.
+fn narrow(cluster: &Cluster, mode: &str) -> Bouncer {
+    Bouncer::over(cluster, mode).setting("default_pool_size", "1").start()
+}
+
+/// A pool of one connection.
+fn pool(bouncer: &Bouncer, mode: PgBouncer, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
+    let builder = PgPool::configure()
+        .url(bouncer.url())
+        .app_name("borrower")
+        .pgbouncer(mode)
+        .statement_timeout(Duration::from_secs(9))
+        .connection_timeout(BOUND)
+        .base_size(1)
+        .max_overflow(0)
+        .adhoc(|tier| tier.min_idle(Some(0)));
+    change(builder).build().unwrap_or_else(|error| panic!("{error:#}\n{}", bouncer.log()))
+}
+
+/// The state, and the process that told it, without a prepared statement.
+fn state(client: &mut Client) -> (String, i32) {
+    let row = &client.query_typed(STATE, &[]).unwrap()[0];
+    (row.get(0), row.get(1))
+}
+
+fn timeout_of(tx: &mut Session<'_>) -> Result<String, PgError> {
+    Ok(tx.query_one("SHOW statement_timeout", &[])?.get(0))
+}
+
+#[test]
+fn in_session_mode_what_a_borrower_sets_ends_with_the_client() {
+    let cluster = cluster();
+    let bouncer = narrow(&cluster, "session");
+    for policy in [ResetPolicy::Full, ResetPolicy::Rollback] {
+        let pool = pool(&bouncer, PgBouncer::Session, |builder| builder.reset_policy(policy.clone()));
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        let (before, server) = state(&mut conn);
+        assert_eq!(before, UNTOUCHED.replacen('0', "9s", 1));
+        conn.batch_execute(CHANGES).unwrap();
+        drop(conn);
+
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        let (next, same) = state(&mut conn);
+        assert_eq!(same, server);
+        match policy {
+            ResetPolicy::Full => {
+                assert_eq!(next, before);
+                assert_eq!(one::<String>(&mut conn, "SHOW application_name"), "borrower/automation");
+                conn.batch_execute(CHANGES).unwrap();
+            }
+            // Within one pool a borrower's settings reach the next, as without a pooler.
+            _ => assert_eq!(next, "77ms|88ms|nowhere|1MB|LATIN1|0|1|1|scratch"),
+        }
+        drop(conn);
+        pool.close(BOUND);
+
+        // With the pool its clients have gone, and PgBouncer has reset the one connection to the server.
+        let (others, same) = state(&mut bouncer.client());
+        assert_eq!((others.as_str(), same), (UNTOUCHED, server), "{policy:?}");
+    }
+}
+
+#[test]
+fn in_transaction_mode_clients_that_take_turns_on_a_server_see_nothing_of_each_other() {
+    let cluster = cluster();
+    let bouncer = narrow(&cluster, "transaction");
+    let [first, second] = [11, 22].map(|seconds| {
+        let limit = Duration::from_secs(seconds);
+        pool(&bouncer, PgBouncer::Transaction, |builder| builder.statement_timeout(limit))
+    });
+    let mut plain = bouncer.client();
+    let (before, server) = state(&mut plain);
+    assert_eq!(before, UNTOUCHED);
+    for turn in 1..=5 {
+        assert_eq!(first.session(timeout_of).unwrap(), "11s");
+        assert_eq!(state(&mut plain), (before.clone(), server));
+        let own = SessionOptions::new()
+            .statement_timeout(Duration::from_secs(100 + turn))
+            .lock_timeout(Duration::from_secs(3));
+        let within = second.session_with(Tier::Automation, &own, timeout_of).unwrap();
+        assert_eq!(Duration::from_secs(100 + turn), parse(&within), "{within}");
+        assert_eq!(state(&mut plain), (before.clone(), server));
+        assert_eq!(second.session(timeout_of).unwrap(), "22s");
+        // Panics and errors end a session like any other.
+        let failed = first.session(|tx| tx.batch_execute("SELECT 1/0")).unwrap_err();
+        assert_eq!(failed.sqlstate(), Some("22012"));
+        let mut left = second.get(Tier::Automation).unwrap();
+        left.batch_execute("BEGIN; SET LOCAL work_mem = '1MB'").unwrap();
+        drop(left);
+        assert_eq!(state(&mut plain), (before.clone(), server));
+    }
+}
+
+/// The text of a setting in seconds or minutes.
+fn parse(text: &str) -> Duration {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    let number: u64 = digits.parse().unwrap();
+    Duration::from_secs(if text.ends_with("min") { number * 60 } else { number })
+}
+
+#[test]
+fn in_transaction_mode_threads_of_two_pools_keep_their_own_limits() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
+    let [first, second] = [11, 22].map(|seconds| {
+        pool(&bouncer, PgBouncer::Transaction, |builder| {
+            builder.statement_timeout(Duration::from_secs(seconds)).base_size(3)
+        })
+    });
+    first.session(|tx| tx.batch_execute("CREATE TABLE done (worker int, turn int)")).unwrap();
+    thread::scope(|scope| {
+        for (worker, pool, usual) in
+            [(1, &first, "11s"), (2, &first, "11s"), (3, &second, "22s"), (4, &second, "22s")]
+        {
+            scope.spawn(move || {
+                for turn in 0..25 {
+                    let options = SessionOptions::new();
+                    let own = Duration::from_secs(30 + u64::from(turn % 10 == 0));
+                    let options = if turn % 2 == 0 { options.statement_timeout(own) } else { options };
+                    let limit = pool.session_with(Tier::Automation, &options, |tx| {
+                        // Prepared, with parameters, and on one server from BEGIN to COMMIT.
+                        tx.execute("INSERT INTO done VALUES ($1, $2)", &[&worker, &turn])?;
+                        timeout_of(tx)
+                    });
+                    let expected = if turn % 2 == 0 { own } else { parse(usual) };
+                    assert_eq!(parse(&limit.unwrap()), expected);
+                }
+            });
+        }
+        let mut plain = bouncer.client();
+        for _ in 0..50 {
+            assert_eq!(state(&mut plain).0, UNTOUCHED);
+        }
+    });
+    let done = first.session(|tx| Ok::<i64, PgError>(tx.query_one("SELECT count(*) FROM done", &[])?.get(0)));
+    assert_eq!(done.unwrap(), 100);
+}
+
+#[test]
+fn the_statement_timeout_ends_a_statement_and_keeps_the_connection() {
+    let cluster = cluster();
+    for (name, mode) in [("session", PgBouncer::Session), ("transaction", PgBouncer::Transaction)] {
+        let bouncer = narrow(&cluster, name);
+        let pool = pool(&bouncer, mode, |builder| builder.statement_timeout(Duration::from_millis(100)));
+        let error = pool.session(|tx| tx.batch_execute("SELECT pg_sleep(60)")).unwrap_err();
+        assert!(error.is_statement_timeout() && error.sqlstate() == Some("57014"), "{name}: {error:?}");
+        if mode == PgBouncer::Session {
+            let error = pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(60)").unwrap_err();
+            assert!(PgError::from(error).is_statement_timeout());
+        }
+        pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap();
+        assert_eq!(pool.automation().stats().opened, 1, "{name}");
+    }
+}
+
+#[test]
+fn the_pool_recovers_from_restarts_of_the_pooler_and_of_the_server_behind_it() {
+    let cluster = cluster();
+    for (name, mode) in [("session", PgBouncer::Session), ("transaction", PgBouncer::Transaction)] {
+        let bouncer = Bouncer::over(&cluster, name).start();
+        let pool = pool(&bouncer, mode, |builder| builder.base_size(3).max_overflow(1));
+        let works = || pool.session(|tx| tx.batch_execute("SELECT 1")).is_ok();
+        let all_work = |what: &str| {
+            eventually(BOUND, &format!("{what}, {name} mode"), || (0..8).all(|_| works()));
+            assert_eq!(pool.session(timeout_of).unwrap(), "9s", "{what}, {name} mode");
+        };
+        all_work("before");
+        bouncer.restart();
+        all_work("after a restart of the pooler");
+        bouncer.kill();
+        assert!(!works());
+        bouncer.start();
+        all_work("after a crash of the pooler");
+        cluster.restart_fast();
+        all_work("after a restart of the server");
+        bouncer.freeze();
+        let begun = Instant::now();
+        let checkout = pool.automation().get_timeout(Duration::from_millis(200));
+        drop(checkout);
+        assert!(begun.elapsed() < BOUND, "a checkout ends while the pooler is frozen");
+        bouncer.thaw();
+        all_work("after a freeze of the pooler");
+    }
+}
+
+#[test]
+fn a_statement_that_another_server_does_not_know_costs_the_connection_and_no_more() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
+    let pool = pool(&bouncer, PgBouncer::Transaction, |builder| builder);
+    pool.session(|tx| {
+        tx.batch_execute("CREATE TYPE mood AS ENUM ('good'); CREATE TYPE size AS ENUM ('large')")
+    })
+    .unwrap();
+    let look_up = |name: &str| {
+        pool.session(|tx| {
+            Ok::<_, PgError>(
+                tx.query_one(&format!("SELECT 'x' IS NULL, enum_first(NULL::{name})"), &[])?.len(),
+            )
+        })
+    };
+    assert_eq!(look_up("mood").unwrap(), 2);
+    // Two other clients in transactions: the first takes the server that knows the statements of the look-up.
+    let mut holder = bouncer.client();
+    holder.batch_execute("BEGIN").unwrap();
+    let error = look_up("size").unwrap_err();
+    assert_eq!(error.sqlstate(), Some("26000"), "{error:?}");
+    assert_eq!(look_up("size").unwrap(), 2, "the next connection starts afresh");
+    holder.batch_execute("COMMIT").unwrap();
+    // As text no look-up is needed.
+    let text =
+        pool.session(|tx| Ok::<String, PgError>(tx.query_one("SELECT 'good'::mood::text", &[])?.get(0)));
+    assert_eq!(text.unwrap(), "good");
+}
