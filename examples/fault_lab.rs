@@ -89,7 +89,8 @@ fn print_table(faults: &[&Scenario], figures: &BTreeMap<Key, Figures>) {
 }
 
 fn cells(fault: &Scenario, f: &Figures) -> [String; 5] {
-    let since = if fault.bars.recovers_from == Moment::End { "" } else { " of its begin" };
+    let from_end = fault.bars.recovers_from == Moment::End;
+    let since = if from_end { "" } else { " from its begin" };
     let after =
         |time: f64| if time.is_finite() { format!("{time:.1} s{since}") } else { "none seen".to_owned() };
     let block = match f.stuck as usize {
@@ -98,10 +99,12 @@ fn cells(fault: &Scenario, f: &Figures) -> [String; 5] {
     };
     // Of eight workers that think for longer than a second the speed means nothing.
     let full = if fault.is_slow() { "-".to_owned() } else { after(f.full) };
+    // Work begun in the first milliseconds of a fault may be done before it takes hold.
+    let first = if from_end { after(f.first) } else { "-".to_owned() };
     [
         block,
         format!("{} / {}", f.not_got, f.failed),
-        after(f.first),
+        first,
         full,
         format!("{}", f.lost + f.doubled + f.undead),
     ]
