@@ -10,7 +10,7 @@ macro_rules! figures {
 
         impl Figures {
             /// All of them on one line.
-            pub fn to_line(&self) -> String {
+            pub fn to_line(self) -> String {
                 let mut line = String::new();
                 $(line.push_str(&format!("{}={} ", stringify!($name), self.$name));)*
                 line

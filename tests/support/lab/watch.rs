@@ -8,50 +8,80 @@ use std::time::{Duration, Instant};
 use super::subject::{Sample, Subject};
 use crate::support::wait::{fd_count, thread_count};
 
-/// How long the canary sleeps, and how often the pool is looked at.
+/// How long a canary sleeps, and how often the pool is looked at.
 const NAP: Duration = Duration::from_millis(10);
+/// Several, as the workers are: of many threads one is more likely to be late than of one.
+const CANARIES: usize = 3;
 
-/// A thread that measures how late the machine wakes it, and looks at the pool each time.
+/// Threads that measure how late the machine is, and one that looks at the pool.
 pub struct Watch {
-    /// Relaxed: joining the thread orders what it found.
+    /// Relaxed: joining the threads orders what they found.
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Seen>,
+    canaries: Vec<JoinHandle<Duration>>,
+    looker: JoinHandle<Samples>,
 }
+
+/// The looks at the pool that showed a change, with their times.
+type Samples = Vec<(Duration, Sample)>;
 
 /// What was seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// By how much the machine exceeded a nap of 10 ms, at the worst. A thread of the pool may have been so late too.
+    /// By how much the machine exceeded a nap of 10 ms, or the start and end of a thread, at the worst. A thread of the
+    /// pool may have been so late too.
     pub stall: Duration,
-    /// The looks at the pool that showed a change, with their times.
-    pub samples: Vec<(Duration, Sample)>,
+    pub samples: Samples,
 }
 
 impl Watch {
     pub fn start(subject: Arc<dyn Subject>, start: Instant) -> Watch {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let body = move || {
-            let mut seen = Seen::default();
-            while !stopped.load(Ordering::Relaxed) {
-                let before = Instant::now();
-                thread::sleep(NAP);
-                seen.stall = seen.stall.max(before.elapsed().saturating_sub(NAP));
-                let sample = subject.sample();
-                if seen.samples.last().is_none_or(|(_, last)| last.attempts != sample.attempts) {
-                    seen.samples.push((start.elapsed(), sample));
-                }
-            }
-            seen
+        let canary = |_| {
+            let stopped = Arc::clone(&stop);
+            spawn("canary", move || sing(&stopped))
         };
-        let named = thread::Builder::new().name("canary".into());
-        Watch { stop, thread: named.spawn(body).expect("the canary's thread can be started") }
+        let canaries = (0..CANARIES).map(canary).collect();
+        let stopped = Arc::clone(&stop);
+        let looker = spawn("looker", move || look(&*subject, &stopped, start));
+        Watch { stop, canaries, looker }
     }
 
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the canary does not panic")
+        let stalls = self.canaries.into_iter().map(|canary| canary.join().expect("a canary does not panic"));
+        let stall = stalls.max().unwrap_or_default();
+        Seen { stall, samples: self.looker.join().expect("looking at the pool does not panic") }
     }
+}
+
+fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    thread::Builder::new().name(name.into()).spawn(body).expect("a thread can be started")
+}
+
+/// Returns the worst stall. A thread is started each time, since a pool hands what may block to threads that it starts:
+/// a machine may be quick to wake a thread that sleeps and slow to begin with a new one.
+fn sing(stopped: &AtomicBool) -> Duration {
+    let mut worst = Duration::ZERO;
+    while !stopped.load(Ordering::Relaxed) {
+        let before = Instant::now();
+        thread::sleep(NAP);
+        let woken = Instant::now();
+        spawn("canary-start", || ()).join().expect("nothing does not panic");
+        worst = worst.max(woken.duration_since(before).saturating_sub(NAP)).max(woken.elapsed());
+    }
+    worst
+}
+
+fn look(subject: &dyn Subject, stopped: &AtomicBool, start: Instant) -> Samples {
+    let mut samples = Samples::new();
+    while !stopped.load(Ordering::Relaxed) {
+        thread::sleep(NAP);
+        let sample = subject.sample();
+        if samples.last().is_none_or(|(_, last)| last.attempts != sample.attempts) {
+            samples.push((start.elapsed(), sample));
+        }
+    }
+    samples
 }
 
 impl Seen {
