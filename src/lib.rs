@@ -71,6 +71,7 @@
 //! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
 //! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
+//! | Encryption that is asked for is had or refused, with what to change; nothing is weakened. | `tests/tls.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | Faults of settings are told all at once, and no password is printed. | `tests/settings.rs` |
 //!
@@ -84,6 +85,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
+//! | `tls` | no | encrypted connections, by rustls: [`guide`], page `tls` |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
 //! # Moving from r2d2

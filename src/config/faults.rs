@@ -56,6 +56,16 @@ impl Faults {
         self.0.extend(other.0);
     }
 
+    /// Takes over what is not known yet: two checks may find the same.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn extend_new(&mut self, other: Faults) {
+        for fault in other.0 {
+            if !self.0.contains(&fault) {
+                self.0.push(fault);
+            }
+        }
+    }
+
     /// Whether nothing was found wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

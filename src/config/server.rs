@@ -91,12 +91,14 @@ impl Server {
                 for_driver.push(param.clone());
             }
         }
+        tls.default_mode(params.iter().any(|param| param.key == "sslmode"));
         let parsed = if found.is_empty() { parse(head, &for_driver) } else { Err(String::new()) };
         let label = source.spelled("server");
         match parsed {
             Ok(mut config) => {
                 config.ssl_mode(tls.mode.driver());
                 config.target_session_attrs(session_attrs.driver());
+                found.extend(tls.check(config.get_ssl_negotiation()));
                 config.tcp_user_timeout(tcp_user_timeout.unwrap_or_default());
                 keepalive_defaults(&mut config, &for_driver);
                 check_hosts(&config, &label, &mut found);

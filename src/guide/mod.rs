@@ -11,6 +11,7 @@
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
 //! | `pgbouncer` | what changes behind a PgBouncer? (feature `postgres`) |
 //! | `supabase` | which address, and how many connections? (feature `postgres`) |
+//! | `tls` | how are connections encrypted, and whom do they trust? (feature `postgres`) |
 //! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
 
 #[doc = include_str!("operating.md")]
@@ -44,6 +45,10 @@ pub mod pgbouncer {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("supabase.md")]
 pub mod supabase {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("tls.md")]
+pub mod tls {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("server.md")]

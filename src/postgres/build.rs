@@ -9,7 +9,7 @@ use self::servers::Servers;
 use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, WaitMode};
+use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TlsMode, WaitMode};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -144,7 +144,7 @@ impl PgBuilder {
     }
 
     /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
-    /// part counts.
+    /// part counts. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
         self
@@ -226,7 +226,8 @@ impl PgBuilder {
         let mut faults = settings.check();
         let mut manager = |tier, settings: &PgSettings| {
             let made = self.manager(tier, settings);
-            made.map_err(|found| faults.extend(found)).ok()
+            // What both tiers share is told once.
+            made.map_err(|found| faults.extend_new(found)).ok()
         };
         let automation = manager(Tier::Automation, settings);
         let adhoc = match &self.adhoc_server {
@@ -286,7 +287,8 @@ impl PgBuilder {
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
-        let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options)?;
+        let tls = Some(settings.server.tls());
+        let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options, tls)?;
         Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
 }
@@ -335,7 +337,14 @@ fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSetting
         app_name: Some(settings.app_name.clone()),
         ..Overrides::default()
     };
-    let mut own = PgSettings::load(&overrides, |_| None)?;
+    let demanded = settings.server.tls();
+    let mut own = PgSettings::load(&overrides, |variable| match variable {
+        "PGSSLMODE" if demanded.mode > TlsMode::Prefer => Some(demanded.mode.as_str().to_owned()),
+        "PGSSLROOTCERT" if demanded.mode > TlsMode::Prefer => {
+            demanded.root_cert.as_ref().map(|path| path.display().to_string())
+        }
+        _ => None,
+    })?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = settings.statement_cache_size;

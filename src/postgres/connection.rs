@@ -13,6 +13,7 @@ use super::handles::{AbandonHandle, CancelHandle};
 use super::observer::Shared;
 use super::pooler::Behind;
 use super::statements::StatementCache;
+use super::tls::Secure;
 use crate::config::PgBouncer;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
@@ -46,6 +47,8 @@ pub enum TransactionStatus {
 pub struct PgConnection {
     client: Client,
     observer: Option<Arc<Shared>>,
+    /// How it was secured, for the connection of a cancel request.
+    secure: Secure,
     backend_pid: Option<i32>,
     /// `round_trips` when the session was last as good as new.
     fresh_at: u64,
@@ -61,12 +64,22 @@ impl PgConnection {
     pub(super) fn new(
         client: Client,
         observer: Option<Arc<Shared>>,
+        secure: Secure,
         socket_timeout: Option<Duration>,
         statements: StatementCache,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
         let behind = Behind::NOTHING;
-        PgConnection { client, observer, backend_pid, fresh_at: 0, socket_timeout, statements, behind }
+        PgConnection {
+            client,
+            observer,
+            secure,
+            backend_pid,
+            fresh_at: 0,
+            socket_timeout,
+            statements,
+            behind,
+        }
     }
 
     pub(super) fn observer(&self) -> Option<&Shared> {
@@ -181,7 +194,7 @@ impl PgConnection {
 
     /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.client.cancel_token())
+        CancelHandle::new(self.client.cancel_token(), self.secure.clone())
     }
 
     /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see

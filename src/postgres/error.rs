@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::observer::LimitExpired;
+use super::tls::Advised;
 use crate::config::Faults;
 
 pub(super) use self::opening::{Attempts, OpeningError};
@@ -15,7 +16,8 @@ pub(super) use self::opening::{Attempts, OpeningError};
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
 /// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
-/// line that names each with its cause. The kind is private, so that kinds can be added; ask the predicates.
+/// line that names each with its cause; where the server refused for want of encryption or of a client certificate,
+/// its message with what to change. The kind is private, so that kinds can be added; ask the predicates.
 ///
 /// ```
 /// use tierpool::postgres::PgError;
@@ -40,6 +42,7 @@ enum Kind {
     Open(postgres::Error),
     /// No connection could be opened, and there is more to say than the driver does.
     Opening(OpeningError),
+    OpenAdvised(Advised),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
@@ -65,7 +68,7 @@ impl PgError {
     }
 
     pub(super) fn open(error: postgres::Error) -> Self {
-        PgError(Box::new(Kind::Open(error)))
+        PgError(Box::new(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised)))
     }
 
     pub(super) fn opening(error: OpeningError) -> Self {
@@ -124,6 +127,7 @@ impl PgError {
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
                 Some(error)
             }
+            Kind::OpenAdvised(advised) => Some(advised.cause()),
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
@@ -154,7 +158,7 @@ impl PgError {
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
-            (Kind::Open(_) | Kind::Opening(_), _) => false,
+            (Kind::Open(_) | Kind::OpenAdvised(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
             _ => false,
@@ -236,6 +240,13 @@ impl PgError {
     fn says(&self, text: &str) -> bool {
         let error = self.postgres().and_then(postgres::Error::as_db_error);
         error.is_some_and(|error| error.message().contains(text))
+    }
+
+    /// Whether an open failed for something that may be different without encryption, or with it: TLS itself, or who
+    /// is let in how (28000). Not the password, which would count twice.
+    pub(super) fn is_of_encryption(&self) -> bool {
+        matches!((&*self.0, self.sqlstate()), (Kind::Open(_) | Kind::OpenAdvised(_), None | Some("28000")))
+            && self.is_permanent()
     }
 
     /// The pool's error, where no connection could be had from it.
@@ -331,7 +342,9 @@ impl fmt::Display for PgError {
         match &*self.0 {
             Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
             Kind::Opening(error) => write!(f, "{error}")?,
-            Kind::Open(_) => f.write_str("could not open a connection to the server")?,
+            Kind::Open(_) | Kind::OpenAdvised(_) => {
+                f.write_str("could not open a connection to the server")?
+            }
             Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
             Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
             Kind::Query(_) => f.write_str("the statement failed")?,
@@ -370,6 +383,7 @@ impl StdError for PgError {
         match &*self.0 {
             Kind::Checkout(error) => Some(error),
             Kind::Opening(error) => error.source(),
+            Kind::OpenAdvised(advised) => Some(advised),
             _ => self.postgres().map(|error| error as _),
         }
     }

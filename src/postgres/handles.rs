@@ -7,7 +7,8 @@ use std::time::Duration;
 use postgres::CancelToken;
 
 use super::PgError;
-use super::observer::{Connector, Plain, Shared};
+use super::observer::{Connector, Shared};
+use super::tls::Secure;
 
 /// Ends calls that wait on a connection, from any thread. See
 /// [`PgConnection::abandon_handle`](super::PgConnection::abandon_handle).
@@ -43,25 +44,30 @@ impl fmt::Debug for AbandonHandle {
 /// Take this one and not the client's own `cancel_token`: that one needs the connector with which the connection was
 /// opened.
 #[derive(Clone)]
-pub struct CancelHandle(CancelToken);
+pub struct CancelHandle {
+    token: CancelToken,
+    secure: Secure,
+}
 
 impl CancelHandle {
-    pub(super) fn new(token: CancelToken) -> Self {
-        CancelHandle(token)
+    pub(super) fn new(token: CancelToken, secure: Secure) -> Self {
+        CancelHandle { token, secure }
     }
 
-    /// Sends the request, over a connection of its own. `Ok` means sent, not done.
+    /// Sends the request, over a connection of its own that is secured as the first one is. `Ok` means sent, not
+    /// done.
     ///
     /// # Blocking
     ///
-    /// For a connect, at most `limit` or the connect timeout of the connection; then until the server or a PgBouncer
-    /// has taken the request, at most a second and within `limit`.
+    /// For a connect and the TLS handshake, at most `limit` or the connect timeout of the connection; then until the
+    /// server or a PgBouncer has taken the request, at most a second and within `limit`.
     ///
     /// # Errors
     ///
     /// When the server cannot be reached.
     pub fn cancel(&self, limit: Duration) -> Result<(), PgError> {
-        self.0.cancel_query(Connector::new(Plain, limit, None)).map_err(PgError::open)
+        let connector = Connector::new(self.secure.clone(), limit, None);
+        self.token.cancel_query(connector).map_err(PgError::open)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Opens PostgreSQL connections.
 
+mod opening;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use postgres::Config;
 use r2d2::ManageConnection;
-use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::CredentialSource;
 use super::error::OpeningError;
 use super::hosts::{Memory, Round};
-use super::observer::{Connector, Plain, Shared};
-use super::pooler::{Behind, Pooler, likely_mode};
-use super::role::{self, Fit};
-use super::statements::{CacheTotals, StatementCache, StatementCacheStats};
+use super::observer::Shared;
+use super::pooler::Pooler;
+use super::role;
+use super::statements::{CacheTotals, StatementCacheStats};
 use super::target::Targets;
+use super::tls::Security;
 use super::{Credentials, PgConnection, PgError, PgOptions};
-use crate::config::{Faults, PgBouncer};
+use crate::config::{Faults, PgBouncer, TlsOptions};
 
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
@@ -36,6 +38,7 @@ use crate::config::{Faults, PgBouncer};
 #[derive(Clone)]
 pub struct PgManager {
     targets: Targets,
+    security: Security,
     options: Arc<PgOptions>,
     memory: Arc<Memory>,
     credentials: Option<Arc<CredentialSource>>,
@@ -52,25 +55,64 @@ impl PgManager {
     /// Where the connection string leaves them open, TCP keepalives are set to 30 s idle, 5 s interval and 3 retries,
     /// and `tcp_user_timeout` to 30 s.
     ///
+    /// `sslmode` and `sslnegotiation` of the connection string hold with libpq's meanings; anything but `disable` and
+    /// `prefer` needs the feature `tls`. For certificates take [`PgManager::with_tls`].
+    ///
     /// # Errors
     ///
     /// When settings cannot be used; the error names all of them.
     pub fn new(config: Config, options: PgOptions) -> Result<Self, PgError> {
-        PgManager::with_faults(config, options).map_err(PgError::settings)
+        PgManager::with_faults(config, options, None).map_err(PgError::settings)
     }
 
-    pub(super) fn with_faults(config: Config, options: PgOptions) -> Result<Self, Faults> {
-        let targets = Targets::new(config, &options)?;
-        let pooler = Pooler::new(options.pgbouncer);
-        Ok(PgManager {
-            targets,
-            options: Arc::new(options),
-            memory: Arc::default(),
-            credentials: None,
-            statement_totals: Arc::default(),
-            sessions_repeated: Arc::default(),
-            pooler,
-        })
+    /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, and again when they
+    /// have changed.
+    ///
+    /// The mode of `tls` holds, or `require` where it is weaker and `config` says `require`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgManager::new`]; also for a file that is missing, cannot be read, or holds something else, and for
+    /// anything beyond `prefer` without the feature `tls`.
+    ///
+    /// ```
+    /// use tierpool::config::{TlsMode, TlsOptions};
+    /// use tierpool::postgres::{PgManager, PgOptions};
+    ///
+    /// let mut tls = TlsOptions::default();
+    /// tls.mode = TlsMode::VerifyFull;
+    /// tls.root_cert = Some("/no/such/ca.pem".into());
+    /// let config = "host=db.example user=app".parse().unwrap();
+    /// let error = PgManager::with_tls(config, PgOptions::default(), &tls).unwrap_err();
+    /// assert!(error.to_string().contains("/no/such/ca.pem"));
+    /// ```
+    pub fn with_tls(config: Config, options: PgOptions, tls: &TlsOptions) -> Result<Self, PgError> {
+        PgManager::with_faults(config, options, Some(tls)).map_err(PgError::settings)
+    }
+
+    pub(super) fn with_faults(
+        config: Config,
+        options: PgOptions,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Self, Faults> {
+        let security = Security::new(&config, tls);
+        match (Targets::new(config, &options), security) {
+            (Ok(targets), Ok(security)) => Ok(PgManager {
+                targets,
+                security,
+                memory: Arc::default(),
+                credentials: None,
+                statement_totals: Arc::default(),
+                sessions_repeated: Arc::default(),
+                pooler: Pooler::new(options.pgbouncer),
+                options: Arc::new(options),
+            }),
+            (targets, security) => {
+                let mut faults = targets.err().unwrap_or_default();
+                faults.extend(security.err().unwrap_or_default());
+                Err(faults)
+            }
+        }
     }
 
     /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
@@ -192,83 +234,6 @@ impl PgManager {
             Some(role) => role::recheck(role, self.targets.session_attrs),
             None => Ok(()),
         }
-    }
-
-    /// Opens a connection to one server and sets it up for what is in between.
-    fn open(
-        &self,
-        config: &Config,
-        credentials: Option<&Credentials>,
-        limit: Duration,
-    ) -> Result<(PgConnection, Fit), PgError> {
-        let mut config = config.clone();
-        if let Some(credentials) = credentials {
-            credentials.put_into(&mut config);
-        }
-        let config = &config;
-        let started = Instant::now();
-        let left = || limit.saturating_sub(started.elapsed());
-        let mut mode = self.pooler.known();
-        // Behind a pooler only what the connection string asks for: Supabase's takes the project from there.
-        let own = match mode {
-            None | Some(PgBouncer::Off) => self.options.startup_options(config.get_options()),
-            Some(_) => None,
-        };
-        let may_retry = own.is_some() && !self.pooler.is_said();
-        let (mut conn, fit) = match self.handshake(config, own, limit) {
-            Err(error) if may_retry && error.is_startup_option_refused() => {
-                mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.handshake(config, None, left())?
-            }
-            outcome => outcome?,
-        };
-        let mode = match mode {
-            Some(mode) => mode,
-            None => match conn.find_pooler(left())? {
-                Some(clue) => self.pooler_found(config, clue),
-                None => {
-                    self.pooler.found(PgBouncer::Off, "", &self.options);
-                    PgBouncer::Off
-                }
-            },
-        };
-        conn.settle_behind(Behind::new(mode, config, &self.options), left())?;
-        if conn.is_transaction_pooled() && !self.pooler.is_said() {
-            conn.keep_no_statements();
-        }
-        conn.begin_as_new();
-        Ok((conn, fit))
-    }
-
-    fn pooler_found(&self, config: &Config, clue: &str) -> PgBouncer {
-        let mode = likely_mode(config);
-        self.pooler.found(mode, clue, &self.options);
-        mode
-    }
-
-    /// Connects, with other start-up options than those of the connection string where some are given.
-    fn handshake(
-        &self,
-        config: &Config,
-        startup_options: Option<String>,
-        limit: Duration,
-    ) -> Result<(PgConnection, Fit), PgError> {
-        let mut config = config.clone();
-        if let Some(options) = startup_options {
-            config.options(&options);
-        }
-        let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
-        config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
-        let socket_timeout = self.options.socket_timeout();
-        let connector = Connector::new(Plain, limit, socket_timeout);
-        let mut client =
-            PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
-        // Before the opening ends, so that its limit holds for this too.
-        let fit = role::check(&mut client, self.targets.session_attrs);
-        let statements =
-            StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
-        let connection = PgConnection::new(client, connector.opened(), socket_timeout, statements);
-        Ok((connection, fit?))
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | job |
 //! | --- | --- |
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
+//! | `tls` | encryption, under the observer |
 //! | `options`, `target` | settings, and the servers that a connection string names |
 //! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
 //! | `hosts`, `role` | the order of several servers; whether one will do |
@@ -36,6 +37,7 @@ mod server;
 mod session;
 mod statements;
 mod target;
+mod tls;
 mod transaction;
 
 pub use build::PgBuilder;

@@ -66,8 +66,6 @@ fn check(config: &Config, faults: &mut Faults) {
         format_args!("{ports} ports for {servers} hosts"),
         "must have one port for all hosts or one per host",
     );
-    let tls = !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer);
-    faults.require(!tls, "sslmode", "require", "must be disable or prefer: this build speaks no TLS");
 }
 
 /// Fills in what the connection string left open.
@@ -94,7 +92,8 @@ fn is_tcp(host: &Host) -> bool {
 }
 
 /// Asks for the connector, and with it the observer, where there is one to be had. Direct negotiation means that
-/// the connector gets the socket before any byte is sent.
+/// the connector gets the socket before any byte is sent; what `sslmode` and `sslnegotiation` ask for is its business.
+/// Over a Unix socket there is no encryption whatever they say, as in libpq.
 fn with_observer(mut config: Config, tcp: bool) -> Config {
     if tcp {
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
@@ -186,8 +185,8 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_at_once() {
-        let faults = targets("host=a,b port=1,2,3 hostaddr=127.0.0.1 sslmode=require").err().unwrap();
+        let faults = targets("host=a,b port=1,2,3 hostaddr=127.0.0.1").err().unwrap();
         let names: Vec<_> = faults.iter().map(|fault| fault.setting.as_str()).collect();
-        assert_eq!(names, ["hostaddr", "port", "sslmode"]);
+        assert_eq!(names, ["hostaddr", "port"]);
     }
 }

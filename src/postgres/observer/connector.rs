@@ -4,13 +4,11 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use postgres::Socket;
-use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use postgres::tls::{MakeTlsConnect, TlsConnect};
 
 use super::stream::Observed;
 use super::{LimitExpired, Shared};
@@ -92,62 +90,5 @@ where
                 .map_err(Into::into)?;
             Ok(Observed::new(stream, self.shared, self.started, self.limit))
         })
-    }
-}
-
-/// The connector for plaintext: hands the socket through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain;
-
-impl MakeTlsConnect<Socket> for Plain {
-    type Stream = PlainStream;
-    type TlsConnect = Plain;
-    type Error = io::Error;
-
-    fn make_tls_connect(&mut self, _domain: &str) -> io::Result<Plain> {
-        Ok(Plain)
-    }
-}
-
-impl TlsConnect<Socket> for Plain {
-    type Stream = PlainStream;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<PlainStream>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        std::future::ready(Ok(PlainStream(socket)))
-    }
-}
-
-/// A socket in the place of a TLS stream.
-pub(crate) struct PlainStream(Socket);
-
-impl TlsStream for PlainStream {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for PlainStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PlainStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

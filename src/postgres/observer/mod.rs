@@ -28,7 +28,7 @@ mod splits;
 mod stream;
 
 pub(crate) use backend::{BackendEvent, BackendScanner, Setting};
-pub(crate) use connector::{Connector, Plain};
+pub(crate) use connector::Connector;
 pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
 pub(crate) use shared::Shared;

@@ -34,7 +34,7 @@ impl Account {
         })
     }
 
-    /// Gives a folder to the account.
+    /// Gives a folder or file to the account.
     pub(in crate::support) fn own(self, folder: &Path) -> io::Result<()> {
         match self {
             Account::Own => Ok(()),

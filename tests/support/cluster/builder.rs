@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -16,8 +17,8 @@ use crate::support::port::free_port;
 const PORTS_TRIED: u32 = 5;
 
 /// Who may come in how. Superusers have no password, so only the socket, in a folder of its own, lets them in.
-const HBA: &str =
-    "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+const HBA_SOCKET: &str = "local all all trust\nlocal replication all trust";
+const HBA_TCP: &str = "host all all 127.0.0.1/32 scram-sha-256";
 
 /// For speed (nothing here outlives the test) and so that a killed server leaves nothing outside its folder.
 const BASE_SETTINGS: [(&str, &str); 11] = [
@@ -39,12 +40,20 @@ const BASE_SETTINGS: [(&str, &str); 11] = [
 pub struct Builder {
     settings: Vec<(String, String)>,
     max_connections: u32,
+    hba: String,
+    files: Vec<(String, String)>,
     bin_folder: Option<PathBuf>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Builder { settings: Vec::new(), max_connections: 100, bin_folder: None }
+        Builder {
+            settings: Vec::new(),
+            max_connections: 100,
+            hba: HBA_TCP.to_owned(),
+            files: Vec::new(),
+            bin_folder: None,
+        }
     }
 
     /// Sets a server setting, as in `postgresql.conf`. The last of several wins.
@@ -69,6 +78,20 @@ impl Builder {
     #[must_use]
     pub fn max_connections(mut self, count: u32) -> Self {
         self.max_connections = count;
+        self
+    }
+
+    /// Sets who may come in over TCP, as lines of `pg_hba.conf`. Default: everybody from 127.0.0.1, with a password.
+    #[must_use]
+    pub fn hba(mut self, lines: impl Into<String>) -> Self {
+        self.hba = lines.into();
+        self
+    }
+
+    /// Puts a file into the data folder, which nobody but the server may read; settings name it without a folder.
+    #[must_use]
+    pub fn file(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.files.push((name.into(), text.into()));
         self
     }
 
@@ -98,6 +121,7 @@ impl Builder {
             command.arg(place.data());
         })?;
         self.write_settings(&place.data())
+            .and_then(|()| self.write_files(&place.data(), account))
             .map_err(|error| ClusterError::io("cannot write the settings of the server", error))?;
         let cluster = start_on_a_free_port(place)?;
         create_app(&cluster)?;
@@ -105,13 +129,23 @@ impl Builder {
     }
 
     fn write_settings(&self, data: &Path) -> std::io::Result<()> {
-        fs::write(data.join("pg_hba.conf"), HBA)?;
+        fs::write(data.join("pg_hba.conf"), format!("{HBA_SOCKET}\n{}\n", self.hba))?;
         let mut file = OpenOptions::new().append(true).open(data.join("postgresql.conf"))?;
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in BASE_SETTINGS.into_iter().chain(own) {
             writeln!(file, "{name} = '{}'", value.replace('\'', "''"))?;
         }
         writeln!(file, "max_connections = {}", self.max_connections)
+    }
+
+    fn write_files(&self, data: &Path, account: Account) -> std::io::Result<()> {
+        for (name, text) in &self.files {
+            let path = data.join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            account.own(&path)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,187 @@
+//! The server of a `PgPool`: how it is named, what is detected by it, and that no password is shown.
+#![cfg(feature = "postgres")]
+
+mod loaded;
+
+use std::time::Duration;
+
+use loaded::*;
+use tierpool::config::{Key, Overrides, PgBouncer, PrePing, Source, TargetSessionAttrs, TlsMode};
+
+#[test]
+fn a_missing_server_lists_what_was_looked_for() {
+    let missing = load_only(&Overrides::default(), &[("POSTGRES_DB", "news")]);
+    one_fault(missing, &["DATABASE_URL", "SUPABASE_URL", "POSTGRES_HOST", "PGHOST", "POSTGRES_DB alone"]);
+}
+
+#[test]
+fn urls_that_cannot_be_used_are_faults() {
+    let without_host = "without host: must name a host";
+    for (url, part) in [
+        ("postgresql:///news", without_host),
+        ("postgresql://u:hush@/news", without_host),
+        ("postgresql://?user=u", without_host),
+        ("user=u password=hush", without_host),
+        ("mysql://u:hush@h/d", "must be a URL of the form"),
+        ("postgresql://u:hu@sh@h/d", "%40"),
+        ("postgresql://u:hu/sh@h/d", "%2F"),
+        ("postgresql://u:hush@h:port/d", "port"),
+        ("postgresql://u:hush@h:0/d", "port 0"),
+        ("postgresql://u:hush@h/d?port=6543", "2 ports for 1 hosts"),
+        ("postgresql://u:hush@h/d?loose", "without `=`"),
+        ("postgresql://u:hush%@h/d", "%25"),
+    ] {
+        one_fault(load(&[("DATABASE_URL", url)]), &["DATABASE_URL is ", part]);
+    }
+}
+
+#[test]
+fn libpq_parameters_are_passed_on_or_refused_with_a_rule() {
+    let loaded =
+        with_query("target_session_attrs=read-write&keepalives_count=7&tcp_user_timeout=1500").unwrap();
+    let config = loaded.server.config();
+    assert_eq!(loaded.server.session_attrs(), TargetSessionAttrs::ReadWrite);
+    assert_eq!(config.get_keepalives_retries(), Some(7));
+    assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
+    assert_eq!(config.get_keepalives_idle(), Duration::from_secs(30));
+    for attrs in TargetSessionAttrs::ALL {
+        let loaded = with_query(&format!("target_session_attrs={attrs}")).unwrap();
+        assert_eq!(loaded.server.session_attrs(), attrs);
+    }
+    one_fault(
+        with_query("target_session_attrs=master"),
+        &[
+            "URL parameter target_session_attrs is master",
+            "any, read-write, read-only, primary, standby or prefer",
+        ],
+    );
+    one_fault(with_query("service=x"), &["URL parameter service is x", "not supported"]);
+    one_fault(with_query("pool_timeout=1&pool_timeout=2"), &["pool_timeout is given twice"]);
+    assert_eq!(with_query("sslmode=disable").unwrap().server.tls().mode, TlsMode::Disable);
+}
+
+/// Plain text must never pass for `require`, wherever the demand comes from.
+#[cfg(not(feature = "tls"))]
+#[test]
+fn encryption_is_refused_without_tls() {
+    one_fault(with_query("sslmode=allow"), &["sslmode is allow", "disable or prefer"]);
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let parts = ["sslmode is", mode, "needs the feature `tls`", "disable or prefer"];
+        one_fault(with_query(&format!("sslmode={mode}")), &parts);
+    }
+    one_fault(load(&[("PGSSLMODE", "require")]), &["PGSSLMODE is require"]);
+    one_fault(with_query("sslrootcert=/ca.pem"), &["sslrootcert is /ca.pem", "needs the feature `tls`"]);
+    one_fault(with_query("sslnegotiation=direct"), &["sslnegotiation is direct"]);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_settings_are_taken_and_checked_against_each_other() {
+    let loaded = with_query("sslmode=verify-full&sslrootcert=%2Fca.pem&sslcert=c&sslkey=k").unwrap();
+    let tls = loaded.server.tls();
+    assert_eq!((tls.mode, tls.root_cert.as_deref()), (TlsMode::VerifyFull, Some("/ca.pem".as_ref())));
+    assert_eq!(with_query("sslrootcert=system").unwrap().server.tls().mode, TlsMode::VerifyFull);
+    one_fault(with_query("sslrootcert=system&sslmode=require"), &["sslmode is require", "verify-full"]);
+    one_fault(with_query("sslmode=verify-ca"), &["sslrootcert is not set", "verify-ca"]);
+    one_fault(with_query("sslcert=c"), &["sslkey is not set"]);
+    one_fault(with_query("sslnegotiation=direct"), &["sslmode is prefer", "require or stronger"]);
+    one_fault(with_query("sslmode=allow"), &["sslmode is allow", "verify-full"]);
+}
+
+#[test]
+fn addresses_of_every_form_reach_the_driver() {
+    let shown = |env: &[(&str, &str)]| load_only(&Overrides::default(), env).unwrap().server.to_string();
+    let several = "postgres://u%40x:p%2Fw@h1:1,[::1]:2,h3/d%20b?load_balance_hosts=random";
+    assert_eq!(shown(&[("DATABASE_URL", several)]), "postgresql://u@x@h1:1,[::1]:2,h3:5432/d b");
+    assert_eq!(shown(&[("SUPABASE_URL", "host='h' port=7 user=u dbname=d")]), "postgresql://u@h:7/d");
+    assert_eq!(shown(&[("DATABASE_URL", "postgres:///d?host=/run/pg")]), "postgresql:///run/pg:5432/d");
+    assert_eq!(shown(&[("DATABASE_URL", "postgres:///d?host=a,b&port=1,2")]), "postgresql://a:1,b:2/d");
+    let pieces =
+        [("POSTGRES_HOST", "h"), ("POSTGRES_PORT", "7"), ("POSTGRES_USER", "u"), ("PGHOST", "other")];
+    assert_eq!(shown(&pieces), "postgresql://u@h:7");
+    let pieces = [("POSTGRES_HOST", "a,b"), ("POSTGRES_PORT", "1,2")];
+    assert_eq!(shown(&pieces), "postgresql://a:1,b:2");
+    assert_eq!(shown(&[("PGHOST", "a,b"), ("PGPORT", "7")]), "postgresql://a:7,b:7");
+    assert_eq!(shown(&[("PGHOSTADDR", "127.0.0.1"), ("PGDATABASE", "d")]), "postgresql://127.0.0.1:5432/d");
+    one_fault(load_only(&Overrides::default(), &[("PGHOST", "h"), ("PGPORT", "x")]), &["PGPORT is x"]);
+}
+
+#[test]
+fn passwords_reach_the_driver_decoded_once() {
+    let password = |url: &str, env: &[(&str, &str)]| {
+        let mut all = vec![("DATABASE_URL", url)];
+        all.extend_from_slice(env);
+        let loaded = load_only(&Overrides::default(), &all).unwrap();
+        loaded.server.config().get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    assert_eq!(password("postgres://u:p%40%2525@h", &[]).as_deref(), Some("p@%25"));
+    assert_eq!(password("postgres://u@h", &[("PGPASSWORD", "it's")]).as_deref(), Some("it's"));
+    assert_eq!(password("postgres://u:own@h", &[("PGPASSWORD", "it's")]).as_deref(), Some("own"));
+    assert_eq!(password(r"host=h password='it\'s'", &[]).as_deref(), Some("it's"));
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let secrets = ["hush", "h%75sh"];
+    let spread = |secret: &str| {
+        [
+            format!("postgres://u:{secret}@h/d"),
+            format!("postgres://h/d?password={secret}"),
+            format!("host=h password={secret}"),
+            format!("postgres://u:{secret}@h/d?unknown=1&sslmode=x"),
+            format!("postgres://u:a@{secret}@h/d"),
+            format!("postgres://u:a/{secret}@h/d"),
+            format!("postgres://u:a?{secret}=b@h/d"),
+            format!("postgres://u:{secret}@h:x/d"),
+            format!("postgres://u:{secret}%zz@h/d"),
+            format!("postgres://u:{secret}"),
+            format!("host=h password=a {secret}=b"),
+            format!("postgres://h/d?password=a&{secret}=b"),
+            format!("password=a {secret}"),
+        ]
+    };
+    for url in secrets.into_iter().flat_map(spread) {
+        let env = [("DATABASE_URL", url.as_str()), ("DB_POOL_SIZE", url.as_str())];
+        for env in [&env[..1], &env[..]] {
+            let text = match load_only(&Overrides::default(), env) {
+                Ok(loaded) => format!("{loaded:?} {} {:?}", loaded.server, loaded.effective()),
+                Err(faults) => format!("{faults} {faults:?}"),
+            };
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{url} gives {text}");
+        }
+        let mut overrides = Overrides::default();
+        overrides.url = Some(url.as_str().into());
+        assert!(!format!("{overrides:?}").contains("sh"), "{overrides:?}");
+    }
+}
+
+#[test]
+fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
+    for (env, from) in [
+        (("DATABASE_URL", "postgres://h:6543/d"), "port 6543"),
+        (("DATABASE_URL", "postgres://h:6432/d"), "port 6432"),
+        (("USE_PGBOUNCER", "true"), "USE_PGBOUNCER"),
+        (("DATABASE_URL", "postgres://h/d?pgbouncer=true"), "URL parameter pgbouncer"),
+    ] {
+        let loaded = load(&[env]).unwrap();
+        assert_eq!(loaded.pgbouncer, Some(PgBouncer::Transaction));
+        let tier = &loaded.automation;
+        assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Never));
+        assert_eq!(tier.max_lifetime, Some(Duration::from_secs(300)));
+        assert_eq!(loaded.source(Key::BaseSize), &Source::Detected { from: from.to_owned() });
+    }
+    let port = ("DATABASE_URL", "postgres://h:6543/d");
+    let off = load(&[port, ("USE_PGBOUNCER", "false")]).unwrap();
+    assert_eq!((off.pgbouncer, off.automation.base_size), (Some(PgBouncer::Off), 50));
+    let batch = load(&[port, ("DB_POOL_PROFILE", "batch")]).unwrap();
+    assert_eq!((batch.pgbouncer, batch.automation.base_size), (Some(PgBouncer::Transaction), 50));
+    let ping = load(&[port, ("DB_POOL_PRE_PING", "always")]).unwrap();
+    assert_eq!(ping.automation.pre_ping, PrePing::Always);
+}
+
+#[test]
+fn supabase_is_recognised_by_its_hosts() {
+    let is = |host: &str| load(&[("DATABASE_URL", &format!("postgres://{host}/d"))]).unwrap().is_supabase();
+    assert!(is("db.abc.supabase.co") && is("aws-0.pooler.SUPABASE.com:6543") && is("supabase.co."));
+    assert!(!is("notsupabase.co") && !is("supabase.co.example"));
+}
