@@ -39,7 +39,8 @@ pub fn longest_blocks(records: &[Record]) -> [Duration; 3] {
 /// The width of the window in which all workers must work, and the step by which it is moved.
 pub const WINDOW: Duration = Duration::from_millis(500);
 const SHIFT: Duration = Duration::from_millis(50);
-/// The part of the workers' time that may pass in checkouts at full speed.
+/// The part of the workers' time that may pass in checkouts beyond what was usual before the fault: some pools ask the
+/// server in each.
 const WAITING: f64 = 0.1;
 /// Work that ends this long after a window may have begun in it.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -50,13 +51,17 @@ pub fn first_done(records: &[Record], start: Duration) -> Option<Duration> {
     records.iter().filter(|record| record.is_done() && record.start >= start).map(|record| record.end).min()
 }
 
-/// From when on, not before `start`, work goes at full speed.
-pub fn full_from(records: &[Record], workers: usize, start: Duration, end: Duration) -> Option<Duration> {
-    let mut sorted: Vec<&Record> = records.iter().collect();
-    sorted.sort_unstable_by_key(|record| record.end);
+/// From when on, not before `start`, work goes at full speed, where `usual` passed in checkouts in a window before.
+pub fn full_from(
+    sorted: &[&Record],
+    workers: usize,
+    usual: Duration,
+    start: Duration,
+    end: Duration,
+) -> Option<Duration> {
     let mut from = start;
     while from + WINDOW <= end {
-        if is_full(&sorted, workers, from) {
+        if is_full(sorted, workers, usual, from) {
             return Some(from);
         }
         from += SHIFT;
@@ -67,14 +72,10 @@ pub fn full_from(records: &[Record], workers: usize, start: Duration, end: Durat
 /// Whether the pool costs no speed in the window from `from` on: every worker gets work done, none fails, and next to
 /// none of their time passes in checkouts. How much is done is no measure of the pool on a machine that others use too.
 /// `sorted` is by end.
-pub fn is_full(sorted: &[&Record], workers: usize, from: Duration) -> bool {
+pub fn is_full(sorted: &[&Record], workers: usize, usual: Duration, from: Duration) -> bool {
     let to = from + WINDOW;
-    let first = sorted.partition_point(|record| record.end < from);
-    let near = sorted[first..].iter().take_while(|record| record.end < to + LONGEST);
-    let (mut working, mut waited) = (BTreeSet::new(), Duration::ZERO);
-    for record in near {
-        let served = record.start + record.steps[Step::Get as usize];
-        waited += served.min(to).saturating_sub(record.start.max(from));
+    let mut working = BTreeSet::new();
+    for record in near(sorted, from) {
         if record.end < to {
             if !record.is_done() {
                 return false;
@@ -85,5 +86,27 @@ pub fn is_full(sorted: &[&Record], workers: usize, from: Duration) -> bool {
             }
         }
     }
-    working.len() == workers && waited.as_secs_f64() <= WAITING * WINDOW.as_secs_f64() * workers as f64
+    let allowed = usual + (WINDOW * workers as u32).mul_f64(WAITING);
+    working.len() == workers && in_checkouts(sorted, from) <= allowed
+}
+
+/// The sum of the time that passes in checkouts in the window from `from` on.
+pub fn in_checkouts(sorted: &[&Record], from: Duration) -> Duration {
+    let to = from + WINDOW;
+    let served = |record: &Record| record.start + record.steps[Step::Get as usize];
+    let within = |record: &Record| served(record).min(to).saturating_sub(record.start.max(from));
+    near(sorted, from).map(within).sum()
+}
+
+/// What ended in the window from `from` on or may have begun in it.
+fn near<'a>(sorted: &'a [&Record], from: Duration) -> impl Iterator<Item = &'a Record> {
+    let first = sorted.partition_point(|record| record.end < from);
+    sorted[first..].iter().copied().take_while(move |record| record.end < from + WINDOW + LONGEST)
+}
+
+/// The records by the time of their end.
+pub fn by_end(records: &[Record]) -> Vec<&Record> {
+    let mut sorted: Vec<&Record> = records.iter().collect();
+    sorted.sort_unstable_by_key(|record| record.end);
+    sorted
 }

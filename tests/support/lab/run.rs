@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::leaver::{Leaver, Leaving};
-use super::record::{Record, WINDOW, first_done, full_from, is_full, longest_blocks};
+use super::record::{Record, WINDOW, by_end, first_done, full_from, in_checkouts, is_full, longest_blocks};
 use super::scenario::{Moment, Scenario};
 use super::stage::Stage;
 use super::subject::{Kind, Outcome, Sample, Subject, WORKERS};
@@ -125,14 +125,15 @@ fn await_full_speed(
     patience: Duration,
 ) {
     let from = if scenario.bars.recovers_from == Moment::End { end } else { begin };
+    let before = begin.saturating_sub(WINDOW);
+    let usual = in_checkouts(&by_end(&crew.records_since(before)), before);
     let limit = (from + scenario.bars.full).max(end + patience) + AFTER;
     comes_true(limit.saturating_sub(start.elapsed()), || {
         let window = start.elapsed().saturating_sub(WINDOW);
-        let mut recent = crew.records_since(window);
-        recent.sort_unstable_by_key(|record| record.end);
-        let recent: Vec<&Record> = recent.iter().collect();
+        let recent = crew.records_since(window);
+        let is_full = || is_full(&by_end(&recent), WORKERS, usual, window);
         // A worker that is in a long piece of work has no record of it yet, and none of any other.
-        window >= end + AFTER - WINDOW && (scenario.is_slow() || is_full(&recent, WORKERS, window))
+        window >= end + AFTER - WINDOW && (scenario.is_slow() || is_full())
     });
 }
 
@@ -167,6 +168,8 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
     };
     let [get, query, drop] = longest_blocks(records).map(|block| block.as_secs_f64());
     let from = if scenario.bars.recovers_from == Moment::End { end } else { begin };
+    let sorted = by_end(records);
+    let usual = in_checkouts(&sorted, begin.saturating_sub(WINDOW));
     let since = |at: Option<Duration>| at.map_or(f64::INFINITY, |at| at.saturating_sub(from).as_secs_f64());
     let second = Duration::from_secs(1);
     Figures {
@@ -180,7 +183,7 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
         unnamed: unnamed(scenario, records, seen, begin) as f64,
         refusal: refusal(scenario, records, times),
         first: since(first_done(records, from)),
-        full: if scenario.is_slow() { 0.0 } else { since(full_from(records, WORKERS, from, over)) },
+        full: if scenario.is_slow() { 0.0 } else { since(full_from(&sorted, WORKERS, usual, from, over)) },
         attempts_a_second: seen.most_attempts_a_second(begin) as f64,
         attempts: seen.attempts_at(end).saturating_sub(seen.attempts_at(begin + second)) as f64,
         stall: seen.stall.as_secs_f64(),
