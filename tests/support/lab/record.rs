@@ -38,7 +38,7 @@ pub fn longest_blocks(records: &[Record]) -> [Duration; 3] {
 
 /// The width of the window in which all workers must work, and the step by which it is moved.
 pub const WINDOW: Duration = Duration::from_millis(500);
-const SHIFT: Duration = Duration::from_millis(50);
+pub const SHIFT: Duration = Duration::from_millis(50);
 /// The part of the workers' time that may pass in checkouts beyond what was usual before the fault: some pools ask the
 /// server in each.
 const WAITING: f64 = 0.1;

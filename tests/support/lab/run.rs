@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::leaver::{Leaver, Leaving};
-use super::record::{Record, WINDOW, by_end, first_done, full_from, in_checkouts, is_full, longest_blocks};
+use super::record::{
+    Record, SHIFT, WINDOW, by_end, first_done, full_from, in_checkouts, is_full, longest_blocks,
+};
 use super::scenario::{Moment, Scenario};
 use super::stage::Stage;
 use super::subject::{Kind, Outcome, Sample, Subject, WORKERS};
@@ -129,7 +131,8 @@ fn await_full_speed(
     let usual = in_checkouts(&by_end(&crew.records_since(before)), before);
     let limit = (from + scenario.bars.full).max(end + patience) + AFTER;
     comes_true(limit.saturating_sub(start.elapsed()), || {
-        let window = start.elapsed().saturating_sub(WINDOW);
+        // One that ended a moment ago: the figures look at windows a step apart, which may begin a little later.
+        let window = start.elapsed().saturating_sub(WINDOW + 4 * SHIFT);
         let recent = crew.records_since(window);
         let is_full = || is_full(&by_end(&recent), WORKERS, usual, window);
         // A worker that is in a long piece of work has no record of it yet, and none of any other.
