@@ -56,6 +56,7 @@
 //! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
 //! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
 //! | What hangs in a database layer is given up and its thread replaced, within bounds. | `tests/liveness.rs` |
+//! | A checkout that lasts too long is warned of, cancelled, ended, as the limits say, and no later borrower is hit. | `tests/stuck.rs` |
 //! | Waiting that could not end is refused. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
 //! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
@@ -78,7 +79,8 @@
 //! # What it is not
 //!
 //! It is not asynchronous, not a database driver, and not a proxy between processes. It does not repeat work behind
-//! your back, never takes a connection away from its borrower, and has two tiers rather than priorities.
+//! your back, takes no connection away from its borrower unless told to after a time, and has two tiers rather than
+//! priorities.
 //!
 //! # Features
 //!
@@ -115,7 +117,10 @@ pub use config::{PrePing, WaitMode};
 pub use error::{Error, ErrorKind, FailureClass, OpenFailure};
 pub use event::{HandleEvent, NopEventHandler};
 pub use memory::MemoryManager;
-pub use pool::{Builder, CloseReport, Condition, Driver, PlainDriver, Pool, PooledConnection, State};
+pub use pool::{
+    Abandonment, Builder, CloseReport, Condition, Driver, Place, PlainDriver, Pool, PooledConnection,
+    SessionControl, State,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{PgBuilder, PgError, PgPool};
 pub use r2d2::{

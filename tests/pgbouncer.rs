@@ -1,7 +1,6 @@
 //! A PgBouncer in between: how it is found, and what changes because of it.
 #![cfg(feature = "postgres")]
 
-#[allow(dead_code)]
 mod wire;
 
 mod support;

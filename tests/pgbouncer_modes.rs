@@ -2,7 +2,6 @@
 //! pass.
 #![cfg(feature = "postgres")]
 
-#[allow(dead_code)]
 mod wire;
 
 mod support;

@@ -1,7 +1,6 @@
 //! The throw-away PgBouncer that other tests stand on does what they ask of it.
 #![cfg(feature = "postgres")]
 
-#[allow(dead_code)]
 mod wire;
 
 mod support;

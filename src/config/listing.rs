@@ -64,6 +64,11 @@ impl PgSettings {
             Key::IdleTimeout => return limit(tier.idle_timeout, "never"),
             Key::PrePing => Value::PrePing(tier.pre_ping),
             Key::StatementTimeout => return self.statement_timeouts(),
+            Key::SocketTimeout => match self.socket_timeout {
+                None => return "the statement timeout plus 5 s".to_owned(),
+                Some(time) => return limit(Some(time).filter(|time| !time.is_zero()), "no limit"),
+            },
+            Key::SlowQuery => return limit(self.slow_query, "never"),
             Key::ConnectTimeout => Value::Time(self.connect_timeout),
             Key::StatementCacheSize => Value::Count(self.statement_cache_size),
             Key::Pgbouncer => match self.pgbouncer {

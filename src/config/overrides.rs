@@ -74,6 +74,10 @@ pub struct Overrides {
     pub pre_ping: Option<PrePing>,
     /// The limit of a statement on the server; zero: none.
     pub statement_timeout: Option<Duration>,
+    /// The limit of the server's silence while a reply is due; zero: none.
+    pub socket_timeout: Option<Duration>,
+    /// The time from which on a statement is logged as slow; zero: none is.
+    pub slow_query: Option<Duration>,
     /// The limit of opening a connection.
     pub connect_timeout: Option<Duration>,
     /// Prepared statements kept per connection.
@@ -104,6 +108,8 @@ impl Overrides {
             Key::IdleTimeout => self.idle_timeout.map(Value::Time),
             Key::PrePing => self.pre_ping.map(Value::PrePing),
             Key::StatementTimeout => self.statement_timeout.map(Value::Time),
+            Key::SocketTimeout => self.socket_timeout.map(Value::Time),
+            Key::SlowQuery => self.slow_query.map(Value::Time),
             Key::ConnectTimeout => self.connect_timeout.map(Value::Time),
             Key::StatementCacheSize => self.statement_cache_size.map(Value::Count),
             Key::Pgbouncer => self.pgbouncer.map(Value::PgBouncer),

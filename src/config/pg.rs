@@ -52,6 +52,11 @@ pub struct PgSettings {
     pub automation_statement_timeout: Option<Duration>,
     /// The limit of a statement in the ad-hoc tier. Default 30 s; `None`: no limit.
     pub adhoc_statement_timeout: Option<Duration>,
+    /// The limit of the server's silence while a reply is due, over TCP. Default `None`: the statement timeout plus 5 s;
+    /// zero: no limit.
+    pub socket_timeout: Option<Duration>,
+    /// Statements that take longer are logged with their text, over TCP. Default `None`: none.
+    pub slow_query: Option<Duration>,
     /// The limit of opening a connection, handshake included. Default 10 s.
     pub connect_timeout: Duration,
     /// Prepared statements kept per connection. Default 100; 0: none.
@@ -195,6 +200,8 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
         },
         automation_statement_timeout: statement_timeout,
         adhoc_statement_timeout: statement_timeout,
+        socket_timeout: given(merged, Key::SocketTimeout),
+        slow_query: given(merged, Key::SlowQuery).filter(|time| !time.is_zero()),
         connect_timeout: time(merged, Key::ConnectTimeout),
         statement_cache_size: count(merged, Key::StatementCacheSize),
         pgbouncer: match merged.get(Key::Pgbouncer).value {
@@ -283,6 +290,14 @@ fn time(merged: &Merged, key: Key) -> Duration {
 /// A time for which zero means that there is no limit.
 fn limit(merged: &Merged, key: Key) -> Option<Duration> {
     Some(time(merged, key)).filter(|time| !time.is_zero())
+}
+
+/// A time that need not be given.
+fn given(merged: &Merged, key: Key) -> Option<Duration> {
+    match merged.get(key).value {
+        Some(Value::Time(time)) => Some(time),
+        _ => None,
+    }
 }
 
 fn text(merged: &Merged, key: Key) -> Option<String> {

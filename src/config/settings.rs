@@ -74,6 +74,13 @@ pub struct Settings {
     pub slow_checkout: Option<Duration>,
     /// A connection held longer is logged as a warning, once, and counted. Default: never.
     pub leak_threshold: Option<Duration>,
+    /// A connection held longer has its statement cancelled on the server, once, and is closed when it is returned.
+    /// Only with a driver that can (PostgreSQL's can). Checked every `reaper_rate`. Default: never.
+    pub cancel_stuck_after: Option<Duration>,
+    /// A connection held longer has its session ended: the borrower's call fails at once, and the pool opens another
+    /// in its place, within the bound of `max_zombies` also before the borrower returns it. As `cancel_stuck_after`
+    /// otherwise. Default: never.
+    pub terminate_stuck_after: Option<Duration>,
     /// Whether a waiter that completes a deadlock among the pool's own users is told, after 100 ms, instead of waiting
     /// out its deadline. A guard counts for the thread that took it until another uses it: switch this off in a
     /// program that sends guards to threads that let them lie. Default: yes.
@@ -108,6 +115,8 @@ impl Default for Settings {
             open_for: Duration::from_secs(10),
             slow_checkout: Some(Duration::from_secs(2)),
             leak_threshold: None,
+            cancel_stuck_after: None,
+            terminate_stuck_after: None,
             deadlock_detection: true,
             max_zombies: None,
         }
@@ -185,9 +194,18 @@ impl Settings {
             ("open_for", Some(self.open_for)),
             ("slow_checkout", self.slow_checkout),
             ("leak_threshold", self.leak_threshold),
+            ("cancel_stuck_after", self.cancel_stuck_after),
+            ("terminate_stuck_after", self.terminate_stuck_after),
         ];
         for (name, value) in positive {
             faults.require(value != Some(Duration::ZERO), name, "0", "must be longer than zero");
+        }
+        let [.., leak, cancel, terminate] = positive;
+        for (first, then) in [(leak, cancel), (cancel, terminate), (leak, terminate)] {
+            if let (Some(limit), Some(later)) = (first.1, then.1) {
+                let rule = format!("must not be shorter than {}, which is {limit:?}", first.0);
+                faults.require(later >= limit, then.0, format_args!("{later:?}"), rule);
+            }
         }
     }
 }

@@ -38,6 +38,10 @@ pub enum Key {
     PrePing,
     /// The limit of a statement on the server.
     StatementTimeout,
+    /// The limit of the server's silence while a reply is due.
+    SocketTimeout,
+    /// The time from which on a statement is logged as slow.
+    SlowQuery,
     /// The limit of opening a connection.
     ConnectTimeout,
     /// Prepared statements kept per connection.
@@ -127,7 +131,7 @@ const fn seconds(seconds: u64) -> Fallback {
     Fallback::Value(Value::Time(Duration::from_secs(seconds)))
 }
 
-pub(super) const ROWS: usize = 19;
+pub(super) const ROWS: usize = 21;
 
 static TABLE: [Setting; ROWS] = [
     Setting {
@@ -244,6 +248,22 @@ static TABLE: [Setting; ROWS] = [
         url: &[spelling("statement_timeout", Unit::Milliseconds)],
         default: seconds(30),
         doc: "The longest a statement may run on the server, in both tiers. 0: no limit.",
+    },
+    Setting {
+        key: Key::SocketTimeout,
+        name: "socket_timeout",
+        env: &[spelling("DB_SOCKET_TIMEOUT", Unit::Milliseconds)],
+        url: &[spelling("socket_timeout", Unit::Milliseconds)],
+        default: Fallback::Words("the statement timeout plus 5 s"),
+        doc: "The longest the server may be silent while a reply is due, over TCP. 0: no limit.",
+    },
+    Setting {
+        key: Key::SlowQuery,
+        name: "slow_query",
+        env: &[spelling("DB_SLOW_QUERY", Unit::Milliseconds)],
+        url: &[spelling("slow_query", Unit::Milliseconds)],
+        default: Fallback::Words("never"),
+        doc: "Statements that take longer are logged with their text, over TCP. 0: none.",
     },
     Setting {
         key: Key::ConnectTimeout,

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod rules;
+mod seizing;
 
 use crossbeam_utils::CachePadded;
 
@@ -14,6 +15,7 @@ use super::sync::{Arc, Mutex};
 use super::waiter::Waiter;
 
 pub(crate) use capacity::Counts;
+pub(crate) use seizing::Seizure;
 
 /// What is decided under the one lock.
 struct Desk<T, R> {
@@ -106,7 +108,8 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.slots.get(index).cell.take()
     }
 
-    /// Puts a value back into its slot or hands it to the waiter at the head. Gives it back where lending is closed.
+    /// Puts a value back into its slot or hands it to the waiter at the head. Gives it back where lending is closed or
+    /// the value seized.
     #[inline]
     pub(crate) fn put(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
         // I4, I5: whoever must not miss the value has marked the cell.
@@ -153,7 +156,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     #[cold]
     fn put_announced(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
         let mut desk = self.desk.lock();
-        if self.gate.is_closed() {
+        if self.gate.is_closed() || desk.ledger.seized(index).is_some() {
             return Err(value);
         }
         let unclaimed = if self.gate.is_suspended() { Err(value) } else { self.hand_over(&mut desk, value) };
@@ -257,7 +260,7 @@ mod tests {
     fn whoever_is_turned_away_leaves_the_direct_way_free() {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
-        line.restate(Standing::Opening, Standing::Open);
+        line.restate(0, Standing::Opening, Standing::Open);
         assert!(matches!(line.join(None, Some(0)), Joined::Full));
         line.refuse(&"refused", true);
         assert!(matches!(line.join(None, None), Joined::Refused("refused")));
@@ -275,7 +278,7 @@ mod tests {
         let line = Lending::<u32, (), ()>::new(2);
         for index in 0..2 {
             assert_eq!(line.claim(), Some(index));
-            line.restate(Standing::Opening, Standing::Open);
+            line.restate(index, Standing::Opening, Standing::Open);
             line.put(index, Box::new(0)).unwrap();
         }
         let lent = [line.try_take(0), line.try_take(0)].map(Option::unwrap);
@@ -291,7 +294,7 @@ mod tests {
     fn a_mark_outlives_its_waiter_and_costs_one_announced_put() {
         let line = Lending::<u32, (), ()>::new(1);
         assert_eq!(line.claim(), Some(0));
-        line.restate(Standing::Opening, Standing::Open);
+        line.restate(0, Standing::Opening, Standing::Open);
         let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
             panic!("the slot is empty")
         };
@@ -309,7 +312,7 @@ mod tests {
         line.set_ceiling(4);
         for index in 0..4 {
             assert_eq!(line.claim(), Some(index));
-            line.restate(Standing::Opening, Standing::Open);
+            line.restate(index, Standing::Opening, Standing::Open);
             line.admit(index, Box::new(index)).unwrap();
         }
         assert_eq!(line.try_take(2).as_deref(), Some(&2));

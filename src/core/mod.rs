@@ -16,10 +16,12 @@ mod waiter;
 
 #[cfg(all(test, tierpool_loom))]
 mod model;
+#[cfg(all(test, tierpool_loom))]
+mod model_seizure;
 #[cfg(all(test, not(tierpool_loom)))]
 mod stress;
 
-pub(crate) use lending::{Counts, Joined, Lending};
+pub(crate) use lending::{Counts, Joined, Lending, Seizure};
 pub(crate) use queue::Ticket;
 pub(crate) use seat::Seat;
 pub(crate) use waiter::{Outcome, Waiter};

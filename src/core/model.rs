@@ -49,7 +49,7 @@ fn explore(race: impl Fn() + Sync + Send + 'static) {
 fn lent_of(slots: usize) -> (Arc<Line>, Box<Value>) {
     let line = Arc::new(Line::new(slots));
     assert_eq!(line.claim(), Some(0));
-    line.restate(Standing::Opening, Standing::Open);
+    line.restate(0, Standing::Opening, Standing::Open);
     line.admit(0, Value::new(0)).unwrap_or_else(|_| panic!("nobody closes here"));
     let value = line.try_take(0).expect("the value was put");
     (line, value)
@@ -173,7 +173,7 @@ fn a_new_slot_against_two_joins() {
         let (line, _out) = lent_of(2);
         let waiters = [spawn(&line, borrow), spawn(&line, borrow)];
         assert_eq!(line.claim(), Some(1));
-        line.restate(Standing::Opening, Standing::Open);
+        line.restate(1, Standing::Opening, Standing::Open);
         assert!(line.admit(1, Value::new(1)).is_ok());
         for waiter in waiters {
             waiter.join().unwrap();

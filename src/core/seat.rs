@@ -31,7 +31,7 @@ impl<T, S: Default, R: Clone> Seat<T, S, R> {
     }
 
     fn restate(&mut self, standing: Standing) {
-        self.lending.restate(self.standing, standing);
+        self.lending.restate(self.index, self.standing, standing);
         self.standing = standing;
     }
 

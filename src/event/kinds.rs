@@ -8,7 +8,7 @@ use crate::stats::{BreakerState, CloseCause};
 /// Is told of events in a pool; r2d2's trait of this name, with the events that tierpool adds.
 ///
 /// The handler runs on the thread on which the event happens, with no lock held: a slow handler slows its caller
-/// down. A change of the breaker, a suspicion and a long hold are told on a helper thread. A panic in it is caught, logged and counted.
+/// down. A change of the breaker, a suspicion, a long hold and what is done about it are told on a helper thread. A panic in it is caught, logged and counted.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -59,6 +59,10 @@ pub trait HandleEvent: fmt::Debug + Sync + Send {
 
     /// Called when a connection has been held longer than `leak_threshold`, once for each checkout.
     fn handle_long_hold(&self, event: LongHoldEvent) {}
+
+    /// Called when a connection has been held longer than `cancel_stuck_after` or `terminate_stuck_after` and the pool
+    /// acts on it, once for each step of a checkout.
+    fn handle_stuck(&self, event: StuckEvent) {}
 }
 
 /// A [`HandleEvent`] that does nothing.
@@ -169,6 +173,26 @@ event! {
     }
 }
 
+/// What the pool does about a checkout that is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StuckStep {
+    /// It asks the server to cancel the statement.
+    Cancel,
+    /// It ends the session.
+    Terminate,
+}
+
+event! {
+    /// A connection has been held for so long that the pool acts on it.
+    StuckEvent {
+        /// Returns who holds it.
+        holder: crate::stats::Holder => holder,
+        /// Returns what is being done.
+        step: StuckStep => step,
+    }
+}
+
 /// Any event, as a channel delivers it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -191,6 +215,8 @@ pub enum Event {
     SlowCheckout(SlowCheckoutEvent),
     /// A connection has been held for long.
     LongHold(LongHoldEvent),
+    /// A connection has been held for so long that the pool acts on it.
+    Stuck(StuckEvent),
 }
 
 impl Event {
@@ -206,6 +232,7 @@ impl Event {
             Event::Suspect(event) => handler.handle_suspect(event),
             Event::SlowCheckout(event) => handler.handle_slow_checkout(event),
             Event::LongHold(event) => handler.handle_long_hold(event),
+            Event::Stuck(event) => handler.handle_stuck(event),
         }
     }
 }

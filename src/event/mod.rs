@@ -7,5 +7,5 @@ pub use channel::EventReceiver;
 pub(crate) use channel::EventSender;
 pub use kinds::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, HandleEvent, LongHoldEvent,
-    NopEventHandler, ReleaseEvent, SlowCheckoutEvent, SuspectEvent, TimeoutEvent,
+    NopEventHandler, ReleaseEvent, SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
 };

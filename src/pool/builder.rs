@@ -184,6 +184,10 @@ impl<M: ManageConnection> Builder<M> {
         slow_checkout: Option<Duration>,
         /// Sets the hold time from which on a warning is logged.
         leak_threshold: Option<Duration>,
+        /// Sets the hold time from which on the borrower's statement is cancelled.
+        cancel_stuck_after: Option<Duration>,
+        /// Sets the hold time from which on the borrower's session is ended.
+        terminate_stuck_after: Option<Duration>,
         /// Sets whether self-deadlocks are looked for.
         deadlock_detection: bool,
         /// Sets the bound on connections whose close has not finished.

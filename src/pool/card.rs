@@ -1,12 +1,14 @@
 //! The card in each slot: who has the connection, since when, and what the slot has counted.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::atomic::AtomicCell;
 use parking_lot::Mutex;
 
+use super::control::SessionControl;
 use crate::stats::{Holder, Recorder};
 use crate::threads;
 
@@ -15,9 +17,11 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// Written by whoever has the slot's connection in hand, so by one thread at a time, and read by anyone.
 ///
-/// All its atomics are Relaxed: each is a fact for reports, and the swap that passes the connection on orders one
-/// writer before the next. A reader may see a mixture of two borrowers; it prints, it does not decide. The keeper
-/// does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it acts.
+/// Its atomics are Relaxed but for `thread`: each is a fact for reports, and the swap that passes the connection on
+/// orders one writer before the next. A reader may see a mixture of two borrowers; it prints, it does not decide. The
+/// keeper does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it
+/// acts. It also acts on a connection that is out, by [`Card::checkout`]: there the Release of `thread` counts, which
+/// publishes `since`.
 #[derive(Default)]
 pub(crate) struct Card {
     /// The thread that took the connection or last used it; 0 when nobody has it.
@@ -34,8 +38,14 @@ pub(crate) struct Card {
     /// Checkouts served without queueing.
     direct: AtomicU64,
     hold: Recorder,
-    /// The warning about a long hold has been given.
-    warned: AtomicBool,
+    /// The [`Stage`] of the present checkout.
+    stage: AtomicU8,
+    /// The connection is not to be lent again.
+    seized: AtomicBool,
+    /// Its capacity has been given to another.
+    forfeited: AtomicBool,
+    /// With the id of the connection that it is for. Guards nothing else; no method of the control runs under it.
+    control: Mutex<Option<(u64, Arc<dyn SessionControl>)>>,
     tagged: AtomicBool,
     /// Guards the tag alone.
     tag: Mutex<Option<String>>,
@@ -50,7 +60,8 @@ impl Card {
         }
         self.location.store(Some(location));
         self.since.store(now, Ordering::Relaxed);
-        self.thread.store(thread, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `checkout`, so that whoever sees this borrower sees its `since`.
+        self.thread.store(thread, Ordering::Release);
     }
 
     /// Ends a checkout; returns how long it lasted in milliseconds, and whether a long hold had been warned of.
@@ -63,15 +74,18 @@ impl Card {
             self.tagged.store(false, Ordering::Relaxed);
             *self.tag.lock() = None;
         }
-        let warned = self.warned.load(Ordering::Relaxed);
+        let warned = self.stage.load(Ordering::Relaxed) != 0;
         if warned {
-            self.warned.store(false, Ordering::Relaxed);
+            self.set_stage(Stage::None);
         }
         (held, warned)
     }
 
     /// The slot has a new connection.
     pub(crate) fn opened(&self, id: u64, now: u64, due_at: u64, keepalive_at: u64) {
+        self.set_stage(Stage::None);
+        self.seized.store(false, Ordering::Relaxed);
+        self.forfeited.store(false, Ordering::Relaxed);
         self.connection_id.store(id, Ordering::Relaxed);
         self.due_at.store(due_at, Ordering::Relaxed);
         self.keepalive_at.store(keepalive_at, Ordering::Relaxed);
@@ -90,10 +104,66 @@ impl Card {
         self.keepalive_at.load(Ordering::Relaxed)
     }
 
-    /// The slot's connection is gone.
-    pub(crate) fn clear(&self) {
+    /// The slot's connection is gone. Returns its control, whose drop is foreign code.
+    #[must_use]
+    pub(crate) fn clear(&self) -> Option<Arc<dyn SessionControl>> {
         self.due_at.store(NEVER, Ordering::Relaxed);
         self.thread.store(0, Ordering::Relaxed);
+        self.control.lock().take().map(|(_, control)| control)
+    }
+
+    pub(crate) fn set_control(&self, id: u64, control: Option<Arc<dyn SessionControl>>) {
+        *self.control.lock() = control.map(|control| (id, control));
+    }
+
+    /// The control of this connection, if it is still the slot's.
+    pub(crate) fn control(&self, id: u64) -> Option<Arc<dyn SessionControl>> {
+        self.control.lock().as_ref().filter(|(of, _)| *of == id).map(|(_, control)| Arc::clone(control))
+    }
+
+    /// The checkout that is out, if there is one.
+    pub(crate) fn checkout(&self) -> Option<Checkout> {
+        // Acquire: pairs with the Release in `lent` and `set_thread`.
+        if self.thread.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        Some(Checkout {
+            connection_id: self.connection_id.load(Ordering::Relaxed),
+            since: self.since.load(Ordering::Relaxed),
+        })
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::None,
+            1 => Stage::Warned,
+            2 => Stage::Cancelled,
+            _ => Stage::Terminated,
+        }
+    }
+
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_seized(&self) {
+        self.seized.store(true, Ordering::Relaxed);
+    }
+
+    /// A hint for the checkin: what is decided about a seizure is decided in the core.
+    pub(crate) fn is_seized(&self) -> bool {
+        self.seized.load(Ordering::Relaxed)
+    }
+
+    /// It is no longer the pool's to count, nor to replace when it is due.
+    pub(crate) fn set_forfeited(&self) {
+        self.set_due_at(NEVER);
+        self.forfeited.store(true, Ordering::Relaxed);
+    }
+
+    /// Who counts as having a connection of the pool's; 0 for nobody.
+    pub(crate) fn counted_thread(&self) -> u64 {
+        if self.forfeited.load(Ordering::Relaxed) { 0 } else { self.thread() }
     }
 
     #[inline]
@@ -102,7 +172,8 @@ impl Card {
     }
 
     pub(crate) fn set_thread(&self, thread: u64) {
-        self.thread.store(thread, Ordering::Relaxed);
+        // Release: as in `lent`.
+        self.thread.store(thread, Ordering::Release);
     }
 
     pub(crate) fn set_tag(&self, tag: String) {
@@ -142,11 +213,28 @@ impl Card {
             held: Duration::from_millis(now.saturating_sub(self.since.load(Ordering::Relaxed))),
         })
     }
+}
 
-    /// Whether a hold has now lasted `threshold` and is to be warned of; says so once for each checkout.
-    pub(crate) fn overdue(&self, now: u64, threshold: u64) -> bool {
-        self.thread() != 0
-            && now.saturating_sub(self.since.load(Ordering::Relaxed)) >= threshold
-            && !self.warned.swap(true, Ordering::Relaxed)
+/// One checkout among those of a slot: no two that last longer than the clock's grain have both in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checkout {
+    pub(crate) connection_id: u64,
+    /// When it began, in milliseconds of the pool's clock.
+    since: u64,
+}
+
+impl Checkout {
+    /// For how long it has been out, in milliseconds.
+    pub(crate) fn held(self, now: u64) -> u64 {
+        now.saturating_sub(self.since)
     }
+}
+
+/// How far a checkout that lasts long has been dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    None,
+    Warned,
+    Cancelled,
+    Terminated,
 }

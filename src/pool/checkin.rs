@@ -58,9 +58,10 @@ fn rest<M: ManageConnection>(mut entry: Box<Entry<M>>, now: u64, ping_after_ms: 
     entry.body.rests(now, ping_after_ms);
     entry.shared.lending.slot(entry.seat.index()).card.set_idle_since(now);
     if let Err(entry) = Lending::<M>::put_owned(entry, |entry| (&entry.shared.lending, entry.seat.index())) {
-        // The pool closed while it was out.
+        // The pool closed while it was out, or it was seized.
         let shared = Arc::clone(&entry.shared);
-        shared.dispose(entry, CloseCause::Closed);
+        let cause = shared.cause_of_refusal();
+        shared.dispose(entry, cause);
     }
 }
 
@@ -82,6 +83,11 @@ fn checkin_closely<M: ManageConnection>(
     shared.emit(|| Event::CheckedIn(CheckinEvent { id, duration }));
     let suspect = std::thread::panicking();
     match condition {
+        // What was done to it tells nothing of the server.
+        _ if shared.lending.slot(entry.seat.index()).card.is_seized() => {
+            let cause = shared.cause_of_refusal();
+            shared.dispose(entry, cause);
+        }
         Ok(Condition::Broken) => shared.condemn(entry, CloseCause::Broken, "it was returned broken"),
         Err(panic) => shared.condemn(entry, CloseCause::Broken, &panic),
         Ok(_) if entry.body.marked_broken => shared.dispose(entry, CloseCause::Broken),
@@ -132,7 +138,7 @@ impl<M: ManageConnection> Shared<M> {
         let index = entry.seat.index();
         entry.body.rests(now, settings.pre_ping.threshold().map_or(super::card::NEVER, ms));
         if let Err(entry) = self.lending.put(index, entry) {
-            self.dispose(entry, CloseCause::Closed);
+            self.dispose(entry, self.cause_of_refusal());
         }
     }
 

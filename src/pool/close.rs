@@ -23,7 +23,7 @@ impl<M: ManageConnection> Shared<M> {
         let Entry { body, mut seat, shared } = *entry;
         self.count_closed(cause);
         seat.leaves(true);
-        self.lending.slot(seat.index()).card.clear();
+        self.vacate(seat.index());
         let grace = self.guarded("close_grace", || self.driver.close_grace()).unwrap_or_default();
         let errand = Arc::new(Errand::<M> {
             progress: Mutex::new(Progress::new(seat, grace)),
@@ -52,6 +52,18 @@ impl<M: ManageConnection> Shared<M> {
         }));
         self.keeper.wake();
         self.progressed();
+    }
+
+    /// Clears the card of a slot whose connection is gone for the pool.
+    pub(crate) fn vacate(&self, index: usize) {
+        if let Some(control) = self.lending.slot(index).card.clear() {
+            let _ = self.guarded("dropping a session control", || drop(control));
+        }
+    }
+
+    /// Why a connection that works was not taken back.
+    pub(crate) fn cause_of_refusal(&self) -> CloseCause {
+        if self.lending.is_closed() { CloseCause::Closed } else { CloseCause::Evicted }
     }
 
     /// Counts before the slot is free, so that `closed` never lags behind what can be seen.

@@ -10,7 +10,7 @@ use super::shared::Shared;
 impl<M: ManageConnection> Shared<M> {
     /// How many connections of this pool a thread has, going by who took them or last used them.
     pub(crate) fn held_by(&self, thread: u64) -> usize {
-        self.lending.slots().filter(|slot| slot.card.thread() == thread).count()
+        self.lending.slots().filter(|slot| slot.card.counted_thread() == thread).count()
     }
 
     /// Whether with this thread, which has just stood in line, nobody is left who could return a connection.
@@ -28,7 +28,7 @@ impl<M: ManageConnection> Shared<M> {
         if counts.idle > 0 || counts.opening > 0 || counts.size() < counts.ceiling {
             return false;
         }
-        let held = self.lending.slots().map(|slot| slot.card.thread());
+        let held = self.lending.slots().map(|slot| slot.card.counted_thread());
         let mut holders = 0;
         for holder in held.filter(|holder| *holder != 0) {
             if !waiting.contains(&holder) {

@@ -1,9 +1,11 @@
 //! What a database layer can tell the pool beyond r2d2's three calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use super::control::SessionControl;
 use crate::error::FailureClass;
 
 /// The state in which a borrower left a connection.
@@ -98,6 +100,16 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     /// server. `polite` is false when the connection is known to be lost. Must not block.
     fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {
         let _ = (conn, polite);
+    }
+
+    /// Gives what other threads may do to the session while its connection is lent. Called once, on the opener thread,
+    /// for a connection just opened and set up.
+    ///
+    /// Default: nothing can be done. A checkout that lasts too long is warned of then and no more, and
+    /// [`Pool::close`](crate::Pool::close) ends no call under way.
+    fn control(&self, manager: &M, conn: &mut M::Connection) -> Option<Arc<dyn SessionControl>> {
+        let _ = (manager, conn);
+        None
     }
 
     /// Says what a failed attempt to open means for the next one. Default: [`FailureClass::Transient`].

@@ -212,7 +212,7 @@ impl<M: ManageConnection> Shared<M> {
         errand.dismiss_customer();
         if let Some(seat) = seat {
             self.forget_errand(errand);
-            self.lending.slot(seat.index()).card.clear();
+            self.vacate(seat.index());
             match errand.task {
                 Task::Open(purpose) => self.attempt_hung(seat, purpose),
                 _ => drop(seat),

@@ -139,7 +139,7 @@ impl<M: ManageConnection> PooledConnection<M> {
         let (held, warned) = card.returned(shared.clock.coarse_ms());
         shared.tell_return(body.id, held, warned);
         shared.emit(|| Event::CheckedIn(CheckinEvent { id: body.id, duration: Duration::from_millis(held) }));
-        card.clear();
+        shared.vacate(seat.index());
         shared.count_closed(CloseCause::Detached);
         let age = body.age(shared.clock.coarse_ms());
         shared.emit(|| Event::Closed(ReleaseEvent { id: body.id, age, cause: CloseCause::Detached }));

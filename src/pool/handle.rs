@@ -304,6 +304,10 @@ impl<M: ManageConnection> Pool<M> {
     /// Closes the pool: refuses new checkouts, wakes all waiters with `Closed`, closes idle connections, and waits
     /// at most `limit` for those in use. Returns who still had one.
     ///
+    /// At the deadline calls that wait on a connection still out are ended, where the driver can do that
+    /// ([`Driver::control`](crate::Driver::control)): PostgreSQL's ends them within 100 ms over TCP, whatever the server
+    /// does, with an error that names the closing; over a Unix socket the server is asked to, and a frozen one does not.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tierpool::{MemoryManager, Pool};

@@ -17,7 +17,8 @@ use crate::threads;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CloseReport {
-    /// Checkouts still out. Their connections are closed when they come back.
+    /// Checkouts still out at the end. Calls that waited on their connections have been ended where the driver can do
+    /// that; the connections are closed when they come back.
     pub holders: Vec<Holder>,
     /// The gauges at the end: `zombies` are connections whose close had not finished, `opening` attempts that had
     /// not ended, and what is `in_use` without a holder is being validated, reset, or closed beyond `max_zombies`.
@@ -163,7 +164,7 @@ impl<M: ManageConnection> Shared<M> {
         self.progressed();
     }
 
-    /// Stops lending and waits for what is out, at most until the deadline.
+    /// Stops lending and waits for what is out, at most until the deadline; then ends the calls of those still out.
     pub(crate) fn close(self: &Arc<Self>, limit: Duration) -> CloseReport {
         let begun = Instant::now();
         self.shut();
@@ -172,6 +173,8 @@ impl<M: ManageConnection> Shared<M> {
             gauges = self.gauges();
             gauges.size() == 0 && gauges.zombies == 0
         });
-        CloseReport { holders: self.holders(), gauges, took: begun.elapsed() }
+        let report = CloseReport { holders: self.holders(), gauges, took: begun.elapsed() };
+        self.abandon_borrowed();
+        report
     }
 }

@@ -1,5 +1,5 @@
 //! What the keeper does for a pool: keep its minimum, retire what is old or idle for long, validate what may have
-//! died unseen, warn of long holds and of a pool nearly used up.
+//! died unseen, warn of a pool nearly used up. Checkouts that last too long are in `stuck`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,10 @@ use super::breaker::Advice;
 use super::card::{Card, NEVER};
 use super::keeper::Kept;
 use super::shared::Entry;
-use super::shared::{Counters, Shared};
+use super::shared::Shared;
 use super::watch::Chore;
 use crate::config::Settings;
 use crate::core::Counts;
-use crate::event::{Event, LongHoldEvent};
 use crate::stats::{BreakerState, CloseCause};
 
 /// The part of the ceiling in use from which on the pool warns that it is nearly used up.
@@ -58,7 +57,7 @@ impl<M: ManageConnection> Kept for Shared<M> {
 impl<M: ManageConnection> Shared<M> {
     /// Takes note of the number of connections in use, for its peak.
     pub(crate) fn sample_in_use(&self) {
-        let held = self.lending.slots().filter(|slot| slot.card.thread() != 0).count();
+        let held = self.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count();
         // Relaxed: a maximum of samples.
         self.counters.peak_in_use.fetch_max(u32::try_from(held).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
@@ -163,21 +162,6 @@ impl<M: ManageConnection> Shared<M> {
         }
         let spare = size > settings.min_size as usize;
         (spare && settings.idle_timeout.is_some_and(past)).then_some(CloseCause::Idle)
-    }
-
-    /// Warns of each checkout that has lasted longer than `leak_threshold`, once.
-    fn watch_holds(self: &Arc<Self>, now: u64, settings: &Settings) {
-        let Some(threshold) = settings.leak_threshold else { return };
-        for slot in self.lending.slots() {
-            if !slot.card.overdue(now, ms(threshold)) {
-                continue;
-            }
-            Counters::bump(&self.counters.long_holds);
-            if let Some(holder) = slot.card.holder(now) {
-                log::warn!(target: &self.target(), "connection {} held by {holder}", holder.connection_id);
-                self.emit_aside(|| Event::LongHold(LongHoldEvent { holder }));
-            }
-        }
     }
 
     /// Tells of the end of a hold that was warned of.

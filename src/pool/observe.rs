@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::shared::Shared;
+use super::control::Directory;
+use super::shared::{Counters, Shared};
 use crate::core::Counts;
 use crate::error::{Error, ErrorKind, Evidence, OpenFailure, Outage};
 use crate::stats::{Checkouts, ClosedBy, Gauges, Histogram, Holder, OpenFailures, Stats, Waiting};
@@ -77,6 +78,9 @@ impl<M: ManageConnection> Shared<M> {
             returned_dirty: read(&c.returned_dirty),
             slow_checkouts: read(&c.slow_checkouts),
             long_holds: read(&c.long_holds),
+            stuck_cancelled: read(&c.stuck_cancelled),
+            stuck_terminated: read(&c.stuck_terminated),
+            slow_queries: read(&c.slow_queries),
             suspicions: read(&c.suspicions),
             user_panics: read(&c.user_panics),
             events_lost: read(&c.events_lost),
@@ -148,5 +152,19 @@ impl<M: ManageConnection> Shared<M> {
         };
         // The newest failure tells more than the one that the caller was refused for.
         Error::new(kind, evidence, last.or(cause))
+    }
+}
+
+impl<M: ManageConnection> Directory for Shared<M> {
+    fn pool_name(&self) -> String {
+        self.settings().name.clone()
+    }
+
+    fn holder_at(&self, index: usize) -> Option<Holder> {
+        self.lending.slot(index).card.holder(self.clock.precise_ms())
+    }
+
+    fn count_slow_query(&self) {
+        Counters::bump(&self.counters.slow_queries);
     }
 }

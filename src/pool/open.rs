@@ -1,7 +1,7 @@
 //! Opening: how many connections are wanted, and the attempts to get them, off the callers' threads.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use r2d2::ManageConnection;
 
 use super::body::{Body, plan_keepalive, spread};
 use super::breaker::{Advice, Reaction};
+use super::control::{Directory, Opened, Place};
 use super::shared::{Counters, Entry, Errand, Refusal, Seat, Shared};
 use super::sinks::Warning;
 use super::watch::{Progress, Purpose, Task};
@@ -159,8 +160,8 @@ impl<M: ManageConnection> Shared<M> {
         let seat = errand.finish();
         self.forget_errand(&errand);
         let Some(mut seat) = seat else { return self.attempt_came_late(opened, &errand) };
-        let conn = match opened {
-            Ok(conn) => conn,
+        let Opened { conn, control } = match opened {
+            Ok(opened) => opened,
             Err(failure) => return self.attempt_failed(seat, purpose, begun_ms, failure),
         };
         let took = begun.elapsed();
@@ -178,6 +179,12 @@ impl<M: ManageConnection> Shared<M> {
         self.emit(|| Event::Opened(AcquireEvent { id }));
         // Relaxed, both: see `Shared::is_filled`.
         self.introducing.fetch_add(1, Ordering::Relaxed);
+        if let Some(control) = &control {
+            let directory: Weak<dyn Directory> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Directory>));
+            let place = Place::new(directory, seat.index(), id);
+            let _ = self.guarded("placed", || control.placed(place));
+        }
+        self.lending.slot(seat.index()).card.set_control(id, control);
         seat.opened();
         self.welcome(body, seat, now);
         self.introducing.fetch_sub(1, Ordering::Relaxed);
@@ -215,10 +222,10 @@ impl<M: ManageConnection> Shared<M> {
     /// An attempt that was given up has ended after all: what it opened is closed, and the zombie is gone.
     fn attempt_came_late(
         self: &Arc<Self>,
-        opened: Result<M::Connection, Arc<OpenFailure>>,
+        opened: Result<Opened<M::Connection>, Arc<OpenFailure>>,
         errand: &Arc<Errand<M>>,
     ) {
-        if let Ok(mut conn) = opened {
+        if let Ok(Opened { mut conn, .. }) = opened {
             let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, true));
             let _ = self.guarded("on_release", || self.customizer.on_release(conn));
         }
@@ -248,7 +255,7 @@ impl<M: ManageConnection> Shared<M> {
         self: &Arc<Self>,
         limit: Duration,
         errand: &Errand<M>,
-    ) -> Result<M::Connection, Arc<OpenFailure>> {
+    ) -> Result<Opened<M::Connection>, Arc<OpenFailure>> {
         let attempts = self.breaker.lock().attempts() + 1;
         let opened = self.guarded("connect", || self.driver.connect(&self.manager, limit));
         let mut conn = match opened {
@@ -260,7 +267,10 @@ impl<M: ManageConnection> Shared<M> {
         };
         errand.allow(limit.saturating_add(OPEN_GRACE));
         match self.guarded("on_acquire", || self.customizer.on_acquire(&mut conn)) {
-            Ok(Ok(())) => Ok(conn),
+            Ok(Ok(())) => {
+                let control = self.guarded("control", || self.driver.control(&self.manager, &mut conn));
+                Ok(Opened { conn, control: control.unwrap_or(None) })
+            }
             failed => {
                 let failure = match failed {
                     Ok(Err(error)) => self.open_failure(error, attempts),

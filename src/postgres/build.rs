@@ -1,15 +1,17 @@
 //! Builds a pool from settings.
 
+mod derived;
 mod servers;
 
 use std::fmt;
 use std::time::Duration;
 
+use self::derived::{adapt, own_server};
 use self::servers::Servers;
 use super::options::INQUIRY_TIMEOUT;
 use super::{PgDriver, PgManager, PgOptions, PgPool, ResetPolicy, SocketTimeout};
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TlsMode, WaitMode};
+use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, WaitMode};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -33,7 +35,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 pub struct PgBuilder {
     overrides: Overrides,
     reset: ResetPolicy,
-    socket_timeout: SocketTimeout,
+    socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
@@ -105,6 +107,9 @@ impl PgBuilder {
         pre_ping: PrePing,
         /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
         statement_timeout: Duration,
+        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
+        /// [`PgOptions::slow_query`] says what the text may hold.
+        slow_query: Duration,
         /// Sets the limit of opening a connection, handshake included. Default 10 s.
         connect_timeout: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
@@ -126,7 +131,13 @@ impl PgBuilder {
 
     /// Sets how long the server may be silent while a reply is due. Default: the statement timeout plus 5 s.
     pub fn socket_timeout(mut self, timeout: SocketTimeout) -> Self {
-        self.socket_timeout = timeout;
+        self.socket_timeout = Some(timeout);
+        // For the listing of the settings; the value above is what counts.
+        self.overrides.socket_timeout = match timeout {
+            SocketTimeout::AfterStatementTimeout => None,
+            SocketTimeout::After(limit) => Some(limit),
+            SocketTimeout::Off => Some(Duration::ZERO),
+        };
         self
     }
 
@@ -281,9 +292,14 @@ impl PgBuilder {
             reset: self.reset.clone(),
             connect_timeout: settings.connect_timeout,
             target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
-            socket_timeout: self.socket_timeout,
             statement_cache_size: settings.statement_cache_size,
             pgbouncer: settings.pgbouncer,
+            socket_timeout: self.socket_timeout.unwrap_or(match settings.socket_timeout {
+                None => SocketTimeout::AfterStatementTimeout,
+                Some(Duration::ZERO) => SocketTimeout::Off,
+                Some(limit) => SocketTimeout::After(limit),
+            }),
+            slow_query: settings.slow_query,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
@@ -293,62 +309,11 @@ impl PgBuilder {
     }
 }
 
-/// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
-/// program changed on a tier's builder stays.
-fn adapt(pool: &PgPool, built: &PgSettings, found: &PgSettings) -> Result<(), Error> {
-    let tiers = [
-        (pool.automation(), &built.automation, &found.automation),
-        (pool.adhoc(), &built.adhoc, &found.adhoc),
-    ];
-    for (tier, built, found) in tiers.into_iter().filter(|(_, built, found)| built != found) {
-        tier.reconfigure(|settings| {
-            let as_built =
-                settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
-            let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-            if as_built && kept <= found.ceiling() {
-                settings.base_size = found.base_size;
-                settings.max_overflow = found.max_overflow;
-            }
-            if settings.max_lifetime == built.max_lifetime {
-                settings.max_lifetime = found.max_lifetime;
-            }
-            if settings.pre_ping == built.pre_ping {
-                settings.pre_ping = found.pre_ping;
-            }
-        })?;
-    }
-    for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
-        log::info!(target: "tierpool::settings", "{}", setting.0);
-    }
-    Ok(())
-}
-
 fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
     match tier {
         Tier::Automation => automation.clone(),
         Tier::Adhoc => adhoc.clone(),
     }
-}
-
-/// The settings with the server of another connection string.
-fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSettings, Faults> {
-    let overrides = Overrides {
-        url: Some(url.clone()),
-        app_name: Some(settings.app_name.clone()),
-        ..Overrides::default()
-    };
-    let demanded = settings.server.tls();
-    let mut own = PgSettings::load(&overrides, |variable| match variable {
-        "PGSSLMODE" if demanded.mode > TlsMode::Prefer => Some(demanded.mode.as_str().to_owned()),
-        "PGSSLROOTCERT" if demanded.mode > TlsMode::Prefer => {
-            demanded.root_cert.as_ref().map(|path| path.display().to_string())
-        }
-        _ => None,
-    })?;
-    own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
-    own.connect_timeout = settings.connect_timeout;
-    own.statement_cache_size = settings.statement_cache_size;
-    Ok(own)
 }
 
 /// Here and not beside the sessions, so that those need not know the builder.

@@ -1,16 +1,18 @@
 //! One PostgreSQL connection.
 
+mod checks;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, Config};
 
 use super::PgError;
 use super::handles::{AbandonHandle, CancelHandle};
-use super::observer::Shared;
+use super::observer::{Abandoned, Shared};
 use super::pooler::Behind;
 use super::statements::StatementCache;
 use super::tls::Secure;
@@ -58,6 +60,9 @@ pub struct PgConnection {
     statements: StatementCache,
     /// What is between it and the server.
     pub(super) behind: Behind,
+    /// When it was open, and by what: for another connection to the same server.
+    opened_at: Instant,
+    origin: Arc<Config>,
 }
 
 impl PgConnection {
@@ -67,9 +72,9 @@ impl PgConnection {
         secure: Secure,
         socket_timeout: Option<Duration>,
         statements: StatementCache,
+        origin: Arc<Config>,
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
-        let behind = Behind::NOTHING;
         PgConnection {
             client,
             observer,
@@ -78,7 +83,9 @@ impl PgConnection {
             fresh_at: 0,
             socket_timeout,
             statements,
-            behind,
+            behind: Behind::NOTHING,
+            opened_at: Instant::now(),
+            origin,
         }
     }
 
@@ -95,6 +102,18 @@ impl PgConnection {
 
     pub(super) fn statements(&self) -> &StatementCache {
         &self.statements
+    }
+
+    pub(super) fn observer_handle(&self) -> Option<Arc<Shared>> {
+        self.observer.clone()
+    }
+
+    pub(super) fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    pub(super) fn origin(&self) -> &Arc<Config> {
+        &self.origin
     }
 
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
@@ -222,112 +241,8 @@ impl PgConnection {
     /// Gives the connection up: every later call fails at once, and dropping it does not wait.
     pub(super) fn abandon(&self) {
         if let Some(shared) = self.observer() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         }
-    }
-
-    /// Checks without a round trip that neither side has hung up, in 2 µs or so. A server that is frozen, or a
-    /// network that swallows packets, passes. An unobserved connection is pinged.
-    ///
-    /// Notifications that were not fetched yet are discarded.
-    ///
-    /// # Blocking
-    ///
-    /// At most `limit`, and that long only amid a message of the server that stopped half-way.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost.
-    pub fn probe(&mut self, limit: Duration) -> Result<(), PgError> {
-        if self.is_lost() {
-            return Err(PgError::lost());
-        }
-        if !self.is_observed() {
-            return self.ping(limit);
-        }
-        self.turn(limit, Shared::start_probe)
-    }
-
-    /// Reads replies that are pending to their end, so that the transaction status is known. Sends nothing. Without
-    /// effect when none is pending, and on an unobserved connection.
-    ///
-    /// # Blocking
-    ///
-    /// Until the server has sent the rest, at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost, or the replies do not end in time; it is lost then.
-    pub fn settle(&mut self, limit: Duration) -> Result<(), PgError> {
-        if !self.is_reply_pending() {
-            return Ok(());
-        }
-        if self.is_lost() {
-            return Err(PgError::lost());
-        }
-        self.turn(limit, Shared::start_settling)
-    }
-
-    /// Turns the connection's reactor until the observer ends it.
-    fn turn(&mut self, limit: Duration, start: fn(&Shared)) -> Result<(), PgError> {
-        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
-        shared.set_bound(limit);
-        start(shared);
-        let outcome = loop {
-            match client.notifications().blocking_iter().next() {
-                // The observer's own mark, see there; the server names a process and a channel.
-                Ok(Some(end)) if end.process_id() == 0 && end.channel().is_empty() => break Ok(()),
-                Ok(Some(_)) => {}
-                Ok(None) => break Err(PgError::lost()),
-                Err(error) => break Err(error.into()),
-            }
-        };
-        shared.end_probe();
-        shared.clear_bound();
-        if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome }
-    }
-
-    /// Asks the server for a sign of life: one round trip. After a failure the connection is of no use.
-    ///
-    /// # Blocking
-    ///
-    /// At most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost, or there is no answer in time.
-    pub fn ping(&mut self, limit: Duration) -> Result<(), PgError> {
-        if self.is_lost() {
-            return Err(PgError::lost());
-        }
-        let was_fresh = !self.is_used();
-        match self.observer.is_some() {
-            true => self.bounded(limit, |client| client.simple_query("").map(drop))?,
-            false => self.client.is_valid(limit)?,
-        }
-        if was_fresh {
-            self.mark_fresh();
-        }
-        Ok(())
-    }
-
-    /// Runs `call` under `limit`; past it the connection is lost. Without effect on an unobserved connection.
-    pub(super) fn bounded<T>(
-        &mut self,
-        limit: Duration,
-        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
-    ) -> Result<T, PgError> {
-        if let Some(shared) = self.observer() {
-            shared.set_bound(limit);
-        }
-        let outcome = call(&mut self.client);
-        if let Some(shared) = self.observer() {
-            shared.clear_bound();
-        }
-        if outcome.is_err() && self.is_lost() {
-            self.abandon();
-        }
-        Ok(outcome?)
     }
 
     /// Whether anything was sent since the session was as good as new.
@@ -357,7 +272,7 @@ impl Drop for PgConnection {
             shared.set_bound(shared.parting());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         } else {
             shared.set_bound(GOODBYE);
         }

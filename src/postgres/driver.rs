@@ -15,12 +15,14 @@
 //! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
 //! connections as suspect, and a suspect one is pinged whatever was heard of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::control::PgControl;
 use super::reset::reset;
 use super::{PgConnection, PgError, PgManager, ResetPolicy, TransactionStatus};
 use crate::error::FailureClass;
-use crate::pool::{Condition, Driver};
+use crate::pool::{Condition, Driver, SessionControl};
 
 /// The silence after which a probe is not enough: long against a round trip and short against a timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -127,6 +129,11 @@ impl Driver<PgManager> for PgDriver {
 
     fn close_grace(&self) -> Duration {
         PARTING + CLOSE_MARGIN
+    }
+
+    /// Over a Unix socket this costs the round trip that asks for the backend's process id.
+    fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
+        Some(Arc::new(PgControl::new(manager, conn)))
     }
 
     /// 53300, and what PgBouncer says instead, is [`FailureClass::Exhausted`]; a wrong password, role, database or

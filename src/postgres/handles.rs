@@ -7,7 +7,7 @@ use std::time::Duration;
 use postgres::CancelToken;
 
 use super::PgError;
-use super::observer::{Connector, Shared};
+use super::observer::{Abandoned, Connector, Shared};
 use super::tls::Secure;
 
 /// Ends calls that wait on a connection, from any thread. See
@@ -26,7 +26,7 @@ impl AbandonHandle {
     /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
     pub fn abandon(&self) -> bool {
         if let Some(shared) = &self.0 {
-            shared.abandon();
+            shared.abandon(Abandoned::GivenUp);
         }
         self.0.is_some()
     }

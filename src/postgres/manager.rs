@@ -26,7 +26,7 @@ use crate::config::{Faults, PgBouncer, TlsOptions};
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
 /// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](super::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap enough to do per pool: it copies the settings. Clones count together.
+/// tierpool's own pool the rest. Cloning is cheap; clones count together.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};
@@ -37,7 +37,7 @@ use crate::config::{Faults, PgBouncer, TlsOptions};
 /// ```
 #[derive(Clone)]
 pub struct PgManager {
-    targets: Targets,
+    targets: Arc<Targets>,
     security: Security,
     options: Arc<PgOptions>,
     memory: Arc<Memory>,
@@ -98,7 +98,7 @@ impl PgManager {
         let security = Security::new(&config, tls);
         match (Targets::new(config, &options), security) {
             (Ok(targets), Ok(security)) => Ok(PgManager {
-                targets,
+                targets: Arc::new(targets),
                 security,
                 memory: Arc::default(),
                 credentials: None,
@@ -225,6 +225,13 @@ impl PgManager {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens another connection to the server of one, by its origin.
+    pub(super) fn open_beside(&self, origin: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+        let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
+        let credentials = given.as_ref().map(|given| &given.credentials);
+        self.open(origin, credentials, limit).map(|(connection, _)| connection)
     }
 
     /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells

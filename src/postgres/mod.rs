@@ -9,7 +9,7 @@
 //! | `hosts`, `role` | the order of several servers; whether one will do |
 //! | `credentials` | user and password from a callback |
 //! | `pooler`, `pooled` | a PgBouncer in between: what is known of it; how a connection finds and minds it |
-//! | `driver`, `reset` | what the pool asks of a connection |
+//! | `driver`, `control`, `reset` | what the pool asks of a connection |
 //! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
 //! | `session`, `transaction` | a transaction as a closure |
 //! | `build`, `pool` | the two-tier pool of such connections |
@@ -19,6 +19,7 @@
 mod build;
 mod cached;
 mod connection;
+mod control;
 mod credentials;
 mod driver;
 mod error;

@@ -85,6 +85,12 @@ pub struct PgOptions {
     /// session mode, and by `SET LOCAL` in each session in transaction mode. There nothing that outlives a
     /// transaction is ever sent, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
     pub pgbouncer: Option<PgBouncer>,
+    /// A statement that takes longer is logged as a warning, with its text but not its parameters, and counted. Over
+    /// TCP only. `None` or zero (default `None`): no text is read and no time taken.
+    ///
+    /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
+    /// text and so of the log. The first 1024 bytes are shown, in one line.
+    pub slow_query: Option<Duration>,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -103,6 +109,7 @@ impl Default for PgOptions {
             socket_timeout: SocketTimeout::default(),
             statement_cache_size: 100,
             pgbouncer: None,
+            slow_query: None,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }

@@ -58,7 +58,8 @@ pub enum CloseCause {
     Idle,
     /// Above the base size and idle for `overflow_linger`.
     Overflow,
-    /// Drained, evicted, or replaced after a failover.
+    /// Drained, evicted, replaced after a failover, or held for so long that its statement was cancelled or its session
+    /// ended.
     Evicted,
     /// The pool closed.
     Closed,
@@ -181,6 +182,12 @@ pub struct Stats {
     pub slow_checkouts: u64,
     /// Holds longer than `leak_threshold`.
     pub long_holds: u64,
+    /// Checkouts whose statement the pool asked the server to cancel, after `cancel_stuck_after`.
+    pub stuck_cancelled: u64,
+    /// Checkouts whose session the pool ended, after `terminate_stuck_after`.
+    pub stuck_terminated: u64,
+    /// Statements that took longer than `slow_query`, where the database layer measures them.
+    pub slow_queries: u64,
     /// Times that a dead connection made all older ones suspect.
     pub suspicions: u64,
     /// Panics caught in managers, customizers and handlers.

@@ -38,9 +38,9 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         Some(index)
     }
 
-    pub(in crate::core) fn restate(&self, from: Standing, to: Standing) {
+    pub(in crate::core) fn restate(&self, index: usize, from: Standing, to: Standing) {
         let mut desk = self.desk.lock();
-        desk.ledger.restate(from, to);
+        desk.ledger.restate(index, from, to);
         self.note_in_use(&mut desk);
     }
 

@@ -25,6 +25,8 @@ impl PgManager {
         credentials: Option<&Credentials>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
+        // Without the credentials of a callback, which are asked for anew.
+        let origin = Arc::new(config.clone());
         let mut config = config.clone();
         if let Some(credentials) = credentials {
             credentials.put_into(&mut config);
@@ -39,10 +41,10 @@ impl PgManager {
             Some(_) => None,
         };
         let may_retry = own.is_some() && !self.pooler.is_said();
-        let (mut conn, fit) = match self.connect_either_way(config, own, limit) {
+        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, limit) {
             Err(error) if may_retry && error.is_startup_option_refused() => {
                 mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.connect_either_way(config, None, left())?
+                self.connect_either_way(config, None, &origin, left())?
             }
             outcome => outcome?,
         };
@@ -76,6 +78,7 @@ impl PgManager {
         &self,
         config: &Config,
         startup_options: Option<String>,
+        origin: &Arc<Config>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         let started = Instant::now();
@@ -88,7 +91,7 @@ impl PgManager {
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
             let left = if first.is_none() { limit } else { limit.saturating_sub(started.elapsed()) };
-            match (self.handshake(config.clone(), secure, left), first.take()) {
+            match (self.handshake(config.clone(), secure, origin, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.
                 (Err(error), Some(preferred)) if error.is_of_encryption() => return Err(preferred),
@@ -102,19 +105,23 @@ impl PgManager {
         &self,
         mut config: Config,
         secure: Secure,
+        origin: &Arc<Config>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
-        let connector = Connector::new(secure.clone(), limit, socket_timeout);
+        let connector = Connector::new(secure.clone(), limit, socket_timeout)
+            .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()));
         let mut client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
         // Before the opening ends, so that its limit holds for this too.
         let fit = role::check(&mut client, self.targets.session_attrs);
         let statements =
             StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
-        let connection = PgConnection::new(client, connector.opened(), secure, socket_timeout, statements);
+        let observer = connector.opened();
+        let origin = Arc::clone(origin);
+        let connection = PgConnection::new(client, observer, secure, socket_timeout, statements, origin);
         Ok((connection, fit?))
     }
 }

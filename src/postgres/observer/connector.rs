@@ -25,13 +25,26 @@ pub(crate) struct Connector<C> {
     started: Instant,
     limit: Duration,
     socket_timeout: Option<Duration>,
+    slow_query: Option<Duration>,
     last: Arc<Mutex<Option<Arc<Shared>>>>,
 }
 
 impl<C> Connector<C> {
     /// Makes a connector for an open that must be over `limit` from now.
     pub fn new(secure: C, limit: Duration, socket_timeout: Option<Duration>) -> Self {
-        Connector { secure, started: Instant::now(), limit, socket_timeout, last: Arc::default() }
+        Connector {
+            secure,
+            started: Instant::now(),
+            limit,
+            socket_timeout,
+            slow_query: None,
+            last: Arc::default(),
+        }
+    }
+
+    /// Has the connection log statements that take so long.
+    pub fn slow_query(self, slow_query: Option<Duration>) -> Self {
+        Connector { slow_query, ..self }
     }
 
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
@@ -56,7 +69,7 @@ where
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, C::Error> {
         let secure = self.secure.make_tls_connect(domain)?;
-        let shared = Arc::new(Shared::new(self.socket_timeout));
+        let shared = Arc::new(Shared::new(self.socket_timeout).with_slow_query(self.slow_query));
         *self.last.lock() = Some(Arc::clone(&shared));
         Ok(Wrap { secure, shared, started: self.started, limit: self.limit })
     }

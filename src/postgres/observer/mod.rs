@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend`, `frontend` | what the server's and the client's messages say |
-//! | `shared` | the facts, readable by the connection's owner, and the switches |
+//! | `shared`, `abandoned` | the facts, readable by the connection's owner, and the switches |
 //! | `errors` | what errors tell of prepared statements and of the transaction |
+//! | `texts`, `slow` | the log of slow statements, where it is asked for |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
+mod abandoned;
 mod backend;
 mod connector;
 mod errors;
@@ -23,10 +25,13 @@ mod frontend;
 mod limits;
 mod route;
 mod shared;
+mod slow;
 #[cfg(test)]
 mod splits;
 mod stream;
+mod texts;
 
+pub(crate) use abandoned::Abandoned;
 pub(crate) use backend::{BackendEvent, BackendScanner, Setting};
 pub(crate) use connector::Connector;
 pub(crate) use frontend::{FrontendScanner, Request};

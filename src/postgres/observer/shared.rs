@@ -1,5 +1,6 @@
 //! What is known of one connection, and the switches that end a wait on it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::errors::Errors;
 use super::route::Route;
-use super::{BackendEvent, Request};
+use super::{Abandoned, BackendEvent, Request};
+use crate::pool::Place;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -46,9 +48,14 @@ pub(crate) struct Shared {
     /// Nanoseconds that a goodbye waits for the server to hang up.
     parting: AtomicU64,
     probe: AtomicU8,
-    abandoned: AtomicBool,
+    /// An [`Abandoned`] as a number; 0 while it is not.
+    abandoned: AtomicU8,
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
+    /// Where it stands in its pool.
+    pub(super) place: OnceLock<Place>,
+    /// The time from which on a statement is slow, if any is.
+    pub(super) slow_query: Option<Duration>,
 }
 
 /// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
@@ -82,8 +89,10 @@ impl Shared {
             bound: AtomicU64::new(NONE),
             parting: AtomicU64::new(nanos(PARTING_LIMIT)),
             probe: AtomicU8::new(PROBE_OFF),
-            abandoned: AtomicBool::new(false),
+            abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
+            place: OnceLock::new(),
+            slow_query: None,
         };
         shared.set_socket_timeout(socket_timeout);
         shared
@@ -248,7 +257,12 @@ impl Shared {
     }
 
     pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Relaxed)
+        self.abandoned.load(Relaxed) != 0
+    }
+
+    /// Why it was abandoned.
+    pub fn abandoned(&self) -> Abandoned {
+        Abandoned::of(self.abandoned.load(Relaxed))
     }
 
     /// How long ago the server was last known to be alive; an upper bound.
@@ -292,8 +306,9 @@ impl Shared {
     }
 
     /// Makes the call that waits on this connection, and every later one, fail at once. From any thread.
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Relaxed);
+    pub fn abandon(&self, why: Abandoned) {
+        // The first reason is the one that the borrower's call failed for.
+        let _ = self.abandoned.compare_exchange(0, why as u8, Relaxed, Relaxed);
         // Pairs with `listen`. Woken outside of the lock: a waker may run foreign code.
         let reader = self.reader.lock().take();
         if let Some(reader) = reader {

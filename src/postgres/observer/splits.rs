@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::texts::TextScanner;
 use super::{BackendEvent, BackendScanner, FrontendScanner, Request};
 
 /// A message of the server: type, body.
@@ -63,6 +64,31 @@ fn asked<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Request> {
     requests
 }
 
+fn texts<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Vec<u8>, bool, bool)> {
+    let mut scanner = TextScanner::default();
+    let mut texts = Vec::new();
+    for piece in pieces {
+        scanner.scan(piece, |sent| texts.push((sent.text.bytes.clone(), sent.text.is_cut, sent.prepares)));
+    }
+    texts
+}
+
+/// A message with a statement's text or name, from few names so that they meet again.
+fn statement_message() -> impl Strategy<Value = Vec<u8>> {
+    let name = || prop_oneof![Just(""), Just("s1"), Just("s2")];
+    let text = || prop_oneof!["[a-z ]{0,20}", "[a-z]{1000,1100}"];
+    prop_oneof![
+        text().prop_map(|text| message(b'Q', format!("{text}\0").as_bytes())),
+        (name(), text()).prop_map(|(name, text)| message(b'P', format!("{name}\0{text}\0\0\0").as_bytes())),
+        (name(), proptest::collection::vec(any::<u8>(), 0..50)).prop_map(|(name, parameters)| {
+            message(b'B', &[format!("\0{name}\0").as_bytes(), &parameters].concat())
+        }),
+        name().prop_map(|name| message(b'C', format!("S{name}\0").as_bytes())),
+        Just(message(b'S', b"")),
+        client_message(),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -93,11 +119,25 @@ proptest! {
     }
 
     #[test]
+    fn of_statements(
+        messages in proptest::collection::vec(statement_message(), 0..30),
+        cuts in proptest::collection::vec(any::<usize>(), 0..60),
+    ) {
+        let start_up = b"\0\0\0\x0f\0\x03\0\0user\0a\0".to_vec();
+        let bytes = [vec![start_up], messages].concat().concat();
+        let whole = texts([bytes.as_slice()]);
+        prop_assert_eq!(whole.len(), asked([bytes.as_slice()]).len(), "one for each request");
+        prop_assert_eq!(&texts(pieces(&bytes, cuts)), &whole);
+        prop_assert_eq!(&texts(bytes.chunks(1)), &whole);
+    }
+
+    #[test]
     fn of_anything_at_all(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
     ) {
         prop_assert_eq!(heard(pieces(&bytes, cuts.clone())), heard([bytes.as_slice()]));
-        prop_assert_eq!(asked(pieces(&bytes, cuts)), asked([bytes.as_slice()]));
+        prop_assert_eq!(asked(pieces(&bytes, cuts.clone())), asked([bytes.as_slice()]));
+        prop_assert_eq!(texts(pieces(&bytes, cuts)), texts([bytes.as_slice()]));
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::limits::Limits;
 use super::shared::ProbeStep;
+use super::slow::SlowLog;
 use super::{BackendScanner, FrontendScanner, Shared};
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
@@ -31,6 +32,7 @@ pub(crate) struct Observed<S> {
     limits: Limits,
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
+    slow: Option<Box<SlowLog>>,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
 }
@@ -38,9 +40,11 @@ pub(crate) struct Observed<S> {
 impl<S> Observed<S> {
     /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
     pub fn new(inner: S, shared: Arc<Shared>, started: Instant, limit: Duration) -> Self {
+        let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
             inner,
             shared,
+            slow,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
             limits: Limits::new(started, limit),
@@ -57,17 +61,24 @@ impl<S> Observed<S> {
             return Err(self.abandoned());
         }
         self.limits.check(&self.shared, cx, tried).map_err(|expired| {
-            self.shared.note_lost();
+            self.lost();
             expired.into()
         })
     }
 
-    fn abandoned(&self) -> io::Error {
+    fn lost(&mut self) {
         self.shared.note_lost();
-        io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was abandoned by its pool")
+        if let Some(slow) = &mut self.slow {
+            slow.lost(&self.shared);
+        }
     }
 
-    fn refuse_if_abandoned(&self) -> io::Result<()> {
+    fn abandoned(&mut self) -> io::Error {
+        self.lost();
+        io::Error::new(io::ErrorKind::ConnectionAborted, self.shared.abandoned().text())
+    }
+
+    fn refuse_if_abandoned(&mut self) -> io::Result<()> {
         if self.shared.is_abandoned() { Err(self.abandoned()) } else { Ok(()) }
     }
 
@@ -83,14 +94,20 @@ impl<S> Observed<S> {
             self.shared.note_heard(since);
         }
         let shared = &self.shared;
-        self.server.scan(bytes, |event| shared.note(event));
+        let slow = &mut self.slow;
+        self.server.scan(bytes, |event| {
+            shared.note(event);
+            if let Some(slow) = slow {
+                slow.heard(event, shared);
+            }
+        });
     }
 
     /// Takes note of how a write went, and makes sure of a limit where it blocks.
     fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &outcome {
             Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
-            Poll::Ready(Err(_)) => self.shared.note_lost(),
+            Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
                 self.limits.write_blocked = true;
                 self.wait(cx, true)?;
@@ -117,13 +134,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             Poll::Ready(Ok(())) => {
                 let bytes = &buf.filled()[before..];
                 if bytes.is_empty() && buf.remaining() > 0 {
-                    this.shared.note_lost();
+                    this.lost();
                 }
                 this.read(bytes);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {
-                this.shared.note_lost();
+                this.lost();
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {
@@ -178,6 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             this.limits.progress();
             let shared = &this.shared;
             this.client.scan(&bytes[..count], |request| shared.note_request(request));
+            if let Some(slow) = &mut this.slow {
+                slow.sent(&bytes[..count]);
+            }
         }
         this.written(cx, outcome)
     }

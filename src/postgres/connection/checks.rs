@@ -1,0 +1,116 @@
+//! Signs of life: the checks of a connection, each within a limit.
+
+use std::time::Duration;
+
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+
+use super::PgConnection;
+use crate::postgres::PgError;
+use crate::postgres::observer::Shared;
+
+impl PgConnection {
+    /// Checks without a round trip that neither side has hung up, in 2 µs or so. A server that is frozen, or a
+    /// network that swallows packets, passes. An unobserved connection is pinged.
+    ///
+    /// Notifications that were not fetched yet are discarded.
+    ///
+    /// # Blocking
+    ///
+    /// At most `limit`, and that long only amid a message of the server that stopped half-way.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub fn probe(&mut self, limit: Duration) -> Result<(), PgError> {
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        if !self.is_observed() {
+            return self.ping(limit);
+        }
+        self.turn(limit, Shared::start_probe)
+    }
+
+    /// Reads replies that are pending to their end, so that the transaction status is known. Sends nothing. Without
+    /// effect when none is pending, and on an unobserved connection.
+    ///
+    /// # Blocking
+    ///
+    /// Until the server has sent the rest, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or the replies do not end in time; it is lost then.
+    pub fn settle(&mut self, limit: Duration) -> Result<(), PgError> {
+        if !self.is_reply_pending() {
+            return Ok(());
+        }
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        self.turn(limit, Shared::start_settling)
+    }
+
+    /// Turns the connection's reactor until the observer ends it.
+    fn turn(&mut self, limit: Duration, start: fn(&Shared)) -> Result<(), PgError> {
+        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
+        shared.set_bound(limit);
+        start(shared);
+        let outcome = loop {
+            match client.notifications().blocking_iter().next() {
+                // The observer's own mark, see there; the server names a process and a channel.
+                Ok(Some(end)) if end.process_id() == 0 && end.channel().is_empty() => break Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => break Err(PgError::lost()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        shared.end_probe();
+        shared.clear_bound();
+        if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome }
+    }
+
+    /// Asks the server for a sign of life: one round trip. After a failure the connection is of no use.
+    ///
+    /// # Blocking
+    ///
+    /// At most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or there is no answer in time.
+    pub fn ping(&mut self, limit: Duration) -> Result<(), PgError> {
+        if self.is_lost() {
+            return Err(PgError::lost());
+        }
+        let was_fresh = !self.is_used();
+        match self.observer.is_some() {
+            true => self.bounded(limit, |client| client.simple_query("").map(drop))?,
+            false => self.client.is_valid(limit)?,
+        }
+        if was_fresh {
+            self.mark_fresh();
+        }
+        Ok(())
+    }
+
+    /// Runs `call` under `limit`; past it the connection is lost. Without effect on an unobserved connection.
+    pub(in crate::postgres) fn bounded<T>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        if let Some(shared) = self.observer() {
+            shared.set_bound(limit);
+        }
+        let outcome = call(&mut self.client);
+        if let Some(shared) = self.observer() {
+            shared.clear_bound();
+        }
+        if outcome.is_err() && self.is_lost() {
+            self.abandon();
+        }
+        Ok(outcome?)
+    }
+}

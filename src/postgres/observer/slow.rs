@@ -1,0 +1,182 @@
+//! The log of slow statements: how long each took, told in a line where that was too long.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::texts::{Cut, TextScanner};
+use super::{BackendEvent, Shared};
+use crate::pool::Place;
+
+impl Shared {
+    /// Has statements logged that take so long. Before the stream is wrapped.
+    pub fn with_slow_query(mut self, slow_query: Option<Duration>) -> Self {
+        self.slow_query = slow_query;
+        self
+    }
+
+    pub fn slow_query(&self) -> Option<Duration> {
+        self.slow_query
+    }
+
+    /// Set once, when the connection has its place in a pool.
+    pub fn set_place(&self, place: Place) {
+        let _ = self.place.set(place);
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get()
+    }
+}
+
+/// Times the statements of one connection. There is one only where `slow_query` is set: without, no clock is read.
+pub(super) struct SlowLog {
+    limit: Duration,
+    texts: TextScanner,
+    /// Requests that are not answered yet, the oldest first. The client waits for its answers, so there are few.
+    pending: VecDeque<Pending>,
+    /// A text without a use, kept for its memory.
+    spare: Cut,
+    /// A COPY whose data is still to come, with the Sync that will be answered.
+    copy: Option<Pending>,
+    /// When the last answer ended: a request sent before that has been at work since then only.
+    answered: Option<Instant>,
+}
+
+struct Pending {
+    text: Cut,
+    prepares: bool,
+    since: Instant,
+}
+
+/// A statement that took too long.
+struct Slow<'a> {
+    pending: &'a Pending,
+    took: Duration,
+    failed: Option<[u8; 5]>,
+    /// The connection went before the answer came.
+    is_lost: bool,
+}
+
+impl SlowLog {
+    pub(super) fn new(limit: Duration) -> Self {
+        SlowLog {
+            limit,
+            texts: TextScanner::default(),
+            pending: VecDeque::new(),
+            spare: Cut::default(),
+            copy: None,
+            answered: None,
+        }
+    }
+
+    /// Takes note of what the client has sent.
+    pub(super) fn sent(&mut self, bytes: &[u8]) {
+        let SlowLog { texts, pending, spare, copy, .. } = self;
+        texts.scan(bytes, |sent| {
+            if let Some(copy) = copy.take_if(|_| sent.text.bytes.is_empty()) {
+                return pending.push_back(copy);
+            }
+            let mut text = std::mem::take(spare);
+            text.clone_from(sent.text);
+            pending.push_back(Pending { text, prepares: sent.prepares, since: Instant::now() });
+        });
+    }
+
+    /// Takes note of what the server has said; logs the statement that it ends, if it was slow.
+    pub(super) fn heard(&mut self, event: BackendEvent, shared: &Shared) {
+        match event {
+            BackendEvent::Error { code, .. } => self.fail(code, shared),
+            BackendEvent::Ready(_) => self.answer(shared),
+            BackendEvent::CopyIn => self.go_on_as_copy(),
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, shared: &Shared) {
+        let Some(pending) = self.pending.pop_front() else { return };
+        // Also of one without a text: whatever follows was behind it.
+        let now = Instant::now();
+        self.judge(&pending, now, None, false, shared);
+        self.answered = Some(now);
+        self.spare = pending.text;
+    }
+
+    /// A statement ends with its error. The end of the answer may be read much later, with the borrower's next call.
+    fn fail(&mut self, code: [u8; 5], shared: &Shared) {
+        if let Some(mut pending) = self.pending.pop_front() {
+            self.judge(&pending, Instant::now(), Some(code), false, shared);
+            pending.text.clear();
+            self.pending.push_front(pending);
+        }
+    }
+
+    /// The command's own Sync is not answered, the one after the data is: the command lasts until then.
+    fn go_on_as_copy(&mut self) {
+        let Some(copy) = self.pending.pop_front() else { return };
+        match self.pending.front_mut() {
+            Some(next) if next.text.bytes.is_empty() => *next = copy,
+            _ => self.copy = Some(copy),
+        }
+    }
+
+    /// The connection is gone: whatever was not answered will not be.
+    pub(super) fn lost(&mut self, shared: &Shared) {
+        if let Some(pending) = self.copy.take().or_else(|| self.pending.pop_front()) {
+            self.judge(&pending, Instant::now(), None, true, shared);
+        }
+        self.pending.clear();
+    }
+
+    fn judge(
+        &self,
+        pending: &Pending,
+        now: Instant,
+        failed: Option<[u8; 5]>,
+        is_lost: bool,
+        shared: &Shared,
+    ) {
+        let since = self.answered.map_or(pending.since, |answered| answered.max(pending.since));
+        let took = now.saturating_duration_since(since);
+        if took >= self.limit && !pending.text.bytes.is_empty() {
+            tell(&Slow { pending, took, failed, is_lost }, shared);
+        }
+    }
+}
+
+fn tell(slow: &Slow<'_>, shared: &Shared) {
+    let place = shared.place();
+    let pool = place.and_then(|place| place.pool_name());
+    let target = format!("tierpool::{}", pool.as_deref().unwrap_or("postgres"));
+    if let Some(place) = place {
+        place.count_slow_query();
+    }
+    if !log::log_enabled!(target: &target, log::Level::Warn) {
+        return;
+    }
+    let connection = place.map(|place| format!("connection {}, ", place.connection_id())).unwrap_or_default();
+    let holder = place.and_then(|place| place.holder());
+    let holder = holder.map(|holder| format!(", held by {holder}")).unwrap_or_default();
+    log::warn!(target: &target, "slow query: {connection}backend {}{holder}: {slow}", shared.backend_pid());
+}
+
+impl fmt::Display for Slow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.pending.prepares { "prepared in" } else { "took" };
+        write!(f, "{verb} {:.1?}", self.took)?;
+        if let Some(code) = self.failed {
+            write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?;
+        }
+        if self.is_lost {
+            f.write_str(", not answered")?;
+        }
+        let Cut { bytes, is_cut } = &self.pending.text;
+        let text = String::from_utf8_lossy(bytes);
+        f.write_str(":")?;
+        // One line, whatever the statement's own layout.
+        for word in text.trim_end_matches(char::REPLACEMENT_CHARACTER).split_whitespace() {
+            write!(f, " {}", word.replace(char::is_control, "?"))?;
+        }
+        if *is_cut { f.write_str(" …") } else { Ok(()) }
+    }
+}

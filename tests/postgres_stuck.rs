@@ -1,0 +1,174 @@
+//! Stuck checkouts and a close by its deadline, against a real server.
+#![cfg(feature = "postgres")]
+
+mod support;
+mod wire;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::cluster::Cluster;
+use support::wait::{eventually, took};
+use tierpool::postgres::{PgDriver, PgManager};
+use tierpool::stats::CloseCause;
+use tierpool::{Builder, Pool, PooledConnection};
+use wire::{Frozen, cluster, manager};
+
+const BOUND: Duration = Duration::from_secs(30);
+const MS: Duration = Duration::from_millis(1);
+/// How late a close may be, and how long after it a borrower's call may go on.
+const SLACK: Duration = Duration::from_millis(100);
+
+type PgPool = Pool<PgManager>;
+type Guard = PooledConnection<PgManager>;
+
+/// A pool of one, which nothing but what is tested takes a connection from.
+fn pool(url: &str, change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager>) -> PgPool {
+    let builder =
+        Pool::builder().max_size(1).reaper_rate(20 * MS).connection_timeout(BOUND).driver(Box::new(PgDriver));
+    // One thread stands for the borrower that is stuck and for the next.
+    let builder = builder.deadlock_detection(false);
+    let manager = manager(url, |options| options.application_name = Some("stuck".to_owned()));
+    change(builder).build(manager).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The texts of an error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn sleep(conn: &mut Guard) -> postgres::Error {
+    conn.batch_execute("SELECT pg_sleep(60)").expect_err("nobody ended it")
+}
+
+#[track_caller]
+fn assert_clean(cluster: &Cluster, pool: &PgPool) {
+    let mut conn = pool.get().unwrap_or_else(|error| panic!("{error:#}"));
+    conn.batch_execute("SELECT 1").unwrap();
+    drop(conn);
+    eventually(BOUND, "one session", || cluster.connections("stuck") == 1);
+    assert_eq!(pool.gauges().size(), 1);
+}
+
+#[test]
+fn a_statement_held_for_too_long_is_warned_of_and_cancelled() {
+    let cluster = cluster();
+    for url in [cluster.url(), cluster.url_unix()] {
+        let pool =
+            pool(&url, |builder| builder.leak_threshold(Some(100 * MS)).cancel_stuck_after(Some(300 * MS)));
+        let mut conn = pool.get().unwrap();
+        let error = sleep(&mut conn);
+        assert_eq!(error.code().map(|code| code.code()), Some("57014"), "{}", chain(&error));
+        let stats = pool.stats();
+        assert_eq!([stats.long_holds, stats.stuck_cancelled, stats.stuck_terminated], [1, 1, 0]);
+        let id = PooledConnection::id(&conn);
+        conn.batch_execute("SELECT 1").expect("its borrower can go on");
+        drop(conn);
+        assert_ne!(PooledConnection::id(&pool.get().unwrap()), id, "lent on after a cancel");
+        assert_clean(&cluster, &pool);
+        let stats = pool.stats();
+        assert_eq!((stats.closed.count(CloseCause::Evicted), stats.suspicions), (1, 0));
+    }
+}
+
+#[test]
+fn a_session_idle_in_a_transaction_is_ended_and_its_seat_is_back_at_once() {
+    let cluster = cluster();
+    for (url, told) in [(cluster.url(), "held for too long"), (cluster.url_unix(), "connection")] {
+        let pool = pool(&url, |builder| {
+            builder.cancel_stuck_after(Some(100 * MS)).terminate_stuck_after(Some(300 * MS))
+        });
+        let mut stuck = pool.get().unwrap();
+        stuck.batch_execute("CREATE TABLE IF NOT EXISTS held (); BEGIN; LOCK TABLE held").unwrap();
+        // The guard is kept and nothing called: only the server's side can tell that it is over.
+        let mut next = pool.get().expect("the seat is back");
+        assert_eq!(next.query_one("SELECT 1", &[]).unwrap().get::<_, i32>(0), 1);
+        drop(next);
+        let stats = pool.stats();
+        assert_eq!((stats.stuck_cancelled, stats.stuck_terminated), (1, 1));
+        assert_clean(&cluster, &pool);
+        let error = stuck.batch_execute("COMMIT").unwrap_err();
+        assert!(chain(&error).contains(told), "{}", chain(&error));
+        drop(stuck);
+        eventually(BOUND, "it is closed", || pool.stats().closed.total() >= 1);
+        assert_clean(&cluster, &pool);
+        pool.close(BOUND);
+        eventually(BOUND, "no session", || cluster.connections("stuck") == 0);
+    }
+}
+
+#[test]
+fn a_call_on_a_frozen_backend_is_ended_by_the_pool_alone() {
+    let cluster = cluster();
+    let pool = pool(&cluster.url(), |builder| {
+        builder.terminate_stuck_after(Some(300 * MS)).validation_timeout(500 * MS)
+    });
+    let mut conn = pool.get().unwrap();
+    let frozen = Frozen::of(conn.backend_pid().unwrap());
+    let error = sleep(&mut conn);
+    assert!(chain(&error).contains("terminate_stuck_after"), "{}", chain(&error));
+    let (_, time) = took(|| drop(conn));
+    assert!(time <= SLACK, "{time:?}");
+    assert_eq!(pool.get().expect("its seat is back").batch_execute("SELECT 1").ok(), Some(()));
+    drop(frozen);
+    assert_clean(&cluster, &pool);
+}
+
+/// Closes a pool whose one connection is blocked in a statement, and returns the error with which that ended.
+fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgres::Error {
+    let pool = pool(url, |builder| builder);
+    let limit = Duration::from_secs(1);
+    let (running, runs) = mpsc::channel();
+    let worker = {
+        let pool = pool.clone();
+        thread::Builder::new().name("sleeper".to_owned()).spawn(move || {
+            let mut conn = pool.get().unwrap();
+            conn.tag("long report");
+            running.send(conn.backend_pid().unwrap()).unwrap();
+            let error = sleep(&mut conn);
+            drop(conn);
+            (error, Instant::now())
+        })
+    };
+    let pid = runs.recv_timeout(BOUND).unwrap();
+    let mut admin = cluster.admin();
+    eventually(BOUND, "it sleeps", || {
+        let row = admin.query_one("SELECT wait_event FROM pg_stat_activity WHERE pid = $1", &[&pid]).unwrap();
+        row.get::<_, Option<String>>(0).as_deref() == Some("PgSleep")
+    });
+    let frozen = freeze.then(|| Frozen::of(pid));
+    let (report, time) = took(|| pool.close(limit));
+    let closed = Instant::now();
+    assert!(time >= limit && time <= limit + SLACK, "{time:?}");
+    assert_eq!(report.holders.len(), 1);
+    assert_eq!(
+        (&*report.holders[0].thread, report.holders[0].tag.as_deref()),
+        ("sleeper", Some("long report"))
+    );
+    let (error, ended) = worker.unwrap().join().unwrap();
+    let late = ended.saturating_duration_since(closed);
+    assert!(late <= SLACK, "the worker went on for {late:?}");
+    drop(frozen);
+    eventually(BOUND, "no session is left", || cluster.connections("stuck") == 0);
+    error
+}
+
+#[test]
+fn close_ends_a_statement_under_way_and_the_error_says_so() {
+    let cluster = cluster();
+    for freeze in [false, true] {
+        let error = close_under_a_statement(&cluster, &cluster.url(), freeze);
+        assert!(chain(&error).contains("its pool was closed"), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn close_has_the_server_end_a_statement_over_a_unix_socket() {
+    let cluster = cluster();
+    let error = close_under_a_statement(&cluster, &cluster.url_unix(), false);
+    // The server says why it ends the session, if the client comes to read it before the end.
+    let code = error.code().map(|code| code.code().to_owned());
+    assert!(error.is_closed() || matches!(code.as_deref(), Some("57014" | "57P01")), "{}", chain(&error));
+}
