@@ -33,6 +33,8 @@ macro_rules! figures {
 }
 
 figures! {
+    /// From the begin of the fault to its end.
+    outage,
     /// Pieces of work done.
     done,
     /// The longest that a worker was blocked.

@@ -176,6 +176,7 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
     let since = |at: Option<Duration>| at.map_or(f64::INFINITY, |at| at.saturating_sub(from).as_secs_f64());
     let second = Duration::from_secs(1);
     Figures {
+        outage: end.saturating_sub(begin).as_secs_f64(),
         done: count(|outcome| matches!(outcome, Outcome::Done)),
         get,
         query,

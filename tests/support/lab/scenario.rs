@@ -28,6 +28,8 @@ pub struct Bars {
     pub query: Option<Duration>,
     /// The most checkouts that may fail.
     pub checkouts_failed: Option<usize>,
+    /// The bar before this holds for an outage no longer than this: after it the breaker may open.
+    pub short_outage: Duration,
     /// The most queries that may fail.
     pub queries_failed: Option<usize>,
     /// From when recovery counts.
@@ -61,6 +63,7 @@ pub const BARS: Bars = Bars {
     // A margin for the way there and back beside the limit itself.
     query: Some(SOCKET_TIMEOUT.saturating_add(GRACE)),
     checkouts_failed: None,
+    short_outage: Duration::MAX,
     queries_failed: None,
     recovers_from: Moment::End,
     first: Duration::from_secs(1),

@@ -47,8 +47,9 @@ pub fn missed(scenario: &Scenario, figures: &Figures, log: &[String]) -> Vec<Str
         within("lines in the log", f.log_lines, lines as f64 - 1.0);
         within("repetitions of a line in the log", f.log_repeated, LOG_REPEATED - 1.0);
     }
+    let checkouts = bars.checkouts_failed.filter(|_| f.outage <= bars.short_outage.as_secs_f64());
     let counted = [
-        ("failed checkouts", f.not_got, bars.checkouts_failed.map(|most| most as f64)),
+        ("failed checkouts", f.not_got, checkouts.map(|most| most as f64)),
         ("failed queries", f.failed, bars.queries_failed.map(|most| most as f64)),
         ("attempts to connect during the fault", f.attempts, bars.attempts.map(|most| most as f64)),
         ("connections replaced", f.evicted, bars.evicted.map(|most| most as f64)),
