@@ -174,7 +174,8 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
     let sorted = by_end(records);
     let usual = in_checkouts(&sorted, begin.saturating_sub(WINDOW));
     let since = |at: Option<Duration>| at.map_or(f64::INFINITY, |at| at.saturating_sub(from).as_secs_f64());
-    let second = Duration::from_secs(1);
+    // Those under way when it begins may take that long to fail, and longer on a machine that stalls.
+    let settled = begin + Duration::from_secs(1) + 2 * seen.stall;
     Figures {
         outage: end.saturating_sub(begin).as_secs_f64(),
         done: count(|outcome| matches!(outcome, Outcome::Done)),
@@ -189,7 +190,7 @@ fn figures(scenario: &Scenario, records: &[Record], seen: &Seen, times: Times) -
         first: since(first_done(records, from)),
         full: if scenario.is_slow() { 0.0 } else { since(full_from(&sorted, WORKERS, usual, from, over)) },
         attempts_a_second: seen.most_attempts_a_second(begin) as f64,
-        attempts: seen.attempts_at(end).saturating_sub(seen.attempts_at(begin + second)) as f64,
+        attempts: seen.attempts_at(end).saturating_sub(seen.attempts_at(settled)) as f64,
         stall: seen.stall.as_secs_f64(),
         ..Figures::default()
     }
