@@ -52,6 +52,7 @@
 //! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |
 //! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
+//! | No fault of server or network loses work, blocks a caller beyond its limits, or leaves a thread behind. | `tests/faults.rs` |
 //! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
 //! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
 //! | What hangs in a database layer is given up and its thread replaced, within bounds. | `tests/liveness.rs` |

@@ -140,7 +140,7 @@ fn the_pool_itself_probes_once_at_a_time_and_starts_slowly_when_it_succeeds() {
     let events = pool.subscribe(64);
     trip(&pool, &hand, &manager);
     let before = manager.calls(Call::Connect);
-    hand.advance(Duration::from_millis(900));
+    hand.advance(Duration::from_millis(400));
     assert_eq!(fails_at_once(&pool).kind(), ErrorKind::CircuitOpen);
     assert_eq!(manager.calls(Call::Connect), before, "callers make no attempts");
     let gate = Gate::new();

@@ -131,6 +131,50 @@ fn swallows_and_refuses_new_connections_only() {
 }
 
 #[test]
+fn held_ones_are_deaf_from_the_start_and_resumed() {
+    let proxy = Proxy::start(echo()).unwrap();
+    proxy.admit(Admission::Hold);
+    let held = connect(&proxy);
+    send(&held);
+    assert!(is_silent(&held));
+    proxy.pass();
+    assert!(receive(&held, BOUND).is_ok() && answers(&connect(&proxy)));
+}
+
+#[test]
+fn loses_packets_of_present_and_new_connections_until_resumed() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let present = connect(&proxy);
+    assert!(answers(&present));
+    proxy.lose_packets();
+    send(&present);
+    assert!(is_silent(&present));
+    let address = (Ipv4Addr::LOCALHOST, proxy.port()).into();
+    let refused = TcpStream::connect_timeout(&address, SILENCE).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TimedOut, "not even its first packet is acknowledged");
+    proxy.pass();
+    // Sent again by the kernel, as nothing acknowledged it.
+    assert!(receive(&present, BOUND).is_ok() && answers(&connect(&proxy)));
+}
+
+#[test]
+fn forgets_the_servers_end_of_lost_connections() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let (lost, swallowed) = (connect(&proxy), {
+        proxy.admit(Admission::Swallow);
+        connect(&proxy)
+    });
+    proxy.admit(Admission::Pass);
+    proxy.lose();
+    let present = connect(&proxy);
+    assert!(answers(&present));
+    assert_eq!((proxy.open(), proxy.sockets()), (3, 5));
+    proxy.forget();
+    assert_eq!((proxy.open(), proxy.sockets()), (3, 4));
+    assert!(is_silent(&lost) && is_silent(&swallowed) && answers(&present));
+}
+
+#[test]
 fn delays_each_way() {
     let proxy = Proxy::start(echo()).unwrap();
     let stream = connect(&proxy);

@@ -48,8 +48,9 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
 
 fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt::Result {
     if e.open_failures == 0 {
-        // The failure is a validation's.
-        return write!(f, "a validation failed {:.1?} ago ({})", last.age(), last.class().as_str());
+        // A validation's, or one that a success has followed since.
+        let what = if last.attempts() == 0 { "a validation" } else { "an attempt to open" };
+        return write!(f, "{what} failed {:.1?} ago ({})", last.age(), last.class().as_str());
     }
     let plural = if e.open_failures == 1 { "" } else { "s" };
     write!(f, "{} failed attempt{plural} to open since the last success", e.open_failures)?;

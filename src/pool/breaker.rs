@@ -2,6 +2,7 @@
 //! machine that is told the time, so that every rule can be tested without waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Settings;
 use crate::error::{FailureClass, OpenFailure};
@@ -13,9 +14,11 @@ const BACKOFF_FIRST_MS: u64 = 200;
 const BACKOFF_LAST_MS: u64 = 5_000;
 /// The distance of attempts after a permanent failure: slow enough that no account is locked for wrong passwords.
 const PERMANENT_MS: u64 = 30_000;
-/// The part of `open_for` after which an open breaker probes first; then each interval is half as long again, up to
-/// `open_for`. So a short outage does not cost the whole of it.
-const FIRST_PROBE: u64 = 10;
+/// The part of `open_for` after which an open breaker probes first.
+const FIRST_PROBE: u64 = 20;
+/// From the begin of one probe to the next it is this part of the outage so far, up to `open_for`: whatever the length
+/// of an outage, noticing its end adds an eighth to it at the most.
+const PROBE_PART: u64 = 8;
 
 /// What may be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +51,8 @@ pub(crate) enum Reaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Closed,
-    Open { since: u64, interval: u64 },
-    Probing { since: u64, interval: u64 },
+    Open { since: u64 },
+    Probing { since: u64 },
 }
 
 /// The policy of opening connections, with its memory of failures.
@@ -61,6 +64,9 @@ pub(crate) struct Breaker {
     mode: Mode,
     /// Failures that count towards the threshold, in a row.
     strikes: u32,
+    /// When the last failure of any class came. What began before then is no further sign: several attempts at a time
+    /// fail for one cause, and would open the breaker at the first hiccup.
+    struck_at: u64,
     /// Failed attempts of any class since one last succeeded.
     attempts: u64,
     backoff_ms: u64,
@@ -69,6 +75,8 @@ pub(crate) struct Breaker {
     ramp: usize,
     permanent: bool,
     last: Option<Arc<OpenFailure>>,
+    /// The last failure before a success, for those whose time ran out soon after it.
+    past: Option<Arc<OpenFailure>>,
     openings: u64,
 }
 
@@ -80,12 +88,14 @@ impl Breaker {
             concurrency: 1,
             mode: Mode::Closed,
             strikes: 0,
+            struck_at: 0,
             attempts: 0,
             backoff_ms: 0,
             not_before: 0,
             ramp: usize::MAX,
             permanent: false,
             last: None,
+            past: None,
             openings: 0,
         };
         breaker.reconfigure(settings);
@@ -115,8 +125,8 @@ impl Breaker {
 
     /// Takes up the advice to probe.
     pub(crate) fn begin_probe(&mut self) {
-        if let Mode::Open { since, interval } = self.mode {
-            self.mode = Mode::Probing { since, interval };
+        if let Mode::Open { since } = self.mode {
+            self.mode = Mode::Probing { since };
         }
     }
 
@@ -137,15 +147,16 @@ impl Breaker {
         self.mode = Mode::Closed;
         (self.strikes, self.attempts, self.backoff_ms, self.not_before) = (0, 0, 0, 0);
         self.permanent = false;
-        self.last = None;
+        self.past = self.last.take().or(self.past.take());
         refused
     }
 
-    /// An attempt failed; `probe` where it was the one. `spread` is a random number from 0 to 1 that keeps many
-    /// programs out of step.
+    /// An attempt that began at `begun` failed; `probe` where it was the one. `spread` is a random number from 0 to 1
+    /// that keeps many programs out of step.
     pub(crate) fn failed(
         &mut self,
         now: u64,
+        begun: u64,
         failure: Arc<OpenFailure>,
         spread: f64,
         probe: bool,
@@ -158,8 +169,12 @@ impl Breaker {
         let opened = matches!(self.mode, Mode::Open { .. } | Mode::Probing { .. });
         if opened && class != FailureClass::Exhausted {
             // One that began before the breaker opened says nothing new: the probe decides.
-            return if probe { self.probe_failed(now, class) } else { Reaction::None };
+            return if probe { self.probe_failed(now, begun, class) } else { Reaction::None };
         }
+        if class == FailureClass::Transient && !self.is_news(begun) {
+            return Reaction::None;
+        }
+        self.struck_at = now;
         self.backoff_ms = (self.backoff_ms * 2).clamp(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
         // From three quarters of the back-off to all of it, and never less than the first.
         let jitter = (self.backoff_ms as f64 / 4.0 * spread) as u64;
@@ -180,19 +195,36 @@ impl Breaker {
         }
     }
 
-    fn probe_failed(&mut self, now: u64, class: FailureClass) -> Reaction {
-        if let Mode::Open { since, interval } | Mode::Probing { since, interval } = self.mode {
-            let interval = interval.saturating_add(interval / 2).min(self.open_for_ms);
-            self.mode = Mode::Open { since, interval };
-            let pause = if class == FailureClass::Permanent { interval.max(PERMANENT_MS) } else { interval };
-            self.not_before = now.saturating_add(pause);
+    fn probe_failed(&mut self, now: u64, begun: u64, class: FailureClass) -> Reaction {
+        if let Mode::Open { since } | Mode::Probing { since } = self.mode {
+            self.mode = Mode::Open { since };
+            let part = now.saturating_sub(since) / PROBE_PART;
+            let interval = part.clamp(self.first_probe_ms(), self.open_for_ms);
+            // From its begin on: one that got no answer has cost its whole limit already.
+            self.not_before = match class {
+                FailureClass::Permanent => now.saturating_add(interval.max(PERMANENT_MS)),
+                _ => begun.saturating_add(interval).max(now),
+            };
         }
         Reaction::StillOpen
     }
 
-    /// A validation did not answer in time: as bad a sign as a connection that cannot be opened.
-    pub(crate) fn ping_timed_out(&mut self, now: u64, failure: Arc<OpenFailure>) -> Reaction {
+    fn first_probe_ms(&self) -> u64 {
+        (self.open_for_ms / FIRST_PROBE).max(BACKOFF_FIRST_MS).min(self.open_for_ms)
+    }
+
+    /// Whether something that began at `begun` tells more than the last failure did.
+    fn is_news(&self, begun: u64) -> bool {
+        self.strikes == 0 || begun >= self.struck_at
+    }
+
+    /// A validation that began at `begun` did not answer in time: as bad a sign as a connection that cannot be opened.
+    pub(crate) fn ping_timed_out(&mut self, now: u64, begun: u64, failure: Arc<OpenFailure>) -> Reaction {
         self.last = Some(failure);
+        if !self.is_news(begun) {
+            return Reaction::None;
+        }
+        self.struck_at = now;
         self.strike(now)
     }
 
@@ -200,7 +232,7 @@ impl Breaker {
     pub(crate) fn ping_answered(&mut self) {
         if self.attempts == 0 && self.mode == Mode::Closed {
             self.strikes = 0;
-            self.last = None;
+            self.past = self.last.take().or(self.past.take());
         }
     }
 
@@ -209,9 +241,8 @@ impl Breaker {
         if self.threshold == 0 || self.strikes < self.threshold || self.mode != Mode::Closed {
             return Reaction::None;
         }
-        let interval = (self.open_for_ms / FIRST_PROBE).max(BACKOFF_FIRST_MS).min(self.open_for_ms);
-        self.mode = Mode::Open { since: now, interval };
-        self.not_before = now.saturating_add(interval);
+        self.mode = Mode::Open { since: now };
+        self.not_before = now.saturating_add(self.first_probe_ms());
         self.openings += 1;
         Reaction::Opened
     }
@@ -237,11 +268,17 @@ impl Breaker {
         self.last.as_ref()
     }
 
+    /// The last failure that a caller has waited through, which a success may have followed since: it is why the time
+    /// of one who still got nothing ran out.
+    pub(crate) fn last_within(&self, waited: Duration) -> Option<&Arc<OpenFailure>> {
+        self.last.as_ref().or_else(|| self.past.as_ref().filter(|past| past.age() <= waited))
+    }
+
     /// Since when callers have been refused and how long until the next attempt, in milliseconds.
     pub(crate) fn outage(&self, now: u64) -> Option<(u64, u64)> {
         let next = self.not_before.saturating_sub(now);
         match self.mode {
-            Mode::Open { since, .. } | Mode::Probing { since, .. } => Some((now.saturating_sub(since), next)),
+            Mode::Open { since } | Mode::Probing { since } => Some((now.saturating_sub(since), next)),
             Mode::Closed => None,
         }
     }
@@ -258,104 +295,4 @@ impl Breaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failure(class: FailureClass) -> Arc<OpenFailure> {
-        Arc::new(OpenFailure::from_text("refused".into(), class, 1))
-    }
-
-    fn transient(breaker: &mut Breaker, now: u64) -> Reaction {
-        let probe = breaker.state() == BreakerState::Probing;
-        breaker.failed(now, failure(FailureClass::Transient), 0.0, probe)
-    }
-
-    #[test]
-    fn failures_back_off_and_the_third_opens_the_breaker() {
-        let mut breaker = Breaker::new(&Settings::default());
-        assert_eq!(breaker.advice(0), Advice::Open(4));
-        assert_eq!(transient(&mut breaker, 0), Reaction::None);
-        assert_eq!(breaker.advice(199), Advice::NotBefore(200));
-        assert_eq!(breaker.advice(200), Advice::Open(1));
-        assert_eq!(transient(&mut breaker, 200), Reaction::None);
-        assert_eq!(breaker.advice(599), Advice::NotBefore(600));
-        assert_eq!(transient(&mut breaker, 600), Reaction::Opened);
-        assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Open, 1));
-        assert_eq!(breaker.outage(700), Some((100, 900)));
-    }
-
-    #[test]
-    fn one_probe_closes_it_and_opening_starts_slowly() {
-        let mut breaker = Breaker::new(&Settings::default());
-        for _ in 0..3 {
-            transient(&mut breaker, 0);
-        }
-        assert_eq!(breaker.advice(999), Advice::NotBefore(1000));
-        assert_eq!(breaker.advice(1000), Advice::Probe);
-        breaker.begin_probe();
-        assert_eq!(breaker.advice(5000), Advice::AwaitProbe);
-        assert_eq!(transient(&mut breaker, 2000), Reaction::StillOpen);
-        assert_eq!(breaker.advice(2000), Advice::NotBefore(3500));
-        breaker.begin_probe();
-        assert!(breaker.succeeded());
-        assert_eq!(breaker.advice(2100), Advice::Open(1));
-        assert!(!breaker.succeeded());
-        assert_eq!(breaker.advice(2100), Advice::Open(2));
-        breaker.succeeded();
-        breaker.succeeded();
-        assert_eq!(breaker.advice(2100), Advice::Open(4), "the configured concurrency is the end of it");
-    }
-
-    #[test]
-    fn probes_are_never_further_apart_than_open_for() {
-        let mut breaker = Breaker::new(&Settings::default());
-        for _ in 0..3 {
-            transient(&mut breaker, 0);
-        }
-        for _ in 0..20 {
-            breaker.begin_probe();
-            transient(&mut breaker, 0);
-        }
-        assert_eq!(breaker.advice(0), Advice::NotBefore(10_000));
-    }
-
-    #[test]
-    fn a_server_without_connections_never_opens_it() {
-        let mut breaker = Breaker::new(&Settings::default());
-        for now in 0..50 {
-            assert_eq!(breaker.failed(now, failure(FailureClass::Exhausted), 0.0, false), Reaction::None);
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        assert_eq!(breaker.advice(49), Advice::NotBefore(49 + BACKOFF_LAST_MS));
-    }
-
-    #[test]
-    fn a_permanent_cause_refuses_at_once_and_is_tried_again_in_half_a_minute() {
-        let mut breaker = Breaker::new(&Settings::default());
-        assert_eq!(breaker.failed(0, failure(FailureClass::Permanent), 1.0, false), Reaction::Refuse);
-        assert_eq!(breaker.advice(29_999), Advice::NotBefore(30_000));
-        assert!(breaker.is_locked(29_999));
-        assert!(!breaker.is_locked(30_000));
-        assert!(breaker.succeeded());
-    }
-
-    #[test]
-    fn a_threshold_of_zero_switches_it_off() {
-        let settings = Settings { failure_threshold: 0, ..Settings::default() };
-        let mut breaker = Breaker::new(&settings);
-        for _ in 0..100 {
-            assert_eq!(transient(&mut breaker, 0), Reaction::None);
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    #[test]
-    fn attempts_stay_below_five_a_second_whatever_the_spread() {
-        let mut breaker = Breaker::new(&Settings::default());
-        for _ in 0..2 {
-            breaker.failed(0, failure(FailureClass::Exhausted), 1.0, false);
-        }
-        let Advice::NotBefore(at) = breaker.advice(0) else { panic!("no back-off") };
-        assert!(at >= BACKOFF_FIRST_MS);
-    }
-}
+mod tests;

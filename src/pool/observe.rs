@@ -131,7 +131,7 @@ impl<M: ManageConnection> Shared<M> {
         let (last, open_failures, outage) = {
             let breaker = self.breaker.lock();
             let outage = breaker.outage(self.clock.precise_ms());
-            (breaker.last().cloned(), breaker.attempts(), outage)
+            (breaker.last_within(waited).cloned(), breaker.attempts(), outage)
         };
         let mut holders = self.holders();
         holders.truncate(HOLDERS_IN_ERROR);

@@ -155,14 +155,14 @@ impl<M: ManageConnection> Shared<M> {
         let errand = self.watch_attempt(seat, purpose);
         // Relaxed: the epoch before the attempt: an eviction meanwhile hits what it opens.
         let born = self.fast.epoch.load(Ordering::Relaxed);
-        let begun = Instant::now();
+        let (begun, begun_ms) = (Instant::now(), self.clock.precise_ms());
         let opened = self.connect(settings.connection_timeout, &errand);
         let seat = errand.finish();
         self.forget_errand(&errand);
         let Some(mut seat) = seat else { return self.attempt_came_late(opened, &errand) };
         let Opened { conn, control } = match opened {
             Ok(opened) => opened,
-            Err(failure) => return self.attempt_failed(seat, purpose, failure),
+            Err(failure) => return self.attempt_failed(seat, purpose, begun_ms, failure),
         };
         let took = begun.elapsed();
         let now = self.clock.coarse_ms();
@@ -215,7 +215,8 @@ impl<M: ManageConnection> Shared<M> {
         let attempts = self.breaker.lock().attempts() + 1;
         let text = format!("opening a connection had no answer within {limit:.1?}");
         let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
-        self.attempt_failed(seat, purpose, Arc::new(failure));
+        let begun = self.clock.precise_ms().saturating_sub(super::body::ms(limit));
+        self.attempt_failed(seat, purpose, begun, Arc::new(failure));
     }
 
     /// An attempt that was given up has ended after all: what it opened is closed, and the zombie is gone.
@@ -303,16 +304,19 @@ impl<M: ManageConnection> Shared<M> {
     }
 
     fn attempt_succeeded(self: &Arc<Self>) {
-        let recovered = {
+        let (was_open, refused) = {
             let mut breaker = self.breaker.lock();
             let was_open = breaker.state() != BreakerState::Closed;
-            if breaker.succeeded() {
+            let refused = breaker.succeeded();
+            if refused {
                 self.lending.stop_refusing();
             }
-            was_open
+            (was_open, refused)
         };
-        if recovered {
+        if was_open {
             self.tell_recovery("the server is back");
+        } else if refused {
+            log::warn!(target: &self.target(), "connections can be opened again");
         }
     }
 
@@ -322,14 +326,20 @@ impl<M: ManageConnection> Shared<M> {
         self.emit_aside(|| Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
     }
 
-    fn attempt_failed(self: &Arc<Self>, seat: Seat<M>, purpose: Purpose, failure: Arc<OpenFailure>) {
+    fn attempt_failed(
+        self: &Arc<Self>,
+        seat: Seat<M>,
+        purpose: Purpose,
+        begun: u64,
+        failure: Arc<OpenFailure>,
+    ) {
         Counters::bump(&self.counters.open_failures[failure.class() as usize]);
         self.warn(Warning::OpenFailed, || format!("could not open a connection: {failure}"));
         let now = self.clock.precise_ms();
         let reaction = {
             let mut breaker = self.breaker.lock();
             let probe = purpose == Purpose::Probe;
-            let reaction = breaker.failed(now, Arc::clone(&failure), spread(), probe);
+            let reaction = breaker.failed(now, begun, Arc::clone(&failure), spread(), probe);
             // Only now, so that nobody finds the seat free and the back-off not yet begun.
             drop(seat);
             self.react(reaction, &failure);
@@ -346,7 +356,9 @@ impl<M: ManageConnection> Shared<M> {
         let failure = Arc::new(OpenFailure::from_text(text, FailureClass::Transient, attempts));
         let reaction = {
             let mut breaker = self.breaker.lock();
-            let reaction = breaker.ping_timed_out(self.clock.precise_ms(), Arc::clone(&failure));
+            let now = self.clock.precise_ms();
+            let begun = now.saturating_sub(super::body::ms(limit));
+            let reaction = breaker.ping_timed_out(now, begun, Arc::clone(&failure));
             self.react(reaction, &failure);
             reaction
         };

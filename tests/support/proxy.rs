@@ -26,6 +26,8 @@ pub enum Admission {
     Pass,
     /// They are accepted and nothing is ever said to them.
     Swallow,
+    /// They are accepted and deaf: what they say arrives after [`Proxy::pass`].
+    Hold,
     /// Nobody listens: the kernel refuses them.
     Refuse,
 }
@@ -66,7 +68,7 @@ impl Proxy {
         self.port
     }
 
-    /// Ends all faults: held connections go on with what they missed, new ones pass, nothing is delayed.
+    /// Ends all faults: held connections go on with what they missed, new ones pass, nothing is delayed or dropped.
     ///
     /// Connections swallowed or lost stay so.
     pub fn pass(&self) {
@@ -94,6 +96,18 @@ impl Proxy {
         self.order(Order::Reset);
     }
 
+    /// Ends the connections lost by a reset to the server's end, as its keepalives would in time. Their clients hear
+    /// nothing of it, ever.
+    pub fn forget(&self) {
+        self.order(Order::Forget);
+    }
+
+    /// Drops every packet that arrives from either side, those of new connections too, so that nothing is
+    /// acknowledged, until [`Proxy::pass`].
+    pub fn lose_packets(&self) {
+        self.order(Order::LosePackets);
+    }
+
     /// Delays all that is received from now on by a time, each way.
     pub fn delay(&self, time: Duration) {
         self.order(Order::Delay(time));
@@ -115,6 +129,11 @@ impl Proxy {
     /// Returns how many connections are held open, deaf, swallowed and lost ones among them.
     pub fn open(&self) -> usize {
         self.order(Order::Count).open
+    }
+
+    /// Returns how many sockets these are, in this process.
+    pub fn sockets(&self) -> usize {
+        self.order(Order::Count).sockets
     }
 
     fn order(&self, order: Order) -> Counts {

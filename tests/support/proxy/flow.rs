@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 /// How much may be on its way in one direction before its sender is no longer read.
 const MOST_QUEUED: usize = 256 * 1024;
@@ -101,6 +101,25 @@ impl Flow {
         }
     }
 
+    /// Has the kernel drop what arrives at either socket, or ends that.
+    pub(super) fn lose_packets(&self, off: bool) -> io::Result<()> {
+        let sockets = [Some(&self.client), self.server.as_ref()];
+        sockets.into_iter().flatten().try_for_each(|socket| lose_packets(&SockRef::from(socket), off))
+    }
+
+    /// How many sockets it has.
+    pub(super) fn sockets(&self) -> usize {
+        1 + usize::from(self.server.is_some())
+    }
+
+    /// Ends the server's half by a reset.
+    pub(super) fn forget(&mut self) {
+        if let Some(server) = self.server.take() {
+            // Fails only for a socket that was reset already.
+            let _ = SockRef::from(&server).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Ends both its halves by a reset.
     pub(super) fn reset(mut self) {
         self.abort();
@@ -112,6 +131,18 @@ impl Flow {
             // Fails only for a socket that was reset already.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Puts a filter in front of a socket that lets no packet in, not even an acknowledgement, or takes it away.
+pub(super) fn lose_packets(socket: &SockRef<'_>, off: bool) -> io::Result<()> {
+    // BPF_RET with 0: of each packet no byte is kept.
+    const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    match (off, socket.detach_filter()) {
+        (true, _) => socket.attach_filter(&[NOTHING]),
+        // ENOENT: there was none.
+        (false, Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
+        (false, _) => Ok(()),
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use socket2::SockRef;
 
 use super::Admission;
-use super::flow::{Flow, Hearing, Trap};
+use super::flow::{self, Flow, Hearing, Trap};
 
 /// What a proxy is told to do; the methods of `Proxy` say what each means.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Order {
     Deafen,
     Lose,
     Reset,
+    Forget,
+    LosePackets,
     Delay(Duration),
     CutAt(Trap),
     Count,
@@ -30,6 +33,7 @@ pub(super) enum Order {
 pub(super) struct Counts {
     pub(super) accepted: usize,
     pub(super) open: usize,
+    pub(super) sockets: usize,
 }
 
 type Inbox = mpsc::Receiver<(Order, mpsc::Sender<io::Result<Counts>>)>;
@@ -39,7 +43,8 @@ pub(super) struct Relay {
     target: SocketAddr,
     /// None while connections are refused.
     listener: Option<TcpListener>,
-    swallows: bool,
+    /// Not `Refuse` where there is a listener.
+    admission: Admission,
     flows: Vec<Flow>,
     delay: Duration,
     trap: Option<Trap>,
@@ -62,7 +67,7 @@ impl Relay {
             address,
             target,
             listener,
-            swallows: false,
+            admission: Admission::Pass,
             flows,
             delay,
             trap,
@@ -117,6 +122,7 @@ impl Relay {
         match order {
             Order::Pass => {
                 self.delay = Duration::ZERO;
+                self.lose_packets(false)?;
                 self.trap = None;
                 self.hear(Hearing::Deaf, Hearing::Passing);
                 self.admit(Admission::Pass)?;
@@ -127,13 +133,27 @@ impl Relay {
                 self.hear(Hearing::Passing, Hearing::Lost);
                 self.hear(Hearing::Deaf, Hearing::Lost);
             }
+            Order::Forget => {
+                self.flows.iter_mut().filter(|flow| flow.hearing == Hearing::Lost).for_each(Flow::forget);
+            }
+            Order::LosePackets => self.lose_packets(true)?,
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
             Order::Delay(time) => self.delay = time,
             Order::CutAt(trap) => self.trap = Some(trap),
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }
-        Ok(Counts { accepted: self.accepted, open: self.flows.len() })
+        let sockets = self.flows.iter().map(Flow::sockets).sum();
+        Ok(Counts { accepted: self.accepted, open: self.flows.len(), sockets })
+    }
+
+    /// Has the kernel drop what arrives at all sockets, or ends that.
+    fn lose_packets(&mut self, off: bool) -> io::Result<()> {
+        self.accept();
+        for flow in &self.flows {
+            flow.lose_packets(off)?;
+        }
+        self.listener.iter().try_for_each(|listener| flow::lose_packets(&SockRef::from(listener), off))
     }
 
     fn hear(&mut self, before: Hearing, after: Hearing) {
@@ -146,7 +166,7 @@ impl Relay {
 
     fn admit(&mut self, admission: Admission) -> io::Result<()> {
         self.accept();
-        self.swallows = admission == Admission::Swallow;
+        self.admission = admission;
         if admission == Admission::Refuse {
             self.listener = None;
         } else if self.listener.is_none() {
@@ -159,9 +179,13 @@ impl Relay {
     fn accept(&mut self) {
         while let Some(Ok((client, _))) = self.listener.as_ref().map(TcpListener::accept) {
             self.accepted += 1;
-            let target = (!self.swallows).then_some(self.target);
+            let target = (self.admission != Admission::Swallow).then_some(self.target);
             // An error here is the target's refusal. The client, dropped, sees its connection end.
-            self.flows.extend(Flow::new(client, target).ok());
+            let Ok(mut flow) = Flow::new(client, target) else { continue };
+            if self.admission == Admission::Hold {
+                flow.hearing = Hearing::Deaf;
+            }
+            self.flows.push(flow);
         }
     }
 }

@@ -1,0 +1,31 @@
+//! Every fault of the list, F1 to F16, against a real server, each with eight workers on eight connections.
+//!
+//! A fault of the server or the network runs in a process of its own: threads and descriptors are counted for a whole
+//! process. `tests/support/lab` does the work; the bars are in `lab/catalog.rs` (of one fault) and `lab/verdict.rs` (of
+//! all of them).
+#![cfg(feature = "postgres")]
+
+#[path = "support/lab/mod.rs"]
+mod lab;
+mod support;
+
+#[path = "faults/hooks.rs"]
+mod hooks;
+#[path = "faults/mixture.rs"]
+mod mixture;
+#[path = "faults/network.rs"]
+mod network;
+#[path = "faults/programs.rs"]
+mod programs;
+#[path = "faults/refusals.rs"]
+mod refusals;
+#[path = "faults/server.rs"]
+mod server;
+#[path = "faults/unix.rs"]
+mod unix;
+
+/// Not a test by itself: what the processes that the others start run.
+#[test]
+fn as_a_child() {
+    lab::process::serve();
+}
