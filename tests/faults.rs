@@ -9,6 +9,8 @@
 mod lab;
 mod support;
 
+#[path = "faults/bouncer.rs"]
+mod bouncer;
 #[path = "faults/hooks.rs"]
 mod hooks;
 #[path = "faults/mixture.rs"]

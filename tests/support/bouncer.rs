@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use parking_lot::Mutex;
-use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -150,6 +150,13 @@ impl Bouncer {
         self.config().connect(NoTls).unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()))
     }
 
+    /// Counts its clients that call themselves so.
+    #[track_caller]
+    pub fn clients(&self, application_name: &str) -> usize {
+        let rows = self.ask("SHOW CLIENTS");
+        rows.iter().filter(|row| row.get("application_name") == Some(application_name)).count()
+    }
+
     /// Runs one of the commands of its console, and returns a column of the first row.
     ///
     /// # Panics
@@ -157,13 +164,20 @@ impl Bouncer {
     /// When it fails, or returns no such column.
     #[track_caller]
     pub fn console(&self, command: &str, column: &str) -> String {
+        let rows = self.ask(command);
+        let row = rows.first().unwrap_or_else(|| panic!("{command} returned no row"));
+        row.get(column).expect("the column has a value").to_owned()
+    }
+
+    #[track_caller]
+    fn ask(&self, command: &str) -> Vec<SimpleQueryRow> {
         let mut client = self.config().dbname("pgbouncer").connect(NoTls).expect("its console lets app in");
         let answer = client.simple_query(command).expect("its console takes the command");
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row.get(column).expect("the column has a value").to_owned()),
+        let rows = answer.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        row.unwrap_or_else(|| panic!("{command} returned no row"))
+        rows.collect()
     }
 
     /// Starts it again, on the same port. Does nothing while it runs.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bounced::{BEHIND_BOUNCER, in_both_modes};
 use super::mixture::MIXTURE;
 use super::scenario::{BARS, Bars, Moment, Scenario};
 use super::stage::{Stage, Way};
@@ -14,14 +15,14 @@ const fn seconds(count: u64) -> Duration {
 
 const THINK: Duration = Duration::from_millis(10);
 /// What the log says of the first connection found dead.
-const DEAD: &[&str] = &["is dead"];
+pub const DEAD: &[&str] = &["is dead"];
 /// Queries that can be in flight at one moment.
-const IN_FLIGHT: usize = WORKERS;
+pub const IN_FLIGHT: usize = WORKERS;
 
 fn nothing(_: &Stage) {}
 
 /// The bars of a server or a network that falls silent and comes back.
-const SILENCE: Bars =
+pub const SILENCE: Bars =
     Bars { first: seconds(2), full: seconds(2), says: &["is dead", "could not open a connection"], ..BARS };
 
 const PLAIN: Scenario = Scenario {
@@ -295,7 +296,7 @@ fn set(stage: &Stage, setting: &str) {
 }
 
 /// Refused while it is down, cut off as it goes and sent away as it comes.
-fn tells_of_a_server_gone(failure: &Failure) -> bool {
+pub fn tells_of_a_server_gone(failure: &Failure) -> bool {
     let told = ["Connection refused", "connection closed", "Connection reset", "[57P03]"];
     failure.names_cause && told.iter().any(|text| failure.text.contains(text))
 }
@@ -338,6 +339,7 @@ pub const OVER_UNIX: [Scenario; 5] = [
 
 /// Finds a scenario by its name and way.
 pub fn named(name: &str, way: &str) -> Option<Scenario> {
-    let mut all = OVER_TCP.iter().chain(&OVER_UNIX).chain([&MIXTURE]);
-    all.find(|scenario| scenario.name == name && (scenario.way == Way::Unix) == (way == "unix")).copied()
+    let one_way = OVER_TCP.iter().chain(&OVER_UNIX).chain([&MIXTURE]).copied();
+    let mut all = one_way.chain(BEHIND_BOUNCER.iter().flat_map(in_both_modes));
+    all.find(|scenario| scenario.name == name && scenario.way.word() == way)
 }

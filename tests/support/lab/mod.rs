@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `stage` | the cluster, the proxy, and how a pool reaches them |
 //! | `scenario`, `catalog` | a fault: how it begins and ends, and what must hold |
+//! | `bounced` | faults of a PgBouncer, and of the server behind it |
 //! | `mixture` | faults one after the other, at random |
 //! | `subject`, `ours`, `theirs` | the pool under test |
 //! | `worker`, `record` | threads that work through it, and what became of each piece of work |
@@ -16,6 +17,7 @@
 //! | `run`, `figures`, `verdict` | one run, its outcome as plain values, and the bars it missed |
 //! | `process` | a run in a process of its own |
 
+pub mod bounced;
 pub mod catalog;
 pub mod figures;
 pub mod leaver;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::figures::Figures;
 use super::scenario::Scenario;
-use super::stage::Way;
 use super::subject::Kind;
 use super::{catalog, leaver, run};
 use crate::support::process::Process;
@@ -63,9 +62,8 @@ pub fn command() -> Command {
 
 /// Runs a scenario in a process of its own.
 pub fn run_apart(scenario: &Scenario, kind: Kind) -> Report {
-    let way = if scenario.way == Way::Unix { "unix" } else { "tcp" };
     let mut command = command();
-    command.env(VARIABLE, format!("{} {way} {}", scenario.name, kind.name()));
+    command.env(VARIABLE, format!("{} {} {}", scenario.name, scenario.way.word(), kind.name()));
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use postgres::Client;
 
+use crate::support::bouncer::Bouncer;
 use crate::support::cluster::Cluster;
 use crate::support::proxy::Proxy;
 use crate::support::wait::comes_true;
@@ -16,12 +17,39 @@ pub enum Way {
     /// Over TCP through a proxy, whose network can be made to fail.
     Proxy,
     Unix,
+    /// Over TCP through a PgBouncer in session mode, which has a connection to the server for each of its clients.
+    Session,
+    /// Over TCP through a PgBouncer in transaction mode, which has fewer than it has clients.
+    Transaction,
+}
+
+impl Way {
+    /// Tells it from the other ways by which the same fault is done.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::Tcp | Way::Proxy => "tcp",
+            Way::Unix => "unix",
+            Way::Session => "session",
+            Way::Transaction => "transaction",
+        }
+    }
+
+    /// How many connections to the server a PgBouncer on this way has at the most. The clients are nineteen: the pool
+    /// under test and the two of the program that leaves.
+    fn bouncer_size(self) -> Option<u32> {
+        match self {
+            Way::Tcp | Way::Proxy | Way::Unix => None,
+            Way::Session => Some(30),
+            Way::Transaction => Some(6),
+        }
+    }
 }
 
 /// The server, the network, and a superuser's connection opened before anything goes wrong.
 pub struct Stage {
     pub cluster: Cluster,
     proxy: Option<Proxy>,
+    bouncer: Option<Bouncer>,
     way: Way,
     admin: Mutex<Client>,
 }
@@ -36,9 +64,18 @@ impl Stage {
         let cluster = builder.start().unwrap_or_else(|error| panic!("{error}"));
         let proxy =
             (way == Way::Proxy).then(|| Proxy::start(cluster.port()).expect("a proxy can be started"));
+        let bouncer = way.bouncer_size().map(|size| {
+            // What the guide `pgbouncer` advises for a pool with these timeouts.
+            Bouncer::over(&cluster, way.word())
+                .setting("default_pool_size", size.to_string())
+                .setting("server_login_retry", "0.2")
+                .setting("query_wait_timeout", "1")
+                .setting("server_connect_timeout", "2")
+                .start()
+        });
         let admin = Mutex::new(cluster.admin());
         super::ledger::create(&cluster);
-        Stage { cluster, proxy, way, admin }
+        Stage { cluster, proxy, bouncer, way, admin }
     }
 
     /// The URL by which the pool comes in.
@@ -47,6 +84,9 @@ impl Stage {
             Way::Tcp => self.cluster.url(),
             Way::Proxy => self.cluster.url_through(self.proxy().port()),
             Way::Unix => self.cluster.url_unix(),
+            Way::Session | Way::Transaction => {
+                format!("{}?pgbouncer={}", self.bouncer().url(), self.way.word())
+            }
         }
     }
 
@@ -54,6 +94,12 @@ impl Stage {
     #[track_caller]
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("BUG: a scenario of the network without a proxy")
+    }
+
+    /// The PgBouncer.
+    #[track_caller]
+    pub fn bouncer(&self) -> &Bouncer {
+        self.bouncer.as_ref().expect("BUG: a scenario of a PgBouncer without one")
     }
 
     /// The descriptors that the proxy's connections have.
@@ -96,8 +142,13 @@ impl Stage {
         });
     }
 
-    /// Counts the sessions of the pool built under a name.
+    /// Counts the sessions of the pool built under a name: those of a PgBouncer where there is one, whose connections
+    /// to the server serve now this client and now that.
     pub fn sessions(&self, name: &str) -> usize {
-        self.cluster.connections(&format!("{name}/automation"))
+        let name = format!("{name}/automation");
+        match &self.bouncer {
+            Some(bouncer) => bouncer.clients(&name),
+            None => self.cluster.connections(&name),
+        }
     }
 }
