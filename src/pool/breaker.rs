@@ -64,9 +64,10 @@ pub(crate) struct Breaker {
     mode: Mode,
     /// Failures that count towards the threshold, in a row.
     strikes: u32,
-    /// When the last failure of any class came. What began before then is no further sign: several attempts at a time
-    /// fail for one cause, and would open the breaker at the first hiccup.
-    struck_at: u64,
+    /// When the last failure of any class came, since a success. What began by then is no further sign: several
+    /// attempts at a time fail for one cause, and would open the breaker, or have the back-off at its longest, at the
+    /// first hiccup.
+    struck_at: Option<u64>,
     /// Failed attempts of any class since one last succeeded.
     attempts: u64,
     backoff_ms: u64,
@@ -88,7 +89,7 @@ impl Breaker {
             concurrency: 1,
             mode: Mode::Closed,
             strikes: 0,
-            struck_at: 0,
+            struck_at: None,
             attempts: 0,
             backoff_ms: 0,
             not_before: 0,
@@ -146,6 +147,7 @@ impl Breaker {
         self.ramp = if refused { 1 } else { self.ramp.saturating_mul(2) };
         self.mode = Mode::Closed;
         (self.strikes, self.attempts, self.backoff_ms, self.not_before) = (0, 0, 0, 0);
+        self.struck_at = None;
         self.permanent = false;
         self.past = self.last.take().or(self.past.take());
         refused
@@ -171,10 +173,10 @@ impl Breaker {
             // One that began before the breaker opened says nothing new: the probe decides.
             return if probe { self.probe_failed(now, begun, class) } else { Reaction::None };
         }
-        if class == FailureClass::Transient && !self.is_news(begun) {
+        if !opened && class != FailureClass::Permanent && !self.is_news(begun) {
             return Reaction::None;
         }
-        self.struck_at = now;
+        self.struck_at = Some(now);
         self.backoff_ms = (self.backoff_ms * 2).clamp(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
         // From three quarters of the back-off to all of it, and never less than the first.
         let jitter = (self.backoff_ms as f64 / 4.0 * spread) as u64;
@@ -215,7 +217,7 @@ impl Breaker {
 
     /// Whether something that began at `begun` tells more than the last failure did.
     fn is_news(&self, begun: u64) -> bool {
-        self.strikes == 0 || begun >= self.struck_at
+        self.struck_at.is_none_or(|struck_at| begun > struck_at)
     }
 
     /// A validation that began at `begun` did not answer in time: as bad a sign as a connection that cannot be opened.
@@ -224,14 +226,14 @@ impl Breaker {
         if !self.is_news(begun) {
             return Reaction::None;
         }
-        self.struck_at = now;
+        self.struck_at = Some(now);
         self.strike(now)
     }
 
     /// A validation was answered: those that were not are no longer in a row.
     pub(crate) fn ping_answered(&mut self) {
         if self.attempts == 0 && self.mode == Mode::Closed {
-            self.strikes = 0;
+            (self.strikes, self.struck_at) = (0, None);
             self.past = self.last.take().or(self.past.take());
         }
     }

@@ -69,13 +69,17 @@ impl PgConnection {
     }
 
     /// Takes note of what is in between, and sets what a new session needs because of it.
+    ///
+    /// Either way the server itself answers once. A pooler takes clients also while it has no server for them: without
+    /// that answer the pool would open connections that fail at their first use, as fast as its borrowers ask for them,
+    /// and would never know of the outage.
     pub(super) fn settle_behind(&mut self, behind: Behind, limit: Duration) -> Result<(), PgError> {
         self.behind = behind;
-        if self.behind.mode == PgBouncer::Session
-            && let Some(set) = self.behind.set_statement_timeout()
-        {
-            self.bounded(limit, |client| client.batch_execute(&set))?;
-        }
-        Ok(())
+        let set = match self.behind.mode {
+            PgBouncer::Off => return Ok(()),
+            PgBouncer::Session => self.behind.set_statement_timeout().unwrap_or_default(),
+            PgBouncer::Transaction => String::new(),
+        };
+        self.bounded(limit, |client| client.batch_execute(&set))
     }
 }

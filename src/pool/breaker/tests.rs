@@ -11,6 +11,13 @@ fn transient(breaker: &mut Breaker, now: u64) -> Reaction {
     breaker.failed(now, now, failure(FailureClass::Transient), 0.0, probe)
 }
 
+/// One that has opened at 0.
+fn open() -> Breaker {
+    let mut breaker = Breaker::new(&Settings { failure_threshold: 1, ..Settings::default() });
+    assert_eq!(transient(&mut breaker, 0), Reaction::Opened);
+    breaker
+}
+
 #[test]
 fn failures_back_off_and_the_third_opens_the_breaker() {
     let mut breaker = Breaker::new(&Settings::default());
@@ -27,10 +34,7 @@ fn failures_back_off_and_the_third_opens_the_breaker() {
 
 #[test]
 fn one_probe_closes_it_and_opening_starts_slowly() {
-    let mut breaker = Breaker::new(&Settings::default());
-    for _ in 0..3 {
-        transient(&mut breaker, 0);
-    }
+    let mut breaker = open();
     assert_eq!(breaker.advice(499), Advice::NotBefore(500));
     assert_eq!(breaker.advice(500), Advice::Probe);
     breaker.begin_probe();
@@ -49,10 +53,7 @@ fn one_probe_closes_it_and_opening_starts_slowly() {
 
 #[test]
 fn probes_are_an_eighth_of_the_outage_apart_and_never_more_than_open_for() {
-    let mut breaker = Breaker::new(&Settings::default());
-    for _ in 0..3 {
-        transient(&mut breaker, 0);
-    }
+    let mut breaker = open();
     for (now, next) in [(1_000, 1_500), (16_000, 18_000), (3_600_000, 3_610_000)] {
         breaker.begin_probe();
         transient(&mut breaker, now);
@@ -62,10 +63,7 @@ fn probes_are_an_eighth_of_the_outage_apart_and_never_more_than_open_for() {
 
 #[test]
 fn a_probe_that_got_no_answer_is_followed_by_the_next_at_once() {
-    let mut breaker = Breaker::new(&Settings::default());
-    for _ in 0..3 {
-        transient(&mut breaker, 0);
-    }
+    let mut breaker = open();
     breaker.begin_probe();
     breaker.failed(2_500, 500, failure(FailureClass::Transient), 0.0, true);
     assert_eq!(breaker.advice(2_500), Advice::Probe);
@@ -76,6 +74,15 @@ fn attempts_that_fail_together_are_one_sign() {
     let mut breaker = Breaker::new(&Settings::default());
     for _ in 0..4 {
         assert_eq!(breaker.failed(5, 1, failure(FailureClass::Transient), 0.0, false), Reaction::None);
+    }
+    let mut full = Breaker::new(&Settings::default());
+    for _ in 0..4 {
+        full.failed(5, 1, failure(FailureClass::Exhausted), 0.0, false);
+    }
+    assert_eq!(full.advice(5), Advice::NotBefore(205), "nor where the server has no connections");
+    // A refusal may come within the millisecond in which the attempt began.
+    for _ in 0..4 {
+        assert_eq!(breaker.failed(5, 5, failure(FailureClass::Transient), 0.0, false), Reaction::None);
     }
     assert_eq!(breaker.advice(5), Advice::NotBefore(205), "the back-off has not grown");
     for ping in 0..8 {

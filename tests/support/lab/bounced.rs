@@ -1,10 +1,9 @@
 //! Faults of a PgBouncer between the pool and the server, and of the server behind it.
 
-use std::time::Duration;
-
-use super::catalog::{FROZEN, IN_FLIGHT, KILLED, RESTARTED, SILENCE, TERMINATED};
+use super::catalog::{FROZEN, KILLED, RESTARTED, TERMINATED, tells_of_a_server_gone};
 use super::scenario::{Bars, Scenario};
 use super::stage::Way;
+use super::subject::Failure;
 
 pub const BOUNCER_RESTARTED: Scenario = Scenario {
     name: "F2a",
@@ -16,8 +15,12 @@ pub const BOUNCER_RESTARTED: Scenario = Scenario {
 pub const RESTARTED_BEHIND: Scenario =
     Scenario { name: "F2b", title: "server restarted behind PgBouncer", ..RESTARTED };
 
-pub const KILLED_BEHIND: Scenario =
-    Scenario { name: "F3", title: "server killed behind PgBouncer, down 5 s", ..KILLED };
+pub const KILLED_BEHIND: Scenario = Scenario {
+    name: "F3",
+    title: "server killed behind PgBouncer, down 5 s",
+    bars: Bars { cause: tells_of_no_server_behind, ..KILLED.bars },
+    ..KILLED
+};
 
 pub const BOUNCER_KILLED: Scenario = Scenario {
     name: "F3b",
@@ -26,6 +29,13 @@ pub const BOUNCER_KILLED: Scenario = Scenario {
     end: |stage| stage.bouncer().start(),
     ..KILLED
 };
+
+/// PgBouncer says so of itself: it could not log in to the server, or had none for the client for too long.
+fn tells_of_no_server_behind(failure: &Failure) -> bool {
+    let told = ["server_login_retry", "query_wait_timeout"];
+    tells_of_a_server_gone(failure)
+        || failure.names_cause && told.iter().any(|text| failure.text.contains(text))
+}
 
 /// The faults, in session mode.
 pub const BEHIND_BOUNCER: [Scenario; 6] =

@@ -15,14 +15,14 @@ const fn seconds(count: u64) -> Duration {
 
 const THINK: Duration = Duration::from_millis(10);
 /// What the log says of the first connection found dead.
-pub const DEAD: &[&str] = &["is dead"];
+const DEAD: &[&str] = &["is dead"];
 /// Queries that can be in flight at one moment.
-pub const IN_FLIGHT: usize = WORKERS;
+const IN_FLIGHT: usize = WORKERS;
 
 fn nothing(_: &Stage) {}
 
 /// The bars of a server or a network that falls silent and comes back.
-pub const SILENCE: Bars =
+const SILENCE: Bars =
     Bars { first: seconds(2), full: seconds(2), says: &["is dead", "could not open a connection"], ..BARS };
 
 const PLAIN: Scenario = Scenario {
