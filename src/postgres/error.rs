@@ -11,7 +11,7 @@ use super::observer::LimitExpired;
 use super::tls::Advised;
 use crate::config::Faults;
 
-pub(super) use self::opening::{Attempts, OpeningError};
+pub(super) use self::opening::{Attempts, Farewell, OpeningError};
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
@@ -135,7 +135,10 @@ impl PgError {
 
     /// The SQLSTATE that the server gave, if it gave one.
     pub fn sqlstate(&self) -> Option<&str> {
-        self.postgres()?.code().map(|code| code.code())
+        match &*self.0 {
+            Kind::Opening(error) => error.code(),
+            _ => self.postgres()?.code().map(|code| code.code()),
+        }
     }
 
     /// Whether `statement_timeout` ended the statement (57014). The connection is good.

@@ -9,8 +9,9 @@
 
 use std::time::Duration;
 
-use postgres::SimpleQueryMessage;
+use postgres::{Client, SimpleQueryMessage};
 
+use super::error::{Farewell, OpeningError};
 use super::pooler::{Behind, resets_session};
 use super::{PgConnection, PgError, ResetPolicy};
 use crate::config::PgBouncer;
@@ -50,9 +51,10 @@ impl PgConnection {
     /// A server that does not understand the question has no more to say about it.
     pub(super) fn find_pooler(&mut self, limit: Duration) -> Result<Option<&'static str>, PgError> {
         let told = self.observer().map(|shared| shared.backend_pid().to_string());
-        let answer = match self.bounded(limit, |client| client.simple_query(WHO_SERVES)) {
+        let answer = match self.ask_first(limit, |client| client.simple_query(WHO_SERVES)) {
             Ok(answer) => answer,
-            Err(error) if error.is_connection_lost() => return Err(error),
+            // One that ended the connection may be told as an error of its opening.
+            Err(error) if error.is_connection_lost() || self.is_lost() => return Err(error),
             Err(_) => return Ok(None),
         };
         let row = answer.iter().find_map(|message| match message {
@@ -80,6 +82,25 @@ impl PgConnection {
             PgBouncer::Session => self.behind.set_statement_timeout().unwrap_or_default(),
             PgBouncer::Transaction => String::new(),
         };
-        self.bounded(limit, |client| client.batch_execute(&set))
+        self.ask_first(limit, |client| client.batch_execute(&set))
+    }
+
+    /// Runs one of the first calls on a new connection. The driver reads a last error and the hang-up behind it in one
+    /// go, and then tells of the hang-up alone; the observer has seen the error's SQLSTATE.
+    fn ask_first<T>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        self.bounded(limit, call).map_err(|error| {
+            let last = self.observer().filter(|shared| shared.is_broken()).and_then(|s| s.errors().last());
+            match (error.sqlstate(), last) {
+                (None, Some((code, _))) if error.is_connection_lost() => {
+                    let code = String::from_utf8_lossy(&code).into_owned();
+                    PgError::opening(OpeningError::Ended(Farewell(code)))
+                }
+                _ => error,
+            }
+        })
     }
 }

@@ -25,6 +25,8 @@ pub(in super::super) enum OpeningError {
     Refused(PgError),
     /// The callback gives what the server refused; it is asked again after this time.
     StillRefused(Duration),
+    /// It was ended before it could be used, by an error whose text the driver has lost.
+    Ended(Farewell),
     /// None of several servers would do.
     NoHost(Attempts),
 }
@@ -35,6 +37,16 @@ impl OpeningError {
         match self {
             OpeningError::Refused(error) => error.postgres(),
             OpeningError::NoHost(attempts) => attempts.telling().postgres(),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE, where there was one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            OpeningError::Refused(error) => error.sqlstate(),
+            OpeningError::NoHost(attempts) => attempts.telling().sqlstate(),
+            OpeningError::Ended(Farewell(code)) => Some(code),
             _ => None,
         }
     }
@@ -71,6 +83,7 @@ impl fmt::Display for OpeningError {
                 "the callback still gives the credentials that the server refused; the server is asked again when \
                  they change, or in {pause:.0?}"
             ),
+            OpeningError::Ended(_) => f.write_str("could not open a connection to the server"),
             OpeningError::NoHost(attempts) => {
                 write!(f, "could not open a connection to any of {} servers", attempts.0.len())
             }
@@ -85,10 +98,23 @@ impl StdError for OpeningError {
             OpeningError::Callback(error) => Some(error.as_ref()),
             OpeningError::Refused(error) => Some(error),
             OpeningError::NoHost(attempts) => Some(attempts),
+            OpeningError::Ended(farewell) => Some(farewell),
             _ => None,
         }
     }
 }
+
+/// The SQLSTATE with which a server or a pooler ended a connection.
+#[derive(Debug)]
+pub(in super::super) struct Farewell(pub String);
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server, or a pooler in front of it, ended the connection at once; its log says why")
+    }
+}
+
+impl StdError for Farewell {}
 
 /// The servers tried, in order, each with its error. Never empty.
 #[derive(Debug)]

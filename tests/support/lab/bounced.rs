@@ -1,6 +1,6 @@
 //! Faults of a PgBouncer between the pool and the server, and of the server behind it.
 
-use super::catalog::{FROZEN, KILLED, RESTARTED, TERMINATED, tells_of_a_server_gone};
+use super::catalog::{FROZEN, KILLED, RESTARTED, TERMINATED};
 use super::scenario::{Bars, Scenario};
 use super::stage::Way;
 use super::subject::Failure;
@@ -30,11 +30,9 @@ pub const BOUNCER_KILLED: Scenario = Scenario {
     ..KILLED
 };
 
-/// PgBouncer says so of itself: it could not log in to the server, or had none for the client for too long.
+/// What PgBouncer says itself, as it cannot log in to the server, or the server as it comes and goes.
 fn tells_of_no_server_behind(failure: &Failure) -> bool {
-    let told = ["server_login_retry", "query_wait_timeout"];
-    tells_of_a_server_gone(failure)
-        || failure.names_cause && told.iter().any(|text| failure.text.contains(text))
+    failure.names_cause && matches!(failure.code.as_deref(), Some("08P01" | "57P01" | "57P03"))
 }
 
 /// The faults, in session mode.

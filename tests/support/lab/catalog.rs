@@ -296,7 +296,7 @@ fn set(stage: &Stage, setting: &str) {
 }
 
 /// Refused while it is down, cut off as it goes and sent away as it comes.
-pub fn tells_of_a_server_gone(failure: &Failure) -> bool {
+fn tells_of_a_server_gone(failure: &Failure) -> bool {
     let told = ["Connection refused", "connection closed", "Connection reset", "[57P03]"];
     failure.names_cause && told.iter().any(|text| failure.text.contains(text))
 }
