@@ -215,7 +215,8 @@ impl Breaker {
         (self.open_for_ms / FIRST_PROBE).max(BACKOFF_FIRST_MS).min(self.open_for_ms)
     }
 
-    /// Whether something that began at `begun` tells more than the last failure did.
+    /// Whether an attempt that began at `begun` tells more than the last failure did. One refused within the millisecond
+    /// in which it began may have begun together with that: what comes after a failure is a back-off away.
     fn is_news(&self, begun: u64) -> bool {
         self.struck_at.is_none_or(|struck_at| begun > struck_at)
     }
@@ -223,7 +224,8 @@ impl Breaker {
     /// A validation that began at `begun` did not answer in time: as bad a sign as a connection that cannot be opened.
     pub(crate) fn ping_timed_out(&mut self, now: u64, begun: u64, failure: Arc<OpenFailure>) -> Reaction {
         self.last = Some(failure);
-        if !self.is_news(begun) {
+        // It has lasted for its whole limit, so a burst of them has begun before the first of it fails.
+        if self.struck_at.is_some_and(|struck_at| begun < struck_at) {
             return Reaction::None;
         }
         self.struck_at = Some(now);
