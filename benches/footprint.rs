@@ -101,14 +101,14 @@ fn counted(subject: &dyn Subject, threads: usize, cycles: usize) -> usize {
 fn slots(table: &mut Table) {
     const MORE: f64 = 1023.0;
     let size = |build: &dyn Fn(u32) -> Box<dyn Subject>| {
-        let of = |connections| {
-            let before = bytes_in_use();
-            let pool = build(connections);
-            let size = bytes_in_use() - before;
-            drop(pool);
-            size
-        };
-        (of(1024) - of(1)) as f64 / MORE
+        // Both are kept until the end: what a pool leaves to its threads is freed when those end.
+        let before = bytes_in_use();
+        let large = build(1024);
+        let between = bytes_in_use();
+        let small = build(1);
+        let size = 2 * between - before - bytes_in_use();
+        drop((large, small));
+        size as f64 / MORE
     };
     let ours = size(&|connections| Box::new(Tierpool::new(connections)));
     let theirs = size(&|connections| Box::new(R2d2::new(connections)));

@@ -1,0 +1,128 @@
+//! One thread: what a validated checkout costs over another, and a checkout with a query.
+//!
+//! The query is prepared once for each connection: kept in the connection's extensions, on both sides, since that is
+//! how far a careful user of r2d2 can go. What r2d2 costs with `query_one` and a text, which prepares each time,
+//! stands beside it.
+
+use std::time::{Duration, Instant};
+
+use criterion::BenchmarkId;
+use postgres::{Client, Statement};
+use tierpool::{PgPool, Tier};
+
+use super::pools::{self, R2d2};
+use crate::common::mode::Mode;
+use crate::common::rounds::Rounds;
+use crate::common::table::{Bound, Row, Table, nanos};
+use crate::support::cluster::Cluster;
+
+const CONNECTIONS: u32 = 8;
+const QUERY: &str = "SELECT 1";
+
+/// A named piece of work that is done again and again.
+type Work = (&'static str, Box<dyn Fn()>);
+
+fn time_of(work: &Work, cycles: u64) -> Duration {
+    let begun = Instant::now();
+    (0..cycles).for_each(|_| (work.1)());
+    begun.elapsed()
+}
+
+pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
+    validation(mode, cluster, table);
+    query(mode, cluster, table);
+}
+
+fn compare(mode: Mode, group: &str, works: &[Work], cycles: u64) -> Rounds {
+    let mut criterion = mode.criterion();
+    let mut group = criterion.benchmark_group(format!("1 thread x {CONNECTIONS} connections x {group}"));
+    for work in works {
+        group.bench_function(BenchmarkId::from_parameter(work.0), |bencher| {
+            bencher.iter_custom(|cycles| time_of(work, cycles));
+        });
+    }
+    group.finish();
+    Rounds::run(mode.pick(15, 1), works.len(), |work| {
+        time_of(&works[work], cycles).as_nanos() as f64 / cycles as f64
+    })
+}
+
+fn validation(mode: Mode, cluster: &Cluster, table: &mut Table) {
+    let ours = |always: bool| -> Box<dyn Fn()> {
+        let pool = pools::ours_with(cluster, CONNECTIONS, move |tier| tier.test_on_check_out(always));
+        Box::new(move || drop(pool.get(Tier::Automation).unwrap()))
+    };
+    let theirs = |always: bool| -> Box<dyn Fn()> {
+        let pool = pools::r2d2(cluster, CONNECTIONS, always);
+        Box::new(move || drop(pool.get().unwrap()))
+    };
+    let works: [Work; 4] = [
+        ("tierpool, validated", ours(true)),
+        ("tierpool, not validated", ours(false)),
+        ("r2d2, tested", theirs(true)),
+        ("r2d2, not tested", theirs(false)),
+    ];
+    let costs = compare(mode, "no hold", &works, mode.pick(3_000, 50));
+    let (ours, theirs) = (costs.difference(0, 1), costs.difference(2, 3));
+    let row = Row::new(
+        "validated checkout over an unvalidated one",
+        format!("{} over {}", nanos(ours), nanos(costs.median(1))),
+        format!("r2d2 {} over {}", nanos(theirs), nanos(costs.median(3))),
+        ours / 1e3,
+    );
+    table.push(row.unit(" µs").bar(Bound::AtMost(5.0)).goal(Bound::AtMost(2.0)));
+}
+
+fn ask(client: &mut Client, statement: &Statement) {
+    let one: i32 = client.query_one(statement, &[]).unwrap().get(0);
+    assert_eq!(one, 1);
+}
+
+fn ours_asks(pool: &PgPool) {
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let known = tierpool::PooledConnection::extensions(&conn).get::<Statement>().cloned();
+    let statement = known.unwrap_or_else(|| {
+        let statement = conn.prepare(QUERY).unwrap();
+        tierpool::PooledConnection::extensions_mut(&mut conn).insert(statement.clone());
+        statement
+    });
+    ask(&mut conn, &statement);
+}
+
+fn r2d2_asks(pool: &R2d2) {
+    let mut conn = pool.get().unwrap();
+    let known = r2d2::PooledConnection::extensions(&conn).get::<Statement>().cloned();
+    let statement = known.unwrap_or_else(|| {
+        let statement = conn.prepare(QUERY).unwrap();
+        r2d2::PooledConnection::extensions_mut(&mut conn).insert(statement.clone());
+        statement
+    });
+    ask(&mut conn, &statement);
+}
+
+fn query(mode: Mode, cluster: &Cluster, table: &mut Table) {
+    let ours = pools::ours(cluster, CONNECTIONS);
+    let [tested, text] = [(); 2].map(|()| pools::r2d2(cluster, CONNECTIONS, true));
+    let untested = pools::r2d2(cluster, CONNECTIONS, false);
+    let works: [Work; 4] = [
+        ("tierpool", Box::new(move || ours_asks(&ours))),
+        ("r2d2", Box::new(move || r2d2_asks(&tested))),
+        ("r2d2, not tested", Box::new(move || r2d2_asks(&untested))),
+        (
+            "r2d2, text",
+            Box::new(move || {
+                let _: i32 = text.get().unwrap().query_one(QUERY, &[]).unwrap().get(0);
+            }),
+        ),
+    ];
+    let costs = compare(mode, QUERY, &works, mode.pick(1_500, 50));
+    for (peer, work) in works.iter().enumerate().skip(1) {
+        let row = Row::new(
+            format!("get + {QUERY} (cached) + return"),
+            nanos(costs.median(0)),
+            format!("{} {}", work.0, nanos(costs.median(peer))),
+            costs.ratio(peer, 0),
+        );
+        table.push(if peer == 1 { row.bar(Bound::AtLeast(1.6)).goal(Bound::AtLeast(1.9)) } else { row });
+    }
+}
