@@ -57,7 +57,7 @@ fn under_load<T>(
 }
 
 pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
-    let checkouts = mode.pick(1_000, 20);
+    let checkouts = mode.pick(600, 20);
     let ours = pools::ours(cluster, CONNECTIONS);
     let theirs = pools::r2d2(cluster, CONNECTIONS + ours.reserved(), true);
     let automation = || {
@@ -66,7 +66,7 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     };
     let everybody = || theirs.get().unwrap().batch_execute(HOLD).unwrap();
     let adhoc = || p99(checkouts, || drop(ours.get(Tier::Adhoc).unwrap()));
-    let times = Rounds::run(mode.pick(7, 1), 4, |which| match which {
+    let times = Rounds::run(mode.pick(5, 1), 4, |which| match which {
         0 => adhoc(),
         1 => under_load(automation, || ours.automation().gauges().waiting > 0, adhoc),
         2 => p99(checkouts, || drop(theirs.get().unwrap())),

@@ -19,12 +19,19 @@ use crate::support::cluster::Cluster;
 const CONNECTIONS: u32 = 8;
 const QUERY: &str = "SELECT 1";
 
-/// A named piece of work that is done again and again.
-type Work = (&'static str, Box<dyn Fn()>);
+/// A named piece of work that is done again and again, and how to get ready for it.
+///
+/// Client and server take turns, and on which core each of them ends up decides half of a round trip. So that this
+/// evens out, every measurement has a pool of its own.
+type Work<'a> = (&'static str, Box<dyn Fn() -> Box<dyn Fn()> + 'a>);
 
-fn time_of(work: &Work, cycles: u64) -> Duration {
+/// Cycles before those that count, in which the connection is looked up and the statement prepared.
+const WARM: u64 = 20;
+
+fn time_of(work: &dyn Fn(), cycles: u64) -> Duration {
+    (0..WARM).for_each(|_| work());
     let begun = Instant::now();
-    (0..cycles).for_each(|_| (work.1)());
+    (0..cycles).for_each(|_| work());
     begun.elapsed()
 }
 
@@ -33,17 +40,18 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     query(mode, cluster, table);
 }
 
-fn compare(mode: Mode, group: &str, works: &[Work], cycles: u64) -> Rounds {
+fn compare(mode: Mode, group: &str, works: &[Work<'_>], cycles: u64) -> Rounds {
     let mut criterion = mode.criterion();
     let mut group = criterion.benchmark_group(format!("1 thread x {CONNECTIONS} connections x {group}"));
-    for work in works {
-        group.bench_function(BenchmarkId::from_parameter(work.0), |bencher| {
-            bencher.iter_custom(|cycles| time_of(work, cycles));
+    for (name, work) in works {
+        let work = work();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|cycles| time_of(&work, cycles));
         });
     }
     group.finish();
-    Rounds::run(mode.pick(15, 1), works.len(), |work| {
-        time_of(&works[work], cycles).as_nanos() as f64 / cycles as f64
+    Rounds::run(mode.pick(41, 1), works.len(), |work| {
+        time_of(&works[work].1(), cycles).as_nanos() as f64 / cycles as f64
     })
 }
 
@@ -56,13 +64,13 @@ fn validation(mode: Mode, cluster: &Cluster, table: &mut Table) {
         let pool = pools::r2d2(cluster, CONNECTIONS, always);
         Box::new(move || drop(pool.get().unwrap()))
     };
-    let works: [Work; 4] = [
-        ("tierpool, validated", ours(true)),
-        ("tierpool, not validated", ours(false)),
-        ("r2d2, tested", theirs(true)),
-        ("r2d2, not tested", theirs(false)),
+    let works: [Work<'_>; 4] = [
+        ("tierpool, validated", Box::new(|| ours(true))),
+        ("tierpool, not validated", Box::new(|| ours(false))),
+        ("r2d2, tested", Box::new(|| theirs(true))),
+        ("r2d2, not tested", Box::new(|| theirs(false))),
     ];
-    let costs = compare(mode, "no hold", &works, mode.pick(3_000, 50));
+    let costs = compare(mode, "no hold", &works, mode.pick(500, 50));
     let (ours, theirs) = (costs.difference(0, 1), costs.difference(2, 3));
     let row = Row::new(
         "validated checkout over an unvalidated one",
@@ -101,26 +109,36 @@ fn r2d2_asks(pool: &R2d2) {
 }
 
 fn query(mode: Mode, cluster: &Cluster, table: &mut Table) {
-    let ours = pools::ours(cluster, CONNECTIONS);
-    let [tested, text] = [(); 2].map(|()| pools::r2d2(cluster, CONNECTIONS, true));
-    let untested = pools::r2d2(cluster, CONNECTIONS, false);
-    let works: [Work; 4] = [
-        ("tierpool", Box::new(move || ours_asks(&ours))),
-        ("r2d2", Box::new(move || r2d2_asks(&tested))),
-        ("r2d2, not tested", Box::new(move || r2d2_asks(&untested))),
+    let r2d2 = |tested: bool| -> Box<dyn Fn()> {
+        let pool = pools::r2d2(cluster, CONNECTIONS, tested);
+        Box::new(move || r2d2_asks(&pool))
+    };
+    let works: [Work<'_>; 4] = [
+        (
+            "tierpool",
+            Box::new(|| {
+                let pool = pools::ours(cluster, CONNECTIONS);
+                Box::new(move || ours_asks(&pool))
+            }),
+        ),
+        ("r2d2", Box::new(|| r2d2(true))),
+        ("r2d2, not tested", Box::new(|| r2d2(false))),
         (
             "r2d2, text",
-            Box::new(move || {
-                let _: i32 = text.get().unwrap().query_one(QUERY, &[]).unwrap().get(0);
+            Box::new(|| {
+                let pool = pools::r2d2(cluster, CONNECTIONS, true);
+                Box::new(move || {
+                    let _: i32 = pool.get().unwrap().query_one(QUERY, &[]).unwrap().get(0);
+                })
             }),
         ),
     ];
-    let costs = compare(mode, QUERY, &works, mode.pick(1_500, 50));
-    for (peer, work) in works.iter().enumerate().skip(1) {
+    let costs = compare(mode, QUERY, &works, mode.pick(300, 50));
+    for (peer, (name, _)) in works.iter().enumerate().skip(1) {
         let row = Row::new(
             format!("get + {QUERY} (cached) + return"),
             nanos(costs.median(0)),
-            format!("{} {}", work.0, nanos(costs.median(peer))),
+            format!("{name} {}", nanos(costs.median(peer))),
             costs.ratio(peer, 0),
         );
         table.push(if peer == 1 { row.bar(Bound::AtLeast(1.6)).goal(Bound::AtLeast(1.9)) } else { row });

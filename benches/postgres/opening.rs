@@ -23,7 +23,7 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
             }),
         ),
     ];
-    let costs = Rounds::run(mode.pick(7, 1), works.len(), |work| {
+    let costs = Rounds::run(mode.pick(5, 1), works.len(), |work| {
         let begun = Instant::now();
         (works[work].1)();
         let took = begun.elapsed().as_nanos() as f64;
