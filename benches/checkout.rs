@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use common::mode::Mode;
 use common::rounds::Rounds;
 use common::subject::{LIMIT, OURS, R2D2, cyclers};
-use common::table::{Bound, Row, Table, nanos};
+use common::table::{Bound, Row, Table, count, nanos};
 use common::throughput::time_of;
 use criterion::{BenchmarkId, Throughput};
 
@@ -60,7 +60,7 @@ fn ratios(mode: Mode) -> ExitCode {
             time_of(&*subjects[subject], threads, cycles).as_nanos() as f64 / cycles as f64
         });
         let row = |peer: usize, ratio: f64| {
-            let what = format!("{threads} threads × {CONNECTIONS} connections");
+            let what = format!("{} × {CONNECTIONS} connections", count(threads as u64, "thread"));
             let name = subjects[peer].name();
             Row::new(what, nanos(costs.median(OURS)), format!("{name} {}", nanos(costs.median(peer))), ratio)
         };

@@ -67,11 +67,11 @@ fn main() -> ExitCode {
         }
         let turn = quantile(held, 0.5);
         println!("{shape}: a hold took {}", nanos(turn));
-        for peer in R2D2..subjects.len() {
+        for (peer, subject) in subjects.iter().enumerate().skip(R2D2) {
             let row = Row::new(
                 format!("{shape}: throughput"),
                 format!("{:.0}/s", rates.median(OURS)),
-                format!("{} {:.0}/s", subjects[peer].name(), rates.median(peer)),
+                format!("{} {:.0}/s", subject.name(), rates.median(peer)),
                 rates.ratio(OURS, peer),
             );
             table.push(if peer == R2D2 { row.bar(RATE_BAR).goal(RATE_GOAL) } else { row });

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::mode::Mode;
 use common::subject::{R2d2, Subject, Tierpool};
-use common::table::{Bound, Row, Table};
+use common::table::{Bound, Row, Table, count};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::scripted::{Call, ScriptedManager, Step};
 use support::wait::{eventually, thread_count};
@@ -63,7 +63,7 @@ fn allocations(mode: Mode, table: &mut Table) {
             |subject: &dyn Subject| counted(subject, threads, cycles) as f64 / cycles as f64 / threads as f64;
         let (ours, theirs) = (each(&ours), each(&theirs));
         let row = Row::new(
-            format!("heap allocations of a checkout, {threads} threads × 8 connections"),
+            format!("heap allocations of a checkout, {} × 8 connections", count(threads as u64, "thread")),
             format!("{ours}"),
             format!("r2d2 {theirs}"),
             ours,

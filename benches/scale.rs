@@ -13,7 +13,7 @@ use chart::{Chart, Line, count_tick, nanos_tick};
 use common::mode::Mode;
 use common::rounds::Rounds;
 use common::subject::{OURS, R2D2, cyclers};
-use common::table::{Row, Table, nanos};
+use common::table::{Row, Table, count, nanos};
 use common::throughput::{cost_within, time_of};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -77,7 +77,7 @@ fn by_rounds(mode: Mode, connections: u32, table: &mut Table) -> Chart {
             line.points.push((threads as f64, costs.median(number)));
         }
         table.push(Row::new(
-            format!("{threads} threads × {connections} connections"),
+            format!("{} × {}", count(threads as u64, "thread"), count(connections, "connection")),
             nanos(costs.median(OURS)),
             (R2D2..subjects.len())
                 .map(|peer| format!("{} {}", subjects[peer].name(), nanos(costs.median(peer))))
@@ -86,12 +86,8 @@ fn by_rounds(mode: Mode, connections: u32, table: &mut Table) -> Chart {
             costs.ratio(R2D2, OURS),
         ));
     }
-    let connections = match connections {
-        1 => "1 connection".to_owned(),
-        more => format!("{more} connections"),
-    };
     Chart {
-        title: connections,
+        title: count(connections, "connection"),
         x_label: "threads".to_owned(),
         y_label: "one cycle, all threads together".to_owned(),
         lines,

@@ -160,3 +160,11 @@ pub fn nanos(value: f64) -> String {
         v => format!("{:.2} s", v / 1e9),
     }
 }
+
+/// A number of things: `1 thread`, `8 threads`.
+pub fn count(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
+        1 => format!("1 {noun}"),
+        more => format!("{more} {noun}s"),
+    }
+}

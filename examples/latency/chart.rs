@@ -72,7 +72,7 @@ fn draw<'a>(
     let (left, right) = range(points().map(|point| point.0));
     let (low, high) = range(points().map(|point| point.1));
     let mut context = ChartBuilder::on(area)
-        .caption(&chart.title, (FONT, 16))
+        .caption(&chart.title, (FONT, 20))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
@@ -85,7 +85,7 @@ fn draw<'a>(
         .y_desc(&chart.y_label)
         .x_label_formatter(&|value| (chart.x_tick)(*value))
         .y_label_formatter(&|value| (chart.y_tick)(*value))
-        .label_style((FONT, 12))
+        .label_style((FONT, 16))
         .draw()?;
     for (line, colour) in chart.lines.iter().zip(COLOURS.into_iter().cycle()) {
         let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(2);
@@ -99,7 +99,7 @@ fn draw<'a>(
         .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
-        .label_font((FONT, 12))
+        .label_font((FONT, 16))
         .draw()
 }
 
