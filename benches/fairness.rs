@@ -33,15 +33,15 @@ fn main() -> ExitCode {
     let time = mode.pick(Duration::from_millis(700), Duration::from_millis(50));
     for shape in SHAPES {
         let subjects = holders(shape.connections);
-        let mut rates: Vec<Vec<f64>> = Vec::new();
+        let (mut rates, mut overtaken) = (Vec::new(), Vec::new());
         let mut held = Vec::new();
         let worst = Rounds::run(rounds, subjects.len(), |subject| {
             let waits = crowd(&*subjects[subject], shape, time);
             if subject == OURS {
-                rates.push(Vec::new());
                 held.push(waits.held.as_nanos() as f64);
             }
-            rates.last_mut().expect("ours comes first").push(waits.rate);
+            rates.push(waits.rate);
+            overtaken.push(waits.overtaken as f64);
             let at = |part| nanos(quantile(waits.waits.iter().copied(), part));
             eprintln!(
                 "{shape}: {:14} {:7.0}/s  p50 {:>9}  p99 {:>9}  worst {:>9}",
@@ -53,8 +53,11 @@ fn main() -> ExitCode {
             );
             waits.worst()
         });
-        let mut rates = rates.into_iter().flatten();
-        let rates = Rounds::run(rounds, subjects.len(), |_| rates.next().expect("one a run"));
+        let by_round = |values: Vec<f64>| {
+            let mut values = values.into_iter();
+            Rounds::run(rounds, subjects.len(), |_| values.next().expect("BUG: fewer values than runs"))
+        };
+        let (rates, overtaken) = (by_round(rates), by_round(overtaken));
         let ideal = shape.ideal().as_nanos() as f64;
         for (number, subject) in subjects.iter().enumerate() {
             let row = Row::new(
@@ -64,6 +67,14 @@ fn main() -> ExitCode {
                 worst.median(number) / ideal,
             );
             table.push(if number == OURS { row.bar(WORST_BAR).goal(WORST_GOAL) } else { row });
+        }
+        for (peer, subject) in subjects.iter().enumerate().skip(R2D2) {
+            table.push(Row::new(
+                format!("{shape}: others served while one waits, at most"),
+                format!("{:.0}", overtaken.median(OURS)),
+                format!("{} {:.0}", subject.name(), overtaken.median(peer)),
+                overtaken.ratio(peer, OURS),
+            ));
         }
         let turn = quantile(held, 0.5);
         println!("{shape}: a hold took {}", nanos(turn));

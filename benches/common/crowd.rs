@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ impl fmt::Display for Shape {
 pub struct Waits {
     /// Of every checkout, in nanoseconds.
     pub waits: Vec<f64>,
+    /// The most checkouts that others got while one thread waited for one. A count, which other programs on the machine
+    /// hardly change.
+    pub overtaken: u64,
     /// Checkouts a second.
     pub rate: f64,
     /// The mean time for which connections were out, which the timer makes longer than asked for.
@@ -52,20 +55,23 @@ impl Waits {
 pub fn crowd(subject: &dyn Subject, shape: Shape, time: Duration) -> Waits {
     let stop = AtomicBool::new(false);
     let barrier = Barrier::new(shape.threads + 1);
+    let served = AtomicU64::new(0);
     let turns = || {
-        let (mut waits, mut held) = (Vec::new(), Duration::ZERO);
+        let (mut waits, mut held, mut overtaken) = (Vec::new(), Duration::ZERO, 0);
         barrier.wait();
-        // Relaxed: a flag that is seen soon enough.
+        // Relaxed, all: a flag that is seen soon enough, and a count.
         while !stop.load(Ordering::Relaxed) {
             let asked = Instant::now();
+            let before = served.load(Ordering::Relaxed);
             subject.hold(&mut || {
                 let got = Instant::now();
+                overtaken = overtaken.max(served.fetch_add(1, Ordering::Relaxed) - before);
                 waits.push((got - asked).as_nanos() as f64);
                 thread::sleep(shape.hold);
                 held += got.elapsed();
             });
         }
-        (waits, held)
+        (waits, held, overtaken)
     };
     thread::scope(|scope| {
         let start = |_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, turns);
@@ -74,13 +80,14 @@ pub fn crowd(subject: &dyn Subject, shape: Shape, time: Duration) -> Waits {
         let begun = Instant::now();
         thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
-        let (mut waits, mut held) = (Vec::new(), Duration::ZERO);
+        let (mut waits, mut held, mut overtaken) = (Vec::new(), Duration::ZERO, 0);
         for worker in workers {
-            let (own, out) = worker.expect("a thread can be started").join().unwrap();
+            let (own, out, others) = worker.expect("a thread can be started").join().unwrap();
             waits.extend(own);
             held += out;
+            overtaken = overtaken.max(others);
         }
         let turns = waits.len() as f64;
-        Waits { rate: turns / begun.elapsed().as_secs_f64(), held: held.div_f64(turns), waits }
+        Waits { overtaken, rate: turns / begun.elapsed().as_secs_f64(), held: held.div_f64(turns), waits }
     })
 }

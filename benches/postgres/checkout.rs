@@ -10,6 +10,7 @@ use criterion::BenchmarkId;
 use postgres::{Client, Statement};
 use tierpool::{PgPool, Tier};
 
+use super::placement::Placement;
 use super::pools::{self, R2d2};
 use crate::common::mode::Mode;
 use crate::common::rounds::Rounds;
@@ -19,10 +20,7 @@ use crate::support::cluster::Cluster;
 const CONNECTIONS: u32 = 8;
 const QUERY: &str = "SELECT 1";
 
-/// A named piece of work that is done again and again, and how to get ready for it.
-///
-/// Client and server take turns, and on which core each of them ends up decides half of a round trip. So that this
-/// evens out, every measurement has a pool of its own.
+/// The name of a piece of work that is done again and again, and how to get ready for it.
 type Work<'a> = (&'static str, Box<dyn Fn() -> Box<dyn Fn()> + 'a>);
 
 /// Cycles before those that count, in which the connection is looked up and the statement prepared.
@@ -36,26 +34,40 @@ fn time_of(work: &dyn Fn(), cycles: u64) -> Duration {
 }
 
 pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
-    validation(mode, cluster, table);
-    query(mode, cluster, table);
+    for placement in Placement::ALL {
+        validation(mode, cluster, placement, table);
+    }
+    for placement in Placement::ALL {
+        query(mode, cluster, placement, table);
+    }
 }
 
-fn compare(mode: Mode, group: &str, works: &[Work<'_>], cycles: u64) -> Rounds {
+fn compare(
+    mode: Mode,
+    cluster: &Cluster,
+    placement: Placement,
+    group: &str,
+    works: &[Work<'_>],
+    cycles: u64,
+) -> Rounds {
     let mut criterion = mode.criterion();
-    let mut group = criterion.benchmark_group(format!("1 thread x {CONNECTIONS} connections x {group}"));
-    for (name, work) in works {
-        let work = work();
-        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter_custom(|cycles| time_of(&work, cycles));
-        });
-    }
-    group.finish();
-    Rounds::run(mode.pick(41, 1), works.len(), |work| {
-        time_of(&works[work].1(), cycles).as_nanos() as f64 / cycles as f64
+    let group = format!("1 thread x {CONNECTIONS} connections x {group}, {placement}");
+    let mut group = criterion.benchmark_group(group);
+    let ready: Vec<_> = works.iter().map(|(_, make)| make()).collect();
+    placement.hold(cluster, || {
+        for ((name, _), work) in works.iter().zip(&ready) {
+            group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+                bencher.iter_custom(|cycles| time_of(work, cycles));
+            });
+        }
+        group.finish();
+        Rounds::run(mode.pick(41, 1), works.len(), |work| {
+            time_of(&ready[work], cycles).as_nanos() as f64 / cycles as f64
+        })
     })
 }
 
-fn validation(mode: Mode, cluster: &Cluster, table: &mut Table) {
+fn validation(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table) {
     let ours = |always: bool| -> Box<dyn Fn()> {
         let pool = pools::ours_with(cluster, CONNECTIONS, move |tier| tier.test_on_check_out(always));
         Box::new(move || drop(pool.get(Tier::Automation).unwrap()))
@@ -70,10 +82,10 @@ fn validation(mode: Mode, cluster: &Cluster, table: &mut Table) {
         ("r2d2, tested", Box::new(|| theirs(true))),
         ("r2d2, not tested", Box::new(|| theirs(false))),
     ];
-    let costs = compare(mode, "no hold", &works, mode.pick(500, 50));
+    let costs = compare(mode, cluster, placement, "no hold", &works, mode.pick(500, 50));
     let (ours, theirs) = (costs.difference(0, 1), costs.difference(2, 3));
     let row = Row::new(
-        "validated checkout over an unvalidated one",
+        format!("validated checkout over an unvalidated one, {placement}"),
         format!("{} over {}", nanos(ours), nanos(costs.median(1))),
         format!("r2d2 {} over {}", nanos(theirs), nanos(costs.median(3))),
         ours / 1e3,
@@ -108,7 +120,7 @@ fn r2d2_asks(pool: &R2d2) {
     ask(&mut conn, &statement);
 }
 
-fn query(mode: Mode, cluster: &Cluster, table: &mut Table) {
+fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table) {
     let r2d2 = |tested: bool| -> Box<dyn Fn()> {
         let pool = pools::r2d2(cluster, CONNECTIONS, tested);
         Box::new(move || r2d2_asks(&pool))
@@ -133,10 +145,10 @@ fn query(mode: Mode, cluster: &Cluster, table: &mut Table) {
             }),
         ),
     ];
-    let costs = compare(mode, QUERY, &works, mode.pick(300, 50));
+    let costs = compare(mode, cluster, placement, QUERY, &works, mode.pick(300, 50));
     for (peer, (name, _)) in works.iter().enumerate().skip(1) {
         let row = Row::new(
-            format!("get + {QUERY} (cached) + return"),
+            format!("get + {QUERY} (cached) + return, {placement}"),
             nanos(costs.median(0)),
             format!("{name} {}", nanos(costs.median(peer))),
             costs.ratio(peer, 0),

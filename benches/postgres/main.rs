@@ -8,6 +8,7 @@ mod support;
 mod adhoc;
 mod checkout;
 mod opening;
+mod placement;
 mod pools;
 mod users;
 
