@@ -5,12 +5,13 @@
 mod common;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use common::mode::Mode;
 use common::rounds::Rounds;
 use common::subject::{LIMIT, OURS, R2D2, cyclers};
 use common::table::{Bound, Row, Table, count, nanos};
-use common::throughput::time_of;
+use common::throughput::{cost_within, time_of};
 use criterion::{BenchmarkId, Throughput};
 
 /// Connections in every shape.
@@ -21,15 +22,15 @@ struct Shape {
     threads: usize,
     bar: f64,
     goal: f64,
-    /// Rounds, and cycles of each. One thread's are short, so that most fall between two turns of whatever else runs
-    /// on the machine; several threads have to meet.
+    /// Rounds, and the time of each: the same for all subjects, so that none is interrupted more often. One thread's
+    /// are short, so that most fall between two turns of whatever else runs on the machine; several have to meet.
     rounds: usize,
-    cycles: u64,
+    micros: u64,
 }
 
 const SHAPES: [Shape; 2] = [
-    Shape { threads: 1, bar: 5.0, goal: 10.0, rounds: 301, cycles: 10_000 },
-    Shape { threads: 8, bar: 20.0, goal: 50.0, rounds: 25, cycles: 400_000 },
+    Shape { threads: 1, bar: 5.0, goal: 10.0, rounds: 301, micros: 500 },
+    Shape { threads: 8, bar: 20.0, goal: 50.0, rounds: 15, micros: 60_000 },
 ];
 
 /// The most that one thread's cycle should cost of a bare queue's.
@@ -58,12 +59,12 @@ fn ratios(mode: Mode) -> ExitCode {
         "checkout + checkin of a connection that does nothing, medians of interleaved rounds",
         mode,
     );
-    for Shape { threads, bar, goal, rounds, cycles } in SHAPES {
-        let (rounds, cycles) = mode.pick((rounds, cycles), (1, 4_000));
+    for Shape { threads, bar, goal, rounds, micros } in SHAPES {
+        let (rounds, micros) = mode.pick((rounds, micros), (1, 500));
+        let time = Duration::from_micros(micros);
         let subjects = cyclers(CONNECTIONS);
-        let costs = Rounds::run(rounds, subjects.len(), |subject| {
-            time_of(&*subjects[subject], threads, cycles).as_nanos() as f64 / cycles as f64
-        });
+        let costs =
+            Rounds::run(rounds, subjects.len(), |subject| cost_within(&*subjects[subject], threads, time));
         let row = |peer: usize, ratio: f64| {
             let what = format!("{} × {CONNECTIONS} connections", count(threads as u64, "thread"));
             let name = subjects[peer].name();
