@@ -17,6 +17,14 @@ const STALE: u64 = u64::MAX;
 /// little, few enough that single ones in a quiet pool wake nobody.
 const STALE_READINGS: u64 = 32;
 
+/// Far beyond any wait, and little enough to be added to any reading of the clock.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The moment `limit` from now; of a limit too long to be expressed, a hundred years from now.
+pub(crate) fn after(limit: Duration) -> Instant {
+    Instant::now() + limit.min(FAR)
+}
+
 type Waker = Box<dyn Fn() + Send + Sync>;
 
 struct Inner {

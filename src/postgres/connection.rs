@@ -202,8 +202,9 @@ impl PgConnection {
         self.set_socket_timeout(self.socket_timeout);
     }
 
-    pub(super) fn default_socket_timeout(&self) -> Option<Duration> {
-        self.socket_timeout
+    /// The limit in force, a borrower's own included.
+    pub(super) fn present_socket_timeout(&self) -> Option<Duration> {
+        self.observer().and_then(Shared::socket_timeout).map(Duration::from_nanos)
     }
 
     /// A handle by which any thread can end a call that waits on this connection, and the connection with it.

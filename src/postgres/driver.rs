@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use super::control::PgControl;
 use super::reset::reset;
 use super::{PgConnection, PgError, PgManager, ResetPolicy, TransactionStatus};
+use crate::clock::after;
 use crate::error::FailureClass;
 use crate::pool::{Condition, Driver, SessionControl};
 
@@ -59,7 +60,7 @@ impl Driver<PgManager> for PgDriver {
     }
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
-        let end = Instant::now() + limit;
+        let end = after(limit);
         let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
             let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
             if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }

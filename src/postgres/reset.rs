@@ -6,6 +6,7 @@ use postgres::SimpleQueryMessage;
 
 use super::statements::drops_statements;
 use super::{PgConnection, PgError, ResetPolicy, TransactionStatus};
+use crate::clock::after;
 
 /// What `DISCARD ALL` does, without the prepared statements: the client holds on to those by which it looks up types.
 /// One message, so one round trip.
@@ -23,7 +24,7 @@ pub(super) fn reset(
     suspect: bool,
     limit: Duration,
 ) -> Result<(), PgError> {
-    let end = Instant::now() + limit;
+    let end = after(limit);
     let left = || end.saturating_duration_since(Instant::now());
     if suspect || !conn.is_observed() {
         conn.ping(left())?;

@@ -149,25 +149,27 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
     passing.or(lost)
 }
 
-/// A socket timeout raised for one session, and put back also when that panics.
+/// A socket timeout raised for one session, and put back to the borrower's own also when that panics.
 struct LimitsInForce<'a> {
     conn: &'a mut PgConnection,
+    before: Option<Duration>,
 }
 
 impl<'a> LimitsInForce<'a> {
     fn raise(conn: &'a mut PgConnection, options: &SessionOptions) -> Self {
-        if let (Some(usual), Some(statement)) = (conn.default_socket_timeout(), options.statement_timeout) {
+        let before = conn.present_socket_timeout();
+        if let (Some(usual), Some(statement)) = (before, options.statement_timeout) {
             // Zero is the server's word for no limit.
             let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
             conn.set_socket_timeout(needed);
         }
-        LimitsInForce { conn }
+        LimitsInForce { conn, before }
     }
 }
 
 impl Drop for LimitsInForce<'_> {
     fn drop(&mut self) {
-        self.conn.restore_socket_timeout();
+        self.conn.set_socket_timeout(self.before);
     }
 }
 
