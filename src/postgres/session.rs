@@ -126,6 +126,9 @@ pub(crate) fn attempt<T, E: From<PgError>>(
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
 fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+    if noted.sent_end {
+        return None;
+    }
     let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
     if !conn.is_observed() {
         return lost.or(noted.transient);
