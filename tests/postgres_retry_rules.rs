@@ -58,6 +58,18 @@ fn work_that_commits_by_itself_is_not_repeated() {
 }
 
 #[test]
+fn what_the_pool_has_ended_is_not_repeated() {
+    let cluster = cluster();
+    let ms = Duration::from_millis;
+    let pool = pool(cluster.url(), |builder| {
+        builder.automation(move |tier| tier.terminate_stuck_after(Some(ms(200))).reaper_rate(ms(20)))
+    });
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| tx.batch_execute("SELECT pg_sleep(20)"));
+    assert!(outcome.unwrap_err().is_connection_lost());
+    assert_eq!((calls, pool.automation().stats().stuck_terminated), (1, 1));
+}
+
+#[test]
 fn a_borrowers_own_socket_timeout_outlives_its_sessions() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder);

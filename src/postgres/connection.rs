@@ -223,6 +223,12 @@ impl PgConnection {
         self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
     }
 
+    /// Whether the pool has ended it on purpose while it was out.
+    pub(super) fn is_ended_by_pool(&self) -> bool {
+        let why = self.observer().filter(|shared| shared.is_abandoned()).map(Shared::abandoned);
+        matches!(why, Some(Abandoned::HeldTooLong | Abandoned::PoolClosed))
+    }
+
     /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so
     /// the end is waited for, if only for a moment.
     pub(super) fn is_left_by_server(&self) -> bool {

@@ -94,6 +94,18 @@ pub(crate) fn attempt<T, E: From<PgError>>(
     options: &SessionOptions,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, Setback<E>> {
+    run_once(conn, options, work).map_err(|setback| match conn.is_ended_by_pool() {
+        // What was held for too long would be so once more, and a closed pool lends no other connection.
+        true => Setback { again: Again::No, ..setback },
+        false => setback,
+    })
+}
+
+fn run_once<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Setback<E>> {
     let limits = LimitsInForce::raise(conn, options);
     let mut noted = Noted::default();
     begin(limits.conn, options).map_err(|error| {
