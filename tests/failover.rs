@@ -242,6 +242,19 @@ fn hosts_that_are_down_or_silent_cost_their_share_once_and_not_each_connection()
 }
 
 #[test]
+fn a_silent_standby_is_looked_for_once_where_any_server_will_do() {
+    let cluster = primary();
+    let silent = Proxy::start(cluster.port()).unwrap();
+    silent.admit(Admission::Swallow);
+    let attrs = TargetSessionAttrs::PreferStandby;
+    let manager = manager(&[silent.port(), cluster.port()], attrs, 4 * SECOND);
+    for _ in 0..5 {
+        assert_eq!(open(&manager).unwrap(), cluster.port());
+    }
+    assert_eq!(silent.accepted(), 1, "the others did not spend what is left of their time on it");
+}
+
+#[test]
 fn the_check_of_the_kind_of_server_is_under_the_connect_timeout() {
     let cluster = primary();
     let proxy = Proxy::start(cluster.port()).unwrap();
