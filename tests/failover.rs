@@ -196,6 +196,24 @@ fn a_demoted_server_is_left_for_the_promoted_one() {
 }
 
 #[test]
+fn a_stuck_session_is_ended_also_on_a_server_that_is_of_the_wrong_kind_by_now() {
+    let cluster = primary();
+    let pool = pool(url(&[cluster.port()], "target_session_attrs=read-write"), |builder| {
+        let ended = Some(3 * SECOND);
+        // Nothing else is to end it.
+        let builder = builder.statement_timeout(Duration::ZERO);
+        builder.automation(move |tier| tier.leak_threshold(Some(SECOND)).terminate_stuck_after(ended))
+    });
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let gone = || cluster.connections("failover/automation") == 0;
+    thread::scope(|scope| {
+        scope.spawn(move || conn.batch_execute("SELECT pg_sleep(120)").expect_err("it was ended"));
+        set_read_only(&cluster, true);
+        eventually(BOUND, "its backend has ended, and not only the wait for it", gone);
+    });
+}
+
+#[test]
 fn readers_leave_a_server_that_is_of_the_wrong_kind_by_now() {
     let (one, other) = (primary(), primary());
     let url = url(&[one.port(), other.port()], "target_session_attrs=read-write");
