@@ -205,6 +205,13 @@ fn a_full_pooler_counts_as_a_full_server() {
     });
     let error = manager.connect_within(Duration::from_secs(5)).unwrap_err();
     assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
+
+    // Also where the next of several is down: a connection may be given back.
+    let (url, closed) = (bouncer.url(), support::port::free_port().unwrap());
+    let (hosts, rest) = url.rsplit_once('/').unwrap();
+    let of_two = format!("{hosts},127.0.0.1:{closed}/{rest}");
+    let error = wire::manager(&of_two, |_| ()).connect_within(Duration::from_secs(5)).unwrap_err();
+    assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
 }
 
 #[test]
