@@ -27,13 +27,27 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
             demanded.root_cert.as_ref().map(|path| path.display().to_string())
         }
         _ => None,
-    })?;
+    })
+    .map_err(|faults| told_of_adhoc(&faults))?;
     own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
     own.slow_query = settings.slow_query;
     Ok(own)
+}
+
+/// The faults with the name that the string has here: both tiers may have one of the same kind.
+fn told_of_adhoc(found: &Faults) -> Faults {
+    let mut faults = Faults::new();
+    for fault in found {
+        let setting = match fault.setting.as_str() {
+            "url" => "adhoc_url".to_owned(),
+            of_url => format!("adhoc_url, {of_url}"),
+        };
+        faults.push(setting, &fault.found, &fault.rule);
+    }
+    faults
 }
 
 /// The size of the statement cache for a server of the tier's own. A size that somebody set for a server without a
@@ -93,6 +107,15 @@ mod tests {
 
     fn own(url: &str, of_pool: &str) -> PgSettings {
         own_server(&url.into(), &settings(of_pool)).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    #[test]
+    fn faults_say_which_of_the_two_strings_they_are_in() {
+        let of_pool = settings("postgresql://db.example/news");
+        let told = |url: &str| own_server(&url.into(), &of_pool).unwrap_err().to_string();
+        assert!(told("news").starts_with("adhoc_url is [redacted]: must be a URL"), "{}", told("news"));
+        let told = told("postgresql://db.example/news?pgbouncer=maybe");
+        assert!(told.starts_with("adhoc_url, URL parameter pgbouncer is maybe: must be true"), "{told}");
     }
 
     #[test]
