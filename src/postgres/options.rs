@@ -125,7 +125,7 @@ pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const SOCKET_MARGIN: Duration = Duration::from_secs(5);
 
 /// A guard against a typing error, and far above what anybody waits for.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl PgOptions {
     /// The limit in force on the silence of the server; `None` for no limit.
