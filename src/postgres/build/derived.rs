@@ -63,17 +63,19 @@ fn cache_size(own: &PgSettings, settings: &PgSettings) -> u32 {
 }
 
 /// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
-/// program changed on a tier's builder stays.
+/// program changed on a tier's builder stays, and so does an ad-hoc tier that leads elsewhere.
 pub(super) fn adapt(
     pool: &TieredPool<PgManager>,
     built: &PgSettings,
     found: &PgSettings,
+    adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
     let tiers = [
         (pool.automation(), &built.automation, &found.automation),
         (pool.adhoc(), &built.adhoc, &found.adhoc),
     ];
-    for (tier, built, found) in tiers.into_iter().filter(|(_, built, found)| built != found) {
+    let affected = if adhoc_is_elsewhere { 1 } else { 2 };
+    for (tier, built, found) in tiers.into_iter().take(affected).filter(|(_, built, found)| built != found) {
         tier.reconfigure(|settings| {
             let as_built =
                 settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
