@@ -17,16 +17,15 @@ const STALE: u64 = u64::MAX;
 /// little, few enough that single ones in a quiet pool wake nobody.
 const STALE_READINGS: u64 = 32;
 
-type Waker = Box<dyn Fn() + Send + Sync>;
+/// Far beyond any wait, and little enough to be added to any reading of the clock.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Farther away than any wait, and near enough to be expressed.
-const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
-/// The end of a limit that begins now; a limit too long to be expressed ends in thirty years.
+/// The moment `limit` from now; of a limit too long to be expressed, a hundred years from now.
 pub(crate) fn end_of(limit: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(limit).unwrap_or_else(|| now + AGES)
+    Instant::now() + limit.min(FAR)
 }
+
+type Waker = Box<dyn Fn() + Send + Sync>;
 
 struct Inner {
     origin: Instant,

@@ -196,6 +196,24 @@ fn a_demoted_server_is_left_for_the_promoted_one() {
 }
 
 #[test]
+fn a_stuck_session_is_ended_also_on_a_server_that_is_of_the_wrong_kind_by_now() {
+    let cluster = primary();
+    let pool = pool(url(&[cluster.port()], "target_session_attrs=read-write"), |builder| {
+        let ended = Some(3 * SECOND);
+        // Nothing else is to end it.
+        let builder = builder.statement_timeout(Duration::ZERO);
+        builder.automation(move |tier| tier.leak_threshold(Some(SECOND)).terminate_stuck_after(ended))
+    });
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let gone = || cluster.connections("failover/automation") == 0;
+    thread::scope(|scope| {
+        scope.spawn(move || conn.batch_execute("SELECT pg_sleep(120)").expect_err("it was ended"));
+        set_read_only(&cluster, true);
+        eventually(BOUND, "its backend has ended, and not only the wait for it", gone);
+    });
+}
+
+#[test]
 fn readers_leave_a_server_that_is_of_the_wrong_kind_by_now() {
     let (one, other) = (primary(), primary());
     let url = url(&[one.port(), other.port()], "target_session_attrs=read-write");
@@ -239,6 +257,19 @@ fn hosts_that_are_down_or_silent_cost_their_share_once_and_not_each_connection()
         assert!(told.contains(&part), "{told}");
     }
     assert!(told.contains("connect_timeout") && told.matches("refused").count() == 2, "{told}");
+}
+
+#[test]
+fn a_silent_standby_is_looked_for_once_where_any_server_will_do() {
+    let cluster = primary();
+    let silent = Proxy::start(cluster.port()).unwrap();
+    silent.admit(Admission::Swallow);
+    let attrs = TargetSessionAttrs::PreferStandby;
+    let manager = manager(&[silent.port(), cluster.port()], attrs, 4 * SECOND);
+    for _ in 0..5 {
+        assert_eq!(open(&manager).unwrap(), cluster.port());
+    }
+    assert_eq!(silent.accepted(), 1, "the others did not spend what is left of their time on it");
 }
 
 #[test]

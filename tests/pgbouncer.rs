@@ -91,6 +91,16 @@ fn found_by_the_server_itself_it_gets_the_same() {
 }
 
 #[test]
+fn a_tier_with_a_server_of_its_own_is_not_taken_for_one_behind_it() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    let pool = PgPool::configure().url(bouncer.url()).adhoc_url(cluster.url()).min_size(1).build().unwrap();
+    assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+    let (_, _, lifetime, pre_ping) = defaults(&pool.adhoc().settings());
+    assert_eq!((lifetime, pre_ping), (batch().2, batch().3));
+}
+
+#[test]
 fn over_a_unix_socket_it_is_found_too() {
     let cluster = cluster();
     for ignored in ["extra_float_digits", "options"] {
@@ -204,6 +214,13 @@ fn a_full_pooler_counts_as_a_full_server() {
         first.is_some()
     });
     let error = manager.connect_within(Duration::from_secs(5)).unwrap_err();
+    assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
+
+    // Also where the next of several is down: a connection may be given back.
+    let (url, closed) = (bouncer.url(), support::port::free_port().unwrap());
+    let (hosts, rest) = url.rsplit_once('/').unwrap();
+    let of_two = format!("{hosts},127.0.0.1:{closed}/{rest}");
+    let error = wire::manager(&of_two, |_| ()).connect_within(Duration::from_secs(5)).unwrap_err();
     assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
 }
 

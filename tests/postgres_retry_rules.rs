@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use retried::{cluster, counted, options, pool, quick, rows};
-use support::proxy::Proxy;
-use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout};
+use support::proxy::{Direction, Proxy};
+use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 
 /// What a server says that asks for the transaction to be repeated, without a conflict.
@@ -32,6 +32,54 @@ impl fmt::Display for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("opaque")
     }
+}
+
+#[test]
+fn work_that_commits_by_itself_is_not_repeated() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
+    pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1)")).unwrap();
+    // The answer is lost, and it took effect.
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| {
+        tx.batch_execute("UPDATE t SET n = n + 1")?;
+        proxy.cut_at(Direction::ToClient, b"COMMIT");
+        tx.batch_execute("COMMIT")
+    });
+    assert!(outcome.unwrap_err().is_connection_lost());
+    assert_eq!((calls, rows(&cluster).as_str()), (1, "1:1"));
+    // Another transaction has begun since, and the status tells nothing.
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| {
+        tx.batch_execute("UPDATE t SET n = n + 1; COMMIT; BEGIN")?;
+        tx.batch_execute(CONFLICT)
+    });
+    assert!(outcome.unwrap_err().sqlstate() == Some("40001"));
+    assert_eq!((calls, rows(&cluster).as_str()), (1, "1:2"));
+}
+
+#[test]
+fn what_the_pool_has_ended_is_not_repeated() {
+    let cluster = cluster();
+    let ms = Duration::from_millis;
+    let pool = pool(cluster.url(), |builder| {
+        builder.automation(move |tier| tier.terminate_stuck_after(Some(ms(200))).reaper_rate(ms(20)))
+    });
+    let (outcome, calls) = counted(&pool, &options(), |tx, _| tx.batch_execute("SELECT pg_sleep(20)"));
+    assert!(outcome.unwrap_err().is_connection_lost());
+    assert_eq!((calls, pool.automation().stats().stuck_terminated), (1, 1));
+}
+
+#[test]
+fn a_borrowers_own_socket_timeout_outlives_its_sessions() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    conn.set_socket_timeout(Some(Duration::from_millis(300)));
+    for options in [SessionOptions::new(), SessionOptions::new().statement_timeout(Duration::from_secs(2))] {
+        run_session(&mut conn, &options, |tx| tx.batch_execute("SELECT 1")).unwrap();
+    }
+    let error = PgError::from(conn.batch_execute("SELECT pg_sleep(10)").unwrap_err());
+    assert!(error.is_client_timeout(), "{error}");
 }
 
 #[test]

@@ -4,13 +4,14 @@
 mod support;
 mod wire;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::cluster::Cluster;
+use support::cluster::{APP_PASSWORD, Cluster};
 use support::wait::{eventually, took};
-use tierpool::postgres::{PgDriver, PgManager};
+use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Pool, PooledConnection};
 use wire::{Frozen, cluster, manager};
@@ -97,6 +98,40 @@ fn a_session_idle_in_a_transaction_is_ended_and_its_seat_is_back_at_once() {
         pool.close(BOUND);
         eventually(BOUND, "no session", || cluster.connections("stuck") == 0);
     }
+}
+
+#[test]
+fn a_session_that_cannot_be_told_from_others_is_left_alone_and_keeps_its_seat() {
+    let cluster = cluster();
+    let other = format!("CREATE ROLE other LOGIN PASSWORD '{APP_PASSWORD}'");
+    cluster.admin().batch_execute(&other).unwrap();
+    // To end a session takes another one, and that one comes as another role, which does not see whose this is.
+    let asked = AtomicUsize::new(0);
+    let give = move || {
+        let user = if asked.fetch_add(1, Ordering::Relaxed) == 0 { "app" } else { "other" };
+        Ok(Credentials::password(APP_PASSWORD).user(user))
+    };
+    let pool = tierpool::PgPool::configure()
+        .url(format!("postgresql://app@127.0.0.1:{}/app", cluster.port()))
+        .app_name("stuck")
+        .base_size(1)
+        .max_overflow(0)
+        .credentials(give)
+        .adhoc(|tier| tier.min_idle(Some(0)))
+        .automation(|tier| tier.terminate_stuck_after(Some(100 * MS)).reaper_rate(20 * MS))
+        .build()
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let automation = pool.automation();
+    let stuck = automation.get().unwrap();
+    eventually(BOUND, "it is tried", || automation.stats().stuck_terminated == 1);
+    // The attempt takes a few round trips.
+    let next = thread::scope(|scope| {
+        scope.spawn(|| automation.get_timeout(Duration::from_secs(1)).map(drop)).join().unwrap()
+    });
+    assert!(next.is_err(), "replaced, and the server still has it");
+    assert_eq!((automation.gauges().in_use, cluster.connections("stuck/automation")), (1, 1));
+    drop(stuck);
+    drop(automation.get_timeout(BOUND).expect("its seat is free when it is back"));
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn urls_that_cannot_be_used_are_faults() {
         ("postgresql://u:hu@sh@h/d", "%40"),
         ("postgresql://u:hu/sh@h/d", "%2F"),
         ("postgresql://u:hush@h:port/d", "port"),
+        ("postgresql://u:hush@h:99999/d", "from 1 to 65535"),
         ("postgresql://u:hush@h:0/d", "port 0"),
         ("postgresql://u:hush@h/d?port=6543", "2 ports for 1 hosts"),
         ("postgresql://u:hush@h/d?loose", "without `=`"),

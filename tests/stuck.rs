@@ -1,141 +1,18 @@
 //! Checkouts that last too long: warned of, cancelled, ended; each step once, and never for another borrower.
 
 mod support;
+mod watched;
 
-use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use support::scripted::{Gate, ScriptedConnection, ScriptedManager};
+use support::scripted::{Gate, ScriptedManager};
 use support::wait::eventually;
-use tierpool::event::{Event, EventReceiver, StuckStep};
+use tierpool::event::{Event, StuckStep};
 use tierpool::stats::CloseCause;
-use tierpool::{
-    Abandonment, Builder, Clock, ClockHand, Driver, ManageConnection, NopErrorHandler, Place, Pool,
-    SessionControl,
-};
-
-const BOUND: Duration = Duration::from_secs(20);
-const SECOND: Duration = Duration::from_secs(1);
-
-/// What was done to which connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    Cancel(u64),
-    Terminate(u64),
-    Abandon(u64, Abandonment),
-}
-
-/// A driver whose controls write down what is asked of them.
-#[derive(Clone, Default)]
-struct Watched {
-    acts: Arc<Mutex<Vec<Act>>>,
-    places: Arc<Mutex<Vec<Place>>>,
-    /// Where a request to cancel waits, if it is to.
-    cancel_behind: Option<Gate>,
-    refuses_to_end: bool,
-    panics: bool,
-}
-
-struct Control {
-    id: u64,
-    manager: ScriptedManager,
-    driver: Watched,
-}
-
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
-
-impl SessionControl for Control {
-    fn placed(&self, place: Place) {
-        self.driver.places.lock().push(place);
-    }
-
-    fn cancel(&self, _: Duration) -> Outcome {
-        assert!(!self.driver.panics, "a control that panics");
-        if let Some(gate) = &self.driver.cancel_behind {
-            gate.pass(None);
-        }
-        self.driver.acts.lock().push(Act::Cancel(self.id));
-        Ok(())
-    }
-
-    fn terminate(&self, _: Duration) -> Outcome {
-        self.driver.acts.lock().push(Act::Terminate(self.id));
-        if self.driver.refuses_to_end { Err("the server does not answer".into()) } else { Ok(()) }
-    }
-
-    fn abandon(&self, why: Abandonment) -> bool {
-        self.driver.acts.lock().push(Act::Abandon(self.id, why));
-        self.manager.kill(self.id);
-        true
-    }
-}
-
-impl Driver<ScriptedManager> for Watched {
-    fn control(
-        &self,
-        manager: &ScriptedManager,
-        conn: &mut ScriptedConnection,
-    ) -> Option<Arc<dyn SessionControl>> {
-        Some(Arc::new(Control { id: conn.id(), manager: manager.clone(), driver: self.clone() }))
-    }
-}
-
-struct Rig {
-    pool: Pool<ScriptedManager>,
-    hand: ClockHand,
-    driver: Watched,
-    events: EventReceiver,
-}
-
-impl Rig {
-    fn new(
-        driver: Watched,
-        change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>,
-    ) -> Rig {
-        let (clock, hand) = Clock::manual();
-        let builder = Pool::builder()
-            .clock(clock)
-            .max_size(1)
-            .min_idle(Some(0))
-            .keepalive(None)
-            .driver(Box::new(driver.clone()))
-            .error_handler(Box::new(NopErrorHandler));
-        let pool = change(builder).build(ScriptedManager::new()).unwrap();
-        let events = pool.subscribe(100);
-        Rig { pool, hand, driver, events }
-    }
-
-    /// Warned of after 10 s, cancelled after 20 s, ended after 30 s.
-    fn escalating(driver: Watched) -> Rig {
-        Rig::new(driver, |builder| {
-            builder
-                .leak_threshold(Some(10 * SECOND))
-                .cancel_stuck_after(Some(20 * SECOND))
-                .terminate_stuck_after(Some(30 * SECOND))
-        })
-    }
-
-    fn acts(&self) -> Vec<Act> {
-        self.driver.acts.lock().clone()
-    }
-
-    /// Long holds, cancelled and ended checkouts.
-    fn counts(&self) -> [u64; 3] {
-        let stats = self.pool.stats();
-        [stats.long_holds, stats.stuck_cancelled, stats.stuck_terminated]
-    }
-
-    /// Advances by `by` and waits until the counts are these.
-    #[track_caller]
-    fn advance(&self, by: Duration, counts: [u64; 3]) {
-        self.hand.advance(by);
-        eventually(BOUND, &format!("{counts:?}"), || self.counts() == counts);
-    }
-}
+use tierpool::{Abandonment, Clock, Driver, ManageConnection, Pool};
+use watched::{Act, BOUND, Rig, SECOND, Watched};
 
 #[test]
 fn each_step_is_taken_once_counted_and_told() {
@@ -219,25 +96,6 @@ fn a_cancel_that_comes_late_meets_no_later_borrower() {
     eventually(BOUND, "it arrives", || rig.acts() == [Act::Cancel(cancelled)]);
     assert_eq!(rig.pool.stats().closed.count(CloseCause::Evicted), 1);
     assert_eq!(rig.pool.stats().suspicions, 0, "what the pool did itself tells nothing of the server");
-}
-
-#[test]
-fn whoever_gives_back_in_the_moment_of_the_decision_is_cancelled_or_left_alone() {
-    // Many, for the moment is short; the keeper decides while borrowers come and go.
-    for round in 0..300 {
-        let rig = Rig::escalating(Watched::default());
-        let conn = rig.pool.get().unwrap();
-        let first = conn.id();
-        thread::scope(|scope| {
-            scope.spawn(|| rig.hand.advance(20 * SECOND));
-            scope.spawn(move || drop(conn));
-        });
-        let next = rig.pool.get_timeout(BOUND).unwrap();
-        let second = next.id();
-        drop(next);
-        let seized = rig.pool.stats().stuck_cancelled == 1;
-        assert_eq!(seized, second != first, "round {round}: {:?}", rig.acts());
-    }
 }
 
 #[test]

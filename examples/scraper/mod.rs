@@ -15,6 +15,7 @@ pub mod rustdoc;
 pub mod schema;
 pub mod scrape;
 pub mod server;
+pub mod statements;
 pub mod store;
 pub mod tally;
 pub mod text;

@@ -1,14 +1,11 @@
 //! Writes one item to the tables, and only what changed.
 //!
-//! The statements come from each connection's cache: the server parses and plans them once for a connection. Measured on
-//! loopback, a transaction of one read and one upsert took half of the time that it took with the texts. An unchanged item costs one read; a new document three round trips, however many headings and links it
-//! has.
+//! An unchanged item costs one read; a new document three round trips, however many headings and links it has.
 //!
 //! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,
 //! then rows below that one.
 
 use tierpool::PgError;
-use tierpool::postgres::Session;
 
 use super::discover::Item;
 use super::document::Document;
@@ -16,6 +13,7 @@ use super::failure::ScrapeError;
 use super::kind::Kind;
 use super::manifest::Manifest;
 use super::scrape::{Scraped, Source};
+use super::statements::Statements;
 
 /// What writing an item did to the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub enum Change {
 ///
 /// # Errors
 /// A file that cannot be used, or the server's own error; the caller rolls back.
-pub fn store(tx: &mut Session<'_>, item: &Item) -> Result<Change, ScrapeError> {
+pub fn store(tx: &mut impl Statements, item: &Item) -> Result<Change, ScrapeError> {
     let source = Source::read(item)?;
     let (known, package) = known(tx, &source)?;
     if known.as_ref() == Some(&source.hash) {
@@ -65,10 +63,10 @@ SELECT (SELECT hash FROM tierpool_scraper.documents WHERE path = $1),
        (SELECT id FROM tierpool_scraper.packages WHERE folder = $2)";
 
 /// The hash the database holds of the item, and the row of its package, as far as there are any.
-fn known(tx: &mut Session<'_>, source: &Source) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
+fn known(tx: &mut impl Statements, source: &Source) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
     let rows = match source.kind {
-        Kind::Manifest => tx.query_cached(KNOWN_MANIFEST, &[&source.package])?,
-        _ => tx.query_cached(KNOWN_DOCUMENT, &[&source.path, &source.package])?,
+        Kind::Manifest => tx.rows(KNOWN_MANIFEST, &[&source.package])?,
+        _ => tx.rows(KNOWN_DOCUMENT, &[&source.path, &source.package])?,
     };
     Ok(rows.first().map_or((None, None), |row| (row.get(0), row.get(1))))
 }
@@ -80,8 +78,9 @@ ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
 RETURNING id";
 
 /// Makes the row of a package whose manifest has not been written yet.
-fn place_package(tx: &mut Session<'_>, folder: &str) -> Result<i64, ScrapeError> {
-    Ok(tx.query_one_cached(PLACE_PACKAGE, &[&folder])?.get(0))
+fn place_package(tx: &mut impl Statements, folder: &str) -> Result<i64, ScrapeError> {
+    let rows = tx.rows(PLACE_PACKAGE, &[&folder])?;
+    Ok(rows.first().expect("an upsert that always writes returns its row").get(0))
 }
 
 const UPSERT_PACKAGE: &str = "
@@ -100,17 +99,13 @@ INSERT INTO tierpool_scraper.dependencies (package_id, kind, target, name, packa
 SELECT $1, d.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS d";
 
 /// Writes a package with its dependencies; `false` when the row was the same already.
-fn write_package(tx: &mut Session<'_>, source: &Source, manifest: &Manifest) -> Result<bool, PgError> {
+fn write_package(tx: &mut impl Statements, source: &Source, manifest: &Manifest) -> Result<bool, PgError> {
     let Manifest { name, version, license, description, dependencies } = manifest;
-    let Some(row) = tx.query_opt_cached(
-        UPSERT_PACKAGE,
-        &[&source.package, &source.hash, name, version, license, description],
-    )?
-    else {
-        return Ok(false);
-    };
+    let rows =
+        tx.rows(UPSERT_PACKAGE, &[&source.package, &source.hash, name, version, license, description])?;
+    let Some(row) = rows.first() else { return Ok(false) };
     let id: i64 = row.get(0);
-    tx.execute_cached(CLEAR_PACKAGE, &[&id])?;
+    tx.rows(CLEAR_PACKAGE, &[&id])?;
     if dependencies.is_empty() {
         return Ok(true);
     }
@@ -120,10 +115,7 @@ fn write_package(tx: &mut Session<'_>, source: &Source, manifest: &Manifest) -> 
     let packages: Vec<&str> = dependencies.iter().map(|d| d.package.as_str()).collect();
     let requirements: Vec<Option<&str>> = dependencies.iter().map(|d| d.requirement.as_deref()).collect();
     let optional: Vec<bool> = dependencies.iter().map(|d| d.optional).collect();
-    tx.execute_cached(
-        INSERT_DEPENDENCIES,
-        &[&id, &kinds, &targets, &names, &packages, &requirements, &optional],
-    )?;
+    tx.rows(INSERT_DEPENDENCIES, &[&id, &kinds, &targets, &names, &packages, &requirements, &optional])?;
     Ok(true)
 }
 
@@ -152,24 +144,22 @@ FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS l (href, text, position)"
 
 /// Writes a document with its headings and links; `false` when the row was the same already.
 fn write_document(
-    tx: &mut Session<'_>,
+    tx: &mut impl Statements,
     source: &Source,
     package: Option<i64>,
     document: &Document,
 ) -> Result<bool, PgError> {
     let kind = source.kind.as_str();
-    let Some(row) = tx.query_opt_cached(
+    let rows = tx.rows(
         UPSERT_DOCUMENT,
         &[&source.path, &package, &kind, &source.hash, &source.bytes, &document.title, &document.words],
-    )?
-    else {
-        return Ok(false);
-    };
+    )?;
+    let Some(row) = rows.first() else { return Ok(false) };
     let id: i64 = row.get(0);
     // A row version that was just inserted has no xmax; one that an upsert replaced carries its own transaction's.
     let is_new: bool = row.get(1);
     if !is_new {
-        tx.execute_cached(CLEAR_DOCUMENT, &[&id])?;
+        tx.rows(CLEAR_DOCUMENT, &[&id])?;
     }
     if document.headings.is_empty() && document.links.is_empty() {
         return Ok(true);
@@ -178,6 +168,6 @@ fn write_document(
     let headings: Vec<&str> = document.headings.iter().map(|h| h.text.as_str()).collect();
     let hrefs: Vec<&str> = document.links.iter().map(|l| l.href.as_str()).collect();
     let texts: Vec<&str> = document.links.iter().map(|l| l.text.as_str()).collect();
-    tx.execute_cached(INSERT_PARTS, &[&id, &levels, &headings, &hrefs, &texts])?;
+    tx.rows(INSERT_PARTS, &[&id, &levels, &headings, &hrefs, &texts])?;
     Ok(true)
 }

@@ -162,7 +162,8 @@ fn parse(head: Option<&str>, params: &[Param]) -> Result<Config, String> {
     };
     text.parse().map_err(|error: postgres::Error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        format!("cannot be used: {cause}")
+        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
+        format!("cannot be used: {cause}{range}")
     })
 }
 

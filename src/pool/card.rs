@@ -147,7 +147,9 @@ impl Card {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_seized(&self) {
+    /// With the step for which it was seized.
+    pub(crate) fn set_seized(&self, stage: Stage) {
+        self.set_stage(stage);
         self.seized.store(true, Ordering::Relaxed);
     }
 

@@ -35,7 +35,7 @@ impl<M: ManageConnection> Shared<M> {
         self.errands.lock().push(Arc::clone(&errand));
         self.closers.submit_patient(Box::new(move || {
             if !errand.begin(grace) {
-                shared.closers.write_off(true);
+                shared.watch_again(&errand);
             }
             shared.end(body, cause);
             drop(errand.finish());

@@ -11,6 +11,7 @@ use super::body::{Body, plan_keepalive};
 use super::driver::Condition;
 use super::shared::{Counters, Entry, Errand, Shared};
 use super::watch::{Chore, Progress, Task};
+use super::workers::Workers;
 use crate::core::Waiter;
 use crate::stats::CloseCause;
 
@@ -46,7 +47,7 @@ impl<M: ManageConnection> Shared<M> {
         self.closers.submit(Box::new(move || {
             let alive = errand.begin(limit);
             if !alive {
-                shared.closers.write_off(false);
+                shared.watch_again(&errand);
             }
             let closers = Arc::clone(&shared);
             shared.run_errand(body, &errand, chore, limit, alive);
@@ -54,6 +55,12 @@ impl<M: ManageConnection> Shared<M> {
                 closers.closers.found_again(false);
             }
         }));
+        self.keeper.wake();
+    }
+
+    /// Has the keeper watch the thread of an errand whose seat was freed before any helper had time for it.
+    pub(crate) fn watch_again(&self, errand: &Arc<Errand<M>>) {
+        self.errands.lock().push(Arc::clone(errand));
         self.keeper.wake();
     }
 
@@ -183,8 +190,17 @@ impl<M: ManageConnection> Shared<M> {
         let limit = self.settings().validation_timeout;
         let (seat, news, lost) = {
             let mut progress = errand.progress.lock();
+            if progress.done {
+                // In the same moment.
+                return;
+            }
             if progress.seat.is_none() {
-                // The helper has finished in the same moment.
+                // Nobody waits for it any more, but its thread does not come back.
+                let lost = progress.begun && !std::mem::replace(&mut progress.lost, true);
+                drop(progress);
+                if lost {
+                    self.crew_of(errand.task).write_off(errand.task.is_close());
+                }
                 return;
             }
             // One that no helper had time for tells nothing of the server, and neither does a slow close.
@@ -201,8 +217,7 @@ impl<M: ManageConnection> Shared<M> {
             (if may_free { progress.seat.take() } else { None }, news, lost)
         };
         if lost {
-            let crew = if let Task::Open(_) = errand.task { &self.openers } else { &self.closers };
-            crew.write_off(errand.task.is_close());
+            self.crew_of(errand.task).write_off(errand.task.is_close());
         }
         if news {
             self.found_dead(errand.id, errand.seen, &format!("no answer within {limit:.1?}"));
@@ -220,6 +235,10 @@ impl<M: ManageConnection> Shared<M> {
             self.demand();
         }
         self.progressed();
+    }
+
+    fn crew_of(&self, task: Task) -> &Workers {
+        if let Task::Open(_) = task { &self.openers } else { &self.closers }
     }
 
     /// Counts one more zombie, once for each, and says whether its seat may be freed: only so many may go without.

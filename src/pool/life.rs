@@ -28,9 +28,10 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
-    /// Whether nothing was left over.
+    /// Whether nothing was left over, and nobody still has a connection, not even one whose session was ended and
+    /// replaced (`terminate_stuck_after`), which no gauge counts.
     pub fn is_complete(&self) -> bool {
-        self.gauges.size() == 0 && self.gauges.zombies == 0
+        self.gauges.size() == 0 && self.gauges.zombies == 0 && self.holders.is_empty()
     }
 }
 

@@ -59,10 +59,6 @@ impl<M: ManageConnection> Shared<M> {
         let (Some(control), Some(holder)) = (card.control(checkout.connection_id), card.holder(now)) else {
             return;
         };
-        let Some(seizure) = self.lending.seize(index, |card| card.checkout() == Some(checkout)) else {
-            return;
-        };
-        card.set_seized();
         let (stage, counter, doing) = match step {
             StuckStep::Cancel => {
                 (Stage::Cancelled, &self.counters.stuck_cancelled, "cancelling the statement of")
@@ -71,7 +67,16 @@ impl<M: ManageConnection> Shared<M> {
                 (Stage::Terminated, &self.counters.stuck_terminated, "ending the session of")
             }
         };
-        card.set_stage(stage);
+        let seizure = self.lending.seize(index, |card| {
+            let is_out = card.checkout() == Some(checkout);
+            // Under the desk, which the end of its seat needs too: a moment later the card may be that of the slot's
+            // next connection.
+            if is_out {
+                card.set_seized(stage);
+            }
+            is_out
+        });
+        let Some(seizure) = seizure else { return };
         Counters::bump(counter);
         log::warn!(target: &self.target(), "{doing} connection {}, held by {holder}", holder.connection_id);
         let id = holder.connection_id;
@@ -97,11 +102,17 @@ impl<M: ManageConnection> Shared<M> {
     fn terminate_aside(self: &Arc<Self>, control: Arc<dyn SessionControl>, seizure: Seizure, id: u64) {
         let shared = Arc::clone(self);
         self.closers.submit(Box::new(move || {
-            let _ = shared.guarded("abandon", || control.abandon(Abandonment::HeldTooLong));
+            // It may have come back while the helpers were busy, and be somebody's own who detached it.
+            if !shared.lending.is_seized(seizure) {
+                return;
+            }
+            let ended = shared.guarded("abandon", || control.abandon(Abandonment::HeldTooLong));
             let closers = Arc::clone(&shared);
             closers.closers.submit_patient(Box::new(move || {
                 let limit = shared.settings().validation_timeout;
-                if shared.terminate_now(&*control, id, limit) {
+                // One abandoned is of no use to anybody, wherever it is by now, and the server may still be at work on it.
+                let may_end = ended == Ok(true) || shared.lending.is_seized(seizure);
+                if may_end && shared.terminate_now(&*control, id, limit) {
                     shared.forfeit(seizure, id);
                 }
             }));
@@ -141,7 +152,7 @@ impl<M: ManageConnection> Shared<M> {
     pub(crate) fn abandon_borrowed(self: &Arc<Self>) {
         // One limit for all: no thread is to outlive the pool for long.
         let end = end_of(self.settings().validation_timeout);
-        for slot in self.lending.slots() {
+        for (index, slot) in self.lending.slots().enumerate() {
             let Some(checkout) = slot.card.checkout() else { continue };
             let id = checkout.connection_id;
             let Some(control) = slot.card.control(id) else { continue };
@@ -149,11 +160,14 @@ impl<M: ManageConnection> Shared<M> {
             let shared = Arc::clone(self);
             self.closers.submit_patient(Box::new(move || {
                 let left = || end.saturating_duration_since(Instant::now());
+                // Whoever detached it meanwhile has it for good, but for what is left of one abandoned.
+                let may_end =
+                    || ended == Ok(true) || shared.lending.slot(index).card.checkout() == Some(checkout);
                 // The server would go on with a statement that nobody waits for.
-                if !left().is_zero() {
+                if may_end() && !left().is_zero() {
                     shared.cancel_now(&*control, id, left());
                 }
-                if ended != Ok(true) && !left().is_zero() {
+                if ended != Ok(true) && may_end() && !left().is_zero() {
                     shared.terminate_now(&*control, id, left());
                 }
             }));

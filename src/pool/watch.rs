@@ -48,12 +48,14 @@ pub(crate) struct Progress<S> {
     pub(crate) late: bool,
     /// The helper's thread has been written off.
     pub(crate) lost: bool,
+    /// The helper's call has returned.
+    pub(crate) done: bool,
 }
 
 impl<S> Progress<S> {
     pub(crate) fn new(seat: S, limit: Duration) -> Self {
         let give_up_at = Instant::now().checked_add(limit);
-        Progress { seat: Some(seat), give_up_at, begun: false, late: false, lost: false }
+        Progress { seat: Some(seat), give_up_at, begun: false, late: false, lost: false, done: false }
     }
 }
 
@@ -70,16 +72,15 @@ pub(crate) struct Errand<S, T> {
 }
 
 impl<S, T> Errand<S, T> {
-    /// A helper takes it up. False where its seat is gone already: then nobody waits for the helper any more, and its
-    /// thread counts as lost from the start.
+    /// A helper takes it up. False where its seat is gone already, for want of a helper: then only the helper's thread
+    /// is left to be watched, and this has to be put on the keeper's list again.
     pub(crate) fn begin(&self, limit: Duration) -> bool {
         let mut progress = self.progress.lock();
         progress.begun = true;
-        if !progress.late {
+        if !progress.late || progress.seat.is_none() {
             progress.give_up_at = Instant::now().checked_add(limit);
         }
-        progress.lost = progress.seat.is_none();
-        !progress.lost
+        progress.seat.is_some()
     }
 
     /// A part of the work is done: the next may take this long.
@@ -92,7 +93,9 @@ impl<S, T> Errand<S, T> {
 
     /// The helper is done: takes the seat, if it has not been freed.
     pub(crate) fn finish(&self) -> Option<S> {
-        self.progress.lock().seat.take()
+        let mut progress = self.progress.lock();
+        progress.done = true;
+        progress.seat.take()
     }
 
     /// Whether the keeper has given up waiting.
@@ -117,9 +120,10 @@ impl<S, T> Errand<S, T> {
         self.progress.lock().give_up_at
     }
 
-    /// Whether somebody has taken the seat.
+    /// Whether the keeper has nothing more to watch: the seat is taken, and the helper's thread accounted for.
     pub(crate) fn is_over(&self) -> bool {
-        self.progress.lock().seat.is_none()
+        let progress = self.progress.lock();
+        progress.done || (progress.seat.is_none() && (progress.lost || !progress.begun))
     }
 }
 

@@ -225,10 +225,11 @@ impl PgBuilder {
     ///
     /// As [`PgBuilder::build`].
     pub fn build_from(self, settings: PgSettings) -> Result<PgPool, Error> {
+        let adhoc_is_elsewhere = self.adhoc_server.is_some();
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
         let pool = builder.build(|tier| by_tier(tier, &automation, &adhoc))?;
         if let Some(mode) = automation.pgbouncer() {
-            adapt(&pool, &settings, &settings.behind_found(mode))?;
+            adapt(&pool, &settings, &settings.behind_found(mode), adhoc_is_elsewhere)?;
         }
         Ok(pool)
     }

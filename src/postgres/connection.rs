@@ -202,8 +202,9 @@ impl PgConnection {
         self.set_socket_timeout(self.socket_timeout);
     }
 
-    pub(super) fn default_socket_timeout(&self) -> Option<Duration> {
-        self.socket_timeout
+    /// The limit in force, a borrower's own included.
+    pub(super) fn present_socket_timeout(&self) -> Option<Duration> {
+        self.observer().and_then(Shared::socket_timeout).map(Duration::from_nanos)
     }
 
     /// A handle by which any thread can end a call that waits on this connection, and the connection with it.
@@ -220,6 +221,12 @@ impl PgConnection {
     /// [`PgConnection::probe`].
     pub fn is_lost(&self) -> bool {
         self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
+    }
+
+    /// Whether the pool has ended it on purpose while it was out.
+    pub(super) fn is_ended_by_pool(&self) -> bool {
+        let why = self.observer().filter(|shared| shared.is_abandoned()).map(Shared::abandoned);
+        matches!(why, Some(Abandoned::HeldTooLong | Abandoned::PoolClosed))
     }
 
     /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so

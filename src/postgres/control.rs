@@ -26,12 +26,26 @@ use crate::pool::{Abandonment, Place, SessionControl};
 
 /// Ends the backend if it is the one meant: by the time this arrives it may have ended, and its process id belong to
 /// another. That one began later than ours was opened; by how much the server's clock is off does not matter, since only
-/// ages are compared.
-const TERMINATE: &str = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-    WHERE pid = $1 AND backend_start <= pg_catalog.clock_timestamp() - $2 * interval '1 millisecond'";
+/// ages are compared. And where an address leads to several servers, the process with this number on the other one is
+/// somebody else's. NULL for a process that is not known to be ours.
+const TERMINATE: &str = "SELECT CASE
+        WHEN a.backend_start <= pg_catalog.clock_timestamp() - $2 * interval '1 millisecond'
+            AND a.usesysid = me.usesysid AND a.datid = me.datid
+            AND a.client_addr IS NOT DISTINCT FROM me.client_addr
+        THEN pg_catalog.pg_terminate_backend(a.pid) END
+    FROM pg_catalog.pg_stat_activity a
+    JOIN pg_catalog.pg_stat_activity me ON me.pid = pg_catalog.pg_backend_pid()
+    WHERE a.pid = $1";
 
 const IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
     WHERE pid = $1 AND backend_start <= pg_catalog.clock_timestamp() - $2 * interval '1 millisecond')";
+
+/// The age that a backend must have to be ours, in milliseconds, `since` ours was opened. Less than that time: the clocks
+/// of two machines need not run alike, and a server's may be set back a little. Only a process that was given the same
+/// number within that little could be mistaken for it.
+fn least_age_ms(since: Duration) -> f64 {
+    (since.as_secs_f64() * 999.0 - 1000.0).max(0.0)
+}
 
 /// How often the end of a backend is looked for; it takes a millisecond or so.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -94,12 +108,18 @@ impl SessionControl for PgControl {
     fn terminate(&self, limit: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
         let end = end_of(limit);
         let pid = self.backend_pid.ok_or("the process id of its backend is not known, or a pooler's")?;
-        let age_ms = self.opened_at.elapsed().as_secs_f64() * 1000.0;
+        let age_ms = least_age_ms(self.opened_at.elapsed());
         let mut other = self.manager.open_beside(&self.origin, limit)?;
         other.set_socket_timeout(Some(end.saturating_duration_since(Instant::now())));
-        // `None`: it has ended by itself. False: it ended in this moment.
-        other.query_opt(TERMINATE, &[&pid, &age_ms])?;
-        self.await_end(&mut other, pid, age_ms, end)
+        match other.query_opt(TERMINATE, &[&pid, &age_ms])?.map(|row| row.get::<_, Option<bool>>(0)) {
+            // It has ended by itself.
+            None => Ok(()),
+            // False: it ended in this moment.
+            Some(Some(_)) => self.await_end(&mut other, pid, age_ms, end),
+            Some(None) => {
+                Err(format!("backend {pid} is not known to be this session, and was left alone").into())
+            }
+        }
     }
 
     fn abandon(&self, why: Abandonment) -> bool {
@@ -109,5 +129,22 @@ impl SessionControl for PgControl {
             Abandonment::HeldTooLong => Abandoned::HeldTooLong,
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_known_by_an_age_that_clocks_apart_agree_on() {
+        assert_eq!(least_age_ms(Duration::from_millis(300)), 0.0);
+        let (hour, drift) = (3600.0, 3600.0 * 200e-6);
+        let by_slow_server = (hour - drift - 0.5) * 1000.0;
+        assert!(least_age_ms(Duration::from_secs(3600)) <= by_slow_server, "our own is taken for another's");
+        assert!(
+            least_age_ms(Duration::from_secs(3600)) > 3_590_000.0,
+            "one that came later is taken for ours"
+        );
     }
 }

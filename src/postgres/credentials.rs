@@ -137,9 +137,13 @@ impl Refusals {
         (!left.is_zero()).then_some(left)
     }
 
+    /// Several threads may be refused with the same ones, and after each pause they may be the same again: that is one
+    /// refusal in the row, or what comes in their place would not be tried at once.
     fn note(&mut self, digest: u64, now: Instant) {
+        if self.last.is_none_or(|(refused, _)| refused != digest) {
+            self.in_row = self.in_row.saturating_add(1);
+        }
         self.last = Some((digest, now));
-        self.in_row = self.in_row.saturating_add(1);
     }
 }
 
@@ -157,6 +161,19 @@ mod tests {
         assert_eq!(refusals.pause(1, at(10)), Some(Duration::from_secs(20)));
         assert_eq!(refusals.pause(2, at(10)), None);
         assert_eq!(refusals.pause(1, at(30)), None);
+    }
+
+    #[test]
+    fn the_same_refused_several_times_leave_the_new_ones_their_prompt_try() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        // By four threads at once, and once more when they are asked again.
+        for seconds in [0, 0, 0, 0, 30] {
+            refusals.note(1, start + Duration::from_secs(seconds));
+        }
+        let now = start + Duration::from_secs(31);
+        assert_eq!(refusals.pause(2, now), None);
+        assert!(refusals.pause(1, now).is_some());
     }
 
     #[test]

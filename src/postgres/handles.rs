@@ -8,6 +8,7 @@ use postgres::CancelToken;
 
 use super::PgError;
 use super::observer::{Abandoned, Connector, Shared};
+use super::options::LONGEST;
 use super::tls::Secure;
 
 /// Ends calls that wait on a connection, from any thread. See
@@ -66,7 +67,8 @@ impl CancelHandle {
     ///
     /// When the server cannot be reached.
     pub fn cancel(&self, limit: Duration) -> Result<(), PgError> {
-        let connector = Connector::new(self.secure.clone(), limit, None);
+        // A limit without end has no place among the times of a clock.
+        let connector = Connector::new(self.secure.clone(), limit.min(LONGEST), None);
         self.token.cancel_query(connector).map_err(PgError::open)
     }
 }

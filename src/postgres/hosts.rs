@@ -59,16 +59,16 @@ impl Memory {
         self.marks.lock().remove(label);
     }
 
-    /// Puts servers that would not do behind the others, which keep their order.
-    fn sort(&self, servers: Vec<Config>) -> Vec<Config> {
+    /// Puts servers that would not do behind the others, which keep their order; each with its rank.
+    fn sort(&self, servers: Vec<Config>) -> Vec<(u8, Config)> {
         if servers.len() < 2 {
-            return servers;
+            return servers.into_iter().map(|server| (0, server)).collect();
         }
         let now = Instant::now();
         let mut ranked: Vec<_> =
             servers.into_iter().map(|server| (self.rank(&label(&server), now), server)).collect();
         ranked.sort_by_key(|(rank, _)| *rank);
-        ranked.into_iter().map(|(_, server)| server).collect()
+        ranked
     }
 }
 
@@ -99,7 +99,10 @@ impl<'a> Round<'a> {
         let end = end_of(limit);
         let servers = self.in_order(servers.to_vec());
         let count = servers.len();
-        for (at, server) in servers.into_iter().enumerate() {
+        for (at, (rank, server)) in servers.into_iter().enumerate() {
+            if self.is_passed_over(rank) {
+                continue;
+            }
             let end_of_share = share(end, count - at);
             let addresses = match addresses(&server) {
                 Ok(addresses) => self.in_order(addresses),
@@ -109,51 +112,67 @@ impl<'a> Round<'a> {
                 }
             };
             // The only one, by its address, gets the limit itself: an error then names what was set.
-            let whole = count == 1 && matches!(&addresses[..], [only] if label(only) == label(&server));
+            let whole = count == 1 && matches!(&addresses[..], [(_, only)] if label(only) == label(&server));
             let count = addresses.len();
-            for (at, address) in addresses.into_iter().enumerate() {
+            let mut slow = None;
+            for (at, (rank, address)) in addresses.into_iter().enumerate() {
+                if self.is_passed_over(rank) {
+                    continue;
+                }
                 let until = share(end_of_share, count - at);
                 let left = if whole { limit } else { until.saturating_duration_since(Instant::now()) };
-                if let Some(connection) = self.try_one(&address, left) {
-                    self.memory.clear(&label(&server));
-                    return Ok(connection);
+                match self.try_one(&address, left) {
+                    Ok(connection) => {
+                        self.memory.clear(&label(&server));
+                        return Ok(connection);
+                    }
+                    Err(was_slow) => slow = Some(was_slow || slow == Some(true)),
                 }
                 // As with libpq the others are not tried: with a wrong password each try counts towards a lock.
                 if self.tried.last().is_some_and(|(_, error)| error.is_refusal()) {
                     return self.end();
                 }
             }
-            if count > 1 {
-                self.memory.mark(&label(&server), false);
+            // By its name as well, for it is sorted by that.
+            if let Some(slow) = slow {
+                self.memory.mark(&label(&server), slow);
             }
         }
         self.end()
     }
 
-    fn in_order(&self, mut servers: Vec<Config>) -> Vec<Config> {
+    /// Whether a server that would not do lately is let be, since there is a connection that will do: it would cost the
+    /// time of each connection opened.
+    fn is_passed_over(&self, rank: u8) -> bool {
+        rank > 0 && self.spare.is_some()
+    }
+
+    fn in_order(&self, mut servers: Vec<Config>) -> Vec<(u8, Config)> {
         if self.shuffle {
             fastrand::shuffle(&mut servers);
         }
         self.memory.sort(servers)
     }
 
-    fn try_one(&mut self, address: &Config, limit: Duration) -> Option<PgConnection> {
+    /// Without a connection that is wanted: whether that took all the time there was.
+    fn try_one(&mut self, address: &Config, limit: Duration) -> Result<PgConnection, bool> {
         let started = Instant::now();
         match (self.open)(address, limit) {
             Ok((connection, Fit::Wanted)) => {
                 self.memory.clear(&label(address));
-                return Some(connection);
+                Ok(connection)
             }
             Ok((connection, Fit::SecondBest)) => {
                 self.memory.mark(&label(address), false);
                 self.spare.get_or_insert(connection);
+                Err(false)
             }
             Err(error) => {
                 let slow = started.elapsed() >= limit || error.is_client_timeout();
                 self.failed(address, error, slow);
+                Err(slow)
             }
         }
-        None
     }
 
     fn failed(&mut self, server: &Config, error: PgError, slow: bool) {
@@ -223,6 +242,8 @@ pub(super) fn label(server: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn server(text: &str) -> Config {
@@ -247,13 +268,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_one_address_goes_behind_as_well() {
+        // Names to us, which the resolver turns into addresses without asking anybody.
+        let servers = ["host=127.1", "host=127.2"].map(server);
+        let memory = Memory::default();
+        let tried = RefCell::new(Vec::new());
+        let open: &Open<'_> = &|server, limit| {
+            tried.borrow_mut().push(label(server));
+            let is_first = label(server).starts_with("127.1 ");
+            Err(if is_first { PgError::unanswered(limit) } else { PgError::lost() })
+        };
+        let round = || Round::new(&memory, false, open).run(&servers, Duration::from_secs(60));
+        assert!(round().is_err() && round().is_err());
+        let first_round = ["127.1 (127.0.0.1):5432", "127.2 (127.0.0.2):5432"];
+        assert_eq!(*tried.borrow(), [first_round, [first_round[1], first_round[0]]].concat());
+    }
+
+    #[test]
     fn servers_that_failed_go_behind_and_those_that_cost_time_last_until_one_look_again() {
         let memory = Memory::default();
         let order = || -> Vec<_> {
             memory
                 .sort(["a", "b", "c"].map(|host| server(&format!("host={host}"))).into())
                 .iter()
-                .map(label)
+                .map(|(_, server)| label(server))
                 .collect()
         };
         memory.mark("a:5432", true);

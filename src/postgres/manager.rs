@@ -21,7 +21,7 @@ use super::statements::{CacheTotals, StatementCacheStats};
 use super::target::Targets;
 use super::tls::Security;
 use super::{Credentials, PgConnection, PgError, PgOptions};
-use crate::config::{Faults, PgBouncer, TlsOptions};
+use crate::config::{Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
 
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
@@ -210,7 +210,7 @@ impl PgManager {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
         let credentials = given.as_ref().map(|given| &given.credentials);
-        let open = |config: &Config, limit| self.open(config, credentials, limit);
+        let open = |config: &Config, limit| self.open(config, credentials, self.targets.session_attrs, limit);
         let round = Round::new(&self.memory, self.targets.shuffle, &open);
         let outcome = round.run(&self.targets.configs, left);
         let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
@@ -227,11 +227,19 @@ impl PgManager {
         }
     }
 
-    /// Opens another connection to the server of one, by its origin.
+    /// Opens another connection to the server of one, by its origin, whatever that server has become meanwhile.
     pub(super) fn open_beside(&self, origin: &Config, limit: Duration) -> Result<PgConnection, PgError> {
+        let started = Instant::now();
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         let credentials = given.as_ref().map(|given| &given.credentials);
-        self.open(origin, credentials, limit).map(|(connection, _)| connection)
+        let left = limit.saturating_sub(started.elapsed());
+        let outcome = self.open(origin, credentials, TargetSessionAttrs::Any, left);
+        if let (Some(source), Some(given), Err(error)) = (&self.credentials, &given, &outcome)
+            && error.is_refusal()
+        {
+            source.refused(given);
+        }
+        outcome.map(|(connection, _)| connection)
     }
 
     /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells

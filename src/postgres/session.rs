@@ -94,6 +94,18 @@ pub(crate) fn attempt<T, E: From<PgError>>(
     options: &SessionOptions,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, Setback<E>> {
+    run_once(conn, options, work).map_err(|setback| match conn.is_ended_by_pool() {
+        // What was held for too long would be so once more, and a closed pool lends no other connection.
+        true => Setback { again: Again::No, ..setback },
+        false => setback,
+    })
+}
+
+fn run_once<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Setback<E>> {
     let limits = LimitsInForce::raise(conn, options);
     let mut noted = Noted::default();
     begin(limits.conn, options).map_err(|error| {
@@ -126,6 +138,9 @@ pub(crate) fn attempt<T, E: From<PgError>>(
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
 fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+    if noted.sent_end {
+        return None;
+    }
     let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
     if !conn.is_observed() {
         return lost.or(noted.transient);
@@ -149,25 +164,27 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
     passing.or(lost)
 }
 
-/// A socket timeout raised for one session, and put back also when that panics.
+/// A socket timeout raised for one session, and put back to the borrower's own also when that panics.
 struct LimitsInForce<'a> {
     conn: &'a mut PgConnection,
+    before: Option<Duration>,
 }
 
 impl<'a> LimitsInForce<'a> {
     fn raise(conn: &'a mut PgConnection, options: &SessionOptions) -> Self {
-        if let (Some(usual), Some(statement)) = (conn.default_socket_timeout(), options.statement_timeout) {
+        let before = conn.present_socket_timeout();
+        if let (Some(usual), Some(statement)) = (before, options.statement_timeout) {
             // Zero is the server's word for no limit.
             let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
             conn.set_socket_timeout(needed);
         }
-        LimitsInForce { conn }
+        LimitsInForce { conn, before }
     }
 }
 
 impl Drop for LimitsInForce<'_> {
     fn drop(&mut self) {
-        self.conn.restore_socket_timeout();
+        self.conn.set_socket_timeout(self.before);
     }
 }
 

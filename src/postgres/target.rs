@@ -142,6 +142,9 @@ fn only(config: &Config, index: usize) -> Config {
     if let Some(name) = config.get_application_name() {
         one.application_name(name);
     }
+    if let Some(limit) = config.get_connect_timeout() {
+        one.connect_timeout(*limit);
+    }
     if let Some(limit) = config.get_tcp_user_timeout() {
         one.tcp_user_timeout(*limit);
     }
@@ -168,12 +171,15 @@ mod tests {
 
     #[test]
     fn each_host_keeps_its_port_and_unix_sockets_go_without_the_observer() {
-        let found = targets("host=/run/pg,db1,db2 port=1,2,3 user=u tcp_user_timeout=7").unwrap().configs;
+        let found = targets("host=/run/pg,db1,db2 port=1,2,3 user=u tcp_user_timeout=7 connect_timeout=3")
+            .unwrap()
+            .configs;
         let modes: Vec<_> = found.iter().map(|config| config.get_ssl_mode()).collect();
         assert_eq!(modes, [SslMode::Disable, SslMode::Require, SslMode::Require]);
         let ports: Vec<_> = found.iter().map(|config| config.get_ports().to_vec()).collect();
         assert_eq!(ports, [[1], [2], [3]]);
         assert_eq!(found[2].get_tcp_user_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(found[2].get_connect_timeout(), Some(&Duration::from_secs(3)));
         assert_eq!(found[2].get_keepalives_idle(), KEEPALIVE_IDLE);
     }
 

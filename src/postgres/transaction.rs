@@ -145,6 +145,22 @@ pub struct Session<'a> {
 pub(super) struct Noted {
     /// The SQLSTATE of the last error, if that was one that passes.
     pub(super) transient: Option<String>,
+    /// The work has sent an end of the transaction of its own: what it did may stay, whatever came after.
+    pub(super) sent_end: bool,
+}
+
+/// Whether one of these statements is a COMMIT or its like. Blind to one behind a comment; an END within a text quoted
+/// by dollars is that of a block.
+fn ends_transaction(sql: &str) -> bool {
+    let quoted = sql.contains('$');
+    sql.split(';').any(|statement| {
+        let mut words = statement.split_whitespace().map(str::to_ascii_uppercase);
+        match (words.next().as_deref(), words.next().as_deref()) {
+            (Some("COMMIT"), _) | (Some("PREPARE"), Some("TRANSACTION")) => true,
+            (Some("END"), None | Some("WORK" | "TRANSACTION" | "AND")) => !quoted,
+            _ => false,
+        }
+    })
 }
 
 impl Noted {
@@ -205,10 +221,26 @@ impl<'a> Session<'a> {
         fn copy_in<S: ToStatement>(query: &S) -> CopyInWriter<'_>;
         /// Starts a `COPY TO STDOUT`.
         fn copy_out<S: ToStatement>(query: &S) -> CopyOutReader<'_>;
-        /// Executes statements by the simple protocol and returns their rows as text.
-        fn simple_query(query: &str) -> Vec<SimpleQueryMessage>;
-        /// Executes statements by the simple protocol.
-        fn batch_execute(query: &str) -> ();
+    }
+
+    /// Executes statements by the simple protocol and returns their rows as text.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call of the same name of [`postgres::Client`].
+    pub fn simple_query(&mut self, query: &str) -> Result<Vec<SimpleQueryMessage>, PgError> {
+        self.noted.sent_end |= ends_transaction(query);
+        self.on_connection(|conn| conn.simple_query(query))
+    }
+
+    /// Executes statements by the simple protocol.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call of the same name of [`postgres::Client`].
+    pub fn batch_execute(&mut self, query: &str) -> Result<(), PgError> {
+        self.noted.sent_end |= ends_transaction(query);
+        self.on_connection(|conn| conn.batch_execute(query))
     }
 
     /// Executes a statement and returns its rows one by one, as they come.
@@ -287,5 +319,21 @@ mod tests {
             "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; \
              SET LOCAL statement_timeout = 1; SET LOCAL lock_timeout = 0"
         );
+    }
+
+    #[test]
+    fn an_end_of_the_transaction_is_recognised() {
+        for sql in
+            ["COMMIT", "commit and chain", "INSERT INTO t VALUES (1);\n Commit;", "end work", "END; BEGIN"]
+        {
+            assert!(ends_transaction(sql), "{sql}");
+        }
+        assert!(ends_transaction("PREPARE TRANSACTION 'x'"));
+        for sql in
+            ["", "SELECT CASE WHEN true THEN 1 END", "DO $$ BEGIN PERFORM 1; END $$", "PREPARE s AS SELECT 1"]
+        {
+            assert!(!ends_transaction(sql), "{sql}");
+        }
+        assert!(!ends_transaction("DO $$ BEGIN PERFORM 1; END; $$; UPDATE commits SET n = 1"));
     }
 }

@@ -184,7 +184,7 @@ pub struct Stats {
     pub long_holds: u64,
     /// Checkouts whose statement the pool asked the server to cancel, after `cancel_stuck_after`.
     pub stuck_cancelled: u64,
-    /// Checkouts whose session the pool ended, after `terminate_stuck_after`.
+    /// Checkouts that the pool ended, after `terminate_stuck_after`, whether or not the server could be reached for it.
     pub stuck_terminated: u64,
     /// Statements that took longer than `slow_query`, where the database layer measures them.
     pub slow_queries: u64,

@@ -15,7 +15,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// its seat is given back. `None` where it is not out, or where `is_it` says of the slot's card that another
     /// borrower has it by now.
     ///
-    /// `is_it` runs under the desk: it only reads the card.
+    /// `is_it` runs under the desk: it only looks at the card, and may note there what it found.
     pub(crate) fn seize(&self, index: usize, is_it: impl FnOnce(&S) -> bool) -> Option<Seizure> {
         let mut desk = self.desk.lock();
         let slot = self.slots.get(index);

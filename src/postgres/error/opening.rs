@@ -137,8 +137,8 @@ impl Attempts {
     /// without a free connection, since one may be given back; else the last.
     fn telling(&self) -> &PgError {
         let errors = || self.0.iter().map(|(_, error)| error);
-        let full = |error: &&PgError| error.sqlstate() == Some("53300");
-        let found = errors().find(|error| error.is_refusal()).or_else(|| errors().find(full));
+        let found =
+            errors().find(|error| error.is_refusal()).or_else(|| errors().find(|error| error.is_exhausted()));
         found.unwrap_or_else(|| &self.0[self.0.len() - 1].1)
     }
 }

@@ -9,7 +9,7 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
 use super::PgManager;
-use crate::config::PgBouncer;
+use crate::config::{PgBouncer, TargetSessionAttrs};
 use crate::postgres::observer::Connector;
 use crate::postgres::pooler::{Behind, likely_mode};
 use crate::postgres::role::{self, Fit};
@@ -18,11 +18,12 @@ use crate::postgres::tls::Secure;
 use crate::postgres::{Credentials, PgConnection, PgError};
 
 impl PgManager {
-    /// Opens a connection to one server and sets it up for what is in between.
+    /// Opens a connection to one server, which must be of the kind `wanted`, and sets it up for what is in between.
     pub(super) fn open(
         &self,
         config: &Config,
         credentials: Option<&Credentials>,
+        wanted: TargetSessionAttrs,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         // Without the credentials of a callback, which are asked for anew.
@@ -41,10 +42,10 @@ impl PgManager {
             Some(_) => None,
         };
         let may_retry = own.is_some() && !self.pooler.is_said();
-        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, limit) {
+        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, wanted, limit) {
             Err(error) if may_retry && error.is_startup_option_refused() => {
                 mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.connect_either_way(config, None, &origin, left())?
+                self.connect_either_way(config, None, &origin, wanted, left())?
             }
             outcome => outcome?,
         };
@@ -79,6 +80,7 @@ impl PgManager {
         config: &Config,
         startup_options: Option<String>,
         origin: &Arc<Config>,
+        wanted: TargetSessionAttrs,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         let started = Instant::now();
@@ -91,7 +93,7 @@ impl PgManager {
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
             let left = if first.is_none() { limit } else { limit.saturating_sub(started.elapsed()) };
-            match (self.handshake(config.clone(), secure, origin, left), first.take()) {
+            match (self.handshake(config.clone(), secure, origin, wanted, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.
                 (Err(error), Some(preferred)) if error.is_of_encryption() => return Err(preferred),
@@ -106,6 +108,7 @@ impl PgManager {
         mut config: Config,
         secure: Secure,
         origin: &Arc<Config>,
+        wanted: TargetSessionAttrs,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
@@ -116,7 +119,7 @@ impl PgManager {
         let mut client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
         // Before the opening ends, so that its limit holds for this too.
-        let fit = role::check(&mut client, self.targets.session_attrs);
+        let fit = role::check(&mut client, wanted);
         let statements =
             StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
         let observer = connector.opened();

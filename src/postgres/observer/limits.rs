@@ -26,6 +26,7 @@ impl fmt::Display for LimitExpired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LimitExpired::Opening(limit) => {
+                let limit = to_the_millisecond(*limit);
                 write!(
                     f,
                     "the server did not finish the start-up handshake within {limit:?} (connect_timeout)"
@@ -39,6 +40,13 @@ impl fmt::Display for LimitExpired {
             }
         }
     }
+}
+
+/// What is left of a limit, once a name was looked up, is some microseconds less than what was set.
+fn to_the_millisecond(limit: Duration) -> Duration {
+    let nanos = limit.subsec_nanos();
+    let whole = (nanos + 500_000) / 1_000_000;
+    Duration::from_secs(limit.as_secs()) + Duration::from_millis(whole.into())
 }
 
 impl std::error::Error for LimitExpired {}
@@ -160,5 +168,17 @@ impl Limits {
     /// Registers the task with the timer; returns whether that has fired.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         self.timer.as_mut().is_some_and(|(sleep, _)| sleep.as_mut().poll(cx).is_ready())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_told_without_its_odd_microseconds() {
+        let told = |nanos| LimitExpired::Opening(Duration::from_nanos(nanos)).to_string();
+        assert!(told(1_999_947_172).contains("within 2s ("), "{}", told(1_999_947_172));
+        assert!(told(349_947_172).contains("within 350ms ("), "{}", told(349_947_172));
     }
 }

@@ -1,0 +1,119 @@
+//! Line charts with logarithmic axes, as one SVG text without outside assets.
+
+use plotters::prelude::*;
+
+/// The colours of the lines, in their order: told apart also by those who see few colours.
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(0, 90, 181),
+    RGBColor(220, 50, 32),
+    RGBColor(120, 94, 160),
+    RGBColor(90, 90, 90),
+    RGBColor(0, 130, 90),
+];
+
+/// The width and height of one chart, in pixels.
+const SIZE: (u32, u32) = (560, 380);
+const FONT: &str = "sans-serif";
+
+/// A named line through its points.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub name: String,
+    /// Both coordinates above zero, as the axes are logarithmic.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// One chart.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    pub title: String,
+    pub x_label: String,
+    pub y_label: String,
+    pub lines: Vec<Line>,
+    /// How a value of the horizontal axis is written.
+    pub x_tick: fn(f64) -> String,
+    /// How a value of the vertical axis is written.
+    pub y_tick: fn(f64) -> String,
+}
+
+/// The least and greatest of some values, at least a factor of two apart.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+    if low.is_finite() { (low, high.max(low * 2.0)) } else { (1.0, 10.0) }
+}
+
+/// Draws charts side by side, `columns` in a row.
+///
+/// # Errors
+///
+/// What the drawing library says.
+pub fn svg(charts: &[Chart], columns: usize) -> Result<String, String> {
+    let rows = charts.len().div_ceil(columns);
+    let size = (SIZE.0 * columns as u32, SIZE.1 * rows as u32);
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        root.fill(&WHITE).map_err(|error| error.to_string())?;
+        for (chart, area) in charts.iter().zip(root.split_evenly((rows, columns))) {
+            draw(chart, &area).map_err(|error| error.to_string())?;
+        }
+        root.present().map_err(|error| error.to_string())?;
+    }
+    Ok(text)
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn draw<'a>(
+    chart: &Chart,
+    area: &Area<'a>,
+) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+    let points = || chart.lines.iter().flat_map(|line| line.points.iter().copied());
+    let (left, right) = range(points().map(|point| point.0));
+    let (low, high) = range(points().map(|point| point.1));
+    let mut context = ChartBuilder::on(area)
+        .caption(&chart.title, (FONT, 20))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(64)
+        .build_cartesian_2d((left..right).log_scale(), (low * 0.8..high * 1.25).log_scale())?;
+    context
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .x_desc(&chart.x_label)
+        .y_desc(&chart.y_label)
+        .x_label_formatter(&|value| (chart.x_tick)(*value))
+        .y_label_formatter(&|value| (chart.y_tick)(*value))
+        .label_style((FONT, 16))
+        .draw()?;
+    for (line, colour) in chart.lines.iter().zip(COLOURS.into_iter().cycle()) {
+        let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(2);
+        let drawn = context.draw_series(series)?;
+        drawn
+            .label(&line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    context
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .label_font((FONT, 16))
+        .draw()
+}
+
+/// A number of nanoseconds for an axis.
+pub fn nanos_tick(value: f64) -> String {
+    match value {
+        v if v < 1e3 => format!("{v:.0} ns"),
+        v if v < 1e6 => format!("{:.0} µs", v / 1e3),
+        v if v < 1e9 => format!("{:.0} ms", v / 1e6),
+        v => format!("{:.0} s", v / 1e9),
+    }
+}
+
+/// A count for an axis.
+pub fn count_tick(value: f64) -> String {
+    format!("{value:.0}")
+}
