@@ -2,7 +2,8 @@
 //!
 //! A fault of the server or the network runs in a process of its own: threads and descriptors are counted for a whole
 //! process. `tests/support/lab` does the work; the bars are in `lab/catalog.rs` (of one fault) and `lab/verdict.rs` (of
-//! all of them).
+//! all of them). Bars in time get what the machine itself stalled on top, and up to three runs; what counts work and
+//! workers must hold in every run.
 #![cfg(feature = "postgres")]
 
 #[path = "support/lab/mod.rs"]
