@@ -16,6 +16,7 @@ use common::subject::{R2d2, Subject, Tierpool};
 use common::table::{Bound, Row, Table, count};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::scripted::{Call, ScriptedManager, Step};
+use support::steady::growth;
 use support::wait::{eventually, thread_count};
 use tierpool::{Clock, MemoryManager, NopErrorHandler, Pool, Tier, TieredPool};
 
@@ -74,27 +75,8 @@ fn allocations(mode: Mode, table: &mut Table) {
 
 /// The allocations of `threads` threads of `cycles` cycles each, once all are warm.
 fn counted(subject: &dyn Subject, threads: usize, cycles: usize) -> usize {
-    let [warm, start, end, leave] = [(); 4].map(|()| Barrier::new(threads + 1));
     let work = || (0..cycles).for_each(|_| assert_eq!(subject.cycle(), 0));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                work();
-                warm.wait();
-                start.wait();
-                work();
-                end.wait();
-                leave.wait();
-            });
-        }
-        warm.wait();
-        let before = allocation_count();
-        start.wait();
-        end.wait();
-        let count = allocation_count() - before;
-        leave.wait();
-        count
-    })
+    growth(threads, work, allocation_count)
 }
 
 /// By how much a pool of 1,024 connections is larger than one of 1, a connection. The connection, a number, is in it.

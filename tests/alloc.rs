@@ -2,11 +2,14 @@
 //!
 //! One test in a binary of its own, since the count is of the whole process.
 
+#[path = "support/steady.rs"]
+mod steady;
+
 use std::alloc::System;
-use std::sync::Barrier;
 use std::thread;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use steady::growth;
 use tierpool::{Clock, MemoryManager, Pool};
 
 #[global_allocator]
@@ -35,26 +38,7 @@ fn counted(threads: usize, connections: u32) -> usize {
             }
         }
     };
-    let [warm, start, end, leave] = [(); 4].map(|()| Barrier::new(threads + 1));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                work();
-                warm.wait();
-                start.wait();
-                work();
-                end.wait();
-                leave.wait();
-            });
-        }
-        warm.wait();
-        let before = allocations();
-        start.wait();
-        end.wait();
-        let count = allocations() - before;
-        leave.wait();
-        count
-    })
+    growth(threads, work, allocations)
 }
 
 #[test]

@@ -10,16 +10,22 @@ use support::scripted::Gate;
 use support::wait::eventually;
 use watched::{Act, BOUND, Rig, SECOND, Watched};
 
+/// Returns a connection while the hand comes to the moment of its cancel; its id.
+fn returned_in_the_moment(rig: &Rig) -> u64 {
+    let conn = rig.pool.get().unwrap();
+    let id = conn.id();
+    thread::scope(|scope| {
+        scope.spawn(|| rig.hand.advance(20 * SECOND));
+        scope.spawn(move || drop(conn));
+    });
+    id
+}
+
 #[test]
 fn a_seizure_leaves_no_note_for_the_next_connection_of_the_slot() {
     for round in 0..300 {
         let rig = Rig::escalating(Watched::default());
-        let conn = rig.pool.get().unwrap();
-        let first = conn.id();
-        thread::scope(|scope| {
-            scope.spawn(|| rig.hand.advance(20 * SECOND));
-            scope.spawn(move || drop(conn));
-        });
+        let first = returned_in_the_moment(&rig);
         let next = rig.pool.get_timeout(BOUND).unwrap();
         let id = next.id();
         if id != first {
@@ -106,12 +112,7 @@ fn whoever_gives_back_in_the_moment_of_the_decision_is_cancelled_or_left_alone()
     // Many, for the moment is short; the keeper decides while borrowers come and go.
     for round in 0..300 {
         let rig = Rig::escalating(Watched::default());
-        let conn = rig.pool.get().unwrap();
-        let first = conn.id();
-        thread::scope(|scope| {
-            scope.spawn(|| rig.hand.advance(20 * SECOND));
-            scope.spawn(move || drop(conn));
-        });
+        let first = returned_in_the_moment(&rig);
         let next = rig.pool.get_timeout(BOUND).unwrap();
         let second = next.id();
         drop(next);

@@ -38,7 +38,7 @@ impl Value {
 
 type Line = Lending<Value, (), &'static str>;
 
-fn explore(race: impl Fn() + Sync + Send + 'static) {
+pub(super) fn explore(race: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     // Unset unless LOOM_MAX_PREEMPTIONS says otherwise.
     builder.preemption_bound.get_or_insert(PREEMPTIONS);

@@ -3,17 +3,12 @@
 use loom::thread;
 
 use super::ledger::Standing;
+use super::model::explore;
 use super::sync::{Arc, AtomicUsize, Ordering};
 use super::{Lending, Seat};
 
 /// Who has the value: 0 for nobody.
 type Line = Lending<u64, AtomicUsize, ()>;
-
-fn explore(race: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(3);
-    builder.check(race);
-}
 
 /// A checkout by `who`, with the orders of the pool's card.
 fn take(line: &Line, who: usize) -> Option<Box<u64>> {

@@ -39,9 +39,7 @@ impl<M: ManageConnection> Shared<M> {
             }
             shared.end(body, cause);
             drop(errand.finish());
-            if errand.is_lost() {
-                shared.closers.found_again(true);
-            }
+            shared.take_back_thread(&errand);
             if errand.is_late() {
                 // Relaxed: a gauge; pairs with the count in `bury_alive`.
                 shared.counters.zombies.fetch_sub(1, Ordering::Relaxed);
@@ -76,12 +74,17 @@ impl<M: ManageConnection> Shared<M> {
         let age = body.age(self.clock.coarse_ms());
         self.emit(|| Event::Closed(ReleaseEvent { id: body.id, age, cause }));
         log::debug!(target: &self.target(), "closing connection {} ({}) after {age:.1?}", body.id, cause.as_str());
-        let Body { mut conn, extensions, .. } = body;
+        let Body { conn, extensions, .. } = body;
         let polite = !matches!(cause, CloseCause::Broken | CloseCause::Invalid);
+        self.let_go(conn, polite);
+        let _ = self.guarded("dropping a connection's extensions", || drop(extensions));
+    }
+
+    /// Hands a connection to the foreign code that ends it.
+    pub(crate) fn let_go(&self, mut conn: M::Connection, polite: bool) {
         // Two calls: a panic of the first must not drop the connection while unwinding, where a panic of its own
         // would end the process.
         let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, polite));
         let _ = self.guarded("on_release", || self.customizer.on_release(conn));
-        let _ = self.guarded("dropping a connection's extensions", || drop(extensions));
     }
 }

@@ -51,9 +51,7 @@ impl<M: ManageConnection> Shared<M> {
             }
             let closers = Arc::clone(&shared);
             shared.run_errand(body, &errand, chore, limit, alive);
-            if errand.is_lost() {
-                closers.closers.found_again(false);
-            }
+            closers.take_back_thread(&errand);
         }));
         self.keeper.wake();
     }
@@ -235,6 +233,13 @@ impl<M: ManageConnection> Shared<M> {
             self.demand();
         }
         self.progressed();
+    }
+
+    /// Of an errand that has ended: its helper's thread is back, if it had been written off.
+    pub(crate) fn take_back_thread(&self, errand: &Errand<M>) {
+        if errand.is_lost() {
+            self.crew_of(errand.task).found_again(errand.task.is_close());
+        }
     }
 
     fn crew_of(&self, task: Task) -> &Workers {

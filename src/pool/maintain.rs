@@ -93,7 +93,7 @@ impl<M: ManageConnection> Shared<M> {
     fn needs_a_look(&self, card: &Card, now: u64, settings: &Settings) -> bool {
         let idle_for = now.saturating_sub(card.idle_since());
         let past = |limit: Duration| idle_for >= ms(limit);
-        let size = self.lending.counts().size();
+        let size = self.lending.size();
         card.due_at() <= now
             || (size > settings.min_size as usize && settings.idle_timeout.is_some_and(past))
             || (size > settings.base_size as usize && past(settings.overflow_linger))

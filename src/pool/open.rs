@@ -225,13 +225,10 @@ impl<M: ManageConnection> Shared<M> {
         opened: Result<Opened<M::Connection>, Arc<OpenFailure>>,
         errand: &Arc<Errand<M>>,
     ) {
-        if let Ok(Opened { mut conn, .. }) = opened {
-            let _ = self.guarded("prepare_close", || self.driver.prepare_close(&mut conn, true));
-            let _ = self.guarded("on_release", || self.customizer.on_release(conn));
+        if let Ok(Opened { conn, .. }) = opened {
+            self.let_go(conn, true);
         }
-        if errand.is_lost() {
-            self.openers.found_again(false);
-        }
+        self.take_back_thread(errand);
         // Relaxed: a gauge; pairs with the count in `bury_alive`.
         self.counters.zombies.fetch_sub(1, Ordering::Relaxed);
     }

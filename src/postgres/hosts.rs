@@ -1,6 +1,5 @@
 //! Several servers: in what order they are tried, and for how long each.
 
-use crate::clock::end_of;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -13,6 +12,7 @@ use postgres::config::Host;
 use super::error::{Attempts, OpeningError};
 use super::role::Fit;
 use super::{PgConnection, PgError};
+use crate::clock::end_of;
 
 /// How long a server that would not do is tried after the others. A first server that swallows packets costs its
 /// share of the connect timeout each time it is tried, and one that is a standby a handshake; and after this time one
@@ -201,14 +201,12 @@ fn addresses(server: &Config) -> io::Result<Vec<Config>> {
         [Host::Tcp(name)] if server.get_hostaddrs().is_empty() && name.parse::<IpAddr>().is_err() => name,
         _ => return Ok(vec![server.clone()]),
     };
-    let mut found: Vec<IpAddr> = (name.as_str(), port(server)).to_socket_addrs()?.map(|at| at.ip()).collect();
-    let mut seen = Vec::new();
-    found.retain(|address| {
-        !seen.contains(address) && {
-            seen.push(*address);
-            true
+    let mut found: Vec<IpAddr> = Vec::new();
+    for at in (name.as_str(), port(server)).to_socket_addrs()? {
+        if !found.contains(&at.ip()) {
+            found.push(at.ip());
         }
-    });
+    }
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name stands for no address"));
     }

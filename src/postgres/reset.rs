@@ -1,12 +1,12 @@
 //! Puts a returned session back to what it was when new.
 
-use crate::clock::end_of;
 use std::time::{Duration, Instant};
 
 use postgres::SimpleQueryMessage;
 
 use super::statements::drops_statements;
 use super::{PgConnection, PgError, ResetPolicy, TransactionStatus};
+use crate::clock::end_of;
 
 /// What `DISCARD ALL` does, without the prepared statements: the client holds on to those by which it looks up types.
 /// One message, so one round trip.

@@ -13,4 +13,5 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod scripted;
+pub mod steady;
 pub mod wait;

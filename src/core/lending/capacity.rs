@@ -52,6 +52,12 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.desk.lock().ledger.set_ceiling(ceiling);
     }
 
+    /// The size alone, without the walk over the slots that tells idle ones from those in use.
+    pub(crate) fn size(&self) -> usize {
+        let desk = self.desk.lock();
+        desk.ledger.open() + desk.ledger.opening()
+    }
+
     fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.cell.is_full()).count()
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 
 use super::ask::{ask, limit};
+use crate::clock::end_of;
 use crate::postgres::{PgManager, PgPool};
 use crate::tiers::TieredPool;
 
@@ -85,7 +86,7 @@ impl Checks {
     fn check(&self, pool: &PgPool, force: bool) -> ServerHealth {
         let clock = &pool.adhoc().shared().clock;
         let started = Instant::now();
-        let end = started + limit(pool) + GRACE;
+        let end = end_of(limit(pool).saturating_add(GRACE));
         let mut state = self.state.lock();
         if let Some(health) = state.fresh(clock.precise_ms()).filter(|_| !force) {
             return health.clone();

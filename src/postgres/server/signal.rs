@@ -7,39 +7,40 @@ use super::names::Names;
 use crate::postgres::{PgError, PgManager, PgPool};
 use crate::tiers::TieredPool;
 
-/// What can be done to a backend: the word for it, and the statement. The CASE keeps the server from evaluating the
-/// call for a process that is not ours.
+/// What can be done to a backend: the word for it, and the server's function.
 struct Signal {
     verb: &'static str,
-    statement: &'static str,
+    function: &'static str,
 }
 
-const CANCEL: Signal = Signal {
-    verb: "cancel",
-    statement: "SELECT a.pid = pg_catalog.pg_backend_pid() AS asks, a.application_name,
-            CASE WHEN a.application_name = ANY ($2) AND a.pid <> pg_catalog.pg_backend_pid()
-                THEN pg_catalog.pg_cancel_backend(a.pid) END AS sent
-        FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1",
-};
+const CANCEL: Signal = Signal { verb: "cancel", function: "pg_cancel_backend" };
 
-const TERMINATE: Signal = Signal {
-    verb: "terminate",
-    statement: "SELECT a.pid = pg_catalog.pg_backend_pid() AS asks, a.application_name,
-            CASE WHEN a.application_name = ANY ($2) AND a.pid <> pg_catalog.pg_backend_pid()
-                THEN pg_catalog.pg_terminate_backend(a.pid) END AS sent
-        FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1",
-};
+const TERMINATE: Signal = Signal { verb: "terminate", function: "pg_terminate_backend" };
+
+impl Signal {
+    /// The CASE keeps the server from evaluating the call for a process that is not ours.
+    fn statement(&self) -> String {
+        format!(
+            "SELECT a.pid = pg_catalog.pg_backend_pid() AS asks, a.application_name,
+                CASE WHEN a.application_name = ANY ($2) AND a.pid <> pg_catalog.pg_backend_pid()
+                    THEN pg_catalog.{}(a.pid) END AS sent
+            FROM pg_catalog.pg_stat_activity a WHERE a.pid = $1",
+            self.function
+        )
+    }
+}
 
 #[track_caller]
 fn send(pool: &PgPool, pid: i32, signal: &'static Signal) -> Result<bool, PgError> {
-    let Signal { verb, statement } = *signal;
+    let Signal { verb, .. } = *signal;
     if pid <= 0 {
         return Err(PgError::refused(format!("cannot {verb} process {pid}: a process id is at least 1")));
     }
     let ours = Names::of(pool)?.shown_all();
+    let statement = signal.statement();
     let row = ask(pool, verb, move |client| {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&pid, Type::INT4), (&ours, Type::TEXT_ARRAY)];
-        client.query_typed_opt(statement, &parameters)
+        client.query_typed_opt(&statement, &parameters)
     });
     let row = row.map_err(|error| {
         error.or_not_allowed(|| {
