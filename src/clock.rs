@@ -20,9 +20,30 @@ const STALE_READINGS: u64 = 32;
 /// Far beyond any wait, and little enough to be added to any reading of the clock.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// The moment by which something must have ended, by real time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// `limit` from now; of a limit too long to be expressed, a hundred years from now.
+    pub(crate) fn of(limit: Duration) -> Self {
+        Deadline(Instant::now() + limit.min(FAR))
+    }
+
+    /// The time left; none once it has passed.
+    pub(crate) fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// For whatever waits until a moment.
+    pub(crate) fn instant(self) -> Instant {
+        self.0
+    }
+}
+
 /// The moment `limit` from now; of a limit too long to be expressed, a hundred years from now.
 pub(crate) fn end_of(limit: Duration) -> Instant {
-    Instant::now() + limit.min(FAR)
+    Deadline::of(limit).instant()
 }
 
 type Waker = Box<dyn Fn() + Send + Sync>;

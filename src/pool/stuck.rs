@@ -6,7 +6,7 @@
 //! faster at giving it back has nothing happen to it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use r2d2::ManageConnection;
 
@@ -14,7 +14,7 @@ use super::body::ms;
 use super::card::{Checkout, Stage};
 use super::control::{Abandonment, SessionControl};
 use super::shared::{Counters, Shared};
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::config::Settings;
 use crate::core::Seizure;
 use crate::event::{Event, LongHoldEvent, StuckEvent, StuckStep};
@@ -151,7 +151,7 @@ impl<M: ManageConnection> Shared<M> {
     /// is nobody else to hit.
     pub(crate) fn abandon_borrowed(self: &Arc<Self>) {
         // One limit for all: no thread is to outlive the pool for long.
-        let end = end_of(self.settings().validation_timeout);
+        let end = Deadline::of(self.settings().validation_timeout);
         for (index, slot) in self.lending.slots().enumerate() {
             let Some(checkout) = slot.card.checkout() else { continue };
             let id = checkout.connection_id;
@@ -159,16 +159,15 @@ impl<M: ManageConnection> Shared<M> {
             let ended = self.guarded("abandon", || control.abandon(Abandonment::PoolClosed));
             let shared = Arc::clone(self);
             self.closers.submit_patient(Box::new(move || {
-                let left = || end.saturating_duration_since(Instant::now());
                 // Whoever detached it meanwhile has it for good, but for what is left of one abandoned.
                 let may_end =
                     || ended == Ok(true) || shared.lending.slot(index).card.checkout() == Some(checkout);
                 // The server would go on with a statement that nobody waits for.
-                if may_end() && !left().is_zero() {
-                    shared.cancel_now(&*control, id, left());
+                if may_end() && !end.left().is_zero() {
+                    shared.cancel_now(&*control, id, end.left());
                 }
-                if ended != Ok(true) && may_end() && !left().is_zero() {
-                    shared.terminate_now(&*control, id, left());
+                if ended != Ok(true) && may_end() && !end.left().is_zero() {
+                    shared.terminate_now(&*control, id, end.left());
                 }
             }));
         }
