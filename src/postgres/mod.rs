@@ -1,64 +1,42 @@
 //! PostgreSQL: connections whose state is known without asking the server.
 //!
-//! | file | job |
+//! A module uses only modules in rows above its own.
+//!
+//! | module | job |
 //! | --- | --- |
+//! | `options` | the settings of one kind of connection |
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `tls` | encryption, under the observer |
-//! | `options`, `target` | settings, and the servers that a connection string names |
-//! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
-//! | `hosts`, `role` | the order of several servers; whether one will do |
-//! | `credentials` | user and password from a callback |
-//! | `pooler`, `pooled` | a PgBouncer in between: what is known of it; how a connection finds and minds it |
-//! | `driver`, `control`, `reset` | what the pool asks of a connection |
-//! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
-//! | `session`, `transaction` | a transaction as a closure |
-//! | `build`, `pool` | the two-tier pool of such connections |
+//! | `error` | what can go wrong, and what to do about it |
+//! | `connection` | one connection: its state, its checks, its reset, its statements, a pooler in between |
+//! | `session` | a transaction as a closure, and when it is repeated |
+//! | `open` | opening: which server, as whom, by what `sslmode` allows |
+//! | `driver` | what the pool asks of a connection, and may do to one that is lent |
 //! | `server` | what the server says of itself: health, sessions, limits |
-//! | `error`, `retry` | what can go wrong, and when to try again |
+//! | `pool` | the two-tier pool of such connections, and its builder |
 
-mod build;
-mod cached;
 mod connection;
-mod control;
-mod credentials;
 mod driver;
 mod error;
-mod handles;
-mod hosts;
-mod manager;
 mod observer;
+mod open;
 mod options;
 mod pool;
-mod pooled;
-mod pooler;
-mod reset;
-mod retry;
-mod role;
 mod server;
 mod session;
-mod statements;
-mod target;
 mod tls;
-mod transaction;
 
-pub use build::PgBuilder;
-pub use connection::{PgConnection, TransactionStatus};
-pub use credentials::Credentials;
+pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheStats, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
 pub(crate) use error::is_lost;
-pub use handles::{AbandonHandle, CancelHandle};
-pub use manager::PgManager;
+pub use open::{Credentials, PgManager};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
-pub use pool::PgPool;
+pub use pool::{PgBuilder, PgPool};
 pub use postgres::IsolationLevel;
-pub use retry::Retry;
-pub(crate) use retry::{Again, Attempts};
 pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerHealth, ServerLimits,
     Sessions, TierActivity,
 };
-pub(crate) use session::attempt;
-pub use session::run_session;
-pub use statements::StatementCacheStats;
-pub use transaction::{Session, SessionOptions};
+pub(crate) use session::{Again, Attempts, attempt};
+pub use session::{Retry, Session, SessionOptions, run_session};

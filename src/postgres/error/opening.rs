@@ -5,14 +5,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::PgError;
+use super::pg_error::PgError;
 use crate::config::TargetSessionAttrs;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What went wrong before there was a connection.
 #[derive(Debug)]
-pub(in super::super) enum OpeningError {
+pub(in crate::postgres) enum OpeningError {
     /// The host's name could not be looked up.
     Lookup(io::Error),
     /// The server answered, and is not of the kind that is wanted.
@@ -106,7 +106,7 @@ impl StdError for OpeningError {
 
 /// The SQLSTATE with which a server or a pooler ended a connection.
 #[derive(Debug)]
-pub(in super::super) struct Farewell(pub String);
+pub(in crate::postgres) struct Farewell(pub String);
 
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +118,7 @@ impl StdError for Farewell {}
 
 /// The servers tried, in order, each with its error. Never empty.
 #[derive(Debug)]
-pub(in super::super) struct Attempts(Vec<(String, PgError)>);
+pub(in crate::postgres) struct Attempts(Vec<(String, PgError)>);
 
 impl Attempts {
     /// The error of a round: that of the only server, or of all.

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 
+use super::limits::LimitExpired;
+use super::state::WireState;
 use super::stream::Observed;
-use super::{LimitExpired, Shared};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,7 +27,7 @@ pub(crate) struct Connector<C> {
     limit: Duration,
     socket_timeout: Option<Duration>,
     slow_query: Option<Duration>,
-    last: Arc<Mutex<Option<Arc<Shared>>>>,
+    last: Arc<Mutex<Option<Arc<WireState>>>>,
 }
 
 impl<C> Connector<C> {
@@ -49,7 +50,7 @@ impl<C> Connector<C> {
 
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
     /// Unix socket there is none.
-    pub fn opened(&self) -> Option<Arc<Shared>> {
+    pub fn opened(&self) -> Option<Arc<WireState>> {
         let shared = self.last.lock().take().filter(|shared| shared.status() != 0)?;
         shared.note_open();
         Some(shared)
@@ -69,7 +70,7 @@ where
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, C::Error> {
         let secure = self.secure.make_tls_connect(domain)?;
-        let shared = Arc::new(Shared::new(self.socket_timeout).with_slow_query(self.slow_query));
+        let shared = Arc::new(WireState::new(self.socket_timeout).with_slow_query(self.slow_query));
         *self.last.lock() = Some(Arc::clone(&shared));
         Ok(Wrap { secure, shared, started: self.started, limit: self.limit })
     }
@@ -78,7 +79,7 @@ where
 /// Secures one socket and wraps it.
 pub(crate) struct Wrap<C> {
     secure: C,
-    shared: Arc<Shared>,
+    shared: Arc<WireState>,
     started: Instant,
     limit: Duration,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::Shared;
+use super::state::WireState;
 
 /// The limit whose expiry ended a connection. It is the cause inside the `io::Error` of kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Limits {
     /// `may_expire` belongs to a call that has just tried the socket, since only that proves silence.
     pub fn check(
         &mut self,
-        shared: &Shared,
+        shared: &WireState,
         cx: &mut Context<'_>,
         may_expire: bool,
     ) -> Result<(), LimitExpired> {
@@ -144,7 +144,7 @@ impl Limits {
         }
     }
 
-    fn first_due(&self, shared: &Shared, waits: bool) -> Option<(Instant, LimitExpired)> {
+    fn first_due(&self, shared: &WireState, waits: bool) -> Option<(Instant, LimitExpired)> {
         let (started, limit) = self.opening;
         let opening = (!shared.is_open()).then(|| (started + limit, LimitExpired::Opening(limit)));
         let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call));

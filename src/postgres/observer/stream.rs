@@ -11,10 +11,11 @@ use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::backend::BackendScanner;
+use super::frontend::FrontendScanner;
 use super::limits::Limits;
-use super::shared::ProbeStep;
 use super::slow::SlowLog;
-use super::{BackendScanner, FrontendScanner, Shared};
+use super::state::{ProbeStep, WireState};
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -26,7 +27,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<WireState>,
     server: BackendScanner,
     client: FrontendScanner,
     limits: Limits,
@@ -39,7 +40,7 @@ pub(crate) struct Observed<S> {
 
 impl<S> Observed<S> {
     /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
-    pub fn new(inner: S, shared: Arc<Shared>, started: Instant, limit: Duration) -> Self {
+    pub fn new(inner: S, shared: Arc<WireState>, started: Instant, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
             inner,
@@ -151,7 +152,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     }
                     // Between two messages only; amid one the rest of it is waited for.
                     Some(ProbeStep::End) if this.server.at_boundary() => {
-                        this.shared.end_probe();
+                        this.shared.probe().end();
                         this.inject = END_OF_PROBE.len();
                         this.give_end_of_probe(buf);
                         return Poll::Ready(Ok(()));

@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use super::ask::ask;
 use super::limits::{RoleLimit, ServerLimits, count};
 use super::names::Names;
-use crate::postgres::{PgError, PgManager};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions by what they are doing. `open` is the sum of the five numbers below it.

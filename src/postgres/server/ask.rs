@@ -8,7 +8,9 @@ use postgres::Client;
 
 use crate::clock::end_of;
 use crate::pool::PooledConnection;
-use crate::postgres::{PgError, PgManager, PgPool};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::pool::PgPool;
 
 /// What is left of a limit when the checkout has taken all of it: a server that answers does so within this.
 const LEAST: Duration = Duration::from_millis(1);

@@ -7,7 +7,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::ask::{ask, limit};
 use crate::clock::end_of;
-use crate::postgres::{PgManager, PgPool};
+use crate::postgres::open::PgManager;
+use crate::postgres::pool::PgPool;
 use crate::tiers::TieredPool;
 
 /// How long the answer of a healthy server is passed on.

@@ -1,6 +1,8 @@
 //! Which sessions are this application's, told by `application_name`.
 
-use crate::postgres::{PgError, PgManager, PgPool};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::pool::PgPool;
 use crate::tiers::Tier;
 
 /// The server keeps this many bytes of a name.

@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use super::activity::time;
 use super::ask::ask;
 use super::names::Names;
-use crate::postgres::{PgError, PgManager};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions listed; with more than that running late the first ones tell enough.

@@ -4,7 +4,9 @@ use postgres::types::{ToSql, Type};
 
 use super::ask::ask;
 use super::names::Names;
-use crate::postgres::{PgError, PgManager, PgPool};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::pool::PgPool;
 use crate::tiers::TieredPool;
 
 /// What can be done to a backend: the word for it, and the server's function.
