@@ -12,6 +12,8 @@ use super::guard::PooledConnection;
 use super::keeper::Kept;
 use super::life::CloseReport;
 use super::shared::Shared;
+#[cfg(feature = "postgres")]
+use crate::clock::Clock;
 use crate::config::{PrePing, Settings, WaitMode};
 use crate::error::Error;
 use crate::event::EventReceiver;
@@ -350,5 +352,25 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.shared().settings();
         f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
+    }
+}
+
+/// What the rest of the crate may ask of a pool.
+impl<M: ManageConnection> Pool<M> {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn manager(&self) -> &M {
+        &self.shared().manager
+    }
+
+    /// The clock by which it measures ages.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared().clock
+    }
+
+    /// Waits until it has opened what it keeps, at most `connection_timeout`; gives up as soon as the server refuses for
+    /// good or cannot be reached.
+    pub(crate) fn wait_built(&self) -> Result<(), Error> {
+        self.shared().wait_filled(self.connection_timeout(), true)
     }
 }

@@ -30,13 +30,13 @@ pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheSt
 pub use driver::PgDriver;
 pub use error::PgError;
 pub(crate) use error::is_lost;
-pub use open::{Credentials, PgManager};
+pub use open::{Credentials, PgManager, ServerHealth};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};
 pub use postgres::IsolationLevel;
 pub use server::{
-    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerHealth, ServerLimits,
-    Sessions, TierActivity,
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
+    TierActivity,
 };
 pub(crate) use session::{Again, Attempts, attempt};
 pub use session::{Retry, Session, SessionOptions, run_session};

@@ -11,6 +11,7 @@ use r2d2::ManageConnection;
 
 use super::credentials::{CredentialSource, Credentials};
 use super::hosts::{Memory, Round};
+use super::last_health::LastHealth;
 use super::role;
 use super::targets::Targets;
 use crate::config::{Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
@@ -42,6 +43,7 @@ pub struct PgManager {
     pub(super) statement_totals: Arc<CacheTotals>,
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
+    health: Arc<LastHealth>,
     /// What is in between, for this manager, its clones, and others of the same server.
     pub(super) pooler: Arc<Pooler>,
 }
@@ -101,6 +103,7 @@ impl PgManager {
                 credentials: None,
                 statement_totals: Arc::default(),
                 sessions_repeated: Arc::default(),
+                health: Arc::default(),
                 pooler: Pooler::new(options.pgbouncer),
                 options: Arc::new(options),
             }),
@@ -170,6 +173,10 @@ impl PgManager {
 
     pub(in crate::postgres) fn sessions_repeated(&self) -> u64 {
         self.sessions_repeated.load(Relaxed)
+    }
+
+    pub(in crate::postgres) fn last_health(&self) -> &LastHealth {
+        &self.health
     }
 
     /// The `application_name` that its connections are opened with.

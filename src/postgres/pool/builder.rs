@@ -25,7 +25,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 /// ```no_run
 /// use tierpool::{PgPool, Tier};
 ///
-/// let pool = PgPool::configure().url("postgresql://app:hush@localhost/news").base_size(20).build()?;
+/// let pool = PgPool::builder().url("postgresql://app:hush@localhost/news").base_size(20).build()?;
 /// let mut conn = pool.get(Tier::Automation)?;
 /// conn.batch_execute("SELECT 1").unwrap();
 /// # Ok::<(), tierpool::Error>(())
@@ -210,7 +210,7 @@ impl PgBuilder {
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        builder.build_unchecked(|tier| by_tier(tier, &automation, &adhoc))
+        builder.build_unchecked(|tier| by_tier(tier, &automation, &adhoc)).map(PgPool::from)
     }
 
     /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
@@ -230,7 +230,7 @@ impl PgBuilder {
         if let Some(mode) = automation.pgbouncer() {
             adapt(&pool, &settings, &settings.behind_found(mode), adhoc_is_elsewhere)?;
         }
-        Ok(pool)
+        Ok(pool.into())
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
@@ -313,47 +313,6 @@ fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
     match tier {
         Tier::Automation => automation.clone(),
         Tier::Adhoc => adhoc.clone(),
-    }
-}
-
-/// Here and not beside the sessions, so that those need not know the builder.
-impl TieredPool<PgManager> {
-    /// Builds a pool from the environment; see [`PgBuilder::build`].
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    pub fn from_env() -> Result<PgPool, Error> {
-        PgBuilder::new().build()
-    }
-
-    /// Builds a pool for the server of a connection string; its other settings come from the environment and from
-    /// the string's parameters.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    ///
-    /// ```no_run
-    /// let pool = tierpool::PgPool::connect("postgresql://app:hush@localhost/news?pool_timeout=10")?;
-    /// # Ok::<(), tierpool::Error>(())
-    /// ```
-    pub fn connect(url: impl Into<ConnectionString>) -> Result<PgPool, Error> {
-        PgBuilder::new().url(url).build()
-    }
-
-    /// Builds a pool from settings loaded before.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgBuilder::build`].
-    pub fn from_settings(settings: PgSettings) -> Result<PgPool, Error> {
-        PgBuilder::new().build_from(settings)
-    }
-
-    /// Returns a builder.
-    pub fn configure() -> PgBuilder {
-        PgBuilder::new()
     }
 }
 

@@ -1,118 +1,59 @@
-//! The two-tier pool of PostgreSQL connections, and sessions on it.
+//! The two-tier pool of PostgreSQL connections.
 
-use crate::error::ErrorKind;
+use std::fmt;
+use std::ops::Deref;
+
 use crate::postgres::connection::StatementCacheStats;
-use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
-use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
 use crate::tiers::{Tier, TieredPool};
 
-/// A [`TieredPool`] of PostgreSQL connections.
+/// A [`TieredPool`] of PostgreSQL connections: cheap to clone, and all clones are the same pool.
 ///
-/// [`PgPool::from_env`], [`PgPool::connect`] and [`PgPool::configure`] make one. Its connections deref to
-/// [`postgres::Client`].
-pub type PgPool = TieredPool<PgManager>;
+/// [`PgPool::from_env`], [`PgPool::connect`] and [`PgPool::builder`] make one. Its connections deref to
+/// [`postgres::Client`], and it derefs to [`TieredPool`], which has the rest of what it can do; functions that take a
+/// `&TieredPool` take a `&PgPool` too.
+///
+/// Two tiers of managers made by hand become one by `PgPool::from`:
+///
+/// ```
+/// use tierpool::postgres::{PgManager, PgOptions};
+/// use tierpool::{PgPool, TieredPool};
+///
+/// let manager = PgManager::new("host=db.example user=app".parse()?, PgOptions::default())?;
+/// let pool = PgPool::from(TieredPool::builder().build_unchecked(|_| manager.clone())?);
+/// assert_eq!(pool.total_connections(), 60);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct PgPool(TieredPool<PgManager>);
+
+impl Deref for PgPool {
+    type Target = TieredPool<PgManager>;
+
+    fn deref(&self) -> &TieredPool<PgManager> {
+        &self.0
+    }
+}
+
+impl From<TieredPool<PgManager>> for PgPool {
+    fn from(pool: TieredPool<PgManager>) -> Self {
+        PgPool(pool)
+    }
+}
+
+impl From<PgPool> for TieredPool<PgManager> {
+    fn from(pool: PgPool) -> Self {
+        pool.0
+    }
+}
+
+impl fmt::Debug for PgPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PgPool").field(&self.0).finish()
+    }
+}
 
 impl TieredPool<PgManager> {
-    /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
-    /// returns `Err` or panics. See [`run_session`] for what may block and what the errors mean. It runs once;
-    /// [`PgPool::session_with`](TieredPool::session_with) can repeat it.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`, as they are. As a [`PgError`]: no connection could be had ([`PgError::as_checkout`]), BEGIN
-    /// or COMMIT failed.
-    ///
-    /// ```no_run
-    /// # let pool = tierpool::PgPool::from_env()?;
-    /// use tierpool::PgError;
-    ///
-    /// let added = pool.session(|tx| tx.execute("INSERT INTO pages VALUES ('x')", &[]))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn session<T, E: From<PgError>>(
-        &self,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut conn = self.get(Tier::Automation).map_err(PgError::from)?;
-        run_session(&mut conn, &SessionOptions::new(), work)
-    }
-
-    /// As [`PgPool::session`](TieredPool::session), on a connection of either tier, with options, and repeated where
-    /// [`SessionOptions::retry`] says so.
-    ///
-    /// Each attempt takes a connection of its own and gives it back before the delay. A checkout that finds the
-    /// circuit breaker open, as while the server restarts, counts as an attempt. Any other failed checkout ends the
-    /// session: it has waited for its deadline, or waiting would not help, or the queue is full on purpose.
-    ///
-    /// # Blocking
-    ///
-    /// One attempt: for the checkout, at most `connection_timeout`, and for the session. With retry no attempt begins
-    /// later than [`Retry::within`] after the first, so all take at most that and one attempt more.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgPool::session`](TieredPool::session); those of the last attempt.
-    ///
-    /// # Panics
-    ///
-    /// When `work` does. A panic is not repeated.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # let pool = tierpool::PgPool::from_env()?;
-    /// use tierpool::postgres::{IsolationLevel, PgError, Retry, SessionOptions};
-    /// use tierpool::Tier;
-    ///
-    /// let options = SessionOptions::new().isolation(IsolationLevel::Serializable).retry(Retry::default());
-    /// let left: i64 = pool.session_with(Tier::Automation, &options, |tx| {
-    ///     tx.execute_cached("UPDATE stock SET n = n - 1 WHERE item = $1", &[&"pen"])?;
-    ///     Ok::<_, PgError>(tx.query_one_cached("SELECT sum(n)::bigint FROM stock", &[])?.get(0))
-    /// })?;
-    /// # let _ = left;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn session_with<T, E: From<PgError>>(
-        &self,
-        tier: Tier,
-        options: &SessionOptions,
-        mut work: impl FnMut(&mut Session<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
-        loop {
-            let outcome = match self.get(tier) {
-                Ok(mut conn) => {
-                    if let Some(tag) = options.given_tag() {
-                        conn.tag(tag);
-                    }
-                    attempt(&mut conn, options, &mut work)
-                }
-                Err(error) if error.kind() == ErrorKind::CircuitOpen => Err(Setback::outage(error.into())),
-                Err(error) => Err(Setback::for_good(error.into())),
-            };
-            let setback = match outcome {
-                Ok(value) => return Ok(value),
-                Err(setback) => setback,
-            };
-            let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
-            log::debug!(
-                target: "tierpool::session",
-                "session {} on {tier}: attempt {} failed ({}); again in {delay:.0?}",
-                options.given_tag().unwrap_or("without a tag"), attempts.failed(), setback.cause,
-            );
-            self.tier(tier).shared().manager.note_session_repeated();
-            std::thread::sleep(delay);
-        }
-    }
-
-    /// Returns how often sessions of a tier were run again, by [`SessionOptions::retry`].
-    pub fn sessions_repeated(&self, tier: Tier) -> u64 {
-        self.tier(tier).shared().manager.sessions_repeated()
-    }
-
     /// Returns the sums over the statement caches of all connections that a tier has opened so far.
     ///
     /// ```no_run
@@ -124,6 +65,6 @@ impl TieredPool<PgManager> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn statement_cache_stats(&self, tier: Tier) -> StatementCacheStats {
-        self.tier(tier).shared().manager.statement_cache_stats()
+        self.tier(tier).manager().statement_cache_stats()
     }
 }

@@ -46,7 +46,7 @@ impl PgBuilder {
     /// use tierpool::PgPool;
     /// use tierpool::postgres::Credentials;
     ///
-    /// let builder = PgPool::configure()
+    /// let builder = PgPool::builder()
     ///     .url("postgresql://scraper@localhost/news")
     ///     .credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
     /// # drop(builder);

@@ -10,20 +10,20 @@ use crate::clock::end_of;
 use crate::pool::PooledConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
-use crate::postgres::pool::PgPool;
+use crate::tiers::TieredPool;
 
 /// What is left of a limit when the checkout has taken all of it: a server that answers does so within this.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// The limit in force for this pool's questions.
-pub(super) fn limit(pool: &PgPool) -> Duration {
-    pool.adhoc().shared().manager.options().inquiry_timeout
+pub(super) fn limit(pool: &TieredPool<PgManager>) -> Duration {
+    pool.adhoc().manager().options().inquiry_timeout
 }
 
 /// Takes an ad-hoc connection and asks, all of it within [`limit`].
 #[track_caller]
 pub(super) fn ask<T: Send + 'static>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
@@ -49,7 +49,7 @@ pub(super) fn ask<T: Send + 'static>(
 /// The look costs no round trip over TCP; over a Unix socket it is a ping, which is bounded, and which keeps the thread
 /// of [`ask_aside`] from being left on a frozen server.
 #[track_caller]
-fn checkout(pool: &PgPool, end: Instant) -> Result<PooledConnection<PgManager>, PgError> {
+fn checkout(pool: &TieredPool<PgManager>, end: Instant) -> Result<PooledConnection<PgManager>, PgError> {
     let adhoc = pool.adhoc();
     let mut conn = adhoc.get_timeout(left(end))?;
     // All that are idle may be closed, and then a new one comes.

@@ -43,7 +43,7 @@ const STATEMENT: &str = "
     ORDER BY least(a.xact_start, a.query_start), a.pid
     LIMIT $5";
 
-/// A session at work for long, by [`PgPool::long_running_queries`](crate::PgPool::long_running_queries). `Display` is one
+/// A session at work for long, by [`PgPool::long_running_queries`](crate::TieredPool::long_running_queries). `Display` is one
 /// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
