@@ -57,7 +57,7 @@ pub struct PgConnection {
     /// After the client, so that it drops later: then the statements need not be closed one by one.
     statements: StatementCache,
     /// What is between it and the server.
-    pub(in crate::postgres) behind: Behind,
+    pub(super) behind: Behind,
     /// When it was open, and by what: for another connection to the same server.
     opened_at: Instant,
     origin: Arc<Config>,
@@ -98,6 +98,11 @@ impl PgConnection {
         (&mut self.client, &mut self.statements)
     }
 
+    /// Keeps no statements from now on: what serves the next call may not have them.
+    pub(in crate::postgres) fn keep_no_statements(&mut self) {
+        self.statements.switch_off();
+    }
+
     pub(in crate::postgres) fn statements(&self) -> &StatementCache {
         &self.statements
     }
@@ -117,6 +122,17 @@ impl PgConnection {
     /// Whether the byte stream is read along: over TCP, not over a Unix socket.
     pub fn is_observed(&self) -> bool {
         self.observer.is_some()
+    }
+
+    /// What is known to be between the connection and the server: a PgBouncer or a pooler like it, and its mode.
+    pub fn pgbouncer(&self) -> PgBouncer {
+        self.behind.mode
+    }
+
+    /// Whether the next transaction may run on another server connection than the last one, so that nothing may be
+    /// left in the session: no setting, no prepared statement, no temporary table, no `LISTEN`, no advisory lock.
+    pub fn is_transaction_pooled(&self) -> bool {
+        self.behind.mode == PgBouncer::Transaction
     }
 
     /// The transaction status after the last reply. Costs nothing.

@@ -21,17 +21,6 @@ use crate::postgres::options::ResetPolicy;
 const WHO_SERVES: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.inet_client_addr() IS NULL";
 
 impl PgConnection {
-    /// What is known to be between the connection and the server: a PgBouncer or a pooler like it, and its mode.
-    pub fn pgbouncer(&self) -> PgBouncer {
-        self.behind.mode
-    }
-
-    /// Whether the next transaction may run on another server connection than the last one, so that nothing may be
-    /// left in the session: no setting, no prepared statement, no temporary table, no `LISTEN`, no advisory lock.
-    pub fn is_transaction_pooled(&self) -> bool {
-        self.behind.mode == PgBouncer::Transaction
-    }
-
     /// The statement timeout that each session must set for itself.
     pub(in crate::postgres) fn local_statement_timeout(&self) -> Option<Duration> {
         self.behind.statement_timeout.filter(|_| self.is_transaction_pooled())

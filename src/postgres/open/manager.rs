@@ -12,10 +12,11 @@ use r2d2::ManageConnection;
 use super::credentials::{CredentialSource, Credentials};
 use super::hosts::{Memory, Round};
 use super::last_health::LastHealth;
+use super::one_server::Opener;
 use super::role;
 use super::targets::Targets;
 use crate::config::{Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
-use crate::postgres::connection::{CacheTotals, PgConnection, Pooler, StatementCacheStats};
+use crate::postgres::connection::{PgConnection, StatementCacheStats};
 use crate::postgres::error::{OpeningError, PgError};
 use crate::postgres::observer::WireState;
 use crate::postgres::options::PgOptions;
@@ -36,16 +37,12 @@ use crate::postgres::tls::Security;
 #[derive(Clone)]
 pub struct PgManager {
     targets: Arc<Targets>,
-    pub(super) security: Security,
-    pub(super) options: Arc<PgOptions>,
+    opener: Opener,
     memory: Arc<Memory>,
     credentials: Option<Arc<CredentialSource>>,
-    pub(super) statement_totals: Arc<CacheTotals>,
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
     health: Arc<LastHealth>,
-    /// What is in between, for this manager, its clones, and others of the same server.
-    pub(super) pooler: Arc<Pooler>,
 }
 
 impl PgManager {
@@ -98,14 +95,11 @@ impl PgManager {
         match (Targets::new(config, &options), security) {
             (Ok(targets), Ok(security)) => Ok(PgManager {
                 targets: Arc::new(targets),
-                security,
                 memory: Arc::default(),
                 credentials: None,
-                statement_totals: Arc::default(),
                 sessions_repeated: Arc::default(),
                 health: Arc::default(),
-                pooler: Pooler::new(options.pgbouncer),
-                options: Arc::new(options),
+                opener: Opener::new(security, options),
             }),
             (targets, security) => {
                 let mut faults = targets.err().unwrap_or_default();
@@ -117,18 +111,18 @@ impl PgManager {
 
     /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
     pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
-        self.pooler = Arc::clone(&other.pooler);
+        self.opener.share_pooler(&other.opener);
     }
 
     /// What is between this manager and the server, as far as it is known: said by the options, or found when the
     /// first connection was opened. `None` before that.
     pub fn pgbouncer(&self) -> Option<PgBouncer> {
-        self.pooler.known()
+        self.opener.pooler().known()
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &PgOptions {
-        &self.options
+        self.opener.options()
     }
 
     /// Has user and password come from a callback, which is asked anew for each connection; those of the configuration
@@ -164,7 +158,7 @@ impl PgManager {
 
     /// Returns the sums over the statement caches of all connections opened so far.
     pub fn statement_cache_stats(&self) -> StatementCacheStats {
-        self.statement_totals.stats()
+        self.opener.statement_totals().stats()
     }
 
     pub(in crate::postgres) fn note_session_repeated(&self) {
@@ -207,14 +201,15 @@ impl PgManager {
     /// callback.
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
-        let limit = limit.min(self.options.connect_timeout);
+        let limit = limit.min(self.options().connect_timeout);
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         let left = if given.is_some() { limit.saturating_sub(started.elapsed()) } else { limit };
         if left.is_zero() && given.is_some() {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
         let credentials = given.as_ref().map(|given| &given.credentials);
-        let open = |config: &Config, limit| self.open(config, credentials, self.targets.session_attrs, limit);
+        let open =
+            |config: &Config, limit| self.opener.open(config, credentials, self.targets.session_attrs, limit);
         let round = Round::new(&self.memory, self.targets.shuffle, &open);
         let outcome = round.run(&self.targets.configs, left);
         let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
@@ -241,7 +236,7 @@ impl PgManager {
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         let credentials = given.as_ref().map(|given| &given.credentials);
         let left = limit.saturating_sub(started.elapsed());
-        let outcome = self.open(origin, credentials, TargetSessionAttrs::Any, left);
+        let outcome = self.opener.open(origin, credentials, TargetSessionAttrs::Any, left);
         if let (Some(source), Some(given), Err(error)) = (&self.credentials, &given, &outcome)
             && error.is_refusal()
         {
@@ -277,7 +272,7 @@ impl fmt::Debug for PgManager {
             .field("application_name", &first.get_application_name())
             .field("session_attrs", &self.targets.session_attrs)
             .field("credentials_from_callback", &self.credentials.is_some())
-            .field("options", &self.options)
+            .field("options", self.options())
             .finish_non_exhaustive()
     }
 }
@@ -287,12 +282,12 @@ impl ManageConnection for PgManager {
     type Error = PgError;
 
     fn connect(&self) -> Result<PgConnection, PgError> {
-        self.connect_within(self.options.connect_timeout)
+        self.connect_within(self.options().connect_timeout)
     }
 
     /// Asks the server, and gives the connection up after the connect timeout.
     fn is_valid(&self, conn: &mut PgConnection) -> Result<(), PgError> {
-        conn.ping(self.options.connect_timeout)
+        conn.ping(self.options().connect_timeout)
     }
 
     fn has_broken(&self, conn: &mut PgConnection) -> bool {

@@ -18,7 +18,7 @@ mod one_server;
 mod role;
 mod targets;
 
-pub(super) use credentials::CredentialSource;
 pub use credentials::Credentials;
+pub(super) use credentials::{Callback, CredentialSource};
 pub use last_health::ServerHealth;
 pub use manager::PgManager;

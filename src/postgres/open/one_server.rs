@@ -9,17 +9,52 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::Credentials;
-use super::manager::PgManager;
 use super::role::{self, Fit};
 use crate::config::{PgBouncer, TargetSessionAttrs};
-use crate::postgres::connection::{Behind, PgConnection, StatementCache, likely_mode};
+use crate::postgres::connection::{Behind, CacheTotals, PgConnection, Pooler, StatementCache, likely_mode};
 use crate::postgres::error::PgError;
 use crate::postgres::observer::Connector;
-use crate::postgres::tls::Secure;
+use crate::postgres::options::PgOptions;
+use crate::postgres::tls::{Secure, Security};
 
-impl PgManager {
+/// Opens connections to one server at a time. Clones count together, and know the same of poolers.
+#[derive(Clone)]
+pub(super) struct Opener {
+    security: Security,
+    options: Arc<PgOptions>,
+    statement_totals: Arc<CacheTotals>,
+    /// What is in between, for this one, its clones, and others that lead to the same server.
+    pooler: Arc<Pooler>,
+}
+
+impl Opener {
+    pub fn new(security: Security, options: PgOptions) -> Self {
+        Opener {
+            security,
+            statement_totals: Arc::default(),
+            pooler: Pooler::new(options.pgbouncer),
+            options: Arc::new(options),
+        }
+    }
+
+    pub fn share_pooler(&mut self, other: &Opener) {
+        self.pooler = Arc::clone(&other.pooler);
+    }
+
+    pub fn options(&self) -> &PgOptions {
+        &self.options
+    }
+
+    pub fn pooler(&self) -> &Pooler {
+        &self.pooler
+    }
+
+    pub fn statement_totals(&self) -> &CacheTotals {
+        &self.statement_totals
+    }
+
     /// Opens a connection to one server, which must be of the kind `wanted`, and sets it up for what is in between.
-    pub(in crate::postgres) fn open(
+    pub fn open(
         &self,
         config: &Config,
         credentials: Option<&Credentials>,

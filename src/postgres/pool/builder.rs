@@ -1,5 +1,6 @@
 //! Builds a pool from settings.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use super::derived::{adapt, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, WaitMode};
+use crate::config::{
+    ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TargetSessionAttrs, WaitMode,
+};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::driver::PgDriver;
-use crate::postgres::open::PgManager;
+use crate::postgres::open::{Credentials, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
@@ -39,7 +42,7 @@ pub struct PgBuilder {
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
-    pub(super) servers: Servers,
+    servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
     adhoc: Vec<Change>,
@@ -157,6 +160,42 @@ impl PgBuilder {
     /// part counts. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
+        self
+    }
+
+    /// Sets which of several servers may be used, in both tiers. Default: what the connection string says, else any.
+    pub fn target_session_attrs(mut self, attrs: TargetSessionAttrs) -> Self {
+        self.servers.session_attrs = Some(attrs);
+        self
+    }
+
+    /// Has user and password come from a callback, which is asked anew for each connection, so that a rotated password
+    /// or a short-lived token needs no restart. It holds for both tiers, but for an ad-hoc tier with a connection string
+    /// or a callback of its own. [`PgManager::with_credentials`] tells when it is called, and what follows a refusal.
+    ///
+    /// ```
+    /// use tierpool::PgPool;
+    /// use tierpool::postgres::Credentials;
+    ///
+    /// let builder = PgPool::builder()
+    ///     .url("postgresql://scraper@localhost/news")
+    ///     .credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
+    /// # drop(builder);
+    /// ```
+    pub fn credentials(
+        mut self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.servers.ask_for_credentials(Box::new(callback));
+        self
+    }
+
+    /// Sets a callback of the ad-hoc tier's own; see [`PgBuilder::credentials`].
+    pub fn adhoc_credentials(
+        mut self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.servers.ask_for_adhoc_credentials(Box::new(callback));
         self
     }
 

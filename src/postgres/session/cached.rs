@@ -90,11 +90,6 @@ impl PgConnection {
         self.statements().stats()
     }
 
-    /// Keeps no statements from now on: what serves the next call may not have them.
-    pub(in crate::postgres) fn keep_no_statements(&mut self) {
-        self.parts().1.switch_off();
-    }
-
     fn with_cached<T>(
         &mut self,
         sql: &str,
