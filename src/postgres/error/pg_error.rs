@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::opening::OpeningError;
+use super::evidence::{find_io, is_lost, is_tls_mismatch, is_worth_repeating};
+use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
-use crate::postgres::observer::LimitExpired;
 use crate::postgres::tls::Advised;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
@@ -38,7 +38,7 @@ enum Kind {
     Settings(Faults),
     Open(postgres::Error),
     /// No connection could be opened, and there is more to say than the driver does.
-    Opening(OpeningError),
+    Opening(OpeningError<PgError>),
     OpenAdvised(Advised),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
@@ -68,8 +68,24 @@ impl PgError {
         PgError(Box::new(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised)))
     }
 
-    pub(in crate::postgres) fn opening(error: OpeningError) -> Self {
+    pub(in crate::postgres) fn opening(error: OpeningError<PgError>) -> Self {
         PgError(Box::new(Kind::Opening(error)))
+    }
+
+    /// The error of a round over servers, tried in this order and at least one: that of the only one, or of all.
+    ///
+    /// Of several that one decides on the next attempt which tells of a refused password, since accounts get locked;
+    /// else of a server without a free connection, since one may be given back; else the last.
+    pub(in crate::postgres) fn of_servers(mut tried: Vec<(String, PgError)>) -> Self {
+        if tried.len() == 1 {
+            return tried.swap_remove(0).1;
+        }
+        let first = |is: fn(&PgError) -> bool| tried.iter().position(|(_, error)| is(error));
+        let telling = first(PgError::is_refusal).or_else(|| first(PgError::is_exhausted));
+        let last =
+            || tried.len().checked_sub(1).unwrap_or_else(|| unreachable!("BUG: a manager without a host"));
+        let telling = telling.unwrap_or_else(last);
+        PgError::opening(OpeningError::NoServer(ServersTried::new(tried, telling)))
     }
 
     pub(in crate::postgres) fn commit_lost(error: postgres::Error) -> Self {
@@ -120,7 +136,7 @@ impl PgError {
 
     pub(in crate::postgres) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
-            Kind::Opening(error) => error.postgres(),
+            Kind::Opening(error) => error.telling()?.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
                 Some(error)
             }
@@ -133,7 +149,7 @@ impl PgError {
     /// The SQLSTATE that the server gave, if it gave one.
     pub fn sqlstate(&self) -> Option<&str> {
         match &*self.0 {
-            Kind::Opening(error) => error.code(),
+            Kind::Opening(error) => error.code().or_else(|| error.telling()?.sqlstate()),
             _ => self.postgres()?.code().map(|code| code.code()),
         }
     }
@@ -210,7 +226,11 @@ impl PgError {
     pub(in crate::postgres) fn is_permanent(&self) -> bool {
         match (&*self.0, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
-            (Kind::Opening(error), _) => error.is_permanent(),
+            (Kind::Opening(OpeningError::NoServer(tried)), _) => {
+                tried.telling().is_refusal() || tried.errors().all(PgError::is_permanent)
+            }
+            // A callback may give something else next time, and another server may come up.
+            (Kind::Opening(_), _) => false,
             (_, Some("08P01")) => self.is_startup_option_refused(),
             (_, Some(code)) => {
                 // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
@@ -275,54 +295,6 @@ impl PgError {
     fn io_error(&self) -> Option<&io::Error> {
         find_io(self.postgres()?)
     }
-}
-
-/// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
-fn is_tls_mismatch(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        && error.get_ref().is_none_or(|inner| !inner.is::<LimitExpired>())
-}
-
-fn find_io(error: &postgres::Error) -> Option<&io::Error> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// Whether an error of a call on an open connection means that the connection is gone.
-pub(crate) fn is_lost(error: &postgres::Error) -> bool {
-    if let Some(error) = error.as_db_error() {
-        let fatal = error.parsed_severity().is_some_and(|s| {
-            matches!(s, postgres::error::Severity::Fatal | postgres::error::Severity::Panic)
-        });
-        let code = error.code().code();
-        return fatal || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05");
-    }
-    error.is_closed() || find_io(error).is_some()
-}
-
-/// Whether the server says that the same transaction may succeed when it is done again.
-pub(in crate::postgres) fn is_worth_repeating(error: &postgres::Error) -> bool {
-    error.code().is_some_and(|code| is_transient(code.code())) || is_stale_plan(error)
-}
-
-/// Whether a SQLSTATE is that of a failure which passes: serialization, deadlock, a server that ends or refuses the
-/// session.
-pub(in crate::postgres) fn is_transient(code: &str) -> bool {
-    matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
-}
-
-/// Whether a prepared statement was refused since its result type has changed. The text is translated and other
-/// missing features share the code, so the server's routine tells it.
-pub(in crate::postgres) fn is_stale_plan(error: &postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|error| {
-        error.code().code() == "0A000" && error.routine() == Some("RevalidateCachedQuery")
-    })
 }
 
 impl From<crate::Error> for PgError {

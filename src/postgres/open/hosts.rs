@@ -12,7 +12,7 @@ use postgres::config::Host;
 use super::role::Fit;
 use crate::clock::end_of;
 use crate::postgres::connection::PgConnection;
-use crate::postgres::error::{Attempts, OpeningError, PgError};
+use crate::postgres::error::{OpeningError, PgError};
 
 /// How long a server that would not do is tried after the others. A first server that swallows packets costs its
 /// share of the connect timeout each time it is tried, and one that is a standby a handshake; and after this time one
@@ -185,7 +185,7 @@ impl<'a> Round<'a> {
     fn end(self) -> Result<PgConnection, PgError> {
         match self.spare {
             Some(connection) => Ok(connection),
-            None => Err(Attempts::into_error(self.tried)),
+            None => Err(PgError::of_servers(self.tried)),
         }
     }
 }
