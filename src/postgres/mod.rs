@@ -4,6 +4,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `sqlstate` | the codes of errors that decide something, and what each means |
 //! | `options` | the settings of one kind of connection |
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `tls` | encryption, under the observer |
@@ -24,12 +25,13 @@ mod options;
 mod pool;
 mod server;
 mod session;
+mod sqlstate;
 mod tls;
 
 pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheStats, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
-pub(crate) use error::is_lost;
+pub(crate) use error::{is_lost, is_statement_timeout};
 pub use open::{Credentials, PgManager, ServerHealth};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};

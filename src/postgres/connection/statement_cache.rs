@@ -8,6 +8,7 @@ use lru::LruCache;
 use postgres::{Client, Statement};
 
 use crate::postgres::error::is_stale_plan;
+use crate::postgres::sqlstate::{Meaning, means};
 
 /// What the statement cache of a connection, or those of all connections of a manager, have done so far.
 ///
@@ -148,7 +149,7 @@ impl fmt::Debug for StatementCache {
 /// An error with a context comes from within a function that the statement called, and not from the statement.
 pub(in crate::postgres) fn is_refused(error: &postgres::Error) -> bool {
     let Some(reported) = error.as_db_error().filter(|error| error.where_().is_none()) else { return false };
-    reported.code().code() == "26000" || is_stale_plan(error)
+    means(reported.code().code(), Meaning::StatementUnknown) || is_stale_plan(error)
 }
 
 /// Whether SQL of the user's may drop prepared statements on the server: `DISCARD ALL` or `DEALLOCATE`. What hides

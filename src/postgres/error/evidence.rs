@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::postgres::observer::LimitExpired;
+use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
 pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
@@ -24,31 +25,28 @@ pub(super) fn find_io(error: &postgres::Error) -> Option<&io::Error> {
 
 /// Whether an error of a call on an open connection means that the connection is gone.
 pub(crate) fn is_lost(error: &postgres::Error) -> bool {
-    if let Some(error) = error.as_db_error() {
-        let fatal = error.parsed_severity().is_some_and(|s| {
-            matches!(s, postgres::error::Severity::Fatal | postgres::error::Severity::Panic)
-        });
-        let code = error.code().code();
-        return fatal || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05");
+    match error.as_db_error() {
+        Some(error) => ends_session(error.code().code(), error.parsed_severity()),
+        None => error.is_closed() || find_io(error).is_some(),
     }
-    error.is_closed() || find_io(error).is_some()
+}
+
+/// Whether `statement_timeout` ended the statement. One that a user cancelled is told apart by the English message.
+pub(crate) fn is_statement_timeout(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        means(error.code().code(), Meaning::Cancelled) && !error.message().contains("user request")
+    })
 }
 
 /// Whether the server says that the same transaction may succeed when it is done again.
 pub(in crate::postgres) fn is_worth_repeating(error: &postgres::Error) -> bool {
-    error.code().is_some_and(|code| is_transient(code.code())) || is_stale_plan(error)
-}
-
-/// Whether a SQLSTATE is that of a failure which passes: serialization, deadlock, a server that ends or refuses the
-/// session.
-pub(in crate::postgres) fn is_transient(code: &str) -> bool {
-    matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+    error.code().is_some_and(|code| means(code.code(), Meaning::Transient)) || is_stale_plan(error)
 }
 
 /// Whether a prepared statement was refused since its result type has changed. The text is translated and other
 /// missing features share the code, so the server's routine tells it.
 pub(in crate::postgres) fn is_stale_plan(error: &postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
-        error.code().code() == "0A000" && error.routine() == Some("RevalidateCachedQuery")
+        means(error.code().code(), Meaning::Unsupported) && error.routine() == Some("RevalidateCachedQuery")
     })
 }

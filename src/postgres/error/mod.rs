@@ -10,7 +10,7 @@ mod evidence;
 mod opening;
 mod pg_error;
 
-pub(crate) use evidence::is_lost;
-pub(super) use evidence::{is_stale_plan, is_transient, is_worth_repeating};
+pub(crate) use evidence::{is_lost, is_statement_timeout};
+pub(super) use evidence::{is_stale_plan, is_worth_repeating};
 pub(super) use opening::{Farewell, OpeningError};
 pub use pg_error::PgError;

@@ -5,9 +5,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::evidence::{find_io, is_lost, is_tls_mismatch, is_worth_repeating};
+use super::evidence::{find_io, is_lost, is_statement_timeout, is_tls_mismatch, is_worth_repeating};
 use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
+use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
@@ -127,7 +128,9 @@ impl PgError {
     /// Says what was not allowed, where that is why the statement failed.
     pub(in crate::postgres) fn or_not_allowed(self, what: impl FnOnce() -> String) -> Self {
         match *self.0 {
-            Kind::Query(error) if error.code().is_some_and(|code| code.code() == "42501") => {
+            Kind::Query(error)
+                if error.code().is_some_and(|code| means(code.code(), Meaning::NotAllowed)) =>
+            {
                 PgError(Box::new(Kind::NotAllowed(what(), error)))
             }
             kind => PgError(Box::new(kind)),
@@ -154,24 +157,28 @@ impl PgError {
         }
     }
 
+    fn means(&self, meaning: Meaning) -> bool {
+        self.sqlstate().is_some_and(|code| means(code, meaning))
+    }
+
     /// Whether `statement_timeout` ended the statement (57014). The connection is good.
     ///
     /// A statement cancelled by a user has the same SQLSTATE and is told apart by the English message; on a server
     /// that speaks another language both count as timeouts.
     pub fn is_statement_timeout(&self) -> bool {
-        let by_user = |error: &postgres::Error| {
-            error.as_db_error().is_some_and(|error| error.message().contains("user request"))
-        };
-        self.sqlstate() == Some("57014") && !self.postgres().is_some_and(by_user)
+        self.postgres().is_some_and(is_statement_timeout)
     }
 
     /// Whether a lock was not to be had within `lock_timeout`, or at all with `NOWAIT` (55P03). The connection is
     /// good.
     pub fn is_lock_timeout(&self) -> bool {
-        self.sqlstate() == Some("55P03")
+        self.means(Meaning::LockUnavailable)
     }
 
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
+    ///
+    /// The server ends it by an error of severity FATAL or PANIC. An ERROR leaves it good whatever its SQLSTATE: class 08
+    /// is then another server's trouble, as `postgres_fdw` passes it on.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
             (Kind::Open(_) | Kind::OpenAdvised(_) | Kind::Opening(_), _) => false,
@@ -198,7 +205,7 @@ impl PgError {
 
     /// Whether a write was refused because the server or the transaction is read-only (25006).
     pub fn is_read_only(&self) -> bool {
-        self.sqlstate() == Some("25006")
+        self.means(Meaning::ReadOnly)
     }
 
     /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
@@ -219,7 +226,7 @@ impl PgError {
 
     /// Whether the server refused user or password.
     pub(in crate::postgres) fn is_refusal(&self) -> bool {
-        self.sqlstate().is_some_and(|code| code.starts_with("28"))
+        self.means(Meaning::Refused)
     }
 
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
@@ -231,14 +238,7 @@ impl PgError {
             }
             // A callback may give something else next time, and another server may come up.
             (Kind::Opening(_), _) => false,
-            (_, Some("08P01")) => self.is_startup_option_refused(),
-            (_, Some(code)) => {
-                // 28: password or role; 3D: database; 42501: no right to connect; 22023, 42601 and 42704: a start-up
-                // option that does not exist or has no such value; 0A000: protocol version.
-                code.starts_with("28")
-                    || code.starts_with("3D")
-                    || matches!(code, "42501" | "22023" | "42601" | "42704" | "0A000")
-            }
+            (_, Some(_)) => self.means(Meaning::Permanent) || self.is_startup_option_refused(),
             (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
             _ => false,
         }
@@ -247,14 +247,14 @@ impl PgError {
     /// Whether a pooler does not take a start-up option. PgBouncer has no SQLSTATE of its own for it, and its
     /// messages are not translated.
     pub(in crate::postgres) fn is_startup_option_refused(&self) -> bool {
-        self.sqlstate() == Some("08P01") && self.says("unsupported startup parameter")
+        self.means(Meaning::ProtocolViolation) && self.says("unsupported startup parameter")
     }
 
     /// Whether the server, or a pooler in front of it, takes no further connection for now.
     pub(in crate::postgres) fn is_exhausted(&self) -> bool {
         // PgBouncer before 1.24 has no SQLSTATE of its own for its `max_client_conn`.
-        self.sqlstate() == Some("53300")
-            || self.sqlstate() == Some("08P01") && self.says("no more connections allowed")
+        self.means(Meaning::Exhausted)
+            || self.means(Meaning::ProtocolViolation) && self.says("no more connections allowed")
     }
 
     fn says(&self, text: &str) -> bool {
@@ -265,8 +265,8 @@ impl PgError {
     /// Whether an open failed for something that may be different without encryption, or with it: TLS itself, or who
     /// is let in how (28000). Not the password, which would count twice.
     pub(in crate::postgres) fn is_of_encryption(&self) -> bool {
-        matches!((&*self.0, self.sqlstate()), (Kind::Open(_) | Kind::OpenAdvised(_), None | Some("28000")))
-            && self.is_permanent()
+        let is_open = matches!(*self.0, Kind::Open(_) | Kind::OpenAdvised(_));
+        is_open && (self.sqlstate().is_none() || self.means(Meaning::NotAdmitted)) && self.is_permanent()
     }
 
     /// The pool's error, where no connection could be had from it.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::retry::Again;
 use super::transaction::{Noted, Session, SessionOptions};
 use crate::postgres::connection::{PgConnection, TransactionStatus};
-use crate::postgres::error::{PgError, is_lost, is_transient};
+use crate::postgres::error::{PgError, is_lost};
 use crate::postgres::options::SOCKET_MARGIN;
+use crate::postgres::sqlstate::{Meaning, means};
 
 /// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
@@ -158,8 +159,8 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
     let passing = shared.errors().last().and_then(|(code, stale_plan)| {
         let code = str::from_utf8(&code).ok()?;
         // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
-        let elsewhere = code == "25006" && shared.is_misrouted();
-        (stale_plan || elsewhere || is_transient(code)).then(|| format!("SQLSTATE {code}"))
+        let elsewhere = means(code, Meaning::ReadOnly) && shared.is_misrouted();
+        (stale_plan || elsewhere || means(code, Meaning::Transient)).then(|| format!("SQLSTATE {code}"))
     });
     passing.or(lost)
 }
@@ -225,7 +226,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
             let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
             Err(if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) })
         }
-        Err(error) if error.code().is_some_and(|code| code.code() == "25P02") => {
+        Err(error) if error.code().is_some_and(|code| means(code.code(), Meaning::FailedBefore)) => {
             roll_back(conn);
             Err(PgError::commit_aborted())
         }

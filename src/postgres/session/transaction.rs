@@ -12,6 +12,7 @@ use postgres::{
 use super::retry::Retry;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{PgError, is_worth_repeating};
+use crate::postgres::sqlstate::{Meaning, means};
 
 /// How one session differs from the pool's usual. Nothing of it outlives the session.
 ///
@@ -168,7 +169,7 @@ impl Noted {
     fn note(&mut self, error: postgres::Error) -> PgError {
         let code = error.code().map(|code| code.code());
         // It says no more than that there was an error before.
-        if code != Some("25P02") {
+        if !code.is_some_and(|code| means(code, Meaning::FailedBefore)) {
             self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
         }
         error.into()

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::postgres::sqlstate::{Meaning, means};
+
 /// What was read off the errors so far. Written by the stream, with the orderings of [`WireState`](super::WireState).
 #[derive(Default)]
 pub(crate) struct Errors {
@@ -17,11 +19,10 @@ impl Errors {
         if cached_plan {
             self.cached_plans.store(self.cached_plans() + 1, Relaxed);
         }
-        if code == *b"26000" {
+        if means(code, Meaning::StatementUnknown) {
             self.unknown_statements.store(self.unknown_statements.load(Relaxed) + 1, Relaxed);
         }
-        // 25P02 says no more than that there was an error before.
-        if code != *b"25P02" {
+        if !means(code, Meaning::FailedBefore) {
             let [a, b, c, d, e] = code;
             self.last.store(u64::from_le_bytes([a, b, c, d, e, u8::from(cached_plan), 0, 0]), Relaxed);
         }

@@ -14,6 +14,7 @@ use super::route::{Route, ServerRole};
 use crate::pool::Place;
 use crate::postgres::observer::backend::BackendEvent;
 use crate::postgres::observer::frontend::Request;
+use crate::postgres::sqlstate::{Meaning, means};
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -149,15 +150,15 @@ impl WireState {
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
             BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
-            BackendEvent::Error { code, fatal, cached_plan } => {
+            BackendEvent::Error { code, ends_session, cached_plan } => {
                 self.errors.note(code, cached_plan);
-                if fatal || ends_session(&code) {
+                if ends_session {
                     self.broken.store(true, Relaxed);
                 }
-                if matches!(&code, b"26000" | b"42P05") {
+                if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
                     self.statements_mixed_up.store(true, Relaxed);
                 }
-                if code == *b"25006" {
+                if means(code, Meaning::ReadOnly) {
                     self.route.note_refused_write();
                 }
             }
@@ -314,11 +315,6 @@ impl WireState {
     }
 }
 
-/// Whether a session is over after this SQLSTATE, also where the severity did not say so.
-fn ends_session(code: &[u8; 5]) -> bool {
-    code.starts_with(b"08") || matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04")
-}
-
 /// Counts up and returns the new count. Only the stream writes these counters, so load and store lose nothing.
 fn add_one(counter: &AtomicU64) -> u64 {
     let next = counter.load(Relaxed) + 1;
@@ -337,10 +333,6 @@ fn some(at: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn error(code: &[u8; 5]) -> BackendEvent {
-        BackendEvent::Error { code: *code, fatal: false, cached_plan: false }
-    }
 
     #[test]
     fn a_copy_has_one_answer_for_two_syncs() {
@@ -368,11 +360,10 @@ mod tests {
     #[test]
     fn a_cancelled_statement_leaves_the_connection_good() {
         let shared = WireState::new(None);
-        for code in [b"57014", b"40001", b"23505"] {
-            shared.note(error(code));
-        }
+        let error = |ends_session| BackendEvent::Error { code: *b"57014", ends_session, cached_plan: false };
+        shared.note(error(false));
         assert!(!shared.is_broken());
-        shared.note(error(b"57P05"));
+        shared.note(error(true));
         assert!(shared.is_broken());
     }
 }
