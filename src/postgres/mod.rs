@@ -1,5 +1,37 @@
 //! PostgreSQL: connections whose state is known without asking the server.
 //!
+//! # The driver's own types
+//!
+//! This module has what the pool adds. A row, a parameter, a type or an error of the driver's is the `postgres` crate's
+//! own, and that crate is here whole, as [`postgres_crate`](crate::postgres_crate): there is no `tierpool::postgres::Row`,
+//! but a `tierpool::postgres_crate::Row`. **A program needs no `postgres` beside tierpool.**
+//!
+//! ```
+//! use tierpool::postgres::PgError;
+//! use tierpool::postgres_crate::Row;
+//! use tierpool::postgres_crate::types::{ToSql, Type};
+//!
+//! struct Page {
+//!     url: String,
+//!     visits: i64,
+//! }
+//!
+//! fn page(row: &Row) -> Result<Page, PgError> {
+//!     Ok(Page { url: row.try_get("url")?, visits: row.try_get("visits")? })
+//! }
+//!
+//! let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&"https://site.example", Type::TEXT), (&1_i64, Type::INT8)];
+//! assert_eq!(parameters[1].1.name(), "int8");
+//! # let _: fn(&Row) -> Result<Page, PgError> = page;
+//! ```
+//!
+//! A program that wants an optional feature of it, as `with-chrono-0_4` or `with-serde_json-1` for values of those
+//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`. Cargo
+//! builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19, at least
+//! 0.19.12; tierpool asks for none of its features.
+//!
+//! # Its parts
+//!
 //! A module uses only modules in rows above its own.
 //!
 //! | module | job |
