@@ -67,10 +67,11 @@ pub(crate) use error::{is_lost, is_statement_timeout};
 pub use open::{Credentials, PgManager, ServerHealth};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};
+pub(crate) use pool::{Uncommitted, attempt_on};
 pub use postgres::IsolationLevel;
 pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
     TierActivity,
 };
-pub(crate) use session::{Again, Attempts, attempt};
+pub(crate) use session::{Again, Attempts};
 pub use session::{Retry, Session, SessionOptions, run_session};

@@ -18,3 +18,4 @@ mod sessions;
 
 pub use builder::PgBuilder;
 pub use pg_pool::PgPool;
+pub(crate) use sessions::{Uncommitted, attempt_on};

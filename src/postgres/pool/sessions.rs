@@ -1,10 +1,37 @@
 //! Sessions on a two-tier pool.
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
 use crate::tiers::{Tier, TieredPool};
+
+/// Why an attempt at a session did not commit.
+pub(crate) enum Uncommitted<E> {
+    /// No connection could be had.
+    NoConnection(Error),
+    /// The session failed.
+    Session(Setback<E>),
+}
+
+/// Makes one attempt at a session: takes a connection of a tier, names what it is for, and runs the session on it.
+///
+/// `lent` is called as soon as the connection is there, for those who tell the wait from the work.
+#[track_caller]
+pub(crate) fn attempt_on<T, E: From<PgError>>(
+    pool: &TieredPool<PgManager>,
+    tier: Tier,
+    options: &SessionOptions,
+    lent: impl FnOnce(),
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Uncommitted<E>> {
+    let mut conn = pool.get(tier).map_err(Uncommitted::NoConnection)?;
+    lent();
+    if let Some(tag) = options.given_tag() {
+        conn.tag(tag);
+    }
+    attempt(&mut conn, options, work).map_err(Uncommitted::Session)
+}
 
 impl TieredPool<PgManager> {
     /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
@@ -76,19 +103,13 @@ impl TieredPool<PgManager> {
     ) -> Result<T, E> {
         let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
         loop {
-            let outcome = match self.get(tier) {
-                Ok(mut conn) => {
-                    if let Some(tag) = options.given_tag() {
-                        conn.tag(tag);
-                    }
-                    attempt(&mut conn, options, &mut work)
-                }
-                Err(error) if error.kind() == ErrorKind::CircuitOpen => Err(Setback::outage(error.into())),
-                Err(error) => Err(Setback::for_good(error.into())),
-            };
-            let setback = match outcome {
+            let setback = match attempt_on(self, tier, options, || (), &mut work) {
                 Ok(value) => return Ok(value),
-                Err(setback) => setback,
+                Err(Uncommitted::Session(setback)) => setback,
+                Err(Uncommitted::NoConnection(error)) if error.kind() == ErrorKind::CircuitOpen => {
+                    Setback::outage(error.into())
+                }
+                Err(Uncommitted::NoConnection(error)) => Setback::for_good(error.into()),
             };
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
             log::debug!(
