@@ -1,12 +1,12 @@
 //! Puts a returned session back to what it was when new.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::SimpleQueryMessage;
 
 use super::pg_connection::{PgConnection, TransactionStatus};
 use super::statement_cache::drops_statements;
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::postgres::error::PgError;
 use crate::postgres::options::ResetPolicy;
 
@@ -26,12 +26,11 @@ pub(in crate::postgres) fn reset(
     suspect: bool,
     limit: Duration,
 ) -> Result<(), PgError> {
-    let end = end_of(limit);
-    let left = || end.saturating_duration_since(Instant::now());
+    let end = Deadline::of(limit);
     if suspect || !conn.is_observed() {
-        conn.ping(left())?;
+        conn.ping(end.left())?;
     }
-    conn.settle(left())?;
+    conn.settle(end.left())?;
     let policy = conn.reset_policy(policy);
     let in_transaction = match conn.transaction_status() {
         Some(status) => status != TransactionStatus::Idle,
@@ -49,7 +48,7 @@ pub(in crate::postgres) fn reset(
             text.push_str("\n; ");
             text.push_str(&restored);
         }
-        conn.bounded(left(), |client| client.batch_execute(&text))?;
+        conn.bounded(end.left(), |client| client.batch_execute(&text))?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();
         }

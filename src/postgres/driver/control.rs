@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use postgres::Config;
 
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::config::PgBouncer;
 use crate::pool::{Abandonment, Place, SessionControl};
 use crate::postgres::connection::{CancelHandle, PgConnection};
@@ -81,10 +81,10 @@ impl PgControl {
         other: &mut PgConnection,
         pid: i32,
         age_ms: f64,
-        end: Instant,
+        end: Deadline,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         while other.query_one(IS_THERE, &[&pid, &age_ms])?.get(0) {
-            if Instant::now() >= end {
+            if end.left().is_zero() {
                 return Err(format!("backend {pid} was told to end and is still there").into());
             }
             thread::sleep(LOOK_EVERY);
@@ -106,11 +106,11 @@ impl SessionControl for PgControl {
 
     /// Over a connection of its own, which is one more than the pool's ceiling for that moment.
     fn terminate(&self, limit: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let end = end_of(limit);
+        let end = Deadline::of(limit);
         let pid = self.backend_pid.ok_or("the process id of its backend is not known, or a pooler's")?;
         let age_ms = least_age_ms(self.opened_at.elapsed());
         let mut other = self.manager.open_beside(&self.origin, limit)?;
-        other.set_socket_timeout(Some(end.saturating_duration_since(Instant::now())));
+        other.set_socket_timeout(Some(end.left()));
         match other.query_opt(TERMINATE, &[&pid, &age_ms])?.map(|row| row.get::<_, Option<bool>>(0)) {
             // It has ended by itself.
             None => Ok(()),

@@ -16,10 +16,10 @@
 //! connections as suspect, and a suspect one is pinged whatever was heard of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::control::PgControl;
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::error::FailureClass;
 use crate::pool::{Condition, Driver, SessionControl};
 use crate::postgres::connection::{PgConnection, TransactionStatus, reset};
@@ -62,10 +62,10 @@ impl Driver<PgManager> for PgDriver {
     }
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
-        let end = end_of(limit);
+        let end = Deadline::of(limit);
         let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
             let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
-            if silent { conn.ping(end.saturating_duration_since(Instant::now())) } else { Ok(()) }
+            if silent { conn.ping(end.left()) } else { Ok(()) }
         });
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use postgres::Socket;
@@ -13,6 +13,7 @@ use postgres::tls::{MakeTlsConnect, TlsConnect};
 use super::limits::LimitExpired;
 use super::state::WireState;
 use super::stream::Observed;
+use crate::clock::Deadline;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,7 +24,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Connector<C> {
     secure: C,
-    started: Instant,
+    deadline: Deadline,
     limit: Duration,
     socket_timeout: Option<Duration>,
     slow_query: Option<Duration>,
@@ -35,7 +36,7 @@ impl<C> Connector<C> {
     pub fn new(secure: C, limit: Duration, socket_timeout: Option<Duration>) -> Self {
         Connector {
             secure,
-            started: Instant::now(),
+            deadline: Deadline::of(limit),
             limit,
             socket_timeout,
             slow_query: None,
@@ -72,7 +73,7 @@ where
         let secure = self.secure.make_tls_connect(domain)?;
         let shared = Arc::new(WireState::new(self.socket_timeout).with_slow_query(self.slow_query));
         *self.last.lock() = Some(Arc::clone(&shared));
-        Ok(Wrap { secure, shared, started: self.started, limit: self.limit })
+        Ok(Wrap { secure, shared, deadline: self.deadline, limit: self.limit })
     }
 }
 
@@ -80,7 +81,7 @@ where
 pub(crate) struct Wrap<C> {
     secure: C,
     shared: Arc<WireState>,
-    started: Instant,
+    deadline: Deadline,
     limit: Duration,
 }
 
@@ -96,13 +97,13 @@ where
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            let deadline = self.started + self.limit;
-            let secured = tokio::time::timeout_at(deadline.into(), self.secure.connect(socket));
+            let secured =
+                tokio::time::timeout_at(self.deadline.instant().into(), self.secure.connect(socket));
             let stream = secured
                 .await
                 .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
                 .map_err(Into::into)?;
-            Ok(Observed::new(stream, self.shared, self.started, self.limit))
+            Ok(Observed::new(stream, self.shared, self.deadline, self.limit))
         })
     }
 }

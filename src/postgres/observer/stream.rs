@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +16,7 @@ use super::frontend::FrontendScanner;
 use super::limits::Limits;
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
+use crate::clock::Deadline;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -39,8 +40,8 @@ pub(crate) struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
-    pub fn new(inner: S, shared: Arc<WireState>, started: Instant, limit: Duration) -> Self {
+    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it began.
+    pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
             inner,
@@ -48,7 +49,7 @@ impl<S> Observed<S> {
             slow,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
-            limits: Limits::new(started, limit),
+            limits: Limits::new(deadline, limit),
             inject: 0,
             parting: None,
         }

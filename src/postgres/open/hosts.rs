@@ -10,7 +10,7 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::role::Fit;
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{OpeningError, PgError};
 
@@ -97,7 +97,7 @@ impl<'a> Round<'a> {
     /// Each gets an equal share of what is left of it, or a first one that swallows packets would keep the others
     /// from being tried; and each address of a name an equal share of that.
     pub fn run(mut self, servers: &[Config], limit: Duration) -> Result<PgConnection, PgError> {
-        let end = end_of(limit);
+        let end = Deadline::of(limit);
         let servers = self.in_order(servers.to_vec());
         let count = servers.len();
         for (at, (rank, server)) in servers.into_iter().enumerate() {
@@ -121,7 +121,7 @@ impl<'a> Round<'a> {
                     continue;
                 }
                 let until = share(end_of_share, count - at);
-                let left = if whole { limit } else { until.saturating_duration_since(Instant::now()) };
+                let left = if whole { limit } else { until.left() };
                 match self.try_one(&address, left) {
                     Ok(connection) => {
                         self.memory.clear(&label(&server));
@@ -191,9 +191,8 @@ impl<'a> Round<'a> {
 }
 
 /// The end of the share that the next of so many gets of the time until `end`.
-fn share(end: Instant, left: usize) -> Instant {
-    let now = Instant::now();
-    now + end.saturating_duration_since(now) / u32::try_from(left).unwrap_or(u32::MAX)
+fn share(end: Deadline, left: usize) -> Deadline {
+    Deadline::of(end.left() / u32::try_from(left).unwrap_or(u32::MAX))
 }
 
 /// The addresses of a server, one configuration each. The name stays with them, for TLS.

@@ -15,6 +15,7 @@ use super::last_health::LastHealth;
 use super::one_server::Opener;
 use super::role;
 use super::targets::Targets;
+use crate::clock::Deadline;
 use crate::config::{Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
 use crate::postgres::connection::{PgConnection, StatementCacheStats};
 use crate::postgres::error::{OpeningError, PgError};
@@ -202,8 +203,10 @@ impl PgManager {
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
         let limit = limit.min(self.options().connect_timeout);
+        let deadline = Deadline::of(limit);
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
-        let left = if given.is_some() { limit.saturating_sub(started.elapsed()) } else { limit };
+        // Without a callback the limit itself, which errors then name.
+        let left = if given.is_some() { deadline.left() } else { limit };
         if left.is_zero() && given.is_some() {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
@@ -232,11 +235,10 @@ impl PgManager {
         origin: &Config,
         limit: Duration,
     ) -> Result<PgConnection, PgError> {
-        let started = Instant::now();
+        let deadline = Deadline::of(limit);
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         let credentials = given.as_ref().map(|given| &given.credentials);
-        let left = limit.saturating_sub(started.elapsed());
-        let outcome = self.opener.open(origin, credentials, TargetSessionAttrs::Any, left);
+        let outcome = self.opener.open(origin, credentials, TargetSessionAttrs::Any, deadline.left());
         if let (Some(source), Some(given), Err(error)) = (&self.credentials, &given, &outcome)
             && error.is_refusal()
         {

@@ -1,7 +1,7 @@
 //! Opening one connection to one server: by what `sslmode` allows in turn, and set up for what is in between.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::Config;
 use postgres::config::SslMode;
@@ -10,6 +10,7 @@ use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::Credentials;
 use super::role::{self, Fit};
+use crate::clock::Deadline;
 use crate::config::{PgBouncer, TargetSessionAttrs};
 use crate::postgres::connection::{Behind, CacheTotals, PgConnection, Pooler, StatementCache, likely_mode};
 use crate::postgres::error::PgError;
@@ -68,8 +69,7 @@ impl Opener {
             credentials.put_into(&mut config);
         }
         let config = &config;
-        let started = Instant::now();
-        let left = || limit.saturating_sub(started.elapsed());
+        let deadline = Deadline::of(limit);
         let mut mode = self.pooler.known();
         // Behind a pooler only what the connection string asks for: Supabase's takes the project from there.
         let own = match mode {
@@ -80,13 +80,13 @@ impl Opener {
         let (mut conn, fit) = match self.connect_either_way(config, own, &origin, wanted, limit) {
             Err(error) if may_retry && error.is_startup_option_refused() => {
                 mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.connect_either_way(config, None, &origin, wanted, left())?
+                self.connect_either_way(config, None, &origin, wanted, deadline.left())?
             }
             outcome => outcome?,
         };
         let mode = match mode {
             Some(mode) => mode,
-            None => match conn.find_pooler(left())? {
+            None => match conn.find_pooler(deadline.left())? {
                 Some(clue) => self.pooler_found(config, clue),
                 None => {
                     self.pooler.found(PgBouncer::Off, "", &self.options);
@@ -94,7 +94,7 @@ impl Opener {
                 }
             },
         };
-        conn.settle_behind(Behind::new(mode, config, &self.options), left())?;
+        conn.settle_behind(Behind::new(mode, config, &self.options), deadline.left())?;
         if conn.is_transaction_pooled() && !self.pooler.is_said() {
             conn.keep_no_statements();
         }
@@ -118,7 +118,7 @@ impl Opener {
         wanted: TargetSessionAttrs,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
-        let started = Instant::now();
+        let deadline = Deadline::of(limit);
         let mut config = config.clone();
         if let Some(options) = startup_options {
             config.options(&options);
@@ -127,7 +127,7 @@ impl Opener {
         let ways = if config.get_ssl_mode() == SslMode::Disable { 1 } else { usize::MAX };
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
-            let left = if first.is_none() { limit } else { limit.saturating_sub(started.elapsed()) };
+            let left = if first.is_none() { limit } else { deadline.left() };
             match (self.handshake(config.clone(), secure, origin, wanted, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.
