@@ -135,6 +135,7 @@ impl<M: ManageConnection> Shared<M> {
         self.share
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }

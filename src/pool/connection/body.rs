@@ -46,7 +46,8 @@ pub(crate) struct Body<C> {
 /// The moment `period` from `now`, or earlier by up to `jitter` of it; never for none.
 fn after(now: Millis, period: Option<Duration>, jitter: f64) -> Millis {
     // In floating point, which saturates: a period may be as long as a `Duration` can be.
-    let shortened = |period| Millis::new((Millis::of(period).get() as f64 * (1.0 - jitter * spread())) as u64);
+    let shortened =
+        |period| Millis::new((Millis::of(period).get() as f64 * (1.0 - jitter * spread())) as u64);
     period.map_or(Millis::NEVER, |period| now.plus(shortened(period)))
 }
 

@@ -129,10 +129,7 @@ impl Card {
         if self.thread.load(Ordering::Acquire) == 0 {
             return None;
         }
-        Some(Checkout {
-            connection_id: self.connection_id.load(Ordering::Relaxed),
-            since: self.since.load(),
-        })
+        Some(Checkout { connection_id: self.connection_id.load(Ordering::Relaxed), since: self.since.load() })
     }
 
     pub(crate) fn stage(&self) -> Stage {

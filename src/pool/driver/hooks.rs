@@ -28,6 +28,7 @@ impl<M: ManageConnection> Hooks<M> {
         Hooks { manager, driver, customizer, error_handler }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn manager(&self) -> &M {
         &self.manager
     }

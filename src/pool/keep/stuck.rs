@@ -46,7 +46,13 @@ pub(crate) fn watch_holds<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Mil
 
 /// Seizes a connection that is held for too long and sends for the helpers. Nothing where the driver gives no
 /// control, or the connection was returned meanwhile.
-fn end_stuck<M: ManageConnection>(shared: &Arc<Shared<M>>, index: usize, checkout: Checkout, now: Millis, step: StuckStep) {
+fn end_stuck<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    index: usize,
+    checkout: Checkout,
+    now: Millis,
+    step: StuckStep,
+) {
     let card = shared.card(index);
     let (Some(control), Some(holder)) = (card.control(checkout.connection_id), card.holder(now)) else {
         return;
@@ -115,7 +121,12 @@ fn terminate_aside<M: ManageConnection>(
     }));
 }
 
-fn cancel_now<M: ManageConnection>(shared: &Shared<M>, control: &dyn SessionControl, id: u64, limit: Duration) {
+fn cancel_now<M: ManageConnection>(
+    shared: &Shared<M>,
+    control: &dyn SessionControl,
+    id: u64,
+    limit: Duration,
+) {
     let outcome = guarded(shared, "cancel", || control.cancel(limit).map_err(|error| error.to_string()));
     if let Ok(Err(error)) = outcome {
         log::warn!(target: &shared.target(), "could not cancel the statement of connection {id}: {error}");
@@ -123,7 +134,12 @@ fn cancel_now<M: ManageConnection>(shared: &Shared<M>, control: &dyn SessionCont
 }
 
 /// True where the session has ended on the server.
-fn terminate_now<M: ManageConnection>(shared: &Shared<M>, control: &dyn SessionControl, id: u64, limit: Duration) -> bool {
+fn terminate_now<M: ManageConnection>(
+    shared: &Shared<M>,
+    control: &dyn SessionControl,
+    id: u64,
+    limit: Duration,
+) -> bool {
     let outcome =
         guarded(shared, "terminate", || control.terminate(limit).map_err(|error| error.to_string()));
     if let Ok(Err(error)) = &outcome {
@@ -156,8 +172,7 @@ pub(crate) fn abandon_borrowed<M: ManageConnection>(shared: &Arc<Shared<M>>) {
         let pool = Arc::clone(shared);
         shared.helpers.run_in_background(Box::new(move || {
             // Whoever detached it meanwhile has it for good, but for what is left of one abandoned.
-            let may_end =
-                || ended == Ok(true) || pool.card(index).checkout() == Some(checkout);
+            let may_end = || ended == Ok(true) || pool.card(index).checkout() == Some(checkout);
             // The server would go on with a statement that nobody waits for.
             if may_end() && !end.left().is_zero() {
                 cancel_now(&pool, &*control, id, end.left());

@@ -15,4 +15,3 @@ pub(super) mod checkout;
 pub(super) mod guard;
 mod prove;
 mod queue;
-

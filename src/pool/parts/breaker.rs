@@ -224,7 +224,12 @@ impl Breaker {
     }
 
     /// A validation that began at `begun` did not answer in time: as bad a sign as a connection that cannot be opened.
-    pub(crate) fn ping_timed_out(&mut self, now: Millis, begun: Millis, failure: Arc<OpenFailure>) -> Reaction {
+    pub(crate) fn ping_timed_out(
+        &mut self,
+        now: Millis,
+        begun: Millis,
+        failure: Arc<OpenFailure>,
+    ) -> Reaction {
         self.last = Some(failure);
         // It has lasted for its whole limit, so a burst of them has begun before the first of it fails.
         if self.struck_at.is_some_and(|struck_at| begun < struck_at) {

@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn one_kept_for_want_of_room_is_freed_when_there_is_some() {
-        let subject = Subject { id: 7, seen: crate::pool::parts::generations::AtomicGeneration::first().load() };
+        let subject =
+            Subject { id: 7, seen: crate::pool::parts::generations::AtomicGeneration::first().load() };
         let rig = Rig::new(Task::Check(Check::Validate { suspect: false }, subject));
         rig.errand.begin(LIMIT);
         let (given_up, noted) = rig.give_up(0);

@@ -46,7 +46,8 @@ impl Line {
 
     /// All of them, in the order of the queue.
     pub(crate) fn in_order(&self) -> Vec<InLine> {
-        let mut waiters: Vec<_> = self.waiters.lock().iter().map(|(ticket, waiter)| (*ticket, *waiter)).collect();
+        let mut waiters: Vec<_> =
+            self.waiters.lock().iter().map(|(ticket, waiter)| (*ticket, *waiter)).collect();
         waiters.sort_by_key(|(ticket, _)| *ticket);
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }

@@ -77,7 +77,11 @@ pub(crate) fn close_body<M: ManageConnection>(
 }
 
 /// Hands a connection to the foreign code that ends it. `polite` is false where it is known to be lost.
-pub(crate) fn close_connection<M: ManageConnection>(shared: &Shared<M>, mut conn: M::Connection, polite: bool) {
+pub(crate) fn close_connection<M: ManageConnection>(
+    shared: &Shared<M>,
+    mut conn: M::Connection,
+    polite: bool,
+) {
     // Two calls: a panic of the first must not drop the connection while unwinding, where a panic of its own
     // would end the process.
     let _ = guarded(shared, "prepare_close", || shared.hooks.prepare_close(&mut conn, polite));

@@ -8,8 +8,8 @@ use r2d2::ManageConnection;
 use super::notify::{emit, emit_aside, warn};
 use crate::error::OpenFailure;
 use crate::event::{
-    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent, SlowCheckoutEvent,
-    StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
+    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent,
+    SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
 };
 use crate::pool::connection::body::Body;
 use crate::pool::connection::card::Returned;
@@ -77,7 +77,11 @@ pub(crate) fn count_lent<M: ManageConnection>(shared: &Shared<M>, took: Duration
 }
 
 /// A checkout's time has run out; `timeout` where the caller gave one.
-pub(crate) fn timed_out<M: ManageConnection>(shared: &Shared<M>, waited: Duration, timeout: Option<Duration>) {
+pub(crate) fn timed_out<M: ManageConnection>(
+    shared: &Shared<M>,
+    waited: Duration,
+    timeout: Option<Duration>,
+) {
     shared.counters.timed_out.bump();
     shared.counters.wait.record(waited);
     if let Some(timeout) = timeout {
@@ -111,7 +115,11 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
 }
 
 /// A connection leaves the pool.
-pub(crate) fn closing<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>, cause: CloseCause) {
+pub(crate) fn closing<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: &Body<M::Connection>,
+    cause: CloseCause,
+) {
     let (id, age) = (body.id, body.age(shared.now()));
     emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
     log::debug!(target: &shared.target(), "closing connection {id} ({}) after {age:.1?}", cause.as_str());

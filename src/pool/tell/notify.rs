@@ -72,11 +72,7 @@ pub(crate) fn subscribe<M: ManageConnection>(shared: &Shared<M>, capacity: usize
 }
 
 /// Logs a warning, but not the same kind again for a while.
-pub(crate) fn warn<M: ManageConnection>(
-    shared: &Shared<M>,
-    warning: Warning,
-    text: impl FnOnce() -> String,
-) {
+pub(crate) fn warn<M: ManageConnection>(shared: &Shared<M>, warning: Warning, text: impl FnOnce() -> String) {
     if log::max_level() >= log::LevelFilter::Warn
         && log::log_enabled!(target: &shared.target(), log::Level::Warn)
         && shared.sinks.may_log(warning, shared.now())

@@ -58,10 +58,10 @@ struct Checks {
     ended: u64,
 }
 
-/// An answer, and when it came, in milliseconds by the clock of the pool that asked.
+/// An answer, and when it came, by the clock of the pool that asked.
 struct Answer {
     health: ServerHealth,
-    at_ms: u64,
+    at: Duration,
     /// Its age is measured by this one: the managers of two pools may be clones, and their clocks not.
     clock: Clock,
 }
@@ -69,8 +69,7 @@ struct Answer {
 impl Answer {
     fn is_fresh(&self) -> bool {
         let limit = if self.health.healthy { HEALTHY_FOR } else { UNHEALTHY_FOR };
-        let age_ms = self.clock.precise_ms().saturating_sub(self.at_ms);
-        u128::from(age_ms) < limit.as_millis()
+        self.clock.elapsed().saturating_sub(self.at) < limit
     }
 }
 
@@ -120,7 +119,7 @@ impl LastHealth {
         let asking = Asking(self);
         let health = ask();
         self.state.lock().last =
-            Some(Answer { health: health.clone(), at_ms: clock.precise_ms(), clock: clock.clone() });
+            Some(Answer { health: health.clone(), at: clock.elapsed(), clock: clock.clone() });
         drop(asking);
         health
     }
@@ -141,7 +140,7 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let answer = |healthy| {
             let health = ServerHealth::new(healthy, String::new(), Duration::ZERO);
-            Answer { health, at_ms: clock.precise_ms(), clock: clock.clone() }
+            Answer { health, at: clock.elapsed(), clock: clock.clone() }
         };
         let (good, bad) = (answer(true), answer(false));
         hand.advance(Duration::from_millis(4_999));

@@ -79,7 +79,10 @@ fn a_probe_that_got_no_answer_is_followed_by_the_next_at_once() {
 fn attempts_that_fail_together_are_one_sign() {
     let mut breaker = Breaker::new(&Settings::default());
     for _ in 0..4 {
-        assert_eq!(breaker.failed(at(5), at(1), failure(FailureClass::Transient), 0.0, false), Reaction::None);
+        assert_eq!(
+            breaker.failed(at(5), at(1), failure(FailureClass::Transient), 0.0, false),
+            Reaction::None
+        );
     }
     let mut full = Breaker::new(&Settings::default());
     for _ in 0..4 {
@@ -88,7 +91,10 @@ fn attempts_that_fail_together_are_one_sign() {
     assert_eq!(full.advice(at(5)), Advice::NotBefore(at(205)), "nor where the server has no connections");
     // A refusal may come within the millisecond in which the attempt began.
     for _ in 0..4 {
-        assert_eq!(breaker.failed(at(5), at(5), failure(FailureClass::Transient), 0.0, false), Reaction::None);
+        assert_eq!(
+            breaker.failed(at(5), at(5), failure(FailureClass::Transient), 0.0, false),
+            Reaction::None
+        );
     }
     assert_eq!(breaker.advice(at(5)), Advice::NotBefore(at(205)), "the back-off has not grown");
     for ping in 0..8 {
@@ -114,7 +120,10 @@ fn a_failure_is_remembered_for_those_who_waited_through_it() {
 fn a_server_without_connections_never_opens_it() {
     let mut breaker = Breaker::new(&Settings::default());
     for now in 0..50 {
-        assert_eq!(breaker.failed(at(now), at(now), failure(FailureClass::Exhausted), 0.0, false), Reaction::None);
+        assert_eq!(
+            breaker.failed(at(now), at(now), failure(FailureClass::Exhausted), 0.0, false),
+            Reaction::None
+        );
     }
     assert_eq!(breaker.state(), BreakerState::Closed);
     assert_eq!(breaker.advice(at(49)), Advice::NotBefore(at(49).plus(BACKOFF_LAST)));
