@@ -12,18 +12,16 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
-from rust_text import closing
+from rust_text import closing, fields_of
 
 # `fn a::b(…`, `const a::B: …`, and `a::b::{constant#0}: …` for a constant within an expression.
-HEADER = re.compile(r"(?:(?:const |unsafe |extern \S+ )*(?:fn|const|static|static mut) |(?=.+\{constant#))((?:<[^>]*>|[^(<])+?)(?:\(|: )")
+KIND = r"(?:const |unsafe |extern \S+ )*(?:fn|const|static|static mut) "
+HEADER = re.compile(rf"(?:{KIND}|(?=.+\{{constant#))((?:<[^>]*>|[^(<])+?)(?:\(|: )")
 OTHER = re.compile(r"//|\}|alloc\d+ \(|$")
 IMPL_AT = re.compile(r"<impl at (src/[^:>]+):(\d+):(\d+): (\d+):(\d+)>")
-# Modules with the name of another crate that the compiler's paths may begin with: what is unknown there is that one's.
-SHADOWED = {"core", "postgres"}
 
 
 def fail(why):
@@ -33,9 +31,8 @@ def fail(why):
 def listing_of(crate):
     """The crate's MIR, with paths in full."""
     command = ["cargo", "rustc", "--quiet", "--lib", "--all-features", "--profile", "check", "--"]
-    # A name that never was there before: cargo would take the crate for fresh, and show nothing.
-    command += ["--cfg", f'floors="{time.time_ns()}"', "-Zunpretty=mir", "-Zmir-opt-level=0"]
-    command += ["-Ztrim-diagnostic-paths=no"]
+    # Nothing is written, so cargo never takes the crate for fresh.
+    command += ["-Zunpretty=mir", "-Zmir-opt-level=0", "-Ztrim-diagnostic-paths=no"]
     env = {**os.environ, "RUSTC_WORKSPACE_WRAPPER": str(Path(__file__).resolve().parent / "unstable")}
     done = subprocess.run(command, cwd=crate.root, env=env, capture_output=True, text=True)
     if done.returncode != 0:
@@ -44,27 +41,39 @@ def listing_of(crate):
 
 
 class Calls:
-    """`arrows`: who calls whom, with the names called; `fields`: which fields of the struct asked for a module names."""
+    """`arrows`: who calls whom, with the names called; `fields`: which fields of the struct `hub` a module names."""
 
-    def __init__(self, crate, struct=None):
+    def __init__(self, crate, hub):
         self.crate = crate
-        self.struct = struct
-        self.rooms = {m[0] for m in crate.code if m}
-        self.path = re.compile(rf"(?<![\w:])(?:{'|'.join(sorted(self.rooms))})(?:::\w+)+")
-        self.lines = {}
+        bodies = self.bodies(listing_of(crate))
+        self.hub = "::".join(hub)
+        self.hub_fields = fields_of(crate.code.get(hub[:-1], ""), hub[-1])
+        if self.hub_fields is None and hub[:1] in crate.code:
+            fail(f"there is no struct {self.hub} with named fields; name the one that a pool shares")
+        rooms = sorted({m[0] for m in crate.code if m})
+        # Rooms with the name of another crate: what is unknown in such a one's paths is the other's.
+        self.shadowed = {"core", *re.findall(r'^name = "(.+)"$', (crate.root / "Cargo.lock").read_text(), re.M)}
+        self.path = re.compile(rf"(?<![\w:])(?:{'|'.join(rooms)})(?:::\w+)+")
         self.arrows = defaultdict(lambda: defaultdict(set))
         self.fields = defaultdict(set)
-        bodies = self.bodies(listing_of(crate))
+        # The text of files that `impl` blocks stand in.
+        self.lines = {}
         keys = {self.key_of_header(*whole) for whole in bodies}
         # A tuple struct or a variant is listed as a function; where its name stands is a type, or has a `use` line.
         self.constructors = {key for key in keys if re.match(r"[A-Z]\w*[a-z]", key[2])}
         self.known = keys - self.constructors
-        for module in crate.code:
-            if module not in crate.test_only and not any(module == key[0] for key in self.known):
-                if re.search(r"^(?:pub(?:\([^)]*\))? )?(?:const )?fn \w+", crate.code[module], re.M):
-                    fail(f"it has no function of src/{crate.file[module]}")
-        for (module, name), lines in bodies.items():
-            self.read(module, name, lines)
+        self.absent = sorted(self.absent_modules({key[0] for key in keys}))
+        for (module, _), lines in bodies.items():
+            if crate.is_judged(module):
+                self.read(module, lines)
+
+    def absent_modules(self, listed):
+        """The modules with code of which the compiler shows none."""
+        for module, code in self.crate.code.items():
+            if self.crate.is_judged(module) and module not in listed and re.search(r"\bfn \w+[^;{]*\{", code):
+                if not self.crate.may_be_absent(module):
+                    fail(f"it has no function of src/{self.crate.file[module]}")
+                yield module
 
     def bodies(self, listing):
         """The lines of every function and constant, by its module and its whole name."""
@@ -113,21 +122,21 @@ class Calls:
         rest = rest[closing(rest, 0) :] if rest.startswith("<") else rest
         return None if re.search(r"\bfor\b(?!\s*<)", rest) else last_name(rest)
 
-    def read(self, module, name, lines):
+    def read(self, module, lines):
         types = {}
         for line in lines:
             if declared := re.match(r"\s*let (?:mut )?_(\d+): (.*);$", line):
                 types[declared.group(1)] = declared.group(2)
             elif not line.startswith(" "):
-                types |= dict(re.findall(r"\b_(\d+): ([^,]*?)(?=, _\d+: |\) -> )", line))
+                types |= dict(re.findall(r"\b_(\d+): ([^,)]*)", line))
             elif not re.match(r"\s*(?:debug|scope|Storage\w+)\b", line):
                 self.read_statement(module, line, types)
 
     def read_statement(self, module, line, types):
         line = re.sub(r'"(?:\\.|[^"\\])*"', '""', line)
-        if self.struct:
-            self.fields[module].update(fields_named(line, types, self.struct))
-        call = re.match(r"\s*\S+ = (?=\w+::)|\s*_\d+ = (?=\w+::)", line)
+        if self.hub_fields:
+            self.fields[module].update(self.hub_fields[n] for n in fields_named(line, types, self.hub))
+        call = re.match(r"\s*\S+ = (?=\w+::)", line)
         for match in self.path.finditer(line):
             if line[match.end() :].startswith("::{"):
                 continue
@@ -136,14 +145,13 @@ class Calls:
                 if key[0] != module:
                     self.arrows[module][key[0]].add("::".join(filter(None, key[1:])))
             elif call and match.start() == call.end() and re.search(r"\) -> (?:\[return|bb\d|unwind)", line):
-                if key not in self.constructors and match.group(0).split("::")[0] not in SHADOWED:
+                if key not in self.constructors and match.group(0).split("::")[0] not in self.shadowed:
                     fail(f"who is called? {line.strip()[:300]}")
 
     def key_of_use(self, line, match):
         """(module, type, function) of a path that begins at a match."""
         path = tuple(match.group(0).split("::"))
         end = match.end()
-        of_type = None
         if line.startswith("::<", end):
             last = closing(line, end + 2)
             inner = line[end + 3 : last - 1]
@@ -151,8 +159,7 @@ class Calls:
             if following:
                 # `type::<impl another>::function`, or `type::<its parameters>::function`.
                 if inner.startswith("impl "):
-                    of_type = last_name(inner[len("impl ") :])
-                    return (self.crate.nearest(path), of_type, following.group(1))
+                    return (self.crate.nearest(path), last_name(inner[len("impl ") :]), following.group(1))
                 path += (following.group(1),)
         module = self.crate.nearest(path)
         rest = path[len(module) :]
@@ -171,5 +178,3 @@ def fields_named(line, types, struct):
     for local, field in re.findall(r"\(\(?\*?_(\d+)\)?\.(\d+): ", line):
         if re.match(of, types.get(local, "")):
             yield int(field)
-    for field in re.findall(rf": {of}(?:<[^()<>]*>)?\)\)\.(\d+): ", line):
-        yield int(field)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rust_text import code_of, leaves
 
-# Text, shown by rustdoc: examples in it may use everything.
-NO_FLOOR = {"guide"}
-
 
 class Crate:
+    # Text, shown by rustdoc: examples in it may use everything.
+    NO_FLOOR = {"guide"}
+
     def __init__(self, root):
         self.root = root
         self.src = root / "src"
@@ -29,9 +29,18 @@ class Crate:
         found = {m for m in self.code if m and m[-1] not in self.declared(m[:-1])}
         return {m for m in self.code if any(m[: len(t)] == t for t in found)}
 
+    def is_judged(self, module):
+        """True where it counts whom this module uses."""
+        return bool(module) and module not in self.test_only and module[0] not in self.NO_FLOOR
+
     def declared(self, module):
         """The names of the modules that a file declares, in its order, without those of tests."""
         return re.findall(r"\bmod\s+(\w+)\s*;", self.code.get(module, ""))
+
+    def may_be_absent(self, module):
+        """True for a module that is declared behind `#[cfg(not(…))]`: in a build with all features it may not be."""
+        declaration = rf"#\[cfg\(not\([^\n]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+{module[-1]}\s*;"
+        return bool(re.search(declaration, self.code.get(module[:-1], "")))
 
     def uses(self, module, only_public=False):
         visibility = r"\bpub(?:\([^)]*\))?\s+use" if only_public else r"\buse"
@@ -74,7 +83,7 @@ class Crate:
         """Who uses whom, as modules, with the names used; re-exports themselves are no use."""
         found = defaultdict(lambda: defaultdict(set))
         for module in self.code:
-            if not module or module in self.test_only or module[0] in NO_FLOOR:
+            if not self.is_judged(module):
                 continue
             exported = {tuple(path) for path, _ in self.uses(module, only_public=True)}
             paths = [path for path, _ in self.uses(module) if tuple(path) not in exported]
@@ -89,7 +98,8 @@ class Crate:
                     continue
                 home = self.home(tuple(part for part in target if part != "*"))
                 if home != module and home not in self.test_only:
-                    found[module][home].add(path[-1])
+                    of_type = len(path) > 1 and path[-2][0].isupper()
+                    found[module][home].add("::".join(path[-2:] if of_type else path[-1:]))
         return found
 
     def part_of(self, module):
