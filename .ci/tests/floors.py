@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-FLOORS = Path(__file__).resolve().parent
+FLOORS = Path(__file__).resolve().parent.parent / "floors"
 MANIFEST = '[package]\nname = "tree"\nedition = "2024"\n[dependencies]\n'
 
 SHARED = """
