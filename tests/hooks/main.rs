@@ -4,6 +4,7 @@
 mod support;
 
 mod faulty;
+mod panics;
 
 use std::thread;
 use std::time::Duration;
