@@ -6,12 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::eventually;
+use support::wait::{BOUND, eventually};
 use tierpool::config::PrePing;
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Clock, ClockHand, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(1000);
 /// Keepers by a clock moved by hand look when it moves; this lets one move be far from everything else's due time.
 const NEVER_BY_ITSELF: Duration = Duration::from_secs(100_000);

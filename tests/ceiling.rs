@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use support::cluster::Cluster;
-use support::wait::eventually;
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::{PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 /// The largest ceiling that is ever set.
 const CEILING: u32 = 8;
 const RESERVED: u32 = 2;
@@ -121,7 +120,7 @@ fn stress() -> Seen {
     println!("{seen:?}");
     assert!(seen.most[0] >= i64::from(CEILING) - 2, "the stress never came near the ceiling: {seen:?}");
     assert!(pool.automation().stats().opened > 50, "{:?}", pool.automation().stats());
-    eventually(BOUND, "all is at rest and adds up", || {
+    eventually(LONG_BOUND, "all is at rest and adds up", || {
         let stats = pool.automation().stats();
         let gauges = stats.gauges;
         let open = stats.opened - stats.closed.total();
@@ -129,10 +128,12 @@ fn stress() -> Seen {
     });
     // Shrunk at rest, the server sees as many as are left and no more.
     pool.automation().reconfigure(|settings| (settings.base_size, settings.max_overflow) = (1, 0)).unwrap();
-    eventually(BOUND, "one automation connection is left", || cluster.connections("ceiling/automation") <= 1);
+    eventually(LONG_BOUND, "one automation connection is left", || {
+        cluster.connections("ceiling/automation") <= 1
+    });
     drop(pool.get(Tier::Automation).unwrap());
     drop(pool);
-    eventually(BOUND, "none is left", || cluster.connections("ceiling/%") == 0);
+    eventually(LONG_BOUND, "none is left", || cluster.connections("ceiling/%") == 0);
     seen
 }
 

@@ -4,20 +4,11 @@ mod support;
 
 use std::error::Error as _;
 use std::thread;
-use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
 use tierpool::{ErrorKind, OpenFailure, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-/// What a caller may overrun its deadline by, on a machine under load.
-const SLACK: Duration = Duration::from_millis(100);
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
     let manager = ScriptedManager::new();
@@ -67,10 +58,10 @@ fn a_timeout_names_wait_place_gauges_and_holders() {
         on_done.pass(None)
     });
     eventually(BOUND, "both are out", || pool.gauges().in_use == 2);
-    let error = pool.get_timeout(ms(50)).unwrap_err();
+    let error = pool.get_timeout(50 * MS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.is_timeout() && error.source().is_none() && error.open_failure().is_none());
-    assert!(error.waited() >= ms(50) && error.waited() < ms(50) + SLACK, "{:?}", error.waited());
+    assert!(error.waited() >= 50 * MS && error.waited() < 50 * MS + SLACK, "{:?}", error.waited());
     assert_eq!((error.gauges().in_use, error.gauges().idle, error.gauges().waiting), (2, 0, 0));
     let holders = error.holders();
     assert_eq!(holders.len(), 2);
@@ -113,7 +104,7 @@ fn every_waiter_gets_the_cause_with_its_code() {
     let waiters: Vec<_> = (0..8)
         .map(|_| {
             let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(ms(100)).unwrap_err())
+            thread::spawn(move || pool.get_timeout(100 * MS).unwrap_err())
         })
         .collect();
     for waiter in waiters {
@@ -214,7 +205,7 @@ fn a_pool_that_does_not_wait_answers_at_once() {
     let held = pool.get().unwrap();
     let (error, time) = took(|| pool.get().unwrap_err());
     assert!(error.is_timeout() && time < SLACK, "{error} after {time:?}");
-    assert!(pool.get_timeout(ms(20)).unwrap_err().waited() >= ms(20), "a timeout of one's own still waits");
+    assert!(pool.get_timeout(20 * MS).unwrap_err().waited() >= 20 * MS, "a timeout of one's own still waits");
     drop(held);
     assert!(pool.get().is_ok());
 }
@@ -234,17 +225,17 @@ fn a_pool_that_does_not_wait_names_an_open_breaker() {
 #[test]
 fn a_pool_that_waits_for_ever_outlasts_its_connection_timeout() {
     let manager = ScriptedManager::new();
-    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(ms(100));
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(100 * MS);
     let pool = builder.build(manager).unwrap();
     let held = pool.get().unwrap();
     let far = pool.clone();
     let waiter = thread::spawn(move || took(|| far.get().map(drop)));
     eventually(BOUND, "it waits past the timeout", || {
-        pool.waiters().first().is_some_and(|waiter| waiter.waited > ms(200))
+        pool.waiters().first().is_some_and(|waiter| waiter.waited > 200 * MS)
     });
     drop(held);
     let (outcome, time) = waiter.join().unwrap();
-    assert!(outcome.is_ok() && time > ms(200), "{time:?}");
+    assert!(outcome.is_ok() && time > 200 * MS, "{time:?}");
 }
 
 #[test]

@@ -7,18 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, thread_names, took};
+use support::wait::{BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, ErrorKind, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-/// What a call may overrun its limit by.
-const SLACK: Duration = Duration::from_millis(100);
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 fn builder(size: u32) -> Builder<ScriptedManager> {
     Pool::builder().max_size(size).driver(Box::new(ScriptedDriver::new())).deadlock_detection(false)
@@ -32,7 +24,7 @@ fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
 #[test]
 fn build_waits_until_the_pool_is_filled() {
     let manager = ScriptedManager::new();
-    manager.always(Call::Connect, Step::ok().after(ms(20)));
+    manager.always(Call::Connect, Step::ok().after(20 * MS));
     let pool = builder(6).build(manager.clone()).unwrap();
     assert_eq!((manager.opened(), pool.gauges().idle), (6, 6));
 }
@@ -61,7 +53,7 @@ fn build_reports_a_permanent_cause_at_once() {
 fn build_gives_up_at_the_connection_timeout_with_the_cause() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
-    let limit = ms(300);
+    let limit = 300 * MS;
     let build = || builder(1).connection_timeout(limit).failure_threshold(0).build(manager).unwrap_err();
     let (error, time) = took(build);
     assert!(
@@ -76,7 +68,7 @@ fn build_does_not_wait_for_a_hung_connect_beyond_its_timeout() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     manager.always(Call::Connect, Step::ok().behind(&gate));
-    let limit = ms(200);
+    let limit = 200 * MS;
     let (error, time) = took(|| builder(1).connection_timeout(limit).build(manager.clone()).unwrap_err());
     assert!(error.is_timeout() && time < limit + SLACK, "{error} after {time:?}");
     gate.open();
@@ -90,8 +82,8 @@ fn build_unchecked_waits_for_nothing_and_wait_ready_does() {
     manager.always(Call::Connect, Step::ok().behind(&gate));
     let (pool, time) = took(|| builder(2).build_unchecked(manager));
     assert!(time < SLACK, "{time:?}");
-    let (error, time) = took(|| pool.wait_ready(ms(50)).unwrap_err());
-    assert!(error.is_timeout() && time >= ms(50) && time < ms(50) + SLACK, "{error} after {time:?}");
+    let (error, time) = took(|| pool.wait_ready(50 * MS).unwrap_err());
+    assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
     gate.open();
     pool.wait_ready(BOUND).unwrap();
     assert_eq!(pool.gauges().idle, 2);
@@ -114,8 +106,8 @@ fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
     assert!(pool.suspend() && !pool.suspend() && pool.is_suspended());
     drop(held);
     assert!(pool.try_get().is_none());
-    let (error, time) = took(|| pool.get_timeout(ms(50)).unwrap_err());
-    assert!(error.is_timeout() && time >= ms(50) && time < ms(50) + SLACK, "{error} after {time:?}");
+    let (error, time) = took(|| pool.get_timeout(50 * MS).unwrap_err());
+    assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
     let waiters: Vec<_> = (0..2)
         .map(|_| {
             let pool = pool.clone();
@@ -201,8 +193,8 @@ fn close_wakes_waiters_and_tells_who_is_out() {
         })
         .collect();
     eventually(BOUND, "all wait", || pool.gauges().waiting == 3);
-    let (report, time) = took(|| pool.close(ms(200)));
-    assert!(time >= ms(200) && time < ms(200) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(200 * MS));
+    assert!(time >= 200 * MS && time < 200 * MS + SLACK, "{time:?}");
     assert!(!report.is_complete() && report.gauges.in_use == 1, "{report:?}");
     let tags: Vec<_> = report.holders.iter().map(|holder| holder.tag.as_deref()).collect();
     assert_eq!(tags, [Some("report")]);
@@ -249,8 +241,8 @@ fn close_does_not_wait_for_a_hung_connect_and_says_so() {
     manager.always(Call::Connect, Step::ok().behind(&gate));
     let pool = builder(2).build_unchecked(manager.clone());
     eventually(BOUND, "both hang", || gate.waiting() == 2);
-    let (report, time) = took(|| pool.close(ms(100)));
-    assert!(time < ms(100) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(100 * MS));
+    assert!(time < 100 * MS + SLACK, "{time:?}");
     assert!(
         !report.is_complete()
             && report.gauges.opening + report.gauges.zombies == 2
@@ -267,8 +259,8 @@ fn close_does_not_wait_for_a_hung_close_and_says_so() {
     let (manager, pool) = pool_of(2);
     let gate = Gate::new();
     manager.always(Call::Close, Step::ok().behind(&gate));
-    let (report, time) = took(|| pool.close(ms(300)));
-    assert!(time < ms(300) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(300 * MS));
+    assert!(time < 300 * MS + SLACK, "{time:?}");
     assert!(!report.is_complete() && report.gauges.zombies == 2 && report.gauges.size() == 0, "{report:?}");
     gate.open();
     assert!(pool.close(BOUND).is_complete());
@@ -279,20 +271,20 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     let builder = builder(1).name("cls").test_on_check_out(true).wait_mode(WaitMode::Forever);
-    let pool = builder.validation_timeout(ms(1500)).build(manager.clone()).unwrap();
+    let pool = builder.validation_timeout(1500 * MS).build(manager.clone()).unwrap();
     drop(pool.get().unwrap());
     manager.always(Call::IsValid, Step::ok().behind(&gate));
     let far = pool.clone();
     let caller = thread::spawn(move || far.get().map(drop));
     eventually(BOUND, "it is being validated", || gate.waiting() == 1);
-    let report = pool.close(ms(50));
+    let report = pool.close(50 * MS);
     assert!(!report.is_complete() && report.gauges.in_use == 1, "{report:?}");
     let (outcome, time) = took(|| caller.join().unwrap());
     assert!(
-        outcome.unwrap_err().is_closed() && time < ms(1000),
+        outcome.unwrap_err().is_closed() && time < 1000 * MS,
         "told at once and not at the timeout: {time:?}"
     );
-    let report = pool.close(ms(3000));
+    let report = pool.close(3000 * MS);
     assert_eq!((report.gauges.size(), report.gauges.zombies), (0, 1), "given up in time: {report:?}");
     eventually(BOUND, "the keeper ends", || !thread_names().contains(&"cls-keeper".to_owned()));
     gate.open();

@@ -6,13 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{BOUND, SLACK, eventually, took};
 use tierpool::{Builder, Condition, Error, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_millis(300);
-/// What a call may overrun its deadline by.
-const SLACK: Duration = Duration::from_millis(100);
 
 /// A manager, its pool, and a gate at which the calls of one kind hang once it is told.
 struct Rig {

@@ -6,10 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{BOUND, eventually, took};
 use tierpool::{Pool, PooledConnection};
 
-const BOUND: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(1);
 
 fn pool_of(size: u32) -> Pool<ScriptedManager> {

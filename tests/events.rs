@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::wait::{BOUND, SECOND, eventually};
 use tierpool::config::PrePing;
 use tierpool::event::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, HandleEvent, LongHoldEvent, ReleaseEvent,
@@ -17,9 +17,6 @@ use tierpool::event::{
 };
 use tierpool::stats::{BreakerState, CloseCause};
 use tierpool::{Builder, Clock, ClockHand, NopErrorHandler, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Keeps every line of the process; a test picks those of its own pool by the target.
 struct Lines(Mutex<Vec<(Level, String, String)>>);

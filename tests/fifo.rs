@@ -7,10 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::scripted::{Call, Gate, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::wait::{BOUND, eventually};
 use tierpool::{MemoryManager, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
 
 /// Held by tests that keep all processors busy or want them free.
 static BUSY: parking_lot::Mutex<()> = parking_lot::Mutex::new(());

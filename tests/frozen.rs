@@ -7,14 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use support::cluster::Cluster;
-use support::wait::{comes_true, eventually, took};
+use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, took};
 use tierpool::postgres::SocketTimeout;
 use tierpool::{PgBuilder, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_millis(500);
-/// How late a checkout or a close may be, and how long giving up a connection may take.
-const SLACK: Duration = Duration::from_millis(100);
 
 /// What is done to the server.
 type Act = fn(&Cluster);
@@ -40,7 +37,7 @@ fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
 fn fill(pool: &PgPool, count: usize) {
     let conns: Vec<_> = (0..count).map(|_| pool.get(Tier::Automation).unwrap()).collect();
     drop(conns);
-    eventually(BOUND, "all are idle", || pool.automation().gauges().idle == count as u32);
+    eventually(LONG_BOUND, "all are idle", || pool.automation().gauges().idle == count as u32);
 }
 
 #[track_caller]
@@ -58,9 +55,9 @@ fn assert_in_time(pool: &PgPool, what: &str) {
 #[track_caller]
 fn assert_recovers(pool: &PgPool, what: &str) {
     let works = || pool.get(Tier::Automation).is_ok_and(|mut conn| conn.batch_execute("SELECT 1").is_ok());
-    assert!(comes_true(BOUND, || (0..8).all(|_| works())), "{what}: {:?}", pool.automation().stats());
+    assert!(comes_true(LONG_BOUND, || (0..8).all(|_| works())), "{what}: {:?}", pool.automation().stats());
     let gauges = || pool.automation().gauges();
-    assert!(comes_true(BOUND, || gauges().zombies == 0), "{what}: {:?}", gauges());
+    assert!(comes_true(LONG_BOUND, || gauges().zombies == 0), "{what}: {:?}", gauges());
 }
 
 #[test]
@@ -118,6 +115,6 @@ fn giving_back_and_closing_wait_for_no_frozen_server() {
         let time = took(|| drop(pool)).1;
         assert!(time <= SLACK, "over {way}: {time:?}");
         cluster.thaw_all();
-        eventually(BOUND, "the server has no connection left", || cluster.connections("frozen/%") == 0);
+        eventually(LONG_BOUND, "the server has no connection left", || cluster.connections("frozen/%") == 0);
     }
 }

@@ -3,14 +3,11 @@
 mod support;
 
 use std::thread;
-use std::time::Duration;
 
 use support::scripted::ScriptedManager;
-use support::wait::eventually;
+use support::wait::{BOUND, eventually};
 use tierpool::stats::CloseCause;
 use tierpool::{Pool, PooledConnection};
-
-const BOUND: Duration = Duration::from_secs(10);
 
 fn lazy_pool(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
     let manager = ScriptedManager::new();

@@ -9,12 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{BOUND, eventually, took};
 use tierpool::event::Event;
 use tierpool::stats::CloseCause;
 use tierpool::{BreakerState, ManageConnection, MemoryManager, Pool, Tier, TieredPool};
 
-const BOUND: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_millis(200);
 
 #[test]

@@ -7,15 +7,13 @@ mod wire;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use support::wait::took;
+use support::wait::{SECOND, took};
 use tierpool::postgres::{
     IsolationLevel, PgConnection, PgDriver, PgError, SessionOptions, SocketTimeout, TransactionStatus,
     run_session,
 };
 use tierpool::{Condition, Driver};
 use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn count(conn: &mut PgConnection) -> i64 {
     one(conn, "SELECT count(*) FROM t")

@@ -11,12 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use support::wait::{eventually, took};
+use support::wait::{SECOND, eventually, took};
 use tierpool::postgres::{PgDriver, PgError, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass};
 use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The error and its causes in one line.
 fn chain(error: &PgError) -> String {

@@ -8,13 +8,11 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use support::cluster::Cluster;
-use support::wait::{comes_true, eventually, within};
+use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::ServerHealth;
 use tierpool::{Clock, PgBuilder, PgPool, PrePing, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_millis(500);
-const SLACK: Duration = Duration::from_millis(100);
 
 /// What is done to the server.
 type Act = fn(&Cluster);
@@ -48,10 +46,10 @@ fn an_answer_is_remembered_and_force_asks_anew() {
     let before = SystemTime::now();
     let first = pool.check_health(false);
     assert!(first.healthy && first.message.starts_with("the server answered in "), "{first}");
-    assert!(first.checked_at >= before && first.latency < BOUND);
+    assert!(first.checked_at >= before && first.latency < LONG_BOUND);
     let known = || (0..100).all(|_| pool.clone().check_health(false) == first);
     // A ping may come in between, where the connection was silent for a second.
-    eventually(BOUND, "a hundred checks cost no round trip", || {
+    eventually(LONG_BOUND, "a hundred checks cost no round trip", || {
         let before = round_trips(&pool);
         assert!(known(), "clones share the answer");
         round_trips(&pool) == before
@@ -123,7 +121,7 @@ fn of_many_threads_one_asks() {
             pool.check_health(false)
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(check)).collect();
-        eventually(BOUND, "all have started and one queues", || {
+        eventually(LONG_BOUND, "all have started and one queues", || {
             started.load(Ordering::Relaxed) == THREADS && pool.adhoc().gauges().waiting == 1
         });
         let more = comes_true(Duration::from_millis(200), || pool.adhoc().gauges().waiting > 1);
@@ -145,13 +143,13 @@ fn a_stopped_server_is_unhealthy_at_once_and_healthy_when_it_is_back() {
         assert!(forced(&pool).healthy);
         cluster.stop_fast();
         // The first may find its connection ended; from then on there is none to be had.
-        eventually(BOUND, "the cause is named", || {
+        eventually(LONG_BOUND, "the cause is named", || {
             let health = forced(&pool);
             assert!(!health.healthy, "{health}");
             health.message.contains("No such file") || health.message.contains("refused")
         });
         cluster.start();
-        eventually(BOUND, "it is healthy again", || forced(&pool).healthy);
+        eventually(LONG_BOUND, "it is healthy again", || forced(&pool).healthy);
     }
 }
 
@@ -202,7 +200,7 @@ fn a_frozen_server_is_not_waited_for() {
                 }
             }
             thaw(&cluster);
-            eventually(BOUND, &what, || forced(&pool).healthy);
+            eventually(LONG_BOUND, &what, || forced(&pool).healthy);
         }
     }
 }

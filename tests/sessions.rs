@@ -8,11 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use support::cluster::Cluster;
-use support::wait::eventually;
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, PgConnection, ResetPolicy, SessionOptions, TransactionStatus};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(20);
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS t (i int)";
 
 fn cluster() -> Cluster {
@@ -212,5 +211,5 @@ fn tiers_are_told_apart_on_the_server_and_may_have_roles_of_their_own() {
     assert_eq!(ask::<i32>(&mut pool.get(Tier::Adhoc).unwrap(), "SELECT 1"), 1);
     drop(held);
     drop(pool);
-    eventually(BOUND, "the server has no connection of the pool left", || by_app("sessions/%") == 0);
+    eventually(LONG_BOUND, "the server has no connection of the pool left", || by_app("sessions/%") == 0);
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use support::cluster::Cluster;
+use support::wait::MS;
 use tierpool::config::{Key, Overrides, PgSettings};
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout};
 use tierpool::{PgPool, Pool, PooledConnection, Tier};
 use wire::{cluster, manager};
 
-const MS: Duration = Duration::from_millis(1);
 /// Short enough for a test, and long for a statement that does nothing.
 const SLOW: Duration = Duration::from_millis(150);
 

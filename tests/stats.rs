@@ -7,12 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::wait::{BOUND, SECOND, eventually};
 use tierpool::stats::{BreakerState, CloseCause, Stats};
 use tierpool::{Builder, Clock, ClockHand, Condition, NopErrorHandler, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
 const BRIEF: Duration = Duration::from_millis(20);
 
 fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {

@@ -10,11 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{comes_true, eventually, thread_names};
+use support::wait::{LONG_BOUND, comes_true, eventually, thread_names};
 use tierpool::config::PrePing;
 use tierpool::{Clock, ClockHand, Condition, NopErrorHandler, Pool, PooledConnection};
 
-const BOUND: Duration = Duration::from_secs(20);
 /// The largest ceiling that a reconfiguration may set.
 const CEILING: u32 = 8;
 const ZOMBIES: u32 = 4;
@@ -173,13 +172,13 @@ impl Run {
             (settings.base_size, settings.max_overflow, settings.pre_ping) = (CEILING, 0, PrePing::Always);
         };
         self.pool.reconfigure(settings).unwrap();
-        eventually(BOUND, "as many checkouts at once as the ceiling", || {
+        eventually(LONG_BOUND, "as many checkouts at once as the ceiling", || {
             self.hand.advance(Duration::from_secs(31));
             let limit = Duration::from_millis(20);
             let mut all: Vec<_> = (0..CEILING).filter_map(|_| self.pool.get_timeout(limit).ok()).collect();
             all.len() == CEILING as usize && all.iter_mut().all(|conn| conn.work().is_ok())
         });
-        let idle = comes_true(BOUND, || {
+        let idle = comes_true(LONG_BOUND, || {
             let gauges = self.pool.gauges();
             gauges.idle == gauges.size() && gauges.zombies == 0 && gauges.waiting == 0
         });
@@ -229,11 +228,11 @@ fn whatever_happens_the_ceiling_holds_and_nothing_is_lost() {
         assert!(run.manager.most_live() <= most, "{} at once", run.manager.most_live());
         let (manager, name) = (run.manager.clone(), run.pool.settings().name);
         if round % 2 == 0 {
-            let report = run.pool.close(BOUND);
+            let report = run.pool.close(LONG_BOUND);
             assert!(report.is_complete(), "{report:?}");
         }
         drop(run);
-        eventually(BOUND, "no thread and no connection is left", || {
+        eventually(LONG_BOUND, "no thread and no connection is left", || {
             let prefix = format!("{name}-");
             manager.live() == 0 && !thread_names().iter().any(|thread| thread.starts_with(&prefix))
         });

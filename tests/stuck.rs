@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Gate, ScriptedManager};
-use support::wait::eventually;
+use support::wait::{BOUND, SECOND, eventually};
 use tierpool::event::{Event, StuckStep};
 use tierpool::stats::CloseCause;
 use tierpool::{Abandonment, Clock, Driver, ManageConnection, Pool};
-use watched::{Act, BOUND, Rig, SECOND, Watched};
+use watched::{Act, Rig, Watched};
 
 #[test]
 fn each_step_is_taken_once_counted_and_told() {

@@ -19,9 +19,7 @@ use support::cluster::{APP_PASSWORD, Cluster};
 use support::process::Process;
 use support::proxy::Proxy;
 use support::scripted::Gate;
-use support::wait::{eventually, took};
-
-const BOUND: Duration = Duration::from_secs(10);
+use support::wait::{BOUND, eventually, took};
 
 fn one(client: &mut Client) -> Result<i32, postgres::Error> {
     client.query_one("SELECT 1", &[]).map(|row| row.get(0))

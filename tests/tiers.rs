@@ -6,10 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{LONG_BOUND, eventually, took};
 use tierpool::{BreakerState, ErrorKind, Tier, TieredBuilder, TieredPool};
 
-const BOUND: Duration = Duration::from_secs(20);
 /// What "at once" may mean on a machine under load.
 const AT_ONCE: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(120);
@@ -70,7 +69,7 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
     assert_eq!((pool.total_connections(), pool.reserved()), (10, 2));
     drop(pool.get(Tier::Automation).unwrap());
     assert_eq!(adhoc.opened(), 1);
-    eventually(BOUND, "automation has opened one", || automation.opened() > 0);
+    eventually(LONG_BOUND, "automation has opened one", || automation.opened() > 0);
 }
 
 #[test]
@@ -89,7 +88,7 @@ fn ad_hoc_is_served_at_once_while_thousands_wait_for_automation() {
                 .spawn_scoped(scope, move || drop(pool.get(Tier::Automation).unwrap()))
                 .unwrap();
         }
-        eventually(BOUND, "all wait", || pool.automation().gauges().waiting == WAITERS as u32);
+        eventually(LONG_BOUND, "all wait", || pool.automation().gauges().waiting == WAITERS as u32);
         for _ in 0..200 {
             let (conns, time) = took(|| [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()]);
             assert!(time < AT_ONCE, "{time:?}");

@@ -20,14 +20,12 @@ use authority::Authority;
 use place::{Files, HOST, address, is_encrypted, manager, open, options, root, server, start};
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
-use support::wait::{eventually, took};
+use support::wait::{SECOND, eventually, took};
 use tierpool::config::TlsMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
 use tierpool::config::TlsOptions;
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass, PgError, PgPool, Tier};
 use wire::{DROP_BOUND, Frozen, one};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Waiting helps nothing, and the end of the chain of causes says what does.
 #[track_caller]

@@ -10,10 +10,7 @@ use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use crate::lab::subject::{CONNECT_TIMEOUT, DEADLINE, GRACE, SOCKET_TIMEOUT, VALIDATION_TIMEOUT, WORKERS};
 use crate::support::cluster::Cluster;
-use crate::support::wait::{eventually, took};
-
-const BOUND: Duration = Duration::from_secs(20);
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::wait::{LONG_BOUND, SECOND, eventually, took};
 
 pub fn cluster() -> Cluster {
     let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
@@ -53,7 +50,7 @@ pub fn count(conn: &mut PgConnection, query: &str) -> i64 {
 /// All connections are back, none is beyond the ceiling, and the server has as many.
 #[track_caller]
 pub fn assert_whole(cluster: &Cluster, pool: &PgPool) {
-    eventually(BOUND, "eight connections, all idle, as many on the server", || {
+    eventually(LONG_BOUND, "eight connections, all idle, as many on the server", || {
         let gauges = pool.automation().gauges();
         gauges.idle == WORKERS as u32
             && gauges.size() == WORKERS as u32
@@ -89,7 +86,7 @@ fn f11_a_panic_in_a_transaction_rolls_back_and_costs_no_slot() {
         });
         assert_whole(&cluster, &pool);
         assert_eq!(count(&mut pool.get(Tier::Automation).unwrap(), "SELECT count(*) FROM work"), 0);
-        pool.close(BOUND);
+        pool.close(LONG_BOUND);
     }
 }
 
@@ -123,7 +120,7 @@ fn f12_a_dirty_return_reaches_nobody() {
                 }
             }
             assert_whole(&cluster, &pool);
-            pool.close(BOUND);
+            pool.close(LONG_BOUND);
         }
     }
 }
@@ -136,7 +133,7 @@ fn f13_exhaustion_names_the_holders_and_leaves_the_other_tier_alone() {
     held[0].tag("nightly import");
     thread::scope(|scope| {
         let patient = scope.spawn(|| {
-            pool.automation().get_timeout(BOUND).map(|mut conn| count(&mut conn, "SELECT 1::bigint"))
+            pool.automation().get_timeout(LONG_BOUND).map(|mut conn| count(&mut conn, "SELECT 1::bigint"))
         });
         on_eight_threads(|_| {
             let (error, time) = took(|| pool.automation().get_timeout(SECOND).unwrap_err());

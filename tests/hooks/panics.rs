@@ -3,10 +3,9 @@
 use tierpool::stats::CloseCause;
 use tierpool::{Condition, Pool};
 
-use crate::BOUND;
 use crate::faulty::{Customizer, Fault, FaultyDriver, HOOKS, Handler, Hook, Manager, Outcome};
 use crate::support::scripted::{Call, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use crate::support::wait::eventually;
+use crate::support::wait::{BOUND, eventually};
 
 /// A pool of one connection that calls the hook.
 fn pool_of_one(manager: &ScriptedManager, fault: &Fault, driver: ScriptedDriver) -> Pool<Manager> {

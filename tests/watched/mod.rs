@@ -14,10 +14,7 @@ use tierpool::{
 };
 
 use crate::support::scripted::{Gate, ScriptedConnection, ScriptedManager};
-use crate::support::wait::eventually;
-
-pub const BOUND: Duration = Duration::from_secs(20);
-pub const SECOND: Duration = Duration::from_secs(1);
+use crate::support::wait::{BOUND, SECOND, eventually};
 
 /// What was done to which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
