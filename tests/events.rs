@@ -16,7 +16,7 @@ use tierpool::event::{
     SlowCheckoutEvent, SuspectEvent, TimeoutEvent,
 };
 use tierpool::stats::{BreakerState, CloseCause};
-use tierpool::{Builder, Clock, ClockHand, NopErrorHandler, Pool};
+use tierpool::{Builder, Clock, ClockHand, MemoryManager, NopErrorHandler, Pool};
 
 /// Keeps every line of the process; a test picks those of its own pool by the target.
 struct Lines(Mutex<Vec<(Level, String, String)>>);
@@ -194,6 +194,29 @@ fn a_full_channel_loses_its_oldest_events_and_counts_them() {
     drop(events);
     drop(pool.get().unwrap());
     assert_eq!(pool.stats().events_lost, 17, "nobody listens, nothing is lost");
+}
+
+#[test]
+fn every_checkout_is_told_to_end_and_every_connection_to_go() {
+    let _level = logging();
+    let pool = Pool::builder().max_size(2).build(MemoryManager).unwrap();
+    let events = pool.subscribe(64);
+    pool.get().unwrap().detach();
+    pool.get().unwrap().close();
+    let (mut out, mut back, mut gone) = (0, 0, Vec::new());
+    eventually(BOUND, "both are gone", || {
+        for event in events.try_iter() {
+            match event {
+                Event::CheckedOut(_) => out += 1,
+                Event::CheckedIn(_) => back += 1,
+                Event::Closed(event) => gone.push(event.cause()),
+                _ => {}
+            }
+        }
+        gone.len() == 2
+    });
+    assert_eq!((out, back), (2, 2));
+    assert!(gone.contains(&CloseCause::Detached) && gone.contains(&CloseCause::Evicted), "{gone:?}");
 }
 
 #[derive(Debug)]

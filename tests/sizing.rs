@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedManager, Step};
 use support::wait::{BOUND, SECOND, eventually, thread_names};
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, Clock, ClockHand, Pool};
+use tierpool::{Builder, Clock, ClockHand, MemoryManager, Pool};
 
 /// A pool on a clock moved by hand, with nothing kept and no ages unless the test says so.
 fn rig(
@@ -267,6 +268,24 @@ fn a_reconfiguration_with_faults_changes_nothing() {
     let error = pool.reconfigure(change).unwrap_err();
     assert_eq!(error.faults().iter().count(), 2, "{error}");
     assert_eq!(pool.settings(), before);
+}
+
+#[test]
+fn settings_changed_by_two_threads_are_both_changed() {
+    let pool = Pool::builder().max_size(4).build(MemoryManager).unwrap();
+    for round in 1..=200 {
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                pool.reconfigure(|settings| settings.max_waiting = Some(round)).unwrap();
+            });
+            barrier.wait();
+            pool.reconfigure(|settings| settings.max_uses = Some(u64::from(round))).unwrap();
+        });
+        let settings = pool.settings();
+        assert_eq!((settings.max_waiting, settings.max_uses), (Some(round), Some(u64::from(round))));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
 use support::wait::{BOUND, SECOND, eventually};
 use tierpool::stats::{BreakerState, CloseCause, Stats};
-use tierpool::{Builder, Clock, ClockHand, Condition, NopErrorHandler, Pool};
+use tierpool::{Builder, Clock, ClockHand, Condition, MemoryManager, NopErrorHandler, Pool};
 
 const BRIEF: Duration = Duration::from_millis(20);
 
@@ -217,4 +217,12 @@ fn holds_are_summed_as_connection_seconds() {
     assert_eq!((stats.busy, stats.hold.sum, stats.hold.count()), (66 * SECOND, 66 * SECOND, 6));
     assert_eq!(stats.hold.quantile(1.0), Some(30 * SECOND));
     assert_eq!(stats.peak_in_use, 2);
+}
+
+#[test]
+fn the_peak_is_the_most_that_were_out_at_once() {
+    let pool = Pool::builder().max_size(5).build(MemoryManager).unwrap();
+    let held: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
+    drop(held);
+    assert_eq!(pool.stats().peak_in_use, 3);
 }

@@ -1,6 +1,5 @@
 //! The status box to the letter, and its last line by state.
 
-#[path = "support/mod.rs"]
 mod support;
 
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
 use support::wait::{LONG_BOUND, eventually, took};
-use tierpool::{BreakerState, ErrorKind, Tier, TieredBuilder, TieredPool};
+use tierpool::{BreakerState, ErrorKind, MemoryManager, Tier, TieredBuilder, TieredPool};
 
 /// What "at once" may mean on a machine under load.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -54,6 +54,17 @@ fn a_budget_that_does_not_suffice_is_refused_with_the_sum_and_all_other_faults()
         .build(|_| ScriptedManager::new())
         .unwrap_err();
     assert!(error.to_string().contains("4294967300"), "{error}");
+}
+
+#[test]
+fn a_budget_holds_at_run_time_too() {
+    let builder = TieredPool::builder().total_connections(6).reserved(2);
+    let pool = builder.automation(|tier| tier.base_size(3).max_overflow(0)).build(|_| MemoryManager).unwrap();
+    pool.automation().reconfigure(|settings| settings.base_size = 4).unwrap();
+    let error = pool.automation().reconfigure(|settings| settings.base_size = 5).unwrap_err();
+    assert!(error.to_string().contains("must not exceed 4, this pool's part of the budget"), "{error}");
+    assert!(pool.adhoc().reconfigure(|settings| settings.base_size = 3).is_err());
+    assert_eq!((pool.automation().max_size(), pool.reserved()), (4, 2));
 }
 
 #[test]
@@ -153,6 +164,17 @@ fn only_with_leave_and_only_when_its_own_are_out_does_ad_hoc_borrow() {
         assert_eq!(none.map(|error| error.kind()), Some(ErrorKind::Timeout));
         drop((all, own));
     }
+}
+
+#[test]
+fn borrowing_counts_as_nobodys_timeout() {
+    let builder = TieredPool::builder().reserved(1).adhoc_may_borrow(true);
+    let pool = builder.automation(|tier| tier.min_idle(Some(3))).build(|_| MemoryManager).unwrap();
+    let own = pool.get(Tier::Adhoc).unwrap();
+    let borrowed: Vec<_> = (0..3).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(pool.adhoc().stats().checkouts.timed_out, 0);
+    assert_eq!(pool.automation().stats().gauges.in_use, 3);
+    drop((own, borrowed));
 }
 
 #[test]
