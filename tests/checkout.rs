@@ -5,16 +5,12 @@ mod support;
 use std::error::Error as _;
 use std::thread;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::scripted::{
+    Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, pool_of, waiters,
+};
 use support::wait::{BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
 use tierpool::{ErrorKind, OpenFailure, Pool};
-
-fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(size).build(manager.clone()).unwrap();
-    (manager, pool)
-}
 
 #[test]
 fn a_connection_goes_round_without_queueing() {
@@ -42,11 +38,7 @@ fn a_thread_gets_back_the_connection_it_used_last() {
 
 #[test]
 fn a_timeout_names_wait_place_gauges_and_holders() {
-    let (_, pool) = {
-        let manager = ScriptedManager::new();
-        let builder = Pool::builder().name("autumn").max_size(2).deadlock_detection(false);
-        (manager.clone(), builder.build(manager).unwrap())
-    };
+    let (_, pool) = built(Pool::builder().name("autumn").max_size(2).deadlock_detection(false));
     let mut held = pool.get().unwrap();
     let line = line!() - 1;
     held.tag("job 42");
@@ -127,16 +119,10 @@ fn a_permanent_cause_reaches_every_waiter_at_once() {
     manager.always(Call::Connect, Step::err(ScriptedError::permanent()).behind(&gate));
     let builder = Pool::builder().max_size(1).driver(Box::new(ScriptedDriver::new()));
     let pool = builder.build_unchecked(manager);
-    let waiters: Vec<_> = (0..8)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).unwrap_err())
-        })
-        .collect();
-    eventually(BOUND, "all wait", || pool.gauges().waiting == 8);
+    let waiters = waiters(&pool, 8);
     gate.open();
     for waiter in waiters {
-        let error = waiter.join().unwrap();
+        let error = waiter.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectFailed);
         assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("28P01"), "{error}");
     }
@@ -146,16 +132,9 @@ fn a_permanent_cause_reaches_every_waiter_at_once() {
 
 #[test]
 fn a_full_queue_refuses_the_next_at_once() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(1).max_waiting(Some(2)).build(manager).unwrap();
+    let (_, pool) = built(Pool::builder().max_size(1).max_waiting(Some(2)));
     let held = pool.get().unwrap();
-    let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
+    let waiters = waiters(&pool, 2);
     let far = pool.clone();
     let (error, time) = thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
     assert!(error.is_queue_full(), "{error}");
@@ -168,8 +147,7 @@ fn a_full_queue_refuses_the_next_at_once() {
 
 #[test]
 fn try_get_does_not_barge_and_lets_the_pool_grow() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(Pool::builder().max_size(2).min_idle(Some(0)));
     assert_eq!(manager.opened(), 0);
     assert!(pool.try_get().is_none(), "nothing is open yet");
     eventually(BOUND, "the pool has grown by one for it", || pool.gauges().idle == 1);
@@ -199,9 +177,8 @@ fn try_get_does_not_barge_and_lets_the_pool_grow() {
 
 #[test]
 fn a_pool_that_does_not_wait_answers_at_once() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).deadlock_detection(false);
-    let pool = builder.build(manager).unwrap();
+    let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let (error, time) = took(|| pool.get().unwrap_err());
     assert!(error.is_timeout() && time < SLACK, "{error} after {time:?}");
@@ -224,9 +201,8 @@ fn a_pool_that_does_not_wait_names_an_open_breaker() {
 
 #[test]
 fn a_pool_that_waits_for_ever_outlasts_its_connection_timeout() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(100 * MS);
-    let pool = builder.build(manager).unwrap();
+    let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let far = pool.clone();
     let waiter = thread::spawn(move || took(|| far.get().map(drop)));

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, waiters};
 use support::wait::{BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
 use tierpool::stats::CloseCause;
@@ -14,11 +14,6 @@ use tierpool::{Builder, ErrorKind, Pool};
 
 fn builder(size: u32) -> Builder<ScriptedManager> {
     Pool::builder().max_size(size).driver(Box::new(ScriptedDriver::new())).deadlock_detection(false)
-}
-
-fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
-    let manager = ScriptedManager::new();
-    (manager.clone(), builder(size).build(manager).unwrap())
 }
 
 #[test]
@@ -33,7 +28,7 @@ fn build_waits_until_the_pool_is_filled() {
 fn a_pool_that_is_ready_has_its_connections_at_hand() {
     // Many, for the moment between being open and being at hand is short.
     for _ in 0..1500 {
-        let (_, pool) = pool_of(4);
+        let (_, pool) = built(builder(4));
         assert_eq!(pool.gauges().idle, 4, "{:?}", pool.gauges());
     }
 }
@@ -98,7 +93,7 @@ fn invalid_settings_are_an_error_or_a_panic_as_the_method_says() {
 
 #[test]
 fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
-    let (manager, pool) = pool_of(4);
+    let (manager, pool) = built(builder(4));
     let held = pool.get().unwrap();
     pool.evict_idle();
     eventually(BOUND, "filled again", || pool.gauges().idle == 3);
@@ -108,13 +103,7 @@ fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
     assert!(pool.try_get().is_none());
     let (error, time) = took(|| pool.get_timeout(50 * MS).unwrap_err());
     assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
-    let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
+    let waiters = waiters(&pool, 2);
     assert!(pool.resume() && !pool.resume() && !pool.is_suspended());
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap().unwrap());
     assert_eq!(manager.opened(), opened, "the idle ones served them");
@@ -122,18 +111,11 @@ fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
 
 #[test]
 fn suspending_a_pool_with_idle_connections_opens_no_others_for_those_who_wait() {
-    let manager = ScriptedManager::new();
-    let pool = builder(8).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(8).min_idle(Some(0)));
     let held: Vec<_> = (0..3).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     drop(held);
     pool.suspend();
-    let waiters: Vec<_> = (0..3)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "three wait", || pool.gauges().waiting == 3);
+    let waiters = waiters(&pool, 3);
     pool.resume();
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap().unwrap());
     assert_eq!(manager.opened(), 3);
@@ -141,7 +123,7 @@ fn suspending_a_pool_with_idle_connections_opens_no_others_for_those_who_wait() 
 
 #[test]
 fn drain_replaces_idle_ones_now_and_busy_ones_at_checkin() {
-    let (manager, pool) = pool_of(3);
+    let (manager, pool) = built(builder(3));
     let held = pool.get().unwrap();
     let old = held.id();
     pool.drain();
@@ -169,8 +151,7 @@ fn a_connection_being_opened_during_a_drain_is_replaced_too() {
 
 #[test]
 fn evict_idle_leaves_busy_ones_alone() {
-    let manager = ScriptedManager::new();
-    let pool = builder(3).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(3).min_idle(Some(0)));
     let mut held: Vec<_> = (0..3).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     let kept = held.pop().unwrap();
     drop(held);
@@ -183,7 +164,7 @@ fn evict_idle_leaves_busy_ones_alone() {
 
 #[test]
 fn close_wakes_waiters_and_tells_who_is_out() {
-    let (manager, pool) = pool_of(1);
+    let (manager, pool) = built(builder(1));
     let mut held = pool.get().unwrap();
     held.tag("report");
     let waiters: Vec<_> = (0..3)
@@ -211,7 +192,7 @@ fn close_wakes_waiters_and_tells_who_is_out() {
 
 #[test]
 fn close_returns_as_soon_as_everything_is_back() {
-    let (manager, pool) = pool_of(4);
+    let (manager, pool) = built(builder(4));
     let held = pool.get().unwrap();
     let gate = Gate::new();
     let on_gate = gate.clone();
@@ -256,7 +237,7 @@ fn close_does_not_wait_for_a_hung_connect_and_says_so() {
 
 #[test]
 fn close_does_not_wait_for_a_hung_close_and_says_so() {
-    let (manager, pool) = pool_of(2);
+    let (manager, pool) = built(builder(2));
     let gate = Gate::new();
     manager.always(Call::Close, Step::ok().behind(&gate));
     let (report, time) = took(|| pool.close(300 * MS));
@@ -293,8 +274,7 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
 
 #[test]
 fn dropping_the_last_handle_closes_the_pool_around_its_guards() {
-    let manager = ScriptedManager::new();
-    let pool = builder(3).name("lst").build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(3).name("lst"));
     let held = pool.get().unwrap();
     let clone = pool.clone();
     drop(pool);

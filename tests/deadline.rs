@@ -5,7 +5,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built};
 use support::wait::{BOUND, SLACK, eventually, took};
 use tierpool::{Builder, Condition, Error, Pool};
 
@@ -20,9 +20,8 @@ struct Rig {
 
 impl Rig {
     fn new(change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>) -> Rig {
-        let manager = ScriptedManager::new();
         let builder = change(Pool::builder().max_size(1).min_idle(Some(0)).deadlock_detection(false));
-        let pool = builder.build(manager.clone()).unwrap();
+        let (manager, pool) = built(builder);
         Rig { manager, pool, gate: Gate::new() }
     }
 

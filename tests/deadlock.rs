@@ -5,15 +5,11 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedManager, Step, pool_of};
 use support::wait::{BOUND, eventually, took};
 use tierpool::{Pool, PooledConnection};
 
 const SOON: Duration = Duration::from_secs(1);
-
-fn pool_of(size: u32) -> Pool<ScriptedManager> {
-    Pool::builder().max_size(size).build(ScriptedManager::new()).unwrap()
-}
 
 /// Starts a thread that takes a connection, does what it is told, and waits for a second one.
 fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<(), tierpool::Error>> {
@@ -28,7 +24,7 @@ fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<
 
 #[test]
 fn one_thread_that_waits_for_itself_is_told_at_once() {
-    let pool = pool_of(1);
+    let (_, pool) = pool_of(1);
     let mut held = pool.get().unwrap();
     held.tag("outer");
     let (error, time) = took(|| pool.get_timeout(BOUND).unwrap_err());
@@ -46,7 +42,7 @@ fn one_thread_that_waits_for_itself_is_told_at_once() {
 
 #[test]
 fn the_last_of_a_ring_of_threads_is_told_and_the_others_go_on() {
-    let pool = pool_of(3);
+    let (_, pool) = pool_of(3);
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     let threads: Vec<_> = gates.iter().map(|gate| nester(&pool, gate)).collect();
     eventually(BOUND, "all have their first", || pool.gauges().in_use == 3);
@@ -91,7 +87,7 @@ fn a_connection_being_opened_is_no_deadlock() {
 
 #[test]
 fn an_idle_connection_of_a_suspended_pool_is_no_deadlock() {
-    let pool = pool_of(2);
+    let (_, pool) = pool_of(2);
     let _held = pool.get().unwrap();
     pool.suspend();
     let (waiting, resumed) = (pool.clone(), pool.clone());
@@ -105,7 +101,7 @@ fn an_idle_connection_of_a_suspended_pool_is_no_deadlock() {
 
 #[test]
 fn a_holder_that_does_not_wait_is_no_deadlock() {
-    let pool = pool_of(2);
+    let (_, pool) = pool_of(2);
     let (go, done) = (Gate::new(), Gate::new());
     let nested = nester(&pool, &go);
     eventually(BOUND, "it has its first", || pool.gauges().in_use == 1);
@@ -148,7 +144,7 @@ fn a_connection_in_a_helpers_hands_is_no_deadlock() {
 
 #[test]
 fn a_guard_used_by_another_thread_counts_for_that_one() {
-    let pool = pool_of(1);
+    let (_, pool) = pool_of(1);
     let mut conn = pool.get().unwrap();
     let (used, done) = (Gate::new(), Gate::new());
     let (on_used, on_done) = (used.clone(), done.clone());
@@ -170,7 +166,7 @@ fn a_guard_used_by_another_thread_counts_for_that_one() {
 
 #[test]
 fn a_guard_of_another_pool_is_no_deadlock() {
-    let (one, two) = (pool_of(1), pool_of(1));
+    let ((_, one), (_, two)) = (pool_of(1), pool_of(1));
     let _held: PooledConnection<_> = one.get().unwrap();
     assert!(two.get().is_ok());
     let gate = Gate::new();

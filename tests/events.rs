@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
+use support::scripted::{Call, Parts, ScriptedError, Step, still};
 use support::wait::{BOUND, SECOND, eventually};
 use tierpool::config::PrePing;
 use tierpool::event::{
@@ -16,7 +16,7 @@ use tierpool::event::{
     SlowCheckoutEvent, SuspectEvent, TimeoutEvent,
 };
 use tierpool::stats::{BreakerState, CloseCause};
-use tierpool::{Builder, Clock, ClockHand, MemoryManager, NopErrorHandler, Pool};
+use tierpool::{MemoryManager, NopErrorHandler, Pool};
 
 /// Keeps every line of the process; a test picks those of its own pool by the target.
 struct Lines(Mutex<Vec<(Level, String, String)>>);
@@ -54,16 +54,8 @@ fn lines(pool: &str, level: Level, text: &str) -> Vec<String> {
     mine.map(|line| line.2.clone()).collect()
 }
 
-fn builder(name: &str) -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .name(name)
-        .clock(clock)
-        .max_size(1)
-        .min_idle(Some(0))
-        .keepalive(None)
-        .error_handler(Box::new(NopErrorHandler));
-    (builder, hand, ScriptedManager::new())
+fn builder(name: &str) -> Parts {
+    still(|builder| builder.name(name).max_size(1).error_handler(Box::new(NopErrorHandler)))
 }
 
 /// A handler that writes down what it is told.

@@ -4,19 +4,13 @@ mod support;
 
 use std::thread;
 
-use support::scripted::ScriptedManager;
+use support::scripted::{ScriptedManager, built, closed};
 use support::wait::{BOUND, eventually};
 use tierpool::stats::CloseCause;
 use tierpool::{Pool, PooledConnection};
 
 fn lazy_pool(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(size).min_idle(Some(0)).build(manager.clone()).unwrap();
-    (manager, pool)
-}
-
-fn closed(pool: &Pool<ScriptedManager>, cause: CloseCause) -> u64 {
-    pool.stats().closed.count(cause)
+    built(Pool::builder().max_size(size).min_idle(Some(0)))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedManager, Step, built};
 use support::wait::{BOUND, eventually, took};
 use tierpool::{BreakerState, ManageConnection, Pool};
 
@@ -15,9 +15,8 @@ const LIMIT: Duration = Duration::from_millis(200);
 
 #[test]
 fn validations_that_hang_on_every_helper_cost_the_pool_those_connections_and_no_more() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(8).test_on_check_out(true).validation_timeout(LIMIT);
-    let pool = builder.failure_threshold(0).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder.failure_threshold(0));
     // All have been lent once, so that all are validated from now on.
     let held: Vec<_> = (0..8).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     drop(held);
@@ -54,9 +53,8 @@ fn connects_that_hang_on_every_opener_are_given_up_and_told() {
 
 #[test]
 fn a_close_that_hangs_in_a_crew_of_one_does_not_keep_others_from_being_validated() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(4).open_concurrency(1).test_on_check_out(true);
-    let pool = builder.validation_timeout(LIMIT).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder.validation_timeout(LIMIT));
     let gate = Gate::new();
     manager.script(Call::Close, [Step::ok().behind(&gate)]);
     pool.get_timeout(BOUND).unwrap().close();

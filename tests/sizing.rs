@@ -6,19 +6,17 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedManager, Step, built, closed, still, waiters};
 use support::wait::{BOUND, SECOND, eventually, thread_names};
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, Clock, ClockHand, MemoryManager, Pool};
+use tierpool::{Builder, ClockHand, MemoryManager, Pool};
 
 /// A pool on a clock moved by hand, with nothing kept and no ages unless the test says so.
 fn rig(
     change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>,
 ) -> (ScriptedManager, Pool<ScriptedManager>, ClockHand) {
-    let manager = ScriptedManager::new();
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder().min_idle(Some(0)).keepalive(None).max_lifetime(None).idle_timeout(None);
-    let pool = change(builder.clock(clock)).build(manager.clone()).unwrap();
+    let (builder, hand, manager) = still(change);
+    let pool = builder.build(manager.clone()).unwrap();
     (manager, pool, hand)
 }
 
@@ -26,24 +24,8 @@ fn take(pool: &Pool<ScriptedManager>, n: usize) -> Vec<tierpool::PooledConnectio
     (0..n).map(|_| pool.get_timeout(BOUND).unwrap()).collect()
 }
 
-fn waiters(pool: &Pool<ScriptedManager>, n: u32) -> Vec<thread::JoinHandle<()>> {
-    let before = pool.gauges().waiting;
-    let threads = (0..n)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || drop(pool.get_timeout(BOUND).unwrap()))
-        })
-        .collect();
-    eventually(BOUND, "all wait", || pool.gauges().waiting == before + n);
-    threads
-}
-
-fn all_served(threads: Vec<thread::JoinHandle<()>>) {
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-}
-
-fn closed(pool: &Pool<ScriptedManager>, cause: CloseCause) -> u64 {
-    pool.stats().closed.count(cause)
+fn all_served(threads: Vec<thread::JoinHandle<Result<(), tierpool::Error>>>) {
+    threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
 }
 
 #[test]
@@ -116,8 +98,7 @@ fn the_keeper_keeps_the_minimum_open_and_idle() {
 
 #[test]
 fn an_unset_min_idle_keeps_the_base_open_and_opens_no_overflow() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().base_size(4).max_overflow(4).build(manager.clone()).unwrap();
+    let (manager, pool) = built(Pool::builder().base_size(4).max_overflow(4));
     assert_eq!(manager.opened(), 4);
     let held = take(&pool, 3);
     held.into_iter().next().unwrap().close();

@@ -6,23 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::scripted::{
+    Call, Gate, Parts, ScriptedDriver, ScriptedError, ScriptedManager, Step, closed, still,
+};
 use support::wait::{A_MOMENT, BOUND, MS, SECOND, SLACK, comes_true, eventually, took};
 use tierpool::config::PrePing;
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, Clock, ClockHand, Condition, Pool};
+use tierpool::{Condition, Pool};
 
 /// A pool without background work, whose clock stands still.
-fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .clock(clock)
-        .max_size(2)
-        .keepalive(None)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .driver(Box::new(ScriptedDriver::new()));
-    (builder, hand, ScriptedManager::new())
+fn builder() -> Parts {
+    still(|builder| builder.max_size(2).min_idle(None).driver(Box::new(ScriptedDriver::new())))
 }
 
 fn warmed(pool: &Pool<ScriptedManager>) {
@@ -34,10 +28,6 @@ fn warmed(pool: &Pool<ScriptedManager>) {
 fn at_rest(pool: &Pool<ScriptedManager>, size: u32) -> bool {
     let gauges = pool.gauges();
     (gauges.idle, gauges.in_use, gauges.opening, gauges.waiting, gauges.zombies) == (size, 0, 0, 0, 0)
-}
-
-fn count(pool: &Pool<ScriptedManager>, cause: CloseCause) -> u64 {
-    pool.stats().closed.count(cause)
 }
 
 #[test]
@@ -87,7 +77,7 @@ fn a_failed_one_is_closed_elsewhere_and_the_next_is_tried() {
     let me = thread::current().name().map(str::to_owned);
     let closes = manager.events().into_iter().filter(|event| event.call == Call::Close);
     assert!(closes.into_iter().all(|close| close.thread != me), "closed on the caller's thread");
-    assert_eq!(count(&pool, CloseCause::Invalid), 2);
+    assert_eq!(closed(&pool, CloseCause::Invalid), 2);
 }
 
 #[test]
@@ -113,7 +103,7 @@ fn a_hung_validation_is_given_up_and_its_caller_is_served_by_another() {
         drop(all);
         gate.open();
         eventually(BOUND, "nothing is left over", || at_rest(&pool, size) && manager.live() == size as usize);
-        assert_eq!(count(&pool, CloseCause::Invalid), 1);
+        assert_eq!(closed(&pool, CloseCause::Invalid), 1);
     }
 }
 
@@ -170,7 +160,7 @@ fn a_bounded_driver_validates_on_the_callers_thread() {
     // The keeper may have looked at the other one meanwhile, as a suspect.
     let ping = manager.events().into_iter().find(|event| event.call == Call::IsValid).expect("a ping");
     assert_eq!((ping.thread, ping.limit), (me, Some(limit)));
-    assert_eq!(count(&pool, CloseCause::Invalid), 1);
+    assert_eq!(closed(&pool, CloseCause::Invalid), 1);
 }
 
 #[test]
@@ -276,7 +266,7 @@ fn a_validation_by_the_keeper_does_not_prolong_an_idle_connections_stay() {
     }
     hand.advance(5 * SECOND);
     eventually(BOUND, "it is closed", || manager.closed() == 1);
-    assert_eq!(count(&pool, CloseCause::Idle), 1);
+    assert_eq!(closed(&pool, CloseCause::Idle), 1);
 }
 
 #[test]
@@ -287,7 +277,7 @@ fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
     let last = old.pop().unwrap();
     manager.conditions([Condition::Misrouted, Condition::Misrouted, Condition::Clean]);
     drop(old);
-    assert_eq!(count(&pool, CloseCause::Evicted), 3, "also the clean one of that generation");
+    assert_eq!(closed(&pool, CloseCause::Evicted), 3, "also the clean one of that generation");
     let new = pool.get().unwrap().id();
     assert!(new > 4);
     // Long after the cooldown the last of the old generation comes back: no news.
@@ -303,16 +293,16 @@ fn a_misrouted_generation_is_replaced_once_under_its_cooldown() {
         drop(misrouted);
     };
     lend_two();
-    eventually(BOUND, "replaced", || count(&pool, CloseCause::Evicted) == 6);
+    eventually(BOUND, "replaced", || closed(&pool, CloseCause::Evicted) == 6);
     // Yet only once within the cooldown: until then it stays, however often it is returned like that.
     for _ in 0..3 {
         lend_two();
         eventually(BOUND, "both are idle", || pool.gauges().idle == 2);
     }
-    assert_eq!((count(&pool, CloseCause::Evicted), manager.opened()), (6, 8));
+    assert_eq!((closed(&pool, CloseCause::Evicted), manager.opened()), (6, 8));
     hand.advance(5 * SECOND);
     lend_two();
-    eventually(BOUND, "replaced", || count(&pool, CloseCause::Evicted) == 8);
+    eventually(BOUND, "replaced", || closed(&pool, CloseCause::Evicted) == 8);
 }
 
 #[test]
@@ -323,7 +313,7 @@ fn a_connection_found_misrouted_after_its_reset_condemns_its_generation_too() {
     drop(pair.0);
     manager.conditions([Condition::Dirty, Condition::Misrouted]);
     drop(pair.1);
-    eventually(BOUND, "both are replaced", || count(&pool, CloseCause::Evicted) == 2);
+    eventually(BOUND, "both are replaced", || closed(&pool, CloseCause::Evicted) == 2);
     assert_eq!(pool.stats().returned_dirty, 1);
 }
 
@@ -353,7 +343,7 @@ fn a_connection_whose_reset_fails_is_closed_as_broken() {
         manager.conditions([Condition::Dirty]);
         manager.script(Call::Reset, [step]);
         drop(pool.get().unwrap());
-        eventually(BOUND, "it is closed", || count(&pool, CloseCause::Broken) == broken);
+        eventually(BOUND, "it is closed", || closed(&pool, CloseCause::Broken) == broken);
         assert_eq!(pool.get_timeout(BOUND).unwrap().id(), broken + 1);
     }
 }

@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tierpool::event::EventReceiver;
-use tierpool::{
-    Abandonment, Builder, Clock, ClockHand, Driver, NopErrorHandler, Place, Pool, SessionControl,
-};
+use tierpool::{Abandonment, Builder, ClockHand, Driver, NopErrorHandler, Place, Pool, SessionControl};
 
-use crate::support::scripted::{Gate, ScriptedConnection, ScriptedManager};
+use crate::support::scripted::{Gate, ScriptedConnection, ScriptedManager, still};
 use crate::support::wait::{BOUND, SECOND, eventually};
 
 /// What was done to which connection.
@@ -96,15 +94,11 @@ impl Rig {
         driver: Watched,
         change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>,
     ) -> Rig {
-        let (clock, hand) = Clock::manual();
-        let builder = Pool::builder()
-            .clock(clock)
-            .max_size(1)
-            .min_idle(Some(0))
-            .keepalive(None)
-            .driver(Box::new(driver.clone()))
-            .error_handler(Box::new(NopErrorHandler));
-        let pool = change(builder).build(ScriptedManager::new()).unwrap();
+        let (builder, hand, manager) = still(|builder| {
+            let builder = builder.max_size(1).driver(Box::new(driver.clone()));
+            change(builder.error_handler(Box::new(NopErrorHandler)))
+        });
+        let pool = builder.build(manager).unwrap();
         let events = pool.subscribe(100);
         Rig { pool, hand, driver, events }
     }
