@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::cluster::Cluster;
+use support::pools::pool_of;
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::batch::{self, Class, Ended, Options, Report};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
@@ -24,13 +25,12 @@ fn cluster() -> Cluster {
     let builder = Cluster::builder().setting("synchronous_commit", "on");
     let cluster = builder.setting("deadlock_timeout", "50ms").start();
     let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
-    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(TABLE).unwrap();
+    cluster.client().batch_execute(TABLE).unwrap();
     cluster
 }
 
 fn pool(cluster: &Cluster, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(cluster.url()).app_name("batch").base_size(4).max_overflow(0);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(4, "batch", cluster.url(), change)
 }
 
 fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
@@ -39,12 +39,7 @@ fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
 
 /// The keys in the table, and how many rows there are.
 fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
-    let rows = cluster
-        .config()
-        .connect(postgres::NoTls)
-        .unwrap()
-        .query("SELECT key FROM done", &[])
-        .expect("the table was made");
+    let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
 }
 
@@ -295,7 +290,7 @@ fn no_more_is_taken_ahead_than_queue_and_workers() {
 fn conflicts_between_items_are_tried_again() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
-    let mut client = cluster.config().connect(postgres::NoTls).unwrap();
+    let mut client = cluster.client();
     client.batch_execute("CREATE TABLE t (i int, n int); INSERT INTO t VALUES (0, 0), (1, 0)").unwrap();
     let sum = |client: &mut postgres::Client| -> i64 {
         client.query_one("SELECT sum(n) FROM t", &[]).unwrap().get(0)
@@ -330,10 +325,7 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
     // The server ends the session while it works on COMMIT: by its own answer, 57P01, it would be worth a retry.
-    cluster
-        .config()
-        .connect(postgres::NoTls)
-        .unwrap()
+    cluster.client()
         .batch_execute(
             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
              CREATE TABLE slow (key bigint);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::{PgPool, Tier};
 
@@ -79,7 +79,7 @@ struct Seen {
 }
 
 fn stress() -> Seen {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
+    let cluster = cluster();
     let pool = PgPool::configure()
         .url(cluster.url())
         .app_name("ceiling")

@@ -8,17 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
-use support::cluster::{APP_PASSWORD, Cluster};
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::pools::built;
 use support::scripted::Gate;
 use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
 use tierpool::postgres::{Credentials, PgManager, PgOptions};
 use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, PgBuilder, PgPool, Tier};
 
 const NEXT_PASSWORD: &str = "hush-0815-next";
-
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
 
 fn set_password(cluster: &Cluster, password: &str) {
     cluster.admin().batch_execute(&format!("ALTER ROLE app PASSWORD '{password}'")).unwrap();
@@ -36,10 +33,6 @@ fn bare_url(cluster: &Cluster) -> String {
 
 fn configured(url: String) -> PgBuilder {
     PgPool::configure().url(url).app_name("credentials").base_size(4).max_overflow(0)
-}
-
-fn built(builder: PgBuilder) -> PgPool {
-    builder.build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// What a callback gives, changed by the test.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use support::cluster::{APP_PASSWORD, Cluster};
+use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
 use support::wait::{LONG_BOUND, SECOND, eventually, took};
 use tierpool::config::TargetSessionAttrs;
@@ -19,13 +20,13 @@ use tierpool::stats::CloseCause;
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 fn primary() -> Cluster {
-    Cluster::builder().replicates().start().unwrap_or_else(|error| panic!("{error:?}"))
+    Cluster::builder().replicates().start().unwrap()
 }
 
 /// A primary and a standby that has all of it.
 fn pair() -> (Cluster, Cluster) {
     let primary = primary();
-    let standby = primary.standby().unwrap_or_else(|error| panic!("{error:?}"));
+    let standby = primary.standby().unwrap();
     standby.catch_up(&primary);
     (primary, standby)
 }
@@ -43,13 +44,7 @@ fn manager(ports: &[u16], attrs: TargetSessionAttrs, connect_timeout: Duration) 
 }
 
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
-        .url(url)
-        .app_name("failover")
-        .base_size(8)
-        .max_overflow(0)
-        .connect_timeout(5 * SECOND);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(8, "failover", url, |builder| change(builder.connect_timeout(5 * SECOND)))
 }
 
 fn port_of(client: &mut postgres::Client) -> u16 {
@@ -78,7 +73,7 @@ fn set_read_only(cluster: &Cluster, on: bool) {
     let to = if on { "on" } else { "off" };
     admin.batch_execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {to}")).unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
-    let mut client = cluster.config().connect(postgres::NoTls).unwrap();
+    let mut client = cluster.client();
     eventually(LONG_BOUND, "the server has the setting", || {
         client.query_one("SHOW default_transaction_read_only", &[]).unwrap().get::<_, String>(0) == to
     });

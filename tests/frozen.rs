@@ -6,8 +6,9 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::cluster::Cluster;
-use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, took};
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SECOND, SLACK, comes_true, eventually, took};
 use tierpool::postgres::SocketTimeout;
 use tierpool::{PgBuilder, PgPool, Tier};
 
@@ -16,21 +17,15 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// What is done to the server.
 type Act = fn(&Cluster);
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error}"))
-}
-
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
-        .url(url)
-        .app_name("frozen")
-        .base_size(4)
-        .max_overflow(0)
-        .connect_timeout(Duration::from_secs(2))
-        .socket_timeout(SocketTimeout::After(Duration::from_secs(2)))
-        // Every checkout asks the server for a sign of life.
-        .automation(|tier| tier.test_on_check_out(true));
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(4, "frozen", url, |builder| {
+        let builder = builder
+            .connect_timeout(2 * SECOND)
+            .socket_timeout(SocketTimeout::After(2 * SECOND))
+            // Every checkout asks the server for a sign of life.
+            .automation(|tier| tier.test_on_check_out(true));
+        change(builder)
+    })
 }
 
 /// Has `count` connections open and idle.

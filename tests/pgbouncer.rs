@@ -8,11 +8,11 @@ mod support;
 use std::time::Duration;
 
 use support::bouncer::Bouncer;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
 use tierpool::config::{Key, Overrides, PgBouncer, PgSettings, Settings, Source};
 use tierpool::postgres::{PgDriver, PgManager, ResetPolicy, SessionOptions, run_session};
 use tierpool::{Driver, ErrorKind, FailureClass, PgError, PgPool, PrePing, Tier};
-use wire::{cluster, manager, one, open};
+use wire::{manager, one, open};
 
 const LIMIT: Duration = Duration::from_millis(1234);
 

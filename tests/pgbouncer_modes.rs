@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 use support::bouncer::Bouncer;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::config::PgBouncer;
 use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
-use wire::{cluster, one};
+use wire::one;
 
 /// Everything about a session that a client may have changed, and who serves it.
 const STATE: &str =

@@ -7,10 +7,11 @@ mod wire;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
+use support::cluster::cluster;
 use support::wait::took;
 use tierpool::postgres::{PgConnection, PgDriver, PgManager, ResetPolicy, TransactionStatus};
 use tierpool::{Condition, Driver};
-use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
+use wire::{DROP_BOUND, Frozen, manager, one, open};
 
 const LIMIT: Duration = Duration::from_secs(2);
 

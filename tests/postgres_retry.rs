@@ -23,7 +23,7 @@ fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
     let cuts = [(Direction::ToClient, "1:1"), (Direction::ToServer, "")];
     for (direction, after_cut) in cuts {
         for idempotent in [false, true] {
-            cluster.config().connect(postgres::NoTls).unwrap().batch_execute("TRUNCATE t").unwrap();
+            cluster.client().batch_execute("TRUNCATE t").unwrap();
             let options = options().idempotent(idempotent);
             let (outcome, calls) = counted(&pool, &options, |tx, call| {
                 // Idempotent: it sets, and does not add.

@@ -203,7 +203,7 @@ fn limits_act_from_the_inside_out() {
     let options = SessionOptions::new()
         .lock_timeout(Duration::from_millis(200))
         .retry(Retry { within: Duration::from_secs(10), ..Retry::default() });
-    let mut holder = cluster.config().connect(postgres::NoTls).unwrap();
+    let mut holder = cluster.client();
     holder.batch_execute("INSERT INTO t VALUES (1)").unwrap();
     holder.batch_execute("BEGIN; UPDATE t SET n = 7").unwrap();
     let update = "UPDATE t SET n = 1";

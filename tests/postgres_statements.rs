@@ -6,12 +6,12 @@ mod wire;
 
 use std::time::Duration;
 
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
 use tierpool::postgres::{
     PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Session, SessionOptions, run_session,
 };
 use tierpool::{Driver, PgPool, Tier};
-use wire::{cluster, manager, one, open};
+use wire::{manager, one, open};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const STAR: &str = "SELECT * FROM t";

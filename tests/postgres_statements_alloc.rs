@@ -15,7 +15,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[test]
 fn a_hit_allocates_nothing() {
-    let cluster = wire::cluster();
+    let cluster = support::cluster::cluster();
     let mut conn = wire::open(&wire::manager(&cluster.url(), |_| ()));
     let texts = [1, 2, 3].map(|n| format!("SELECT {n}, $1::text"));
     for text in &texts {

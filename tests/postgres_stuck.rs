@@ -9,12 +9,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::cluster::{APP_PASSWORD, Cluster};
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::wait::{LONG_BOUND, MS, SLACK, eventually, took};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Pool, PooledConnection};
-use wire::{Frozen, cluster, manager};
+use wire::{Frozen, manager};
 
 type PgPool = Pool<PgManager>;
 type Guard = PooledConnection<PgManager>;

@@ -11,10 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
+use support::cluster::cluster;
 use support::wait::{SECOND, eventually, took};
 use tierpool::postgres::{PgDriver, PgError, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass};
-use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
+use wire::{DROP_BOUND, Frozen, manager, one, open};
 
 /// The error and its causes in one line.
 fn chain(error: &PgError) -> String {

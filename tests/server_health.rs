@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use support::cluster::Cluster;
-use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, within};
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SECOND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::ServerHealth;
 use tierpool::{Clock, PgBuilder, PgPool, PrePing, Tier};
 
@@ -17,16 +18,9 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// What is done to the server.
 type Act = fn(&Cluster);
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
-
 /// One ad-hoc connection, so that its round trips count all questions.
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("health").base_size(2).max_overflow(0).reserved(1);
-    change(builder.connect_timeout(Duration::from_secs(2)))
-        .build()
-        .unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(2, "health", url, |builder| change(builder.reserved(1).connect_timeout(2 * SECOND)))
 }
 
 fn round_trips(pool: &PgPool) -> u64 {

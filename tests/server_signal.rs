@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
 use support::wait::{LONG_BOUND, SLACK, eventually, within};
 use tierpool::postgres::{PgError, RunningQuery};
 use tierpool::{PgBuilder, PgPool, Tier};
@@ -17,13 +18,8 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// What is asked of the server.
 type Ask = fn(&PgPool) -> Result<(), PgError>;
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
-
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("signals").base_size(4).max_overflow(0).reserved(1);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(4, "signals", url, |builder| change(builder.reserved(1)))
 }
 
 fn admin(cluster: &Cluster, statements: &str) {

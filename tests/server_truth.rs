@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
 use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::{PgManager, PgOptions, ServerActivity, SocketTimeout};
 use tierpool::{PgBuilder, PgPool, Tier, TieredPool};
@@ -16,14 +17,9 @@ use tierpool::{PgBuilder, PgPool, Tier, TieredPool};
 /// Where a child process finds its server.
 const CHILD_URL: &str = "TIERPOOL_TEST_CHILD_URL";
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
-
 fn build(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
     // Of one ad-hoc connection, the one that asks, none is opened ahead of demand: the counts are exact.
-    let builder = PgPool::configure().url(url).app_name("fleet").base_size(8).max_overflow(0).reserved(1);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(8, "fleet", url, |builder| change(builder.reserved(1)))
 }
 
 fn pool(url: &str) -> PgPool {
@@ -176,7 +172,7 @@ fn limits_of_server_role_and_database_leave_the_room_that_is_told() {
         .max_connections(20)
         .setting("superuser_reserved_connections", "2")
         .start()
-        .unwrap_or_else(|error| panic!("{error:?}"));
+        .unwrap();
     let pool = pool(&cluster.url());
     let activity = || once(&pool, "psql is gone", |activity| activity.others.open == 0);
     let room = |activity: &ServerActivity| (activity.automation.room, activity.adhoc.room);

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use support::cluster::Cluster;
+use support::pools::pool_of;
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, PgConnection, ResetPolicy, SessionOptions, TransactionStatus};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
@@ -15,15 +16,14 @@ use tierpool::{PgBuilder, PgError, PgPool, Tier};
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS t (i int)";
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
-    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(TABLE).unwrap();
+    let cluster = Cluster::start_new().unwrap();
+    cluster.client().batch_execute(TABLE).unwrap();
     cluster
 }
 
 /// One automation connection, so that the next borrower gets what the last one left.
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("sessions").base_size(1).max_overflow(0);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(1, "sessions", url, change)
 }
 
 fn ask<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, query: &str) -> T {

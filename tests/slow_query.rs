@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
+use support::pools::built;
 use support::wait::MS;
 use tierpool::config::{Key, Overrides, PgSettings};
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout};
 use tierpool::{PgPool, Pool, PooledConnection, Tier};
-use wire::{cluster, manager};
+use wire::manager;
 
 /// Short enough for a test, and long for a statement that does nothing.
 const SLOW: Duration = Duration::from_millis(150);
@@ -172,13 +173,12 @@ fn a_socket_timeout_of_the_url_ends_a_call_and_is_named_in_its_error() {
     let cluster = cluster();
     let url = format!("{}?socket_timeout=300&statement_timeout=0", cluster.url());
     let by_url = PgPool::configure().url(url.as_str()).base_size(1).max_overflow(0);
-    let pool = by_url.build().unwrap_or_else(|error| panic!("{error:#}"));
+    let pool = built(by_url);
     let error = pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(60)").unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("within 300ms (socket_timeout)"), "{error}: {cause}");
 
     let by_builder = PgPool::configure().url(url).base_size(1).max_overflow(0);
-    let pool =
-        by_builder.socket_timeout(SocketTimeout::Off).build().unwrap_or_else(|error| panic!("{error:#}"));
+    let pool = built(by_builder.socket_timeout(SocketTimeout::Off));
     pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(0.5)").expect("the builder wins");
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use postgres::NoTls;
 use support::bouncer::Bouncer;
+use support::cluster::cluster;
 use support::wait::{LONG_BOUND, eventually};
-use wire::cluster;
 
 #[test]
 fn it_serves_in_the_mode_asked_for_until_it_is_dropped_by_a_panic_too() {

@@ -10,27 +10,26 @@ use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use crate::lab::subject::{CONNECT_TIMEOUT, DEADLINE, GRACE, SOCKET_TIMEOUT, VALIDATION_TIMEOUT, WORKERS};
 use crate::support::cluster::Cluster;
+use crate::support::pools::pool_of;
 use crate::support::wait::{LONG_BOUND, SECOND, eventually, took};
 
 pub fn cluster() -> Cluster {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
+    let cluster = Cluster::start_new().unwrap();
     crate::lab::ledger::create(&cluster);
     cluster
 }
 
 /// A pool of eight connections with the limits of the lab.
 pub fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
-        .url(url)
-        .app_name("programs")
-        .base_size(WORKERS as u32)
-        .min_size(WORKERS as u32)
-        .max_overflow(0)
-        .connection_timeout(DEADLINE)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .socket_timeout(SocketTimeout::After(SOCKET_TIMEOUT))
-        .automation(|tier| tier.validation_timeout(VALIDATION_TIMEOUT));
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(WORKERS as u32, "programs", url, |builder| {
+        let builder = builder
+            .min_size(WORKERS as u32)
+            .connection_timeout(DEADLINE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .socket_timeout(SocketTimeout::After(SOCKET_TIMEOUT))
+            .automation(|tier| tier.validation_timeout(VALIDATION_TIMEOUT));
+        change(builder)
+    })
 }
 
 /// Runs `work` on eight threads at a time, each told its number.

@@ -9,6 +9,8 @@
 pub mod bouncer;
 #[cfg(feature = "postgres")]
 pub mod cluster;
+#[cfg(feature = "postgres")]
+pub mod pools;
 pub mod port;
 pub mod process;
 pub mod proxy;

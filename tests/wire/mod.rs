@@ -8,15 +8,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tierpool::postgres::{PgConnection, PgManager, PgOptions};
 
-use crate::support::cluster::Cluster;
 use crate::support::process::Process;
 
 /// The longest that giving up a connection may take.
 pub const DROP_BOUND: Duration = Duration::from_millis(100);
-
-pub fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
 
 pub fn manager(url: &str, change: impl FnOnce(&mut PgOptions)) -> PgManager {
     let mut options = PgOptions::default();

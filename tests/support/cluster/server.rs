@@ -180,6 +180,18 @@ impl Cluster {
         config
     }
 
+    /// Returns a connection for `app` over TCP.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not let it in.
+    #[track_caller]
+    pub fn client(&self) -> Client {
+        self.config()
+            .connect(NoTls)
+            .unwrap_or_else(|error| panic!("{:?}", self.place.error(&format!("no app: {error}"))))
+    }
+
     /// Returns a superuser's connection over the Unix socket, in the database `postgres`.
     ///
     /// # Panics
