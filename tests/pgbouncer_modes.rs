@@ -2,8 +2,6 @@
 //! pass.
 #![cfg(feature = "postgres")]
 
-mod wire;
-
 mod support;
 
 use std::thread;
@@ -13,10 +11,10 @@ use postgres::Client;
 use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
+use support::wire::one;
 use tierpool::config::PgBouncer;
 use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
-use wire::one;
 
 /// Everything about a session that a client may have changed, and who serves it.
 const STATE: &str =

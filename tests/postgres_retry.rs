@@ -1,15 +1,14 @@
 //! Sessions that are repeated: after conflicts, lost connections, and a COMMIT whose answer is lost.
 #![cfg(feature = "postgres")]
 
-mod retried;
 mod support;
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use retried::{cluster, counted, options, pool, quick, rows};
 use support::proxy::{Direction, Proxy};
+use support::retried::{cluster, counted, options, pool, quick, rows};
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
 use tierpool::{PgError, Tier};

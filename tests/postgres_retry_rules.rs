@@ -1,7 +1,6 @@
 //! What makes a session be repeated and what does not, and the bounds of it.
 #![cfg(feature = "postgres")]
 
-mod retried;
 mod support;
 
 use std::fmt;
@@ -10,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use retried::{cluster, counted, options, pool, quick, rows};
 use support::proxy::{Direction, Proxy};
+use support::retried::{cluster, counted, options, pool, quick, rows};
 use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 

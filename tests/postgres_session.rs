@@ -2,19 +2,18 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use support::cluster::cluster;
 use support::wait::{SECOND, took};
+use support::wire::{DROP_BOUND, Frozen, manager, one, open};
 use tierpool::postgres::{
     IsolationLevel, PgConnection, PgDriver, PgError, SessionOptions, SocketTimeout, TransactionStatus,
     run_session,
 };
 use tierpool::{Condition, Driver};
-use wire::{DROP_BOUND, Frozen, manager, one, open};
 
 fn count(conn: &mut PgConnection) -> i64 {
     one(conn, "SELECT count(*) FROM t")

@@ -2,7 +2,6 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::wait::{LONG_BOUND, MS, SLACK, eventually, took};
+use support::wire::{Frozen, manager};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Pool, PooledConnection};
-use wire::{Frozen, manager};
 
 type PgPool = Pool<PgManager>;
 type Guard = PooledConnection<PgManager>;

@@ -2,7 +2,6 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::error::Error as _;
 use std::net::TcpListener;
@@ -13,9 +12,9 @@ use std::time::Duration;
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::cluster;
 use support::wait::{SECOND, eventually, took};
+use support::wire::{DROP_BOUND, Frozen, manager, one, open};
 use tierpool::postgres::{PgDriver, PgError, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass};
-use wire::{DROP_BOUND, Frozen, manager, one, open};
 
 /// The error and its causes in one line.
 fn chain(error: &PgError) -> String {

@@ -2,7 +2,6 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use parking_lot::Mutex;
 use support::cluster::{Cluster, cluster};
 use support::pools::built;
 use support::wait::MS;
+use support::wire::manager;
 use tierpool::config::{Key, Overrides, PgSettings};
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout};
 use tierpool::{PgPool, Pool, PooledConnection, Tier};
-use wire::manager;
 
 /// Short enough for a test, and long for a statement that does nothing.
 const SLOW: Duration = Duration::from_millis(150);

@@ -1,8 +1,6 @@
 //! The throw-away PgBouncer that other tests stand on does what they ask of it.
 #![cfg(feature = "postgres")]
 
-mod wire;
-
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

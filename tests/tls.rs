@@ -8,7 +8,6 @@ mod faults;
 #[path = "tls/place.rs"]
 mod place;
 mod support;
-mod wire;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,11 +20,11 @@ use place::{Files, HOST, address, is_encrypted, manager, open, options, root, se
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
 use support::wait::{SECOND, eventually, took};
+use support::wire::{DROP_BOUND, Frozen, one};
 use tierpool::config::TlsMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
 use tierpool::config::TlsOptions;
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass, PgError, PgPool, Tier};
-use wire::{DROP_BOUND, Frozen, one};
 
 /// Waiting helps nothing, and the end of the chain of causes says what does.
 #[track_caller]

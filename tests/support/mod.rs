@@ -14,6 +14,11 @@ pub mod pools;
 pub mod port;
 pub mod process;
 pub mod proxy;
+#[cfg(feature = "postgres")]
+pub mod retried;
 pub mod scripted;
 pub mod steady;
 pub mod wait;
+pub mod watched;
+#[cfg(feature = "postgres")]
+pub mod wire;

@@ -1,14 +1,11 @@
 //! What the tests of PostgreSQL connections share.
 
-// Each user is a crate of its own and takes a part of this.
-#![allow(dead_code)]
-
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tierpool::postgres::{PgConnection, PgManager, PgOptions};
 
-use crate::support::process::Process;
+use super::process::Process;
 
 /// The longest that giving up a connection may take.
 pub const DROP_BOUND: Duration = Duration::from_millis(100);
@@ -35,9 +32,7 @@ impl Frozen {
     pub fn of(pid: i32) -> Frozen {
         let process = Process::find(pid).expect("the backend runs");
         process.signal(Signal::STOP);
-        crate::support::wait::eventually(Duration::from_secs(5), "the backend stops", || {
-            process.is_stopped()
-        });
+        super::wait::eventually(Duration::from_secs(5), "the backend stops", || process.is_stopped());
         Frozen(process)
     }
 }

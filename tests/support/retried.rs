@@ -5,8 +5,8 @@ use std::time::Duration;
 use tierpool::postgres::{Retry, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-use crate::support::cluster::Cluster;
-use crate::support::pools::pool_of;
+use super::cluster::Cluster;
+use super::pools::pool_of;
 
 pub fn cluster() -> Cluster {
     let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start();

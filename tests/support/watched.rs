@@ -1,8 +1,5 @@
 //! A pool whose controls write down what is asked of them, for the tests of stuck checkouts.
 
-// Each user is a crate of its own and takes a part of this.
-#![allow(dead_code)]
-
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +8,8 @@ use parking_lot::Mutex;
 use tierpool::event::EventReceiver;
 use tierpool::{Abandonment, Builder, ClockHand, Driver, NopErrorHandler, Place, Pool, SessionControl};
 
-use crate::support::scripted::{Gate, ScriptedConnection, ScriptedManager, still};
-use crate::support::wait::{BOUND, SECOND, eventually};
+use super::scripted::{Gate, ScriptedConnection, ScriptedManager, still};
+use super::wait::{BOUND, SECOND, eventually};
 
 /// What was done to which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
