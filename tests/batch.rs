@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use support::cluster::Cluster;
 use support::pools::pool_of;
+use support::retried::quick;
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::batch::{self, Class, Ended, Options, Report};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
@@ -23,8 +24,7 @@ const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
 fn cluster() -> Cluster {
     // What was committed has to outlive a killed server.
     let builder = Cluster::builder().setting("synchronous_commit", "on");
-    let cluster = builder.setting("deadlock_timeout", "50ms").start();
-    let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
+    let cluster = builder.setting("deadlock_timeout", "50ms").start().unwrap();
     cluster.client().batch_execute(TABLE).unwrap();
     cluster
 }
@@ -41,10 +41,6 @@ fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
 fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
     let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
-}
-
-fn quick() -> Retry {
-    Retry { first: Duration::from_millis(10), longest: Duration::from_millis(100), ..Retry::default() }
 }
 
 #[track_caller]
@@ -325,9 +321,11 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
     // The server ends the session while it works on COMMIT: by its own answer, 57P01, it would be worth a retry.
-    cluster.client()
+    cluster
+        .client()
         .batch_execute(
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
              CREATE TABLE slow (key bigint);
              CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION slow()",

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use support::cluster::{Cluster, cluster};
+use support::stress::{length, seed};
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::{PgPool, Tier};
 
@@ -16,20 +17,6 @@ use tierpool::{PgPool, Tier};
 const CEILING: u32 = 8;
 const RESERVED: u32 = 2;
 const WORKERS: u64 = 16;
-
-/// How long the stress goes on: `TIERPOOL_STRESS_SECONDS`, default 5.
-fn length() -> Duration {
-    let seconds = std::env::var("TIERPOOL_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(5))
-}
-
-/// From `TIERPOOL_STRESS_SEED`, or a new one.
-fn seed() -> u64 {
-    let given = std::env::var("TIERPOOL_STRESS_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("TIERPOOL_STRESS_SEED={seed}");
-    seed
-}
 
 /// Borrows, works, and gives back in one of the ways there are.
 fn borrow(pool: &PgPool, rng: &mut Rng) {
@@ -152,7 +139,7 @@ fn watch(cluster: &Cluster) -> Seen {
                     count(*) FILTER (WHERE application_name = 'ceiling/adhoc') FROM pg_stat_activity",
         )
         .unwrap();
-    let (end, mut seen) = (Instant::now() + length(), Seen::default());
+    let (end, mut seen) = (Instant::now() + length(5), Seen::default());
     while Instant::now() < end {
         let row = admin.query_one(&count, &[]).unwrap();
         for tier in 0..seen.most.len() {

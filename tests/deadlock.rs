@@ -22,6 +22,18 @@ fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<
     })
 }
 
+/// Does something in another thread once a caller waits.
+fn once_one_waits<T: Send + 'static>(
+    pool: &Pool<ScriptedManager>,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let pool = pool.clone();
+    thread::spawn(move || {
+        eventually(BOUND, "one waits", || pool.gauges().waiting == 1);
+        act()
+    })
+}
+
 #[test]
 fn one_thread_that_waits_for_itself_is_told_at_once() {
     let (_, pool) = pool_of(1);
@@ -75,11 +87,7 @@ fn a_connection_being_opened_is_no_deadlock() {
     manager.script(Call::Connect, [Step::ok(), Step::ok().behind(&gate)]);
     let pool = Pool::builder().max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
     let first = pool.get().unwrap();
-    let (waiting, on_gate) = (pool.clone(), gate.clone());
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "the nested one waits", || waiting.gauges().waiting == 1);
-        on_gate.open();
-    });
+    let opener = once_one_waits(&pool, move || gate.open());
     let second = pool.get_timeout(BOUND).expect("the second is on its way");
     opener.join().unwrap();
     drop((first, second));
@@ -90,11 +98,8 @@ fn an_idle_connection_of_a_suspended_pool_is_no_deadlock() {
     let (_, pool) = pool_of(2);
     let _held = pool.get().unwrap();
     pool.suspend();
-    let (waiting, resumed) = (pool.clone(), pool.clone());
-    let resumer = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        resumed.resume()
-    });
+    let resumed = pool.clone();
+    let resumer = once_one_waits(&pool, move || resumed.resume());
     drop(pool.get_timeout(BOUND).expect("the idle one serves it"));
     assert!(resumer.join().unwrap());
 }
@@ -131,11 +136,7 @@ fn a_connection_in_a_helpers_hands_is_no_deadlock() {
     let far = pool.clone();
     let other = thread::spawn(move || far.get_timeout(BOUND).map(drop));
     eventually(BOUND, "it is being validated", || manager.running(Call::IsValid) == 1);
-    let (waiting, on_gate) = (pool.clone(), gate.clone());
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "the nested one waits", || waiting.gauges().waiting == 1);
-        on_gate.open();
-    });
+    let opener = once_one_waits(&pool, move || gate.open());
     drop(pool.get_timeout(BOUND).expect("the helper gives it back"));
     other.join().unwrap().unwrap();
     opener.join().unwrap();
@@ -154,11 +155,7 @@ fn a_guard_used_by_another_thread_counts_for_that_one() {
         on_done.pass(Some(BOUND))
     });
     assert!(used.pass(Some(BOUND)));
-    let waiting = pool.clone();
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        done.open();
-    });
+    let opener = once_one_waits(&pool, move || done.open());
     drop(pool.get_timeout(BOUND).expect("the worker gives it back"));
     assert!(worker.join().unwrap());
     opener.join().unwrap();
@@ -176,11 +173,7 @@ fn a_guard_of_another_pool_is_no_deadlock() {
         on_gate.pass(Some(BOUND))
     });
     eventually(BOUND, "the other pool is used up", || two.gauges().in_use == 1);
-    let waiting = two.clone();
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        gate.open();
-    });
+    let opener = once_one_waits(&two, move || gate.open());
     drop(two.get_timeout(BOUND).expect("the worker gives it back"));
     assert!(worker.join().unwrap());
     opener.join().unwrap();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use support::logged::{self, capture, lines};
 use support::scripted::{Call, Parts, ScriptedError, Step, still};
 use support::wait::{BOUND, SECOND, eventually};
 use tierpool::config::PrePing;
@@ -18,40 +19,13 @@ use tierpool::event::{
 use tierpool::stats::{BreakerState, CloseCause};
 use tierpool::{MemoryManager, NopErrorHandler, Pool};
 
-/// Keeps every line of the process; a test picks those of its own pool by the target.
-struct Lines(Mutex<Vec<(Level, String, String)>>);
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
 /// Held for reading by each test, and for writing by the one that changes the level.
 static LEVEL: RwLock<()> = RwLock::new(());
 
-impl Log for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let line = (record.level(), record.target().to_owned(), record.args().to_string());
-        self.0.lock().push(line);
-    }
-
-    fn flush(&self) {}
-}
-
 fn logging() -> RwLockReadGuard<'static, ()> {
     let guard = LEVEL.read();
-    // Fails where another test of this process has set it already.
-    let _ = log::set_logger(&LINES);
-    log::set_max_level(LevelFilter::Debug);
+    capture(LevelFilter::Debug);
     guard
-}
-
-/// The lines of a pool of a level that contain `text`.
-fn lines(pool: &str, level: Level, text: &str) -> Vec<String> {
-    let target = format!("tierpool::{pool}");
-    let lines = LINES.0.lock();
-    let mine = lines.iter().filter(|line| line.0 == level && line.1 == target && line.2.contains(text));
-    mine.map(|line| line.2.clone()).collect()
 }
 
 fn builder(name: &str) -> Parts {
@@ -255,13 +229,12 @@ fn settings_are_logged_once_at_the_start_and_each_checkout_and_checkin_at_debug(
 #[test]
 fn with_the_level_off_a_checkout_does_not_come_near_the_logger() {
     let _alone = LEVEL.write();
-    let _ = log::set_logger(&LINES);
-    log::set_max_level(LevelFilter::Info);
+    capture(LevelFilter::Info);
     let (builder, _hand, manager) = builder("level-off");
     let pool = builder.build(manager).unwrap();
     drop(pool.get().unwrap());
     // Threads of pools that other tests have dropped may still log.
-    let mine = || LINES.0.lock().iter().filter(|line| line.1 == "tierpool::level-off").count();
+    let mine = || logged::of("level-off").len();
     let before = mine();
     for _ in 0..100 {
         drop(pool.get().unwrap());

@@ -6,16 +6,13 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::cluster::{Cluster, cluster};
+use support::cluster::{FREEZES, cluster};
 use support::pools::pool_of;
 use support::wait::{LONG_BOUND, SECOND, SLACK, comes_true, eventually, took};
 use tierpool::postgres::SocketTimeout;
 use tierpool::{PgBuilder, PgPool, Tier};
 
 const DEADLINE: Duration = Duration::from_millis(500);
-
-/// What is done to the server.
-type Act = fn(&Cluster);
 
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
     pool_of(4, "frozen", url, |builder| {
@@ -58,13 +55,8 @@ fn assert_recovers(pool: &PgPool, what: &str) {
 #[test]
 fn checkouts_keep_their_deadline_whatever_is_frozen() {
     let cluster = cluster();
-    let freezes: [(&str, Act, Act); 3] = [
-        ("backends", Cluster::freeze_backends, Cluster::thaw_backends),
-        ("postmaster", Cluster::freeze_postmaster, Cluster::thaw_postmaster),
-        ("everything", Cluster::freeze_all, Cluster::thaw_all),
-    ];
     for (way, url) in [("TCP", cluster.url()), ("the Unix socket", cluster.url_unix())] {
-        for (frozen, freeze, thaw) in &freezes {
+        for (frozen, freeze, thaw) in FREEZES {
             // With all connections idle, and with none: one has to be validated, or opened.
             for idle in [4, 0] {
                 let what = format!("{frozen} frozen, over {way}, {idle} idle");

@@ -234,7 +234,8 @@ fn a_statement_is_cancelled_by_way_of_the_pooler() {
             let run = scope.spawn(|| {
                 run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT pg_sleep(60)"))
             });
-            let running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
+            let running = "SELECT count(*) FROM pg_stat_activity
+                WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
             support::wait::eventually(Duration::from_secs(20), "the statement runs", || {
                 admin.query_one(running, &[]).unwrap().get::<_, i64>(0) == 1
             });

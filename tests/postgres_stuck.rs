@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::wait::{LONG_BOUND, MS, SLACK, eventually, took};
-use support::wire::{Frozen, manager};
+use support::wire::{Frozen, chain, manager};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Pool, PooledConnection};
@@ -29,12 +29,6 @@ fn pool(url: &str, change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager>
     let builder = builder.deadlock_detection(false);
     let manager = manager(url, |options| options.application_name = Some("stuck".to_owned()));
     change(builder).build(manager).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-/// The texts of an error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn sleep(conn: &mut Guard) -> postgres::Error {
@@ -165,11 +159,7 @@ fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgr
         })
     };
     let pid = runs.recv_timeout(LONG_BOUND).unwrap();
-    let mut admin = cluster.admin();
-    eventually(LONG_BOUND, "it sleeps", || {
-        let row = admin.query_one("SELECT wait_event FROM pg_stat_activity WHERE pid = $1", &[&pid]).unwrap();
-        row.get::<_, Option<String>>(0).as_deref() == Some("PgSleep")
-    });
+    eventually(LONG_BOUND, "it sleeps", || cluster.sleeps(pid));
     let frozen = freeze.then(|| Frozen::of(pid));
     let (report, time) = took(|| pool.close(limit));
     let closed = Instant::now();

@@ -7,16 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use support::cluster::{Cluster, cluster};
+use support::cluster::{FREEZES, cluster};
 use support::pools::pool_of;
 use support::wait::{LONG_BOUND, SECOND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::ServerHealth;
 use tierpool::{Clock, PgBuilder, PgPool, PrePing, Tier};
 
 const LIMIT: Duration = Duration::from_millis(500);
-
-/// What is done to the server.
-type Act = fn(&Cluster);
 
 /// One ad-hoc connection, so that its round trips count all questions.
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
@@ -171,18 +168,13 @@ fn sixteen_at_once(pool: &PgPool) -> Vec<ServerHealth> {
 #[test]
 fn a_frozen_server_is_not_waited_for() {
     let cluster = cluster();
-    let freezes: [(&str, Act, Act); 3] = [
-        ("backends", Cluster::freeze_backends, Cluster::thaw_backends),
-        ("postmaster", Cluster::freeze_postmaster, Cluster::thaw_postmaster),
-        ("everything", Cluster::freeze_all, Cluster::thaw_all),
-    ];
     for (way, url) in [("TCP", cluster.url()), ("the Unix socket", cluster.url_unix())] {
-        for (frozen, freeze, thaw) in &freezes {
+        for (frozen, freeze, thaw) in FREEZES {
             let what = format!("{frozen} frozen, over {way}");
             let pool = pool(&url, |builder| builder.inquiry_timeout(LIMIT));
             assert!(forced(&pool).healthy, "{what}");
             freeze(&cluster);
-            if *frozen == "postmaster" {
+            if frozen == "postmaster" {
                 // Else the connection there is answers.
                 pool.adhoc().drain();
             }
@@ -190,7 +182,7 @@ fn a_frozen_server_is_not_waited_for() {
             for _ in 0..2 {
                 for health in within(LIMIT + SLACK, &what, || sixteen_at_once(&pool)) {
                     // With the backends alone frozen the pool opens another connection, and that one answers.
-                    assert!(!health.healthy || *frozen == "backends", "{what}: {health}");
+                    assert!(!health.healthy || frozen == "backends", "{what}: {health}");
                 }
             }
             thaw(&cluster);

@@ -40,13 +40,7 @@ impl Victim {
             let error = conn.batch_execute("SELECT pg_sleep(300)").unwrap_err();
             PgError::from(error)
         });
-        eventually(LONG_BOUND, "the victim sleeps", || {
-            let row = cluster.admin().query_one(
-                "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'",
-                &[&pid],
-            );
-            row.unwrap().get::<_, i64>(0) == 1
-        });
+        eventually(LONG_BOUND, "the victim sleeps", || cluster.sleeps(pid));
         Victim { pid, running }
     }
 

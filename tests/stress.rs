@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::stress::{length, seed};
 use support::wait::{LONG_BOUND, comes_true, eventually, thread_names};
 use tierpool::config::PrePing;
 use tierpool::{Clock, ClockHand, Condition, NopErrorHandler, Pool, PooledConnection};
@@ -18,11 +19,6 @@ use tierpool::{Clock, ClockHand, Condition, NopErrorHandler, Pool, PooledConnect
 const CEILING: u32 = 8;
 const ZOMBIES: u32 = 4;
 const THREADS: u64 = 6;
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}: must be a whole number")))
-}
 
 /// What the threads of a run share.
 struct Run {
@@ -197,9 +193,7 @@ impl Run {
 
 #[test]
 fn whatever_happens_the_ceiling_holds_and_nothing_is_lost() {
-    let seed = number("TIERPOOL_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let length = Duration::from_secs(number("TIERPOOL_STRESS_SECONDS").unwrap_or(3));
-    println!("TIERPOOL_STRESS_SEED={seed}");
+    let (seed, length) = (seed(), length(3));
     // The panics of borrowers and of scripts are part of it; the seed above is what a failure needs.
     std::panic::set_hook(Box::new(|info| {
         let text = info.to_string();

@@ -258,11 +258,7 @@ fn a_statement_is_cancelled_over_tls_and_only_so() {
     let mut conn = manager.connect_within(10 * SECOND).unwrap();
     let (cancel, pid) = (conn.cancel_handle(), conn.backend_pid().unwrap());
     let worker = thread::spawn(move || (conn.batch_execute("SELECT pg_sleep(60)").unwrap_err(), conn));
-    let mut admin = cluster.admin();
-    let query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-    eventually(10 * SECOND, "the query runs", || {
-        admin.query_one(query, &[&pid]).unwrap().get::<_, i64>(0) == 1
-    });
+    eventually(10 * SECOND, "the query runs", || cluster.sleeps(pid));
     cancel.cancel(10 * SECOND).unwrap();
     let (error, mut conn) = worker.join().unwrap();
     assert_eq!(PgError::from(error).sqlstate(), Some("57014"));
@@ -270,6 +266,7 @@ fn a_statement_is_cancelled_over_tls_and_only_so() {
     assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
 
     // With TLS gone from the server, the key of the session is not sent in the clear.
+    let mut admin = cluster.admin();
     admin.batch_execute("ALTER SYSTEM SET ssl = off").unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
     eventually(10 * SECOND, "the server has no TLS", || {

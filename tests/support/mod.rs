@@ -9,6 +9,7 @@
 pub mod bouncer;
 #[cfg(feature = "postgres")]
 pub mod cluster;
+pub mod logged;
 #[cfg(feature = "postgres")]
 pub mod pools;
 pub mod port;
@@ -18,6 +19,7 @@ pub mod proxy;
 pub mod retried;
 pub mod scripted;
 pub mod steady;
+pub mod stress;
 pub mod wait;
 pub mod watched;
 #[cfg(feature = "postgres")]

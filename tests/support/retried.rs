@@ -9,8 +9,7 @@ use super::cluster::Cluster;
 use super::pools::pool_of;
 
 pub fn cluster() -> Cluster {
-    let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start();
-    let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
+    let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start().unwrap();
     let table = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)";
     cluster.client().batch_execute(table).unwrap();
     cluster
@@ -26,6 +25,7 @@ pub fn rows(cluster: &Cluster) -> String {
     cluster.client().query_one(text, &[]).unwrap().get(0)
 }
 
+/// Repeats after so short a time that a test does not wait.
 pub fn quick() -> Retry {
     Retry { first: Duration::from_millis(10), longest: Duration::from_millis(100), ..Retry::default() }
 }

@@ -25,6 +25,12 @@ pub fn one<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, que
     conn.query_one(query, &[]).unwrap().get(0)
 }
 
+/// The texts of an error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A backend that is stopped until this is dropped.
 pub struct Frozen(Process);
 

@@ -13,4 +13,5 @@ mod standby;
 
 pub use builder::{Builder, cluster};
 pub use error::ClusterError;
+pub use faults::FREEZES;
 pub use server::{APP_PASSWORD, Cluster};

@@ -226,6 +226,17 @@ impl Cluster {
         usize::try_from(count).expect("BUG: a negative count")
     }
 
+    /// Whether the session of this process is in `pg_sleep`.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    #[track_caller]
+    pub fn sleeps(&self, pid: i32) -> bool {
+        let query = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+        self.admin().query_opt(query, &[&pid]).expect("pg_stat_activity can be read").is_some()
+    }
+
     /// Returns all the server has written to its log.
     pub fn server_log(&self) -> String {
         self.place.log_text()
