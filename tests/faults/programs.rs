@@ -5,13 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use tierpool::postgres::{PgConnection, ResetPolicy, SessionOptions, SocketTimeout, run_session};
+use tierpool::postgres::{ResetPolicy, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use crate::lab::subject::{CONNECT_TIMEOUT, DEADLINE, GRACE, SOCKET_TIMEOUT, VALIDATION_TIMEOUT, WORKERS};
 use crate::support::cluster::Cluster;
 use crate::support::pools::pool_of;
 use crate::support::wait::{LONG_BOUND, SECOND, eventually, took};
+use crate::support::wire::one;
 
 pub fn cluster() -> Cluster {
     let cluster = Cluster::start_new().unwrap();
@@ -42,10 +43,6 @@ pub fn on_eight_threads(work: impl Fn(i64) + Sync) {
     });
 }
 
-pub fn count(conn: &mut PgConnection, query: &str) -> i64 {
-    conn.query_one(query, &[]).unwrap().get(0)
-}
-
 /// All connections are back, none is beyond the ceiling, and the server has as many.
 #[track_caller]
 pub fn assert_whole(cluster: &Cluster, pool: &PgPool) {
@@ -67,7 +64,7 @@ fn f11_a_panic_in_a_transaction_rolls_back_and_costs_no_slot() {
             for round in 0..5 {
                 let mut conn = pool.get(Tier::Automation).unwrap();
                 let open = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock'";
-                assert_eq!(count(&mut conn, open), 0, "a borrower is inside another's transaction");
+                assert_eq!(one::<i64>(&mut conn, open), 0, "a borrower is inside another's transaction");
                 let insert = format!("INSERT INTO work VALUES ({worker})");
                 let panicked = catch_unwind(AssertUnwindSafe(move || {
                     if round % 2 == 0 {
@@ -84,7 +81,7 @@ fn f11_a_panic_in_a_transaction_rolls_back_and_costs_no_slot() {
             }
         });
         assert_whole(&cluster, &pool);
-        assert_eq!(count(&mut pool.get(Tier::Automation).unwrap(), "SELECT count(*) FROM work"), 0);
+        assert_eq!(one::<i64>(&mut pool.get(Tier::Automation).unwrap(), "SELECT count(*) FROM work"), 0);
         pool.close(LONG_BOUND);
     }
 }
@@ -115,7 +112,7 @@ fn f12_a_dirty_return_reaches_nobody() {
                 let _ = pool.get(Tier::Automation).unwrap().batch_execute(dirt);
                 let conns: Vec<_> = (0..WORKERS).map(|_| pool.get(Tier::Automation).unwrap()).collect();
                 for mut conn in conns {
-                    assert_eq!(count(&mut conn, state), 0, "after {dirt:?}");
+                    assert_eq!(one::<i64>(&mut conn, state), 0, "after {dirt:?}");
                 }
             }
             assert_whole(&cluster, &pool);
@@ -132,7 +129,9 @@ fn f13_exhaustion_names_the_holders_and_leaves_the_other_tier_alone() {
     held[0].tag("nightly import");
     thread::scope(|scope| {
         let patient = scope.spawn(|| {
-            pool.automation().get_timeout(LONG_BOUND).map(|mut conn| count(&mut conn, "SELECT 1::bigint"))
+            pool.automation()
+                .get_timeout(LONG_BOUND)
+                .map(|mut conn| one::<i64>(&mut conn, "SELECT 1::bigint"))
         });
         on_eight_threads(|_| {
             let (error, time) = took(|| pool.automation().get_timeout(SECOND).unwrap_err());
@@ -141,7 +140,7 @@ fn f13_exhaustion_names_the_holders_and_leaves_the_other_tier_alone() {
             assert!(text.contains("nightly import") && text.contains("8 in use"), "{text}");
             assert_eq!(error.holders().len(), WORKERS);
             let mut person = pool.get(Tier::Adhoc).expect("the ad-hoc tier has connections of its own");
-            assert_eq!(count(&mut person, "SELECT 1::bigint"), 1);
+            assert_eq!(one::<i64>(&mut person, "SELECT 1::bigint"), 1);
         });
         drop(held.pop());
         assert_eq!(patient.join().unwrap().unwrap(), 1, "who waits longer gets the next one that comes back");
@@ -161,7 +160,7 @@ fn f14_a_statement_timeout_leaves_the_connection_good() {
             let error = PgError::from(conn.batch_execute("SELECT pg_sleep(20)").unwrap_err());
             assert!(error.is_statement_timeout() && !error.is_connection_lost(), "{error}");
             assert_eq!(error.sqlstate(), Some("57014"));
-            assert_eq!(count(&mut conn, "SELECT pg_backend_pid()::bigint"), i64::from(backend));
+            assert_eq!(one::<i64>(&mut conn, "SELECT pg_backend_pid()::bigint"), i64::from(backend));
         }
     });
     assert_whole(&cluster, &pool);

@@ -21,8 +21,10 @@ pub fn open(manager: &PgManager) -> PgConnection {
     manager.connect_within(Duration::from_secs(5)).unwrap()
 }
 
+/// Returns the one value that a query gives.
+#[track_caller]
 pub fn one<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, query: &str) -> T {
-    conn.query_one(query, &[]).unwrap().get(0)
+    conn.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
 
 /// The texts of an error and its causes in one line.
