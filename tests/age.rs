@@ -5,32 +5,18 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::eventually;
+use support::scripted::{Call, Gate, Parts, ScriptedManager, Step, closed, still};
+use support::wait::{BOUND, eventually};
 use tierpool::config::PrePing;
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, Clock, ClockHand, Pool};
+use tierpool::{Clock, ClockHand, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(1000);
 /// Keepers by a clock moved by hand look when it moves; this lets one move be far from everything else's due time.
 const NEVER_BY_ITSELF: Duration = Duration::from_secs(100_000);
 
-fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .clock(clock)
-        .min_idle(Some(0))
-        .keepalive(None)
-        .idle_timeout(None)
-        .pre_ping(PrePing::Never)
-        .max_lifetime(Some(LIFE))
-        .lifetime_jitter(0.0);
-    (builder, hand, ScriptedManager::new())
-}
-
-fn expired(pool: &Pool<ScriptedManager>) -> u64 {
-    pool.stats().closed.count(CloseCause::Expired)
+fn builder() -> Parts {
+    still(|builder| builder.pre_ping(PrePing::Never).max_lifetime(Some(LIFE)).lifetime_jitter(0.0))
 }
 
 #[test]
@@ -40,10 +26,10 @@ fn an_idle_connection_past_its_lifetime_is_closed_by_the_keeper() {
     drop(pool.get().unwrap());
     hand.advance(LIFE - Duration::from_secs(1));
     drop(pool.get().unwrap());
-    assert_eq!((manager.opened(), expired(&pool)), (1, 0), "it is a second too young");
+    assert_eq!((manager.opened(), closed(&pool, CloseCause::Expired)), (1, 0), "it is a second too young");
     hand.advance(Duration::from_secs(1));
     eventually(BOUND, "the keeper closes it", || manager.closed() == 1);
-    assert_eq!((expired(&pool), pool.gauges().size()), (1, 0));
+    assert_eq!((closed(&pool, CloseCause::Expired), pool.gauges().size()), (1, 0));
 }
 
 #[test]
@@ -52,9 +38,9 @@ fn a_connection_past_its_lifetime_is_closed_at_its_checkin() {
     let pool = builder.max_size(1).build(manager.clone()).unwrap();
     let conn = pool.get().unwrap();
     hand.advance(LIFE);
-    assert_eq!(expired(&pool), 0, "it is in use");
+    assert_eq!(closed(&pool, CloseCause::Expired), 0, "it is in use");
     drop(conn);
-    assert_eq!((expired(&pool), pool.gauges().idle), (1, 0));
+    assert_eq!((closed(&pool, CloseCause::Expired), pool.gauges().idle), (1, 0));
     eventually(BOUND, "it is closed", || manager.closed() == 1);
 }
 
@@ -69,7 +55,7 @@ fn a_connection_past_its_lifetime_is_never_lent() {
         hand.advance(LIFE);
     }
     eventually(BOUND, "all are closed", || manager.closed() == 20);
-    assert_eq!(expired(&pool), 20);
+    assert_eq!(closed(&pool, CloseCause::Expired), 20);
 }
 
 #[test]
@@ -84,7 +70,7 @@ fn a_lifetime_counts_from_opening_and_not_from_use() {
     let conn = pool.get().unwrap();
     hand.advance(LIFE / 10);
     drop(conn);
-    assert_eq!(expired(&pool), 1);
+    assert_eq!(closed(&pool, CloseCause::Expired), 1);
 }
 
 #[test]
@@ -94,13 +80,17 @@ fn lifetimes_end_within_the_jitter_and_not_together() {
     pool.reconfigure(|settings| settings.min_idle = Some(0)).unwrap();
     hand.advance(LIFE / 2 - Duration::from_secs(1));
     let mut held: Vec<_> = (0..40).map(|_| pool.get().unwrap()).collect();
-    assert_eq!((manager.opened(), expired(&pool)), (40, 0), "none ends before half of it");
+    assert_eq!(
+        (manager.opened(), closed(&pool, CloseCause::Expired)),
+        (40, 0),
+        "none ends before half of it"
+    );
     hand.advance(LIFE / 4);
     held.clear();
-    let half_way = expired(&pool);
+    let half_way = closed(&pool, CloseCause::Expired);
     assert!((5..=35).contains(&half_way), "{half_way} of 40 have ended half-way through the jitter");
     hand.advance(LIFE / 4 + Duration::from_secs(1));
-    eventually(BOUND, "all have ended", || expired(&pool) == 40);
+    eventually(BOUND, "all have ended", || closed(&pool, CloseCause::Expired) == 40);
 }
 
 #[test]
@@ -109,7 +99,7 @@ fn a_connection_is_replaced_after_max_uses() {
     let pool = builder.max_size(1).max_uses(Some(3)).build(manager.clone()).unwrap();
     let ids: Vec<_> = (0..7).map(|_| pool.get().unwrap().id()).collect();
     assert_eq!(ids, [1, 1, 1, 2, 2, 2, 3]);
-    assert_eq!(expired(&pool), 2);
+    assert_eq!(closed(&pool, CloseCause::Expired), 2);
 }
 
 /// Has one thread wait for a connection that falls due in the hands of another. Returns which one it got, and how
@@ -119,7 +109,7 @@ fn relay(pool: &Pool<ScriptedManager>, hand: &ClockHand, gate: &Gate) -> (u64, u
     thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             let conn = pool.get_timeout(BOUND).unwrap();
-            (conn.id(), expired(pool))
+            (conn.id(), closed(pool, CloseCause::Expired))
         });
         let opening = || pool.gauges().waiting == 1 && gate.waiting() == 1;
         eventually(BOUND, "it waits, and one is being opened for it", opening);
@@ -169,7 +159,7 @@ fn at_the_ceiling_the_due_one_is_closed_before_its_replacement_is_opened() {
         assert_eq!(manager.calls(Call::Connect), 1, "nothing is opened above the ceiling");
         drop(conn);
         eventually(BOUND, "the replacement is on its way", || gate.waiting() == 1);
-        assert_eq!((expired(&pool), pool.gauges().size()), (1, 1));
+        assert_eq!((closed(&pool, CloseCause::Expired), pool.gauges().size()), (1, 1));
         gate.open();
         assert_eq!(waiter.join().unwrap(), 2);
     });
@@ -191,7 +181,7 @@ fn a_storm_of_expiries_never_passes_the_ceiling() {
             });
         }
     });
-    assert!(expired(&pool) > 10, "{}", expired(&pool));
+    assert!(closed(&pool, CloseCause::Expired) > 10, "{}", closed(&pool, CloseCause::Expired));
     assert!(manager.most_live() <= 4 + 2, "{} at once", manager.most_live());
 }
 

@@ -11,27 +11,26 @@ use std::thread;
 use std::time::Duration;
 
 use support::cluster::Cluster;
-use support::wait::eventually;
+use support::pools::pool_of;
+use support::retried::quick;
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::batch::{self, Class, Ended, Options, Report};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 /// Without a primary key, so that an item done twice shows.
 const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
 
 fn cluster() -> Cluster {
     // What was committed has to outlive a killed server.
     let builder = Cluster::builder().setting("synchronous_commit", "on");
-    let cluster = builder.setting("deadlock_timeout", "50ms").start();
-    let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
-    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(TABLE).unwrap();
+    let cluster = builder.setting("deadlock_timeout", "50ms").start().unwrap();
+    cluster.client().batch_execute(TABLE).unwrap();
     cluster
 }
 
 fn pool(cluster: &Cluster, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder().url(cluster.url()).app_name("batch").base_size(4).max_overflow(0);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(4, "batch", cluster.url(), change)
 }
 
 fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
@@ -40,17 +39,8 @@ fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
 
 /// The keys in the table, and how many rows there are.
 fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
-    let rows = cluster
-        .config()
-        .connect(postgres::NoTls)
-        .unwrap()
-        .query("SELECT key FROM done", &[])
-        .expect("the table was made");
+    let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
-}
-
-fn quick() -> Retry {
-    Retry { first: Duration::from_millis(10), longest: Duration::from_millis(100), ..Retry::default() }
 }
 
 #[track_caller]
@@ -63,7 +53,7 @@ fn assert_sum<I: fmt::Debug>(report: &Report<I>, items: u64) {
 
 #[track_caller]
 fn assert_at_rest(pool: &PgPool) {
-    eventually(BOUND, "every connection is back", || {
+    eventually(LONG_BOUND, "every connection is back", || {
         let gauges = pool.automation().gauges();
         gauges.in_use == 0 && gauges.waiting == 0
     });
@@ -156,7 +146,7 @@ fn a_server_restarted_in_the_middle_loses_and_doubles_nothing() {
     let begun = AtomicUsize::new(0);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            eventually(BOUND, "the batch is under way", || begun.load(Ordering::Relaxed) > 40);
+            eventually(LONG_BOUND, "the batch is under way", || begun.load(Ordering::Relaxed) > 40);
             cluster.restart_fast();
         });
         batch::run(&pool, 0..400_i64, Options::new().retry(quick()), |tx, &key| {
@@ -189,7 +179,7 @@ fn a_server_that_does_not_come_back_ends_the_batch_and_a_second_run_completes_it
     let options = || Options::new().retry(quick()).outage(Duration::from_millis(500));
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            eventually(BOUND, "the batch is under way", || begun.load(Ordering::Relaxed) > 40);
+            eventually(LONG_BOUND, "the batch is under way", || begun.load(Ordering::Relaxed) > 40);
             cluster.kill9();
         });
         batch::run(&pool, 0..1_000_i64, options(), |tx, &key| {
@@ -210,7 +200,7 @@ fn a_server_that_does_not_come_back_ends_the_batch_and_a_second_run_completes_it
     cluster.start();
     let (before, _) = written(&cluster);
     let rest = (0..1_000_i64).filter(|key| !before.contains(key));
-    let report = batch::run(&pool, rest, options().outage(BOUND), |tx, &key| write(tx, key));
+    let report = batch::run(&pool, rest, options().outage(LONG_BOUND), |tx, &key| write(tx, key));
     assert!(report.is_complete(), "{report}");
     assert_eq!(written(&cluster), ((0..1_000).collect(), 1_000));
 }
@@ -222,7 +212,7 @@ fn a_server_that_is_away_for_a_while_is_waited_for() {
     cluster.kill9();
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            eventually(BOUND, "the breaker opens", || {
+            eventually(LONG_BOUND, "the breaker opens", || {
                 pool.automation().breaker() != tierpool::BreakerState::Closed
             });
             cluster.start();
@@ -296,7 +286,7 @@ fn no_more_is_taken_ahead_than_queue_and_workers() {
 fn conflicts_between_items_are_tried_again() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
-    let mut client = cluster.config().connect(postgres::NoTls).unwrap();
+    let mut client = cluster.client();
     client.batch_execute("CREATE TABLE t (i int, n int); INSERT INTO t VALUES (0, 0), (1, 0)").unwrap();
     let sum = |client: &mut postgres::Client| -> i64 {
         client.query_one("SELECT sum(n) FROM t", &[]).unwrap().get(0)
@@ -319,7 +309,7 @@ fn conflicts_between_items_are_tried_again() {
         let add = |tx: &mut Session<'_>, i: i32| tx.execute("UPDATE t SET n = n + 1 WHERE i = $1", &[&i]);
         add(tx, first)?;
         have_first.fetch_add(1, Ordering::SeqCst);
-        eventually(BOUND, "both have their first row", || have_first.load(Ordering::SeqCst) >= 2);
+        eventually(LONG_BOUND, "both have their first row", || have_first.load(Ordering::SeqCst) >= 2);
         add(tx, 1 - first)
     });
     assert!(report.is_complete() && report.retried == 1, "{report}");
@@ -332,11 +322,10 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
     let pool = pool(&cluster, |builder| builder);
     // The server ends the session while it works on COMMIT: by its own answer, 57P01, it would be worth a retry.
     cluster
-        .config()
-        .connect(postgres::NoTls)
-        .unwrap()
+        .client()
         .batch_execute(
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
              CREATE TABLE slow (key bigint);
              CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION slow()",
@@ -346,7 +335,7 @@ fn an_unknown_outcome_is_tried_again_only_where_that_does_no_harm() {
         let mut admin = cluster.admin();
         let in_commit =
             "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND query = 'COMMIT' AND state = 'active'";
-        eventually(BOUND, "the session is in COMMIT", || {
+        eventually(LONG_BOUND, "the session is in COMMIT", || {
             admin.query_one(in_commit, &[&pid]).unwrap().get::<_, i64>(0) == 1
         });
         admin.execute("SELECT pg_terminate_backend($1)", &[&pid]).unwrap();

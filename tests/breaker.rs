@@ -6,29 +6,15 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{comes_true, eventually, took};
+use support::scripted::{Call, Gate, Parts, ScriptedDriver, ScriptedError, ScriptedManager, Step, still};
+use support::wait::{A_MOMENT, BOUND, SECOND, comes_true, eventually, took};
 use tierpool::event::Event;
 use tierpool::stats::BreakerState;
-use tierpool::{Builder, Clock, ClockHand, Error, ErrorKind, FailureClass, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
-/// The time in which a pool would do by itself what a test says that it does not.
-const A_MOMENT: Duration = Duration::from_millis(10);
+use tierpool::{ClockHand, Error, ErrorKind, FailureClass, Pool};
 
 /// A pool that opens what is asked for and nothing besides, whose clock stands still.
-fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .clock(clock)
-        .max_size(8)
-        .min_idle(Some(0))
-        .keepalive(None)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .driver(Box::new(ScriptedDriver::new()));
-    (builder, hand, ScriptedManager::new())
+fn builder() -> Parts {
+    still(|builder| builder.max_size(8).driver(Box::new(ScriptedDriver::new())))
 }
 
 fn refused() -> Step {

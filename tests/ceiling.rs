@@ -8,29 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use support::cluster::Cluster;
-use support::wait::eventually;
+use support::cluster::{Cluster, cluster};
+use support::stress::{length, seed};
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::{PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 /// The largest ceiling that is ever set.
 const CEILING: u32 = 8;
 const RESERVED: u32 = 2;
 const WORKERS: u64 = 16;
-
-/// How long the stress goes on: `TIERPOOL_STRESS_SECONDS`, default 5.
-fn length() -> Duration {
-    let seconds = std::env::var("TIERPOOL_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(5))
-}
-
-/// From `TIERPOOL_STRESS_SEED`, or a new one.
-fn seed() -> u64 {
-    let given = std::env::var("TIERPOOL_STRESS_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("TIERPOOL_STRESS_SEED={seed}");
-    seed
-}
 
 /// Borrows, works, and gives back in one of the ways there are.
 fn borrow(pool: &PgPool, rng: &mut Rng) {
@@ -80,7 +66,7 @@ struct Seen {
 }
 
 fn stress() -> Seen {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
+    let cluster = cluster();
     let pool = PgPool::builder()
         .url(cluster.url())
         .app_name("ceiling")
@@ -121,7 +107,7 @@ fn stress() -> Seen {
     println!("{seen:?}");
     assert!(seen.most[0] >= i64::from(CEILING) - 2, "the stress never came near the ceiling: {seen:?}");
     assert!(pool.automation().stats().opened > 50, "{:?}", pool.automation().stats());
-    eventually(BOUND, "all is at rest and adds up", || {
+    eventually(LONG_BOUND, "all is at rest and adds up", || {
         let stats = pool.automation().stats();
         let gauges = stats.gauges;
         let open = stats.opened - stats.closed.total();
@@ -129,10 +115,12 @@ fn stress() -> Seen {
     });
     // Shrunk at rest, the server sees as many as are left and no more.
     pool.automation().reconfigure(|settings| (settings.base_size, settings.max_overflow) = (1, 0)).unwrap();
-    eventually(BOUND, "one automation connection is left", || cluster.connections("ceiling/automation") <= 1);
+    eventually(LONG_BOUND, "one automation connection is left", || {
+        cluster.connections("ceiling/automation") <= 1
+    });
     drop(pool.get(Tier::Automation).unwrap());
     drop(pool);
-    eventually(BOUND, "none is left", || cluster.connections("ceiling/%") == 0);
+    eventually(LONG_BOUND, "none is left", || cluster.connections("ceiling/%") == 0);
     seen
 }
 
@@ -151,7 +139,7 @@ fn watch(cluster: &Cluster) -> Seen {
                     count(*) FILTER (WHERE application_name = 'ceiling/adhoc') FROM pg_stat_activity",
         )
         .unwrap();
-    let (end, mut seen) = (Instant::now() + length(), Seen::default());
+    let (end, mut seen) = (Instant::now() + length(5), Seen::default());
     while Instant::now() < end {
         let row = admin.query_one(&count, &[]).unwrap();
         for tier in 0..seen.most.len() {

@@ -4,26 +4,13 @@ mod support;
 
 use std::error::Error as _;
 use std::thread;
-use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::scripted::{
+    Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, pool_of, waiters,
+};
+use support::wait::{BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
 use tierpool::{ErrorKind, OpenFailure, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-/// What a caller may overrun its deadline by, on a machine under load.
-const SLACK: Duration = Duration::from_millis(100);
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(size).build(manager.clone()).unwrap();
-    (manager, pool)
-}
 
 #[test]
 fn a_connection_goes_round_without_queueing() {
@@ -51,11 +38,7 @@ fn a_thread_gets_back_the_connection_it_used_last() {
 
 #[test]
 fn a_timeout_names_wait_place_gauges_and_holders() {
-    let (_, pool) = {
-        let manager = ScriptedManager::new();
-        let builder = Pool::builder().name("autumn").max_size(2).deadlock_detection(false);
-        (manager.clone(), builder.build(manager).unwrap())
-    };
+    let (_, pool) = built(Pool::builder().name("autumn").max_size(2).deadlock_detection(false));
     let mut held = pool.get().unwrap();
     let line = line!() - 1;
     held.tag("job 42");
@@ -67,10 +50,10 @@ fn a_timeout_names_wait_place_gauges_and_holders() {
         on_done.pass(None)
     });
     eventually(BOUND, "both are out", || pool.gauges().in_use == 2);
-    let error = pool.get_timeout(ms(50)).unwrap_err();
+    let error = pool.get_timeout(50 * MS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.is_timeout() && error.source().is_none() && error.open_failure().is_none());
-    assert!(error.waited() >= ms(50) && error.waited() < ms(50) + SLACK, "{:?}", error.waited());
+    assert!(error.waited() >= 50 * MS && error.waited() < 50 * MS + SLACK, "{:?}", error.waited());
     assert_eq!((error.gauges().in_use, error.gauges().idle, error.gauges().waiting), (2, 0, 0));
     let holders = error.holders();
     assert_eq!(holders.len(), 2);
@@ -113,7 +96,7 @@ fn every_waiter_gets_the_cause_with_its_code() {
     let waiters: Vec<_> = (0..8)
         .map(|_| {
             let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(ms(100)).unwrap_err())
+            thread::spawn(move || pool.get_timeout(100 * MS).unwrap_err())
         })
         .collect();
     for waiter in waiters {
@@ -136,16 +119,10 @@ fn a_permanent_cause_reaches_every_waiter_at_once() {
     manager.always(Call::Connect, Step::err(ScriptedError::permanent()).behind(&gate));
     let builder = Pool::builder().max_size(1).driver(Box::new(ScriptedDriver::new()));
     let pool = builder.build_unchecked(manager);
-    let waiters: Vec<_> = (0..8)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).unwrap_err())
-        })
-        .collect();
-    eventually(BOUND, "all wait", || pool.gauges().waiting == 8);
+    let waiters = waiters(&pool, 8);
     gate.open();
     for waiter in waiters {
-        let error = waiter.join().unwrap();
+        let error = waiter.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectFailed);
         assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("28P01"), "{error}");
     }
@@ -155,16 +132,9 @@ fn a_permanent_cause_reaches_every_waiter_at_once() {
 
 #[test]
 fn a_full_queue_refuses_the_next_at_once() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(1).max_waiting(Some(2)).build(manager).unwrap();
+    let (_, pool) = built(Pool::builder().max_size(1).max_waiting(Some(2)));
     let held = pool.get().unwrap();
-    let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
+    let waiters = waiters(&pool, 2);
     let far = pool.clone();
     let (error, time) = thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
     assert!(error.is_queue_full(), "{error}");
@@ -177,8 +147,7 @@ fn a_full_queue_refuses_the_next_at_once() {
 
 #[test]
 fn try_get_does_not_barge_and_lets_the_pool_grow() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(Pool::builder().max_size(2).min_idle(Some(0)));
     assert_eq!(manager.opened(), 0);
     assert!(pool.try_get().is_none(), "nothing is open yet");
     eventually(BOUND, "the pool has grown by one for it", || pool.gauges().idle == 1);
@@ -208,13 +177,12 @@ fn try_get_does_not_barge_and_lets_the_pool_grow() {
 
 #[test]
 fn a_pool_that_does_not_wait_answers_at_once() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).deadlock_detection(false);
-    let pool = builder.build(manager).unwrap();
+    let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let (error, time) = took(|| pool.get().unwrap_err());
     assert!(error.is_timeout() && time < SLACK, "{error} after {time:?}");
-    assert!(pool.get_timeout(ms(20)).unwrap_err().waited() >= ms(20), "a timeout of one's own still waits");
+    assert!(pool.get_timeout(20 * MS).unwrap_err().waited() >= 20 * MS, "a timeout of one's own still waits");
     drop(held);
     assert!(pool.get().is_ok());
 }
@@ -233,18 +201,17 @@ fn a_pool_that_does_not_wait_names_an_open_breaker() {
 
 #[test]
 fn a_pool_that_waits_for_ever_outlasts_its_connection_timeout() {
-    let manager = ScriptedManager::new();
-    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(ms(100));
-    let pool = builder.build(manager).unwrap();
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::Forever).connection_timeout(100 * MS);
+    let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let far = pool.clone();
     let waiter = thread::spawn(move || took(|| far.get().map(drop)));
     eventually(BOUND, "it waits past the timeout", || {
-        pool.waiters().first().is_some_and(|waiter| waiter.waited > ms(200))
+        pool.waiters().first().is_some_and(|waiter| waiter.waited > 200 * MS)
     });
     drop(held);
     let (outcome, time) = waiter.join().unwrap();
-    assert!(outcome.is_ok() && time > ms(200), "{time:?}");
+    assert!(outcome.is_ok() && time > 200 * MS, "{time:?}");
 }
 
 #[test]

@@ -6,33 +6,20 @@ use std::error::Error as _;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, thread_names, took};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, waiters};
+use support::wait::{BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, ErrorKind, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-/// What a call may overrun its limit by.
-const SLACK: Duration = Duration::from_millis(100);
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 fn builder(size: u32) -> Builder<ScriptedManager> {
     Pool::builder().max_size(size).driver(Box::new(ScriptedDriver::new())).deadlock_detection(false)
 }
 
-fn pool_of(size: u32) -> (ScriptedManager, Pool<ScriptedManager>) {
-    let manager = ScriptedManager::new();
-    (manager.clone(), builder(size).build(manager).unwrap())
-}
-
 #[test]
 fn build_waits_until_the_pool_is_filled() {
     let manager = ScriptedManager::new();
-    manager.always(Call::Connect, Step::ok().after(ms(20)));
+    manager.always(Call::Connect, Step::ok().after(20 * MS));
     let pool = builder(6).build(manager.clone()).unwrap();
     assert_eq!((manager.opened(), pool.gauges().idle), (6, 6));
 }
@@ -41,7 +28,7 @@ fn build_waits_until_the_pool_is_filled() {
 fn a_pool_that_is_ready_has_its_connections_at_hand() {
     // Many, for the moment between being open and being at hand is short.
     for _ in 0..1500 {
-        let (_, pool) = pool_of(4);
+        let (_, pool) = built(builder(4));
         assert_eq!(pool.gauges().idle, 4, "{:?}", pool.gauges());
     }
 }
@@ -61,7 +48,7 @@ fn build_reports_a_permanent_cause_at_once() {
 fn build_gives_up_at_the_connection_timeout_with_the_cause() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
-    let limit = ms(300);
+    let limit = 300 * MS;
     let build = || builder(1).connection_timeout(limit).failure_threshold(0).build(manager).unwrap_err();
     let (error, time) = took(build);
     assert!(
@@ -76,7 +63,7 @@ fn build_does_not_wait_for_a_hung_connect_beyond_its_timeout() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     manager.always(Call::Connect, Step::ok().behind(&gate));
-    let limit = ms(200);
+    let limit = 200 * MS;
     let (error, time) = took(|| builder(1).connection_timeout(limit).build(manager.clone()).unwrap_err());
     assert!(error.is_timeout() && time < limit + SLACK, "{error} after {time:?}");
     gate.open();
@@ -90,8 +77,8 @@ fn build_unchecked_waits_for_nothing_and_wait_ready_does() {
     manager.always(Call::Connect, Step::ok().behind(&gate));
     let (pool, time) = took(|| builder(2).build_unchecked(manager));
     assert!(time < SLACK, "{time:?}");
-    let (error, time) = took(|| pool.wait_ready(ms(50)).unwrap_err());
-    assert!(error.is_timeout() && time >= ms(50) && time < ms(50) + SLACK, "{error} after {time:?}");
+    let (error, time) = took(|| pool.wait_ready(50 * MS).unwrap_err());
+    assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
     gate.open();
     pool.wait_ready(BOUND).unwrap();
     assert_eq!(pool.gauges().idle, 2);
@@ -106,7 +93,7 @@ fn invalid_settings_are_an_error_or_a_panic_as_the_method_says() {
 
 #[test]
 fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
-    let (manager, pool) = pool_of(4);
+    let (manager, pool) = built(builder(4));
     let held = pool.get().unwrap();
     pool.evict_idle();
     eventually(BOUND, "filled again", || pool.gauges().idle == 3);
@@ -114,15 +101,9 @@ fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
     assert!(pool.suspend() && !pool.suspend() && pool.is_suspended());
     drop(held);
     assert!(pool.try_get().is_none());
-    let (error, time) = took(|| pool.get_timeout(ms(50)).unwrap_err());
-    assert!(error.is_timeout() && time >= ms(50) && time < ms(50) + SLACK, "{error} after {time:?}");
-    let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "two wait", || pool.gauges().waiting == 2);
+    let (error, time) = took(|| pool.get_timeout(50 * MS).unwrap_err());
+    assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
+    let waiters = waiters(&pool, 2);
     assert!(pool.resume() && !pool.resume() && !pool.is_suspended());
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap().unwrap());
     assert_eq!(manager.opened(), opened, "the idle ones served them");
@@ -130,18 +111,11 @@ fn a_suspended_pool_lets_callers_wait_within_their_deadline() {
 
 #[test]
 fn suspending_a_pool_with_idle_connections_opens_no_others_for_those_who_wait() {
-    let manager = ScriptedManager::new();
-    let pool = builder(8).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(8).min_idle(Some(0)));
     let held: Vec<_> = (0..3).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     drop(held);
     pool.suspend();
-    let waiters: Vec<_> = (0..3)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.get_timeout(BOUND).map(drop))
-        })
-        .collect();
-    eventually(BOUND, "three wait", || pool.gauges().waiting == 3);
+    let waiters = waiters(&pool, 3);
     pool.resume();
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap().unwrap());
     assert_eq!(manager.opened(), 3);
@@ -149,7 +123,7 @@ fn suspending_a_pool_with_idle_connections_opens_no_others_for_those_who_wait() 
 
 #[test]
 fn drain_replaces_idle_ones_now_and_busy_ones_at_checkin() {
-    let (manager, pool) = pool_of(3);
+    let (manager, pool) = built(builder(3));
     let held = pool.get().unwrap();
     let old = held.id();
     pool.drain();
@@ -177,8 +151,7 @@ fn a_connection_being_opened_during_a_drain_is_replaced_too() {
 
 #[test]
 fn evict_idle_leaves_busy_ones_alone() {
-    let manager = ScriptedManager::new();
-    let pool = builder(3).min_idle(Some(0)).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(3).min_idle(Some(0)));
     let mut held: Vec<_> = (0..3).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     let kept = held.pop().unwrap();
     drop(held);
@@ -191,7 +164,7 @@ fn evict_idle_leaves_busy_ones_alone() {
 
 #[test]
 fn close_wakes_waiters_and_tells_who_is_out() {
-    let (manager, pool) = pool_of(1);
+    let (manager, pool) = built(builder(1));
     let mut held = pool.get().unwrap();
     held.tag("report");
     let waiters: Vec<_> = (0..3)
@@ -201,8 +174,8 @@ fn close_wakes_waiters_and_tells_who_is_out() {
         })
         .collect();
     eventually(BOUND, "all wait", || pool.gauges().waiting == 3);
-    let (report, time) = took(|| pool.close(ms(200)));
-    assert!(time >= ms(200) && time < ms(200) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(200 * MS));
+    assert!(time >= 200 * MS && time < 200 * MS + SLACK, "{time:?}");
     assert!(!report.is_complete() && report.gauges.in_use == 1, "{report:?}");
     let tags: Vec<_> = report.holders.iter().map(|holder| holder.tag.as_deref()).collect();
     assert_eq!(tags, [Some("report")]);
@@ -219,7 +192,7 @@ fn close_wakes_waiters_and_tells_who_is_out() {
 
 #[test]
 fn close_returns_as_soon_as_everything_is_back() {
-    let (manager, pool) = pool_of(4);
+    let (manager, pool) = built(builder(4));
     let held = pool.get().unwrap();
     let gate = Gate::new();
     let on_gate = gate.clone();
@@ -249,8 +222,8 @@ fn close_does_not_wait_for_a_hung_connect_and_says_so() {
     manager.always(Call::Connect, Step::ok().behind(&gate));
     let pool = builder(2).build_unchecked(manager.clone());
     eventually(BOUND, "both hang", || gate.waiting() == 2);
-    let (report, time) = took(|| pool.close(ms(100)));
-    assert!(time < ms(100) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(100 * MS));
+    assert!(time < 100 * MS + SLACK, "{time:?}");
     assert!(
         !report.is_complete()
             && report.gauges.opening + report.gauges.zombies == 2
@@ -264,11 +237,11 @@ fn close_does_not_wait_for_a_hung_connect_and_says_so() {
 
 #[test]
 fn close_does_not_wait_for_a_hung_close_and_says_so() {
-    let (manager, pool) = pool_of(2);
+    let (manager, pool) = built(builder(2));
     let gate = Gate::new();
     manager.always(Call::Close, Step::ok().behind(&gate));
-    let (report, time) = took(|| pool.close(ms(300)));
-    assert!(time < ms(300) + SLACK, "{time:?}");
+    let (report, time) = took(|| pool.close(300 * MS));
+    assert!(time < 300 * MS + SLACK, "{time:?}");
     assert!(!report.is_complete() && report.gauges.zombies == 2 && report.gauges.size() == 0, "{report:?}");
     gate.open();
     assert!(pool.close(BOUND).is_complete());
@@ -279,20 +252,20 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     let builder = builder(1).name("cls").test_on_check_out(true).wait_mode(WaitMode::Forever);
-    let pool = builder.validation_timeout(ms(1500)).build(manager.clone()).unwrap();
+    let pool = builder.validation_timeout(1500 * MS).build(manager.clone()).unwrap();
     drop(pool.get().unwrap());
     manager.always(Call::IsValid, Step::ok().behind(&gate));
     let far = pool.clone();
     let caller = thread::spawn(move || far.get().map(drop));
     eventually(BOUND, "it is being validated", || gate.waiting() == 1);
-    let report = pool.close(ms(50));
+    let report = pool.close(50 * MS);
     assert!(!report.is_complete() && report.gauges.in_use == 1, "{report:?}");
     let (outcome, time) = took(|| caller.join().unwrap());
     assert!(
-        outcome.unwrap_err().is_closed() && time < ms(1000),
+        outcome.unwrap_err().is_closed() && time < 1000 * MS,
         "told at once and not at the timeout: {time:?}"
     );
-    let report = pool.close(ms(3000));
+    let report = pool.close(3000 * MS);
     assert_eq!((report.gauges.size(), report.gauges.zombies), (0, 1), "given up in time: {report:?}");
     eventually(BOUND, "the keeper ends", || !thread_names().contains(&"cls-keeper".to_owned()));
     gate.open();
@@ -301,8 +274,7 @@ fn close_frees_a_caller_whose_connection_is_being_validated() {
 
 #[test]
 fn dropping_the_last_handle_closes_the_pool_around_its_guards() {
-    let manager = ScriptedManager::new();
-    let pool = builder(3).name("lst").build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder(3).name("lst"));
     let held = pool.get().unwrap();
     let clone = pool.clone();
     drop(pool);

@@ -6,22 +6,16 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use support::cluster::{APP_PASSWORD, Cluster};
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::pools::built;
 use support::scripted::Gate;
-use support::wait::{comes_true, eventually, took};
+use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
 use tierpool::postgres::{Credentials, PgManager, PgOptions};
 use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, PgBuilder, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
-const SECOND: Duration = Duration::from_secs(1);
 const NEXT_PASSWORD: &str = "hush-0815-next";
-
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
 
 fn set_password(cluster: &Cluster, password: &str) {
     cluster.admin().batch_execute(&format!("ALTER ROLE app PASSWORD '{password}'")).unwrap();
@@ -39,10 +33,6 @@ fn bare_url(cluster: &Cluster) -> String {
 
 fn configured(url: String) -> PgBuilder {
     PgPool::builder().url(url).app_name("credentials").base_size(4).max_overflow(0)
-}
-
-fn built(builder: PgBuilder) -> PgPool {
-    builder.build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// What a callback gives, changed by the test.
@@ -89,7 +79,7 @@ fn a_password_rotated_again_and_again_reaches_no_worker_when_the_callback_follow
             set_password(&cluster, &password);
             vault.hold(&password);
             let (opened, before) = (pool.automation().stats().opened, done.load(Ordering::Relaxed));
-            eventually(BOUND, "connections are opened with the new password", || {
+            eventually(LONG_BOUND, "connections are opened with the new password", || {
                 pool.automation().stats().opened >= opened + 4 && done.load(Ordering::Relaxed) > before + 20
             });
         }
@@ -112,10 +102,10 @@ fn a_callback_that_lags_behind_costs_one_refusal_and_heals_soon() {
     let told = format!("{error:#}");
     assert!(told.contains("credentials") && !told.contains(APP_PASSWORD), "{told}");
     // The callback is asked again and again, the server is not.
-    eventually(BOUND, "several attempts", || pool.automation().stats().open_failures.transient >= 5);
+    eventually(LONG_BOUND, "several attempts", || pool.automation().stats().open_failures.transient >= 5);
     assert_eq!(refusals(&cluster), 1);
     vault.hold(NEXT_PASSWORD);
-    let (healed, time) = took(|| comes_true(BOUND, || pool.get(Tier::Automation).is_ok()));
+    let (healed, time) = took(|| comes_true(LONG_BOUND, || pool.get(Tier::Automation).is_ok()));
     assert!(healed && time < 15 * SECOND, "probes are 10 s apart at most, not 30: {time:?}");
 }
 
@@ -138,20 +128,22 @@ fn without_a_callback_all_are_told_at_once_and_the_server_is_asked_every_half_mi
         }
     });
     let settled = || pool.automation().gauges().opening == 0 && pool.adhoc().gauges().opening == 0;
-    eventually(BOUND, "no attempt is under way", settled);
+    eventually(LONG_BOUND, "no attempt is under way", settled);
     let first = refusals(&cluster);
     for _ in 0..29 {
         hand.advance(SECOND);
         assert_eq!(pool.get(Tier::Automation).unwrap_err().kind(), ErrorKind::ConnectFailed);
     }
-    eventually(BOUND, "no attempt is under way", settled);
+    eventually(LONG_BOUND, "no attempt is under way", settled);
     // The ad-hoc tier has a pace of its own, and tries for the connection that it keeps.
     assert!(refusals(&cluster) <= first + 1, "{first}, then {}", refusals(&cluster));
     set_password(&cluster, APP_PASSWORD);
     hand.advance(2 * SECOND);
     let before = refusals(&cluster);
     // Callers are refused until the pool itself has looked at the clock.
-    eventually(BOUND, "healed with the first attempt", || pool.automation().get_timeout(BOUND).is_ok());
+    eventually(LONG_BOUND, "healed with the first attempt", || {
+        pool.automation().get_timeout(LONG_BOUND).is_ok()
+    });
     assert_eq!(refusals(&cluster), before);
 }
 
@@ -171,7 +163,7 @@ fn a_callback_that_fails_or_panics_is_a_transient_failure_with_its_cause() {
         .unwrap();
     for (at, cause) in ["the vault is sealed", "the vault is gone"].into_iter().enumerate() {
         step.store(at, Ordering::Relaxed);
-        eventually(BOUND, cause, || {
+        eventually(LONG_BOUND, cause, || {
             let error = pool.automation().get_timeout(2 * SECOND).unwrap_err();
             let failure = error.open_failure().expect("a failure to open is the cause");
             assert_eq!(failure.class(), FailureClass::Transient);
@@ -179,7 +171,7 @@ fn a_callback_that_fails_or_panics_is_a_transient_failure_with_its_cause() {
         });
     }
     step.store(2, Ordering::Relaxed);
-    eventually(BOUND, "it recovers", || pool.automation().get_timeout(SECOND).is_ok());
+    eventually(LONG_BOUND, "it recovers", || pool.automation().get_timeout(SECOND).is_ok());
     assert_eq!(pool.automation().gauges().zombies, 0);
 }
 
@@ -210,10 +202,10 @@ fn a_callback_that_hangs_is_given_up_soon_after_the_connect_timeout() {
     });
     // Some may have been told of the breaker meanwhile; nobody waits for the 60 s of a checkout.
     assert!(time < 20 * SECOND, "{time:?}: {outcome:?}");
-    eventually(BOUND, "the pool works", || pool.automation().get_timeout(SECOND).is_ok());
+    eventually(LONG_BOUND, "the pool works", || pool.automation().get_timeout(SECOND).is_ok());
     gate.open();
     let zombies = || pool.automation().gauges().zombies + pool.adhoc().gauges().zombies;
-    eventually(BOUND, "no thread is left in it", || zombies() == 0);
+    eventually(LONG_BOUND, "no thread is left in it", || zombies() == 0);
 }
 
 #[test]
@@ -240,6 +232,6 @@ fn the_user_may_come_from_the_callback_and_the_tiers_may_have_their_own() {
 
     let config = bare_url(&cluster).parse().unwrap();
     let manager = PgManager::new(config, PgOptions::default()).unwrap().with_credentials(tokens);
-    assert!(manager.connect_within(BOUND).is_ok());
+    assert!(manager.connect_within(LONG_BOUND).is_ok());
     assert!(!format!("{manager:?} {pool:?}").contains("hush"));
 }

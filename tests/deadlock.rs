@@ -5,16 +5,11 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::scripted::{Call, Gate, ScriptedManager, Step, pool_of};
+use support::wait::{BOUND, eventually, took};
 use tierpool::{Pool, PooledConnection};
 
-const BOUND: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(1);
-
-fn pool_of(size: u32) -> Pool<ScriptedManager> {
-    Pool::builder().max_size(size).build(ScriptedManager::new()).unwrap()
-}
 
 /// Starts a thread that takes a connection, does what it is told, and waits for a second one.
 fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<(), tierpool::Error>> {
@@ -27,9 +22,21 @@ fn nester(pool: &Pool<ScriptedManager>, go: &Gate) -> thread::JoinHandle<Result<
     })
 }
 
+/// Does something in another thread once a caller waits.
+fn once_one_waits<T: Send + 'static>(
+    pool: &Pool<ScriptedManager>,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let pool = pool.clone();
+    thread::spawn(move || {
+        eventually(BOUND, "one waits", || pool.gauges().waiting == 1);
+        act()
+    })
+}
+
 #[test]
 fn one_thread_that_waits_for_itself_is_told_at_once() {
-    let pool = pool_of(1);
+    let (_, pool) = pool_of(1);
     let mut held = pool.get().unwrap();
     held.tag("outer");
     let (error, time) = took(|| pool.get_timeout(BOUND).unwrap_err());
@@ -47,7 +54,7 @@ fn one_thread_that_waits_for_itself_is_told_at_once() {
 
 #[test]
 fn the_last_of_a_ring_of_threads_is_told_and_the_others_go_on() {
-    let pool = pool_of(3);
+    let (_, pool) = pool_of(3);
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     let threads: Vec<_> = gates.iter().map(|gate| nester(&pool, gate)).collect();
     eventually(BOUND, "all have their first", || pool.gauges().in_use == 3);
@@ -80,11 +87,7 @@ fn a_connection_being_opened_is_no_deadlock() {
     manager.script(Call::Connect, [Step::ok(), Step::ok().behind(&gate)]);
     let pool = Pool::builder().max_size(2).min_idle(Some(0)).build(manager.clone()).unwrap();
     let first = pool.get().unwrap();
-    let (waiting, on_gate) = (pool.clone(), gate.clone());
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "the nested one waits", || waiting.gauges().waiting == 1);
-        on_gate.open();
-    });
+    let opener = once_one_waits(&pool, move || gate.open());
     let second = pool.get_timeout(BOUND).expect("the second is on its way");
     opener.join().unwrap();
     drop((first, second));
@@ -92,21 +95,18 @@ fn a_connection_being_opened_is_no_deadlock() {
 
 #[test]
 fn an_idle_connection_of_a_suspended_pool_is_no_deadlock() {
-    let pool = pool_of(2);
+    let (_, pool) = pool_of(2);
     let _held = pool.get().unwrap();
     pool.suspend();
-    let (waiting, resumed) = (pool.clone(), pool.clone());
-    let resumer = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        resumed.resume()
-    });
+    let resumed = pool.clone();
+    let resumer = once_one_waits(&pool, move || resumed.resume());
     drop(pool.get_timeout(BOUND).expect("the idle one serves it"));
     assert!(resumer.join().unwrap());
 }
 
 #[test]
 fn a_holder_that_does_not_wait_is_no_deadlock() {
-    let pool = pool_of(2);
+    let (_, pool) = pool_of(2);
     let (go, done) = (Gate::new(), Gate::new());
     let nested = nester(&pool, &go);
     eventually(BOUND, "it has its first", || pool.gauges().in_use == 1);
@@ -136,11 +136,7 @@ fn a_connection_in_a_helpers_hands_is_no_deadlock() {
     let far = pool.clone();
     let other = thread::spawn(move || far.get_timeout(BOUND).map(drop));
     eventually(BOUND, "it is being validated", || manager.running(Call::IsValid) == 1);
-    let (waiting, on_gate) = (pool.clone(), gate.clone());
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "the nested one waits", || waiting.gauges().waiting == 1);
-        on_gate.open();
-    });
+    let opener = once_one_waits(&pool, move || gate.open());
     drop(pool.get_timeout(BOUND).expect("the helper gives it back"));
     other.join().unwrap().unwrap();
     opener.join().unwrap();
@@ -149,7 +145,7 @@ fn a_connection_in_a_helpers_hands_is_no_deadlock() {
 
 #[test]
 fn a_guard_used_by_another_thread_counts_for_that_one() {
-    let pool = pool_of(1);
+    let (_, pool) = pool_of(1);
     let mut conn = pool.get().unwrap();
     let (used, done) = (Gate::new(), Gate::new());
     let (on_used, on_done) = (used.clone(), done.clone());
@@ -159,11 +155,7 @@ fn a_guard_used_by_another_thread_counts_for_that_one() {
         on_done.pass(Some(BOUND))
     });
     assert!(used.pass(Some(BOUND)));
-    let waiting = pool.clone();
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        done.open();
-    });
+    let opener = once_one_waits(&pool, move || done.open());
     drop(pool.get_timeout(BOUND).expect("the worker gives it back"));
     assert!(worker.join().unwrap());
     opener.join().unwrap();
@@ -171,7 +163,7 @@ fn a_guard_used_by_another_thread_counts_for_that_one() {
 
 #[test]
 fn a_guard_of_another_pool_is_no_deadlock() {
-    let (one, two) = (pool_of(1), pool_of(1));
+    let ((_, one), (_, two)) = (pool_of(1), pool_of(1));
     let _held: PooledConnection<_> = one.get().unwrap();
     assert!(two.get().is_ok());
     let gate = Gate::new();
@@ -181,11 +173,7 @@ fn a_guard_of_another_pool_is_no_deadlock() {
         on_gate.pass(Some(BOUND))
     });
     eventually(BOUND, "the other pool is used up", || two.gauges().in_use == 1);
-    let waiting = two.clone();
-    let opener = thread::spawn(move || {
-        eventually(BOUND, "it waits", || waiting.gauges().waiting == 1);
-        gate.open();
-    });
+    let opener = once_one_waits(&two, move || gate.open());
     drop(two.get_timeout(BOUND).expect("the worker gives it back"));
     assert!(worker.join().unwrap());
     opener.join().unwrap();

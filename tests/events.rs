@@ -6,67 +6,30 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::logged::{self, capture, lines};
+use support::scripted::{Call, Parts, ScriptedError, Step, still};
+use support::wait::{BOUND, SECOND, eventually};
 use tierpool::config::PrePing;
 use tierpool::event::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, HandleEvent, LongHoldEvent, ReleaseEvent,
     SlowCheckoutEvent, SuspectEvent, TimeoutEvent,
 };
 use tierpool::stats::{BreakerState, CloseCause};
-use tierpool::{Builder, Clock, ClockHand, NopErrorHandler, Pool};
+use tierpool::{MemoryManager, NopErrorHandler, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Keeps every line of the process; a test picks those of its own pool by the target.
-struct Lines(Mutex<Vec<(Level, String, String)>>);
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
 /// Held for reading by each test, and for writing by the one that changes the level.
 static LEVEL: RwLock<()> = RwLock::new(());
 
-impl Log for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let line = (record.level(), record.target().to_owned(), record.args().to_string());
-        self.0.lock().push(line);
-    }
-
-    fn flush(&self) {}
-}
-
 fn logging() -> RwLockReadGuard<'static, ()> {
     let guard = LEVEL.read();
-    // Fails where another test of this process has set it already.
-    let _ = log::set_logger(&LINES);
-    log::set_max_level(LevelFilter::Debug);
+    capture(LevelFilter::Debug);
     guard
 }
 
-/// The lines of a pool of a level that contain `text`.
-fn lines(pool: &str, level: Level, text: &str) -> Vec<String> {
-    let target = format!("tierpool::{pool}");
-    let lines = LINES.0.lock();
-    let mine = lines.iter().filter(|line| line.0 == level && line.1 == target && line.2.contains(text));
-    mine.map(|line| line.2.clone()).collect()
-}
-
-fn builder(name: &str) -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .name(name)
-        .clock(clock)
-        .max_size(1)
-        .min_idle(Some(0))
-        .keepalive(None)
-        .error_handler(Box::new(NopErrorHandler));
-    (builder, hand, ScriptedManager::new())
+fn builder(name: &str) -> Parts {
+    still(|builder| builder.name(name).max_size(1).error_handler(Box::new(NopErrorHandler)))
 }
 
 /// A handler that writes down what it is told.
@@ -199,6 +162,29 @@ fn a_full_channel_loses_its_oldest_events_and_counts_them() {
     assert_eq!(pool.stats().events_lost, 17, "nobody listens, nothing is lost");
 }
 
+#[test]
+fn every_checkout_is_told_to_end_and_every_connection_to_go() {
+    let _level = logging();
+    let pool = Pool::builder().max_size(2).build(MemoryManager).unwrap();
+    let events = pool.subscribe(64);
+    pool.get().unwrap().detach();
+    pool.get().unwrap().close();
+    let (mut out, mut back, mut gone) = (0, 0, Vec::new());
+    eventually(BOUND, "both are gone", || {
+        for event in events.try_iter() {
+            match event {
+                Event::CheckedOut(_) => out += 1,
+                Event::CheckedIn(_) => back += 1,
+                Event::Closed(event) => gone.push(event.cause()),
+                _ => {}
+            }
+        }
+        gone.len() == 2
+    });
+    assert_eq!((out, back), (2, 2));
+    assert!(gone.contains(&CloseCause::Detached) && gone.contains(&CloseCause::Evicted), "{gone:?}");
+}
+
 #[derive(Debug)]
 struct Panicking;
 
@@ -243,13 +229,12 @@ fn settings_are_logged_once_at_the_start_and_each_checkout_and_checkin_at_debug(
 #[test]
 fn with_the_level_off_a_checkout_does_not_come_near_the_logger() {
     let _alone = LEVEL.write();
-    let _ = log::set_logger(&LINES);
-    log::set_max_level(LevelFilter::Info);
+    capture(LevelFilter::Info);
     let (builder, _hand, manager) = builder("level-off");
     let pool = builder.build(manager).unwrap();
     drop(pool.get().unwrap());
     // Threads of pools that other tests have dropped may still log.
-    let mine = || LINES.0.lock().iter().filter(|line| line.1 == "tierpool::level-off").count();
+    let mine = || logged::of("level-off").len();
     let before = mine();
     for _ in 0..100 {
         drop(pool.get().unwrap());

@@ -11,24 +11,22 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use support::cluster::{APP_PASSWORD, Cluster};
+use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
-use support::wait::{eventually, took};
+use support::wait::{LONG_BOUND, SECOND, eventually, took};
 use tierpool::config::TargetSessionAttrs;
 use tierpool::postgres::{PgManager, PgOptions};
 use tierpool::stats::CloseCause;
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
-const SECOND: Duration = Duration::from_secs(1);
-
 fn primary() -> Cluster {
-    Cluster::builder().replicates().start().unwrap_or_else(|error| panic!("{error:?}"))
+    Cluster::builder().replicates().start().unwrap()
 }
 
 /// A primary and a standby that has all of it.
 fn pair() -> (Cluster, Cluster) {
     let primary = primary();
-    let standby = primary.standby().unwrap_or_else(|error| panic!("{error:?}"));
+    let standby = primary.standby().unwrap();
     standby.catch_up(&primary);
     (primary, standby)
 }
@@ -46,13 +44,7 @@ fn manager(ports: &[u16], attrs: TargetSessionAttrs, connect_timeout: Duration) 
 }
 
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder()
-        .url(url)
-        .app_name("failover")
-        .base_size(8)
-        .max_overflow(0)
-        .connect_timeout(5 * SECOND);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(8, "failover", url, |builder| change(builder.connect_timeout(5 * SECOND)))
 }
 
 fn port_of(client: &mut postgres::Client) -> u16 {
@@ -61,7 +53,7 @@ fn port_of(client: &mut postgres::Client) -> u16 {
 }
 
 fn open(manager: &PgManager) -> Result<u16, PgError> {
-    manager.connect_within(BOUND).map(|mut conn| port_of(&mut conn))
+    manager.connect_within(LONG_BOUND).map(|mut conn| port_of(&mut conn))
 }
 
 /// The ports of the servers to which the connections of both tiers lead, and that those take writes.
@@ -81,8 +73,8 @@ fn set_read_only(cluster: &Cluster, on: bool) {
     let to = if on { "on" } else { "off" };
     admin.batch_execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {to}")).unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
-    let mut client = cluster.config().connect(postgres::NoTls).unwrap();
-    eventually(BOUND, "the server has the setting", || {
+    let mut client = cluster.client();
+    eventually(LONG_BOUND, "the server has the setting", || {
         client.query_one("SHOW default_transaction_read_only", &[]).unwrap().get::<_, String>(0) == to
     });
 }
@@ -119,7 +111,7 @@ fn a_server_turned_read_only_has_its_connections_replaced_once_in_a_cooldown() {
     assert!((8..=8 * generations).contains(&evicted), "{evicted} in {time:?}, idle ones among them");
 
     set_read_only(&cluster, false);
-    eventually(BOUND, "a write is taken", || write().is_ok());
+    eventually(LONG_BOUND, "a write is taken", || write().is_ok());
     assert!((0..50).all(|_| write().is_ok()), "and all that follow");
     let mut conns: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
     assert!(conns.iter_mut().all(|conn| !old.contains(&conn.backend_pid().unwrap())));
@@ -168,9 +160,9 @@ fn a_first_host_that_is_a_standby_gets_no_connection() {
     let (primary, standby) = pair();
     let url = url(&[standby.port(), primary.port()], "target_session_attrs=read-write");
     let pool = pool(url, |builder| builder.min_size(8));
-    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 8);
+    eventually(LONG_BOUND, "all are open", || pool.automation().gauges().idle == 8);
     assert_all_lead_to(&pool, primary.port());
-    eventually(BOUND, "none is on the standby", || standby.connections("failover/%") == 0);
+    eventually(LONG_BOUND, "none is on the standby", || standby.connections("failover/%") == 0);
 }
 
 #[test]
@@ -179,20 +171,20 @@ fn a_demoted_server_is_left_for_the_promoted_one() {
     let hosts = url(&[old.port(), new.port()], "target_session_attrs=read-write");
     let pool = pool(hosts, |builder| builder.min_size(8));
     pool.get(Tier::Automation).unwrap().batch_execute("CREATE TABLE t (i int)").unwrap();
-    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 8);
+    eventually(LONG_BOUND, "all are open", || pool.automation().gauges().idle == 8);
     new.catch_up(&old);
     set_read_only(&old, true);
     new.promote();
     let write = || pool.session(|tx| tx.execute("INSERT INTO t VALUES (1)", &[]));
     assert!(write().is_err_and(|error| error.is_read_only()));
-    eventually(BOUND, "a write is taken", || write().is_ok());
+    eventually(LONG_BOUND, "a write is taken", || write().is_ok());
     assert!((0..50).all(|_| write().is_ok()), "idle ones were replaced as well");
     // The ad-hoc tier hears of it by a read of its own.
-    eventually(BOUND, "ad-hoc callers get to the new one", || {
+    eventually(LONG_BOUND, "ad-hoc callers get to the new one", || {
         port_of(&mut pool.get(Tier::Adhoc).unwrap()) == new.port()
     });
     assert_all_lead_to(&pool, new.port());
-    eventually(BOUND, "no connection is left on the old one", || old.connections("failover/%") == 0);
+    eventually(LONG_BOUND, "no connection is left on the old one", || old.connections("failover/%") == 0);
 }
 
 #[test]
@@ -209,7 +201,7 @@ fn a_stuck_session_is_ended_also_on_a_server_that_is_of_the_wrong_kind_by_now() 
     thread::scope(|scope| {
         scope.spawn(move || conn.batch_execute("SELECT pg_sleep(120)").expect_err("it was ended"));
         set_read_only(&cluster, true);
-        eventually(BOUND, "its backend has ended, and not only the wait for it", gone);
+        eventually(LONG_BOUND, "its backend has ended, and not only the wait for it", gone);
     });
 }
 
@@ -218,17 +210,17 @@ fn readers_leave_a_server_that_is_of_the_wrong_kind_by_now() {
     let (one, other) = (primary(), primary());
     let url = url(&[one.port(), other.port()], "target_session_attrs=read-write");
     let pool = pool(url, |builder| builder.min_size(4));
-    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 4);
+    eventually(LONG_BOUND, "all are open", || pool.automation().gauges().idle == 4);
     assert_eq!(port_of(&mut pool.get(Tier::Automation).unwrap()), one.port());
     if pool.get(Tier::Adhoc).unwrap().query_one("SHOW in_hot_standby", &[]).is_err() {
         return; // Before PostgreSQL 14 a server does not tell.
     }
     set_read_only(&one, true);
     // The first read brings the news.
-    eventually(BOUND, "reads go to the other", || {
+    eventually(LONG_BOUND, "reads go to the other", || {
         (0..8).all(|_| port_of(&mut pool.get(Tier::Automation).unwrap()) == other.port())
     });
-    eventually(BOUND, "none is left on the first", || one.connections("failover/automation") == 0);
+    eventually(LONG_BOUND, "none is left on the first", || one.connections("failover/automation") == 0);
 }
 
 #[test]
@@ -288,7 +280,7 @@ fn random_balancing_spreads_connections_over_the_hosts() {
     let (one, other) = (primary(), primary());
     let url = url(&[one.port(), other.port()], "load_balance_hosts=random");
     let pool = pool(url, |builder| builder.base_size(40).min_size(40));
-    eventually(BOUND, "all are open", || pool.automation().gauges().idle == 40);
+    eventually(LONG_BOUND, "all are open", || pool.automation().gauges().idle == 40);
     let counts = [&one, &other].map(|cluster| cluster.connections("failover/automation"));
     assert_eq!(counts.iter().sum::<usize>(), 40);
     // Fewer than 5 of 40 by chance: once in ten million runs.
@@ -304,7 +296,7 @@ fn a_failover_loses_no_acknowledged_row_and_ends_with_every_connection_on_the_ne
     let hosts = url(&[old.port(), new.port()], "target_session_attrs=read-write");
     let pool = pool(hosts, |builder| builder.connection_timeout(5 * SECOND));
     pool.get(Tier::Automation).unwrap().batch_execute("CREATE TABLE t (i int)").unwrap();
-    eventually(BOUND, "rows wait for the standby", || {
+    eventually(LONG_BOUND, "rows wait for the standby", || {
         let row =
             old.admin().query_one("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", &[]);
         row.unwrap().get::<_, i64>(0) == 1
@@ -330,14 +322,14 @@ fn a_failover_loses_no_acknowledged_row_and_ends_with_every_connection_on_the_ne
     let rows = || acknowledged.lock().len();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
-        eventually(BOUND, "rows are written", || rows() >= 200);
+        eventually(LONG_BOUND, "rows are written", || rows() >= 200);
         old.kill9();
         let before = rows();
         new.promote();
-        eventually(BOUND, "all go on at the new primary", || rows() >= before + 200);
+        eventually(LONG_BOUND, "all go on at the new primary", || rows() >= before + 200);
         old.rejoin(&new);
         let before = rows();
-        eventually(BOUND, "and with the old one back as a standby", || rows() >= before + 200);
+        eventually(LONG_BOUND, "and with the old one back as a standby", || rows() >= before + 200);
         stop.store(true, Ordering::Relaxed);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });

@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::scripted::{Call, Gate, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::scripted::{Call, Gate, ScriptedError, ScriptedManager, Step, built};
+use support::wait::{BOUND, eventually};
 use tierpool::{MemoryManager, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
 
 /// Held by tests that keep all processors busy or want them free.
 static BUSY: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
@@ -142,12 +140,11 @@ fn a_waiter_that_leaves_lets_the_next_one_up() {
 #[test]
 fn a_waiter_whose_connection_proves_dead_keeps_its_place() {
     for _ in 0..20 {
-        let manager = ScriptedManager::new();
         let builder = Pool::builder()
             .max_size(1)
             .test_on_check_out(true)
             .driver(Box::new(support::scripted::ScriptedDriver::new()));
-        let pool = builder.build(manager.clone()).unwrap();
+        let (manager, pool) = built(builder);
         let held = pool.get().unwrap();
         let mut line = Line::new(&pool);
         (0..4).for_each(|_| line.join());
@@ -162,8 +159,7 @@ fn a_waiter_whose_connection_proves_dead_keeps_its_place() {
 #[test]
 fn a_storm_of_deadlines_loses_no_connection() {
     let _alone = BUSY.lock();
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().max_size(4).deadlock_detection(false).build(manager.clone()).unwrap();
+    let (manager, pool) = built(Pool::builder().max_size(4).deadlock_detection(false));
     let end = Instant::now() + Duration::from_secs(2);
     let threads: Vec<_> = (0..24_u64)
         .map(|number| {

@@ -1,27 +1,22 @@
 //! A pool outlives what hangs in it: helpers stuck in a database layer are replaced, within bounds.
 
-#[path = "support/mod.rs"]
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, took};
-use tierpool::event::Event;
-use tierpool::stats::CloseCause;
-use tierpool::{BreakerState, ManageConnection, MemoryManager, Pool, Tier, TieredPool};
+use support::scripted::{Call, Gate, ScriptedManager, Step, built};
+use support::wait::{BOUND, eventually, took};
+use tierpool::{BreakerState, ManageConnection, Pool};
 
-const BOUND: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_millis(200);
 
 #[test]
 fn validations_that_hang_on_every_helper_cost_the_pool_those_connections_and_no_more() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(8).test_on_check_out(true).validation_timeout(LIMIT);
-    let pool = builder.failure_threshold(0).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder.failure_threshold(0));
     // All have been lent once, so that all are validated from now on.
     let held: Vec<_> = (0..8).map(|_| pool.get_timeout(BOUND).unwrap()).collect();
     drop(held);
@@ -58,9 +53,8 @@ fn connects_that_hang_on_every_opener_are_given_up_and_told() {
 
 #[test]
 fn a_close_that_hangs_in_a_crew_of_one_does_not_keep_others_from_being_validated() {
-    let manager = ScriptedManager::new();
     let builder = Pool::builder().max_size(4).open_concurrency(1).test_on_check_out(true);
-    let pool = builder.validation_timeout(LIMIT).build(manager.clone()).unwrap();
+    let (manager, pool) = built(builder.validation_timeout(LIMIT));
     let gate = Gate::new();
     manager.script(Call::Close, [Step::ok().behind(&gate)]);
     pool.get_timeout(BOUND).unwrap().close();
@@ -119,74 +113,4 @@ fn an_error_that_panics_when_it_is_printed_costs_nothing() {
         assert!(pool.get_timeout(BOUND).is_ok());
     }
     eventually(BOUND, "nothing is left over", || pool.gauges().zombies == 0);
-}
-
-#[test]
-fn a_budget_holds_at_run_time_too() {
-    let builder = TieredPool::builder().total_connections(6).reserved(2);
-    let pool = builder.automation(|tier| tier.base_size(3).max_overflow(0)).build(|_| MemoryManager).unwrap();
-    pool.automation().reconfigure(|settings| settings.base_size = 4).unwrap();
-    let error = pool.automation().reconfigure(|settings| settings.base_size = 5).unwrap_err();
-    assert!(error.to_string().contains("must not exceed 4, this pool's part of the budget"), "{error}");
-    assert!(pool.adhoc().reconfigure(|settings| settings.base_size = 3).is_err());
-    assert_eq!((pool.automation().max_size(), pool.reserved()), (4, 2));
-}
-
-#[test]
-fn borrowing_counts_as_nobodys_timeout() {
-    let builder = TieredPool::builder().reserved(1).adhoc_may_borrow(true);
-    let pool = builder.automation(|tier| tier.min_idle(Some(3))).build(|_| MemoryManager).unwrap();
-    let own = pool.get(Tier::Adhoc).unwrap();
-    let borrowed: Vec<_> = (0..3).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
-    assert_eq!(pool.adhoc().stats().checkouts.timed_out, 0);
-    assert_eq!(pool.automation().stats().gauges.in_use, 3);
-    drop((own, borrowed));
-}
-
-#[test]
-fn the_peak_is_the_most_that_were_out_at_once() {
-    let pool = Pool::builder().max_size(5).build(MemoryManager).unwrap();
-    let held: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
-    drop(held);
-    assert_eq!(pool.stats().peak_in_use, 3);
-}
-
-#[test]
-fn every_checkout_is_told_to_end_and_every_connection_to_go() {
-    let pool = Pool::builder().max_size(2).build(MemoryManager).unwrap();
-    let events = pool.subscribe(64);
-    pool.get().unwrap().detach();
-    pool.get().unwrap().close();
-    let (mut out, mut back, mut gone) = (0, 0, Vec::new());
-    eventually(BOUND, "both are gone", || {
-        for event in events.try_iter() {
-            match event {
-                Event::CheckedOut(_) => out += 1,
-                Event::CheckedIn(_) => back += 1,
-                Event::Closed(event) => gone.push(event.cause()),
-                _ => {}
-            }
-        }
-        gone.len() == 2
-    });
-    assert_eq!((out, back), (2, 2));
-    assert!(gone.contains(&CloseCause::Detached) && gone.contains(&CloseCause::Evicted), "{gone:?}");
-}
-
-#[test]
-fn settings_changed_by_two_threads_are_both_changed() {
-    let pool = Pool::builder().max_size(4).build(MemoryManager).unwrap();
-    for round in 1..=200 {
-        let barrier = Barrier::new(2);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                barrier.wait();
-                pool.reconfigure(|settings| settings.max_waiting = Some(round)).unwrap();
-            });
-            barrier.wait();
-            pool.reconfigure(|settings| settings.max_uses = Some(u64::from(round))).unwrap();
-        });
-        let settings = pool.settings();
-        assert_eq!((settings.max_waiting, settings.max_uses), (Some(round), Some(u64::from(round))));
-    }
 }

@@ -1,18 +1,16 @@
 //! A PgBouncer in between: how it is found, and what changes because of it.
 #![cfg(feature = "postgres")]
 
-mod wire;
-
 mod support;
 
 use std::time::Duration;
 
 use support::bouncer::Bouncer;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
+use support::wire::{manager, one, open};
 use tierpool::config::{Key, Overrides, PgBouncer, PgSettings, Settings, Source};
 use tierpool::postgres::{PgDriver, PgManager, ResetPolicy, SessionOptions, run_session};
 use tierpool::{Driver, ErrorKind, FailureClass, PgError, PgPool, PrePing, Tier};
-use wire::{cluster, manager, one, open};
 
 const LIMIT: Duration = Duration::from_millis(1234);
 
@@ -220,7 +218,7 @@ fn a_full_pooler_counts_as_a_full_server() {
     let (url, closed) = (bouncer.url(), support::port::free_port().unwrap());
     let (hosts, rest) = url.rsplit_once('/').unwrap();
     let of_two = format!("{hosts},127.0.0.1:{closed}/{rest}");
-    let error = wire::manager(&of_two, |_| ()).connect_within(Duration::from_secs(5)).unwrap_err();
+    let error = support::wire::manager(&of_two, |_| ()).connect_within(Duration::from_secs(5)).unwrap_err();
     assert_eq!(PgDriver.classify(&error), FailureClass::Exhausted, "{error:?}");
 }
 
@@ -236,7 +234,8 @@ fn a_statement_is_cancelled_by_way_of_the_pooler() {
             let run = scope.spawn(|| {
                 run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT pg_sleep(60)"))
             });
-            let running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
+            let running = "SELECT count(*) FROM pg_stat_activity
+                WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
             support::wait::eventually(Duration::from_secs(20), "the statement runs", || {
                 admin.query_one(running, &[]).unwrap().get::<_, i64>(0) == 1
             });

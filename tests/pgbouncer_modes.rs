@@ -2,8 +2,6 @@
 //! pass.
 #![cfg(feature = "postgres")]
 
-mod wire;
-
 mod support;
 
 use std::thread;
@@ -11,14 +9,12 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 use support::bouncer::Bouncer;
-use support::cluster::Cluster;
-use support::wait::eventually;
+use support::cluster::{Cluster, cluster};
+use support::wait::{LONG_BOUND, eventually};
+use support::wire::one;
 use tierpool::config::PgBouncer;
 use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
-use wire::{cluster, one};
-
-const BOUND: Duration = Duration::from_secs(20);
 
 /// Everything about a session that a client may have changed, and who serves it.
 const STATE: &str =
@@ -47,7 +43,7 @@ fn pool(bouncer: &Bouncer, mode: PgBouncer, change: impl FnOnce(PgBuilder) -> Pg
         .app_name("borrower")
         .pgbouncer(mode)
         .statement_timeout(Duration::from_secs(9))
-        .connection_timeout(BOUND)
+        .connection_timeout(LONG_BOUND)
         .base_size(1)
         .max_overflow(0)
         .adhoc(|tier| tier.min_idle(Some(0)));
@@ -89,7 +85,7 @@ fn in_session_mode_what_a_borrower_sets_ends_with_the_client() {
             _ => assert_eq!(next, "77ms|88ms|nowhere|1MB|LATIN1|0|1|1|scratch"),
         }
         drop(conn);
-        pool.close(BOUND);
+        pool.close(LONG_BOUND);
 
         // With the pool its clients have gone, and PgBouncer has reset the one connection to the server.
         let (others, same) = state(&mut bouncer.client());
@@ -198,7 +194,7 @@ fn the_pool_recovers_from_restarts_of_the_pooler_and_of_the_server_behind_it() {
         let pool = pool(&bouncer, mode, |builder| builder.base_size(3).max_overflow(1));
         let works = || pool.session(|tx| tx.batch_execute("SELECT 1")).is_ok();
         let all_work = |what: &str| {
-            eventually(BOUND, &format!("{what}, {name} mode"), || (0..8).all(|_| works()));
+            eventually(LONG_BOUND, &format!("{what}, {name} mode"), || (0..8).all(|_| works()));
             assert_eq!(pool.session(timeout_of).unwrap(), "9s", "{what}, {name} mode");
         };
         all_work("before");
@@ -214,7 +210,7 @@ fn the_pool_recovers_from_restarts_of_the_pooler_and_of_the_server_behind_it() {
         let begun = Instant::now();
         let checkout = pool.automation().get_timeout(Duration::from_millis(200));
         drop(checkout);
-        assert!(begun.elapsed() < BOUND, "a checkout ends while the pooler is frozen");
+        assert!(begun.elapsed() < LONG_BOUND, "a checkout ends while the pooler is frozen");
         bouncer.thaw();
         all_work("after a freeze of the pooler");
     }

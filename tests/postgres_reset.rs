@@ -2,15 +2,15 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
+use support::cluster::cluster;
 use support::wait::took;
+use support::wire::{DROP_BOUND, Frozen, manager, one, open};
 use tierpool::postgres::{PgConnection, PgDriver, PgManager, ResetPolicy, TransactionStatus};
 use tierpool::{Condition, Driver};
-use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
 
 const LIMIT: Duration = Duration::from_secs(2);
 

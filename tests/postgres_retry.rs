@@ -1,20 +1,17 @@
 //! Sessions that are repeated: after conflicts, lost connections, and a COMMIT whose answer is lost.
 #![cfg(feature = "postgres")]
 
-mod retried;
 mod support;
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
 
-use retried::{cluster, counted, options, pool, quick, rows};
 use support::proxy::{Direction, Proxy};
+use support::retried::{cluster, counted, options, pool, quick, rows};
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
 use tierpool::{PgError, Tier};
-
-const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
@@ -25,7 +22,7 @@ fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
     let cuts = [(Direction::ToClient, "1:1"), (Direction::ToServer, "")];
     for (direction, after_cut) in cuts {
         for idempotent in [false, true] {
-            cluster.config().connect(postgres::NoTls).unwrap().batch_execute("TRUNCATE t").unwrap();
+            cluster.client().batch_execute("TRUNCATE t").unwrap();
             let options = options().idempotent(idempotent);
             let (outcome, calls) = counted(&pool, &options, |tx, call| {
                 // Idempotent: it sets, and does not add.
@@ -144,15 +141,15 @@ fn a_backend_terminated_and_a_server_restarted_in_the_middle_are_repeated() {
     assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0 2:0"));
 
     // Through the breaker too: checkouts fail at once while the server is away.
-    let patient = Retry { attempts: 1000, within: BOUND, ..quick() };
+    let patient = Retry { attempts: 1000, within: LONG_BOUND, ..quick() };
     let (outcome, calls) = thread::scope(|scope| {
         counted(&pool, &SessionOptions::new().retry(patient), |tx, call| {
             insert(tx, 3)?;
             if call == 1 {
                 cluster.stop_fast();
                 scope.spawn(|| {
-                    support::wait::eventually(BOUND, "the breaker opens", || {
-                        pool.automation().get_timeout(BOUND).is_err_and(|e| e.is_circuit_open())
+                    eventually(LONG_BOUND, "the breaker opens", || {
+                        pool.automation().get_timeout(LONG_BOUND).is_err_and(|e| e.is_circuit_open())
                     });
                     cluster.start();
                 });

@@ -1,7 +1,6 @@
 //! What makes a session be repeated and what does not, and the bounds of it.
 #![cfg(feature = "postgres")]
 
-mod retried;
 mod support;
 
 use std::fmt;
@@ -10,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use retried::{cluster, counted, options, pool, quick, rows};
 use support::proxy::{Direction, Proxy};
+use support::retried::{cluster, counted, options, pool, quick, rows};
 use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 
@@ -203,7 +202,7 @@ fn limits_act_from_the_inside_out() {
     let options = SessionOptions::new()
         .lock_timeout(Duration::from_millis(200))
         .retry(Retry { within: Duration::from_secs(10), ..Retry::default() });
-    let mut holder = cluster.config().connect(postgres::NoTls).unwrap();
+    let mut holder = cluster.client();
     holder.batch_execute("INSERT INTO t VALUES (1)").unwrap();
     holder.batch_execute("BEGIN; UPDATE t SET n = 7").unwrap();
     let update = "UPDATE t SET n = 1";

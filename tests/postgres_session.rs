@@ -2,20 +2,18 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use support::wait::took;
+use support::cluster::cluster;
+use support::wait::{SECOND, took};
+use support::wire::{DROP_BOUND, Frozen, manager, one, open};
 use tierpool::postgres::{
     IsolationLevel, PgConnection, PgDriver, PgError, SessionOptions, SocketTimeout, TransactionStatus,
     run_session,
 };
 use tierpool::{Condition, Driver};
-use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 fn count(conn: &mut PgConnection) -> i64 {
     one(conn, "SELECT count(*) FROM t")
@@ -71,8 +69,9 @@ fn options_hold_within_the_session_only() {
         .read_only(true)
         .statement_timeout(Duration::from_secs(7))
         .lock_timeout(Duration::from_secs(3));
-    let state = "SELECT concat_ws('|', current_setting('transaction_isolation'), current_setting('transaction_read_only'),
-        current_setting('statement_timeout'), current_setting('lock_timeout'))";
+    let state = "SELECT concat_ws('|', current_setting('transaction_isolation'),
+        current_setting('transaction_read_only'), current_setting('statement_timeout'),
+        current_setting('lock_timeout'))";
     let within: String =
         run_session(&mut conn, &options, |tx| Ok::<_, PgError>(tx.query_one(state, &[])?.get(0))).unwrap();
     assert_eq!(within, "serializable|on|7s|3s");

@@ -2,16 +2,15 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::time::Duration;
 
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
+use support::wire::{manager, one, open};
 use tierpool::postgres::{
     PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Session, SessionOptions, run_session,
 };
 use tierpool::{Driver, PgPool, Tier};
-use wire::{cluster, manager, one, open};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const STAR: &str = "SELECT * FROM t";

@@ -4,7 +4,6 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::alloc::System;
 
@@ -15,8 +14,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[test]
 fn a_hit_allocates_nothing() {
-    let cluster = wire::cluster();
-    let mut conn = wire::open(&wire::manager(&cluster.url(), |_| ()));
+    let cluster = support::cluster::cluster();
+    let mut conn = support::wire::open(&support::wire::manager(&cluster.url(), |_| ()));
     let texts = [1, 2, 3].map(|n| format!("SELECT {n}, $1::text"));
     for text in &texts {
         conn.prepare_cached(text).unwrap();

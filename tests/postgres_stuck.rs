@@ -2,42 +2,33 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::cluster::{APP_PASSWORD, Cluster};
-use support::wait::{eventually, took};
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::wait::{LONG_BOUND, MS, SLACK, eventually, took};
+use support::wire::{Frozen, chain, manager};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Pool, PooledConnection};
-use wire::{Frozen, cluster, manager};
-
-const BOUND: Duration = Duration::from_secs(30);
-const MS: Duration = Duration::from_millis(1);
-/// How late a close may be, and how long after it a borrower's call may go on.
-const SLACK: Duration = Duration::from_millis(100);
 
 type PgPool = Pool<PgManager>;
 type Guard = PooledConnection<PgManager>;
 
 /// A pool of one, which nothing but what is tested takes a connection from.
 fn pool(url: &str, change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager>) -> PgPool {
-    let builder =
-        Pool::builder().max_size(1).reaper_rate(20 * MS).connection_timeout(BOUND).driver(Box::new(PgDriver));
+    let builder = Pool::builder()
+        .max_size(1)
+        .reaper_rate(20 * MS)
+        .connection_timeout(LONG_BOUND)
+        .driver(Box::new(PgDriver));
     // One thread stands for the borrower that is stuck and for the next.
     let builder = builder.deadlock_detection(false);
     let manager = manager(url, |options| options.application_name = Some("stuck".to_owned()));
     change(builder).build(manager).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-/// The texts of an error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn sleep(conn: &mut Guard) -> postgres::Error {
@@ -49,7 +40,7 @@ fn assert_clean(cluster: &Cluster, pool: &PgPool) {
     let mut conn = pool.get().unwrap_or_else(|error| panic!("{error:#}"));
     conn.batch_execute("SELECT 1").unwrap();
     drop(conn);
-    eventually(BOUND, "one session", || cluster.connections("stuck") == 1);
+    eventually(LONG_BOUND, "one session", || cluster.connections("stuck") == 1);
     assert_eq!(pool.gauges().size(), 1);
 }
 
@@ -93,10 +84,10 @@ fn a_session_idle_in_a_transaction_is_ended_and_its_seat_is_back_at_once() {
         let error = stuck.batch_execute("COMMIT").unwrap_err();
         assert!(chain(&error).contains(told), "{}", chain(&error));
         drop(stuck);
-        eventually(BOUND, "it is closed", || pool.stats().closed.total() >= 1);
+        eventually(LONG_BOUND, "it is closed", || pool.stats().closed.total() >= 1);
         assert_clean(&cluster, &pool);
-        pool.close(BOUND);
-        eventually(BOUND, "no session", || cluster.connections("stuck") == 0);
+        pool.close(LONG_BOUND);
+        eventually(LONG_BOUND, "no session", || cluster.connections("stuck") == 0);
     }
 }
 
@@ -123,7 +114,7 @@ fn a_session_that_cannot_be_told_from_others_is_left_alone_and_keeps_its_seat() 
         .unwrap_or_else(|error| panic!("{error:#}"));
     let automation = pool.automation();
     let stuck = automation.get().unwrap();
-    eventually(BOUND, "it is tried", || automation.stats().stuck_terminated == 1);
+    eventually(LONG_BOUND, "it is tried", || automation.stats().stuck_terminated == 1);
     // The attempt takes a few round trips.
     let next = thread::scope(|scope| {
         scope.spawn(|| automation.get_timeout(Duration::from_secs(1)).map(drop)).join().unwrap()
@@ -131,7 +122,7 @@ fn a_session_that_cannot_be_told_from_others_is_left_alone_and_keeps_its_seat() 
     assert!(next.is_err(), "replaced, and the server still has it");
     assert_eq!((automation.gauges().in_use, cluster.connections("stuck/automation")), (1, 1));
     drop(stuck);
-    drop(automation.get_timeout(BOUND).expect("its seat is free when it is back"));
+    drop(automation.get_timeout(LONG_BOUND).expect("its seat is free when it is back"));
 }
 
 #[test]
@@ -167,12 +158,8 @@ fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgr
             (error, Instant::now())
         })
     };
-    let pid = runs.recv_timeout(BOUND).unwrap();
-    let mut admin = cluster.admin();
-    eventually(BOUND, "it sleeps", || {
-        let row = admin.query_one("SELECT wait_event FROM pg_stat_activity WHERE pid = $1", &[&pid]).unwrap();
-        row.get::<_, Option<String>>(0).as_deref() == Some("PgSleep")
-    });
+    let pid = runs.recv_timeout(LONG_BOUND).unwrap();
+    eventually(LONG_BOUND, "it sleeps", || cluster.sleeps(pid));
     let frozen = freeze.then(|| Frozen::of(pid));
     let (report, time) = took(|| pool.close(limit));
     let closed = Instant::now();
@@ -186,7 +173,7 @@ fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgr
     let late = ended.saturating_duration_since(closed);
     assert!(late <= SLACK, "the worker went on for {late:?}");
     drop(frozen);
-    eventually(BOUND, "no session is left", || cluster.connections("stuck") == 0);
+    eventually(LONG_BOUND, "no session is left", || cluster.connections("stuck") == 0);
     error
 }
 

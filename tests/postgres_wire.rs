@@ -2,32 +2,18 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
-use std::error::Error as _;
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use support::wait::{eventually, took};
+use support::cluster::cluster;
+use support::wait::{SECOND, eventually, took};
+use support::wire::{DROP_BOUND, Frozen, chain, manager, one, open};
 use tierpool::postgres::{PgDriver, PgError, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass};
-use wire::{DROP_BOUND, Frozen, cluster, manager, one, open};
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// The error and its causes in one line.
-fn chain(error: &PgError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
 
 #[test]
 fn transaction_status_follows_each_reply() {
@@ -177,11 +163,7 @@ fn abandoning_from_another_thread_ends_a_query() {
         (error, conn.is_lost(), took(|| drop(conn)).1)
     });
     running.recv().unwrap();
-    let mut admin = cluster.admin();
-    let query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-    eventually(5 * SECOND, "the query runs", || {
-        admin.query_one(query, &[&pid]).unwrap().get::<_, i64>(0) == 1
-    });
+    eventually(5 * SECOND, "the query runs", || cluster.sleeps(pid));
     assert!(handle.abandon());
     let ((error, lost, drop_time), time) = took(|| worker.join().unwrap());
     assert!(time < DROP_BOUND && drop_time < DROP_BOUND, "{time:?} {drop_time:?}");
@@ -199,11 +181,7 @@ fn cancelling_leaves_the_connection_good() {
     let cancel = conn.cancel_handle();
     let pid = conn.backend_pid().unwrap();
     let worker = thread::spawn(move || (conn.batch_execute("SELECT pg_sleep(60)").unwrap_err(), conn));
-    let mut admin = cluster.admin();
-    let query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-    eventually(5 * SECOND, "the query runs", || {
-        admin.query_one(query, &[&pid]).unwrap().get::<_, i64>(0) == 1
-    });
+    eventually(5 * SECOND, "the query runs", || cluster.sleeps(pid));
     // The longest there is has its meaning too.
     cancel.cancel(Duration::MAX).unwrap();
     let (error, mut conn) = worker.join().unwrap();

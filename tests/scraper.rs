@@ -15,7 +15,7 @@ use scraper::discover::{Item, discover};
 use scraper::failure::ScrapeError;
 use scraper::schema;
 use scraper::store::{Change, store};
-use support::cluster::Cluster;
+use support::cluster::{Cluster, cluster};
 use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session};
 
 /// For a machine under load.
@@ -23,10 +23,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MANIFEST: &str =
     "[package]\nname = 'one'\nversion = '1.0.0'\n[dependencies]\nlog = '0.4'\nrand = '0.9'\n";
 const README: &str = "# One\n\n[docs](https://docs.example)\n\n## Use\n\n[site](https://site.example)\n";
-
-fn cluster() -> Cluster {
-    Cluster::builder().start().unwrap_or_else(|error| panic!("{error}"))
-}
 
 fn connect(cluster: &Cluster) -> PgConnection {
     let config = cluster.url().parse().expect("the cluster's own URL");
@@ -47,7 +43,7 @@ fn commit(conn: &mut PgConnection, item: &Item) -> Result<Change, ScrapeError> {
 /// Stores everything below `folder`, one item a transaction.
 fn run(client: &mut PgConnection, folder: &Path) -> Vec<Change> {
     let items = discover(folder, None);
-    items.iter().map(|item| commit(client, item).unwrap_or_else(|error| panic!("{error:?}"))).collect()
+    items.iter().map(|item| commit(client, item).unwrap()).collect()
 }
 
 /// Everything in the tables with the row versions, so that a row rewritten with the same values shows.

@@ -7,28 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use support::cluster::Cluster;
-use support::wait::{comes_true, eventually, within};
+use support::cluster::{FREEZES, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SECOND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::ServerHealth;
 use tierpool::{Clock, PgBuilder, PgPool, PrePing, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_millis(500);
-const SLACK: Duration = Duration::from_millis(100);
-
-/// What is done to the server.
-type Act = fn(&Cluster);
-
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
 
 /// One ad-hoc connection, so that its round trips count all questions.
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder().url(url).app_name("health").base_size(2).max_overflow(0).reserved(1);
-    change(builder.connect_timeout(Duration::from_secs(2)))
-        .build()
-        .unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(2, "health", url, |builder| change(builder.reserved(1).connect_timeout(2 * SECOND)))
 }
 
 fn round_trips(pool: &PgPool) -> u64 {
@@ -48,10 +37,10 @@ fn an_answer_is_remembered_and_force_asks_anew() {
     let before = SystemTime::now();
     let first = pool.check_health(false);
     assert!(first.healthy && first.message.starts_with("the server answered in "), "{first}");
-    assert!(first.checked_at >= before && first.latency < BOUND);
+    assert!(first.checked_at >= before && first.latency < LONG_BOUND);
     let known = || (0..100).all(|_| pool.clone().check_health(false) == first);
     // A ping may come in between, where the connection was silent for a second.
-    eventually(BOUND, "a hundred checks cost no round trip", || {
+    eventually(LONG_BOUND, "a hundred checks cost no round trip", || {
         let before = round_trips(&pool);
         assert!(known(), "clones share the answer");
         round_trips(&pool) == before
@@ -123,7 +112,7 @@ fn of_many_threads_one_asks() {
             pool.check_health(false)
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(check)).collect();
-        eventually(BOUND, "all have started and one queues", || {
+        eventually(LONG_BOUND, "all have started and one queues", || {
             started.load(Ordering::Relaxed) == THREADS && pool.adhoc().gauges().waiting == 1
         });
         let more = comes_true(Duration::from_millis(200), || pool.adhoc().gauges().waiting > 1);
@@ -145,13 +134,13 @@ fn a_stopped_server_is_unhealthy_at_once_and_healthy_when_it_is_back() {
         assert!(forced(&pool).healthy);
         cluster.stop_fast();
         // The first may find its connection ended; from then on there is none to be had.
-        eventually(BOUND, "the cause is named", || {
+        eventually(LONG_BOUND, "the cause is named", || {
             let health = forced(&pool);
             assert!(!health.healthy, "{health}");
             health.message.contains("No such file") || health.message.contains("refused")
         });
         cluster.start();
-        eventually(BOUND, "it is healthy again", || forced(&pool).healthy);
+        eventually(LONG_BOUND, "it is healthy again", || forced(&pool).healthy);
     }
 }
 
@@ -179,18 +168,13 @@ fn sixteen_at_once(pool: &PgPool) -> Vec<ServerHealth> {
 #[test]
 fn a_frozen_server_is_not_waited_for() {
     let cluster = cluster();
-    let freezes: [(&str, Act, Act); 3] = [
-        ("backends", Cluster::freeze_backends, Cluster::thaw_backends),
-        ("postmaster", Cluster::freeze_postmaster, Cluster::thaw_postmaster),
-        ("everything", Cluster::freeze_all, Cluster::thaw_all),
-    ];
     for (way, url) in [("TCP", cluster.url()), ("the Unix socket", cluster.url_unix())] {
-        for (frozen, freeze, thaw) in &freezes {
+        for (frozen, freeze, thaw) in FREEZES {
             let what = format!("{frozen} frozen, over {way}");
             let pool = pool(&url, |builder| builder.inquiry_timeout(LIMIT));
             assert!(forced(&pool).healthy, "{what}");
             freeze(&cluster);
-            if *frozen == "postmaster" {
+            if frozen == "postmaster" {
                 // Else the connection there is answers.
                 pool.adhoc().drain();
             }
@@ -198,11 +182,11 @@ fn a_frozen_server_is_not_waited_for() {
             for _ in 0..2 {
                 for health in within(LIMIT + SLACK, &what, || sixteen_at_once(&pool)) {
                     // With the backends alone frozen the pool opens another connection, and that one answers.
-                    assert!(!health.healthy || *frozen == "backends", "{what}: {health}");
+                    assert!(!health.healthy || frozen == "backends", "{what}: {health}");
                 }
             }
             thaw(&cluster);
-            eventually(BOUND, &what, || forced(&pool).healthy);
+            eventually(LONG_BOUND, &what, || forced(&pool).healthy);
         }
     }
 }

@@ -7,25 +7,19 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
-use support::cluster::Cluster;
-use support::wait::{eventually, within};
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SLACK, eventually, within};
 use tierpool::postgres::{PgError, RunningQuery};
 use tierpool::{PgBuilder, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_millis(500);
-const SLACK: Duration = Duration::from_millis(100);
 
 /// What is asked of the server.
 type Ask = fn(&PgPool) -> Result<(), PgError>;
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
-
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder().url(url).app_name("signals").base_size(4).max_overflow(0).reserved(1);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(4, "signals", url, |builder| change(builder.reserved(1)))
 }
 
 fn admin(cluster: &Cluster, statements: &str) {
@@ -46,13 +40,7 @@ impl Victim {
             let error = conn.batch_execute("SELECT pg_sleep(300)").unwrap_err();
             PgError::from(error)
         });
-        eventually(BOUND, "the victim sleeps", || {
-            let row = cluster.admin().query_one(
-                "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'",
-                &[&pid],
-            );
-            row.unwrap().get::<_, i64>(0) == 1
-        });
+        eventually(LONG_BOUND, "the victim sleeps", || cluster.sleeps(pid));
         Victim { pid, running }
     }
 
@@ -85,7 +73,7 @@ fn cancel_ends_the_statement_and_terminate_the_session() {
         let error = victim.fate();
         assert_ended(&error);
         assert!(cluster.server_log().contains("terminating connection due to administrator command"));
-        eventually(BOUND, "the process is gone", || !person.terminate(pid).unwrap());
+        eventually(LONG_BOUND, "the process is gone", || !person.terminate(pid).unwrap());
         assert!(!person.cancel(pid).unwrap());
     }
 }
@@ -150,7 +138,7 @@ fn long_running_queries_are_listed_oldest_first() {
     let third = thread::spawn(move || blocked.batch_execute(&long).unwrap_err());
 
     let mut listed: Vec<RunningQuery> = Vec::new();
-    eventually(BOUND, "all three are listed", || {
+    eventually(LONG_BOUND, "all three are listed", || {
         listed = pool.long_running_queries(Duration::from_millis(50)).unwrap();
         listed.len() == 3
     });
@@ -197,7 +185,7 @@ fn nothing_is_waited_for_beyond_the_limit() {
             cluster.thaw_all();
             let error = outcome.unwrap_err();
             assert!(error.is_client_timeout() || error.as_checkout().is_some(), "{what}: {error}");
-            eventually(BOUND, what, || ask(&pool).is_ok());
+            eventually(LONG_BOUND, what, || ask(&pool).is_ok());
         }
     }
 }
@@ -219,6 +207,6 @@ fn a_lock_that_keeps_the_question_waiting_ends_it_at_the_limit() {
             assert_eq!(error.to_string(), "no answer from the server within 500ms (inquiry_timeout)");
             assert!(error.is_client_timeout() && !error.is_connection_lost());
         }
-        eventually(BOUND, "it answers again", || pool.server_activity().is_ok());
+        eventually(LONG_BOUND, "it answers again", || pool.server_activity().is_ok());
     }
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::process::{Command, Output};
 
-use support::cluster::Cluster;
+use support::cluster::cluster;
 
 /// Says that this process is to be the script.
 const IS_SCRIPT: &str = "TIERPOOL_TEST_IS_SCRIPT";
@@ -47,7 +47,7 @@ fn assert_ends(output: &Output, code: i32, lines: &[&str]) {
 
 #[test]
 fn the_exit_code_tells_what_was_found() {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"));
+    let cluster = cluster();
     let box_and_server =
         ["DATABASE CONNECTION STATUS", "sessions of scraper by all processes", "Room left: "];
     assert_ends(&script(&cluster.url()), 0, &box_and_server);

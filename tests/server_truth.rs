@@ -8,24 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
-use support::cluster::Cluster;
-use support::wait::{comes_true, eventually, within};
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SLACK, comes_true, eventually, within};
 use tierpool::postgres::{PgManager, PgOptions, ServerActivity, SocketTimeout};
 use tierpool::{PgBuilder, PgPool, Tier, TieredPool};
 
-const BOUND: Duration = Duration::from_secs(30);
-const SLACK: Duration = Duration::from_millis(100);
 /// Where a child process finds its server.
 const CHILD_URL: &str = "TIERPOOL_TEST_CHILD_URL";
 
-fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
-
 fn build(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
     // Of one ad-hoc connection, the one that asks, none is opened ahead of demand: the counts are exact.
-    let builder = PgPool::builder().url(url).app_name("fleet").base_size(8).max_overflow(0).reserved(1);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(8, "fleet", url, |builder| change(builder.reserved(1)))
 }
 
 fn pool(url: &str) -> PgPool {
@@ -100,7 +94,7 @@ fn by_psql(cluster: &Cluster) -> String {
 #[track_caller]
 fn once(pool: &PgPool, what: &str, settled: impl Fn(&ServerActivity) -> bool) -> ServerActivity {
     let mut last = None;
-    let holds = comes_true(BOUND, || settled(last.insert(pool.server_activity().unwrap())));
+    let holds = comes_true(LONG_BOUND, || settled(last.insert(pool.server_activity().unwrap())));
     assert!(holds, "{what}: {last:#?}");
     last.expect("BUG: asked at least once")
 }
@@ -122,7 +116,7 @@ fn another_process_sees_the_fleet_as_psql_does() {
     let pool = pool(&cluster.url());
     // Of each child, and the one idle connection of this process.
     let expected = "fleet/adhoc|5|2|3|0|0\nfleet/automation|6|2|0|2|2";
-    eventually(BOUND, "both children hold their connections", || by_psql(&cluster) == expected);
+    eventually(LONG_BOUND, "both children hold their connections", || by_psql(&cluster) == expected);
     let activity = pool.server_activity().unwrap();
     assert_eq!(by_pool(&activity), expected, "{activity:#?}");
     assert_eq!(activity.app_name, "fleet");
@@ -168,7 +162,7 @@ fn one_question_costs_one_round_trip() {
             ask(&pool);
             round_trips() - before
         };
-        eventually(BOUND, what, || costs() == 1);
+        eventually(LONG_BOUND, what, || costs() == 1);
     }
 }
 
@@ -178,7 +172,7 @@ fn limits_of_server_role_and_database_leave_the_room_that_is_told() {
         .max_connections(20)
         .setting("superuser_reserved_connections", "2")
         .start()
-        .unwrap_or_else(|error| panic!("{error:?}"));
+        .unwrap();
     let pool = pool(&cluster.url());
     let activity = || once(&pool, "psql is gone", |activity| activity.others.open == 0);
     let room = |activity: &ServerActivity| (activity.automation.room, activity.adhoc.room);
@@ -267,7 +261,7 @@ fn the_verbose_status_shows_the_server_or_why_not() {
         let held = pool.get(Tier::Automation).unwrap();
         once(&pool, "those of the round before are gone", |activity| activity.limits.in_use == 2);
         // Over a Unix socket a returned connection is looked at before it is idle.
-        eventually(BOUND, "the last question is done", || pool.adhoc().gauges().in_use == 0);
+        eventually(LONG_BOUND, "the last question is done", || pool.adhoc().gauges().in_use == 0);
         let status = pool.verbose_connection_status();
         let text = status.plain().to_string();
         for line in [

@@ -8,31 +8,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use support::cluster::Cluster;
-use support::wait::eventually;
-use tierpool::postgres::{IsolationLevel, PgConnection, ResetPolicy, SessionOptions, TransactionStatus};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, eventually};
+use support::wire::one;
+use tierpool::postgres::{IsolationLevel, ResetPolicy, SessionOptions, TransactionStatus};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-const BOUND: Duration = Duration::from_secs(20);
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS t (i int)";
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
-    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(TABLE).unwrap();
+    let cluster = Cluster::start_new().unwrap();
+    cluster.client().batch_execute(TABLE).unwrap();
     cluster
 }
 
 /// One automation connection, so that the next borrower gets what the last one left.
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder().url(url).app_name("sessions").base_size(1).max_overflow(0);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-fn ask<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, query: &str) -> T {
-    conn.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+    pool_of(1, "sessions", url, change)
 }
 
 fn rows(pool: &PgPool) -> i64 {
-    ask(&mut pool.get(Tier::Adhoc).unwrap(), "SELECT count(*) FROM t")
+    one(&mut pool.get(Tier::Adhoc).unwrap(), "SELECT count(*) FROM t")
 }
 
 #[test]
@@ -107,7 +103,7 @@ fn options_hold_in_the_session_and_never_leak() {
     let after = |pool: &PgPool| {
         let mut conn = pool.get(Tier::Automation).unwrap();
         assert_eq!(pool.automation().holders()[0].tag, None, "a tag outlived its session");
-        ask::<String>(&mut conn, state)
+        one::<String>(&mut conn, state)
     };
     assert_eq!(after(&pool), "read committed|off|30s|0");
 
@@ -148,18 +144,18 @@ fn f12_the_next_borrower_sees_none_of_what_the_policy_covers() {
             for (leave, is_gone, is_transaction) in LEFTOVERS {
                 let pool = pool(url.clone(), |builder| builder.reset_policy(policy.clone()));
                 let mut conn = pool.get(Tier::Automation).unwrap();
-                let pid: i32 = ask(&mut conn, "SELECT pg_backend_pid()");
+                let pid: i32 = one(&mut conn, "SELECT pg_backend_pid()");
                 let _ = conn.batch_execute(leave);
                 drop(conn);
                 let mut conn = pool.get(Tier::Automation).unwrap();
                 assert_eq!(
-                    ask::<i32>(&mut conn, "SELECT pg_backend_pid()"),
+                    one::<i32>(&mut conn, "SELECT pg_backend_pid()"),
                     pid,
                     "{leave}: another connection"
                 );
                 // Under Rollback the rest stays, as its documentation says.
                 let covered = is_transaction || policy == ResetPolicy::Full;
-                assert_eq!(ask::<bool>(&mut conn, is_gone), covered, "{leave} under {policy:?}");
+                assert_eq!(one::<bool>(&mut conn, is_gone), covered, "{leave} under {policy:?}");
                 drop(conn);
                 let stats = pool.automation().stats();
                 assert_eq!((stats.opened, stats.closed.total()), (1, 0), "{leave} under {policy:?}");
@@ -181,10 +177,10 @@ fn a_statement_timeout_of_the_pool_keeps_the_connection() {
     let error = conn.batch_execute("SELECT pg_sleep(5)").map_err(PgError::from).unwrap_err();
     assert!(error.is_statement_timeout(), "{error}");
     drop(conn);
-    assert_eq!(ask::<i32>(&mut pool.get(Tier::Automation).unwrap(), "SELECT 1"), 1);
+    assert_eq!(one::<i32>(&mut pool.get(Tier::Automation).unwrap(), "SELECT 1"), 1);
     assert_eq!(pool.automation().stats().opened, 1);
     let of_adhoc = "SELECT current_setting('statement_timeout')";
-    assert_eq!(ask::<String>(&mut pool.get(Tier::Adhoc).unwrap(), of_adhoc), "9s");
+    assert_eq!(one::<String>(&mut pool.get(Tier::Adhoc).unwrap(), of_adhoc), "9s");
 }
 
 #[test]
@@ -199,7 +195,7 @@ fn tiers_are_told_apart_on_the_server_and_may_have_roles_of_their_own() {
     assert_eq!(by_app("sessions/automation"), 3);
     // The one in use, and one kept warm beside it.
     assert!((1..=2).contains(&by_app("sessions/adhoc")));
-    assert_eq!(ask::<String>(&mut adhoc, "SELECT session_user::text"), "person");
+    assert_eq!(one::<String>(&mut adhoc, "SELECT session_user::text"), "person");
     drop(adhoc);
 
     // F13: all of automation is out; ad-hoc has its own.
@@ -209,8 +205,8 @@ fn tiers_are_told_apart_on_the_server_and_may_have_roles_of_their_own() {
     });
     assert!(error.is_timeout() && error.holders().len() == 3, "{error:#}");
     assert_eq!((error.gauges().in_use, error.gauges().idle), (3, 0));
-    assert_eq!(ask::<i32>(&mut pool.get(Tier::Adhoc).unwrap(), "SELECT 1"), 1);
+    assert_eq!(one::<i32>(&mut pool.get(Tier::Adhoc).unwrap(), "SELECT 1"), 1);
     drop(held);
     drop(pool);
-    eventually(BOUND, "the server has no connection of the pool left", || by_app("sessions/%") == 0);
+    eventually(LONG_BOUND, "the server has no connection of the pool left", || by_app("sessions/%") == 0);
 }

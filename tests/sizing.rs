@@ -2,28 +2,21 @@
 
 mod support;
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, thread_names};
+use support::scripted::{Call, Gate, ScriptedManager, Step, built, closed, still, waiters};
+use support::wait::{BOUND, SECOND, eventually, thread_names};
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, Clock, ClockHand, Pool};
-
-const BOUND: Duration = Duration::from_secs(10);
-
-fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use tierpool::{Builder, ClockHand, MemoryManager, Pool};
 
 /// A pool on a clock moved by hand, with nothing kept and no ages unless the test says so.
 fn rig(
     change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>,
 ) -> (ScriptedManager, Pool<ScriptedManager>, ClockHand) {
-    let manager = ScriptedManager::new();
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder().min_idle(Some(0)).keepalive(None).max_lifetime(None).idle_timeout(None);
-    let pool = change(builder.clock(clock)).build(manager.clone()).unwrap();
+    let (builder, hand, manager) = still(change);
+    let pool = builder.build(manager.clone()).unwrap();
     (manager, pool, hand)
 }
 
@@ -31,24 +24,8 @@ fn take(pool: &Pool<ScriptedManager>, n: usize) -> Vec<tierpool::PooledConnectio
     (0..n).map(|_| pool.get_timeout(BOUND).unwrap()).collect()
 }
 
-fn waiters(pool: &Pool<ScriptedManager>, n: u32) -> Vec<thread::JoinHandle<()>> {
-    let before = pool.gauges().waiting;
-    let threads = (0..n)
-        .map(|_| {
-            let pool = pool.clone();
-            thread::spawn(move || drop(pool.get_timeout(BOUND).unwrap()))
-        })
-        .collect();
-    eventually(BOUND, "all wait", || pool.gauges().waiting == before + n);
-    threads
-}
-
-fn all_served(threads: Vec<thread::JoinHandle<()>>) {
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-}
-
-fn closed(pool: &Pool<ScriptedManager>, cause: CloseCause) -> u64 {
-    pool.stats().closed.count(cause)
+fn all_served(threads: Vec<thread::JoinHandle<Result<(), tierpool::Error>>>) {
+    threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
 }
 
 #[test]
@@ -110,7 +87,7 @@ fn the_keeper_keeps_the_minimum_open_and_idle() {
     pool.wait_ready(BOUND).unwrap();
     assert_eq!(manager.opened(), 3);
     let held = take(&pool, 3);
-    hand.advance(secs(1));
+    hand.advance(SECOND);
     eventually(BOUND, "two more are idle", || pool.gauges().idle == 2);
     assert_eq!(manager.opened(), 5);
     held.into_iter().for_each(|conn| conn.close());
@@ -121,8 +98,7 @@ fn the_keeper_keeps_the_minimum_open_and_idle() {
 
 #[test]
 fn an_unset_min_idle_keeps_the_base_open_and_opens_no_overflow() {
-    let manager = ScriptedManager::new();
-    let pool = Pool::builder().base_size(4).max_overflow(4).build(manager.clone()).unwrap();
+    let (manager, pool) = built(Pool::builder().base_size(4).max_overflow(4));
     assert_eq!(manager.opened(), 4);
     let held = take(&pool, 3);
     held.into_iter().next().unwrap().close();
@@ -132,18 +108,19 @@ fn an_unset_min_idle_keeps_the_base_open_and_opens_no_overflow() {
 
 #[test]
 fn overflow_opens_under_load_and_closes_after_its_linger() {
-    let (manager, pool, hand) = rig(|builder| builder.base_size(2).max_overflow(3).overflow_linger(secs(10)));
+    let (manager, pool, hand) =
+        rig(|builder| builder.base_size(2).max_overflow(3).overflow_linger(10 * SECOND));
     let held = take(&pool, 5);
     assert_eq!((manager.opened(), pool.stats().overflow), (5, 3));
     assert!(pool.get_timeout(Duration::from_millis(20)).is_err(), "the ceiling");
     drop(held);
     assert_eq!(pool.gauges().idle, 5);
-    hand.advance(secs(9));
+    hand.advance(9 * SECOND);
     let busy = take(&pool, 1);
     drop(busy);
-    hand.advance(secs(2));
+    hand.advance(2 * SECOND);
     eventually(BOUND, "the overflow is gone", || pool.gauges().size() == 2);
-    hand.advance(secs(1000));
+    hand.advance(1000 * SECOND);
     assert_eq!((pool.gauges().idle, closed(&pool, CloseCause::Overflow)), (2, 3));
     assert_eq!(pool.stats().overflow, 0);
 }
@@ -166,13 +143,13 @@ fn overflow_without_linger_closes_at_checkin_when_nobody_waits() {
 #[test]
 fn an_asked_for_minimum_stays_in_the_overflow() {
     let (manager, pool, hand) = rig(|builder| {
-        let builder = builder.base_size(1).max_overflow(3).min_idle(Some(3)).overflow_linger(secs(1));
-        builder.leak_threshold(Some(secs(5)))
+        let builder = builder.base_size(1).max_overflow(3).min_idle(Some(3)).overflow_linger(SECOND);
+        builder.leak_threshold(Some(5 * SECOND))
     });
     let held = take(&pool, 1);
-    hand.advance(secs(1));
+    hand.advance(SECOND);
     eventually(BOUND, "three are idle", || pool.gauges().idle == 3);
-    hand.advance(secs(5));
+    hand.advance(5 * SECOND);
     // The keeper looks at long holds after it has tidied up.
     eventually(BOUND, "the keeper has been round", || pool.stats().long_holds == 1);
     assert_eq!((manager.opened(), closed(&pool, CloseCause::Overflow)), (4, 0));
@@ -181,15 +158,15 @@ fn an_asked_for_minimum_stays_in_the_overflow() {
 
 #[test]
 fn idle_connections_above_the_minimum_close_after_the_idle_timeout() {
-    let (_, pool, hand) = rig(|builder| builder.max_size(6).min_size(2).idle_timeout(Some(secs(60))));
+    let (_, pool, hand) = rig(|builder| builder.max_size(6).min_size(2).idle_timeout(Some(60 * SECOND)));
     drop(take(&pool, 6));
-    hand.advance(secs(59));
+    hand.advance(59 * SECOND);
     drop(take(&pool, 1));
     assert_eq!(pool.gauges().idle, 6);
-    hand.advance(secs(2));
+    hand.advance(2 * SECOND);
     eventually(BOUND, "the idle ones are gone", || pool.gauges().size() == 2);
-    hand.advance(secs(1000));
-    hand.advance(secs(1000));
+    hand.advance(1000 * SECOND);
+    hand.advance(1000 * SECOND);
     // One that the keeper has in hand for a look counts as in use.
     eventually(BOUND, "both are idle", || pool.gauges().idle == 2);
     assert_eq!(closed(&pool, CloseCause::Idle), 4);
@@ -272,6 +249,24 @@ fn a_reconfiguration_with_faults_changes_nothing() {
     let error = pool.reconfigure(change).unwrap_err();
     assert_eq!(error.faults().iter().count(), 2, "{error}");
     assert_eq!(pool.settings(), before);
+}
+
+#[test]
+fn settings_changed_by_two_threads_are_both_changed() {
+    let pool = Pool::builder().max_size(4).build(MemoryManager).unwrap();
+    for round in 1..=200 {
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                pool.reconfigure(|settings| settings.max_waiting = Some(round)).unwrap();
+            });
+            barrier.wait();
+            pool.reconfigure(|settings| settings.max_uses = Some(u64::from(round))).unwrap();
+        });
+        let settings = pool.settings();
+        assert_eq!((settings.max_waiting, settings.max_uses), (Some(round), Some(u64::from(round))));
+    }
 }
 
 #[test]

@@ -2,54 +2,31 @@
 #![cfg(feature = "postgres")]
 
 mod support;
-mod wire;
 
 use std::io::Write;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
-use support::cluster::Cluster;
+use log::LevelFilter;
+use support::cluster::{Cluster, cluster};
+use support::logged;
+use support::pools::built;
+use support::wait::MS;
+use support::wire::manager;
 use tierpool::config::{Key, Overrides, PgSettings};
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout};
 use tierpool::{PgPool, Pool, PooledConnection, Tier};
-use wire::{cluster, manager};
 
-const MS: Duration = Duration::from_millis(1);
 /// Short enough for a test, and long for a statement that does nothing.
 const SLOW: Duration = Duration::from_millis(150);
 
-/// Keeps every warning of the process; a test picks those of its own pool by the target.
-struct Lines(Mutex<Vec<(String, String)>>);
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
-
-impl Log for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Warn
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().push((record.target().to_owned(), record.args().to_string()));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 /// The lines about slow statements of a pool that contain `text`.
 fn lines(pool: &str, text: &str) -> Vec<String> {
-    let target = format!("tierpool::{pool}");
-    let lines = LINES.0.lock();
-    let mine = lines.iter().filter(|(of, line)| *of == target && line.starts_with("slow query: "));
-    mine.map(|(_, line)| line.clone()).filter(|line| line.contains(text)).collect()
+    let mine = logged::of(pool).into_iter().map(|(_, line)| line);
+    mine.filter(|line| line.starts_with("slow query: ") && line.contains(text)).collect()
 }
 
 fn pool(name: &str, cluster: &Cluster, change: impl FnOnce(&mut PgOptions)) -> Pool<PgManager> {
-    // Fails where another test of this process has set it already.
-    let _ = log::set_logger(&LINES);
-    log::set_max_level(LevelFilter::Warn);
+    logged::capture(LevelFilter::Warn);
     let manager = manager(&cluster.url(), change);
     Pool::builder().name(name).max_size(1).driver(Box::new(PgDriver)).build(manager).unwrap()
 }
@@ -70,7 +47,7 @@ fn a_slow_statement_is_logged_with_its_text_and_without_its_parameters() {
     {
         assert!(line.contains(part), "{part} is not in {line}");
     }
-    assert!(!LINES.0.lock().iter().any(|(_, line)| line.contains("a secret")));
+    assert!(!logged::anywhere("a secret"));
     assert!(pool.stats().slow_queries >= 1);
 }
 
@@ -172,13 +149,12 @@ fn a_socket_timeout_of_the_url_ends_a_call_and_is_named_in_its_error() {
     let cluster = cluster();
     let url = format!("{}?socket_timeout=300&statement_timeout=0", cluster.url());
     let by_url = PgPool::builder().url(url.as_str()).base_size(1).max_overflow(0);
-    let pool = by_url.build().unwrap_or_else(|error| panic!("{error:#}"));
+    let pool = built(by_url);
     let error = pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(60)").unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("within 300ms (socket_timeout)"), "{error}: {cause}");
 
     let by_builder = PgPool::builder().url(url).base_size(1).max_overflow(0);
-    let pool =
-        by_builder.socket_timeout(SocketTimeout::Off).build().unwrap_or_else(|error| panic!("{error:#}"));
+    let pool = built(by_builder.socket_timeout(SocketTimeout::Off));
     pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(0.5)").expect("the builder wins");
 }

@@ -6,26 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::scripted::{Call, Gate, Parts, ScriptedDriver, ScriptedError, ScriptedManager, Step, still};
+use support::wait::{BOUND, SECOND, eventually};
 use tierpool::stats::{BreakerState, CloseCause, Stats};
-use tierpool::{Builder, Clock, ClockHand, Condition, NopErrorHandler, Pool};
+use tierpool::{Condition, MemoryManager, NopErrorHandler, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
 const BRIEF: Duration = Duration::from_millis(20);
 
-fn builder() -> (Builder<ScriptedManager>, ClockHand, ScriptedManager) {
-    let (clock, hand) = Clock::manual();
-    let builder = Pool::builder()
-        .clock(clock)
-        .max_size(2)
-        .min_idle(Some(0))
-        .keepalive(None)
-        .deadlock_detection(false)
-        .error_handler(Box::new(NopErrorHandler))
-        .driver(Box::new(ScriptedDriver::new()));
-    (builder, hand, ScriptedManager::new())
+fn builder() -> Parts {
+    still(|builder| {
+        let builder = builder.max_size(2).deadlock_detection(false).driver(Box::new(ScriptedDriver::new()));
+        builder.error_handler(Box::new(NopErrorHandler))
+    })
 }
 
 /// What must hold of a snapshot taken at any moment, given the one before.
@@ -207,7 +199,7 @@ fn failures_zombies_dirt_and_the_breaker_are_counted() {
 #[test]
 fn holds_are_summed_as_connection_seconds() {
     let (builder, hand, manager) = builder();
-    let pool = builder.max_lifetime(None).idle_timeout(None).build(manager).unwrap();
+    let pool = builder.build(manager).unwrap();
     for seconds in [1, 2, 30] {
         let pair = [pool.get().unwrap(), pool.get().unwrap()];
         hand.advance(seconds * SECOND);
@@ -219,4 +211,12 @@ fn holds_are_summed_as_connection_seconds() {
     assert_eq!((stats.busy, stats.hold.sum, stats.hold.count()), (66 * SECOND, 66 * SECOND, 6));
     assert_eq!(stats.hold.quantile(1.0), Some(30 * SECOND));
     assert_eq!(stats.peak_in_use, 2);
+}
+
+#[test]
+fn the_peak_is_the_most_that_were_out_at_once() {
+    let pool = Pool::builder().max_size(5).build(MemoryManager).unwrap();
+    let held: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
+    drop(held);
+    assert_eq!(pool.stats().peak_in_use, 3);
 }

@@ -1,13 +1,10 @@
 //! The status box to the letter, and its last line by state.
 
-#[path = "support/mod.rs"]
 mod support;
 
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::eventually;
+use support::wait::{BOUND, eventually};
 use tierpool::{BreakerState, MemoryManager, Tier, TieredPool};
-
-const BOUND: std::time::Duration = std::time::Duration::from_secs(10);
 
 const IDLE: &str = "\
 🔌 DATABASE CONNECTION STATUS

@@ -10,20 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{comes_true, eventually, thread_names};
+use support::stress::{length, seed};
+use support::wait::{LONG_BOUND, comes_true, eventually, thread_names};
 use tierpool::config::PrePing;
 use tierpool::{Clock, ClockHand, Condition, NopErrorHandler, Pool, PooledConnection};
 
-const BOUND: Duration = Duration::from_secs(20);
 /// The largest ceiling that a reconfiguration may set.
 const CEILING: u32 = 8;
 const ZOMBIES: u32 = 4;
 const THREADS: u64 = 6;
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}: must be a whole number")))
-}
 
 /// What the threads of a run share.
 struct Run {
@@ -173,13 +168,13 @@ impl Run {
             (settings.base_size, settings.max_overflow, settings.pre_ping) = (CEILING, 0, PrePing::Always);
         };
         self.pool.reconfigure(settings).unwrap();
-        eventually(BOUND, "as many checkouts at once as the ceiling", || {
+        eventually(LONG_BOUND, "as many checkouts at once as the ceiling", || {
             self.hand.advance(Duration::from_secs(31));
             let limit = Duration::from_millis(20);
             let mut all: Vec<_> = (0..CEILING).filter_map(|_| self.pool.get_timeout(limit).ok()).collect();
             all.len() == CEILING as usize && all.iter_mut().all(|conn| conn.work().is_ok())
         });
-        let idle = comes_true(BOUND, || {
+        let idle = comes_true(LONG_BOUND, || {
             let gauges = self.pool.gauges();
             gauges.idle == gauges.size() && gauges.zombies == 0 && gauges.waiting == 0
         });
@@ -198,9 +193,7 @@ impl Run {
 
 #[test]
 fn whatever_happens_the_ceiling_holds_and_nothing_is_lost() {
-    let seed = number("TIERPOOL_STRESS_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let length = Duration::from_secs(number("TIERPOOL_STRESS_SECONDS").unwrap_or(3));
-    println!("TIERPOOL_STRESS_SEED={seed}");
+    let (seed, length) = (seed(), length(3));
     // The panics of borrowers and of scripts are part of it; the seed above is what a failure needs.
     std::panic::set_hook(Box::new(|info| {
         let text = info.to_string();
@@ -229,11 +222,11 @@ fn whatever_happens_the_ceiling_holds_and_nothing_is_lost() {
         assert!(run.manager.most_live() <= most, "{} at once", run.manager.most_live());
         let (manager, name) = (run.manager.clone(), run.pool.settings().name);
         if round % 2 == 0 {
-            let report = run.pool.close(BOUND);
+            let report = run.pool.close(LONG_BOUND);
             assert!(report.is_complete(), "{report:?}");
         }
         drop(run);
-        eventually(BOUND, "no thread and no connection is left", || {
+        eventually(LONG_BOUND, "no thread and no connection is left", || {
             let prefix = format!("{name}-");
             manager.live() == 0 && !thread_names().iter().any(|thread| thread.starts_with(&prefix))
         });

@@ -1,18 +1,17 @@
 //! Checkouts that last too long: warned of, cancelled, ended; each step once, and never for another borrower.
 
 mod support;
-mod watched;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Gate, ScriptedManager};
-use support::wait::eventually;
+use support::wait::{BOUND, SECOND, eventually};
+use support::watched::{Act, Rig, Watched};
 use tierpool::event::{Event, StuckStep};
 use tierpool::stats::CloseCause;
 use tierpool::{Abandonment, Clock, Driver, ManageConnection, Pool};
-use watched::{Act, BOUND, Rig, SECOND, Watched};
 
 #[test]
 fn each_step_is_taken_once_counted_and_told() {

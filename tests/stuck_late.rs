@@ -1,14 +1,13 @@
 //! Steps against stuck checkouts that meet a connection given back, detached, closed or leaked meanwhile.
 
 mod support;
-mod watched;
 
 use std::thread;
 use std::time::Duration;
 
 use support::scripted::Gate;
-use support::wait::eventually;
-use watched::{Act, BOUND, Rig, SECOND, Watched};
+use support::wait::{BOUND, SECOND, eventually};
+use support::watched::{Act, Rig, Watched};
 
 /// Returns a connection while the hand comes to the moment of its cancel; its id.
 fn returned_in_the_moment(rig: &Rig) -> u64 {

@@ -1,8 +1,6 @@
 //! The throw-away PgBouncer that other tests stand on does what they ask of it.
 #![cfg(feature = "postgres")]
 
-mod wire;
-
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,10 +10,8 @@ use std::time::Duration;
 
 use postgres::NoTls;
 use support::bouncer::Bouncer;
-use support::wait::eventually;
-use wire::cluster;
-
-const BOUND: Duration = Duration::from_secs(20);
+use support::cluster::cluster;
+use support::wait::{LONG_BOUND, eventually};
 
 #[test]
 fn it_serves_in_the_mode_asked_for_until_it_is_dropped_by_a_panic_too() {
@@ -52,7 +48,7 @@ fn it_comes_back_on_its_port_and_freezes() {
         scope.spawn(move || told.send(client.simple_query("SELECT 1").is_ok()));
         assert!(answer.recv_timeout(Duration::from_millis(200)).is_err(), "no answer while it is frozen");
         bouncer.thaw();
-        eventually(BOUND, "an answer", || answer.try_recv() == Ok(true));
+        eventually(LONG_BOUND, "an answer", || answer.try_recv() == Ok(true));
     });
 }
 

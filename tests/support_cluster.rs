@@ -19,9 +19,7 @@ use support::cluster::{APP_PASSWORD, Cluster};
 use support::process::Process;
 use support::proxy::Proxy;
 use support::scripted::Gate;
-use support::wait::{eventually, took};
-
-const BOUND: Duration = Duration::from_secs(10);
+use support::wait::{BOUND, eventually, took};
 
 fn one(client: &mut Client) -> Result<i32, postgres::Error> {
     client.query_one("SELECT 1", &[]).map(|row| row.get(0))
@@ -72,7 +70,7 @@ fn counts_and_ends_sessions() {
 fn stops_dies_and_starts_again_on_its_port_and_data() {
     let cluster = Cluster::start_new().unwrap();
     let port = cluster.port();
-    let mut client = cluster.config().connect(NoTls).unwrap();
+    let mut client = cluster.client();
     client.batch_execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)").unwrap();
     cluster.restart_fast();
     assert!(one(&mut client).is_err());
@@ -80,7 +78,7 @@ fn stops_dies_and_starts_again_on_its_port_and_data() {
     assert!(cluster.config().connect(NoTls).is_err());
     cluster.start();
     assert_eq!(cluster.port(), port);
-    let mut client = cluster.config().connect(NoTls).unwrap();
+    let mut client = cluster.client();
     assert_eq!(client.query_one("SELECT n FROM kept", &[]).unwrap().get::<_, i32>(0), 7);
 }
 
@@ -96,22 +94,22 @@ fn frozen_it_answers_only_after_the_thaw() {
     let cluster = Cluster::start_new().unwrap();
     let silence = Duration::from_millis(200);
 
-    let client = cluster.config().connect(NoTls).unwrap();
+    let client = cluster.client();
     cluster.freeze_all();
     let answer = ask(client);
     assert!(answer.recv_timeout(silence).is_err(), "a frozen server answered");
     cluster.thaw_all();
     assert_eq!(answer.recv_timeout(BOUND), Ok(1));
 
-    let client = cluster.config().connect(NoTls).unwrap();
+    let client = cluster.client();
     cluster.freeze_backends();
     let answer = ask(client);
-    assert_eq!(one(&mut cluster.config().connect(NoTls).unwrap()).unwrap(), 1, "new sessions are not frozen");
+    assert_eq!(one(&mut cluster.client()).unwrap(), 1, "new sessions are not frozen");
     assert!(answer.recv_timeout(silence).is_err(), "a frozen session answered");
     cluster.thaw_backends();
     assert_eq!(answer.recv_timeout(BOUND), Ok(1));
 
-    let mut client = cluster.config().connect(NoTls).unwrap();
+    let mut client = cluster.client();
     cluster.freeze_postmaster();
     assert_eq!(one(&mut client).unwrap(), 1, "present sessions are not frozen");
     let (done, opened) = mpsc::channel();
@@ -135,7 +133,7 @@ fn processes(folder: &Path) -> Vec<Process> {
 #[test]
 fn leaves_no_process_and_no_folder() {
     let cluster = Cluster::start_new().unwrap();
-    let _client = cluster.config().connect(NoTls).unwrap();
+    let _client = cluster.client();
     let (folder, running) = (cluster.socket_dir().to_path_buf(), processes(cluster.socket_dir()));
     cluster.freeze_all();
     let ((), time) = took(|| drop(cluster));

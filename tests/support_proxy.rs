@@ -8,9 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use support::proxy::{Admission, Direction, Proxy};
-use support::wait::{eventually, thread_names, took};
+use support::wait::{BOUND, eventually, thread_names, took};
 
-const BOUND: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// A server that sends back what it gets. Its threads end with their connections.

@@ -7,10 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
+use support::wait::{BOUND, eventually, took};
 use tierpool::{Condition, Driver, FailureClass, ManageConnection};
-
-const BOUND: Duration = Duration::from_secs(10);
 
 #[test]
 fn follows_the_script_then_the_default() {

@@ -6,10 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::{eventually, took};
-use tierpool::{BreakerState, ErrorKind, Tier, TieredBuilder, TieredPool};
+use support::wait::{LONG_BOUND, eventually, took};
+use tierpool::{BreakerState, ErrorKind, MemoryManager, Tier, TieredBuilder, TieredPool};
 
-const BOUND: Duration = Duration::from_secs(20);
 /// What "at once" may mean on a machine under load.
 const AT_ONCE: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(120);
@@ -58,6 +57,17 @@ fn a_budget_that_does_not_suffice_is_refused_with_the_sum_and_all_other_faults()
 }
 
 #[test]
+fn a_budget_holds_at_run_time_too() {
+    let builder = TieredPool::builder().total_connections(6).reserved(2);
+    let pool = builder.automation(|tier| tier.base_size(3).max_overflow(0)).build(|_| MemoryManager).unwrap();
+    pool.automation().reconfigure(|settings| settings.base_size = 4).unwrap();
+    let error = pool.automation().reconfigure(|settings| settings.base_size = 5).unwrap_err();
+    assert!(error.to_string().contains("must not exceed 4, this pool's part of the budget"), "{error}");
+    assert!(pool.adhoc().reconfigure(|settings| settings.base_size = 3).is_err());
+    assert_eq!((pool.automation().max_size(), pool.reserved()), (4, 2));
+}
+
+#[test]
 fn each_tier_has_a_manager_and_settings_of_its_own() {
     let (automation, adhoc) = (ScriptedManager::new(), ScriptedManager::new());
     let pool = builder()
@@ -70,7 +80,7 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
     assert_eq!((pool.total_connections(), pool.reserved()), (10, 2));
     drop(pool.get(Tier::Automation).unwrap());
     assert_eq!(adhoc.opened(), 1);
-    eventually(BOUND, "automation has opened one", || automation.opened() > 0);
+    eventually(LONG_BOUND, "automation has opened one", || automation.opened() > 0);
 }
 
 #[test]
@@ -89,7 +99,7 @@ fn ad_hoc_is_served_at_once_while_thousands_wait_for_automation() {
                 .spawn_scoped(scope, move || drop(pool.get(Tier::Automation).unwrap()))
                 .unwrap();
         }
-        eventually(BOUND, "all wait", || pool.automation().gauges().waiting == WAITERS as u32);
+        eventually(LONG_BOUND, "all wait", || pool.automation().gauges().waiting == WAITERS as u32);
         for _ in 0..200 {
             let (conns, time) = took(|| [pool.get(Tier::Adhoc).unwrap(), pool.get(Tier::Adhoc).unwrap()]);
             assert!(time < AT_ONCE, "{time:?}");
@@ -154,6 +164,17 @@ fn only_with_leave_and_only_when_its_own_are_out_does_ad_hoc_borrow() {
         assert_eq!(none.map(|error| error.kind()), Some(ErrorKind::Timeout));
         drop((all, own));
     }
+}
+
+#[test]
+fn borrowing_counts_as_nobodys_timeout() {
+    let builder = TieredPool::builder().reserved(1).adhoc_may_borrow(true);
+    let pool = builder.automation(|tier| tier.min_idle(Some(3))).build(|_| MemoryManager).unwrap();
+    let own = pool.get(Tier::Adhoc).unwrap();
+    let borrowed: Vec<_> = (0..3).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(pool.adhoc().stats().checkouts.timed_out, 0);
+    assert_eq!(pool.automation().stats().gauges.in_use, 3);
+    drop((own, borrowed));
 }
 
 #[test]

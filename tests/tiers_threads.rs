@@ -4,13 +4,10 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedManager, Step};
-use support::wait::{eventually, thread_count, thread_names};
+use support::wait::{BOUND, eventually, thread_count, thread_names};
 use tierpool::{Tier, TieredPool};
-
-const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
 fn both_tiers_share_one_keeper_and_the_openers_and_leave_no_thread() {

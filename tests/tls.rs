@@ -8,7 +8,6 @@ mod faults;
 #[path = "tls/place.rs"]
 mod place;
 mod support;
-mod wire;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,14 +19,12 @@ use authority::Authority;
 use place::{Files, HOST, address, is_encrypted, manager, open, options, root, server, start};
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
-use support::wait::{eventually, took};
+use support::wait::{SECOND, eventually, took};
+use support::wire::{DROP_BOUND, Frozen, one};
 use tierpool::config::TlsMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
 use tierpool::config::TlsOptions;
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass, PgError, PgPool, Tier};
-use wire::{DROP_BOUND, Frozen, one};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Waiting helps nothing, and the end of the chain of causes says what does.
 #[track_caller]
@@ -261,11 +258,7 @@ fn a_statement_is_cancelled_over_tls_and_only_so() {
     let mut conn = manager.connect_within(10 * SECOND).unwrap();
     let (cancel, pid) = (conn.cancel_handle(), conn.backend_pid().unwrap());
     let worker = thread::spawn(move || (conn.batch_execute("SELECT pg_sleep(60)").unwrap_err(), conn));
-    let mut admin = cluster.admin();
-    let query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-    eventually(10 * SECOND, "the query runs", || {
-        admin.query_one(query, &[&pid]).unwrap().get::<_, i64>(0) == 1
-    });
+    eventually(10 * SECOND, "the query runs", || cluster.sleeps(pid));
     cancel.cancel(10 * SECOND).unwrap();
     let (error, mut conn) = worker.join().unwrap();
     assert_eq!(PgError::from(error).sqlstate(), Some("57014"));
@@ -273,6 +266,7 @@ fn a_statement_is_cancelled_over_tls_and_only_so() {
     assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
 
     // With TLS gone from the server, the key of the session is not sent in the clear.
+    let mut admin = cluster.admin();
     admin.batch_execute("ALTER SYSTEM SET ssl = off").unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
     eventually(10 * SECOND, "the server has no TLS", || {

@@ -10,7 +10,8 @@ use tierpool::postgres::{PgConnection, PgDriver, PgManager};
 use tierpool::{Condition, CustomizeConnection, Driver, FailureClass, PgError, Tier};
 
 use crate::lab::subject::WORKERS;
-use crate::programs::{assert_whole, cluster, count, on_eight_threads, pool};
+use crate::programs::{assert_whole, cluster, on_eight_threads, pool};
+use crate::support::wire::one;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hook {
@@ -146,7 +147,7 @@ fn f16_a_panic_in_a_hook_costs_no_slot() {
         assert_whole(&cluster, &pool);
         on_eight_threads(|_| {
             let mut conn = pool.get(Tier::Automation).unwrap_or_else(|error| panic!("{hook:?}: {error:#}"));
-            assert_eq!(count(&mut conn, "SELECT 1::bigint"), 1);
+            assert_eq!(one::<i64>(&mut conn, "SELECT 1::bigint"), 1);
         });
         assert!(pool.automation().stats().user_panics > 0, "{hook:?} was never called");
         assert!(pool.automation().stats().peak_in_use <= WORKERS as u32);

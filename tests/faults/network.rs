@@ -6,10 +6,11 @@ use std::time::Duration;
 use tierpool::{PgPool, Tier};
 
 use crate::lab::catalog;
-use crate::programs::{assert_whole, cluster, count, pool};
+use crate::programs::{assert_whole, cluster, pool};
 use crate::server::assert_holds;
 use crate::support::proxy::Proxy;
 use crate::support::wait::took;
+use crate::support::wire::one;
 
 const RESTED: Duration = Duration::from_millis(1200);
 
@@ -45,7 +46,9 @@ fn f7c_a_caller_does_not_try_one_lost_connection_after_the_other() {
     let proxy = Proxy::start(cluster.port()).expect("a proxy can be started");
     let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
     let waits: [fn(&PgPool) -> bool; 2] = [
-        |pool| pool.get(Tier::Automation).is_ok_and(|mut conn| count(&mut conn, "SELECT 1::bigint") == 1),
+        |pool| {
+            pool.get(Tier::Automation).is_ok_and(|mut conn| one::<i64>(&mut conn, "SELECT 1::bigint") == 1)
+        },
         |pool| pool.automation().try_get().is_some() || pool.get(Tier::Automation).is_ok(),
     ];
     for works in waits {

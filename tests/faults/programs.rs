@@ -5,35 +5,32 @@ use std::thread;
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use tierpool::postgres::{PgConnection, ResetPolicy, SessionOptions, SocketTimeout, run_session};
+use tierpool::postgres::{ResetPolicy, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use crate::lab::subject::{CONNECT_TIMEOUT, DEADLINE, GRACE, SOCKET_TIMEOUT, VALIDATION_TIMEOUT, WORKERS};
 use crate::support::cluster::Cluster;
-use crate::support::wait::{eventually, took};
-
-const BOUND: Duration = Duration::from_secs(20);
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::pools::pool_of;
+use crate::support::wait::{LONG_BOUND, SECOND, eventually, took};
+use crate::support::wire::one;
 
 pub fn cluster() -> Cluster {
-    let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
+    let cluster = Cluster::start_new().unwrap();
     crate::lab::ledger::create(&cluster);
     cluster
 }
 
 /// A pool of eight connections with the limits of the lab.
 pub fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder()
-        .url(url)
-        .app_name("programs")
-        .base_size(WORKERS as u32)
-        .min_size(WORKERS as u32)
-        .max_overflow(0)
-        .connection_timeout(DEADLINE)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .socket_timeout(SocketTimeout::After(SOCKET_TIMEOUT))
-        .automation(|tier| tier.validation_timeout(VALIDATION_TIMEOUT));
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(WORKERS as u32, "programs", url, |builder| {
+        let builder = builder
+            .min_size(WORKERS as u32)
+            .connection_timeout(DEADLINE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .socket_timeout(SocketTimeout::After(SOCKET_TIMEOUT))
+            .automation(|tier| tier.validation_timeout(VALIDATION_TIMEOUT));
+        change(builder)
+    })
 }
 
 /// Runs `work` on eight threads at a time, each told its number.
@@ -46,14 +43,10 @@ pub fn on_eight_threads(work: impl Fn(i64) + Sync) {
     });
 }
 
-pub fn count(conn: &mut PgConnection, query: &str) -> i64 {
-    conn.query_one(query, &[]).unwrap().get(0)
-}
-
 /// All connections are back, none is beyond the ceiling, and the server has as many.
 #[track_caller]
 pub fn assert_whole(cluster: &Cluster, pool: &PgPool) {
-    eventually(BOUND, "eight connections, all idle, as many on the server", || {
+    eventually(LONG_BOUND, "eight connections, all idle, as many on the server", || {
         let gauges = pool.automation().gauges();
         gauges.idle == WORKERS as u32
             && gauges.size() == WORKERS as u32
@@ -71,7 +64,7 @@ fn f11_a_panic_in_a_transaction_rolls_back_and_costs_no_slot() {
             for round in 0..5 {
                 let mut conn = pool.get(Tier::Automation).unwrap();
                 let open = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock'";
-                assert_eq!(count(&mut conn, open), 0, "a borrower is inside another's transaction");
+                assert_eq!(one::<i64>(&mut conn, open), 0, "a borrower is inside another's transaction");
                 let insert = format!("INSERT INTO work VALUES ({worker})");
                 let panicked = catch_unwind(AssertUnwindSafe(move || {
                     if round % 2 == 0 {
@@ -88,8 +81,8 @@ fn f11_a_panic_in_a_transaction_rolls_back_and_costs_no_slot() {
             }
         });
         assert_whole(&cluster, &pool);
-        assert_eq!(count(&mut pool.get(Tier::Automation).unwrap(), "SELECT count(*) FROM work"), 0);
-        pool.close(BOUND);
+        assert_eq!(one::<i64>(&mut pool.get(Tier::Automation).unwrap(), "SELECT count(*) FROM work"), 0);
+        pool.close(LONG_BOUND);
     }
 }
 
@@ -119,11 +112,11 @@ fn f12_a_dirty_return_reaches_nobody() {
                 let _ = pool.get(Tier::Automation).unwrap().batch_execute(dirt);
                 let conns: Vec<_> = (0..WORKERS).map(|_| pool.get(Tier::Automation).unwrap()).collect();
                 for mut conn in conns {
-                    assert_eq!(count(&mut conn, state), 0, "after {dirt:?}");
+                    assert_eq!(one::<i64>(&mut conn, state), 0, "after {dirt:?}");
                 }
             }
             assert_whole(&cluster, &pool);
-            pool.close(BOUND);
+            pool.close(LONG_BOUND);
         }
     }
 }
@@ -136,7 +129,9 @@ fn f13_exhaustion_names_the_holders_and_leaves_the_other_tier_alone() {
     held[0].tag("nightly import");
     thread::scope(|scope| {
         let patient = scope.spawn(|| {
-            pool.automation().get_timeout(BOUND).map(|mut conn| count(&mut conn, "SELECT 1::bigint"))
+            pool.automation()
+                .get_timeout(LONG_BOUND)
+                .map(|mut conn| one::<i64>(&mut conn, "SELECT 1::bigint"))
         });
         on_eight_threads(|_| {
             let (error, time) = took(|| pool.automation().get_timeout(SECOND).unwrap_err());
@@ -145,7 +140,7 @@ fn f13_exhaustion_names_the_holders_and_leaves_the_other_tier_alone() {
             assert!(text.contains("nightly import") && text.contains("8 in use"), "{text}");
             assert_eq!(error.holders().len(), WORKERS);
             let mut person = pool.get(Tier::Adhoc).expect("the ad-hoc tier has connections of its own");
-            assert_eq!(count(&mut person, "SELECT 1::bigint"), 1);
+            assert_eq!(one::<i64>(&mut person, "SELECT 1::bigint"), 1);
         });
         drop(held.pop());
         assert_eq!(patient.join().unwrap().unwrap(), 1, "who waits longer gets the next one that comes back");
@@ -165,7 +160,7 @@ fn f14_a_statement_timeout_leaves_the_connection_good() {
             let error = PgError::from(conn.batch_execute("SELECT pg_sleep(20)").unwrap_err());
             assert!(error.is_statement_timeout() && !error.is_connection_lost(), "{error}");
             assert_eq!(error.sqlstate(), Some("57014"));
-            assert_eq!(count(&mut conn, "SELECT pg_backend_pid()::bigint"), i64::from(backend));
+            assert_eq!(one::<i64>(&mut conn, "SELECT pg_backend_pid()::bigint"), i64::from(backend));
         }
     });
     assert_whole(&cluster, &pool);

@@ -151,6 +151,10 @@ impl ManageConnection for Manager {
 pub struct FaultyDriver(pub ScriptedDriver, pub Fault);
 
 impl Driver<Manager> for FaultyDriver {
+    fn is_bounded(&self) -> bool {
+        self.0.is_bounded()
+    }
+
     fn condition(&self, manager: &Manager, conn: &mut Frail) -> Condition {
         if self.1.at(Hook::Condition).is_err() || manager.has_broken(conn) {
             return Condition::Broken;

@@ -4,6 +4,7 @@
 mod support;
 
 mod faulty;
+mod panics;
 
 use std::thread;
 use std::time::Duration;
@@ -11,12 +12,10 @@ use std::time::Duration;
 use faulty::{Customizer, Fault, FaultyDriver, HOOKS, Handler, Hook, Manager, OUTCOMES, Outcome, SLOW};
 use parking_lot::Mutex;
 use support::scripted::{Call, ScriptedDriver, ScriptedError, ScriptedManager, Step};
-use support::wait::{comes_true, thread_names};
+use support::wait::{BOUND, SECOND, comes_true, thread_names};
 use tierpool::config::PrePing;
 use tierpool::{Clock, ClockHand, Condition, Pool};
 
-const BOUND: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
 /// The promise of a time in which no thread of a dead pool is left.
 const LEFT: Duration = Duration::from_secs(5);
 const CEILING: u32 = 3;

@@ -328,7 +328,8 @@ fn write_settings(
     Ok(())
 }
 
-/// Returns the program: the one named, or what `PGBOUNCER_BIN` names, either of which is final, else the first of `PATH` and Debian's folder.
+/// Returns the program: the one named, or what `PGBOUNCER_BIN` names, either of which is final, else the first of
+/// `PATH` and Debian's folder.
 fn find(named: Option<&Path>) -> Result<PathBuf, ClusterError> {
     let named = named.map(Path::to_path_buf).or_else(|| env::var_os("PGBOUNCER_BIN").map(PathBuf::from));
     let path = env::var_os("PATH").unwrap_or_default();

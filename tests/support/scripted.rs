@@ -4,10 +4,12 @@ mod driver;
 mod error;
 mod gate;
 mod manager;
+mod pool;
 mod script;
 
 pub use driver::ScriptedDriver;
 pub use error::ScriptedError;
 pub use gate::Gate;
 pub use manager::{ScriptedConnection, ScriptedManager};
+pub use pool::{Parts, built, closed, pool_of, still, waiters};
 pub use script::{Call, Event, Step};

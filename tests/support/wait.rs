@@ -4,6 +4,19 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The longest that a test waits for what the pool, a proxy or a handful of threads do. Long for a machine under load.
+pub const BOUND: Duration = Duration::from_secs(10);
+/// The longest that a test waits where a server or a crowd of threads takes part.
+pub const LONG_BOUND: Duration = Duration::from_secs(20);
+/// How late a call may be after its limit, and how long one that does not wait may take, on a machine under load.
+pub const SLACK: Duration = Duration::from_millis(100);
+/// The time in which a pool would do by itself what a test says that it does not.
+pub const A_MOMENT: Duration = Duration::from_millis(10);
+/// What tests count short times in.
+pub const MS: Duration = Duration::from_millis(1);
+/// What tests count longer times in.
+pub const SECOND: Duration = Duration::from_secs(1);
+
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -40,8 +53,8 @@ pub fn took<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 
 /// Runs `work` until it takes at most `bar`, and returns its value.
 ///
-/// A loaded machine can keep a thread from running for longer than the slack of a deadline, now and then; what waits too
-/// long by design does so each time.
+/// A loaded machine can keep a thread from running for longer than the slack of a deadline, now and then; what waits
+/// too long by design does so each time.
 ///
 /// # Panics
 ///

@@ -27,7 +27,7 @@ pub fn server(identity: &Identity) -> Builder {
 }
 
 pub fn start(builder: Builder) -> Cluster {
-    builder.start().unwrap_or_else(|error| panic!("{error:?}"))
+    builder.start().unwrap()
 }
 
 /// A folder for what a client has on disk.

@@ -35,6 +35,16 @@ const BASE_SETTINGS: [(&str, &str); 11] = [
     ("log_line_prefix", "%m [%p] %a "),
 ];
 
+/// Starts a cluster with the defaults.
+///
+/// # Panics
+///
+/// When the programs are missing or the server does not come up.
+#[track_caller]
+pub fn cluster() -> Cluster {
+    Cluster::start_new().unwrap()
+}
+
 /// What a cluster is to be like.
 #[derive(Clone, Debug)]
 pub struct Builder {

@@ -11,6 +11,16 @@ use crate::support::wait::{comes_true, eventually};
 /// The kernel does what a signal says within microseconds; this is for a machine under load.
 const OBEY: Duration = Duration::from_secs(5);
 
+/// What is frozen, by what, and what ends it.
+pub type Freeze = (&'static str, fn(&Cluster), fn(&Cluster));
+
+/// The ways in which a server can be frozen.
+pub const FREEZES: [Freeze; 3] = [
+    ("backends", Cluster::freeze_backends, Cluster::thaw_backends),
+    ("postmaster", Cluster::freeze_postmaster, Cluster::thaw_postmaster),
+    ("everything", Cluster::freeze_all, Cluster::thaw_all),
+];
+
 impl Cluster {
     /// Freezes the whole server: sockets stay open, the kernel goes on acknowledging, nothing answers.
     ///

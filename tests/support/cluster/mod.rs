@@ -11,6 +11,7 @@ pub(super) mod registry;
 mod server;
 mod standby;
 
-pub use builder::Builder;
+pub use builder::{Builder, cluster};
 pub use error::ClusterError;
+pub use faults::FREEZES;
 pub use server::{APP_PASSWORD, Cluster};

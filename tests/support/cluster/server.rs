@@ -180,6 +180,18 @@ impl Cluster {
         config
     }
 
+    /// Returns a connection for `app` over TCP.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not let it in.
+    #[track_caller]
+    pub fn client(&self) -> Client {
+        self.config()
+            .connect(NoTls)
+            .unwrap_or_else(|error| panic!("{:?}", self.place.error(&format!("no app: {error}"))))
+    }
+
     /// Returns a superuser's connection over the Unix socket, in the database `postgres`.
     ///
     /// # Panics
@@ -212,6 +224,17 @@ impl Cluster {
         );
         let count: i64 = row.expect("pg_stat_activity can be read").get(0);
         usize::try_from(count).expect("BUG: a negative count")
+    }
+
+    /// Whether the session of this process is in `pg_sleep`.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    #[track_caller]
+    pub fn sleeps(&self, pid: i32) -> bool {
+        let query = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+        self.admin().query_opt(query, &[&pid]).expect("pg_stat_activity can be read").is_some()
     }
 
     /// Returns all the server has written to its log.

@@ -1,6 +1,7 @@
 //! The fault lab: a pool under load, a fault done to its server or its network, and what came of it in figures.
 //!
-//! Tests hold tierpool to the bars of each scenario; `examples/fault_lab.rs` puts the figures of two pools side by side.
+//! Tests hold tierpool to the bars of each scenario; `examples/fault_lab.rs` puts the figures of two pools side by
+//! side.
 //!
 //! | file | job |
 //! | --- | --- |

@@ -42,7 +42,8 @@ pub struct Bars {
     pub cause: fn(&Failure) -> bool,
     /// From how long after the begin of the fault a checkout fails at once, if it fails.
     pub refuses_after: Option<Duration>,
-    /// The most attempts to connect from one second after the begin of the fault, and twice the machine's stall, to its end.
+    /// The most attempts to connect from one second after the begin of the fault, and twice the machine's stall, to its
+    /// end.
     pub attempts: Option<u64>,
     /// The most connections replaced for leading to the wrong server.
     pub evicted: Option<u64>,

@@ -124,8 +124,8 @@ impl Stage {
         admin.batch_execute(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     }
 
-    /// Ends `most` sessions of `app` at the most, those of the pool under test first, over the superuser's own connection: it works where no new one can
-    /// be opened.
+    /// Ends `most` sessions of `app` at the most, those of the pool under test first, over the superuser's own
+    /// connection: it works where no new one can be opened.
     #[track_caller]
     pub fn end_sessions(&self, most: i64) {
         let mut admin = self.admin();

@@ -60,8 +60,8 @@ pub fn missed(scenario: &Scenario, figures: &Figures, log: &[String]) -> Vec<Str
     missed
 }
 
-/// Whether all that counts work and workers holds. The rest is measured in time, or falls short for want of it, as a run
-/// that comes to no end does: there a busy machine can make the pool look worse than it is, and never better.
+/// Whether all that counts work and workers holds. The rest is measured in time, or falls short for want of it, as a
+/// run that comes to no end does: there a busy machine can make the pool look worse than it is, and never better.
 pub fn is_sound(f: &Figures) -> bool {
     [f.lost, f.doubled, f.undead, f.stuck, f.unnamed].iter().all(|count| *count == 0.0)
 }

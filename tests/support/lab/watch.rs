@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::subject::{Sample, Subject};
-use crate::support::wait::{fd_count, thread_count};
+use crate::support::wait::{SECOND, fd_count, thread_count};
 
 /// How long a canary sleeps, and how often the pool is looked at.
 const NAP: Duration = Duration::from_millis(10);
@@ -107,8 +107,6 @@ impl Seen {
         self.samples.iter().find(|(_, sample)| sample.failed_attempts > before).map(|(at, _)| *at)
     }
 }
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Threads and descriptors of this process, without those of the proxy's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

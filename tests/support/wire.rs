@@ -1,22 +1,14 @@
 //! What the tests of PostgreSQL connections share.
 
-// Each user is a crate of its own and takes a part of this.
-#![allow(dead_code)]
-
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tierpool::postgres::{PgConnection, PgManager, PgOptions};
 
-use crate::support::cluster::Cluster;
-use crate::support::process::Process;
+use super::process::Process;
 
 /// The longest that giving up a connection may take.
 pub const DROP_BOUND: Duration = Duration::from_millis(100);
-
-pub fn cluster() -> Cluster {
-    Cluster::start_new().unwrap_or_else(|error| panic!("{error:?}"))
-}
 
 pub fn manager(url: &str, change: impl FnOnce(&mut PgOptions)) -> PgManager {
     let mut options = PgOptions::default();
@@ -29,8 +21,16 @@ pub fn open(manager: &PgManager) -> PgConnection {
     manager.connect_within(Duration::from_secs(5)).unwrap()
 }
 
+/// Returns the one value that a query gives.
+#[track_caller]
 pub fn one<T: for<'a> postgres::types::FromSql<'a>>(conn: &mut PgConnection, query: &str) -> T {
-    conn.query_one(query, &[]).unwrap().get(0)
+    conn.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// The texts of an error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A backend that is stopped until this is dropped.
@@ -40,9 +40,7 @@ impl Frozen {
     pub fn of(pid: i32) -> Frozen {
         let process = Process::find(pid).expect("the backend runs");
         process.signal(Signal::STOP);
-        crate::support::wait::eventually(Duration::from_secs(5), "the backend stops", || {
-            process.is_stopped()
-        });
+        super::wait::eventually(Duration::from_secs(5), "the backend stops", || process.is_stopped());
         Frozen(process)
     }
 }

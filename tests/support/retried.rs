@@ -5,27 +5,27 @@ use std::time::Duration;
 use tierpool::postgres::{Retry, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-use crate::support::cluster::Cluster;
+use super::cluster::Cluster;
+use super::pools::pool_of;
 
 pub fn cluster() -> Cluster {
-    let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start();
-    let cluster = cluster.unwrap_or_else(|error| panic!("{error}"));
+    let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start().unwrap();
     let table = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)";
-    cluster.config().connect(postgres::NoTls).unwrap().batch_execute(table).unwrap();
+    cluster.client().batch_execute(table).unwrap();
     cluster
 }
 
 pub fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::builder().url(url).app_name("retry").base_size(2).max_overflow(0);
-    change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
+    pool_of(2, "retry", url, change)
 }
 
 /// The rows as the server has them, asked past pool and proxy: `id:n` of each.
 pub fn rows(cluster: &Cluster) -> String {
     let text = "SELECT coalesce(string_agg(id || ':' || n, ' ' ORDER BY id), '') FROM t";
-    cluster.config().connect(postgres::NoTls).unwrap().query_one(text, &[]).unwrap().get(0)
+    cluster.client().query_one(text, &[]).unwrap().get(0)
 }
 
+/// Repeats after so short a time that a test does not wait.
 pub fn quick() -> Retry {
     Retry { first: Duration::from_millis(10), longest: Duration::from_millis(100), ..Retry::default() }
 }

@@ -1,23 +1,15 @@
 //! A pool whose controls write down what is asked of them, for the tests of stuck checkouts.
 
-// Each user is a crate of its own and takes a part of this.
-#![allow(dead_code)]
-
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tierpool::event::EventReceiver;
-use tierpool::{
-    Abandonment, Builder, Clock, ClockHand, Driver, NopErrorHandler, Place, Pool, SessionControl,
-};
+use tierpool::{Abandonment, Builder, ClockHand, Driver, NopErrorHandler, Place, Pool, SessionControl};
 
-use crate::support::scripted::{Gate, ScriptedConnection, ScriptedManager};
-use crate::support::wait::eventually;
-
-pub const BOUND: Duration = Duration::from_secs(20);
-pub const SECOND: Duration = Duration::from_secs(1);
+use super::scripted::{Gate, ScriptedConnection, ScriptedManager, still};
+use super::wait::{BOUND, SECOND, eventually};
 
 /// What was done to which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,15 +91,11 @@ impl Rig {
         driver: Watched,
         change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>,
     ) -> Rig {
-        let (clock, hand) = Clock::manual();
-        let builder = Pool::builder()
-            .clock(clock)
-            .max_size(1)
-            .min_idle(Some(0))
-            .keepalive(None)
-            .driver(Box::new(driver.clone()))
-            .error_handler(Box::new(NopErrorHandler));
-        let pool = change(builder).build(ScriptedManager::new()).unwrap();
+        let (builder, hand, manager) = still(|builder| {
+            let builder = builder.max_size(1).driver(Box::new(driver.clone()));
+            change(builder.error_handler(Box::new(NopErrorHandler)))
+        });
+        let pool = builder.build(manager).unwrap();
         let events = pool.subscribe(100);
         Rig { pool, hand, driver, events }
     }
