@@ -114,7 +114,8 @@ impl Limits {
         self.since.take()
     }
 
-    /// Makes sure that the task is woken when the first limit expires, and where silence is proven tells whether it has.
+    /// Makes sure that the task is woken when the first limit expires, and where silence is proven tells whether it
+    /// has.
     pub fn check(
         &mut self,
         shared: &WireState,

@@ -40,7 +40,8 @@ pub(crate) struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it began.
+    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it
+    /// began.
     pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {

@@ -177,7 +177,10 @@ impl Noted {
 }
 
 macro_rules! forward {
-    ($($(#[$doc:meta])* fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($arg:ident: $type:ty),*) -> $out:ty;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($arg:ident: $type:ty),*) -> $out:ty;
+    )*) => {$(
         $(#[$doc])*
         ///
         /// # Errors
