@@ -32,7 +32,7 @@ impl PgConnection {
     }
 
     /// What a reset of the session must set again.
-    pub(in crate::postgres) fn restored_after_reset(&self) -> Option<String> {
+    pub(super) fn restored_after_reset(&self) -> Option<String> {
         (self.behind.mode == PgBouncer::Session).then(|| self.behind.restored_after_reset())
     }
 

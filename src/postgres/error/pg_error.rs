@@ -137,7 +137,7 @@ impl PgError {
         }
     }
 
-    pub(in crate::postgres) fn postgres(&self) -> Option<&postgres::Error> {
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
             Kind::Opening(error) => error.telling()?.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {

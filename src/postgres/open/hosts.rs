@@ -36,7 +36,7 @@ enum Cost {
 
 /// What is remembered of servers from one attempt to the next, by their labels.
 #[derive(Debug, Default)]
-pub(in crate::postgres) struct Memory {
+pub(super) struct Memory {
     /// Held for a look or a note, never over I/O. Marks that are over are swept out, so that names whose addresses
     /// change leave nothing.
     marks: Mutex<HashMap<String, Mark>>,
@@ -83,11 +83,10 @@ impl Memory {
 }
 
 /// Opens one connection, of which the configuration names one address, within the time given.
-pub(in crate::postgres) type Open<'a> =
-    dyn Fn(&Config, Duration) -> Result<(PgConnection, Fit), PgError> + 'a;
+pub(super) type Open<'a> = dyn Fn(&Config, Duration) -> Result<(PgConnection, Fit), PgError> + 'a;
 
 /// One attempt to get a connection to one of several servers.
-pub(in crate::postgres) struct Round<'a> {
+pub(super) struct Round<'a> {
     memory: &'a Memory,
     /// Whether the order is left to chance, so that many connections spread.
     shuffle: bool,
@@ -234,7 +233,7 @@ fn port(server: &Config) -> u16 {
 }
 
 /// How a server is named in errors, and known again: `db1:5432`, `db1 (10.0.0.1):5432`, `/run/postgresql:5432`.
-pub(in crate::postgres) fn label(server: &Config) -> String {
+pub(super) fn label(server: &Config) -> String {
     let host = match server.get_hosts().first() {
         Some(Host::Tcp(name)) if name.contains(':') => format!("[{}]", name.escape_debug()),
         Some(Host::Tcp(name)) => name.escape_debug().to_string(),
