@@ -36,14 +36,10 @@ impl Deadline {
     }
 
     /// For whatever waits until a moment.
+    #[cfg(feature = "postgres")]
     pub(crate) fn instant(self) -> Instant {
         self.0
     }
-}
-
-/// The moment `limit` from now; of a limit too long to be expressed, a hundred years from now.
-pub(crate) fn end_of(limit: Duration) -> Instant {
-    Deadline::of(limit).instant()
 }
 
 type Waker = Box<dyn Fn() + Send + Sync>;
