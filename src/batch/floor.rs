@@ -42,9 +42,17 @@ impl Floor<'_> {
         self.halted.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn item_ended(&self, committed: bool) {
-        let counter = if committed { &self.committed } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn item_committed(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+        self.tell_progress();
+    }
+
+    pub(super) fn item_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.tell_progress();
+    }
+
+    fn tell_progress(&self) {
         if let Some(tell) = &self.options.on_progress {
             tell(Progress {
                 committed: self.committed.load(Ordering::Relaxed),

@@ -21,7 +21,7 @@ const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
 const DIGITS: u8 = 2;
 
 /// What became of one worker's items.
-pub(super) struct Tally<I> {
+pub(super) struct Outcomes<I> {
     pub(super) committed: u64,
     pub(super) failed: Vec<Failed<I>>,
     pub(super) not_started: u64,
@@ -30,13 +30,13 @@ pub(super) struct Tally<I> {
     pub(super) session: Histogram<u64>,
 }
 
-impl<I> Tally<I> {
+impl<I> Outcomes<I> {
     pub(super) fn new() -> Self {
         let histogram = || match Histogram::new(DIGITS) {
             Ok(histogram) => histogram,
             Err(error) => unreachable!("BUG: {DIGITS} digits refused: {error}"),
         };
-        Tally {
+        Outcomes {
             committed: 0,
             failed: Vec::new(),
             not_started: 0,
@@ -46,7 +46,7 @@ impl<I> Tally<I> {
         }
     }
 
-    pub(super) fn add(&mut self, other: Tally<I>) {
+    pub(super) fn add(&mut self, other: Outcomes<I>) {
         self.committed += other.committed;
         self.failed.extend(other.failed);
         self.not_started += other.not_started;
@@ -95,25 +95,25 @@ impl Drop for EndOnPanic<'_> {
 }
 
 impl<F, D> Worker<'_, F, D> {
-    pub(super) fn run<I, T, E>(self, items: &Receiver<I>) -> Tally<I>
+    pub(super) fn run<I, T, E>(self, items: &Receiver<I>) -> Outcomes<I>
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
         D: Fn(&I, T),
     {
         let _guard = EndOnPanic(self.floor);
-        let mut tally = Tally::new();
+        let mut outcomes = Outcomes::new();
         while !self.floor.is_over() {
             match items.recv_timeout(STOP_GRAIN) {
-                Ok(item) => self.process(item, &mut tally),
+                Ok(item) => self.process(item, &mut outcomes),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        tally
+        outcomes
     }
 
-    fn process<I, T, E>(&self, item: I, tally: &mut Tally<I>)
+    fn process<I, T, E>(&self, item: I, outcomes: &mut Outcomes<I>)
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
@@ -124,15 +124,15 @@ impl<F, D> Worker<'_, F, D> {
         let mut last = None;
         let mut outage_since = None;
         loop {
-            let outcome = self.attempt(&item, tally);
+            let outcome = self.attempt(&item, outcomes);
             if attempts.failed() > 0 && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
-                tally.retried += 1;
+                outcomes.retried += 1;
             }
             match outcome {
                 Ok(value) => {
-                    tally.committed += 1;
+                    outcomes.committed += 1;
                     (self.done)(&item, value);
-                    return self.floor.item_ended(true);
+                    return self.floor.item_committed();
                 }
                 Err(NotDone::Failed(failure)) => {
                     outage_since = None;
@@ -162,11 +162,11 @@ impl<F, D> Worker<'_, F, D> {
         }
         match last {
             Some(FailedAttempt { error, class, .. }) => {
-                tally.failed.push(Failed { item, error, class, attempts: attempts.failed() });
-                self.floor.item_ended(false);
+                outcomes.failed.push(Failed { item, error, class, attempts: attempts.failed() });
+                self.floor.item_failed();
             }
             // It never had a connection: another run starts it, as it does those still in the queue.
-            None => tally.not_started += 1,
+            None => outcomes.not_started += 1,
         }
     }
 
@@ -183,7 +183,7 @@ impl<F, D> Worker<'_, F, D> {
         false
     }
 
-    fn attempt<I, T, E>(&self, item: &I, tally: &mut Tally<I>) -> Result<T, NotDone>
+    fn attempt<I, T, E>(&self, item: &I, outcomes: &mut Outcomes<I>) -> Result<T, NotDone>
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
@@ -197,8 +197,8 @@ impl<F, D> Worker<'_, F, D> {
             attempt_on(self.floor.pool, Tier::Automation, options, lent, |tx| (self.work)(tx, item))
         }));
         if let Some(lent) = lent {
-            record(&mut tally.wait, lent - begun);
-            record(&mut tally.session, lent.elapsed());
+            record(&mut outcomes.wait, lent - begun);
+            record(&mut outcomes.session, lent.elapsed());
         }
         match outcome {
             Ok(Ok(value)) => Ok(value),
@@ -208,7 +208,7 @@ impl<F, D> Worker<'_, F, D> {
                 Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again }))
             }
             Ok(Err(Uncommitted::NoConnection(error))) => {
-                Err(no_connection(error, &mut tally.wait, begun.elapsed()))
+                Err(no_connection(error, &mut outcomes.wait, begun.elapsed()))
             }
             // Not the work's, which has not begun.
             Err(payload) if lent.is_none() => resume_unwind(payload),

@@ -353,8 +353,8 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().clock()
     }
 
-    /// Waits until it has opened what it keeps, at most `connection_timeout`; gives up as soon as the server refuses for
-    /// good or cannot be reached.
+    /// Waits until it has opened what it keeps, at most `connection_timeout`; gives up as soon as waiting will not cure
+    /// what is in the way.
     pub(crate) fn wait_built(&self) -> Result<(), Error> {
         life::wait_filled(self.shared(), self.connection_timeout(), Hope::UntilHopeless)
     }

@@ -3,8 +3,8 @@
 //! # The driver's own types
 //!
 //! This module has what the pool adds. A row, a parameter, a type or an error of the driver's is the `postgres` crate's
-//! own, and that crate is here whole, as [`postgres_crate`](crate::postgres_crate): there is no `tierpool::postgres::Row`,
-//! but a `tierpool::postgres_crate::Row`. **A program needs no `postgres` beside tierpool.**
+//! own, and that crate is here whole, as [`postgres_crate`](crate::postgres_crate): there is no
+//! `tierpool::postgres::Row`, but a `tierpool::postgres_crate::Row`. **A program needs no `postgres` beside tierpool.**
 //!
 //! ```
 //! use tierpool::postgres::PgError;
@@ -26,9 +26,9 @@
 //! ```
 //!
 //! A program that wants an optional feature of it, as `with-chrono-0_4` or `with-serde_json-1` for values of those
-//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`. Cargo
-//! builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19, at least
-//! 0.19.12; tierpool asks for none of its features.
+//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`.
+//! Cargo builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19,
+//! at least 0.19.12; tierpool asks for none of its features.
 //!
 //! # Its parts
 //!

@@ -1,10 +1,10 @@
 //! The SQLSTATEs that decide something here, and what each means: one table for all that ask.
 //!
-//! **When a session is over.** PostgreSQL says how severe an error is: FATAL and PANIC end the session, and an ERROR never
-//! does, whatever its code. Class 08 at ERROR is another server's trouble, as `postgres_fdw` and `dblink` pass it on; and
-//! a function may raise any code. So the severity decides, in the form that is not translated. Only where that is not
-//! told, by servers before 9.6 and by older PgBouncers, does the code have to: those that PostgreSQL documents for
-//! sessions it ends, and class 08.
+//! **When a session is over.** PostgreSQL says how severe an error is: FATAL and PANIC end the session, and an ERROR
+//! never does, whatever its code. Class 08 at ERROR is another server's trouble, as `postgres_fdw` and `dblink` pass it
+//! on; and a function may raise any code. So the severity decides, in the form that is not translated. Only where that
+//! is not told, by servers before 9.6 and by older PgBouncers, does the code have to: those that PostgreSQL documents
+//! for sessions it ends, and class 08.
 
 use postgres::error::Severity;
 

@@ -53,7 +53,8 @@ impl fmt::Display for VerbosePlain<'_> {
 
 impl TieredPool<PgManager> {
     /// Returns the status box together with [`server_activity`](TieredPool::server_activity): what this process holds,
-    /// and what all processes of the application hold. Where the server cannot be asked, the reason stands in its place.
+    /// and what all processes of the application hold. Where the server cannot be asked, the reason stands in its
+    /// place.
     ///
     /// # Blocking
     ///

@@ -17,7 +17,7 @@ use crate::postgres::tls::Secure;
 pub struct AbandonHandle(Option<Arc<WireState>>);
 
 impl AbandonHandle {
-    pub(in crate::postgres) fn new(observer: Option<Arc<WireState>>) -> Self {
+    pub(super) fn new(observer: Option<Arc<WireState>>) -> Self {
         AbandonHandle(observer)
     }
 
@@ -51,7 +51,7 @@ pub struct CancelHandle {
 }
 
 impl CancelHandle {
-    pub(in crate::postgres) fn new(token: CancelToken, secure: Secure) -> Self {
+    pub(super) fn new(token: CancelToken, secure: Secure) -> Self {
         CancelHandle { token, secure }
     }
 

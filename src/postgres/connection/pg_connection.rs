@@ -245,7 +245,7 @@ impl PgConnection {
 
     /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so
     /// the end is waited for, if only for a moment.
-    pub(in crate::postgres) fn is_left_by_server(&self) -> bool {
+    pub(super) fn is_left_by_server(&self) -> bool {
         let said = self.observer().is_some_and(|shared| shared.is_broken() && !shared.is_abandoned());
         said && !self.client.is_closed()
     }
@@ -271,12 +271,12 @@ impl PgConnection {
         self.round_trips() != Some(self.fresh_at)
     }
 
-    pub(in crate::postgres) fn mark_fresh(&mut self) {
+    pub(super) fn mark_fresh(&mut self) {
         self.fresh_at = self.round_trips().unwrap_or(0);
     }
 
     /// Throws away notifications of an earlier borrower.
-    pub(in crate::postgres) fn discard_notifications(&mut self) {
+    pub(super) fn discard_notifications(&mut self) {
         let mut notifications = self.client.notifications();
         while !notifications.is_empty() {
             if !matches!(notifications.iter().next(), Ok(Some(_))) {

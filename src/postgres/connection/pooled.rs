@@ -32,7 +32,7 @@ impl PgConnection {
     }
 
     /// What a reset of the session must set again.
-    pub(in crate::postgres) fn restored_after_reset(&self) -> Option<String> {
+    pub(super) fn restored_after_reset(&self) -> Option<String> {
         (self.behind.mode == PgBouncer::Session).then(|| self.behind.restored_after_reset())
     }
 
@@ -92,8 +92,8 @@ impl PgConnection {
         self.bounded(limit, call).map_err(|error| {
             let last = self.observer().filter(|shared| shared.is_broken()).and_then(|s| s.errors().last());
             match (error.sqlstate(), last) {
-                (None, Some((code, _))) if error.is_connection_lost() => {
-                    let code = String::from_utf8_lossy(&code).into_owned();
+                (None, Some(last)) if error.is_connection_lost() => {
+                    let code = String::from_utf8_lossy(&last.code).into_owned();
                     PgError::opening(OpeningError::Ended(Farewell(code)))
                 }
                 _ => error,

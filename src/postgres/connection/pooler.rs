@@ -79,7 +79,7 @@ fn code(mode: PgBouncer) -> u8 {
     }
 }
 
-pub(in crate::postgres) fn resets_session(policy: &ResetPolicy) -> bool {
+pub(super) fn resets_session(policy: &ResetPolicy) -> bool {
     matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_))
 }
 

@@ -154,7 +154,7 @@ pub(in crate::postgres) fn is_refused(error: &postgres::Error) -> bool {
 
 /// Whether SQL of the user's may drop prepared statements on the server: `DISCARD ALL` or `DEALLOCATE`. What hides
 /// from this is found by its 26000.
-pub(in crate::postgres) fn drops_statements(sql: &str) -> bool {
+pub(super) fn drops_statements(sql: &str) -> bool {
     let mut before = "";
     let words = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     for word in words {

@@ -2,8 +2,10 @@
 //!
 //! | over | cancel | terminate | abandon |
 //! | --- | --- | --- | --- |
-//! | TCP | a cancel request, by the backend's secret key | `pg_terminate_backend` on a connection of its own | ends the call under way at once, whatever the server does |
+//! | TCP | by the backend's secret key | `pg_terminate_backend` on a connection of its own | at once, in any case |
 //! | a Unix socket | the same | the same | not possible |
+//!
+//! To abandon ends the call under way, whatever the server does.
 //!
 //! Behind a PgBouncer the process id is the pooler's invention, or that of the last transaction's server: `terminate`
 //! is refused there, and abandoning has to do.
@@ -25,9 +27,9 @@ use crate::postgres::observer::{Abandoned, WireState};
 use crate::postgres::open::PgManager;
 
 /// Ends the backend if it is the one meant: by the time this arrives it may have ended, and its process id belong to
-/// another. That one began later than ours was opened; by how much the server's clock is off does not matter, since only
-/// ages are compared. And where an address leads to several servers, the process with this number on the other one is
-/// somebody else's. NULL for a process that is not known to be ours.
+/// another. That one began later than ours was opened; by how much the server's clock is off does not matter, since
+/// only ages are compared. And where an address leads to several servers, the process with this number on the other one
+/// is somebody else's. NULL for a process that is not known to be ours.
 const TERMINATE: &str = "SELECT CASE
         WHEN a.backend_start <= pg_catalog.clock_timestamp() - $2 * interval '1 millisecond'
             AND a.usesysid = me.usesysid AND a.datid = me.datid
@@ -40,9 +42,9 @@ const TERMINATE: &str = "SELECT CASE
 const IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
     WHERE pid = $1 AND backend_start <= pg_catalog.clock_timestamp() - $2 * interval '1 millisecond')";
 
-/// The age that a backend must have to be ours, in milliseconds, `since` ours was opened. Less than that time: the clocks
-/// of two machines need not run alike, and a server's may be set back a little. Only a process that was given the same
-/// number within that little could be mistaken for it.
+/// The age that a backend must have to be ours, in milliseconds, `since` ours was opened. Less than that time: the
+/// clocks of two machines need not run alike, and a server's may be set back a little. Only a process that was given
+/// the same number within that little could be mistaken for it.
 fn least_age_ms(since: Duration) -> f64 {
     (since.as_secs_f64() * 999.0 - 1000.0).max(0.0)
 }

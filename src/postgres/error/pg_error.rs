@@ -137,7 +137,7 @@ impl PgError {
         }
     }
 
-    pub(in crate::postgres) fn postgres(&self) -> Option<&postgres::Error> {
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
         match &*self.0 {
             Kind::Opening(error) => error.telling()?.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
@@ -177,8 +177,8 @@ impl PgError {
 
     /// Whether the connection is gone: closed, reset, abandoned, silent beyond a limit, or ended by the server.
     ///
-    /// The server ends it by an error of severity FATAL or PANIC. An ERROR leaves it good whatever its SQLSTATE: class 08
-    /// is then another server's trouble, as `postgres_fdw` passes it on.
+    /// The server ends it by an error of severity FATAL or PANIC. An ERROR leaves it good whatever its SQLSTATE: class
+    /// 08 is then another server's trouble, as `postgres_fdw` passes it on.
     pub fn is_connection_lost(&self) -> bool {
         match (&*self.0, self.postgres()) {
             (Kind::Open(_) | Kind::OpenAdvised(_) | Kind::Opening(_), _) => false,

@@ -25,12 +25,12 @@ pub(crate) enum BackendEvent {
     /// The process id of the backend, from the start-up handshake.
     ProcessId(i32),
     /// A setting that tells whether the server takes writes; reported by PostgreSQL 14 and later.
-    Setting(Setting, bool),
+    Setting(ReportedSetting, bool),
 }
 
 /// The reported settings that tell whether a server takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Setting {
+pub(crate) enum ReportedSetting {
     /// `in_hot_standby`
     HotStandby,
     /// `default_transaction_read_only`
@@ -42,10 +42,11 @@ pub(crate) enum Setting {
 /// Any split of the stream gives the same events in the same order. Nothing is allocated.
 pub(crate) struct BackendScanner {
     framer: Framer,
-    body: Body,
+    reading: Reading,
 }
 
-enum Body {
+/// What is kept of the message under way.
+enum Reading {
     Skipped,
     Status(Text<1>),
     Key(Text<4>),
@@ -138,7 +139,7 @@ impl ErrorFields {
 
 impl Default for BackendScanner {
     fn default() -> Self {
-        BackendScanner { framer: Framer::new(false), body: Body::Skipped }
+        BackendScanner { framer: Framer::of_server(), reading: Reading::Skipped }
     }
 }
 
@@ -152,45 +153,45 @@ impl BackendScanner {
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
             if piece.first {
-                self.body = Body::begin(piece.tag);
+                self.reading = Reading::begin(piece.tag);
                 if piece.tag == b'G' {
                     on(BackendEvent::CopyIn);
                 }
             }
-            if let Some(event) = self.body.read(&piece) {
+            if let Some(event) = self.reading.read(&piece) {
                 on(event);
             }
         }
     }
 }
 
-impl Body {
+impl Reading {
     fn begin(tag: u8) -> Self {
         match tag {
-            b'Z' => Body::Status(Text::new()),
-            b'E' => Body::Error(ErrorFields::new()),
-            b'K' => Body::Key(Text::new()),
-            b'S' => Body::Parameter { name: Text::new(), value: Text::new(), in_value: false },
-            _ => Body::Skipped,
+            b'Z' => Reading::Status(Text::new()),
+            b'E' => Reading::Error(ErrorFields::new()),
+            b'K' => Reading::Key(Text::new()),
+            b'S' => Reading::Parameter { name: Text::new(), value: Text::new(), in_value: false },
+            _ => Reading::Skipped,
         }
     }
 
     fn read(&mut self, piece: &Piece<'_>) -> Option<BackendEvent> {
         match self {
-            Body::Skipped => None,
-            Body::Status(status) => {
+            Reading::Skipped => None,
+            Reading::Status(status) => {
                 status.push(piece.bytes);
                 piece.last.then(|| BackendEvent::Ready(status.bytes[0]))
             }
-            Body::Key(id) => {
+            Reading::Key(id) => {
                 id.push(piece.bytes);
                 piece.last.then(|| BackendEvent::ProcessId(i32::from_be_bytes(id.bytes)))
             }
-            Body::Error(fields) => {
+            Reading::Error(fields) => {
                 fields.read(piece.bytes);
                 piece.last.then(|| fields.event())
             }
-            Body::Parameter { name, value, in_value } => {
+            Reading::Parameter { name, value, in_value } => {
                 for part in piece.bytes.split_inclusive(|b| *b == 0) {
                     let text = part.strip_suffix(&[0]).unwrap_or(part);
                     if *in_value {
@@ -201,9 +202,9 @@ impl Body {
                     *in_value |= text.len() < part.len();
                 }
                 let setting = if name.is(b"in_hot_standby") {
-                    Setting::HotStandby
+                    ReportedSetting::HotStandby
                 } else if name.is(b"default_transaction_read_only") {
-                    Setting::DefaultReadOnly
+                    ReportedSetting::DefaultReadOnly
                 } else {
                     return None;
                 };
@@ -286,8 +287,8 @@ mod tests {
         assert_eq!(
             events(&[&bytes]),
             [
-                BackendEvent::Setting(Setting::HotStandby, false),
-                BackendEvent::Setting(Setting::DefaultReadOnly, true),
+                BackendEvent::Setting(ReportedSetting::HotStandby, false),
+                BackendEvent::Setting(ReportedSetting::DefaultReadOnly, true),
                 BackendEvent::ProcessId(258),
             ]
         );

@@ -58,6 +58,14 @@ impl From<LimitExpired> for io::Error {
     }
 }
 
+/// Whether a call that wants to sleep knows that there is nothing to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// The socket itself was asked just now and had nothing.
+    Proven,
+    Assumed,
+}
+
 /// How long an expiry waits for confirmation: the grain of the runtime's timer.
 const CONFIRMATION: Duration = Duration::from_millis(1);
 
@@ -106,14 +114,13 @@ impl Limits {
         self.since.take()
     }
 
-    /// Makes sure that the task is woken when the first limit expires, and with `may_expire` tells whether it has.
-    ///
-    /// `may_expire` belongs to a call that has just tried the socket, since only that proves silence.
+    /// Makes sure that the task is woken when the first limit expires, and where silence is proven tells whether it
+    /// has.
     pub fn check(
         &mut self,
         shared: &WireState,
         cx: &mut Context<'_>,
-        may_expire: bool,
+        silence: Silence,
     ) -> Result<(), LimitExpired> {
         let waits = self.write_blocked || shared.awaits_reply();
         if !waits && shared.is_open() && shared.bound().is_none() {
@@ -131,7 +138,7 @@ impl Limits {
                     self.set_timer(at + CONFIRMATION);
                     self.confirming = true;
                 }
-                return if may_expire && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
+                return if silence == Silence::Proven && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
             }
             self.confirming = false;
             if self.timer.as_ref().is_none_or(|(sleep, fires)| due < *fires || sleep.is_elapsed()) {

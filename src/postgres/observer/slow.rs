@@ -32,9 +32,17 @@ struct Pending {
 struct Slow<'a> {
     pending: &'a Pending,
     took: Duration,
-    failed: Option<[u8; 5]>,
+    end: End,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy)]
+enum End {
+    Answered,
+    /// With this SQLSTATE.
+    Failed([u8; 5]),
     /// The connection went before the answer came.
-    is_lost: bool,
+    Lost,
 }
 
 impl SlowLog {
@@ -76,7 +84,7 @@ impl SlowLog {
         let Some(pending) = self.pending.pop_front() else { return };
         // Also of one without a text: whatever follows was behind it.
         let now = Instant::now();
-        self.judge(&pending, now, None, false, shared);
+        self.judge(&pending, now, End::Answered, shared);
         self.answered = Some(now);
         self.spare = pending.text;
     }
@@ -84,7 +92,7 @@ impl SlowLog {
     /// A statement ends with its error. The end of the answer may be read much later, with the borrower's next call.
     fn fail(&mut self, code: [u8; 5], shared: &WireState) {
         if let Some(mut pending) = self.pending.pop_front() {
-            self.judge(&pending, Instant::now(), Some(code), false, shared);
+            self.judge(&pending, Instant::now(), End::Failed(code), shared);
             pending.text.clear();
             self.pending.push_front(pending);
         }
@@ -102,23 +110,16 @@ impl SlowLog {
     /// The connection is gone: whatever was not answered will not be.
     pub(super) fn lost(&mut self, shared: &WireState) {
         if let Some(pending) = self.copy.take().or_else(|| self.pending.pop_front()) {
-            self.judge(&pending, Instant::now(), None, true, shared);
+            self.judge(&pending, Instant::now(), End::Lost, shared);
         }
         self.pending.clear();
     }
 
-    fn judge(
-        &self,
-        pending: &Pending,
-        now: Instant,
-        failed: Option<[u8; 5]>,
-        is_lost: bool,
-        shared: &WireState,
-    ) {
+    fn judge(&self, pending: &Pending, now: Instant, end: End, shared: &WireState) {
         let since = self.answered.map_or(pending.since, |answered| answered.max(pending.since));
         let took = now.saturating_duration_since(since);
         if took >= self.limit && !pending.text.bytes.is_empty() {
-            tell(&Slow { pending, took, failed, is_lost }, shared);
+            tell(&Slow { pending, took, end }, shared);
         }
     }
 }
@@ -143,11 +144,10 @@ impl fmt::Display for Slow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.pending.prepares { "prepared in" } else { "took" };
         write!(f, "{verb} {:.1?}", self.took)?;
-        if let Some(code) = self.failed {
-            write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?;
-        }
-        if self.is_lost {
-            f.write_str(", not answered")?;
+        match self.end {
+            End::Answered => {}
+            End::Failed(code) => write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?,
+            End::Lost => f.write_str(", not answered")?,
         }
         let Cut { bytes, is_cut } = &self.pending.text;
         let text = String::from_utf8_lossy(bytes);

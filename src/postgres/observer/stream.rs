@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::backend::BackendScanner;
 use super::frontend::FrontendScanner;
-use super::limits::Limits;
+use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
 use crate::clock::Deadline;
@@ -40,7 +40,8 @@ pub(crate) struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it began.
+    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it
+    /// began.
     pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
@@ -56,13 +57,11 @@ impl<S> Observed<S> {
     }
 
     /// Called before the task sleeps: fails when it must not.
-    ///
-    /// `tried` tells that the socket itself was asked just now and had nothing.
-    fn wait(&mut self, cx: &mut Context<'_>, tried: bool) -> io::Result<()> {
+    fn wait(&mut self, cx: &mut Context<'_>, silence: Silence) -> io::Result<()> {
         if self.shared.listen(cx.waker()) {
             return Err(self.abandoned());
         }
-        self.limits.check(&self.shared, cx, tried).map_err(|expired| {
+        self.limits.check(&self.shared, cx, silence).map_err(|expired| {
             self.lost();
             expired.into()
         })
@@ -112,7 +111,7 @@ impl<S> Observed<S> {
             Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
                 self.limits.write_blocked = true;
-                self.wait(cx, true)?;
+                self.wait(cx, Silence::Proven)?;
             }
         }
         outcome
@@ -160,7 +159,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     }
                     _ => {}
                 }
-                this.wait(cx, true)?;
+                this.wait(cx, Silence::Proven)?;
                 Poll::Pending
             }
         }
@@ -211,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
             this.limits.write_blocked = false;
-            this.wait(cx, false)?;
+            this.wait(cx, Silence::Assumed)?;
         }
         this.written(cx, outcome)
     }

@@ -45,7 +45,7 @@ impl Credentials {
         self
     }
 
-    pub(in crate::postgres) fn put_into(&self, config: &mut Config) {
+    pub(super) fn put_into(&self, config: &mut Config) {
         if let Some(user) = &self.user {
             config.user(user);
         }
@@ -74,7 +74,7 @@ pub(in crate::postgres) struct CredentialSource {
 }
 
 /// What the callback gave, and the mark by which it is known again.
-pub(in crate::postgres) struct Given {
+pub(super) struct Given {
     pub credentials: Credentials,
     digest: u64,
 }
@@ -90,7 +90,7 @@ impl CredentialSource {
     }
 
     /// Asks the callback. Fails where the server has refused lately what it gives, without asking the server again.
-    pub fn ask(&self) -> Result<Given, PgError> {
+    pub(super) fn ask(&self) -> Result<Given, PgError> {
         let credentials =
             (self.callback)().map_err(|error| PgError::opening(OpeningError::Callback(error)))?;
         let digest = self.keys.hash_one(&credentials);
@@ -100,11 +100,11 @@ impl CredentialSource {
         }
     }
 
-    pub fn refused(&self, given: &Given) {
+    pub(super) fn refused(&self, given: &Given) {
         self.refusals.lock().note(given.digest, Instant::now());
     }
 
-    pub fn accepted(&self, given: &Given) {
+    pub(super) fn accepted(&self, given: &Given) {
         *self.refusals.lock() = Refusals::default();
         let mut user = self.user.lock();
         if *user != given.credentials.user {

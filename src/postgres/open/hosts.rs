@@ -23,13 +23,20 @@ const RECHECK: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at: Instant,
-    /// It took all the time that it was given.
-    slow: bool,
+    cost: Cost,
+}
+
+/// What it cost to find that a server would not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    Little,
+    /// All the time that it was given.
+    AllItsTime,
 }
 
 /// What is remembered of servers from one attempt to the next, by their labels.
 #[derive(Debug, Default)]
-pub(in crate::postgres) struct Memory {
+pub(super) struct Memory {
     /// Held for a look or a note, never over I/O. Marks that are over are swept out, so that names whose addresses
     /// change leave nothing.
     marks: Mutex<HashMap<String, Mark>>,
@@ -45,14 +52,17 @@ impl Memory {
             mark.at = now;
             return 0;
         }
-        if mark.slow { 2 } else { 1 }
+        match mark.cost {
+            Cost::Little => 1,
+            Cost::AllItsTime => 2,
+        }
     }
 
-    fn mark(&self, label: &str, slow: bool) {
+    fn mark(&self, label: &str, cost: Cost) {
         let now = Instant::now();
         let mut marks = self.marks.lock();
         marks.retain(|_, mark| now.saturating_duration_since(mark.at) < 2 * RECHECK);
-        marks.insert(label.to_owned(), Mark { at: now, slow });
+        marks.insert(label.to_owned(), Mark { at: now, cost });
     }
 
     fn clear(&self, label: &str) {
@@ -73,11 +83,10 @@ impl Memory {
 }
 
 /// Opens one connection, of which the configuration names one address, within the time given.
-pub(in crate::postgres) type Open<'a> =
-    dyn Fn(&Config, Duration) -> Result<(PgConnection, Fit), PgError> + 'a;
+pub(super) type Open<'a> = dyn Fn(&Config, Duration) -> Result<(PgConnection, Fit), PgError> + 'a;
 
 /// One attempt to get a connection to one of several servers.
-pub(in crate::postgres) struct Round<'a> {
+pub(super) struct Round<'a> {
     memory: &'a Memory,
     /// Whether the order is left to chance, so that many connections spread.
     shuffle: bool,
@@ -108,14 +117,14 @@ impl<'a> Round<'a> {
             let addresses = match addresses(&server) {
                 Ok(addresses) => self.in_order(addresses),
                 Err(error) => {
-                    self.failed(&server, PgError::opening(OpeningError::Lookup(error)), false);
+                    self.failed(&server, PgError::opening(OpeningError::Lookup(error)), Cost::Little);
                     continue;
                 }
             };
             // The only one, by its address, gets the limit itself: an error then names what was set.
             let whole = count == 1 && matches!(&addresses[..], [(_, only)] if label(only) == label(&server));
             let count = addresses.len();
-            let mut slow = None;
+            let mut most = None;
             for (at, (rank, address)) in addresses.into_iter().enumerate() {
                 if self.is_passed_over(rank) {
                     continue;
@@ -127,7 +136,7 @@ impl<'a> Round<'a> {
                         self.memory.clear(&label(&server));
                         return Ok(connection);
                     }
-                    Err(was_slow) => slow = Some(was_slow || slow == Some(true)),
+                    Err(cost) => most = most.max(Some(cost)),
                 }
                 // As with libpq the others are not tried: with a wrong password each try counts towards a lock.
                 if self.tried.last().is_some_and(|(_, error)| error.is_refusal()) {
@@ -135,8 +144,8 @@ impl<'a> Round<'a> {
                 }
             }
             // By its name as well, for it is sorted by that.
-            if let Some(slow) = slow {
-                self.memory.mark(&label(&server), slow);
+            if let Some(cost) = most {
+                self.memory.mark(&label(&server), cost);
             }
         }
         self.end()
@@ -155,8 +164,8 @@ impl<'a> Round<'a> {
         self.memory.sort(servers)
     }
 
-    /// Without a connection that is wanted: whether that took all the time there was.
-    fn try_one(&mut self, address: &Config, limit: Duration) -> Result<PgConnection, bool> {
+    /// Without a connection that is wanted: what that cost.
+    fn try_one(&mut self, address: &Config, limit: Duration) -> Result<PgConnection, Cost> {
         let started = Instant::now();
         match (self.open)(address, limit) {
             Ok((connection, Fit::Wanted)) => {
@@ -164,21 +173,22 @@ impl<'a> Round<'a> {
                 Ok(connection)
             }
             Ok((connection, Fit::SecondBest)) => {
-                self.memory.mark(&label(address), false);
+                self.memory.mark(&label(address), Cost::Little);
                 self.spare.get_or_insert(connection);
-                Err(false)
+                Err(Cost::Little)
             }
             Err(error) => {
-                let slow = started.elapsed() >= limit || error.is_client_timeout();
-                self.failed(address, error, slow);
-                Err(slow)
+                let is_slow = started.elapsed() >= limit || error.is_client_timeout();
+                let cost = if is_slow { Cost::AllItsTime } else { Cost::Little };
+                self.failed(address, error, cost);
+                Err(cost)
             }
         }
     }
 
-    fn failed(&mut self, server: &Config, error: PgError, slow: bool) {
+    fn failed(&mut self, server: &Config, error: PgError, cost: Cost) {
         let label = label(server);
-        self.memory.mark(&label, slow);
+        self.memory.mark(&label, cost);
         self.tried.push((label, error));
     }
 
@@ -223,7 +233,7 @@ fn port(server: &Config) -> u16 {
 }
 
 /// How a server is named in errors, and known again: `db1:5432`, `db1 (10.0.0.1):5432`, `/run/postgresql:5432`.
-pub(in crate::postgres) fn label(server: &Config) -> String {
+pub(super) fn label(server: &Config) -> String {
     let host = match server.get_hosts().first() {
         Some(Host::Tcp(name)) if name.contains(':') => format!("[{}]", name.escape_debug()),
         Some(Host::Tcp(name)) => name.escape_debug().to_string(),
@@ -292,8 +302,8 @@ mod tests {
                 .map(|(_, server)| label(server))
                 .collect()
         };
-        memory.mark("a:5432", true);
-        memory.mark("b:5432", false);
+        memory.mark("a:5432", Cost::AllItsTime);
+        memory.mark("b:5432", Cost::Little);
         assert_eq!(order(), ["c:5432", "b:5432", "a:5432"]);
         let later = Instant::now() + RECHECK;
         assert_eq!((memory.rank("a:5432", later), memory.rank("a:5432", later)), (0, 2));

@@ -25,8 +25,8 @@ use crate::postgres::tls::Security;
 
 /// Opens connections to one PostgreSQL server, or to the first of several that will do.
 ///
-/// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](crate::postgres::PgDriver) tells
-/// tierpool's own pool the rest. Cloning is cheap; clones count together.
+/// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](crate::postgres::PgDriver)
+/// tells tierpool's own pool the rest. Cloning is cheap; clones count together.
 ///
 /// ```
 /// use tierpool::postgres::{PgManager, PgOptions};

@@ -8,7 +8,7 @@ use crate::postgres::observer::ServerRole;
 
 /// How well a server suits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::postgres) enum Fit {
+pub(super) enum Fit {
     Wanted,
     /// It will do where nothing better is found.
     SecondBest,
@@ -22,7 +22,7 @@ const ASK: &str =
 ///
 /// Newer servers report both by themselves, which libpq believes. A pooler in between repeats what it heard when it
 /// last connected, so here the server itself is asked, at the price of one round trip for each connection opened.
-pub(in crate::postgres) fn check(client: &mut Client, wanted: TargetSessionAttrs) -> Result<Fit, PgError> {
+pub(super) fn check(client: &mut Client, wanted: TargetSessionAttrs) -> Result<Fit, PgError> {
     if wanted == TargetSessionAttrs::Any {
         return Ok(Fit::Wanted);
     }

@@ -19,7 +19,7 @@ const UNSET_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The hosts of a configuration, one `Config` each, in order.
 #[derive(Clone)]
-pub(in crate::postgres) struct Targets {
+pub(super) struct Targets {
     pub configs: Vec<Config>,
     pub shuffle: bool,
     /// Checked by [`super::role`]; the driver is told to take any.

@@ -170,8 +170,9 @@ impl PgBuilder {
     }
 
     /// Has user and password come from a callback, which is asked anew for each connection, so that a rotated password
-    /// or a short-lived token needs no restart. It holds for both tiers, but for an ad-hoc tier with a connection string
-    /// or a callback of its own. [`PgManager::with_credentials`] tells when it is called, and what follows a refusal.
+    /// or a short-lived token needs no restart. It holds for both tiers, but for an ad-hoc tier with a connection
+    /// string or a callback of its own. [`PgManager::with_credentials`] tells when it is called, and what follows a
+    /// refusal.
     ///
     /// ```
     /// use tierpool::PgPool;

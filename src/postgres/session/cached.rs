@@ -12,15 +12,15 @@ type Params<'a> = [&'a (dyn ToSql + Sync)];
 impl PgConnection {
     /// Prepares a statement, or returns the one prepared before with the same text on this connection.
     ///
-    /// The cache keeps the [`statement_cache_size`](crate::postgres::PgOptions::statement_cache_size) statements that were used
-    /// last, over checkins and resets. One that has to make room is closed on the server once the last clone of its
-    /// handle is gone.
+    /// The cache keeps the [`statement_cache_size`](crate::postgres::PgOptions::statement_cache_size) statements that
+    /// were used last, over checkins and resets. One that has to make room is closed on the server once the last clone
+    /// of its handle is gone.
     ///
     /// When the server refuses a statement of the cache, since the tables below it have changed (0A000, "cached plan
     /// must not change result type") or somebody dropped it there (26000), the whole cache is dropped. The `_cached`
     /// calls then prepare anew and try once more, where no transaction is open; inside of one the caller gets the
-    /// error, and the next transaction works. A call with a handle from here gets the error in either case, and the next
-    /// `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
+    /// error, and the next transaction works. A call with a handle from here gets the error in either case, and the
+    /// next `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
     ///
     /// # Blocking
     ///

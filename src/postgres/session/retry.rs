@@ -10,8 +10,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// sessions (57P01 to 57P03); a connection lost before COMMIT was sent; a write refused by a server that turned
 /// read-only (25006), as after a failover, but not by a transaction that the user made read-only; a prepared statement
 /// that a change of the schema made unusable (0A000). Never a failure after which nobody knows whether COMMIT took
-/// effect, unless the work is [idempotent](crate::postgres::SessionOptions::idempotent), never a panic, and never what the pool
-/// itself has ended (`terminate_stuck_after`, [`Pool::close`](crate::Pool::close)).
+/// effect, unless the work is [idempotent](crate::postgres::SessionOptions::idempotent), never a panic, and never what
+/// the pool itself has ended (`terminate_stuck_after`, [`Pool::close`](crate::Pool::close)).
 ///
 /// Work that failed with an error of its own is judged by the last error that the server reported in its transaction.
 /// So the error may be of any type, and it does not matter how the work wrapped the server's.

@@ -156,11 +156,12 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
     if shared.status() == b'I' {
         return None;
     }
-    let passing = shared.errors().last().and_then(|(code, stale_plan)| {
-        let code = str::from_utf8(&code).ok()?;
+    let passing = shared.errors().last().and_then(|last| {
+        let code = str::from_utf8(&last.code).ok()?;
         // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
         let elsewhere = means(code, Meaning::ReadOnly) && shared.is_misrouted();
-        (stale_plan || elsewhere || means(code, Meaning::Transient)).then(|| format!("SQLSTATE {code}"))
+        (last.is_stale_plan || elsewhere || means(code, Meaning::Transient))
+            .then(|| format!("SQLSTATE {code}"))
     });
     passing.or(lost)
 }

@@ -31,7 +31,7 @@ pub struct SessionOptions {
     isolation: Option<IsolationLevel>,
     read_only: Option<bool>,
     deferrable: Option<bool>,
-    pub(in crate::postgres) statement_timeout: Option<Duration>,
+    pub(super) statement_timeout: Option<Duration>,
     lock_timeout: Option<Duration>,
     tag: Option<String>,
     pub(in crate::postgres) retry: Option<Retry>,
@@ -102,7 +102,7 @@ impl SessionOptions {
     }
 
     /// The message that begins the session, with the statement timeout to set where the session has none of its own.
-    pub(in crate::postgres) fn begin(&self, usual_timeout: Option<Duration>) -> String {
+    pub(super) fn begin(&self, usual_timeout: Option<Duration>) -> String {
         let mut text = String::from("BEGIN");
         if let Some(level) = self.isolation {
             text.push_str(match level {
@@ -144,11 +144,11 @@ pub struct Session<'a> {
 
 /// What the calls of a session have seen of its errors. Those of the bare client are not among them.
 #[derive(Default)]
-pub(in crate::postgres) struct Noted {
+pub(super) struct Noted {
     /// The SQLSTATE of the last error, if that was one that passes.
-    pub(in crate::postgres) transient: Option<String>,
+    pub(super) transient: Option<String>,
     /// The work has sent an end of the transaction of its own: what it did may stay, whatever came after.
-    pub(in crate::postgres) sent_end: bool,
+    pub(super) sent_end: bool,
 }
 
 /// Whether one of these statements is a COMMIT or its like. Blind to one behind a comment; an END within a text quoted
@@ -177,7 +177,10 @@ impl Noted {
 }
 
 macro_rules! forward {
-    ($($(#[$doc:meta])* fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($arg:ident: $type:ty),*) -> $out:ty;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($arg:ident: $type:ty),*) -> $out:ty;
+    )*) => {$(
         $(#[$doc])*
         ///
         /// # Errors
@@ -191,11 +194,11 @@ macro_rules! forward {
 }
 
 impl<'a> Session<'a> {
-    pub(in crate::postgres) fn new(conn: &'a mut PgConnection, noted: &'a mut Noted) -> Self {
+    pub(super) fn new(conn: &'a mut PgConnection, noted: &'a mut Noted) -> Self {
         Session { conn, depth: 0, noted }
     }
 
-    pub(in crate::postgres) fn on_connection<T>(
+    pub(super) fn on_connection<T>(
         &mut self,
         call: impl FnOnce(&mut PgConnection) -> Result<T, postgres::Error>,
     ) -> Result<T, PgError> {

@@ -13,6 +13,15 @@ pub(crate) struct Errors {
     last: AtomicU64,
 }
 
+/// An error of the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastError {
+    /// Its SQLSTATE.
+    pub code: [u8; 5],
+    /// The result type of a prepared statement had changed.
+    pub is_stale_plan: bool,
+}
+
 impl Errors {
     pub fn note(&self, code: [u8; 5], cached_plan: bool) {
         // Only the stream counts, so load and store lose nothing.
@@ -38,10 +47,10 @@ impl Errors {
         self.cached_plans() + self.unknown_statements.load(Relaxed)
     }
 
-    /// The SQLSTATE of the last error since [`Errors::forget`], and whether it was that of a stale plan.
-    pub fn last(&self) -> Option<([u8; 5], bool)> {
+    /// The last error since [`Errors::forget`] that says something.
+    pub fn last(&self) -> Option<LastError> {
         let [a, b, c, d, e, stale, ..] = self.last.load(Relaxed).to_le_bytes();
-        (a != 0).then_some(([a, b, c, d, e], stale != 0))
+        (a != 0).then_some(LastError { code: [a, b, c, d, e], is_stale_plan: stale != 0 })
     }
 
     pub fn forget(&self) {
@@ -59,9 +68,9 @@ mod tests {
         assert_eq!(errors.last(), None);
         errors.note(*b"40001", false);
         errors.note(*b"25P02", false);
-        assert_eq!(errors.last(), Some((*b"40001", false)));
+        assert_eq!(errors.last(), Some(LastError { code: *b"40001", is_stale_plan: false }));
         errors.note(*b"0A000", true);
-        assert_eq!(errors.last(), Some((*b"0A000", true)));
+        assert_eq!(errors.last(), Some(LastError { code: *b"0A000", is_stale_plan: true }));
         errors.note(*b"26000", false);
         assert_eq!((errors.cached_plans(), errors.refused_statements()), (1, 2));
         errors.forget();

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use crate::postgres::observer::backend::Setting;
+use crate::postgres::observer::backend::ReportedSetting;
 
 /// What the server's replies tell of its role. Written by the stream, with the orderings of
 /// [`WireState`](super::WireState).
 #[derive(Default)]
 pub(super) struct Route {
-    /// The settings of [`Setting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on, and [`CHANGED`].
+    /// The settings of [`ReportedSetting`] as reported: bit 0 and 1 for known, bit 2 and 3 for on, and [`CHANGED`].
     reported: AtomicU8,
     /// A write was refused in the reply under way.
     refused: AtomicBool,
@@ -29,10 +29,10 @@ const CHANGED: u8 = 0b1_0000;
 
 impl Route {
     /// Notes a reported setting; `open` once the connection is.
-    pub fn note_setting(&self, setting: Setting, on: bool, open: bool) {
+    pub fn note_setting(&self, setting: ReportedSetting, on: bool, open: bool) {
         let bit = match setting {
-            Setting::HotStandby => 0,
-            Setting::DefaultReadOnly => 1,
+            ReportedSetting::HotStandby => 0,
+            ReportedSetting::DefaultReadOnly => 1,
         };
         let before = self.reported.load(Relaxed);
         let now = before & !(0b100 << bit) | 1 << bit | u8::from(on) << (bit + 2);
@@ -85,19 +85,19 @@ mod tests {
     #[test]
     fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
         let route = Route::default();
-        route.note_setting(Setting::HotStandby, false, false);
-        route.note_setting(Setting::DefaultReadOnly, false, false);
+        route.note_setting(ReportedSetting::HotStandby, false, false);
+        route.note_setting(ReportedSetting::DefaultReadOnly, false, false);
         route.note_refused_write();
         route.end_reply();
         assert!(!route.is_misrouted());
         assert_eq!(route.changed(), None, "all that was before it was open");
         route.note_refused_write();
-        route.note_setting(Setting::DefaultReadOnly, true, true);
+        route.note_setting(ReportedSetting::DefaultReadOnly, true, true);
         route.end_reply();
         assert!(route.is_misrouted(), "the server reports a changed setting at the end of the reply");
 
         assert_eq!(route.changed(), Some(ServerRole { is_standby: false, is_read_only: true }));
-        route.note_setting(Setting::DefaultReadOnly, false, true);
+        route.note_setting(ReportedSetting::DefaultReadOnly, false, true);
         assert!(!route.is_misrouted(), "it takes writes again");
         assert_eq!(route.changed(), Some(ServerRole { is_standby: false, is_read_only: false }));
 

@@ -22,10 +22,10 @@ const NONE: u64 = u64::MAX;
 /// The state that the wrapped stream writes and the connection's owner reads.
 ///
 /// **Orderings.** `postgres::Client` does its I/O on the thread that calls it, so the stream runs on the thread that
-/// owns the connection, and whatever hands the connection to another thread orders these writes before that
-/// thread's reads. The atomics only spare a lock and let other threads read a recent value for a report: `Relaxed`
-/// is enough for all. The one exchange between threads is [`WireState::abandon`] against [`WireState::listen`], which the
-/// mutex around the waker orders.
+/// owns the connection, and whatever hands the connection to another thread orders these writes before that thread's
+/// reads. The atomics only spare a lock and let other threads read a recent value for a report: `Relaxed` is enough for
+/// all. The one exchange between threads is [`WireState::abandon`] against [`WireState::listen`], which the mutex
+/// around the waker orders.
 pub(crate) struct WireState {
     epoch: Instant,
     /// `I`, `T` or `E`; 0 until the handshake is done.
