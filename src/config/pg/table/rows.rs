@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::value::{Unit, Value};
-use super::{PrePing, WaitMode};
+use crate::config::policy::{PrePing, WaitMode};
 
 /// Names a setting; the position of its row in [`settings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,7 +131,7 @@ const fn seconds(seconds: u64) -> Fallback {
     Fallback::Value(Value::Time(Duration::from_secs(seconds)))
 }
 
-pub(super) const ROWS: usize = 21;
+pub(in crate::config::pg) const ROWS: usize = 21;
 
 static TABLE: [Setting; ROWS] = [
     Setting {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::table::Key;
+use super::pgbouncer::PgBouncer;
+use super::rows::Key;
 use super::value::Value;
-use super::{PgBouncer, PrePing, WaitMode};
+use crate::config::policy::{PrePing, WaitMode};
 
 /// A URL or `key=value` string with a password in it, which `Debug` and `Display` do not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConnectionString(pub(super) String);
+pub struct ConnectionString(pub(in crate::config::pg) String);
 
 impl<T: Into<String>> From<T> for ConnectionString {
     fn from(text: T) -> Self {
@@ -32,7 +33,7 @@ impl fmt::Display for ConnectionString {
 /// The settings that a program makes by itself; they win over environment, URL and profile.
 ///
 /// `None` leaves the setting to them. The builder of a `PgPool` fills this in; each field is the setting of the same
-/// name in [`settings`](super::settings).
+/// name in [`settings`](crate::config::settings).
 ///
 /// ```
 /// use tierpool::config::{Overrides, PgSettings};
@@ -92,7 +93,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// The value set for a key; the server is read elsewhere, so that its password does not become a [`Value`].
-    pub(super) fn value(&self, key: Key) -> Option<Value> {
+    pub(in crate::config::pg) fn value(&self, key: Key) -> Option<Value> {
         match key {
             Key::Server => None,
             Key::TotalConnections => self.total_connections.map(Value::Count),

@@ -7,11 +7,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use postgres::Config;
 use postgres::config::Host;
 
-use super::Faults;
 use super::attrs::TargetSessionAttrs;
 use super::libpq::{self, Param, Support};
-use super::source::Source;
 use super::tls::TlsOptions;
+use crate::config::faults::Faults;
+use crate::config::pg::table::source::Source;
+use crate::config::pg::table::value;
 
 /// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
 const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
@@ -32,7 +33,7 @@ impl Server {
     /// The address for the driver, with the password.
     ///
     /// `connect_timeout` and `application_name` are not in it: they are settings of the pool, see
-    /// [`PgSettings::connect_config`](super::PgSettings::connect_config).
+    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config).
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -62,12 +63,12 @@ impl Server {
     }
 
     /// The port that suggests a PgBouncer, if there is one.
-    pub(super) fn pgbouncer_port(&self) -> Option<u16> {
+    pub(in crate::config::pg) fn pgbouncer_port(&self) -> Option<u16> {
         self.config.get_ports().iter().copied().find(|port| PGBOUNCER_PORTS.contains(port))
     }
 
     /// Builds the address from checked pieces. All faults go to `faults`; `None` if there was one.
-    pub(super) fn assemble(
+    pub(in crate::config::pg) fn assemble(
         head: Option<&str>,
         params: &[Param],
         source: Source,
@@ -129,10 +130,10 @@ fn is_for_driver(param: &Param) -> bool {
 
 /// `tcp_user_timeout` is in milliseconds in libpq, whose string this is; the driver's parser takes seconds.
 fn milliseconds(param: &Param, faults: &mut Faults) -> Option<Duration> {
-    match super::value::Unit::Milliseconds.parse(&param.value) {
-        Some(super::value::Value::Time(time)) => Some(time),
+    match value::Unit::Milliseconds.parse(&param.value) {
+        Some(value::Value::Time(time)) => Some(time),
         _ => {
-            faults.push(&param.spelled, param.shown(), super::value::Unit::Milliseconds.rule());
+            faults.push(&param.spelled, param.shown(), value::Unit::Milliseconds.rule());
             None
         }
     }

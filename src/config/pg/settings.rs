@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use postgres::Config;
 
-use super::env::{self, Env, NotUtf8};
-use super::libpq::Param;
-use super::locate;
 use super::merge::Merged;
-use super::overrides::Overrides;
-use super::server::Server;
-use super::source::{Source, Sourced};
-use super::table::Key;
-use super::value::Value;
-use super::{Faults, PgBouncer, PrePing, Settings, WaitMode};
+use super::server::address::Server;
+use super::server::libpq::Param;
+use super::server::locate;
+use super::table::env::{self, Env, NotUtf8};
+use super::table::overrides::Overrides;
+use super::table::pgbouncer::PgBouncer;
+use super::table::rows::Key;
+use super::table::source::{Source, Sourced};
+use super::table::value::Value;
+use crate::config::faults::Faults;
+use crate::config::policy::{PrePing, WaitMode};
+use crate::config::settings::Settings;
 
 /// The longest first part of `application_name`: the server keeps 63 bytes, and `/automation` has its place.
 pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
@@ -31,7 +34,7 @@ pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
 /// the strongest source that names any of the three has a say on the ceiling: a program that sets `base_size` is not
 /// bound by `DB_POOL_MAX`.
 ///
-/// [`settings`]: super::settings
+/// [`settings`]: crate::config::settings
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PgSettings {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{PgBouncer, PrePing, WaitMode};
+use super::pgbouncer::PgBouncer;
+use crate::config::policy::{PrePing, WaitMode};
 
-/// The value of one setting of a [`PgPool`](super::PgSettings), whatever its source.
+/// The value of one setting of a [`PgPool`](crate::config::PgSettings), whatever its source.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -174,7 +175,7 @@ fn shown_time(time: Duration) -> String {
 
 /// The text of a value as a fault or a log line may show it: one line, not long, and nothing that looks like a
 /// connection string, which may have been pasted into the wrong variable with its password.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::config::pg) fn shown(text: &str) -> String {
     const LONGEST: usize = 64;
     let lower = text.to_ascii_lowercase();
     if text.contains("://") || text.contains('@') || lower.contains("password") {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use postgres::Config;
 use postgres::config::{SslMode, SslNegotiation};
 
-use super::Faults;
 use super::libpq::{Param, TLS};
+use crate::config::faults::Faults;
 
 /// The `sslrootcert` that stands for the authorities that the system trusts.
 const SYSTEM: &str = "system";
@@ -31,7 +31,7 @@ pub enum TlsMode {
 
 impl TlsMode {
     /// The driver's mode; it leaves the checks to the TLS connector.
-    pub(super) fn driver(self) -> SslMode {
+    pub(in crate::config::pg) fn driver(self) -> SslMode {
         match self {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -150,14 +150,14 @@ impl TlsOptions {
     }
 
     /// Without a mode, `sslrootcert=system` stands for `verify-full`, as in libpq.
-    pub(super) fn default_mode(&mut self, given: bool) {
+    pub(in crate::config::pg) fn default_mode(&mut self, given: bool) {
         if !given && self.root_cert.as_deref().is_some_and(TlsOptions::is_system) {
             self.mode = TlsMode::VerifyFull;
         }
     }
 
     /// Takes over a parameter when it is one of TLS, and says whether it was.
-    pub(super) fn take(&mut self, param: &Param, faults: &mut Faults) -> bool {
+    pub(in crate::config::pg) fn take(&mut self, param: &Param, faults: &mut Faults) -> bool {
         let place = match param.key {
             "sslmode" => {
                 self.take_mode(param, faults);

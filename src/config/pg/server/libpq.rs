@@ -2,16 +2,18 @@
 
 use postgres::Config;
 
+use crate::config::pg::table::value::shown;
+
 /// Whether the crate can speak TLS. Without it a mode that demands encryption must be refused here: the wire observer
 /// uses the driver's TLS hook for plain text, so the driver itself would not notice.
-pub(super) const TLS: bool = cfg!(feature = "tls");
+pub(in crate::config::pg) const TLS: bool = cfg!(feature = "tls");
 
 /// What happens to a parameter of libpq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Support {
+pub(in crate::config::pg) enum Support {
     /// The `postgres` crate reads it; the text is its rule.
     Driver(&'static str),
-    /// Read here, by [`super::attrs`], [`super::tls`] or [`super::server`].
+    /// Read here, by [`super::attrs`], [`super::tls`] or [`super::address`].
     Here,
     /// Accepted with one of these values, which say what holds anyway.
     Moot(&'static [&'static str]),
@@ -21,7 +23,7 @@ pub(super) enum Support {
 
 /// A connection parameter as somebody gave it.
 #[derive(Clone)]
-pub(super) struct Param {
+pub(in crate::config::pg) struct Param {
     pub key: &'static str,
     pub value: String,
     /// The URL parameter or environment variable, as a fault names it.
@@ -30,8 +32,8 @@ pub(super) struct Param {
 
 impl Param {
     /// The value as a fault may show it.
-    pub(super) fn shown(&self) -> String {
-        if self.key == "password" { "[redacted]".to_owned() } else { super::value::shown(&self.value) }
+    pub(in crate::config::pg) fn shown(&self) -> String {
+        if self.key == "password" { "[redacted]".to_owned() } else { shown(&self.value) }
     }
 }
 
@@ -97,18 +99,18 @@ static PARAMETERS: [(&str, Support); 51] = [
 ];
 
 /// Finds a parameter of libpq by its name, with the name in its lasting form.
-pub(super) fn known(key: &str) -> Option<(&'static str, Support)> {
+pub(in crate::config::pg) fn known(key: &str) -> Option<(&'static str, Support)> {
     PARAMETERS.iter().find(|(name, _)| *name == key).copied()
 }
 
 /// The names that are taken, for the rule of a fault.
-pub(super) fn taken() -> Vec<&'static str> {
+pub(in crate::config::pg) fn taken() -> Vec<&'static str> {
     let offered = |support: &Support| !matches!(support, Support::Refused(_));
     PARAMETERS.iter().filter(|(_, support)| offered(support)).map(|(name, _)| *name).collect()
 }
 
 /// Says why a parameter cannot be used; `None` when it can.
-pub(super) fn refusal(param: &Param) -> Option<String> {
+pub(in crate::config::pg) fn refusal(param: &Param) -> Option<String> {
     let (_, support) = known(param.key)?;
     let value = param.value.as_str();
     match support {
@@ -132,6 +134,6 @@ pub(super) fn refusal(param: &Param) -> Option<String> {
 }
 
 /// `key='value'` in libpq's quoting.
-pub(super) fn quoted(key: &str, value: &str) -> String {
+pub(in crate::config::pg) fn quoted(key: &str, value: &str) -> String {
     format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -1,11 +1,12 @@
 //! The settings again, once the server has turned out to be behind a PgBouncer.
 
-use super::pg::PgSettings;
-use super::profiles;
-use super::source::Source;
-use super::table::Key;
-use super::value::Value;
-use super::{PgBouncer, Settings};
+use super::settings::PgSettings;
+use super::table::pgbouncer::PgBouncer;
+use super::table::profiles;
+use super::table::rows::Key;
+use super::table::source::Source;
+use super::table::value::Value;
+use crate::config::settings::Settings;
 
 impl PgSettings {
     /// Returns these settings with the defaults that hold behind the pooler that the server turned out to be. What
