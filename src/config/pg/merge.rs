@@ -66,11 +66,6 @@ impl Merged {
     pub(super) fn get(&self, key: Key) -> &Sourced<Option<Value>> {
         &self.values[key as usize]
     }
-
-    /// Where each value came from, in table order.
-    pub(super) fn sources(&self) -> Vec<Source> {
-        self.values.iter().map(|sourced| sourced.source.clone()).collect()
-    }
 }
 
 impl Explicit<'_> {

@@ -11,10 +11,12 @@
 //! | `behind` | the settings again, once a pooler was found |
 //! | `listing` | each setting in force, with its source |
 //! | `merge` | the sources laid over each other |
+//! | `load` | all of it: from overrides, environment and connection string to settings or faults |
 
 mod behind;
 mod check;
 mod listing;
+mod load;
 mod merge;
 mod server;
 mod settings;

@@ -4,18 +4,11 @@ use std::time::Duration;
 
 use postgres::Config;
 
-use super::merge::Merged;
 use super::server::address::Server;
-use super::server::libpq::Param;
-use super::server::locate;
-use super::table::env::{self, Env, NotUtf8};
-use super::table::overrides::Overrides;
 use super::table::pgbouncer::PgBouncer;
-use super::table::rows::Key;
+use super::table::rows::{Key, ROWS};
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
-use crate::config::faults::Faults;
-use crate::config::policy::{PrePing, WaitMode};
 use crate::config::settings::Settings;
 
 /// The longest first part of `application_name`: the server keeps 63 bytes, and `/automation` has its place.
@@ -69,61 +62,84 @@ pub struct PgSettings {
     /// The first part of `application_name`. Default: the name of the program's file, else `tierpool`.
     pub app_name: String,
     /// Where each setting of the table came from, in table order.
-    pub(super) sources: Vec<Source>,
+    sources: Vec<Source>,
 }
 
 impl PgSettings {
-    /// Loads the settings from `overrides`, the environment given as a function, and the connection string found.
-    ///
-    /// A variable that is empty or blank counts as not set. Of several variables for one setting the first that is
-    /// set wins, and only the one that wins is read.
-    ///
-    /// # Errors
-    ///
-    /// All faults at once: values that cannot be read, rules that are broken, unknown URL parameters, no server.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tierpool::config::{Overrides, PgSettings};
-    ///
-    /// let env = |name: &str| match name {
-    ///     "DATABASE_URL" => Some("postgresql://scraper:hush@db.example/news?pool_timeout=5".to_owned()),
-    ///     "DB_POOL_SIZE" => Some("20".to_owned()),
-    ///     _ => None,
-    /// };
-    /// let settings = PgSettings::load(&Overrides::default(), env).unwrap();
-    /// assert_eq!(settings.automation.base_size, 20);
-    /// assert_eq!(settings.automation.connection_timeout.as_secs(), 5);
-    /// assert!(!format!("{settings:?}").contains("hush"));
-    /// ```
-    pub fn load(overrides: &Overrides, env: impl Fn(&str) -> Option<String>) -> Result<PgSettings, Faults> {
-        PgSettings::load_from(overrides, &|name| Ok(env(name)))
+    /// Starts with a server. All else that the table lists is put there by [`PgSettings::set`].
+    pub(super) fn of_server(server: Server) -> PgSettings {
+        let tier = |name: &str| Settings { name: name.to_owned(), min_idle: Some(0), ..Settings::default() };
+        let mut sources = vec![Source::Default; ROWS];
+        sources[Key::Server as usize] = server.source().clone();
+        PgSettings {
+            server,
+            profile: String::new(),
+            total_connections: 0,
+            reserved: 0,
+            automation: tier("automation"),
+            adhoc: tier("adhoc"),
+            automation_statement_timeout: None,
+            adhoc_statement_timeout: None,
+            socket_timeout: None,
+            slow_query: None,
+            connect_timeout: Duration::ZERO,
+            statement_cache_size: 0,
+            pgbouncer: None,
+            app_name: String::new(),
+            sources,
+        }
     }
 
-    /// Loads the settings as [`PgSettings::load`] does, from the environment of the process.
-    ///
-    /// # Errors
-    ///
-    /// As [`PgSettings::load`]; also a variable that is not valid UTF-8.
-    pub fn from_env(overrides: &Overrides) -> Result<PgSettings, Faults> {
-        PgSettings::load_from(overrides, &env::process)
+    /// Puts a setting of the table where it belongs; `None` where its default is no value.
+    pub(super) fn set(&mut self, key: Key, Sourced { value, source }: Sourced<Option<Value>>) {
+        match key {
+            // The server is there from the start, and a ceiling comes as base size and overflow.
+            Key::Server | Key::MaxSize => {}
+            Key::TotalConnections => self.total_connections = count(key, value),
+            Key::Reserved => {
+                self.reserved = count(key, value);
+                self.adhoc.base_size = self.reserved;
+                self.adhoc.min_idle = Some(self.reserved.min(1));
+            }
+            Key::MinSize => self.automation.min_size = count(key, value),
+            Key::BaseSize => self.automation.base_size = count(key, value),
+            Key::MaxOverflow => self.automation.max_overflow = count(key, value),
+            Key::MaxWaiting => self.automation.max_waiting = value.map(|value| count(key, Some(value))),
+            Key::ConnectionTimeout => self.in_both(|tier| &mut tier.connection_timeout, time(key, value)),
+            Key::WaitMode => {
+                let Some(Value::WaitMode(mode)) = value else { misfit(key, value) };
+                self.in_both(|tier| &mut tier.wait_mode, mode);
+            }
+            Key::MaxLifetime => self.in_both(|tier| &mut tier.max_lifetime, limit(key, value)),
+            Key::IdleTimeout => self.in_both(|tier| &mut tier.idle_timeout, limit(key, value)),
+            Key::PrePing => {
+                let Some(Value::PrePing(policy)) = value else { misfit(key, value) };
+                self.in_both(|tier| &mut tier.pre_ping, policy);
+            }
+            Key::StatementTimeout => {
+                self.automation_statement_timeout = limit(key, value);
+                self.adhoc_statement_timeout = self.automation_statement_timeout;
+            }
+            Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
+            Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
+            Key::ConnectTimeout => self.connect_timeout = time(key, value),
+            Key::StatementCacheSize => self.statement_cache_size = count(key, value),
+            Key::Pgbouncer => {
+                self.pgbouncer = value.map(|value| match value {
+                    Value::PgBouncer(mode) => mode,
+                    other => misfit(key, Some(other)),
+                });
+            }
+            Key::Profile => self.profile = value.map_or_else(|| "batch".to_owned(), |value| text(key, value)),
+            Key::AppName => self.app_name = value.map_or_else(program_name, |value| text(key, value)),
+        }
+        self.sources[key as usize] = source;
     }
 
-    fn load_from(
-        overrides: &Overrides,
-        lookup: &dyn Fn(&str) -> Result<Option<String>, NotUtf8>,
-    ) -> Result<PgSettings, Faults> {
-        let mut faults = Faults::new();
-        let env = Env::new(lookup);
-        let (server, params) = locate::server(overrides.url.as_ref(), &env, &mut faults);
-        let merged = Merged::new(overrides, &env, &params, server.as_ref(), &mut faults);
-        // Without a server the other settings are checked all the same, so that one round mends everything.
-        let is_found = server.is_some();
-        let settings = build(&merged, server.unwrap_or_else(nowhere), &mut faults);
-        faults.extend(settings.check_except(&merged.unreadable));
-        debug_assert!(is_found || !faults.is_empty(), "BUG: no server and no fault");
-        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    /// Sets what both tiers have in common.
+    fn in_both<T: Copy>(&mut self, field: impl Fn(&mut Settings) -> &mut T, value: T) {
+        *field(&mut self.automation) = value;
+        *field(&mut self.adhoc) = value;
     }
 
     /// The address for one tier's connections: the server with connect timeout and `application_name`
@@ -155,159 +171,35 @@ impl PgSettings {
     }
 }
 
-/// Stands in for a server that was not found, until the faults are returned.
-fn nowhere() -> Server {
-    let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
-    match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
-        Some(server) => server,
-        None => unreachable!("BUG: localhost alone is no address"),
+fn count(key: Key, value: Option<Value>) -> u32 {
+    match value {
+        Some(Value::Count(count)) => count,
+        other => misfit(key, other),
     }
 }
 
-fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
-    let mut sources = merged.sources();
-    sources[Key::Server as usize] = server.source().clone();
-    let (base_size, max_overflow) = sizes(merged, faults);
-    for (key, size) in [(Key::BaseSize, &base_size), (Key::MaxOverflow, &max_overflow)] {
-        sources[key as usize] = size.source.clone();
-    }
-    if !merged.get(Key::MaxSize).source.is_explicit() {
-        sources[Key::MaxSize as usize] = base_size.source.clone();
-    }
-    let reserved = count(merged, Key::Reserved);
-    let shared = shared(merged);
-    let statement_timeout = limit(merged, Key::StatementTimeout);
-    PgSettings {
-        server,
-        profile: text(merged, Key::Profile).unwrap_or_else(|| "batch".to_owned()),
-        total_connections: count(merged, Key::TotalConnections),
-        reserved,
-        automation: Settings {
-            name: "automation".to_owned(),
-            base_size: base_size.value,
-            max_overflow: max_overflow.value,
-            min_size: count(merged, Key::MinSize),
-            min_idle: Some(0),
-            max_waiting: match merged.get(Key::MaxWaiting).value {
-                Some(Value::Count(bound)) => Some(bound),
-                _ => None,
-            },
-            ..shared.clone()
-        },
-        adhoc: Settings {
-            name: "adhoc".to_owned(),
-            base_size: reserved,
-            max_overflow: 0,
-            min_idle: Some(reserved.min(1)),
-            ..shared
-        },
-        automation_statement_timeout: statement_timeout,
-        adhoc_statement_timeout: statement_timeout,
-        socket_timeout: given(merged, Key::SocketTimeout),
-        slow_query: given(merged, Key::SlowQuery).filter(|time| !time.is_zero()),
-        connect_timeout: time(merged, Key::ConnectTimeout),
-        statement_cache_size: count(merged, Key::StatementCacheSize),
-        pgbouncer: match merged.get(Key::Pgbouncer).value {
-            Some(Value::PgBouncer(mode)) => Some(mode),
-            _ => None,
-        },
-        app_name: text(merged, Key::AppName).unwrap_or_else(program_name),
-        sources,
-    }
-}
-
-/// What both tiers have in common.
-fn shared(merged: &Merged) -> Settings {
-    Settings {
-        connection_timeout: time(merged, Key::ConnectionTimeout),
-        max_lifetime: limit(merged, Key::MaxLifetime),
-        idle_timeout: limit(merged, Key::IdleTimeout),
-        wait_mode: match merged.get(Key::WaitMode).value {
-            Some(Value::WaitMode(mode)) => mode,
-            _ => WaitMode::default(),
-        },
-        pre_ping: match merged.get(Key::PrePing).value {
-            Some(Value::PrePing(policy)) => policy,
-            _ => PrePing::default(),
-        },
-        ..Settings::default()
-    }
-}
-
-/// Base size and overflow of the automation tier, also where a ceiling is given instead.
-fn sizes(merged: &Merged, faults: &mut Faults) -> (Sourced<u32>, Sourced<u32>) {
-    let sourced = |key| Sourced::new(count(merged, key), merged.get(key).source.clone());
-    let (base, overflow) = (sourced(Key::BaseSize), sourced(Key::MaxOverflow));
-    let ceiling = match merged.get(Key::MaxSize) {
-        Sourced { value: Some(Value::Count(ceiling)), source } => Sourced::new(*ceiling, source.clone()),
-        _ => return (base, overflow),
-    };
-    let rank = ceiling.source.rank();
-    if base.source.rank() < rank || overflow.source.rank() < rank {
-        return (base, overflow);
-    }
-    let from_ceiling = |value| Sourced::new(value, ceiling.source.clone());
-    match (base.source.rank() == rank, overflow.source.rank() == rank) {
-        (false, false) => (from_ceiling(ceiling.value), from_ceiling(0)),
-        (true, false) if base.value <= ceiling.value => {
-            let rest = ceiling.value - base.value;
-            (base, from_ceiling(rest))
-        }
-        (false, true) if overflow.value <= ceiling.value => {
-            let rest = ceiling.value - overflow.value;
-            (from_ceiling(rest), overflow)
-        }
-        (true, true) if base.value.checked_add(overflow.value) == Some(ceiling.value) => (base, overflow),
-        (with_base, with_overflow) => {
-            let mut parts = vec![];
-            for (is_given, key, size) in
-                [(with_base, Key::BaseSize, &base), (with_overflow, Key::MaxOverflow, &overflow)]
-            {
-                if is_given {
-                    parts.push(format!("{} = {}", size.source.spelled(key.setting().name), size.value));
-                }
-            }
-            let rule = format!("contradicts {}; it is their sum, or stands alone", parts.join(" and "));
-            faults.push(ceiling.source.spelled("max_size"), ceiling.value, rule);
-            (base, overflow)
-        }
-    }
-}
-
-// The table's tests hold that default and spellings of a setting have one kind, and `Overrides` is typed.
-
-fn count(merged: &Merged, key: Key) -> u32 {
-    match &merged.get(key).value {
-        Some(Value::Count(count)) => *count,
-        other => unreachable!("BUG: {key:?} is {other:?}"),
-    }
-}
-
-fn time(merged: &Merged, key: Key) -> Duration {
-    match &merged.get(key).value {
-        Some(Value::Time(time)) => *time,
-        other => unreachable!("BUG: {key:?} is {other:?}"),
+fn time(key: Key, value: Option<Value>) -> Duration {
+    match value {
+        Some(Value::Time(time)) => time,
+        other => misfit(key, other),
     }
 }
 
 /// A time for which zero means that there is no limit.
-fn limit(merged: &Merged, key: Key) -> Option<Duration> {
-    Some(time(merged, key)).filter(|time| !time.is_zero())
+fn limit(key: Key, value: Option<Value>) -> Option<Duration> {
+    Some(time(key, value)).filter(|time| !time.is_zero())
 }
 
-/// A time that need not be given.
-fn given(merged: &Merged, key: Key) -> Option<Duration> {
-    match merged.get(key).value {
-        Some(Value::Time(time)) => Some(time),
-        _ => None,
+fn text(key: Key, value: Value) -> String {
+    match value {
+        Value::Text(text) => text,
+        other => misfit(key, Some(other)),
     }
 }
 
-fn text(merged: &Merged, key: Key) -> Option<String> {
-    match &merged.get(key).value {
-        Some(Value::Text(text)) => Some(text.clone()),
-        _ => None,
-    }
+/// The table's tests hold that default and spellings of a setting have one kind, and `Overrides` is typed.
+fn misfit(key: Key, value: Option<Value>) -> ! {
+    unreachable!("BUG: {key:?} is {value:?}")
 }
 
 /// The file name of the program, cut to what fits.
@@ -316,26 +208,4 @@ fn program_name() -> String {
     let name = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
     let printable = name.chars().filter(|c| c.is_ascii_graphic()).take(MAX_APP_NAME).collect::<String>();
     if printable.is_empty() { "tierpool".to_owned() } else { printable }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variable_that_is_not_utf8_is_one_fault() {
-        for broken in ["DATABASE_URL", "POSTGRES_HOST", "PGHOST"] {
-            let lookup = |name: &str| if name == broken { Err(NotUtf8) } else { Ok(None) };
-            let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
-            assert_eq!(faults.to_string(), format!("{broken} is not valid UTF-8: must be UTF-8 text"));
-        }
-        let lookup = |name: &str| match name {
-            "DB_POOL_SIZE" => Err(NotUtf8),
-            "PGHOST" => Ok(Some("h".to_owned())),
-            "DB_MAX_OVERFLOW" => Ok(Some("30".to_owned())),
-            _ => Ok(None),
-        };
-        let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
-        assert_eq!(faults.to_string(), "DB_POOL_SIZE is not valid UTF-8: must be UTF-8 text");
-    }
 }
