@@ -2,13 +2,12 @@
 
 use super::merge::Merged;
 use super::server::address::Server;
-use super::server::libpq::Param;
 use super::server::locate;
 use super::settings::PgSettings;
 use super::table::env::{self, Env, NotUtf8};
 use super::table::overrides::Overrides;
 use super::table::rows::{Key, settings};
-use super::table::source::{Source, Sourced};
+use super::table::source::Sourced;
 use super::table::value::Value;
 use crate::config::faults::Faults;
 
@@ -60,19 +59,10 @@ impl PgSettings {
         let merged = Merged::new(overrides, &env, &params, server.as_ref(), &mut faults);
         // Without a server the other settings are checked all the same, so that one round mends everything.
         let is_found = server.is_some();
-        let settings = build(&merged, server.unwrap_or_else(nowhere), &mut faults);
+        let settings = build(&merged, server.unwrap_or_else(Server::stand_in), &mut faults);
         faults.extend(settings.check_except(&merged.unreadable));
         debug_assert!(is_found || !faults.is_empty(), "BUG: no server and no fault");
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
-    }
-}
-
-/// Stands in for a server that was not found, until the faults are returned.
-fn nowhere() -> Server {
-    let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
-    match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
-        Some(server) => server,
-        None => unreachable!("BUG: localhost alone is no address"),
     }
 }
 

@@ -3,16 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::libpq::{self, Param, Support};
+use super::libpq::{self, Param};
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
 use crate::config::pg::table::source::Source;
-use crate::config::pg::table::value;
 
 /// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
 const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
@@ -67,8 +65,17 @@ impl Server {
         self.config.get_ports().iter().copied().find(|port| PGBOUNCER_PORTS.contains(port))
     }
 
-    /// Builds the address from checked pieces. All faults go to `faults`; `None` if there was one.
-    pub(in crate::config::pg) fn assemble(
+    /// Stands in for a server that was not found, until the faults are returned.
+    pub(in crate::config::pg) fn stand_in() -> Server {
+        let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
+        match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
+            Some(server) => server,
+            None => unreachable!("BUG: localhost alone is no address"),
+        }
+    }
+
+    /// Builds the address from its pieces. All faults go to `faults`; `None` if there was one.
+    pub(super) fn assemble(
         head: Option<&str>,
         params: &[Param],
         source: Source,
@@ -77,44 +84,43 @@ impl Server {
         let mut found = Faults::new();
         let mut tls = TlsOptions::default();
         let mut session_attrs = TargetSessionAttrs::default();
-        let mut tcp_user_timeout = Some(Duration::from_secs(30));
-        let mut for_driver = vec![];
+        let label = source.spelled("server");
+        let mut config = head.map_or_else(|| Ok(Config::new()), read_head).unwrap_or_else(|rule| {
+            found.push(&label, "[redacted]", rule);
+            Config::new()
+        });
         for param in params {
-            if let Some(rule) = libpq::refusal(param) {
+            if let Err(rule) = libpq::take(param, &mut config) {
                 found.push(&param.spelled, param.shown(), rule);
             } else if param.key == "target_session_attrs" {
                 session_attrs = TargetSessionAttrs::read(param, &mut found);
-            } else if param.key == "tcp_user_timeout" {
-                tcp_user_timeout = milliseconds(param, &mut found);
-            } else if param.key == "keepalives_count" {
-                for_driver.push(retries(param, &mut found));
-            } else if !tls.take(param, &mut found) && is_for_driver(param) {
-                for_driver.push(param.clone());
+            } else {
+                tls.take(param, &mut found);
             }
         }
-        tls.default_mode(params.iter().any(|param| param.key == "sslmode"));
-        let parsed = if found.is_empty() { parse(head, &for_driver) } else { Err(String::new()) };
-        let label = source.spelled("server");
-        match parsed {
-            Ok(mut config) => {
-                config.ssl_mode(tls.mode.driver());
-                config.target_session_attrs(session_attrs.driver());
-                found.extend(tls.check(config.get_ssl_negotiation()));
-                config.tcp_user_timeout(tcp_user_timeout.unwrap_or_default());
-                keepalive_defaults(&mut config, &for_driver);
-                check_hosts(&config, &label, &mut found);
-                let server = Server { config, tls, session_attrs, source };
-                let usable = found.is_empty();
-                faults.extend(found);
-                usable.then_some(server)
-            }
-            Err(rule) => {
-                found.require(!found.is_empty(), &label, "[redacted]", rule);
-                faults.extend(found);
-                None
-            }
+        // What the pieces give together says little while one of them cannot be read.
+        if found.is_empty() {
+            let is_given = |key: &str| params.iter().any(|param| param.key == key);
+            tls.default_mode(is_given("sslmode"));
+            config.ssl_mode(tls.mode.driver());
+            config.target_session_attrs(session_attrs.driver());
+            found.extend(tls.check(config.get_ssl_negotiation()));
+            complete(&mut config, is_given);
+            check_hosts(&config, &label, &mut found);
         }
+        let usable = found.is_empty();
+        faults.extend(found);
+        usable.then_some(Server { config, tls, session_attrs, source })
     }
+}
+
+/// Lets the driver read what stands before the `?` of a URL. Its messages name options but never values.
+fn read_head(head: &str) -> Result<Config, String> {
+    head.parse().map_err(|error: postgres::Error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
+        format!("cannot be used: {cause}{range}")
+    })
 }
 
 fn is_supabase_host(name: &str) -> bool {
@@ -124,69 +130,17 @@ fn is_supabase_host(name: &str) -> bool {
         .any(|domain| name.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.')))
 }
 
-fn is_for_driver(param: &Param) -> bool {
-    matches!(libpq::known(param.key), Some((_, Support::Driver(_))))
-}
-
-/// `tcp_user_timeout` is in milliseconds in libpq, whose string this is; the driver's parser takes seconds.
-fn milliseconds(param: &Param, faults: &mut Faults) -> Option<Duration> {
-    match value::Unit::Milliseconds.parse(&param.value) {
-        Some(value::Value::Time(time)) => Some(time),
-        _ => {
-            faults.push(&param.spelled, param.shown(), value::Unit::Milliseconds.rule());
-            None
-        }
+fn complete(config: &mut Config, is_given: impl Fn(&str) -> bool) {
+    if !is_given("tcp_user_timeout") {
+        config.tcp_user_timeout(Duration::from_secs(30));
     }
-}
-
-/// libpq's `keepalives_count` under the name that the driver has for it.
-fn retries(param: &Param, faults: &mut Faults) -> Param {
-    let renamed = Param { key: "keepalives_retries", ..param.clone() };
-    if let Some(rule) = libpq::refusal(&renamed) {
-        faults.push(&param.spelled, param.shown(), rule);
-    }
-    renamed
-}
-
-/// Lets the driver parse the address. The pieces were checked one by one, so an error is about the head, and the
-/// driver's messages name options but never values.
-fn parse(head: Option<&str>, params: &[Param]) -> Result<Config, String> {
-    let text = match head {
-        Some(head) => {
-            let pairs: Vec<_> = params.iter().flat_map(url_pairs).collect();
-            format!("{head}?{}", pairs.join("&"))
-        }
-        None => {
-            let pairs: Vec<_> = params.iter().map(|p| libpq::quoted(p.key, &p.value)).collect();
-            pairs.join(" ")
-        }
-    };
-    text.parse().map_err(|error: postgres::Error| {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
-        format!("cannot be used: {cause}{range}")
-    })
-}
-
-/// A parameter in URL form. In a URL the driver takes each `host` as one, where libpq knows lists.
-fn url_pairs(param: &Param) -> Vec<String> {
-    let encoded = |value: &str| format!("{}={}", param.key, utf8_percent_encode(value, NON_ALPHANUMERIC));
-    if param.key == "host" {
-        param.value.split(',').map(encoded).collect()
-    } else {
-        vec![encoded(&param.value)]
-    }
-}
-
-fn keepalive_defaults(config: &mut Config, given: &[Param]) {
-    let is_given = |key: &str| given.iter().any(|param| param.key == key);
     if !is_given("keepalives_idle") {
         config.keepalives_idle(Duration::from_secs(30));
     }
     if !is_given("keepalives_interval") {
         config.keepalives_interval(Duration::from_secs(5));
     }
-    if !is_given("keepalives_retries") {
+    if !is_given("keepalives_retries") && !is_given("keepalives_count") {
         config.keepalives_retries(3);
     }
 }

@@ -60,7 +60,7 @@ impl TargetSessionAttrs {
 
     /// What the driver knows of it. It has no word for standbys and takes those sessions as they come; the pool checks
     /// by itself.
-    pub(in crate::config::pg) fn driver(self) -> driver::TargetSessionAttrs {
+    pub(super) fn driver(self) -> driver::TargetSessionAttrs {
         match self {
             TargetSessionAttrs::ReadWrite => driver::TargetSessionAttrs::ReadWrite,
             TargetSessionAttrs::ReadOnly => driver::TargetSessionAttrs::ReadOnly,
@@ -69,7 +69,7 @@ impl TargetSessionAttrs {
     }
 
     /// Reads the parameter of a connection string.
-    pub(in crate::config::pg) fn read(param: &Param, faults: &mut Faults) -> TargetSessionAttrs {
+    pub(super) fn read(param: &Param, faults: &mut Faults) -> TargetSessionAttrs {
         let found = Self::ALL.into_iter().find(|attrs| attrs.as_str() == param.value);
         if found.is_none() {
             let rule = "must be any, read-write, read-only, primary, standby or prefer-standby";

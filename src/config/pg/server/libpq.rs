@@ -1,19 +1,25 @@
 //! The connection parameters of libpq: which are taken, and what is told about the others.
 
-use postgres::Config;
+use std::time::Duration;
 
-use crate::config::pg::table::value::shown;
+use postgres::Config;
+use postgres::config::{ChannelBinding, LoadBalanceHosts, SslNegotiation};
+
+use crate::config::pg::table::value::{MILLISECONDS, Unit, Value, shown};
 
 /// Whether the crate can speak TLS. Without it a mode that demands encryption must be refused here: the wire observer
 /// uses the driver's TLS hook for plain text, so the driver itself would not notice.
-pub(in crate::config::pg) const TLS: bool = cfg!(feature = "tls");
+pub(super) const TLS: bool = cfg!(feature = "tls");
+
+/// PostgreSQL's own port.
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// What happens to a parameter of libpq.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config::pg) enum Support {
-    /// The `postgres` crate reads it; the text is its rule.
-    Driver(&'static str),
-    /// Read here, by [`super::attrs`], [`super::tls`] or [`super::address`].
+#[derive(Clone, Copy)]
+pub(super) enum Support {
+    /// It goes to the driver, unless its value breaks the rule.
+    Driver(Put, &'static str),
+    /// Read by [`super::attrs`] or [`super::tls`].
     Here,
     /// Accepted with one of these values, which say what holds anyway.
     Moot(&'static [&'static str]),
@@ -21,9 +27,11 @@ pub(in crate::config::pg) enum Support {
     Refused(&'static str),
 }
 
+/// Puts the value of a parameter into the driver's configuration; `None` where it is none.
+type Put = fn(&mut Config, &str) -> Option<()>;
+
 /// A connection parameter as somebody gave it.
-#[derive(Clone)]
-pub(in crate::config::pg) struct Param {
+pub(super) struct Param {
     pub key: &'static str,
     pub value: String,
     /// The URL parameter or environment variable, as a fault names it.
@@ -32,33 +40,35 @@ pub(in crate::config::pg) struct Param {
 
 impl Param {
     /// The value as a fault may show it.
-    pub(in crate::config::pg) fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         if self.key == "password" { "[redacted]".to_owned() } else { shown(&self.value) }
     }
 }
 
+const TEXT: &str = "must be text";
 const SECONDS: &str = "must be a whole number of seconds";
+const NUMBER: &str = "must be a whole number";
 const ELSEWHERE: &str = "is not supported: leave it out";
 
 /// Every parameter of libpq 18, and those that only the `postgres` crate has.
 static PARAMETERS: [(&str, Support); 51] = [
-    ("user", Support::Driver("must be text")),
-    ("password", Support::Driver("must be text")),
-    ("dbname", Support::Driver("must be text")),
-    ("options", Support::Driver("must be text")),
-    ("host", Support::Driver("must be host names or socket folders, separated by commas")),
-    ("hostaddr", Support::Driver("must be IP addresses, separated by commas")),
-    ("port", Support::Driver("must be ports from 1 to 65535, separated by commas")),
-    ("keepalives", Support::Driver("must be 0 or 1")),
-    ("keepalives_idle", Support::Driver(SECONDS)),
-    ("keepalives_interval", Support::Driver(SECONDS)),
-    ("keepalives_retries", Support::Driver("must be a whole number")),
-    ("load_balance_hosts", Support::Driver("must be disable or random")),
-    ("channel_binding", Support::Driver("must be disable, prefer or require")),
-    ("sslnegotiation", Support::Driver("must be postgres or direct")),
+    ("user", Support::Driver(|config, text| done(config.user(text)), TEXT)),
+    ("password", Support::Driver(|config, text| done(config.password(text)), TEXT)),
+    ("dbname", Support::Driver(|config, text| done(config.dbname(text)), TEXT)),
+    ("options", Support::Driver(|config, text| done(config.options(text)), TEXT)),
+    ("host", Support::Driver(hosts, "must be host names or socket folders, separated by commas")),
+    ("hostaddr", Support::Driver(addresses, "must be IP addresses, separated by commas")),
+    ("port", Support::Driver(ports, "must be ports from 1 to 65535, separated by commas")),
+    ("keepalives", Support::Driver(keepalives, "must be 0 or 1")),
+    ("keepalives_idle", Support::Driver(idle, SECONDS)),
+    ("keepalives_interval", Support::Driver(interval, SECONDS)),
+    ("keepalives_retries", Support::Driver(retries, NUMBER)),
+    ("load_balance_hosts", Support::Driver(load_balance, "must be disable or random")),
+    ("channel_binding", Support::Driver(channel_binding, "must be disable, prefer or require")),
+    ("sslnegotiation", Support::Driver(negotiation, "must be postgres or direct")),
     ("target_session_attrs", Support::Here),
-    ("keepalives_count", Support::Here),
-    ("tcp_user_timeout", Support::Here),
+    ("keepalives_count", Support::Driver(retries, NUMBER)),
+    ("tcp_user_timeout", Support::Driver(user_timeout, MILLISECONDS)),
     ("sslmode", Support::Here),
     ("sslrootcert", Support::Here),
     ("sslcert", Support::Here),
@@ -99,41 +109,110 @@ static PARAMETERS: [(&str, Support); 51] = [
 ];
 
 /// Finds a parameter of libpq by its name, with the name in its lasting form.
-pub(in crate::config::pg) fn known(key: &str) -> Option<(&'static str, Support)> {
+pub(super) fn known(key: &str) -> Option<(&'static str, Support)> {
     PARAMETERS.iter().find(|(name, _)| *name == key).copied()
 }
 
 /// The names that are taken, for the rule of a fault.
-pub(in crate::config::pg) fn taken() -> Vec<&'static str> {
+pub(super) fn taken() -> Vec<&'static str> {
     let offered = |support: &Support| !matches!(support, Support::Refused(_));
     PARAMETERS.iter().filter(|(_, support)| offered(support)).map(|(name, _)| *name).collect()
 }
 
-/// Says why a parameter cannot be used; `None` when it can.
-pub(in crate::config::pg) fn refusal(param: &Param) -> Option<String> {
-    let (_, support) = known(param.key)?;
+/// Takes a parameter over into the driver's configuration where it belongs there; an error says why it cannot be used.
+pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
+    let Some((_, support)) = known(param.key) else { return Ok(()) };
     let value = param.value.as_str();
     match support {
-        Support::Driver(_) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
-            Some("needs the feature `tls`; without it, leave it out".to_owned())
+        Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
+            Err("needs the feature `tls`; without it, leave it out".to_owned())
         }
-        Support::Driver(_) if !TLS && matches!((param.key, value), ("channel_binding", "require")) => {
-            Some("needs the feature `tls`; without it, must be disable or prefer".to_owned())
+        Support::Driver(..) if !TLS && matches!((param.key, value), ("channel_binding", "require")) => {
+            Err("needs the feature `tls`; without it, must be disable or prefer".to_owned())
         }
-        Support::Driver(rule) => {
-            let alone = quoted(param.key, value).parse::<Config>();
-            let ports = alone.as_ref().is_ok_and(|config| config.get_ports().contains(&0));
-            (alone.is_err() || ports).then(|| rule.to_owned())
-        }
-        Support::Here => None,
-        Support::Moot(values) => {
-            (!values.contains(&value)).then(|| format!("must be {} or left out", values.join(", ")))
-        }
-        Support::Refused(rule) => Some(rule.to_owned()),
+        Support::Driver(put, rule) => put(config, value).ok_or_else(|| rule.to_owned()),
+        Support::Here => Ok(()),
+        Support::Moot(values) if values.contains(&value) => Ok(()),
+        Support::Moot(values) => Err(format!("must be {} or left out", values.join(", "))),
+        Support::Refused(rule) => Err(rule.to_owned()),
     }
 }
 
-/// `key='value'` in libpq's quoting.
-pub(in crate::config::pg) fn quoted(key: &str, value: &str) -> String {
-    format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+fn done(_: &mut Config) -> Option<()> {
+    Some(())
+}
+
+fn hosts(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|host| done(config.host(host)))
+}
+
+fn addresses(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|address| done(config.hostaddr(address.parse().ok()?)))
+}
+
+fn ports(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|port| match port {
+        "" => done(config.port(DEFAULT_PORT)),
+        port => done(config.port(port.parse().ok().filter(|port| *port > 0)?)),
+    })
+}
+
+fn keepalives(config: &mut Config, text: &str) -> Option<()> {
+    done(config.keepalives(text.parse::<u64>().ok()? != 0))
+}
+
+// Of the following, zero leaves it to the system, as in libpq: the driver then asks for nothing.
+
+fn idle(config: &mut Config, text: &str) -> Option<()> {
+    seconds(text)?.map_or(Some(()), |idle| done(config.keepalives_idle(idle)))
+}
+
+fn interval(config: &mut Config, text: &str) -> Option<()> {
+    seconds(text)?.map_or(Some(()), |interval| done(config.keepalives_interval(interval)))
+}
+
+fn retries(config: &mut Config, text: &str) -> Option<()> {
+    match text.parse().ok()? {
+        0 => Some(()),
+        retries => done(config.keepalives_retries(retries)),
+    }
+}
+
+/// Whole seconds; `Some(None)` for zero and less.
+fn seconds(text: &str) -> Option<Option<Duration>> {
+    let seconds: i64 = text.parse().ok()?;
+    Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// In milliseconds, as in libpq, whose string this is; the driver's own parser takes seconds.
+fn user_timeout(config: &mut Config, text: &str) -> Option<()> {
+    match Unit::Milliseconds.parse(text)? {
+        Value::Time(limit) => done(config.tcp_user_timeout(limit)),
+        other => unreachable!("BUG: milliseconds gave {other:?}"),
+    }
+}
+
+fn load_balance(config: &mut Config, text: &str) -> Option<()> {
+    done(config.load_balance_hosts(match text {
+        "disable" => LoadBalanceHosts::Disable,
+        "random" => LoadBalanceHosts::Random,
+        _ => return None,
+    }))
+}
+
+fn channel_binding(config: &mut Config, text: &str) -> Option<()> {
+    done(config.channel_binding(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return None,
+    }))
+}
+
+fn negotiation(config: &mut Config, text: &str) -> Option<()> {
+    done(config.ssl_negotiation(match text {
+        "postgres" => SslNegotiation::Postgres,
+        "direct" => SslNegotiation::Direct,
+        _ => return None,
+    }))
 }

@@ -31,7 +31,7 @@ pub enum TlsMode {
 
 impl TlsMode {
     /// The driver's mode; it leaves the checks to the TLS connector.
-    pub(in crate::config::pg) fn driver(self) -> SslMode {
+    pub(super) fn driver(self) -> SslMode {
         match self {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -150,30 +150,26 @@ impl TlsOptions {
     }
 
     /// Without a mode, `sslrootcert=system` stands for `verify-full`, as in libpq.
-    pub(in crate::config::pg) fn default_mode(&mut self, given: bool) {
+    pub(super) fn default_mode(&mut self, given: bool) {
         if !given && self.root_cert.as_deref().is_some_and(TlsOptions::is_system) {
             self.mode = TlsMode::VerifyFull;
         }
     }
 
-    /// Takes over a parameter when it is one of TLS, and says whether it was.
-    pub(in crate::config::pg) fn take(&mut self, param: &Param, faults: &mut Faults) -> bool {
+    /// Takes over a parameter when it is one of TLS.
+    pub(super) fn take(&mut self, param: &Param, faults: &mut Faults) {
         let place = match param.key {
-            "sslmode" => {
-                self.take_mode(param, faults);
-                return true;
-            }
+            "sslmode" => return self.take_mode(param, faults),
             "sslrootcert" => &mut self.root_cert,
             "sslcert" => &mut self.client_cert,
             "sslkey" => &mut self.client_key,
-            _ => return false,
+            _ => return,
         };
         if TLS {
             *place = Some(PathBuf::from(&param.value));
         } else {
             faults.push(&param.spelled, param.shown(), "needs the feature `tls`; without it, leave it out");
         }
-        true
     }
 
     fn take_mode(&mut self, param: &Param, faults: &mut Faults) {

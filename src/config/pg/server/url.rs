@@ -6,7 +6,7 @@
 use percent_encoding::percent_decode_str;
 
 /// A connection string in pieces.
-pub(in crate::config::pg) struct Split {
+pub(super) struct Split {
     /// Scheme, user, password, hosts and database of a URL, as they stand; `None` for a `key=value` string.
     pub head: Option<String>,
     /// Whether the head has a password.
@@ -26,7 +26,7 @@ const PERCENT: &str = "has a `%` that is not followed by two hexadecimal digits 
                        are not UTF-8";
 
 /// Takes the text apart; an error is the rule that it breaks.
-pub(in crate::config::pg) fn split(text: &str) -> Result<Split, &'static str> {
+pub(super) fn split(text: &str) -> Result<Split, &'static str> {
     let text = text.trim();
     if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         split_url(text)

@@ -28,7 +28,7 @@ pub enum PgBouncer {
 
 impl PgBouncer {
     /// Reads one of the words of [`Unit::PgBouncer`](crate::config::Unit::PgBouncer), in any case.
-    pub(in crate::config::pg) fn parse(word: &str) -> Option<PgBouncer> {
+    pub(super) fn parse(word: &str) -> Option<PgBouncer> {
         match word.to_ascii_lowercase().as_str() {
             "session" => Some(PgBouncer::Session),
             "transaction" | "true" | "1" | "yes" | "on" => Some(PgBouncer::Transaction),

@@ -55,13 +55,17 @@ pub enum Unit {
 /// The longest time accepted, 100 years in seconds: a guard against typing errors, far from any overflow.
 const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
 
+/// The rule of [`Unit::Milliseconds`].
+pub(in crate::config::pg) const MILLISECONDS: &str =
+    "must be a whole number of milliseconds, not negative, at most 100 years";
+
 impl Unit {
     /// What is allowed, as the end of a fault.
     pub fn rule(self) -> &'static str {
         match self {
             Unit::Count => "must be a whole number from 0 to 4294967295",
             Unit::Seconds => "must be a number of seconds such as 30 or 0.5, not negative, at most 100 years",
-            Unit::Milliseconds => "must be a whole number of milliseconds, not negative, at most 100 years",
+            Unit::Milliseconds => MILLISECONDS,
             Unit::Bool => "must be true, false, 1, 0, yes, no, on or off",
             Unit::PrePing => "must be always, never, or the idle time in whole milliseconds",
             Unit::WaitMode => "must be wait, nowait or timedwait",
