@@ -25,6 +25,7 @@ mod table;
 pub use listing::Effective;
 pub use server::address::Server;
 pub use server::attrs::TargetSessionAttrs;
+pub(crate) use server::destination::{Destination, Endpoint};
 pub use server::locate::server_variables;
 pub use server::tls::{TlsMode, TlsOptions};
 pub use settings::PgSettings;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postgres::Config;
 
 use super::server::address::Server;
+use super::server::destination::Destination;
 use super::table::pgbouncer::PgBouncer;
 use super::table::rows::{Key, ROWS};
 use super::table::source::{Source, Sourced};
@@ -154,10 +155,13 @@ impl PgSettings {
     /// assert_eq!(config.get_application_name(), Some("scraper/adhoc"));
     /// ```
     pub fn connect_config(&self, tier: &str) -> Config {
-        let mut config = self.server.config().clone();
-        config.connect_timeout(self.connect_timeout);
-        config.application_name(&format!("{}/{tier}", self.app_name));
-        config
+        self.destination(tier).into_config()
+    }
+
+    /// As [`PgSettings::connect_config`], with what follows from it.
+    pub(crate) fn destination(&self, tier: &str) -> Destination {
+        let application_name = format!("{}/{tier}", self.app_name);
+        self.server.destination().clone().with(self.connect_timeout, &application_name)
     }
 
     /// Whether the server is one of Supabase's.

@@ -1,12 +1,12 @@
 //! The server: found in the builder's URL or the environment, checked, and kept ready for the driver.
 
 use std::fmt;
-use std::time::Duration;
 
 use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
+use super::destination::Destination;
 use super::libpq::{self, Param};
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
@@ -21,9 +21,8 @@ const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
 /// connection string says otherwise, so that the loss of all packets is noticed within half a minute.
 #[derive(Clone)]
 pub struct Server {
-    config: Config,
+    destination: Destination,
     tls: TlsOptions,
-    session_attrs: TargetSessionAttrs,
     source: Source,
 }
 
@@ -33,7 +32,12 @@ impl Server {
     /// `connect_timeout` and `application_name` are not in it: they are settings of the pool, see
     /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config).
     pub fn config(&self) -> &Config {
-        &self.config
+        self.destination.config()
+    }
+
+    /// The same with what follows from it.
+    pub(in crate::config::pg) fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// What is asked of TLS. The driver's own mode follows it as far as it can.
@@ -43,7 +47,7 @@ impl Server {
 
     /// Which of several servers may be used. The driver's own setting follows it as far as it can.
     pub fn session_attrs(&self) -> TargetSessionAttrs {
-        self.session_attrs
+        self.destination.session_attrs()
     }
 
     /// Where the address came from.
@@ -53,7 +57,7 @@ impl Server {
 
     /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
     pub fn is_supabase(&self) -> bool {
-        self.config.get_hosts().iter().any(|host| match host {
+        self.config().get_hosts().iter().any(|host| match host {
             Host::Tcp(name) => is_supabase_host(name),
             #[cfg(unix)]
             Host::Unix(_) => false,
@@ -62,7 +66,7 @@ impl Server {
 
     /// The port that suggests a PgBouncer, if there is one.
     pub(in crate::config::pg) fn pgbouncer_port(&self) -> Option<u16> {
-        self.config.get_ports().iter().copied().find(|port| PGBOUNCER_PORTS.contains(port))
+        self.destination.endpoints().map(|endpoint| endpoint.port).find(|port| PGBOUNCER_PORTS.contains(port))
     }
 
     /// Stands in for a server that was not found, until the faults are returned.
@@ -99,18 +103,19 @@ impl Server {
             }
         }
         // What the pieces give together says little while one of them cannot be read.
-        if found.is_empty() {
-            let is_given = |key: &str| params.iter().any(|param| param.key == key);
-            tls.default_mode(is_given("sslmode"));
-            config.ssl_mode(tls.mode.driver());
-            config.target_session_attrs(session_attrs.driver());
-            found.extend(tls.check(config.get_ssl_negotiation()));
-            complete(&mut config, is_given);
-            check_hosts(&config, &label, &mut found);
+        if !found.is_empty() {
+            faults.extend(found);
+            return None;
         }
+        let is_given = |key: &str| params.iter().any(|param| param.key == key);
+        tls.default_mode(is_given("sslmode"));
+        config.ssl_mode(tls.mode.driver());
+        found.extend(tls.check(config.get_ssl_negotiation()));
+        let destination = Destination::of_string(config, session_attrs, is_given);
+        found.extend(destination.check(Some(&label)));
         let usable = found.is_empty();
         faults.extend(found);
-        usable.then_some(Server { config, tls, session_attrs, source })
+        usable.then_some(Server { destination, tls, source })
     }
 }
 
@@ -130,60 +135,18 @@ fn is_supabase_host(name: &str) -> bool {
         .any(|domain| name.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.')))
 }
 
-fn complete(config: &mut Config, is_given: impl Fn(&str) -> bool) {
-    if !is_given("tcp_user_timeout") {
-        config.tcp_user_timeout(Duration::from_secs(30));
-    }
-    if !is_given("keepalives_idle") {
-        config.keepalives_idle(Duration::from_secs(30));
-    }
-    if !is_given("keepalives_interval") {
-        config.keepalives_interval(Duration::from_secs(5));
-    }
-    if !is_given("keepalives_retries") && !is_given("keepalives_count") {
-        config.keepalives_retries(3);
-    }
-}
-
-fn check_hosts(config: &Config, label: &str, faults: &mut Faults) {
-    let empty = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
-    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
-    let ports = config.get_ports().len();
-    faults.require(
-        hosts > 0 && !config.get_hosts().iter().any(empty),
-        label,
-        "without host",
-        "must name a host, as in postgresql://user@host:port/database",
-    );
-    faults.require(
-        ports <= 1 || hosts == 0 || ports == hosts,
-        label,
-        format_args!("{ports} ports for {hosts} hosts"),
-        "must have one port, or one for each host; in a URL with a host the port stands behind it, as host:6543",
-    );
-    faults.require(!config.get_ports().contains(&0), label, "with port 0", "ports are from 1 to 65535");
-}
-
 /// `postgresql://user@host:port/database`, without password and parameters.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgresql://")?;
-        if let Some(user) = self.config.get_user() {
+        if let Some(user) = self.config().get_user() {
             write!(f, "{}@", user.escape_debug())?;
         }
-        let addresses = self.config.get_hostaddrs().iter().map(ToString::to_string);
-        let hosts: Vec<String> = if self.config.get_hosts().is_empty() {
-            addresses.collect()
-        } else {
-            self.config.get_hosts().iter().map(shown_host).collect()
-        };
-        let ports = self.config.get_ports();
-        for (i, host) in hosts.iter().enumerate() {
+        for (i, endpoint) in self.destination.endpoints().enumerate() {
             let comma = if i > 0 { "," } else { "" };
-            let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
-            write!(f, "{comma}{host}:{port}")?;
+            write!(f, "{comma}{}:{}", shown_host(&endpoint.host), endpoint.port)?;
         }
-        match self.config.get_dbname() {
+        match self.config().get_dbname() {
             Some(dbname) => write!(f, "/{}", dbname.escape_debug()),
             None => Ok(()),
         }
@@ -204,7 +167,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("address", &format_args!("{self}"))
             .field("tls", &self.tls)
-            .field("session_attrs", &self.session_attrs)
+            .field("session_attrs", &self.session_attrs())
             .field("source", &self.source)
             .finish_non_exhaustive()
     }

@@ -8,12 +8,14 @@
 //! | `libpq` | the parameters of libpq: which are taken, and how |
 //! | `attrs` | which kind of server may be used |
 //! | `tls` | what is asked of TLS |
+//! | `destination` | servers and configuration, with nothing left open |
 //! | `address` | the server, put together and checked |
 //! | `locate` | looks for the server: builder, then environment |
 
 pub(super) mod address;
 pub(super) mod attrs;
-pub(super) mod libpq;
+pub(super) mod destination;
+mod libpq;
 pub(super) mod locate;
 pub(super) mod tls;
 mod url;
