@@ -36,7 +36,7 @@ impl Server {
     }
 
     /// The same with what follows from it.
-    pub(in crate::config::pg) fn destination(&self) -> &Destination {
+    pub(crate) fn destination(&self) -> &Destination {
         &self.destination
     }
 
@@ -65,12 +65,12 @@ impl Server {
     }
 
     /// The port that suggests a PgBouncer, if there is one.
-    pub(in crate::config::pg) fn pgbouncer_port(&self) -> Option<u16> {
+    pub(crate) fn pgbouncer_port(&self) -> Option<u16> {
         self.destination.endpoints().map(|endpoint| endpoint.port).find(|port| PGBOUNCER_PORTS.contains(port))
     }
 
     /// Stands in for a server that was not found, until the faults are returned.
-    pub(in crate::config::pg) fn stand_in() -> Server {
+    pub(crate) fn stand_in() -> Server {
         let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
         match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
             Some(server) => server,

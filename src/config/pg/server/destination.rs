@@ -81,7 +81,7 @@ impl Destination {
     }
 
     /// Puts in what is a matter of the pool and not of the connection string.
-    pub(in crate::config::pg) fn with(mut self, connect_timeout: Duration, application_name: &str) -> Self {
+    pub(crate) fn with(mut self, connect_timeout: Duration, application_name: &str) -> Self {
         self.config.connect_timeout(connect_timeout).application_name(application_name);
         self
     }

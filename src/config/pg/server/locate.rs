@@ -12,11 +12,11 @@ use crate::config::pg::table::value::shown;
 
 /// The parameters of the connection string that are settings of the pool.
 #[derive(Default)]
-pub(in crate::config::pg) struct PoolParams(Vec<(&'static str, String)>);
+pub(crate) struct PoolParams(Vec<(&'static str, String)>);
 
 impl PoolParams {
     /// The text of a parameter.
-    pub(in crate::config::pg) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(of, _)| *of == name).map(|(_, text)| text.as_str())
     }
 }
@@ -67,7 +67,7 @@ pub fn server_variables() -> impl Iterator<Item = &'static str> {
 }
 
 /// Finds the server and the pool's parameters in its connection string. All faults go to `faults`.
-pub(in crate::config::pg) fn server(
+pub(crate) fn server(
     builder: Option<&ConnectionString>,
     env: &Env<'_>,
     faults: &mut Faults,

@@ -158,7 +158,7 @@ impl TlsOptions {
 
     /// Takes over a parameter when it is one of TLS.
     pub(super) fn take(&mut self, param: &Param, faults: &mut Faults) {
-        let place = match param.key {
+        let file = match param.key {
             "sslmode" => return self.take_mode(param, faults),
             "sslrootcert" => &mut self.root_cert,
             "sslcert" => &mut self.client_cert,
@@ -166,7 +166,7 @@ impl TlsOptions {
             _ => return,
         };
         if TLS {
-            *place = Some(PathBuf::from(&param.value));
+            *file = Some(PathBuf::from(&param.value));
         } else {
             faults.push(&param.spelled, param.shown(), "needs the feature `tls`; without it, leave it out");
         }

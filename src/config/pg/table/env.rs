@@ -3,15 +3,15 @@
 use crate::config::faults::Faults;
 
 /// The variable holds bytes that are not UTF-8.
-pub(in crate::config::pg) struct NotUtf8;
+pub(crate) struct NotUtf8;
 
 /// The environment to load from.
-pub(in crate::config::pg) struct Env<'a> {
+pub(crate) struct Env<'a> {
     lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>,
 }
 
 /// What an environment variable gave.
-pub(in crate::config::pg) enum Found {
+pub(crate) enum Found {
     /// Not set, or empty: `NAME=` in a file or a compose manifest is the usual way to leave a variable out.
     Nothing,
     /// Its text.
@@ -21,12 +21,12 @@ pub(in crate::config::pg) enum Found {
 }
 
 impl<'a> Env<'a> {
-    pub(in crate::config::pg) fn new(lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>) -> Self {
+    pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>) -> Self {
         Env { lookup }
     }
 
     /// Reads one variable.
-    pub(in crate::config::pg) fn get(&self, name: &str, faults: &mut Faults) -> Found {
+    pub(crate) fn get(&self, name: &str, faults: &mut Faults) -> Found {
         match (self.lookup)(name) {
             Ok(Some(text)) if !text.trim().is_empty() => Found::Text(text),
             Ok(_) => Found::Nothing,
@@ -39,7 +39,7 @@ impl<'a> Env<'a> {
 }
 
 /// Looks a variable up in the environment of the process.
-pub(in crate::config::pg) fn process(name: &str) -> Result<Option<String>, NotUtf8> {
+pub(crate) fn process(name: &str) -> Result<Option<String>, NotUtf8> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(std::env::VarError::NotPresent) => Ok(None),

@@ -10,7 +10,7 @@ use crate::config::policy::{PrePing, WaitMode};
 
 /// A URL or `key=value` string with a password in it, which `Debug` and `Display` do not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConnectionString(pub(in crate::config::pg) String);
+pub struct ConnectionString(pub(crate) String);
 
 impl<T: Into<String>> From<T> for ConnectionString {
     fn from(text: T) -> Self {
@@ -71,7 +71,7 @@ macro_rules! declare_overrides {
 
         impl Overrides {
             /// The value set for a key.
-            pub(in crate::config::pg) fn value(&self, key: Key) -> Option<Value> {
+            pub(crate) fn value(&self, key: Key) -> Option<Value> {
                 match key {
                     $(Key::$key => as_value!($kind, self.$name),)*
                 }

@@ -69,7 +69,7 @@ pub fn profiles() -> &'static [Profile] {
 ///
 /// A named profile wins over it, but for the statement cache: cached statements fail in transaction mode, so only
 /// the setting itself brings them back, for a PgBouncer that keeps track of them (1.21, `max_prepared_statements`).
-pub(in crate::config::pg) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
+pub(crate) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
     match (key, mode) {
         (_, PgBouncer::Off) => None,
         (Key::StatementCacheSize, PgBouncer::Transaction) => Some(Value::Count(0)),
@@ -78,7 +78,7 @@ pub(in crate::config::pg) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Opti
 }
 
 /// The names, for the rule of a fault.
-pub(in crate::config::pg) fn names() -> String {
+pub(crate) fn names() -> String {
     let names: Vec<_> = PROFILES.iter().map(|profile| profile.name).collect();
     names.join(", ")
 }

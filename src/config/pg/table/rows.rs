@@ -205,7 +205,7 @@ macro_rules! declare_rows {
         }
 
         /// How many settings there are.
-        pub(in crate::config::pg) const ROWS: usize = [$(Key::$key),*].len();
+        pub(crate) const ROWS: usize = [$(Key::$key),*].len();
 
         static TABLE: [Setting; ROWS] = [$(Setting {
             key: Key::$key,

@@ -56,7 +56,7 @@ pub enum Unit {
 const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
 
 /// The rule of [`Unit::Milliseconds`].
-pub(in crate::config::pg) const MILLISECONDS: &str =
+pub(crate) const MILLISECONDS: &str =
     "must be a whole number of milliseconds, not negative, at most 100 years";
 
 impl Unit {
@@ -179,7 +179,7 @@ fn shown_time(time: Duration) -> String {
 
 /// The text of a value as a fault or a log line may show it: one line, not long, and nothing that looks like a
 /// connection string, which may have been pasted into the wrong variable with its password.
-pub(in crate::config::pg) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 64;
     let lower = text.to_ascii_lowercase();
     if text.contains("://") || text.contains('@') || lower.contains("password") {
