@@ -15,8 +15,7 @@ pub(super) const TLS: bool = cfg!(feature = "tls");
 pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// What happens to a parameter of libpq.
-#[derive(Clone, Copy)]
-pub(super) enum Support {
+enum Support {
     /// It goes to the driver, unless its value breaks the rule.
     Driver(Put, &'static str),
     /// Read by [`super::attrs`] or [`super::tls`].
@@ -108,9 +107,13 @@ static PARAMETERS: [(&str, Support); 51] = [
     ("sslpassword", Support::Refused("is not supported: use a key that is not encrypted")),
 ];
 
-/// Finds a parameter of libpq by its name, with the name in its lasting form.
-pub(super) fn known(key: &str) -> Option<(&'static str, Support)> {
-    PARAMETERS.iter().find(|(name, _)| *name == key).copied()
+fn row(key: &str) -> Option<&'static (&'static str, Support)> {
+    PARAMETERS.iter().find(|(name, _)| *name == key)
+}
+
+/// The name of a parameter of libpq in its lasting form, if it is one.
+pub(super) fn known(key: &str) -> Option<&'static str> {
+    row(key).map(|(name, _)| *name)
 }
 
 /// The names that are taken, for the rule of a fault.
@@ -121,7 +124,7 @@ pub(super) fn taken() -> Vec<&'static str> {
 
 /// Takes a parameter over into the driver's configuration where it belongs there; an error says why it cannot be used.
 pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
-    let Some((_, support)) = known(param.key) else { return Ok(()) };
+    let Some((_, support)) = row(param.key) else { return Ok(()) };
     let value = param.value.as_str();
     match support {
         Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
@@ -130,11 +133,11 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
         Support::Driver(..) if !TLS && matches!((param.key, value), ("channel_binding", "require")) => {
             Err("needs the feature `tls`; without it, must be disable or prefer".to_owned())
         }
-        Support::Driver(put, rule) => put(config, value).ok_or_else(|| rule.to_owned()),
+        Support::Driver(put, rule) => put(config, value).ok_or_else(|| (*rule).to_owned()),
         Support::Here => Ok(()),
         Support::Moot(values) if values.contains(&value) => Ok(()),
         Support::Moot(values) => Err(format!("must be {} or left out", values.join(", "))),
-        Support::Refused(rule) => Err(rule.to_owned()),
+        Support::Refused(rule) => Err((*rule).to_owned()),
     }
 }
 

@@ -164,7 +164,7 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
         let twice = params.iter().any(|param| param.key == key) || pool.get(&key).is_some();
         if let Some(name) = pool_parameter(&key) {
             pool.0.push((name, value));
-        } else if let Some((known, _)) = libpq::known(&key) {
+        } else if let Some(known) = libpq::known(&key) {
             params.push(Param { key: known, value, spelled: spelled.clone() });
         } else {
             let name = if may_be_secret { "[redacted]".to_owned() } else { shown(&key) };
