@@ -30,7 +30,7 @@ fn cluster() -> Cluster {
 }
 
 fn pool(cluster: &Cluster, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(cluster.url()).app_name("batch").base_size(4).max_overflow(0);
+    let builder = PgPool::builder().url(cluster.url()).app_name("batch").base_size(4).max_overflow(0);
     change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 

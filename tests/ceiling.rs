@@ -81,7 +81,7 @@ struct Seen {
 
 fn stress() -> Seen {
     let cluster = Cluster::start_new().unwrap_or_else(|error| panic!("{error}"));
-    let pool = PgPool::configure()
+    let pool = PgPool::builder()
         .url(cluster.url())
         .app_name("ceiling")
         .total_connections(CEILING + RESERVED)

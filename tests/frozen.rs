@@ -24,7 +24,7 @@ fn cluster() -> Cluster {
 }
 
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
+    let builder = PgPool::builder()
         .url(url)
         .app_name("frozen")
         .base_size(4)

@@ -25,7 +25,7 @@ fn cluster() -> Cluster {
 
 /// One ad-hoc connection, so that its round trips count all questions.
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("health").base_size(2).max_overflow(0).reserved(1);
+    let builder = PgPool::builder().url(url).app_name("health").base_size(2).max_overflow(0).reserved(1);
     change(builder.connect_timeout(Duration::from_secs(2)))
         .build()
         .unwrap_or_else(|error| panic!("{error:#}"))

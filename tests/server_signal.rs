@@ -24,7 +24,7 @@ fn cluster() -> Cluster {
 }
 
 fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("signals").base_size(4).max_overflow(0).reserved(1);
+    let builder = PgPool::builder().url(url).app_name("signals").base_size(4).max_overflow(0).reserved(1);
     change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 

@@ -24,7 +24,7 @@ fn cluster() -> Cluster {
 
 fn build(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
     // Of one ad-hoc connection, the one that asks, none is opened ahead of demand: the counts are exact.
-    let builder = PgPool::configure().url(url).app_name("fleet").base_size(8).max_overflow(0).reserved(1);
+    let builder = PgPool::builder().url(url).app_name("fleet").base_size(8).max_overflow(0).reserved(1);
     change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 

@@ -23,7 +23,7 @@ fn cluster() -> Cluster {
 
 /// One automation connection, so that the next borrower gets what the last one left.
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("sessions").base_size(1).max_overflow(0);
+    let builder = PgPool::builder().url(url).app_name("sessions").base_size(1).max_overflow(0);
     change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 

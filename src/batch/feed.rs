@@ -10,7 +10,8 @@ use super::floor::Floor;
 use super::options::Options;
 use super::report::{BoxError, Ended, Percentiles, Report};
 use super::worker::{Tally, Worker};
-use crate::postgres::{PgError, PgPool, Session};
+use crate::postgres::{PgError, PgManager, Session};
+use crate::tiers::TieredPool;
 
 /// How soon the feeder notices a stop while all workers are busy.
 const STOP_GRAIN: Duration = Duration::from_millis(20);
@@ -37,7 +38,7 @@ const STOP_GRAIN: Duration = Duration::from_millis(20);
 ///
 /// See the [module](crate::batch).
 pub fn run<I, T, E, F>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
     options: Options,
     work: F,
@@ -52,7 +53,7 @@ where
 
 /// As [`run`], and hands what `work` returned to `done` once the item is committed, on the worker's thread.
 pub fn run_with<I, T, E, F, D>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
     options: Options,
     work: F,
@@ -132,7 +133,7 @@ where
     }
 }
 
-fn worker_count(pool: &PgPool, options: &Options) -> usize {
+fn worker_count(pool: &TieredPool<PgManager>, options: &Options) -> usize {
     let settings = pool.automation().settings();
     let workers = options.workers.unwrap_or(settings.base_size as usize);
     if workers > settings.ceiling() as usize {

@@ -6,11 +6,12 @@ use parking_lot::Mutex;
 
 use super::options::{Options, Progress};
 use super::report::BoxError;
-use crate::postgres::PgPool;
+use crate::postgres::PgManager;
+use crate::tiers::TieredPool;
 
 /// What feeder and workers share.
 pub(super) struct Floor<'a> {
-    pub(super) pool: &'a PgPool,
+    pub(super) pool: &'a TieredPool<PgManager>,
     pub(super) options: &'a Options,
     pub(super) total: Option<u64>,
     // Relaxed in all uses: counts for the progress, and flags that are looked at again and again.

@@ -8,7 +8,7 @@ use crate::postgres::{PgManager, ServerActivity};
 use crate::tiers::TieredPool;
 
 /// The status box and the server's activity, by
-/// [`PgPool::verbose_connection_status`](crate::PgPool::verbose_connection_status); `Display` is both.
+/// [`PgPool::verbose_connection_status`](crate::TieredPool::verbose_connection_status); `Display` is both.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -23,7 +23,7 @@ pub fn cluster() -> Cluster {
 
 /// A pool of eight connections with the limits of the lab.
 pub fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
+    let builder = PgPool::builder()
         .url(url)
         .app_name("programs")
         .base_size(WORKERS as u32)

@@ -16,7 +16,7 @@ pub fn cluster() -> Cluster {
 }
 
 pub fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure().url(url).app_name("retry").base_size(2).max_overflow(0);
+    let builder = PgPool::builder().url(url).app_name("retry").base_size(2).max_overflow(0);
     change(builder).build().unwrap_or_else(|error| panic!("{error:#}"))
 }
 

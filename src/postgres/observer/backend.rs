@@ -1,6 +1,9 @@
 //! What the server's messages say.
 
+use postgres::error::Severity;
+
 use super::frames::{Framer, Piece};
+use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +15,8 @@ pub(crate) enum BackendEvent {
     Error {
         /// Its SQLSTATE.
         code: [u8; 5],
-        /// Whether the session ends with it (severity FATAL or PANIC).
-        fatal: bool,
+        /// Whether the session ends with it.
+        ends_session: bool,
         /// Whether it is the "cached plan must not change result type" of 0A000.
         cached_plan: bool,
     },
@@ -113,11 +116,22 @@ impl ErrorFields {
         }
     }
 
+    /// How severe the error is, where the server says so.
+    fn severity(&self) -> Option<Severity> {
+        match self.severity {
+            text if text.len == 0 => None,
+            text if text.is(b"FATAL") => Some(Severity::Fatal),
+            text if text.is(b"PANIC") => Some(Severity::Panic),
+            _ => Some(Severity::Error),
+        }
+    }
+
     fn event(&self) -> BackendEvent {
         BackendEvent::Error {
             code: self.code.bytes,
-            fatal: self.severity.is(b"FATAL") || self.severity.is(b"PANIC"),
-            cached_plan: self.code.is(b"0A000") && self.routine.is(b"RevalidateCachedQuery"),
+            ends_session: ends_session(self.code.bytes, self.severity()),
+            cached_plan: means(self.code.bytes, Meaning::Unsupported)
+                && self.routine.is(b"RevalidateCachedQuery"),
         }
     }
 }
@@ -233,8 +247,22 @@ mod tests {
         let chunks: Vec<&[u8]> = bytes.chunks(7).collect();
         assert_eq!(
             events(&chunks),
-            [BackendEvent::Error { code: *b"57P01", fatal: true, cached_plan: false }]
+            [BackendEvent::Error { code: *b"57P01", ends_session: true, cached_plan: false }]
         );
+    }
+
+    #[test]
+    fn the_error_of_another_server_does_not_end_this_session() {
+        let ends = |fields: &str| {
+            let events = events(&[&message(b'E', format!("{fields}\0Mtext\0\0").as_bytes())]);
+            matches!(events[..], [BackendEvent::Error { ends_session: true, .. }])
+        };
+        for code in ["08006", "57P01"] {
+            assert!(!ends(&format!("SFEHLER\0VERROR\0C{code}")), "{code} by postgres_fdw");
+            assert!(ends(&format!("SFATAL\0VFATAL\0C{code}")), "{code} by the server");
+            assert!(ends(&format!("SFATAL\0C{code}")), "{code} by one that does not tell the severity");
+        }
+        assert!(!ends("SERROR\0C57014"));
     }
 
     #[test]
@@ -243,7 +271,8 @@ mod tests {
             let body = format!("SFEHLER\0VERROR\0C0A000\0Mtext\0R{routine}\0\0");
             events(&[&message(b'E', body.as_bytes())])[0]
         };
-        let expected = |cached_plan| BackendEvent::Error { code: *b"0A000", fatal: false, cached_plan };
+        let expected =
+            |cached_plan| BackendEvent::Error { code: *b"0A000", ends_session: false, cached_plan };
         assert_eq!(of("RevalidateCachedQuery"), expected(true));
         assert_eq!(of("RevalidateCachedQuery2"), expected(false));
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::Shared;
+use super::state::WireState;
+use crate::clock::Deadline;
 
 /// The limit whose expiry ended a connection. It is the cause inside the `io::Error` of kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +73,8 @@ const CONFIRMATION: Duration = Duration::from_millis(1);
 /// that is found passed is not believed at once: the timer is set a little ahead, and as it fires in a turn of the
 /// reactor only, after that turn's input, nothing to read *then* is the truth.
 pub(super) struct Limits {
-    /// When the open began and how long it may take.
-    opening: (Instant, Duration),
+    /// By when the connection must be open, and how long that may take.
+    opening: (Deadline, Duration),
     /// Since when a reply is due without a byte in either direction; taken lazily, so that a reply which is there
     /// at once costs no look at the clock.
     since: Option<u64>,
@@ -85,9 +86,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub fn new(started: Instant, limit: Duration) -> Self {
+    pub fn new(deadline: Deadline, limit: Duration) -> Self {
         Limits {
-            opening: (started, limit),
+            opening: (deadline, limit),
             since: None,
             write_blocked: false,
             timer: None,
@@ -97,8 +98,7 @@ impl Limits {
 
     /// What is left of the time for opening the stream.
     pub fn left_to_open(&self) -> Duration {
-        let (started, limit) = self.opening;
-        limit.saturating_sub(started.elapsed())
+        self.opening.0.left()
     }
 
     /// Notes a byte in either direction; returns since when it had been waited for.
@@ -111,7 +111,7 @@ impl Limits {
     /// `may_expire` belongs to a call that has just tried the socket, since only that proves silence.
     pub fn check(
         &mut self,
-        shared: &Shared,
+        shared: &WireState,
         cx: &mut Context<'_>,
         may_expire: bool,
     ) -> Result<(), LimitExpired> {
@@ -144,9 +144,9 @@ impl Limits {
         }
     }
 
-    fn first_due(&self, shared: &Shared, waits: bool) -> Option<(Instant, LimitExpired)> {
-        let (started, limit) = self.opening;
-        let opening = (!shared.is_open()).then(|| (started + limit, LimitExpired::Opening(limit)));
+    fn first_due(&self, shared: &WireState, waits: bool) -> Option<(Instant, LimitExpired)> {
+        let (deadline, limit) = self.opening;
+        let opening = (!shared.is_open()).then(|| (deadline.instant(), LimitExpired::Opening(limit)));
         let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call));
         let reply = shared.socket_timeout().zip(self.since).filter(|_| waits).map(|(limit, since)| {
             let due = shared.instant(since.saturating_add(limit));

@@ -4,30 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::backend::BackendEvent;
+use super::state::WireState;
 use super::texts::{Cut, TextScanner};
-use super::{BackendEvent, Shared};
-use crate::pool::Place;
-
-impl Shared {
-    /// Has statements logged that take so long. Before the stream is wrapped.
-    pub fn with_slow_query(mut self, slow_query: Option<Duration>) -> Self {
-        self.slow_query = slow_query;
-        self
-    }
-
-    pub fn slow_query(&self) -> Option<Duration> {
-        self.slow_query
-    }
-
-    /// Set once, when the connection has its place in a pool.
-    pub fn set_place(&self, place: Place) {
-        let _ = self.place.set(place);
-    }
-
-    pub fn place(&self) -> Option<&Place> {
-        self.place.get()
-    }
-}
 
 /// Times the statements of one connection. There is one only where `slow_query` is set: without, no clock is read.
 pub(super) struct SlowLog {
@@ -84,7 +63,7 @@ impl SlowLog {
     }
 
     /// Takes note of what the server has said; logs the statement that it ends, if it was slow.
-    pub(super) fn heard(&mut self, event: BackendEvent, shared: &Shared) {
+    pub(super) fn heard(&mut self, event: BackendEvent, shared: &WireState) {
         match event {
             BackendEvent::Error { code, .. } => self.fail(code, shared),
             BackendEvent::Ready(_) => self.answer(shared),
@@ -93,7 +72,7 @@ impl SlowLog {
         }
     }
 
-    fn answer(&mut self, shared: &Shared) {
+    fn answer(&mut self, shared: &WireState) {
         let Some(pending) = self.pending.pop_front() else { return };
         // Also of one without a text: whatever follows was behind it.
         let now = Instant::now();
@@ -103,7 +82,7 @@ impl SlowLog {
     }
 
     /// A statement ends with its error. The end of the answer may be read much later, with the borrower's next call.
-    fn fail(&mut self, code: [u8; 5], shared: &Shared) {
+    fn fail(&mut self, code: [u8; 5], shared: &WireState) {
         if let Some(mut pending) = self.pending.pop_front() {
             self.judge(&pending, Instant::now(), Some(code), false, shared);
             pending.text.clear();
@@ -121,7 +100,7 @@ impl SlowLog {
     }
 
     /// The connection is gone: whatever was not answered will not be.
-    pub(super) fn lost(&mut self, shared: &Shared) {
+    pub(super) fn lost(&mut self, shared: &WireState) {
         if let Some(pending) = self.copy.take().or_else(|| self.pending.pop_front()) {
             self.judge(&pending, Instant::now(), None, true, shared);
         }
@@ -134,7 +113,7 @@ impl SlowLog {
         now: Instant,
         failed: Option<[u8; 5]>,
         is_lost: bool,
-        shared: &Shared,
+        shared: &WireState,
     ) {
         let since = self.answered.map_or(pending.since, |answered| answered.max(pending.since));
         let took = now.saturating_duration_since(since);
@@ -144,7 +123,7 @@ impl SlowLog {
     }
 }
 
-fn tell(slow: &Slow<'_>, shared: &Shared) {
+fn tell(slow: &Slow<'_>, shared: &WireState) {
     let place = shared.place();
     let pool = place.and_then(|place| place.pool_name());
     let target = format!("tierpool::{}", pool.as_deref().unwrap_or("postgres"));

@@ -5,16 +5,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::backend::BackendScanner;
+use super::frontend::FrontendScanner;
 use super::limits::Limits;
-use super::shared::ProbeStep;
 use super::slow::SlowLog;
-use super::{BackendScanner, FrontendScanner, Shared};
+use super::state::{ProbeStep, WireState};
+use crate::clock::Deadline;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -26,7 +28,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<WireState>,
     server: BackendScanner,
     client: FrontendScanner,
     limits: Limits,
@@ -38,8 +40,8 @@ pub(crate) struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
-    pub fn new(inner: S, shared: Arc<Shared>, started: Instant, limit: Duration) -> Self {
+    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it began.
+    pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
             inner,
@@ -47,7 +49,7 @@ impl<S> Observed<S> {
             slow,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
-            limits: Limits::new(started, limit),
+            limits: Limits::new(deadline, limit),
             inject: 0,
             parting: None,
         }
@@ -151,7 +153,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     }
                     // Between two messages only; amid one the rest of it is waited for.
                     Some(ProbeStep::End) if this.server.at_boundary() => {
-                        this.shared.end_probe();
+                        this.shared.probe().end();
                         this.inject = END_OF_PROBE.len();
                         this.give_end_of_probe(buf);
                         return Poll::Ready(Ok(()));

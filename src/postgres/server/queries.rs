@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use super::activity::time;
 use super::ask::ask;
 use super::names::Names;
-use crate::postgres::{PgError, PgManager};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions listed; with more than that running late the first ones tell enough.
@@ -42,7 +43,7 @@ const STATEMENT: &str = "
     ORDER BY least(a.xact_start, a.query_start), a.pid
     LIMIT $5";
 
-/// A session at work for long, by [`PgPool::long_running_queries`](crate::PgPool::long_running_queries). `Display` is one
+/// A session at work for long, by [`PgPool::long_running_queries`](crate::TieredPool::long_running_queries). `Display` is one
 /// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
