@@ -16,7 +16,7 @@ use super::one_server::Opener;
 use super::role;
 use super::targets::Targets;
 use crate::clock::Deadline;
-use crate::config::{Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
+use crate::config::{Destination, Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
 use crate::postgres::connection::{PgConnection, StatementCacheStats};
 use crate::postgres::error::{OpeningError, PgError};
 use crate::postgres::observer::WireState;
@@ -50,7 +50,9 @@ impl PgManager {
     /// Makes a manager; opens nothing yet.
     ///
     /// Where the connection string leaves them open, TCP keepalives are set to 30 s idle, 5 s interval and 3 retries,
-    /// and `tcp_user_timeout` to 30 s.
+    /// and `tcp_user_timeout` to 30 s. A `Config` holds two hours of `keepalives_idle` whether somebody has set them or
+    /// not, so two hours count as left open here; a [`PgPool`](crate::PgPool), which reads the connection string
+    /// itself, keeps them.
     ///
     /// `sslmode` and `sslnegotiation` of the connection string hold with libpq's meanings; anything but `disable` and
     /// `prefer` needs the feature `tls`. For certificates take [`PgManager::with_tls`].
@@ -59,7 +61,7 @@ impl PgManager {
     ///
     /// When settings cannot be used; the error names all of them.
     pub fn new(config: Config, options: PgOptions) -> Result<Self, PgError> {
-        PgManager::with_faults(config, options, None).map_err(PgError::settings)
+        PgManager::with_faults(Destination::of_config(config), options, None).map_err(PgError::settings)
     }
 
     /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, and again when they
@@ -84,16 +86,16 @@ impl PgManager {
     /// assert!(error.to_string().contains("/no/such/ca.pem"));
     /// ```
     pub fn with_tls(config: Config, options: PgOptions, tls: &TlsOptions) -> Result<Self, PgError> {
-        PgManager::with_faults(config, options, Some(tls)).map_err(PgError::settings)
+        PgManager::with_faults(Destination::of_config(config), options, Some(tls)).map_err(PgError::settings)
     }
 
     pub(in crate::postgres) fn with_faults(
-        config: Config,
+        destination: Destination,
         options: PgOptions,
         tls: Option<&TlsOptions>,
     ) -> Result<Self, Faults> {
-        let security = Security::new(&config, tls);
-        match (Targets::new(config, &options), security) {
+        let security = Security::new(destination.config(), tls);
+        match (Targets::new(destination, &options), security) {
             (Ok(targets), Ok(security)) => Ok(PgManager {
                 targets: Arc::new(targets),
                 memory: Arc::default(),

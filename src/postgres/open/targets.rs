@@ -1,23 +1,12 @@
 //! The servers that a connection string names, each as a configuration that the observer can work with.
 
-use std::time::Duration;
-
 use postgres::Config;
 use postgres::config::{self, Host, LoadBalanceHosts, SslMode, SslNegotiation};
 
-use crate::config::{Faults, TargetSessionAttrs};
+use crate::config::{Destination, Endpoint, Faults, TargetSessionAttrs};
 use crate::postgres::options::PgOptions;
 
-/// Keepalive and loss limits that bound true packet loss to some 30 s, where the kernel's defaults take from 15
-/// minutes to two hours.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
-/// What `Config` holds when nobody has set it.
-const UNSET_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// The hosts of a configuration, one `Config` each, in order.
+/// The servers of a destination, one `Config` each, in order.
 #[derive(Clone)]
 pub(super) struct Targets {
     pub configs: Vec<Config>,
@@ -27,75 +16,35 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Splits `config` by host and completes it by `options`.
-    pub fn new(mut config: Config, options: &PgOptions) -> Result<Self, Faults> {
+    /// Makes a configuration of each server, with what `options` say of them.
+    pub fn new(destination: Destination, options: &PgOptions) -> Result<Self, Faults> {
         let mut faults = options.check();
-        check(&config, &mut faults);
+        faults.extend(destination.check(None));
         if !faults.is_empty() {
             return Err(faults);
         }
-        complete(&mut config, options);
-        let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
-        let shuffle = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        let given = config.get_target_session_attrs().into();
-        let session_attrs = options.target_session_attrs.unwrap_or(given);
+        let endpoints: Vec<_> = destination.endpoints().collect();
+        let session_attrs = options.target_session_attrs.unwrap_or(destination.session_attrs());
+        let mut config = destination.into_config();
+        if let Some(name) = &options.application_name {
+            config.application_name(name);
+        }
         config.target_session_attrs(config::TargetSessionAttrs::Any);
-        let configs = if hosts == 1 && addresses == 0 {
-            let tcp = is_tcp(&config.get_hosts()[0]);
-            vec![with_observer(config, tcp)]
-        } else {
-            (0..hosts.max(addresses)).map(|index| only(&config, index)).collect()
+        let shuffle = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
+        let configs = match &endpoints[..] {
+            // As it is, and so with the notice callback of a program, which a `Config` does not hand out.
+            [Endpoint { host, address: None, .. }] => vec![with_observer(config, host)],
+            several => several.iter().map(|endpoint| only(&config, endpoint)).collect(),
         };
         Ok(Targets { configs, shuffle, session_attrs })
     }
 }
 
-fn check(config: &Config, faults: &mut Faults) {
-    let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
-    faults.require(hosts + addresses > 0, "host", "missing", "must name at least one server");
-    faults.require(
-        hosts == 0 || addresses == 0 || hosts == addresses,
-        "hostaddr",
-        format_args!("{addresses} addresses for {hosts} hosts"),
-        "must have one address per host",
-    );
-    let (ports, servers) = (config.get_ports().len(), hosts.max(addresses));
-    faults.require(
-        ports <= 1 || ports == servers,
-        "port",
-        format_args!("{ports} ports for {servers} hosts"),
-        "must have one port for all hosts or one per host",
-    );
-}
-
-/// Fills in what the connection string left open.
-fn complete(config: &mut Config, options: &PgOptions) {
-    if let Some(name) = &options.application_name {
-        config.application_name(name);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(TCP_USER_TIMEOUT);
-    }
-    if config.get_keepalives_idle() == UNSET_KEEPALIVE_IDLE {
-        config.keepalives_idle(KEEPALIVE_IDLE);
-    }
-    if config.get_keepalives_interval().is_none() {
-        config.keepalives_interval(KEEPALIVE_INTERVAL);
-    }
-    if config.get_keepalives_retries().is_none() {
-        config.keepalives_retries(KEEPALIVE_RETRIES);
-    }
-}
-
-fn is_tcp(host: &Host) -> bool {
-    matches!(host, Host::Tcp(_))
-}
-
 /// Asks for the connector, and with it the observer, where there is one to be had. Direct negotiation means that
 /// the connector gets the socket before any byte is sent; what `sslmode` and `sslnegotiation` ask for is its business.
 /// Over a Unix socket there is no encryption whatever they say, as in libpq.
-fn with_observer(mut config: Config, tcp: bool) -> Config {
-    if tcp {
+fn with_observer(mut config: Config, host: &Host) -> Config {
+    if matches!(host, Host::Tcp(_)) {
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     } else {
         config.ssl_mode(SslMode::Disable);
@@ -103,30 +52,20 @@ fn with_observer(mut config: Config, tcp: bool) -> Config {
     config
 }
 
-/// The configuration for one of several hosts. `Config` can be added to but not taken from, so it is built anew; its
-/// notice callback, which it does not hand out, falls back to the default, a log line.
-fn only(config: &Config, index: usize) -> Config {
+/// The configuration for one of several servers. `Config` can be added to but not taken from, so it is built anew; its
+/// notice callback falls back to the default, a log line.
+fn only(config: &Config, endpoint: &Endpoint) -> Config {
     let mut one = Config::new();
-    let address = config.get_hostaddrs().get(index);
-    match config.get_hosts().get(index) {
+    // The connector is asked for only where a host has a name, so an address alone is named by itself.
+    match &endpoint.host {
         #[cfg(unix)]
-        Some(Host::Unix(path)) if address.is_none() => {
-            one.host_path(path);
-        }
-        Some(Host::Tcp(name)) => {
-            one.host(name);
-        }
-        // The connector is asked for only where a host has a name.
-        _ => {
-            one.host(&address.map(ToString::to_string).unwrap_or_default());
-        }
+        Host::Unix(path) => one.host_path(path),
+        Host::Tcp(name) => one.host(name),
+    };
+    if let Some(address) = endpoint.address {
+        one.hostaddr(address);
     }
-    if let Some(address) = address {
-        one.hostaddr(*address);
-    }
-    if let Some(port) = config.get_ports().get(index).or(config.get_ports().first()) {
-        one.port(*port);
-    }
+    one.port(endpoint.port);
     if let Some(user) = config.get_user() {
         one.user(user);
     }
@@ -157,16 +96,18 @@ fn only(config: &Config, index: usize) -> Config {
     }
     one.channel_binding(config.get_channel_binding());
     one.load_balance_hosts(config.get_load_balance_hosts());
-    let tcp = is_tcp(&one.get_hosts()[0]);
-    with_observer(one, tcp)
+    with_observer(one, &endpoint.host)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{Overrides, PgSettings};
 
     fn targets(config: &str) -> Result<Targets, Faults> {
-        Targets::new(config.parse().unwrap(), &PgOptions::default())
+        Targets::new(Destination::of_config(config.parse().unwrap()), &PgOptions::default())
     }
 
     #[test]
@@ -180,7 +121,75 @@ mod tests {
         assert_eq!(ports, [[1], [2], [3]]);
         assert_eq!(found[2].get_tcp_user_timeout(), Some(&Duration::from_secs(7)));
         assert_eq!(found[2].get_connect_timeout(), Some(&Duration::from_secs(3)));
-        assert_eq!(found[2].get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(found[2].get_keepalives_idle(), Duration::from_secs(30));
+    }
+
+    /// The configuration that a pool opens connections with for one host of a connection string.
+    fn opened_with(query: &str) -> Config {
+        let overrides = Overrides {
+            url: Some(format!("postgresql://db1,db2/news?{query}").into()),
+            ..Overrides::default()
+        };
+        let settings = PgSettings::load(&overrides, |_| None).unwrap_or_else(|faults| panic!("{faults}"));
+        let found = Targets::new(settings.destination("adhoc"), &PgOptions::default());
+        found.unwrap_or_else(|faults| panic!("{faults}")).configs.remove(1)
+    }
+
+    #[test]
+    fn a_default_never_beats_what_the_connection_string_says() {
+        let seconds = Duration::from_secs;
+        for (given, idle) in [("", 30), ("keepalives_idle=7200", 7200), ("keepalives_idle=30", 30)] {
+            assert_eq!(opened_with(given).get_keepalives_idle(), seconds(idle), "{given}");
+        }
+        // Zero is the system's own, as in libpq.
+        assert_eq!(opened_with("keepalives_idle=0").get_keepalives_idle(), seconds(7200));
+        for (given, interval) in
+            [("", Some(5)), ("keepalives_interval=75", Some(75)), ("keepalives_interval=0", None)]
+        {
+            assert_eq!(opened_with(given).get_keepalives_interval(), interval.map(seconds), "{given}");
+        }
+        for (given, retries) in [
+            ("", Some(3)),
+            ("keepalives_retries=9", Some(9)),
+            ("keepalives_count=9", Some(9)),
+            ("keepalives_retries=0", None),
+            ("keepalives_count=0", None),
+        ] {
+            assert_eq!(opened_with(given).get_keepalives_retries(), retries, "{given}");
+        }
+        for (given, limit) in [("", 30), ("tcp_user_timeout=0", 0), ("tcp_user_timeout=30000", 30)] {
+            assert_eq!(opened_with(given).get_tcp_user_timeout(), Some(&seconds(limit)), "{given}");
+        }
+        for (given, limit) in [("", 10), ("connect_timeout=10", 10), ("connect_timeout=60", 60)] {
+            assert_eq!(opened_with(given).get_connect_timeout(), Some(&seconds(limit)), "{given}");
+        }
+        for (given, keepalives) in [("", true), ("keepalives=1", true), ("keepalives=0", false)] {
+            assert_eq!(opened_with(given).get_keepalives(), keepalives, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_default_never_beats_what_a_program_sets() {
+        let seconds = Duration::from_secs;
+        let opened = |config: &Config| {
+            Targets::new(Destination::of_config(config.clone()), &PgOptions::default())
+                .unwrap()
+                .configs
+                .remove(0)
+        };
+        let mut config: Config = "host=db1".parse().unwrap();
+        let left_open = opened(&config);
+        assert_eq!(left_open.get_keepalives_idle(), seconds(30));
+        assert_eq!(left_open.get_keepalives_interval(), Some(seconds(5)));
+        assert_eq!(left_open.get_keepalives_retries(), Some(3));
+        assert_eq!(left_open.get_tcp_user_timeout(), Some(&seconds(30)));
+        config.keepalives_idle(seconds(7201)).keepalives_interval(seconds(75)).keepalives_retries(9);
+        config.tcp_user_timeout(Duration::ZERO);
+        let set = opened(&config);
+        assert_eq!(set.get_keepalives_idle(), seconds(7201));
+        assert_eq!(set.get_keepalives_interval(), Some(seconds(75)));
+        assert_eq!(set.get_keepalives_retries(), Some(9));
+        assert_eq!(set.get_tcp_user_timeout(), Some(&Duration::ZERO));
     }
 
     #[test]

@@ -344,7 +344,7 @@ impl PgBuilder {
             ..PgOptions::default()
         };
         let tls = Some(settings.server.tls());
-        let manager = PgManager::with_faults(settings.connect_config(tier.as_str()), options, tls)?;
+        let manager = PgManager::with_faults(settings.destination(tier.as_str()), options, tls)?;
         Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
 }

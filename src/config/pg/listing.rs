@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::pg::PgSettings;
-use super::source::Source;
-use super::table::{Key, Setting, settings};
-use super::value::Value;
+use super::settings::PgSettings;
+use super::table::rows::{Key, Setting, settings};
+use super::table::source::Source;
+use super::table::value::Value;
 
 /// One setting in force.
 #[derive(Clone, Debug, PartialEq)]

@@ -27,7 +27,7 @@ pub enum PgBouncer {
 }
 
 impl PgBouncer {
-    /// Reads one of the words of [`Unit::PgBouncer`](super::Unit::PgBouncer), in any case.
+    /// Reads one of the words of [`Unit::PgBouncer`](crate::config::Unit::PgBouncer), in any case.
     pub(super) fn parse(word: &str) -> Option<PgBouncer> {
         match word.to_ascii_lowercase().as_str() {
             "session" => Some(PgBouncer::Session),

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::table::Key;
+use super::pgbouncer::PgBouncer;
+use super::rows::Key;
 use super::value::Value;
-use super::{PgBouncer, PrePing};
+use crate::config::policy::PrePing;
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +69,7 @@ pub fn profiles() -> &'static [Profile] {
 ///
 /// A named profile wins over it, but for the statement cache: cached statements fail in transaction mode, so only
 /// the setting itself brings them back, for a PgBouncer that keeps track of them (1.21, `max_prepared_statements`).
-pub(super) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
+pub(crate) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
     match (key, mode) {
         (_, PgBouncer::Off) => None,
         (Key::StatementCacheSize, PgBouncer::Transaction) => Some(Value::Count(0)),
@@ -77,7 +78,7 @@ pub(super) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
 }
 
 /// The names, for the rule of a fault.
-pub(super) fn names() -> String {
+pub(crate) fn names() -> String {
     let names: Vec<_> = PROFILES.iter().map(|profile| profile.name).collect();
     names.join(", ")
 }

@@ -1,9 +1,9 @@
 //! The rules between the settings of a `PgPool`.
 
-use super::Faults;
-use super::pg::{MAX_APP_NAME, PgSettings};
-use super::table::{Key, settings};
-use super::value::shown;
+use super::settings::{MAX_APP_NAME, PgSettings};
+use super::table::rows::{Key, settings};
+use super::table::value::shown;
+use crate::config::faults::Faults;
 
 /// The settings that share the budget; a rule between them is told only when all could be read.
 const BUDGET: [Key; 5] =
@@ -117,7 +117,7 @@ impl PgSettings {
     }
 }
 
-/// The setting of the table behind a field of a tier's [`Settings`](super::Settings).
+/// The setting of the table behind a field of a tier's [`Settings`](crate::config::Settings).
 fn key_of(tier: &str, field: &str) -> Option<Key> {
     match (tier, field) {
         ("adhoc", "base_size") => Some(Key::Reserved),

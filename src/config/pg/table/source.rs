@@ -45,7 +45,7 @@ pub enum Source {
 
 impl Source {
     /// The setting `key` as the person who set it wrote it.
-    pub(super) fn spelled(&self, key: &str) -> String {
+    pub(crate) fn spelled(&self, key: &str) -> String {
         match self {
             Source::Builder { method } => (*method).to_owned(),
             Source::Environment { variable } => (*variable).to_owned(),
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// The place in the order of precedence, first the strongest.
-    pub(super) fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         match self {
             Source::Builder { .. } => 0,
             Source::Environment { .. } => 1,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use postgres::config as driver;
 
-use super::Faults;
 use super::libpq::Param;
+use crate::config::faults::Faults;
 
 /// Which of the servers that a connection string names may be used: libpq's `target_session_attrs`.
 ///

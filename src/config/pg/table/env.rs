@@ -1,17 +1,17 @@
 //! Reads environment variables by way of a function, so that loading is pure and tests need not touch the process.
 
-use super::Faults;
+use crate::config::faults::Faults;
 
 /// The variable holds bytes that are not UTF-8.
-pub(super) struct NotUtf8;
+pub(crate) struct NotUtf8;
 
 /// The environment to load from.
-pub(super) struct Env<'a> {
+pub(crate) struct Env<'a> {
     lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>,
 }
 
 /// What an environment variable gave.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Not set, or empty: `NAME=` in a file or a compose manifest is the usual way to leave a variable out.
     Nothing,
     /// Its text.
@@ -21,12 +21,12 @@ pub(super) enum Found {
 }
 
 impl<'a> Env<'a> {
-    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>) -> Self {
+    pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Result<Option<String>, NotUtf8>) -> Self {
         Env { lookup }
     }
 
     /// Reads one variable.
-    pub(super) fn get(&self, name: &str, faults: &mut Faults) -> Found {
+    pub(crate) fn get(&self, name: &str, faults: &mut Faults) -> Found {
         match (self.lookup)(name) {
             Ok(Some(text)) if !text.trim().is_empty() => Found::Text(text),
             Ok(_) => Found::Nothing,
@@ -39,7 +39,7 @@ impl<'a> Env<'a> {
 }
 
 /// Looks a variable up in the environment of the process.
-pub(super) fn process(name: &str) -> Result<Option<String>, NotUtf8> {
+pub(crate) fn process(name: &str) -> Result<Option<String>, NotUtf8> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(std::env::VarError::NotPresent) => Ok(None),

@@ -1,21 +1,22 @@
 //! Looks for the server: the builder's URL, then the environment.
 
-use super::Faults;
-use super::env::{Env, Found};
+use super::address::Server;
 use super::libpq::{self, Param};
-use super::overrides::ConnectionString;
-use super::server::Server;
-use super::source::Source;
-use super::table::{Key, settings};
 use super::url;
+use crate::config::faults::Faults;
+use crate::config::pg::table::env::{Env, Found};
+use crate::config::pg::table::overrides::ConnectionString;
+use crate::config::pg::table::rows::{Key, settings};
+use crate::config::pg::table::source::Source;
+use crate::config::pg::table::value::shown;
 
 /// The parameters of the connection string that are settings of the pool.
 #[derive(Default)]
-pub(super) struct PoolParams(Vec<(&'static str, String)>);
+pub(crate) struct PoolParams(Vec<(&'static str, String)>);
 
 impl PoolParams {
     /// The text of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(of, _)| *of == name).map(|(_, text)| text.as_str())
     }
 }
@@ -66,7 +67,7 @@ pub fn server_variables() -> impl Iterator<Item = &'static str> {
 }
 
 /// Finds the server and the pool's parameters in its connection string. All faults go to `faults`.
-pub(super) fn server(
+pub(crate) fn server(
     builder: Option<&ConnectionString>,
     env: &Env<'_>,
     faults: &mut Faults,
@@ -163,10 +164,10 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
         let twice = params.iter().any(|param| param.key == key) || pool.get(&key).is_some();
         if let Some(name) = pool_parameter(&key) {
             pool.0.push((name, value));
-        } else if let Some((known, _)) = libpq::known(&key) {
+        } else if let Some(known) = libpq::known(&key) {
             params.push(Param { key: known, value, spelled: spelled.clone() });
         } else {
-            let name = if may_be_secret { "[redacted]".to_owned() } else { super::value::shown(&key) };
+            let name = if may_be_secret { "[redacted]".to_owned() } else { shown(&key) };
             faults.push(format!("URL parameter {name}"), "unknown", allowed());
         }
         faults.require(!twice || lists, &spelled, "given twice", "must be given once");

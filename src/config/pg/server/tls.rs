@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use postgres::Config;
 use postgres::config::{SslMode, SslNegotiation};
 
-use super::Faults;
 use super::libpq::{Param, TLS};
+use crate::config::faults::Faults;
 
 /// The `sslrootcert` that stands for the authorities that the system trusts.
 const SYSTEM: &str = "system";
@@ -156,24 +156,20 @@ impl TlsOptions {
         }
     }
 
-    /// Takes over a parameter when it is one of TLS, and says whether it was.
-    pub(super) fn take(&mut self, param: &Param, faults: &mut Faults) -> bool {
-        let place = match param.key {
-            "sslmode" => {
-                self.take_mode(param, faults);
-                return true;
-            }
+    /// Takes over a parameter when it is one of TLS.
+    pub(super) fn take(&mut self, param: &Param, faults: &mut Faults) {
+        let file = match param.key {
+            "sslmode" => return self.take_mode(param, faults),
             "sslrootcert" => &mut self.root_cert,
             "sslcert" => &mut self.client_cert,
             "sslkey" => &mut self.client_key,
-            _ => return false,
+            _ => return,
         };
         if TLS {
-            *place = Some(PathBuf::from(&param.value));
+            *file = Some(PathBuf::from(&param.value));
         } else {
             faults.push(&param.spelled, param.shown(), "needs the feature `tls`; without it, leave it out");
         }
-        true
     }
 
     fn take_mode(&mut self, param: &Param, faults: &mut Faults) {

@@ -1,14 +1,15 @@
 //! Lays the sources over each other: builder over environment over URL over profile over default.
 
-use super::env::{Env, Found};
-use super::locate::PoolParams;
-use super::overrides::Overrides;
-use super::profiles::{self, Profile};
-use super::server::Server;
-use super::source::{Source, Sourced};
-use super::table::{Fallback, Key, ROWS, settings};
-use super::value::{Value, shown};
-use super::{Faults, PgBouncer};
+use super::server::address::Server;
+use super::server::locate::PoolParams;
+use super::table::env::{Env, Found};
+use super::table::overrides::Overrides;
+use super::table::pgbouncer::PgBouncer;
+use super::table::profiles::{self, Profile};
+use super::table::rows::{Fallback, Key, ROWS, Spelling, settings};
+use super::table::source::{Source, Sourced};
+use super::table::value::{Value, shown};
+use crate::config::faults::Faults;
 
 /// The winning value of each setting; `None` where the default is no value.
 pub(super) struct Merged {
@@ -65,11 +66,6 @@ impl Merged {
     pub(super) fn get(&self, key: Key) -> &Sourced<Option<Value>> {
         &self.values[key as usize]
     }
-
-    /// Where each value came from, in table order.
-    pub(super) fn sources(&self) -> Vec<Source> {
-        self.values.iter().map(|sourced| sourced.source.clone()).collect()
-    }
 }
 
 impl Explicit<'_> {
@@ -100,7 +96,7 @@ impl Explicit<'_> {
     fn read(
         &mut self,
         key: Key,
-        spelling: super::table::Spelling,
+        spelling: Spelling,
         text: &str,
         source: Source,
     ) -> Option<Sourced<Option<Value>>> {

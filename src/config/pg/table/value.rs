@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{PgBouncer, PrePing, WaitMode};
+use super::pgbouncer::PgBouncer;
+use crate::config::policy::{PrePing, WaitMode};
 
-/// The value of one setting of a [`PgPool`](super::PgSettings), whatever its source.
+/// The value of one setting of a [`PgPool`](crate::config::PgSettings), whatever its source.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -54,13 +55,17 @@ pub enum Unit {
 /// The longest time accepted, 100 years in seconds: a guard against typing errors, far from any overflow.
 const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
 
+/// The rule of [`Unit::Milliseconds`].
+pub(crate) const MILLISECONDS: &str =
+    "must be a whole number of milliseconds, not negative, at most 100 years";
+
 impl Unit {
     /// What is allowed, as the end of a fault.
     pub fn rule(self) -> &'static str {
         match self {
             Unit::Count => "must be a whole number from 0 to 4294967295",
             Unit::Seconds => "must be a number of seconds such as 30 or 0.5, not negative, at most 100 years",
-            Unit::Milliseconds => "must be a whole number of milliseconds, not negative, at most 100 years",
+            Unit::Milliseconds => MILLISECONDS,
             Unit::Bool => "must be true, false, 1, 0, yes, no, on or off",
             Unit::PrePing => "must be always, never, or the idle time in whole milliseconds",
             Unit::WaitMode => "must be wait, nowait or timedwait",
@@ -174,7 +179,7 @@ fn shown_time(time: Duration) -> String {
 
 /// The text of a value as a fault or a log line may show it: one line, not long, and nothing that looks like a
 /// connection string, which may have been pasted into the wrong variable with its password.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 64;
     let lower = text.to_ascii_lowercase();
     if text.contains("://") || text.contains('@') || lower.contains("password") {
