@@ -303,8 +303,9 @@ impl<M: ManageConnection> Pool<M> {
     /// at most `limit` for those in use. Returns who still had one.
     ///
     /// At the deadline calls that wait on a connection still out are ended, where the driver can do that
-    /// ([`Driver::control`](crate::Driver::control)): PostgreSQL's ends them within 100 ms over TCP, whatever the server
-    /// does, with an error that names the closing; over a Unix socket the server is asked to, and a frozen one does not.
+    /// ([`Driver::control`](crate::Driver::control)): PostgreSQL's ends them within 100 ms over TCP, whatever the
+    /// server does, with an error that names the closing; over a Unix socket the server is asked to, and a frozen one
+    /// does not.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What all handles, guards and threads of one pool share: its parts, the time, and the settings in force.
 //!
-//! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself has no behaviour of its own but
-//! to tell the time and the settings. What the pool does stands in the wings above, as functions that are given it.
+//! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself has no behaviour of its own
+//! but to tell the time and the settings. What the pool does stands in the wings above, as functions that are given it.
 
 use std::sync::Arc;
 

@@ -21,8 +21,8 @@ pub enum Abandonment {
 ///
 /// The pool keeps it with the connection's slot and lets go of it as the connection is closed. It calls it only for a
 /// connection that it will not lend again: a request that comes late hits the borrower it was meant for, or nobody.
-/// Every method may be called from any thread, while the borrower uses the connection or gives it back. A panic in one is
-/// caught, logged and counted.
+/// Every method may be called from any thread, while the borrower uses the connection or gives it back. A panic in one
+/// is caught, logged and counted.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! Checkouts that last too long: a warning, then a cancelled statement, then an ended session.
 //!
 //! A step hits the checkout for which it was decided, or nobody. Its connection is *seized* first
-//! ([`Lending::seize`](crate::core::Lending::seize)): from then on it goes to a worker to be closed at its checkin instead of to the
+//! ([`Lending::seize`](crate::core::Lending::seize)): from then on it is closed at its checkin instead of going to the
 //! next borrower, so that a request to cancel that arrives late finds no statement but its own borrower's. Whoever was
 //! faster at giving it back has nothing happen to it.
 

@@ -217,8 +217,8 @@ impl Breaker {
         Millis::new(self.open_for.get() / FIRST_PROBE).max(BACKOFF_FIRST).min(self.open_for)
     }
 
-    /// Whether an attempt that began at `begun` tells more than the last failure did. One refused within the millisecond
-    /// in which it began may have begun together with that: what comes after a failure is a back-off away.
+    /// Whether an attempt that began at `begun` tells more than the last failure did. One refused within the
+    /// millisecond in which it began may have begun together with that: what comes after a failure is a back-off away.
     fn is_news(&self, begun: Millis) -> bool {
         self.struck_at.is_none_or(|struck_at| begun > struck_at)
     }

@@ -1,7 +1,7 @@
 //! Work in the hands of a helper thread, and the right to give it up.
 //!
-//! An errand has the seat of its connection while it is under way, and whoever takes the seat out decides what becomes of
-//! the connection: the helper when its call has returned, or the keeper when that takes too long.
+//! An errand has the seat of its connection while it is under way, and whoever takes the seat out decides what becomes
+//! of the connection: the helper when its call has returned, or the keeper when that takes too long.
 //!
 //! | state | seat | taken up by a helper | given up | what is left to watch |
 //! | --- | --- | --- | --- | --- |
@@ -14,9 +14,9 @@
 //! | `Lost` | freed | yes | yes, with the helper's thread | nothing |
 //! | `Done` | taken by the helper, or freed before | yes | | nothing |
 //!
-//! `begin` leads from `Queued` to `Running`, from `QueuedLate` to `RunningLate` and from `Freed` to `Straggling`; `give_up`
-//! from the first two rows to `QueuedLate` or `Freed`, from the next two to `RunningLate` or `Lost`, from `Straggling` to
-//! `Lost`; `finish` from every state with a helper to `Done`.
+//! `begin` leads from `Queued` to `Running`, from `QueuedLate` to `RunningLate` and from `Freed` to `Straggling`;
+//! `give_up` from the first two rows to `QueuedLate` or `Freed`, from the next two to `RunningLate` or `Lost`, from
+//! `Straggling` to `Lost`; `finish` from every state with a helper to `Done`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -149,9 +149,9 @@ impl<S, T> Errand<S, T> {
         Errand { watched: Mutex::new(watched), caller, task }
     }
 
-    /// A helper takes it up: from now on its silence is the server's, and may last for `limit`. False where its seat is
-    /// gone already, for want of a helper: then only the helper's thread is left to be watched, and this has to be put on
-    /// the keeper's list again.
+    /// A helper takes it up: from now on its silence is the server's, and may last for `limit`. False where its seat
+    /// is gone already, for want of a helper: then only the helper's thread is left to be watched, and this has to be
+    /// put on the keeper's list again.
     pub(crate) fn begin(&self, limit: Duration) -> bool {
         let mut watched = self.watched.lock();
         let (state, has_seat) = match std::mem::replace(&mut watched.state, State::Done) {

@@ -94,7 +94,8 @@ impl Workers {
         self.staff();
     }
 
-    /// Gives up on a thread that is stuck in a job of this rank: another may take its place, as soon as `staff` is called.
+    /// Gives up on a thread that is stuck in a job of this rank: another may take its place as soon as `staff` is
+    /// called.
     pub(crate) fn write_off(&self, rank: Rank) {
         let mut state = self.0.state.lock();
         state.lost += 1;

@@ -51,6 +51,7 @@ pub(crate) fn put_back<M: ManageConnection>(entry: Box<Entry<M>>) {
 }
 
 /// Closes a connection that works and was not taken back: the pool closed while it was out, or it was seized.
+#[cold]
 pub(crate) fn dispose_refused<M: ManageConnection>(entry: Box<Entry<M>>) {
     let closed = entry.shared.lending.is_closed();
     dispose(entry, if closed { CloseCause::Closed } else { CloseCause::Evicted });

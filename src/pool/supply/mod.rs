@@ -8,8 +8,8 @@
 //! | `open` | one attempt, from its seat to a connection that is lent |
 //! | `close` | one end, with the seat kept until the connection is gone |
 //!
-//! Circle: `demand`, `open` and `close`, since the matter is one: demand starts attempts, what an attempt opens may have to
-//! be closed at once, and the end of either frees what the next demand is waiting for.
+//! Circle: `demand`, `open` and `close`, since the matter is one: demand starts attempts, what an attempt opens may
+//! have to be closed at once, and the end of either frees what the next demand is waiting for.
 
 pub(super) mod close;
 mod connect;

@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `notify` | calls foreign code and keeps its panics where they belong; delivers events; logs no kind of warning too often |
+//! | `notify` | calls foreign code and catches its panics; delivers events; logs no kind of warning too often |
 //! | `accounts` | what is counted, logged and told when a connection is opened, lent, returned, closed or found dead |
 //! | `observe` | gauges, holders and waiters |
 //! | `deadlock` | whether all connections are held by threads that wait for one |
