@@ -49,8 +49,8 @@ pub struct PgSettings {
     pub automation_statement_timeout: Option<Duration>,
     /// The limit of a statement in the ad-hoc tier. Default 30 s; `None`: no limit.
     pub adhoc_statement_timeout: Option<Duration>,
-    /// The limit of the server's silence while a reply is due, over TCP. Default `None`: the statement timeout plus 5 s;
-    /// zero: no limit.
+    /// The limit of the server's silence while a reply is due, over TCP. Default `None`: the statement timeout plus
+    /// 5 s; zero: no limit.
     pub socket_timeout: Option<Duration>,
     /// Statements that take longer are logged with their text, over TCP. Default `None`: none.
     pub slow_query: Option<Duration>,

@@ -18,8 +18,8 @@ const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
 /// The server of a pool: its address with the password, which neither `Debug` nor `Display` show.
 ///
 /// The address has TCP keepalives (idle 30 s, interval 5 s, 3 retries) and a `tcp_user_timeout` of 30 s unless the
-/// connection string says otherwise, so that the loss of all packets is noticed within half a minute. A zero there leaves
-/// one of them to the system, as in libpq.
+/// connection string says otherwise, so that the loss of all packets is noticed within half a minute. A zero there
+/// leaves one of them to the system, as in libpq.
 #[derive(Clone)]
 pub struct Server {
     destination: Destination,
