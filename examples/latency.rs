@@ -47,8 +47,8 @@ fn carry_out(plan: &Plan) -> Result<(), String> {
         Database::At(_) => "PostgreSQL",
     };
     let said = format!(
-        "{threads} threads, {size} connections of the {tier} tier, held for {hold:?}, {time:?} for each pool, {behind}; \
-         each time includes {:?} of reading the clock",
+        "{threads} threads, {size} connections of the {tier} tier, held for {hold:?}, {time:?} for each pool, \
+         {behind}; each time includes {:?} of reading the clock",
         clock_cost()
     );
     let backend = Backend::ready(&plan.database)?;

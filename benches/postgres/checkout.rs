@@ -1,8 +1,8 @@
 //! One thread: what a validated checkout costs over another, and a checkout with a query.
 //!
 //! The query is prepared once for each connection: by our statement cache, and on r2d2's side kept in the connection's
-//! extensions, which is how far a careful user of r2d2 can go. What r2d2 costs with `query_one` and a text, which prepares each time,
-//! stands beside it.
+//! extensions, which is how far a careful user of r2d2 can go. What r2d2 costs with `query_one` and a text, which
+//! prepares each time, stands beside it.
 
 use std::time::{Duration, Instant};
 

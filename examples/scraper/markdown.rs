@@ -44,8 +44,9 @@ mod tests {
 
     #[test]
     fn finds_title_headings_links_and_words() {
-        let source = "---\ntitle: meta\n---\nIntro **bo**ld.\n\n# The `tool`\n\n[a *link*](x.md) and <https://b.example>\n\
-                      \n```rust\nlet not_prose = 1;\n```\n\n## Use\n\n[![Build](badge.svg)](ci)\n";
+        let source = "---\ntitle: meta\n---\nIntro **bo**ld.\n\n# The `tool`\n\n\
+                      [a *link*](x.md) and <https://b.example>\n\n\
+                      ```rust\nlet not_prose = 1;\n```\n\n## Use\n\n[![Build](badge.svg)](ci)\n";
         let document = scrape(source);
         assert_eq!(document.title.as_deref(), Some("The tool"));
         let headings: Vec<_> = document.headings.iter().map(|h| (h.level, h.text.as_str())).collect();

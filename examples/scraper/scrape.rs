@@ -152,8 +152,9 @@ mod tests {
         let hash = |content: &[u8]| read("a.md", content).unwrap().hash;
         assert_eq!(hash(b"x").len(), 32);
         assert_ne!(hash(b"x"), hash(b"y"));
-        assert!(
-            matches!(read("a.rs", b"//! # T\n").unwrap().parse(), Ok(Scraped::Document(d)) if d.title.as_deref() == Some("T"))
-        );
+        assert!(matches!(
+            read("a.rs", b"//! # T\n").unwrap().parse(),
+            Ok(Scraped::Document(d)) if d.title.as_deref() == Some("T")
+        ));
     }
 }
