@@ -50,17 +50,14 @@
 //! | --- | --- |
 //! | Nobody overtakes a waiter, and a returned connection goes to the head of the queue. | `tests/fifo.rs` |
 //! | A checkout returns within its deadline and 100 ms, whatever hangs; a drop never waits. | `tests/deadline.rs` |
-#![doc = "| The ceiling is never exceeded, connections being opened included. \
-          | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |"]
+//! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |
 //! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
-#![doc = "| No fault of server or network loses work, blocks a caller beyond its limits, or leaves a thread behind. \
-          | `tests/faults.rs` |"]
+//! | No fault of server or network loses work, blocks a caller beyond its limits, or leaves a thread behind. | `tests/faults.rs` |
 //! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
 //! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
 //! | What hangs in a database layer is given up and its thread replaced, within bounds. | `tests/liveness.rs` |
-#![doc = "| A checkout that lasts too long is warned of, cancelled, ended, as the limits say, \
-          and no later borrower is hit. | `tests/stuck.rs` |"]
+//! | A checkout that lasts too long is warned of, cancelled, ended, as the limits say, and no later borrower is hit. | `tests/stuck.rs` |
 //! | Waiting that could not end is refused. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
 //! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
