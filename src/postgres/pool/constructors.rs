@@ -53,6 +53,12 @@ impl PgPool {
     }
 
     /// Returns a builder, as [`PgPool::builder`] does.
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// let builder: tierpool::PgBuilder = tierpool::PgPool::configure().app_name("scraper");
+    /// # drop(builder);
+    /// ```
     #[deprecated(since = "0.1.0", note = "use `PgPool::builder`, which is the same")]
     pub fn configure() -> PgBuilder {
         PgPool::builder()

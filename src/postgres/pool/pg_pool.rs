@@ -20,8 +20,10 @@ use crate::tiers::{Tier, TieredPool};
 /// use tierpool::{PgPool, TieredPool};
 ///
 /// let manager = PgManager::new("host=db.example user=app".parse()?, PgOptions::default())?;
-/// let pool = PgPool::from(TieredPool::builder().build_unchecked(|_| manager.clone())?);
+/// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0))); // opens nothing yet
+/// let pool = PgPool::from(tiers.build_unchecked(|_| manager.clone())?);
 /// assert_eq!(pool.total_connections(), 60);
+/// tierpool::print_connection_status(&pool);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_refused_in_a_read_only_transaction_does_not_condemn_the_server() {
+    fn a_write_refused_in_a_read_only_transaction_says_nothing_against_the_server() {
         let route = Route::default();
         route.note_setting(ReportedSetting::HotStandby, false, false);
         route.note_setting(ReportedSetting::DefaultReadOnly, false, false);
