@@ -36,14 +36,86 @@ impl Deadline {
     }
 
     /// For whatever waits until a moment.
+    #[cfg(feature = "postgres")]
     pub(crate) fn instant(self) -> Instant {
         self.0
     }
 }
 
-/// The moment `limit` from now; of a limit too long to be expressed, a hundred years from now.
-pub(crate) fn end_of(limit: Duration) -> Instant {
-    Deadline::of(limit).instant()
+/// A moment of a pool's clock, or a span of it, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Millis(u64);
+
+impl Millis {
+    pub(crate) const ZERO: Millis = Millis(0);
+    /// A moment that does not come: no sum reaches beyond it.
+    pub(crate) const NEVER: Millis = Millis(u64::MAX);
+
+    pub(crate) const fn new(ms: u64) -> Self {
+        Millis(ms)
+    }
+
+    /// A span; one too long to be expressed never ends.
+    pub(crate) fn of(span: Duration) -> Self {
+        u64::try_from(span.as_millis()).map_or(Millis::NEVER, Millis)
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn plus(self, span: Millis) -> Self {
+        Millis(self.0.saturating_add(span.0))
+    }
+
+    /// The span from an earlier moment to this one; none where it is later.
+    #[inline]
+    pub(crate) fn since(self, earlier: Millis) -> Self {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment by this span earlier.
+    pub(crate) fn less(self, span: Millis) -> Self {
+        self.since(span)
+    }
+
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// A [`Millis`] that several threads write and read; at first a moment that does not come.
+///
+/// Relaxed throughout: a number on its own. Where more is concluded from it, the line that does so says what orders it.
+pub(crate) struct AtomicMillis(AtomicU64);
+
+impl Default for AtomicMillis {
+    fn default() -> Self {
+        AtomicMillis::new(Millis::NEVER)
+    }
+}
+
+impl AtomicMillis {
+    pub(crate) fn new(at: Millis) -> Self {
+        AtomicMillis(AtomicU64::new(at.0))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Millis {
+        Millis(self.0.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, at: Millis) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Moves on from a moment that has come to `next`; false where it has not come, and nothing is changed.
+    pub(crate) fn pass(&self, now: Millis, next: Millis) -> bool {
+        let moved = |at: u64| (at <= now.0).then_some(next.0);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved).is_ok()
+    }
 }
 
 type Waker = Box<dyn Fn() + Send + Sync>;
@@ -112,7 +184,7 @@ impl Clock {
 
     /// The time since the clock was made.
     pub fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.precise_ms())
+        self.precise_ms().duration()
     }
 
     pub(crate) fn is_manual(&self) -> bool {
@@ -121,14 +193,14 @@ impl Clock {
 
     /// Milliseconds, up to one tick late.
     #[inline]
-    pub(crate) fn coarse_ms(&self) -> u64 {
+    pub(crate) fn coarse_ms(&self) -> Millis {
         // Relaxed: a number on its own; no other memory is concluded from it.
         let tick = self.0.tick.load(Ordering::Relaxed);
-        if tick == STALE { self.stale_ms() } else { tick }
+        if tick == STALE { self.stale_ms() } else { Millis(tick) }
     }
 
     #[cold]
-    fn stale_ms(&self) -> u64 {
+    fn stale_ms(&self) -> Millis {
         // Relaxed: a count that triggers once; nothing is concluded from its exactness.
         if self.0.stale_readings.fetch_add(1, Ordering::Relaxed) == STALE_READINGS {
             self.0.wake();
@@ -138,19 +210,19 @@ impl Clock {
 
     /// Milliseconds, read from the system now.
     #[cold]
-    pub(crate) fn precise_ms(&self) -> u64 {
+    pub(crate) fn precise_ms(&self) -> Millis {
         if self.is_manual() {
             // Relaxed: as in `coarse_ms`.
-            return self.0.tick.load(Ordering::Relaxed);
+            return Millis(self.0.tick.load(Ordering::Relaxed));
         }
-        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(STALE - 1)
+        Millis(u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(STALE - 1))
     }
 
     /// Brings the coarse reading up to date; the keeper's call.
     pub(crate) fn tick(&self) {
         if !self.is_manual() {
             // Relaxed: as in `coarse_ms`.
-            self.0.tick.store(self.precise_ms(), Ordering::Relaxed);
+            self.0.tick.store(self.precise_ms().0, Ordering::Relaxed);
         }
     }
 

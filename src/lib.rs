@@ -32,6 +32,7 @@
 //! | lend connections of any kind | [`Pool`], [`Builder`], [`PooledConnection`] |
 //! | keep some for people | [`TieredPool`], [`Tier`] |
 //! | talk to PostgreSQL | `PgPool`, module `postgres` |
+//! | name a `Row`, a `ToSql`, a `Type` of the driver's | `postgres_crate`: the `postgres` crate, whole |
 //! | work through many items, each in a transaction | module `batch` |
 //! | set it up | [`config`]: settings, variables, profiles, sizes |
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
@@ -112,6 +113,10 @@ pub mod stats;
 mod threads;
 mod tiers;
 
+/// The `postgres` crate in the version that the pool's connections come from: [`postgres`](mod@postgres) tells when a
+/// program needs it beside this one.
+#[cfg(feature = "postgres")]
+pub use ::postgres as postgres_crate;
 pub use clock::{Clock, ClockHand};
 pub use config::{PrePing, WaitMode};
 pub use error::{Error, ErrorKind, FailureClass, OpenFailure};

@@ -2,11 +2,6 @@
 
 use std::fmt;
 use std::time::Duration;
-#[cfg(feature = "postgres")]
-use std::{
-    any::Any,
-    sync::{Arc, OnceLock},
-};
 
 use r2d2::ManageConnection;
 
@@ -65,20 +60,11 @@ pub struct TieredPool<M: ManageConnection> {
     total_connections: u32,
     limit_name: &'static str,
     adhoc_may_borrow: bool,
-    /// What a database layer remembers of this pool, shared by its clones.
-    #[cfg(feature = "postgres")]
-    attached: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
     fn clone(&self) -> Self {
-        TieredPool {
-            automation: self.automation.clone(),
-            adhoc: self.adhoc.clone(),
-            #[cfg(feature = "postgres")]
-            attached: Arc::clone(&self.attached),
-            ..*self
-        }
+        TieredPool { automation: self.automation.clone(), adhoc: self.adhoc.clone(), ..*self }
     }
 }
 
@@ -139,14 +125,6 @@ impl<M: ManageConnection> TieredPool<M> {
     /// What the status box calls the budget.
     pub(crate) fn limit_name(&self) -> &'static str {
         self.limit_name
-    }
-
-    /// What the database layer remembers of this pool and its clones; made by the first call. A pool has one layer,
-    /// and that one type.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn attached<T: Any + Send + Sync + Default>(&self) -> &T {
-        let attached = self.attached.get_or_init(|| Box::new(T::default()));
-        attached.downcast_ref().unwrap_or_else(|| unreachable!("BUG: two types attached to one pool"))
     }
 
     /// Returns how many connections are reserved for the ad-hoc tier.
@@ -307,8 +285,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
     pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
         for tier in [Tier::Automation, Tier::Adhoc] {
-            let shared = pool.tier(tier).shared();
-            shared.wait_filled(shared.settings().connection_timeout, true)?;
+            pool.tier(tier).wait_built()?;
         }
         Ok(pool)
     }
@@ -338,8 +315,6 @@ impl<M: ManageConnection> TieredBuilder<M> {
             total_connections: self.total_connections,
             limit_name: self.limit_name,
             adhoc_may_borrow: self.adhoc_may_borrow,
-            #[cfg(feature = "postgres")]
-            attached: Arc::default(),
         })
     }
 }

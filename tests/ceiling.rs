@@ -67,7 +67,7 @@ struct Seen {
 
 fn stress() -> Seen {
     let cluster = cluster();
-    let pool = PgPool::configure()
+    let pool = PgPool::builder()
         .url(cluster.url())
         .app_name("ceiling")
         .total_connections(CEILING + RESERVED)

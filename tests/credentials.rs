@@ -32,7 +32,7 @@ fn bare_url(cluster: &Cluster) -> String {
 }
 
 fn configured(url: String) -> PgBuilder {
-    PgPool::configure().url(url).app_name("credentials").base_size(4).max_overflow(0)
+    PgPool::builder().url(url).app_name("credentials").base_size(4).max_overflow(0)
 }
 
 /// What a callback gives, changed by the test.

@@ -235,7 +235,7 @@ fn hosts_that_are_down_or_silent_cost_their_share_once_and_not_each_connection()
     assert!(silent.accepted() <= 2, "{} connections tried the silent one first", silent.accepted());
 
     // The same for the addresses of a name: where it has one of IPv6 too, nobody listens there.
-    let by_name = PgPool::configure().url(cluster.url().replace("127.0.0.1", "localhost")).build();
+    let by_name = PgPool::builder().url(cluster.url().replace("127.0.0.1", "localhost")).build();
     assert!(by_name.is_ok_and(|pool| pool.get(Tier::Automation).is_ok()));
 
     // Where all fail the error names each with its own cause, within the one limit.

@@ -92,7 +92,7 @@ fn found_by_the_server_itself_it_gets_the_same() {
 fn a_tier_with_a_server_of_its_own_is_not_taken_for_one_behind_it() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "transaction").start();
-    let pool = PgPool::configure().url(bouncer.url()).adhoc_url(cluster.url()).min_size(1).build().unwrap();
+    let pool = PgPool::builder().url(bouncer.url()).adhoc_url(cluster.url()).min_size(1).build().unwrap();
     assert_eq!(defaults(&pool.automation().settings()), BEHIND);
     let (_, _, lifetime, pre_ping) = defaults(&pool.adhoc().settings());
     assert_eq!((lifetime, pre_ping), (batch().2, batch().3));
@@ -148,9 +148,9 @@ fn every_default_can_be_set_back() {
     assert_eq!((peak.automation.base_size, peak.statement_cache_size), (50, 0));
     assert_eq!(peak.source(Key::StatementCacheSize), &Source::Detected { from: "USE_PGBOUNCER".to_owned() });
 
-    let changed = PgPool::configure().url(&*url).automation(|tier| tier.base_size(4).max_overflow(1)).build();
+    let changed = PgPool::builder().url(&*url).automation(|tier| tier.base_size(4).max_overflow(1)).build();
     assert_eq!(changed.unwrap().automation().max_size(), 5);
-    let kept = PgPool::configure().url(&*url).min_size(9).build().unwrap();
+    let kept = PgPool::builder().url(&*url).min_size(9).build().unwrap();
     assert_eq!(kept.automation().max_size(), 55, "what is kept open would not fit");
 }
 
@@ -158,7 +158,7 @@ fn every_default_can_be_set_back() {
 fn where_it_is_said_that_there_is_none_a_refusal_is_told() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "transaction").start();
-    let error = PgPool::configure().url(bouncer.url()).pgbouncer(false).build().unwrap_err();
+    let error = PgPool::builder().url(bouncer.url()).pgbouncer(false).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectFailed, "{error:#}");
     assert!(error.to_string().contains("unsupported startup parameter"), "{error}");
 }
@@ -168,7 +168,7 @@ fn a_reset_of_the_session_is_refused_in_transaction_mode() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "transaction").start();
     for policy in [ResetPolicy::Full, ResetPolicy::Sql("RESET ALL".to_owned())] {
-        let said = PgPool::configure().url(bouncer.url()).pgbouncer(true).reset_policy(policy.clone());
+        let said = PgPool::builder().url(bouncer.url()).pgbouncer(true).reset_policy(policy.clone());
         let error = said.build().unwrap_err();
         assert!(error.is_invalid_config() && error.to_string().contains("reset_policy is"), "{error}");
 
@@ -188,7 +188,7 @@ fn a_reset_of_the_session_is_refused_in_transaction_mode() {
 fn questions_to_the_server_go_by_way_of_the_pooler() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
-    let pool = PgPool::configure().url(bouncer.url()).app_name("asker").build().unwrap();
+    let pool = PgPool::builder().url(bouncer.url()).app_name("asker").build().unwrap();
     pool.session(|tx| {
         assert!(pool.check_health(true).healthy);
         let activity = pool.server_activity()?;

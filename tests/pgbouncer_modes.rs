@@ -38,7 +38,7 @@ fn narrow(cluster: &Cluster, mode: &str) -> Bouncer {
 
 /// A pool of one connection.
 fn pool(bouncer: &Bouncer, mode: PgBouncer, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    let builder = PgPool::configure()
+    let builder = PgPool::builder()
         .url(bouncer.url())
         .app_name("borrower")
         .pgbouncer(mode)

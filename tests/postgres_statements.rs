@@ -219,7 +219,7 @@ fn an_error_from_within_a_function_is_not_taken_for_a_stale_statement() {
 #[test]
 fn the_pool_has_the_setting_and_the_sums() {
     let cluster = cluster();
-    let builder = PgPool::configure().url(cluster.url()).base_size(1).max_overflow(0).statement_cache_size(1);
+    let builder = PgPool::builder().url(cluster.url()).base_size(1).max_overflow(0).statement_cache_size(1);
     let pool = builder.build().unwrap();
     for _ in 0..3 {
         pool.session(|tx| tx.execute_cached("SELECT 'a'", &[])).unwrap();

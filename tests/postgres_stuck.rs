@@ -102,7 +102,7 @@ fn a_session_that_cannot_be_told_from_others_is_left_alone_and_keeps_its_seat() 
         let user = if asked.fetch_add(1, Ordering::Relaxed) == 0 { "app" } else { "other" };
         Ok(Credentials::password(APP_PASSWORD).user(user))
     };
-    let pool = tierpool::PgPool::configure()
+    let pool = tierpool::PgPool::builder()
         .url(format!("postgresql://app@127.0.0.1:{}/app", cluster.port()))
         .app_name("stuck")
         .base_size(1)

@@ -77,6 +77,20 @@ fn a_terminated_query_closes_the_client() {
 }
 
 #[test]
+fn an_error_with_the_code_of_a_lost_connection_leaves_this_one_good() {
+    let cluster = cluster();
+    let mut conn = open(&manager(&cluster.url(), |_| ()));
+    // As postgres_fdw passes on what befell another server.
+    for code in ["08006", "57P01"] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'elsewhere' USING ERRCODE = '{code}'; END $$");
+        let error = PgError::from(conn.batch_execute(&raise).unwrap_err());
+        assert_eq!(error.sqlstate(), Some(code));
+        assert!(!error.is_connection_lost() && !conn.is_lost(), "{}", chain(&error));
+        assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
+    }
+}
+
+#[test]
 fn a_handshake_that_is_never_answered_ends_at_the_deadline() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();

@@ -29,10 +29,25 @@ fn urls_that_cannot_be_used_are_faults() {
         ("postgresql://u:hush@h:99999/d", "from 1 to 65535"),
         ("postgresql://u:hush@h:0/d", "port 0"),
         ("postgresql://u:hush@h/d?port=6543", "2 ports for 1 hosts"),
+        ("postgresql://u:hush@h1,h2/d?hostaddr=127.0.0.1", "1 addresses for 2 hosts"),
         ("postgresql://u:hush@h/d?loose", "without `=`"),
         ("postgresql://u:hush%@h/d", "%25"),
     ] {
         one_fault(load(&[("DATABASE_URL", url)]), &["DATABASE_URL is ", part]);
+    }
+}
+
+#[test]
+fn faults_of_an_address_and_of_its_parameters_are_told_together() {
+    let faults = faults(load(&[("DATABASE_URL", "postgresql://u:hush@h:port/d?keepalives=y&hostaddr=h")]));
+    let starts = [
+        "DATABASE_URL is [redacted]: cannot be used: invalid value for option `port`",
+        "URL parameter keepalives is y: must be 0 or 1",
+        "URL parameter hostaddr is h: must be IP addresses",
+    ];
+    assert_eq!(faults.len(), starts.len(), "{faults:#?}");
+    for (fault, start) in faults.iter().zip(starts) {
+        assert!(fault.starts_with(start), "{faults:#?}");
     }
 }
 

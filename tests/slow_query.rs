@@ -148,13 +148,13 @@ fn both_limits_come_from_the_environment_the_url_or_the_builder() {
 fn a_socket_timeout_of_the_url_ends_a_call_and_is_named_in_its_error() {
     let cluster = cluster();
     let url = format!("{}?socket_timeout=300&statement_timeout=0", cluster.url());
-    let by_url = PgPool::configure().url(url.as_str()).base_size(1).max_overflow(0);
+    let by_url = PgPool::builder().url(url.as_str()).base_size(1).max_overflow(0);
     let pool = built(by_url);
     let error = pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(60)").unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("within 300ms (socket_timeout)"), "{error}: {cause}");
 
-    let by_builder = PgPool::configure().url(url).base_size(1).max_overflow(0);
+    let by_builder = PgPool::builder().url(url).base_size(1).max_overflow(0);
     let pool = built(by_builder.socket_timeout(SocketTimeout::Off));
     pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(0.5)").expect("the builder wins");
 }

@@ -359,7 +359,7 @@ fn a_pool_takes_all_of_it_from_its_url() {
 
     // The demand holds for a tier with an address of its own: here it is not the certificate's.
     let own = format!("postgresql://app:{APP_PASSWORD}@127.0.0.1:{}/app", cluster.port());
-    let pool = PgPool::configure().url(good.as_str()).adhoc_url(own.as_str()).build_unchecked().unwrap();
+    let pool = PgPool::builder().url(good.as_str()).adhoc_url(own.as_str()).build_unchecked().unwrap();
     assert!(is_encrypted(&mut pool.get(Tier::Automation).unwrap()));
     let error = pool.get(Tier::Adhoc).unwrap_err().to_string();
     assert!(error.contains("is for db.tierpool.test, not for 127.0.0.1"), "{error}");

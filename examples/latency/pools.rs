@@ -64,7 +64,7 @@ impl Backend {
                 let ours = PgBuilder::new().adhoc(move |tier| tier.min_size(reserved));
                 let ours = ours.build_from(settings).map_err(told)?;
                 let theirs = r2d2::Pool::builder().max_size(size).build(manager).map_err(told)?;
-                Ok(Box::new(Pair { ours, theirs, tier }))
+                Ok(Box::new(Pair { ours: ours.into(), theirs, tier }))
             }
         }
     }

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use super::floor::Floor;
 use super::options::Options;
 use super::report::{BoxError, Ended, Percentiles, Report};
-use super::worker::{Tally, Worker};
-use crate::postgres::{PgError, PgPool, Session};
+use super::worker::{Outcomes, Worker};
+use crate::postgres::{PgError, PgManager, Session};
+use crate::tiers::TieredPool;
 
 /// How soon the feeder notices a stop while all workers are busy.
 const STOP_GRAIN: Duration = Duration::from_millis(20);
@@ -37,7 +38,7 @@ const STOP_GRAIN: Duration = Duration::from_millis(20);
 ///
 /// See the [module](crate::batch).
 pub fn run<I, T, E, F>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
     options: Options,
     work: F,
@@ -52,7 +53,7 @@ where
 
 /// As [`run`], and hands what `work` returned to `done` once the item is committed, on the worker's thread.
 pub fn run_with<I, T, E, F, D>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
     options: Options,
     work: F,
@@ -78,7 +79,7 @@ where
     };
     // One item more waits in the feeder's hand.
     let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers) - 1);
-    let (tally, fed) = std::thread::scope(|scope| {
+    let (outcomes, fed) = std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for number in 1..=workers {
             let worker = Worker { floor: &floor, work: &work, done: &done };
@@ -97,20 +98,20 @@ where
             }
         }
         let fed = feed(&floor, &mut items, sender);
-        let mut tally = Tally::new();
+        let mut outcomes = Outcomes::new();
         for thread in threads {
             match thread.join() {
-                Ok(part) => tally.add(part),
+                Ok(part) => outcomes.add(part),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        (tally, fed)
+        (outcomes, fed)
     });
     let ahead = match fed {
         Fed::All => 0,
         Fed::Rest { in_hand } => u64::from(in_hand) + exact_len(&items).unwrap_or(0),
     };
-    let left = ahead + receiver.try_iter().count() as u64 + tally.not_started;
+    let left = ahead + receiver.try_iter().count() as u64 + outcomes.not_started;
     let stats = pool.automation().stats();
     let ended = match floor.unusable.lock().take() {
         Some(why) => Ended::Unusable(why),
@@ -118,21 +119,21 @@ where
         None => Ended::Stopped,
     };
     Report {
-        items: tally.committed + tally.failed.len() as u64 + left,
-        committed: tally.committed,
-        failed: tally.failed,
+        items: outcomes.committed + outcomes.failed.len() as u64 + left,
+        committed: outcomes.committed,
+        failed: outcomes.failed,
         not_started: left,
-        retried: tally.retried,
+        retried: outcomes.retried,
         ended,
         elapsed: begun.elapsed(),
-        wait: Percentiles::of(&tally.wait),
-        session: Percentiles::of(&tally.session),
+        wait: Percentiles::of(&outcomes.wait),
+        session: Percentiles::of(&outcomes.session),
         peak_in_use: stats.peak_in_use,
         peak_waiting: stats.peak_waiting,
     }
 }
 
-fn worker_count(pool: &PgPool, options: &Options) -> usize {
+fn worker_count(pool: &TieredPool<PgManager>, options: &Options) -> usize {
     let settings = pool.automation().settings();
     let workers = options.workers.unwrap_or(settings.base_size as usize);
     if workers > settings.ceiling() as usize {

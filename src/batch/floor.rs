@@ -6,11 +6,12 @@ use parking_lot::Mutex;
 
 use super::options::{Options, Progress};
 use super::report::BoxError;
-use crate::postgres::PgPool;
+use crate::postgres::PgManager;
+use crate::tiers::TieredPool;
 
 /// What feeder and workers share.
 pub(super) struct Floor<'a> {
-    pub(super) pool: &'a PgPool,
+    pub(super) pool: &'a TieredPool<PgManager>,
     pub(super) options: &'a Options,
     pub(super) total: Option<u64>,
     // Relaxed in all uses: counts for the progress, and flags that are looked at again and again.
@@ -41,9 +42,17 @@ impl Floor<'_> {
         self.halted.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn item_ended(&self, committed: bool) {
-        let counter = if committed { &self.committed } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn item_committed(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+        self.tell_progress();
+    }
+
+    pub(super) fn item_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.tell_progress();
+    }
+
+    fn tell_progress(&self) {
         if let Some(tell) = &self.options.on_progress {
             tell(Progress {
                 committed: self.committed.load(Ordering::Relaxed),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::postgres::{PgError, is_lost};
+use crate::postgres::{PgError, is_lost, is_statement_timeout};
 
 /// The error of a failed item.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -53,9 +53,7 @@ impl Class {
             return match as_postgres(error) {
                 None => Class::Work,
                 Some(error) if is_lost(error) => Class::ConnectionLost,
-                Some(error) if error.code().is_some_and(|code| code.code() == "57014") => {
-                    Class::StatementTimeout
-                }
+                Some(error) if is_statement_timeout(error) => Class::StatementTimeout,
                 Some(_) => Class::Database,
             };
         };

@@ -1,6 +1,6 @@
 //! One worker: takes items, gives each a session, tries again what is worth it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -9,8 +9,8 @@ use hdrhistogram::Histogram;
 use super::floor::Floor;
 use super::report::{BoxError, Class, Failed};
 use crate::ErrorKind;
-use crate::clock::end_of;
-use crate::postgres::{Again, Attempts, PgError, Session, attempt};
+use crate::clock::Deadline;
+use crate::postgres::{Again, Attempts, PgError, Session, Uncommitted, attempt_on};
 use crate::tiers::Tier;
 
 /// How soon a worker notices a stop while it waits for an item or between two attempts.
@@ -21,7 +21,7 @@ const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
 const DIGITS: u8 = 2;
 
 /// What became of one worker's items.
-pub(super) struct Tally<I> {
+pub(super) struct Outcomes<I> {
     pub(super) committed: u64,
     pub(super) failed: Vec<Failed<I>>,
     pub(super) not_started: u64,
@@ -30,13 +30,13 @@ pub(super) struct Tally<I> {
     pub(super) session: Histogram<u64>,
 }
 
-impl<I> Tally<I> {
+impl<I> Outcomes<I> {
     pub(super) fn new() -> Self {
         let histogram = || match Histogram::new(DIGITS) {
             Ok(histogram) => histogram,
             Err(error) => unreachable!("BUG: {DIGITS} digits refused: {error}"),
         };
-        Tally {
+        Outcomes {
             committed: 0,
             failed: Vec::new(),
             not_started: 0,
@@ -46,7 +46,7 @@ impl<I> Tally<I> {
         }
     }
 
-    pub(super) fn add(&mut self, other: Tally<I>) {
+    pub(super) fn add(&mut self, other: Outcomes<I>) {
         self.committed += other.committed;
         self.failed.extend(other.failed);
         self.not_started += other.not_started;
@@ -68,15 +68,15 @@ pub(super) struct Worker<'a, F, D> {
 }
 
 /// How one attempt failed.
-struct Failure {
+struct FailedAttempt {
     error: BoxError,
     class: Class,
     again: Again,
 }
 
-/// Why an attempt did not commit.
-enum Setback {
-    Failed(Failure),
+/// Why an item is not done after an attempt.
+enum NotDone {
+    Failed(FailedAttempt),
     /// The pool refused at once, since the database cannot be reached at the moment.
     Outage(PgError),
     /// The pool will not lend again, whatever the wait.
@@ -95,25 +95,25 @@ impl Drop for EndOnPanic<'_> {
 }
 
 impl<F, D> Worker<'_, F, D> {
-    pub(super) fn run<I, T, E>(self, items: &Receiver<I>) -> Tally<I>
+    pub(super) fn run<I, T, E>(self, items: &Receiver<I>) -> Outcomes<I>
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
         D: Fn(&I, T),
     {
         let _guard = EndOnPanic(self.floor);
-        let mut tally = Tally::new();
+        let mut outcomes = Outcomes::new();
         while !self.floor.is_over() {
             match items.recv_timeout(STOP_GRAIN) {
-                Ok(item) => self.process(item, &mut tally),
+                Ok(item) => self.process(item, &mut outcomes),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        tally
+        outcomes
     }
 
-    fn process<I, T, E>(&self, item: I, tally: &mut Tally<I>)
+    fn process<I, T, E>(&self, item: I, outcomes: &mut Outcomes<I>)
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
@@ -124,17 +124,17 @@ impl<F, D> Worker<'_, F, D> {
         let mut last = None;
         let mut outage_since = None;
         loop {
-            let outcome = self.attempt(&item, tally);
-            if attempts.failed() > 0 && !matches!(outcome, Err(Setback::Outage(_) | Setback::NoPool(_))) {
-                tally.retried += 1;
+            let outcome = self.attempt(&item, outcomes);
+            if attempts.failed() > 0 && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
+                outcomes.retried += 1;
             }
             match outcome {
                 Ok(value) => {
-                    tally.committed += 1;
+                    outcomes.committed += 1;
                     (self.done)(&item, value);
-                    return self.floor.item_ended(true);
+                    return self.floor.item_committed();
                 }
-                Err(Setback::Failed(failure)) => {
+                Err(NotDone::Failed(failure)) => {
                     outage_since = None;
                     let delay = attempts.after_failure(failure.again);
                     last = Some(failure);
@@ -144,7 +144,7 @@ impl<F, D> Worker<'_, F, D> {
                     }
                 }
                 // No attempt was made, so none of the item's is used up.
-                Err(Setback::Outage(error)) => {
+                Err(NotDone::Outage(error)) => {
                     let since = *outage_since.get_or_insert_with(Instant::now);
                     attempts.excuse(OUTAGE_PAUSE);
                     if since.elapsed() >= options.outage {
@@ -154,27 +154,27 @@ impl<F, D> Worker<'_, F, D> {
                         break;
                     }
                 }
-                Err(Setback::NoPool(error)) => {
+                Err(NotDone::NoPool(error)) => {
                     self.floor.give_up(error.into());
                     break;
                 }
             }
         }
         match last {
-            Some(Failure { error, class, .. }) => {
-                tally.failed.push(Failed { item, error, class, attempts: attempts.failed() });
-                self.floor.item_ended(false);
+            Some(FailedAttempt { error, class, .. }) => {
+                outcomes.failed.push(Failed { item, error, class, attempts: attempts.failed() });
+                self.floor.item_failed();
             }
             // It never had a connection: another run starts it, as it does those still in the queue.
-            None => tally.not_started += 1,
+            None => outcomes.not_started += 1,
         }
     }
 
     /// Waits before another attempt; false when the batch has been ended meanwhile.
     fn pause(&self, delay: Duration) -> bool {
-        let until = end_of(delay);
+        let until = Deadline::of(delay);
         while !self.floor.is_over() {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.left();
             if left.is_zero() {
                 return true;
             }
@@ -183,53 +183,56 @@ impl<F, D> Worker<'_, F, D> {
         false
     }
 
-    fn attempt<I, T, E>(&self, item: &I, tally: &mut Tally<I>) -> Result<T, Setback>
+    fn attempt<I, T, E>(&self, item: &I, outcomes: &mut Outcomes<I>) -> Result<T, NotDone>
     where
         E: From<PgError> + Into<BoxError>,
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
     {
         let options = &self.floor.options.session;
         let begun = Instant::now();
-        let got = self.floor.pool.get(Tier::Automation);
-        let waited = begun.elapsed();
-        let mut conn = got.map_err(|error| no_connection(error, &mut tally.wait, waited))?;
-        record(&mut tally.wait, waited);
-        if let Some(tag) = options.given_tag() {
-            conn.tag(tag);
-        }
-        let begun = Instant::now();
+        let mut lent = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
-        let outcome =
-            catch_unwind(AssertUnwindSafe(move || attempt(&mut conn, options, |tx| (self.work)(tx, item))));
-        record(&mut tally.session, begun.elapsed());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let lent = || lent = Some(Instant::now());
+            attempt_on(self.floor.pool, Tier::Automation, options, lent, |tx| (self.work)(tx, item))
+        }));
+        if let Some(lent) = lent {
+            record(&mut outcomes.wait, lent - begun);
+            record(&mut outcomes.session, lent.elapsed());
+        }
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(setback)) => {
+            Ok(Err(Uncommitted::Session(setback))) => {
                 let error = setback.error.into();
                 let class = Class::of(&*error);
-                Err(Setback::Failed(Failure { error, class, again: setback.again }))
+                Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again }))
             }
+            Ok(Err(Uncommitted::NoConnection(error))) => {
+                Err(no_connection(error, &mut outcomes.wait, begun.elapsed()))
+            }
+            // Not the work's, which has not begun.
+            Err(payload) if lent.is_none() => resume_unwind(payload),
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("the work panicked: {text}").into();
-                Err(Setback::Failed(Failure { error, class: Class::Panic, again: Again::No }))
+                Err(NotDone::Failed(FailedAttempt { error, class: Class::Panic, again: Again::No }))
             }
         }
     }
 }
 
 /// Sorts a refused checkout. Its time counts where it was spent waiting.
-fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> Setback {
+fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> NotDone {
     let kind = error.kind();
     let error = PgError::from(error);
     match kind {
-        ErrorKind::CircuitOpen => Setback::Outage(error),
-        ErrorKind::ConnectFailed | ErrorKind::Closed => Setback::NoPool(error),
+        ErrorKind::CircuitOpen => NotDone::Outage(error),
+        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(error),
         _ => {
             record(wait, waited);
             // A deadlock of the caller's own making is not cured by waiting for it again and again.
             let again = if kind == ErrorKind::WouldDeadlock { Again::No } else { Again::Yes };
-            Setback::Failed(Failure { error: error.into(), class: Class::Checkout, again })
+            NotDone::Failed(FailedAttempt { error: error.into(), class: Class::Checkout, again })
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Faults, PrePing, WaitMode};
+use super::faults::Faults;
+use super::policy::{PrePing, WaitMode};
 
 /// Every setting of one pool.
 ///

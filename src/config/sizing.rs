@@ -17,9 +17,9 @@ pub fn size_for_workers(workers: u32) -> Option<u32> {
 /// and at least 1.
 ///
 /// With `concurrent` as the requests that arrive within a second, Little's law gives requests × seconds as the number
-/// in progress; half of it, on the assumption that a request holds a connection for half of its time. A headroom of 0.2 adds 20 %. Measure
-/// how long requests really hold a connection where it matters. `None`: a number is negative, not finite, or the result
-/// does not fit.
+/// in progress; half of it, on the assumption that a request holds a connection for half of its time. A headroom of
+/// 0.2 adds 20 %. Measure how long requests really hold a connection where it matters. `None`: a number is negative,
+/// not finite, or the result does not fit.
 ///
 /// ```
 /// use tierpool::config::size_for_requests;

@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
         assert!(matches!(line.join(None, Some(0)), Joined::Full));
-        line.refuse(&"refused", true);
+        line.refuse_until_further_notice(&"refused");
         assert!(matches!(line.join(None, None), Joined::Refused("refused")));
         line.put(0, Box::new(1)).unwrap();
         let Joined::Got(value) = line.join(None, Some(0)) else {

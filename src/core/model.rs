@@ -376,7 +376,7 @@ fn a_standing_refusal_against_a_join_leaves_nobody_in_line() {
     explore(|| {
         let (line, value) = lent();
         let waiters = [spawn(&line, get), spawn(&line, get)];
-        line.refuse(&"refused", true);
+        line.refuse_until_further_notice(&"refused");
         for waiter in waiters {
             assert!(waiter.join().unwrap().is_none());
         }
@@ -392,7 +392,7 @@ fn a_refusal_against_a_put_and_a_wait() {
         let (line, value) = lent();
         let waiter = spawn(&line, |line| get(line).map(|value| assert!(put(line, value))).is_some());
         let putter = spawn(&line, |line| assert!(put(line, value)));
-        let refused = line.refuse(&"refused", false);
+        let refused = line.refuse(&"refused");
         putter.join().unwrap();
         assert_eq!(waiter.join().unwrap(), refused == 0);
         assert_at_rest(&line);

@@ -62,7 +62,7 @@ fn a_forfeit_against_the_return_frees_its_capacity_once() {
             let line = Arc::clone(&line);
             thread::spawn(move || line.forfeit(seizure, 1, |_| ()))
         };
-        seat.leaves(true);
+        seat.leaves();
         drop(seat);
         keeper.join().unwrap();
         assert_eq!(line.counts().size() + line.counts().leaving, 0);

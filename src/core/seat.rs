@@ -25,9 +25,14 @@ impl<T, S: Default, R: Clone> Seat<T, S, R> {
         self.restate(Standing::Open);
     }
 
-    /// Records that the connection is being closed, or with `false` that this takes too long to look away from.
-    pub(crate) fn leaves(&mut self, leaves: bool) {
-        self.restate(if leaves { Standing::Leaving } else { Standing::Open });
+    /// Records that the connection is being closed.
+    pub(crate) fn leaves(&mut self) {
+        self.restate(Standing::Leaving);
+    }
+
+    /// Records that closing it takes too long to look away from.
+    pub(crate) fn stays(&mut self) {
+        self.restate(Standing::Open);
     }
 
     fn restate(&mut self, standing: Standing) {

@@ -83,10 +83,10 @@ impl Player {
                 }
             }
             29 => {
-                self.lending.refuse(&"refused once", false);
+                self.lending.refuse(&"refused once");
             }
             30 => {
-                self.lending.refuse(&"refused for now", true);
+                self.lending.refuse_until_further_notice(&"refused for now");
                 self.tidy();
                 self.lending.stop_refusing();
             }

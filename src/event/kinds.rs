@@ -8,7 +8,8 @@ use crate::stats::{BreakerState, CloseCause};
 /// Is told of events in a pool; r2d2's trait of this name, with the events that tierpool adds.
 ///
 /// The handler runs on the thread on which the event happens, with no lock held: a slow handler slows its caller
-/// down. A change of the breaker, a suspicion, a long hold and what is done about it are told on a helper thread. A panic in it is caught, logged and counted.
+/// down. A change of the breaker, a suspicion, a long hold and what is done about it are told on a helper thread.
+/// A panic in it is caught, logged and counted.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
-use super::driver::{Driver, PlainDriver};
+use super::driver::hooks::Hooks;
+use super::driver::layer::{Driver, PlainDriver};
 use super::handle::Pool;
-use super::keeper::Keeper;
+use super::parts::keeper::Keeper;
+use super::parts::sinks::Sinks;
 use super::shared::Shared;
-use super::sinks::Sinks;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
 use crate::error::Error;
@@ -268,8 +269,7 @@ impl<M: ManageConnection> Builder<M> {
     /// connections could not be opened.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        let limit = pool.shared().settings().connection_timeout;
-        pool.shared().wait_filled(limit, true)?;
+        pool.wait_built()?;
         Ok(pool)
     }
 
@@ -303,10 +303,7 @@ impl<M: ManageConnection> Builder<M> {
         let keeper = self.keeper.unwrap_or_else(|| Keeper::new(&settings.name, self.clock.clone()));
         let shared = Arc::new(Shared::new(
             settings,
-            manager,
-            self.driver,
-            self.customizer,
-            self.error_handler,
+            Hooks::new(manager, self.driver, self.customizer, self.error_handler),
             Sinks::new(self.event_handler),
             self.clock,
             keeper,

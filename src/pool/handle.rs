@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::checkout::Patience;
-use super::guard::PooledConnection;
-use super::keeper::Kept;
-use super::life::CloseReport;
+use super::fitness::retire;
+use super::lend::call::Patience;
+use super::lend::checkout::checkout;
+use super::lend::guard::PooledConnection;
+use super::life::{self, CloseReport, Hope};
 use super::shared::Shared;
-use crate::config::{PrePing, Settings, WaitMode};
+use super::tell::{evidence, notify, observe};
+#[cfg(feature = "postgres")]
+use crate::clock::Clock;
+use crate::config::{PrePing, Settings};
 use crate::error::Error;
 use crate::event::EventReceiver;
 use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
@@ -22,7 +26,7 @@ struct Handle<M: ManageConnection>(Arc<Shared<M>>);
 
 impl<M: ManageConnection> Drop for Handle<M> {
     fn drop(&mut self) {
-        self.0.shut();
+        life::shut(&self.0);
     }
 }
 
@@ -68,12 +72,7 @@ pub struct State {
 
 impl<M: ManageConnection> Pool<M> {
     pub(crate) fn start(shared: Arc<Shared<M>>) -> Self {
-        let ward: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Kept>));
-        if let Err(error) = shared.keeper.take_charge(ward) {
-            // Without a keeper connections still are opened on demand and returned; ages are not looked after.
-            log::error!(target: "tierpool", "cannot start the keeper thread: {error}");
-        }
-        shared.demand();
+        life::start(&shared);
         Pool(Arc::new(Handle(shared)))
     }
 
@@ -98,8 +97,7 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
-        let shared = self.shared();
-        shared.checkout(Patience::Configured, Location::caller())
+        checkout(self.shared(), Patience::Configured, Location::caller())
     }
 
     /// Takes a connection, waiting at most `timeout`; otherwise as [`Pool::get`].
@@ -110,7 +108,7 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn get_timeout(&self, timeout: Duration) -> Result<PooledConnection<M>, Error> {
-        self.shared().checkout(Patience::For(timeout), Location::caller())
+        checkout(self.shared(), Patience::For(timeout), Location::caller())
     }
 
     /// Takes a connection if one is idle and nobody waits for it.
@@ -123,7 +121,7 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledConnection<M>> {
-        self.shared().checkout(Patience::None, Location::caller()).ok()
+        checkout(self.shared(), Patience::None, Location::caller()).ok()
     }
 
     /// Returns the number of connections, as r2d2 does.
@@ -134,12 +132,12 @@ impl<M: ManageConnection> Pool<M> {
 
     /// Returns the gauges of this moment.
     pub fn gauges(&self) -> Gauges {
-        self.shared().gauges()
+        observe::gauges(self.shared())
     }
 
     /// Returns everything that the pool counts, as one snapshot.
     pub fn stats(&self) -> Stats {
-        self.shared().stats()
+        evidence::stats(self.shared())
     }
 
     /// Returns who has connections, the longest first.
@@ -156,17 +154,17 @@ impl<M: ManageConnection> Pool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn holders(&self) -> Vec<Holder> {
-        self.shared().holders()
+        observe::holders(self.shared())
     }
 
     /// Returns who waits for a connection, in the order of the queue.
     pub fn waiters(&self) -> Vec<Waiting> {
-        self.shared().waiters()
+        observe::waiters(self.shared())
     }
 
     /// Returns the state of the circuit breaker.
     pub fn breaker(&self) -> BreakerState {
-        self.shared().breaker_state()
+        self.shared().supply.breaker().state()
     }
 
     /// Returns a channel of all events from now on, holding at most `capacity` (at least 1) before the oldest is
@@ -184,7 +182,7 @@ impl<M: ManageConnection> Pool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn subscribe(&self, capacity: usize) -> EventReceiver {
-        self.shared().subscribe(capacity)
+        notify::subscribe(self.shared(), capacity)
     }
 
     /// Returns the settings in force.
@@ -249,7 +247,7 @@ impl<M: ManageConnection> Pool<M> {
             let mut settings = Settings::clone(&before);
             change(&mut settings);
             settings.name.clone_from(&before.name);
-            if self.shared().reconfigure(&before, settings)? {
+            if life::reconfigure(self.shared(), &before, settings)? {
                 return Ok(());
             }
         }
@@ -261,7 +259,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// `ConnectFailed` with the last cause, `Timeout`, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        self.shared().wait_filled(limit, false)
+        life::wait_filled(self.shared(), limit, Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.
@@ -293,12 +291,12 @@ impl<M: ManageConnection> Pool<M> {
     /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable;
     /// SQLAlchemy's `dispose`.
     pub fn drain(&self) {
-        self.shared().evict();
+        retire::evict(self.shared());
     }
 
     /// Closes the connections that are idle just now; those in use stay.
     pub fn evict_idle(&self) {
-        self.shared().evict_idle();
+        retire::evict_idle(self.shared());
     }
 
     /// Closes the pool: refuses new checkouts, wakes all waiters with `Closed`, closes idle connections, and waits
@@ -326,7 +324,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// At most `limit` and 100 ms.
     pub fn close(&self, limit: Duration) -> CloseReport {
-        self.shared().close(limit)
+        life::close(self.shared(), limit)
     }
 
     /// Returns whether the pool has been closed.
@@ -335,20 +333,29 @@ impl<M: ManageConnection> Pool<M> {
     }
 }
 
-impl Patience {
-    /// What the settings say of a plain `get`.
-    pub(crate) fn configured(settings: &Settings) -> Self {
-        match settings.wait_mode {
-            WaitMode::Timed => Patience::For(settings.connection_timeout),
-            WaitMode::NoWait => Patience::None,
-            WaitMode::Forever => Patience::Forever,
-        }
-    }
-}
-
 impl<M: ManageConnection> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.shared().settings();
         f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
+    }
+}
+
+/// What the rest of the crate may ask of a pool.
+impl<M: ManageConnection> Pool<M> {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn manager(&self) -> &M {
+        self.shared().hooks.manager()
+    }
+
+    /// The clock by which it measures ages.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn clock(&self) -> &Clock {
+        self.shared().clock()
+    }
+
+    /// Waits until it has opened what it keeps, at most `connection_timeout`; gives up as soon as waiting will not cure
+    /// what is in the way.
+    pub(crate) fn wait_built(&self) -> Result<(), Error> {
+        life::wait_filled(self.shared(), self.connection_timeout(), Hope::UntilHopeless)
     }
 }

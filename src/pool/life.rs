@@ -1,12 +1,18 @@
-//! The life of a pool: filling, suspending, draining, changing its settings, closing.
+//! The life of a pool: its start, filling, changing its settings, its end.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
+use super::keep::stuck::abandon_borrowed;
+use super::parts::keeper::Kept;
 use super::shared::{Refusal, Shared};
+use super::supply::close::dispose;
+use super::supply::demand::demand;
+use super::tell::accounts;
+use super::tell::evidence::{self, Failed};
+use super::tell::observe::{gauges, holders};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::stats::{CloseCause, Gauges, Holder};
@@ -35,147 +41,124 @@ impl CloseReport {
     }
 }
 
-impl<M: ManageConnection> Shared<M> {
-    /// Waits until `done`, at most until the deadline; `done` is asked again after each change it may depend on.
-    fn wait_until(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> bool {
-        let (lock, changed) = &self.progress;
-        let mut guard = lock.lock();
-        loop {
-            if done() {
-                return true;
-            }
-            match deadline {
-                Some(deadline) => {
-                    if changed.wait_until(&mut guard, deadline).timed_out() {
-                        return done();
-                    }
-                }
-                None => changed.wait(&mut guard),
-            }
-        }
+/// Begins: the keeper looks after the pool from now on, and what it keeps is being opened.
+pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    let pool: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Kept>));
+    if let Err(error) = shared.helpers.look_after(pool) {
+        // Without a keeper connections still are opened on demand and returned; ages are not looked after.
+        log::error!(target: "tierpool", "cannot start the keeper thread: {error}");
     }
+    demand(shared);
+}
 
-    /// Whether the pool has what it keeps open.
-    fn is_filled(&self) -> bool {
-        let settings = self.settings();
-        let counts = self.lending.counts();
-        let keeps = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
-        // Relaxed, and after the counts: one that they found open and not yet idle was announced before, under the
-        // desk's lock; where its end is missed, `progressed` has this asked again. Whoever is told that the pool is
-        // ready can take a connection at once.
-        let introducing = self.introducing.load(Ordering::Relaxed) as usize;
-        counts.idle + counts.in_use >= keeps as usize + introducing
-    }
+/// How long whoever waits for a pool to be filled keeps hoping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// Until the time is up, whatever the cause of a failure.
+    ToTheEnd,
+    /// Until there is a cause that waiting will not cure, or the breaker has opened.
+    UntilHopeless,
+}
 
-    /// Waits until the pool has what it keeps open. With `impatient`, a cause that waiting will not cure ends it.
-    pub(crate) fn wait_filled(&self, limit: Duration, impatient: bool) -> Result<(), Error> {
-        let begun = Instant::now();
-        let mut hopeless = false;
-        let filled = self.wait_until(begun.checked_add(limit), || {
-            let now = self.clock.precise_ms();
-            let breaker = self.breaker.lock();
-            hopeless = impatient && (breaker.is_locked(now) || breaker.outage(now).is_some());
-            drop(breaker);
-            self.is_filled() || hopeless || self.lending.is_closed()
-        });
-        if filled && self.is_filled() {
-            return Ok(());
-        }
-        let kind = if self.lending.is_closed() {
-            ErrorKind::Closed
-        } else if self.breaker.lock().last().is_some() {
-            ErrorKind::ConnectFailed
-        } else {
-            ErrorKind::Timeout
+/// Waits until the pool has what it keeps open.
+pub(crate) fn wait_filled<M: ManageConnection>(
+    shared: &Shared<M>,
+    limit: Duration,
+    hope: Hope,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let filled = shared.signal.wait_until(begun.checked_add(limit), || {
+        let hopeless = hope == Hope::UntilHopeless && {
+            let breaker = shared.supply.breaker();
+            let now = shared.exact_now();
+            breaker.is_locked(now) || breaker.outage(now).is_some()
         };
-        Err(self.error(kind, None, begun.elapsed(), None, threads::me().0))
+        is_filled(shared) || hopeless || shared.lending.is_closed()
+    });
+    if filled && is_filled(shared) {
+        return Ok(());
     }
+    let kind = if shared.lending.is_closed() {
+        ErrorKind::Closed
+    } else if shared.supply.breaker().last().is_some() {
+        ErrorKind::ConnectFailed
+    } else {
+        ErrorKind::Timeout
+    };
+    let failed = Failed { waited: begun.elapsed(), ahead: None, thread: threads::me().0 };
+    Err(evidence::error(shared, kind, None, failed))
+}
 
-    /// Has every connection open now replaced: idle ones at once, those in use at their checkin.
-    pub(crate) fn evict(self: &Arc<Self>) {
-        let epoch = self.next_epoch();
-        // Relaxed: see `Fast`.
-        self.evicted_before.fetch_max(epoch, Ordering::Relaxed);
-        for index in 0..self.lending.slots().count() {
-            let Some(entry) = self.lending.take_at(index) else { continue };
-            if entry.body.is_evicted(epoch) {
-                self.dispose(entry, CloseCause::Evicted);
-            } else if let Err(entry) = self.lending.put(index, entry) {
-                self.dispose(entry, CloseCause::Closed);
-            }
-        }
-        self.demand();
+/// Whether the pool has what it keeps open.
+fn is_filled<M: ManageConnection>(shared: &Shared<M>) -> bool {
+    let settings = shared.settings();
+    let counts = shared.lending.counts();
+    let keeps = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
+    // After the counts: one that they found open and not yet idle was announced before, under the desk's lock; where
+    // its end is missed, the signal has this asked again. Whoever is told that the pool is ready can take a connection
+    // at once.
+    let introducing = shared.supply.introducing() as usize;
+    counts.idle + counts.in_use >= keeps as usize + introducing
+}
+
+/// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
+/// False where somebody else has changed them since they were `before`.
+pub(crate) fn reconfigure<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    before: &Arc<Settings>,
+    settings: Settings,
+) -> Result<bool, Error> {
+    let mut faults = settings.check();
+    let share = shared.share();
+    let rule = format!("must not exceed {share}, this pool's part of the budget");
+    faults.require(settings.ceiling() <= share, "base_size + max_overflow", settings.ceiling(), rule);
+    if !faults.is_empty() {
+        return Err(Error::invalid(faults));
     }
-
-    /// Closes what is idle just now.
-    pub(crate) fn evict_idle(self: &Arc<Self>) {
-        for index in 0..self.lending.slots().count() {
-            if let Some(entry) = self.lending.take_at(index) {
-                self.dispose(entry, CloseCause::Evicted);
-            }
-        }
+    let threads = settings.open_concurrency as usize;
+    let change = shared.begin_change();
+    if !Arc::ptr_eq(before, &shared.settings()) {
+        return Ok(false);
     }
-
-    /// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
-    /// False where somebody else has changed them since they were `before`.
-    pub(crate) fn reconfigure(
-        self: &Arc<Self>,
-        before: &Arc<Settings>,
-        settings: Settings,
-    ) -> Result<bool, Error> {
-        let mut faults = settings.check();
-        let rule = format!("must not exceed {}, this pool's part of the budget", self.share);
-        faults.require(
-            settings.ceiling() <= self.share,
-            "base_size + max_overflow",
-            settings.ceiling(),
-            rule,
-        );
-        if !faults.is_empty() {
-            return Err(Error::invalid(faults));
-        }
-        let crew = settings.open_concurrency as usize;
-        let applying = self.applying.lock();
-        if !Arc::ptr_eq(before, &self.settings()) {
-            return Ok(false);
-        }
-        self.lending.set_ceiling(settings.ceiling() as usize);
-        let lifted = self.store_settings(settings);
-        self.openers.set_limit(crew);
-        self.closers.set_limit(crew);
-        drop(applying);
+    shared.lending.set_ceiling(settings.ceiling() as usize);
+    let lifted = {
+        let mut breaker = shared.supply.breaker();
+        let lifted = breaker.reconfigure(&settings);
         if lifted {
-            self.tell_recovery("it has been switched off");
+            shared.lending.stop_refusing();
         }
-        self.keeper.wake();
-        self.demand();
-        Ok(true)
+        lifted
+    };
+    shared.replace_settings(settings);
+    shared.helpers.set_limit(threads);
+    drop(change);
+    if lifted {
+        accounts::breaker_closed(shared, "it has been switched off");
     }
+    shared.helpers.wake_keeper();
+    demand(shared);
+    Ok(true)
+}
 
-    /// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.
-    pub(crate) fn shut(self: &Arc<Self>) {
-        let idle = self.lending.close(&Refusal::Closed);
-        for entry in idle {
-            self.dispose(entry, CloseCause::Closed);
-        }
-        self.errands.lock().iter().for_each(|errand| errand.dismiss_customer());
-        self.openers.end();
-        self.closers.end();
-        self.keeper.wake();
-        self.progressed();
+/// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.
+pub(crate) fn shut<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    for entry in shared.lending.close(&Refusal::Closed) {
+        dispose(entry, CloseCause::Closed);
     }
+    shared.helpers.end();
+    shared.signal.raise();
+}
 
-    /// Stops lending and waits for what is out, at most until the deadline; then ends the calls of those still out.
-    pub(crate) fn close(self: &Arc<Self>, limit: Duration) -> CloseReport {
-        let begun = Instant::now();
-        self.shut();
-        let mut gauges = Gauges::default();
-        self.wait_until(begun.checked_add(limit), || {
-            gauges = self.gauges();
-            gauges.size() == 0 && gauges.zombies == 0
-        });
-        let report = CloseReport { holders: self.holders(), gauges, took: begun.elapsed() };
-        self.abandon_borrowed();
-        report
-    }
+/// Stops lending and waits for what is out, at most until the deadline; then ends the calls of those still out.
+pub(crate) fn close<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: Duration) -> CloseReport {
+    let begun = Instant::now();
+    shut(shared);
+    let mut last = Gauges::default();
+    shared.signal.wait_until(begun.checked_add(limit), || {
+        last = gauges(shared);
+        last.size() == 0 && last.zombies == 0
+    });
+    let report = CloseReport { holders: holders(shared), gauges: last, took: begun.elapsed() };
+    abandon_borrowed(shared);
+    report
 }

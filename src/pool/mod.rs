@@ -1,37 +1,41 @@
 //! The pool: checkout, checkin, opening, closing, and the keeper. Foreign code (managers, drivers, customizers,
-//! handlers) is called here and on no lower floor, with no lock held, and its panics are caught.
+//! handlers) is called here and on no lower floor, with no lock held, and its panics are caught. `README.md` in this
+//! folder tells a connection's life, the generations, the states of an errand, and the order of the locks.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `driver` | what a database layer gives: manager, driver, customizer, handlers |
+//! | `parts` | the parts that a pool is composed of, each with its own state and locks |
+//! | `connection` | one connection: its story, and the card in its slot |
+//! | `shared` | the parts of one pool together |
+//! | `tell` | events, log lines, counters, reports, the evidence in errors |
+//! | `supply` | how many connections are wanted; opening and closing them; what a failed opening means |
+//! | `fitness` | whether a connection may be lent: validation, suspicion, age, eviction |
+//! | `lend` | checkout, the line, checkin, and the guard |
+//! | `keep` | the keeper's looks: tidying, what is overdue, what is held for too long |
+//! | `life` | start, filling, new settings, end |
+//! | `handle` | what a program holds of a pool |
+//! | `builder` | settings and collaborators of a pool |
 
-mod body;
-mod breaker;
 mod builder;
-mod card;
-mod checkin;
-mod checkout;
-mod close;
-mod control;
-mod deadlock;
+mod connection;
 mod driver;
-mod errand;
-mod guard;
+mod fitness;
 mod handle;
-mod keeper;
+mod keep;
+mod lend;
 mod life;
-mod maintain;
-mod notify;
-mod observe;
-mod open;
+mod parts;
 mod shared;
-mod sinks;
-mod stuck;
-mod watch;
-mod workers;
+mod supply;
+mod tell;
 
 pub use builder::Builder;
-pub use control::{Abandonment, Place, SessionControl};
-pub use driver::{Condition, Driver, PlainDriver};
-pub use guard::PooledConnection;
+pub use driver::control::{Abandonment, Place, SessionControl};
+pub use driver::layer::{Condition, Driver, PlainDriver};
 pub use handle::{Pool, State};
-pub(crate) use keeper::Keeper;
+pub use lend::guard::PooledConnection;
 pub use life::CloseReport;
+pub(crate) use parts::keeper::Keeper;
 #[cfg(feature = "postgres")]
-pub(crate) use notify::panic_text;
+pub(crate) use tell::notify::panic_text;

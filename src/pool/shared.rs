@@ -1,32 +1,35 @@
-//! What all handles, guards and threads of one pool share.
+//! What all handles, guards and threads of one pool share: its parts, the time, and the settings in force.
+//!
+//! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself has no behaviour of its own but
+//! to tell the time and the settings. What the pool does stands in the wings above, as functions that are given it.
 
-use std::collections::HashMap;
-use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
-use parking_lot::{Condvar, Mutex, RwLock};
-use r2d2::{CustomizeConnection, HandleError, ManageConnection};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use r2d2::ManageConnection;
 
-use super::body::{Body, ms};
-use super::breaker::Breaker;
-use super::card::{Card, NEVER};
-use super::driver::Driver;
-use super::keeper::Keeper;
-use super::sinks::Sinks;
-use super::watch;
-use super::workers::Workers;
-use crate::clock::Clock;
+use super::connection::body::Body;
+use super::connection::card::Card;
+use super::driver::hooks::Hooks;
+use super::parts::counters::Counters;
+use super::parts::errand;
+use super::parts::fast::Fast;
+use super::parts::generations::Generations;
+use super::parts::helpers::Helpers;
+use super::parts::keeper::{Keeper, Rounds};
+use super::parts::line::Line;
+use super::parts::signal::Signal;
+use super::parts::sinks::Sinks;
+use super::parts::supply::Supply;
+use crate::clock::{Clock, Millis};
 use crate::config::Settings;
-use crate::core::{self, Ticket};
+use crate::core;
 use crate::error::OpenFailure;
-use crate::stats::{CloseCause, Recorder};
 
 pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal>;
 pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal>;
-pub(crate) type Errand<M> = watch::Errand<Seat<M>, Entry<M>>;
+pub(crate) type Errand<M> = errand::Errand<Seat<M>, Checked<M>>;
 
 /// A connection with its seat: what stands in a slot, and what a guard holds.
 pub(crate) struct Entry<M: ManageConnection> {
@@ -37,6 +40,22 @@ pub(crate) struct Entry<M: ManageConnection> {
     pub(crate) shared: Arc<Shared<M>>,
 }
 
+impl<M: ManageConnection> Entry<M> {
+    /// The card of its slot.
+    #[inline]
+    pub(crate) fn card(&self) -> &Card {
+        self.shared.card(self.seat.index())
+    }
+}
+
+/// What a caller is served by the helper that has checked a connection for it.
+pub(crate) enum Checked<M: ManageConnection> {
+    Fit(Box<Entry<M>>),
+    /// For the caller to close: not before it stands in line again, or the next connection in this seat would go to
+    /// somebody behind it.
+    Dead(Box<Entry<M>>),
+}
+
 /// Why a waiter is sent away.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
@@ -45,219 +64,102 @@ pub(crate) enum Refusal {
     ConnectFailed(Arc<OpenFailure>),
 }
 
-/// What every checkout reads: on a line of its own that is written only when something changes.
-///
-/// All Relaxed: a checkout that reads an old value came before the change.
-pub(crate) struct Fast {
-    /// Raised by every change that makes idle connections worth a closer look.
-    pub(crate) epoch: AtomicU64,
-    /// Idle milliseconds from which on a connection is validated.
-    pub(crate) ping_after_ms: AtomicU64,
-    /// [`NOISY`] and [`TRIMS`].
-    pub(crate) care: AtomicU8,
-    /// Checkouts after which a connection is replaced.
-    pub(crate) max_uses: AtomicU64,
-}
-
-/// Somebody listens to events: checkouts and checkins have to be told.
-pub(crate) const NOISY: u8 = 1;
-/// A checkin may have to close its connection, since overflow does not linger.
-pub(crate) const TRIMS: u8 = 2;
-
-/// Who stands in line, for reports and the deadlock check.
-pub(crate) struct InLine {
-    pub(crate) thread: u64,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) since: Instant,
-}
-
-/// Counters of everything but the direct path, which counts in the slots' cards. All Relaxed: they are
-/// independent sums.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) unqueued: AtomicU64,
-    pub(crate) waited: AtomicU64,
-    pub(crate) timed_out: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    pub(crate) opened: AtomicU64,
-    pub(crate) closed: [AtomicU64; CloseCause::ALL.len()],
-    pub(crate) open_failures: [AtomicU64; 3],
-    pub(crate) returned_dirty: AtomicU64,
-    pub(crate) slow_checkouts: AtomicU64,
-    pub(crate) long_holds: AtomicU64,
-    pub(crate) stuck_cancelled: AtomicU64,
-    pub(crate) stuck_terminated: AtomicU64,
-    pub(crate) slow_queries: AtomicU64,
-    pub(crate) suspicions: AtomicU64,
-    pub(crate) user_panics: AtomicU64,
-    pub(crate) events_lost: AtomicU64,
-    /// Connections given up on in the hands of a helper.
-    pub(crate) zombies: AtomicU32,
-    pub(crate) peak_in_use: AtomicU32,
-    pub(crate) wait: Recorder,
-    pub(crate) open: Recorder,
-}
-
-impl Counters {
-    pub(crate) fn bump(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) lending: Arc<Lending<M>>,
     pub(crate) fast: CachePadded<Fast>,
-    pub(crate) manager: M,
-    pub(crate) driver: Box<dyn Driver<M>>,
-    pub(crate) customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
-    pub(crate) error_handler: Box<dyn HandleError<M::Error>>,
-    /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
-    settings: RwLock<Arc<Settings>>,
-    pub(crate) clock: Clock,
-    /// Held while new settings are applied, so that two threads do not apply half of each other's. No foreign code
-    /// runs under it.
-    pub(crate) applying: Mutex<()>,
-    /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round.
-    pub(crate) breaker: Mutex<Breaker>,
-    pub(crate) openers: Workers,
-    pub(crate) closers: Workers,
-    pub(crate) keeper: Arc<Keeper>,
-    /// The most that the ceiling may become.
-    pub(crate) share: u32,
+    pub(crate) hooks: Hooks<M>,
+    pub(crate) supply: Supply,
+    pub(crate) helpers: Helpers<Seat<M>, Checked<M>>,
+    pub(crate) generations: Generations,
+    pub(crate) rounds: Rounds,
+    pub(crate) line: Line,
     pub(crate) counters: Counters,
     pub(crate) sinks: Sinks,
-    /// Guards the list of waiters alone.
-    pub(crate) line: Mutex<HashMap<Ticket, InLine>>,
-    /// Connections that a helper thread has in hand; the keeper gives up on those that take too long. Bounded by
-    /// the seats and the zombies.
-    pub(crate) errands: Mutex<Vec<Arc<Errand<M>>>>,
-    /// Connections older than this epoch are validated before their next checkout.
-    pub(crate) suspect_before: AtomicU64,
-    /// Connections born before this epoch are closed.
-    pub(crate) evicted_before: AtomicU64,
-    /// The earliest time of the next eviction for being misrouted.
-    pub(crate) misrouted_until: AtomicU64,
-    /// Somebody who does not wait wants the pool to grow by one.
-    pub(crate) hint: AtomicBool,
-    /// Opened replacements whose predecessors may now be closed.
-    pub(crate) credits: AtomicU32,
-    /// The epoch of the keeper's last look at every idle connection.
-    pub(crate) swept: AtomicU64,
-    /// Replacements being opened.
-    pub(crate) renewing: AtomicU32,
-    /// Connections opened that are not yet in their slots or with a waiter.
-    pub(crate) introducing: AtomicU32,
-    /// Something that `close` or `wait_ready` waits for may have happened. Guards nothing: it only makes looking and
-    /// waiting one step.
-    pub(crate) progress: (Mutex<()>, Condvar),
-    /// When nearly all connections were last seen in use, while the warning of it holds.
-    pub(crate) crowded_at: AtomicU64,
+    pub(crate) signal: Signal,
+    clock: Clock,
+    /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
+    settings: RwLock<Arc<Settings>>,
+    /// Held while new settings are applied, so that two threads do not apply half of each other's. No foreign code
+    /// runs under it.
+    applying: Mutex<()>,
+    /// The most that the ceiling may become.
+    share: u32,
 }
 
 impl<M: ManageConnection> Shared<M> {
-    pub(crate) fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.read())
-    }
-
-    /// True where that switched an open circuit breaker off.
-    pub(crate) fn store_settings(&self, settings: Settings) -> bool {
-        let lifted = {
-            let mut breaker = self.breaker.lock();
-            let lifted = breaker.reconfigure(&settings);
-            if lifted {
-                self.lending.stop_refusing();
-            }
-            lifted
-        };
-        self.fast.adopt(&settings);
-        *self.settings.write() = Arc::new(settings);
-        lifted
-    }
-
-    #[allow(clippy::too_many_arguments)] // The one constructor, called from the builder alone.
     pub(crate) fn new(
         settings: Settings,
-        manager: M,
-        driver: Box<dyn Driver<M>>,
-        customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
-        error_handler: Box<dyn HandleError<M::Error>>,
+        hooks: Hooks<M>,
         sinks: Sinks,
         clock: Clock,
         keeper: Arc<Keeper>,
         share: u32,
     ) -> Self {
-        let fast = Fast {
-            epoch: AtomicU64::new(1),
-            ping_after_ms: AtomicU64::new(NEVER),
-            care: AtomicU8::new(if sinks.is_noisy() { NOISY } else { 0 }),
-            max_uses: AtomicU64::new(NEVER),
-        };
-        fast.adopt(&settings);
-        // Nothing has happened yet that the keeper would have to look at every connection for.
-        let epoch = fast.epoch.load(Ordering::Relaxed);
-        let crew = settings.open_concurrency as usize;
+        let fast = Fast::new(&settings, sinks.is_noisy());
         Shared {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
-            fast: CachePadded::new(fast),
-            manager,
-            driver,
-            customizer,
-            error_handler,
-            clock,
-            applying: Mutex::new(()),
-            breaker: Mutex::new(Breaker::new(&settings)),
-            openers: Workers::new(format!("{}-open", settings.name), crew),
-            closers: Workers::new(format!("{}-close", settings.name), crew),
-            keeper,
-            share,
+            hooks,
+            supply: Supply::new(&settings),
+            helpers: Helpers::new(&settings.name, settings.open_concurrency as usize, keeper),
+            generations: Generations::new(),
+            rounds: Rounds::new(fast.generation()),
+            line: Line::default(),
             counters: Counters::default(),
             sinks,
-            line: Mutex::new(HashMap::new()),
-            errands: Mutex::new(Vec::new()),
-            suspect_before: AtomicU64::new(0),
-            evicted_before: AtomicU64::new(0),
-            misrouted_until: AtomicU64::new(0),
-            hint: AtomicBool::new(false),
-            credits: AtomicU32::new(0),
-            renewing: AtomicU32::new(0),
-            swept: AtomicU64::new(epoch),
-            introducing: AtomicU32::new(0),
-            progress: (Mutex::new(()), Condvar::new()),
-            crowded_at: AtomicU64::new(NEVER),
+            signal: Signal::default(),
+            clock,
+            fast: CachePadded::new(fast),
             settings: RwLock::new(Arc::new(settings)),
+            applying: Mutex::new(()),
+            share,
         }
     }
 
-    /// Tells `close` and `wait_ready` to look again.
-    pub(crate) fn progressed(&self) {
-        drop(self.progress.0.lock());
-        self.progress.1.notify_all();
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
     }
 
-    /// Raises the epoch, so that every idle connection is looked at before its next checkout. Returns the new one.
-    pub(crate) fn next_epoch(&self) -> u64 {
-        // Relaxed: see `Fast`.
-        self.fast.epoch.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
-impl Fast {
-    pub(crate) fn set_care(&self, bit: u8, on: bool) {
-        // Relaxed: see above.
-        if on {
-            self.care.fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.care.fetch_and(!bit, Ordering::Relaxed);
-        }
+    /// Begins a change of the settings, which ends with the guard.
+    pub(crate) fn begin_change(&self) -> MutexGuard<'_, ()> {
+        self.applying.lock()
     }
 
-    fn adopt(&self, settings: &Settings) {
-        // Relaxed: see `Fast`.
-        self.ping_after_ms.store(settings.pre_ping.threshold().map_or(NEVER, ms), Ordering::Relaxed);
-        self.max_uses.store(settings.max_uses.unwrap_or(NEVER), Ordering::Relaxed);
-        let trims = settings.max_overflow > 0 && settings.overflow_linger.is_zero();
-        self.set_care(TRIMS, trims);
-        self.epoch.fetch_add(1, Ordering::Relaxed);
+    /// Puts settings in force. Only within a change.
+    pub(crate) fn replace_settings(&self, settings: Settings) {
+        self.fast.adopt(&settings);
+        *self.settings.write() = Arc::new(settings);
+    }
+
+    /// The most that the ceiling may become.
+    pub(crate) fn share(&self) -> u32 {
+        self.share
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The time, up to a tick late.
+    #[inline]
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.coarse_ms()
+    }
+
+    /// The time, read from the system now.
+    pub(crate) fn exact_now(&self) -> Millis {
+        self.clock.precise_ms()
+    }
+
+    /// What stands of a connection in its slot.
+    #[inline]
+    pub(crate) fn card(&self, index: usize) -> &Card {
+        &self.lending.slot(index).card
+    }
+
+    /// The target of the pool's log lines.
+    pub(crate) fn target(&self) -> String {
+        format!("tierpool::{}", self.settings().name)
     }
 }
 
@@ -265,9 +167,10 @@ impl Fast {
 mod tests {
     use std::mem::{size_of, size_of_val};
 
-    use super::{Entry, InLine, Lending, Refusal};
+    use super::{Entry, Lending, Refusal};
     use crate::MemoryManager;
     use crate::core::{Ticket, Waiter};
+    use crate::pool::parts::line::InLine;
 
     /// The most that a slot or a waiter may take beside the connection itself.
     const LIMIT: usize = 1024;
@@ -283,7 +186,7 @@ mod tests {
     #[test]
     fn a_waiter_takes_less_than_a_kibibyte() {
         let waiter = size_of::<Waiter<Entry<MemoryManager>, Refusal>>() + 2 * size_of::<usize>();
-        // Its place in the queue and its card in the list; both collections may be half empty.
+        // Its place in the queue and its name on the list; both collections may be half empty.
         let listed = 2 * (size_of::<(Ticket, usize)>() + size_of::<(Ticket, InLine)>() + 1);
         assert!(waiter + listed <= LIMIT, "{waiter} and {listed} bytes");
     }

@@ -1,64 +1,77 @@
 //! PostgreSQL: connections whose state is known without asking the server.
 //!
-//! | file | job |
+//! # The driver's own types
+//!
+//! This module has what the pool adds. A row, a parameter, a type or an error of the driver's is the `postgres` crate's
+//! own, and that crate is here whole, as [`postgres_crate`](crate::postgres_crate): there is no
+//! `tierpool::postgres::Row`, but a `tierpool::postgres_crate::Row`. **A program needs no `postgres` beside tierpool.**
+//!
+//! ```
+//! use tierpool::postgres::PgError;
+//! use tierpool::postgres_crate::Row;
+//! use tierpool::postgres_crate::types::{ToSql, Type};
+//!
+//! struct Page {
+//!     url: String,
+//!     visits: i64,
+//! }
+//!
+//! fn page(row: &Row) -> Result<Page, PgError> {
+//!     Ok(Page { url: row.try_get("url")?, visits: row.try_get("visits")? })
+//! }
+//!
+//! let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&"https://site.example", Type::TEXT), (&1_i64, Type::INT8)];
+//! assert_eq!(parameters[1].1.name(), "int8");
+//! # let _: fn(&Row) -> Result<Page, PgError> = page;
+//! ```
+//!
+//! A program that wants an optional feature of it, as `with-chrono-0_4` or `with-serde_json-1` for values of those
+//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`.
+//! Cargo builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19,
+//! at least 0.19.12; tierpool asks for none of its features.
+//!
+//! # Its parts
+//!
+//! A module uses only modules in rows above its own.
+//!
+//! | module | job |
 //! | --- | --- |
+//! | `sqlstate` | the codes of errors that decide something, and what each means |
+//! | `options` | the settings of one kind of connection |
 //! | `observer` | reads along on the byte stream, and can end a wait on it |
 //! | `tls` | encryption, under the observer |
-//! | `options`, `target` | settings, and the servers that a connection string names |
-//! | `manager`, `connection`, `handles` | opening; one connection; what other threads may do to it |
-//! | `hosts`, `role` | the order of several servers; whether one will do |
-//! | `credentials` | user and password from a callback |
-//! | `pooler`, `pooled` | a PgBouncer in between: what is known of it; how a connection finds and minds it |
-//! | `driver`, `control`, `reset` | what the pool asks of a connection |
-//! | `statements`, `cached` | the prepared statements that a connection keeps, and calls by them |
-//! | `session`, `transaction` | a transaction as a closure |
-//! | `build`, `pool` | the two-tier pool of such connections |
+//! | `error` | what can go wrong, and what to do about it |
+//! | `connection` | one connection: its state, its checks, its reset, its statements, a pooler in between |
+//! | `session` | a transaction as a closure, and when it is repeated |
+//! | `open` | opening: which server, as whom, by what `sslmode` allows |
+//! | `driver` | what the pool asks of a connection, and may do to one that is lent |
 //! | `server` | what the server says of itself: health, sessions, limits |
-//! | `error`, `retry` | what can go wrong, and when to try again |
+//! | `pool` | the two-tier pool of such connections, and its builder |
 
-mod build;
-mod cached;
 mod connection;
-mod control;
-mod credentials;
 mod driver;
 mod error;
-mod handles;
-mod hosts;
-mod manager;
 mod observer;
+mod open;
 mod options;
 mod pool;
-mod pooled;
-mod pooler;
-mod reset;
-mod retry;
-mod role;
 mod server;
 mod session;
-mod statements;
-mod target;
+mod sqlstate;
 mod tls;
-mod transaction;
 
-pub use build::PgBuilder;
-pub use connection::{PgConnection, TransactionStatus};
-pub use credentials::Credentials;
+pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheStats, TransactionStatus};
 pub use driver::PgDriver;
 pub use error::PgError;
-pub(crate) use error::is_lost;
-pub use handles::{AbandonHandle, CancelHandle};
-pub use manager::PgManager;
+pub(crate) use error::{is_lost, is_statement_timeout};
+pub use open::{Credentials, PgManager, ServerHealth};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
-pub use pool::PgPool;
+pub use pool::{PgBuilder, PgPool};
+pub(crate) use pool::{Uncommitted, attempt_on};
 pub use postgres::IsolationLevel;
-pub use retry::Retry;
-pub(crate) use retry::{Again, Attempts};
 pub use server::{
-    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerHealth, ServerLimits,
-    Sessions, TierActivity,
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
+    TierActivity,
 };
-pub(crate) use session::attempt;
-pub use session::run_session;
-pub use statements::StatementCacheStats;
-pub use transaction::{Session, SessionOptions};
+pub(crate) use session::{Again, Attempts};
+pub use session::{Retry, Session, SessionOptions, run_session};

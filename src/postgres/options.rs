@@ -79,14 +79,14 @@ pub struct PgOptions {
     /// How many prepared statements each connection keeps for the `_cached` calls; 0 for none. Default 100. See
     /// [`PgConnection::prepare_cached`](super::PgConnection::prepare_cached).
     ///
-    /// None are kept where a PgBouncer was found out; where [`PgOptions::pgbouncer`] says one in transaction mode, set 0
-    /// as well, unless it keeps track of them (1.21, `max_prepared_statements`).
+    /// None are kept where a PgBouncer was found out; where [`PgOptions::pgbouncer`] says one in transaction mode, set
+    /// 0 as well, unless it keeps track of them (1.21, `max_prepared_statements`).
     pub statement_cache_size: u32,
     /// Whether a PgBouncer is in between, and in which mode. `None` (default): found out on the first connection.
     ///
     /// PgBouncer refuses start-up options, so behind one the statement timeout is set by a statement after opening in
-    /// session mode, and by `SET LOCAL` in each session in transaction mode. There nothing that outlives a
-    /// transaction is sent but the statements of the cache, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
+    /// session mode, and by `SET LOCAL` in each session in transaction mode. There nothing that outlives a transaction
+    /// is sent but the statements of the cache, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
     pub pgbouncer: Option<PgBouncer>,
     /// A statement that takes longer is logged as a warning, with its text but not its parameters, and counted. Over
     /// TCP only. `None` or zero (default `None`): no text is read and no time taken.

@@ -14,7 +14,7 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 const HIGH_LOAD: f64 = 0.9;
 /// The last line of the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LastLine {
     Healthy,
     HighLoad,
     Exhausted,
@@ -56,16 +56,16 @@ pub struct DatabaseStats {
 }
 
 impl DatabaseStats {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn last_line(&self) -> LastLine {
         let open = |state| state != BreakerState::Closed;
         if open(self.automation.breaker) || open(self.adhoc.breaker) {
-            Verdict::CircuitOpen
+            LastLine::CircuitOpen
         } else if self.guaranteed() == 0 {
-            Verdict::Exhausted
+            LastLine::Exhausted
         } else if f64::from(self.in_use) >= HIGH_LOAD * f64::from(self.total_possible) {
-            Verdict::HighLoad
+            LastLine::HighLoad
         } else {
-            Verdict::Healthy
+            LastLine::Healthy
         }
     }
 
@@ -148,7 +148,7 @@ impl<M: ManageConnection> TieredPool<M> {
             long_holders,
             waiters,
         };
-        stats.is_healthy = stats.verdict() == Verdict::Healthy;
+        stats.is_healthy = stats.last_line() == LastLine::Healthy;
         stats
     }
 

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use r2d2::ManageConnection;
 
-use super::data::{DatabaseStats, Verdict};
+use super::data::{DatabaseStats, LastLine};
 use crate::tiers::TieredPool;
 
 /// Waiters listed before the rest is only counted.
@@ -93,7 +93,7 @@ impl DatabaseStats {
         writeln!(f, "{}Ad-hoc (Development/Manual):", marks.adhoc)?;
         writeln!(f, "   {last} Guaranteed Available: {} connections\n", self.guaranteed())?;
         self.write_people(f, marks)?;
-        self.write_verdict(f, marks)?;
+        self.write_last_line(f, marks)?;
         f.write_str(&rule)
     }
 
@@ -115,23 +115,23 @@ impl DatabaseStats {
         Ok(())
     }
 
-    fn write_verdict(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
-        match self.verdict() {
-            Verdict::Healthy => writeln!(
+    fn write_last_line(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
+        match self.last_line() {
+            LastLine::Healthy => writeln!(
                 f,
                 "{}Healthy: {} connections always available for ad-hoc work",
                 marks.healthy,
                 self.guaranteed()
             ),
-            Verdict::HighLoad => writeln!(
+            LastLine::HighLoad => writeln!(
                 f,
                 "{}High Load: {} of {} automation connections in use",
                 marks.high_load, self.in_use, self.total_possible
             ),
-            Verdict::Exhausted => {
+            LastLine::Exhausted => {
                 writeln!(f, "{}EXHAUSTED: no connection left for ad-hoc work", marks.exhausted)
             }
-            Verdict::CircuitOpen => {
+            LastLine::CircuitOpen => {
                 let failures = [&self.automation, &self.adhoc];
                 let cause = failures.iter().find_map(|stats| stats.last_open_failure.as_deref());
                 writeln!(f, "{}Circuit open: {}", marks.circuit_open, cause.unwrap_or("no cause known"))

@@ -8,7 +8,7 @@ use crate::postgres::{PgManager, ServerActivity};
 use crate::tiers::TieredPool;
 
 /// The status box and the server's activity, by
-/// [`PgPool::verbose_connection_status`](crate::PgPool::verbose_connection_status); `Display` is both.
+/// [`PgPool::verbose_connection_status`](crate::TieredPool::verbose_connection_status); `Display` is both.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -53,7 +53,8 @@ impl fmt::Display for VerbosePlain<'_> {
 
 impl TieredPool<PgManager> {
     /// Returns the status box together with [`server_activity`](TieredPool::server_activity): what this process holds,
-    /// and what all processes of the application hold. Where the server cannot be asked, the reason stands in its place.
+    /// and what all processes of the application hold. Where the server cannot be asked, the reason stands in its
+    /// place.
     ///
     /// # Blocking
     ///

@@ -24,5 +24,5 @@ pub fn pool_of(
     url: impl Into<String>,
     change: impl FnOnce(PgBuilder) -> PgBuilder,
 ) -> PgPool {
-    built(change(PgPool::configure().url(url).app_name(app_name).base_size(size).max_overflow(0)))
+    built(change(PgPool::builder().url(url).app_name(app_name).base_size(size).max_overflow(0)))
 }

@@ -5,16 +5,21 @@ use crate::core::sync::Arc;
 use crate::core::waiter::Waiter;
 
 impl<T, S: Default, R: Clone> Lending<T, S, R> {
-    /// Refuses everybody who waits, and with `standing` also whoever would have to wait from now on. Returns how
-    /// many it refused.
-    pub(crate) fn refuse(&self, reason: &R, standing: bool) -> usize {
+    /// Refuses everybody who waits. Returns how many it refused.
+    pub(crate) fn refuse(&self, reason: &R) -> usize {
+        let waiters = self.dismiss(&mut self.desk.lock(), reason);
+        wake_all(&waiters);
+        waiters.len()
+    }
+
+    /// Refuses everybody who waits, and whoever would have to wait from now on until `stop_refusing`.
+    pub(crate) fn refuse_until_further_notice(&self, reason: &R) {
         let mut desk = self.desk.lock();
-        let former = if standing { desk.refusal.replace(reason.clone()) } else { None };
+        let former = desk.refusal.replace(reason.clone());
         let waiters = self.dismiss(&mut desk, reason);
         drop(desk);
         drop(former);
         wake_all(&waiters);
-        waiters.len()
     }
 
     /// Ends a standing refusal.
@@ -142,8 +147,8 @@ mod tests {
     fn a_former_reason_ends_with_the_desk_unlocked() {
         let line = Arc::new(Lending::<u32, (), Reason>::new(1));
         let reason = Reason(Arc::downgrade(&line));
-        line.refuse(&reason, true);
-        line.refuse(&reason, true);
+        line.refuse_until_further_notice(&reason);
+        line.refuse_until_further_notice(&reason);
         line.stop_refusing();
     }
 }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(line.claim(), None);
         line.restate(1, Standing::Opening, Standing::Open);
         assert_eq!(line.put(0, value), Err(Box::new(7)));
-        seat.leaves(true);
+        seat.leaves();
         assert_eq!(line.counts().leaving, 0);
         drop(seat);
         assert_eq!((line.counts().size(), line.claim()), (1, None), "given back twice");

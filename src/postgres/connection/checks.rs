@@ -5,9 +5,9 @@ use std::time::Duration;
 use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 
-use super::PgConnection;
-use crate::postgres::PgError;
-use crate::postgres::observer::Shared;
+use super::pg_connection::PgConnection;
+use crate::postgres::error::PgError;
+use crate::postgres::observer::Probe;
 
 impl PgConnection {
     /// Checks without a round trip that neither side has hung up, in 2 µs or so. A server that is frozen, or a
@@ -29,7 +29,7 @@ impl PgConnection {
         if !self.is_observed() {
             return self.ping(limit);
         }
-        self.turn(limit, Shared::start_probe)
+        self.turn(limit, Probe::start)
     }
 
     /// Reads replies that are pending to their end, so that the transaction status is known. Sends nothing. Without
@@ -49,14 +49,14 @@ impl PgConnection {
         if self.is_lost() {
             return Err(PgError::lost());
         }
-        self.turn(limit, Shared::start_settling)
+        self.turn(limit, Probe::start_settling)
     }
 
     /// Turns the connection's reactor until the observer ends it.
-    fn turn(&mut self, limit: Duration, start: fn(&Shared)) -> Result<(), PgError> {
+    fn turn(&mut self, limit: Duration, start: fn(&Probe)) -> Result<(), PgError> {
         let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
         shared.set_bound(limit);
-        start(shared);
+        start(shared.probe());
         let outcome = loop {
             match client.notifications().blocking_iter().next() {
                 // The observer's own mark, see there; the server names a process and a channel.
@@ -66,7 +66,7 @@ impl PgConnection {
                 Err(error) => break Err(error.into()),
             }
         };
-        shared.end_probe();
+        shared.probe().end();
         shared.clear_bound();
         if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome }
     }

@@ -5,14 +5,13 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::PgError;
 use crate::config::TargetSessionAttrs;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong before there was a connection.
+/// What went wrong before there was a connection; `E` is the error of one attempt.
 #[derive(Debug)]
-pub(in super::super) enum OpeningError {
+pub(in crate::postgres) enum OpeningError<E> {
     /// The host's name could not be looked up.
     Lookup(io::Error),
     /// The server answered, and is not of the kind that is wanted.
@@ -22,48 +21,35 @@ pub(in super::super) enum OpeningError {
     /// The user's callback took all of the time there was.
     CallbackLate(Duration),
     /// The server refused what the callback gave.
-    Refused(PgError),
+    Refused(E),
     /// The callback gives what the server refused; it is asked again after this time.
     StillRefused(Duration),
     /// It was ended before it could be used, by an error whose text the driver has lost.
     Ended(Farewell),
     /// None of several servers would do.
-    NoHost(Attempts),
+    NoServer(ServersTried<E>),
 }
 
-impl OpeningError {
-    /// The driver's error, if there is one; of several the one that decides on the next attempt.
-    pub fn postgres(&self) -> Option<&postgres::Error> {
+impl<E> OpeningError<E> {
+    /// The error of an attempt, where there was one; of several that which decides on the next.
+    pub fn telling(&self) -> Option<&E> {
         match self {
-            OpeningError::Refused(error) => error.postgres(),
-            OpeningError::NoHost(attempts) => attempts.telling().postgres(),
+            OpeningError::Refused(error) => Some(error),
+            OpeningError::NoServer(tried) => Some(tried.telling()),
             _ => None,
         }
     }
 
-    /// The SQLSTATE, where there was one.
+    /// The SQLSTATE that came without an error.
     pub fn code(&self) -> Option<&str> {
         match self {
-            OpeningError::Refused(error) => error.sqlstate(),
-            OpeningError::NoHost(attempts) => attempts.telling().sqlstate(),
             OpeningError::Ended(Farewell(code)) => Some(code),
             _ => None,
         }
     }
-
-    /// Whether nothing but a change of the settings helps. A callback may give something else next time, and another
-    /// server may come up.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            OpeningError::NoHost(attempts) => {
-                attempts.telling().is_refusal() || attempts.0.iter().all(|(_, error)| error.is_permanent())
-            }
-            _ => false,
-        }
-    }
 }
 
-impl fmt::Display for OpeningError {
+impl<E> fmt::Display for OpeningError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpeningError::Lookup(_) => f.write_str("could not look up the name of the server"),
@@ -84,20 +70,20 @@ impl fmt::Display for OpeningError {
                  they change, or in {pause:.0?}"
             ),
             OpeningError::Ended(_) => f.write_str("could not open a connection to the server"),
-            OpeningError::NoHost(attempts) => {
-                write!(f, "could not open a connection to any of {} servers", attempts.0.len())
+            OpeningError::NoServer(tried) => {
+                write!(f, "could not open a connection to any of {} servers", tried.servers.len())
             }
         }
     }
 }
 
-impl StdError for OpeningError {
+impl<E: StdError + 'static> StdError for OpeningError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             OpeningError::Lookup(error) => Some(error),
             OpeningError::Callback(error) => Some(error.as_ref()),
             OpeningError::Refused(error) => Some(error),
-            OpeningError::NoHost(attempts) => Some(attempts),
+            OpeningError::NoServer(tried) => Some(tried),
             OpeningError::Ended(farewell) => Some(farewell),
             _ => None,
         }
@@ -106,7 +92,7 @@ impl StdError for OpeningError {
 
 /// The SQLSTATE with which a server or a pooler ended a connection.
 #[derive(Debug)]
-pub(in super::super) struct Farewell(pub String);
+pub(in crate::postgres) struct Farewell(pub String);
 
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,37 +102,32 @@ impl fmt::Display for Farewell {
 
 impl StdError for Farewell {}
 
-/// The servers tried, in order, each with its error. Never empty.
+/// The servers tried, in order, each with its error.
 #[derive(Debug)]
-pub(in super::super) struct Attempts(Vec<(String, PgError)>);
+pub(in crate::postgres) struct ServersTried<E> {
+    servers: Vec<(String, E)>,
+    /// The place of the error that decides on the next attempt.
+    telling: usize,
+}
 
-impl Attempts {
-    /// The error of a round: that of the only server, or of all.
-    pub fn into_error(mut tried: Vec<(String, PgError)>) -> PgError {
-        match (tried.pop(), tried.is_empty()) {
-            (Some((_, error)), true) => error,
-            (Some(last), false) => {
-                tried.push(last);
-                PgError::opening(OpeningError::NoHost(Attempts(tried)))
-            }
-            (None, _) => unreachable!("BUG: a manager without a host"),
-        }
+impl<E> ServersTried<E> {
+    pub fn new(servers: Vec<(String, E)>, telling: usize) -> Self {
+        ServersTried { servers, telling }
     }
 
-    /// The error that decides on the next attempt: a refused password, since accounts get locked; else a server
-    /// without a free connection, since one may be given back; else the last.
-    fn telling(&self) -> &PgError {
-        let errors = || self.0.iter().map(|(_, error)| error);
-        let found =
-            errors().find(|error| error.is_refusal()).or_else(|| errors().find(|error| error.is_exhausted()));
-        found.unwrap_or_else(|| &self.0[self.0.len() - 1].1)
+    pub fn telling(&self) -> &E {
+        &self.servers[self.telling].1
+    }
+
+    pub fn errors(&self) -> impl Iterator<Item = &E> {
+        self.servers.iter().map(|(_, error)| error)
     }
 }
 
-impl fmt::Display for Attempts {
+impl<E: StdError + 'static> fmt::Display for ServersTried<E> {
     /// One line: each server with the end of its chain of causes, where the reason stands.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (server, error)) in self.0.iter().enumerate() {
+        for (at, (server, error)) in self.servers.iter().enumerate() {
             let comma = if at > 0 { "; " } else { "" };
             let mut cause: &dyn StdError = error;
             while let Some(source) = cause.source() {
@@ -158,4 +139,4 @@ impl fmt::Display for Attempts {
     }
 }
 
-impl StdError for Attempts {}
+impl<E: StdError + 'static> StdError for ServersTried<E> {}

@@ -1,6 +1,9 @@
 //! What the server's messages say.
 
+use postgres::error::Severity;
+
 use super::frames::{Framer, Piece};
+use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +15,8 @@ pub(crate) enum BackendEvent {
     Error {
         /// Its SQLSTATE.
         code: [u8; 5],
-        /// Whether the session ends with it (severity FATAL or PANIC).
-        fatal: bool,
+        /// Whether the session ends with it.
+        ends_session: bool,
         /// Whether it is the "cached plan must not change result type" of 0A000.
         cached_plan: bool,
     },
@@ -22,12 +25,12 @@ pub(crate) enum BackendEvent {
     /// The process id of the backend, from the start-up handshake.
     ProcessId(i32),
     /// A setting that tells whether the server takes writes; reported by PostgreSQL 14 and later.
-    Setting(Setting, bool),
+    Setting(ReportedSetting, bool),
 }
 
 /// The reported settings that tell whether a server takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Setting {
+pub(crate) enum ReportedSetting {
     /// `in_hot_standby`
     HotStandby,
     /// `default_transaction_read_only`
@@ -39,10 +42,11 @@ pub(crate) enum Setting {
 /// Any split of the stream gives the same events in the same order. Nothing is allocated.
 pub(crate) struct BackendScanner {
     framer: Framer,
-    body: Body,
+    reading: Reading,
 }
 
-enum Body {
+/// What is kept of the message under way.
+enum Reading {
     Skipped,
     Status(Text<1>),
     Key(Text<4>),
@@ -113,18 +117,29 @@ impl ErrorFields {
         }
     }
 
+    /// How severe the error is, where the server says so.
+    fn severity(&self) -> Option<Severity> {
+        match self.severity {
+            text if text.len == 0 => None,
+            text if text.is(b"FATAL") => Some(Severity::Fatal),
+            text if text.is(b"PANIC") => Some(Severity::Panic),
+            _ => Some(Severity::Error),
+        }
+    }
+
     fn event(&self) -> BackendEvent {
         BackendEvent::Error {
             code: self.code.bytes,
-            fatal: self.severity.is(b"FATAL") || self.severity.is(b"PANIC"),
-            cached_plan: self.code.is(b"0A000") && self.routine.is(b"RevalidateCachedQuery"),
+            ends_session: ends_session(self.code.bytes, self.severity()),
+            cached_plan: means(self.code.bytes, Meaning::Unsupported)
+                && self.routine.is(b"RevalidateCachedQuery"),
         }
     }
 }
 
 impl Default for BackendScanner {
     fn default() -> Self {
-        BackendScanner { framer: Framer::new(false), body: Body::Skipped }
+        BackendScanner { framer: Framer::of_server(), reading: Reading::Skipped }
     }
 }
 
@@ -138,45 +153,45 @@ impl BackendScanner {
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
             if piece.first {
-                self.body = Body::begin(piece.tag);
+                self.reading = Reading::begin(piece.tag);
                 if piece.tag == b'G' {
                     on(BackendEvent::CopyIn);
                 }
             }
-            if let Some(event) = self.body.read(&piece) {
+            if let Some(event) = self.reading.read(&piece) {
                 on(event);
             }
         }
     }
 }
 
-impl Body {
+impl Reading {
     fn begin(tag: u8) -> Self {
         match tag {
-            b'Z' => Body::Status(Text::new()),
-            b'E' => Body::Error(ErrorFields::new()),
-            b'K' => Body::Key(Text::new()),
-            b'S' => Body::Parameter { name: Text::new(), value: Text::new(), in_value: false },
-            _ => Body::Skipped,
+            b'Z' => Reading::Status(Text::new()),
+            b'E' => Reading::Error(ErrorFields::new()),
+            b'K' => Reading::Key(Text::new()),
+            b'S' => Reading::Parameter { name: Text::new(), value: Text::new(), in_value: false },
+            _ => Reading::Skipped,
         }
     }
 
     fn read(&mut self, piece: &Piece<'_>) -> Option<BackendEvent> {
         match self {
-            Body::Skipped => None,
-            Body::Status(status) => {
+            Reading::Skipped => None,
+            Reading::Status(status) => {
                 status.push(piece.bytes);
                 piece.last.then(|| BackendEvent::Ready(status.bytes[0]))
             }
-            Body::Key(id) => {
+            Reading::Key(id) => {
                 id.push(piece.bytes);
                 piece.last.then(|| BackendEvent::ProcessId(i32::from_be_bytes(id.bytes)))
             }
-            Body::Error(fields) => {
+            Reading::Error(fields) => {
                 fields.read(piece.bytes);
                 piece.last.then(|| fields.event())
             }
-            Body::Parameter { name, value, in_value } => {
+            Reading::Parameter { name, value, in_value } => {
                 for part in piece.bytes.split_inclusive(|b| *b == 0) {
                     let text = part.strip_suffix(&[0]).unwrap_or(part);
                     if *in_value {
@@ -187,9 +202,9 @@ impl Body {
                     *in_value |= text.len() < part.len();
                 }
                 let setting = if name.is(b"in_hot_standby") {
-                    Setting::HotStandby
+                    ReportedSetting::HotStandby
                 } else if name.is(b"default_transaction_read_only") {
-                    Setting::DefaultReadOnly
+                    ReportedSetting::DefaultReadOnly
                 } else {
                     return None;
                 };
@@ -233,8 +248,22 @@ mod tests {
         let chunks: Vec<&[u8]> = bytes.chunks(7).collect();
         assert_eq!(
             events(&chunks),
-            [BackendEvent::Error { code: *b"57P01", fatal: true, cached_plan: false }]
+            [BackendEvent::Error { code: *b"57P01", ends_session: true, cached_plan: false }]
         );
+    }
+
+    #[test]
+    fn the_error_of_another_server_does_not_end_this_session() {
+        let ends = |fields: &str| {
+            let events = events(&[&message(b'E', format!("{fields}\0Mtext\0\0").as_bytes())]);
+            matches!(events[..], [BackendEvent::Error { ends_session: true, .. }])
+        };
+        for code in ["08006", "57P01"] {
+            assert!(!ends(&format!("SFEHLER\0VERROR\0C{code}")), "{code} by postgres_fdw");
+            assert!(ends(&format!("SFATAL\0VFATAL\0C{code}")), "{code} by the server");
+            assert!(ends(&format!("SFATAL\0C{code}")), "{code} by one that does not tell the severity");
+        }
+        assert!(!ends("SERROR\0C57014"));
     }
 
     #[test]
@@ -243,7 +272,8 @@ mod tests {
             let body = format!("SFEHLER\0VERROR\0C0A000\0Mtext\0R{routine}\0\0");
             events(&[&message(b'E', body.as_bytes())])[0]
         };
-        let expected = |cached_plan| BackendEvent::Error { code: *b"0A000", fatal: false, cached_plan };
+        let expected =
+            |cached_plan| BackendEvent::Error { code: *b"0A000", ends_session: false, cached_plan };
         assert_eq!(of("RevalidateCachedQuery"), expected(true));
         assert_eq!(of("RevalidateCachedQuery2"), expected(false));
     }
@@ -257,8 +287,8 @@ mod tests {
         assert_eq!(
             events(&[&bytes]),
             [
-                BackendEvent::Setting(Setting::HotStandby, false),
-                BackendEvent::Setting(Setting::DefaultReadOnly, true),
+                BackendEvent::Setting(ReportedSetting::HotStandby, false),
+                BackendEvent::Setting(ReportedSetting::DefaultReadOnly, true),
                 BackendEvent::ProcessId(258),
             ]
         );

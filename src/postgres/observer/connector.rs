@@ -4,14 +4,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 
+use super::limits::LimitExpired;
+use super::state::WireState;
 use super::stream::Observed;
-use super::{LimitExpired, Shared};
+use crate::clock::Deadline;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,11 +24,11 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Connector<C> {
     secure: C,
-    started: Instant,
+    deadline: Deadline,
     limit: Duration,
     socket_timeout: Option<Duration>,
     slow_query: Option<Duration>,
-    last: Arc<Mutex<Option<Arc<Shared>>>>,
+    last: Arc<Mutex<Option<Arc<WireState>>>>,
 }
 
 impl<C> Connector<C> {
@@ -34,7 +36,7 @@ impl<C> Connector<C> {
     pub fn new(secure: C, limit: Duration, socket_timeout: Option<Duration>) -> Self {
         Connector {
             secure,
-            started: Instant::now(),
+            deadline: Deadline::of(limit),
             limit,
             socket_timeout,
             slow_query: None,
@@ -49,7 +51,7 @@ impl<C> Connector<C> {
 
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
     /// Unix socket there is none.
-    pub fn opened(&self) -> Option<Arc<Shared>> {
+    pub fn opened(&self) -> Option<Arc<WireState>> {
         let shared = self.last.lock().take().filter(|shared| shared.status() != 0)?;
         shared.note_open();
         Some(shared)
@@ -69,17 +71,17 @@ where
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, C::Error> {
         let secure = self.secure.make_tls_connect(domain)?;
-        let shared = Arc::new(Shared::new(self.socket_timeout).with_slow_query(self.slow_query));
+        let shared = Arc::new(WireState::new(self.socket_timeout).with_slow_query(self.slow_query));
         *self.last.lock() = Some(Arc::clone(&shared));
-        Ok(Wrap { secure, shared, started: self.started, limit: self.limit })
+        Ok(Wrap { secure, shared, deadline: self.deadline, limit: self.limit })
     }
 }
 
 /// Secures one socket and wraps it.
 pub(crate) struct Wrap<C> {
     secure: C,
-    shared: Arc<Shared>,
-    started: Instant,
+    shared: Arc<WireState>,
+    deadline: Deadline,
     limit: Duration,
 }
 
@@ -95,13 +97,13 @@ where
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            let deadline = self.started + self.limit;
-            let secured = tokio::time::timeout_at(deadline.into(), self.secure.connect(socket));
+            let secured =
+                tokio::time::timeout_at(self.deadline.instant().into(), self.secure.connect(socket));
             let stream = secured
                 .await
                 .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
                 .map_err(Into::into)?;
-            Ok(Observed::new(stream, self.shared, self.started, self.limit))
+            Ok(Observed::new(stream, self.shared, self.deadline, self.limit))
         })
     }
 }

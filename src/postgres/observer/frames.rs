@@ -26,9 +26,14 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    /// Starts at a message boundary; `untyped` when the first message has no type byte.
-    pub fn new(untyped: bool) -> Self {
-        Framer { header: [0; 5], have: usize::from(untyped), body_left: 0, untyped, garbage: false }
+    /// Starts before the first message of a server.
+    pub fn of_server() -> Self {
+        Framer { header: [0; 5], have: 0, body_left: 0, untyped: false, garbage: false }
+    }
+
+    /// Starts before the first message of a client, which has no type byte.
+    pub fn of_client() -> Self {
+        Framer { have: 1, untyped: true, ..Framer::of_server() }
     }
 
     /// Whether the next byte begins a message.
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_header_split_between_reads_is_put_together() {
-        let mut framer = Framer::new(false);
+        let mut framer = Framer::of_server();
         let found = bodies(&mut framer, &[b"Z\0", b"\0\0\x05", b"", b"IN\0\0", b"\0\x04"]);
         assert_eq!(found, [(b'Z', b"I".to_vec()), (b'N', Vec::new())]);
         assert!(framer.at_boundary());
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_first_message_of_a_client_has_no_type() {
-        let mut framer = Framer::new(true);
+        let mut framer = Framer::of_client();
         assert!(framer.at_boundary());
         let found = bodies(&mut framer, &[b"\0\0\0\x08\0\x03", b"\0\0Q\0\0\0\x05\0"]);
         assert_eq!(found, [(0, vec![0, 3, 0, 0]), (b'Q', vec![0])]);
@@ -106,14 +111,14 @@ mod tests {
 
     #[test]
     fn a_body_under_way_is_no_boundary() {
-        let mut framer = Framer::new(false);
+        let mut framer = Framer::of_server();
         bodies(&mut framer, &[b"D\0\0\0\x06a"]);
         assert!(!framer.at_boundary());
     }
 
     #[test]
     fn a_length_below_four_ends_the_reading() {
-        let mut framer = Framer::new(false);
+        let mut framer = Framer::of_server();
         assert!(bodies(&mut framer, &[b"Z\0\0\0\x03I", b"Z\0\0\0\x05I"]).is_empty());
         assert!(!framer.at_boundary());
     }

@@ -23,7 +23,7 @@ pub(crate) struct FrontendScanner {
 
 impl Default for FrontendScanner {
     fn default() -> Self {
-        FrontendScanner { framer: Framer::new(true), closes: false, works: false }
+        FrontendScanner { framer: Framer::of_client(), closes: false, works: false }
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::Shared;
+use super::state::WireState;
+use crate::clock::Deadline;
 
 /// The limit whose expiry ended a connection. It is the cause inside the `io::Error` of kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,14 @@ impl From<LimitExpired> for io::Error {
     }
 }
 
+/// Whether a call that wants to sleep knows that there is nothing to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// The socket itself was asked just now and had nothing.
+    Proven,
+    Assumed,
+}
+
 /// How long an expiry waits for confirmation: the grain of the runtime's timer.
 const CONFIRMATION: Duration = Duration::from_millis(1);
 
@@ -72,8 +81,8 @@ const CONFIRMATION: Duration = Duration::from_millis(1);
 /// that is found passed is not believed at once: the timer is set a little ahead, and as it fires in a turn of the
 /// reactor only, after that turn's input, nothing to read *then* is the truth.
 pub(super) struct Limits {
-    /// When the open began and how long it may take.
-    opening: (Instant, Duration),
+    /// By when the connection must be open, and how long that may take.
+    opening: (Deadline, Duration),
     /// Since when a reply is due without a byte in either direction; taken lazily, so that a reply which is there
     /// at once costs no look at the clock.
     since: Option<u64>,
@@ -85,9 +94,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub fn new(started: Instant, limit: Duration) -> Self {
+    pub fn new(deadline: Deadline, limit: Duration) -> Self {
         Limits {
-            opening: (started, limit),
+            opening: (deadline, limit),
             since: None,
             write_blocked: false,
             timer: None,
@@ -97,8 +106,7 @@ impl Limits {
 
     /// What is left of the time for opening the stream.
     pub fn left_to_open(&self) -> Duration {
-        let (started, limit) = self.opening;
-        limit.saturating_sub(started.elapsed())
+        self.opening.0.left()
     }
 
     /// Notes a byte in either direction; returns since when it had been waited for.
@@ -106,14 +114,13 @@ impl Limits {
         self.since.take()
     }
 
-    /// Makes sure that the task is woken when the first limit expires, and with `may_expire` tells whether it has.
-    ///
-    /// `may_expire` belongs to a call that has just tried the socket, since only that proves silence.
+    /// Makes sure that the task is woken when the first limit expires, and where silence is proven tells whether it
+    /// has.
     pub fn check(
         &mut self,
-        shared: &Shared,
+        shared: &WireState,
         cx: &mut Context<'_>,
-        may_expire: bool,
+        silence: Silence,
     ) -> Result<(), LimitExpired> {
         let waits = self.write_blocked || shared.awaits_reply();
         if !waits && shared.is_open() && shared.bound().is_none() {
@@ -131,7 +138,7 @@ impl Limits {
                     self.set_timer(at + CONFIRMATION);
                     self.confirming = true;
                 }
-                return if may_expire && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
+                return if silence == Silence::Proven && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
             }
             self.confirming = false;
             if self.timer.as_ref().is_none_or(|(sleep, fires)| due < *fires || sleep.is_elapsed()) {
@@ -144,9 +151,9 @@ impl Limits {
         }
     }
 
-    fn first_due(&self, shared: &Shared, waits: bool) -> Option<(Instant, LimitExpired)> {
-        let (started, limit) = self.opening;
-        let opening = (!shared.is_open()).then(|| (started + limit, LimitExpired::Opening(limit)));
+    fn first_due(&self, shared: &WireState, waits: bool) -> Option<(Instant, LimitExpired)> {
+        let (deadline, limit) = self.opening;
+        let opening = (!shared.is_open()).then(|| (deadline.instant(), LimitExpired::Opening(limit)));
         let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call));
         let reply = shared.socket_timeout().zip(self.since).filter(|_| waits).map(|(limit, since)| {
             let due = shared.instant(since.saturating_add(limit));

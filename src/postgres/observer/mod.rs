@@ -5,35 +5,30 @@
 //! the bare TCP socket before any byte is sent. So [`Connector`] puts an [`Observed`] stream around plaintext as
 //! well as around real TLS.
 //!
-//! | file | job |
+//! | module | job |
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
-//! | `backend`, `frontend` | what the server's and the client's messages say |
-//! | `shared`, `abandoned` | the facts, readable by the connection's owner, and the switches |
-//! | `errors` | what errors tell of prepared statements and of the transaction |
-//! | `texts`, `slow` | the log of slow statements, where it is asked for |
+//! | `backend` | what the server's messages say |
+//! | `frontend` | what the client's messages ask for |
+//! | `texts` | the texts of the client's statements |
+//! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
+//! | `slow` | the log of slow statements, where it is asked for |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
-mod abandoned;
 mod backend;
 mod connector;
-mod errors;
 mod frames;
 mod frontend;
 mod limits;
-mod route;
-mod shared;
 mod slow;
 #[cfg(test)]
 mod splits;
+mod state;
 mod stream;
 mod texts;
 
-pub(crate) use abandoned::Abandoned;
-pub(crate) use backend::{BackendEvent, BackendScanner, Setting};
 pub(crate) use connector::Connector;
-pub(crate) use frontend::{FrontendScanner, Request};
 pub(crate) use limits::LimitExpired;
-pub(crate) use shared::Shared;
+pub(crate) use state::{Abandoned, Probe, ServerRole, WireState};

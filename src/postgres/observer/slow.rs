@@ -4,30 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::backend::BackendEvent;
+use super::state::WireState;
 use super::texts::{Cut, TextScanner};
-use super::{BackendEvent, Shared};
-use crate::pool::Place;
-
-impl Shared {
-    /// Has statements logged that take so long. Before the stream is wrapped.
-    pub fn with_slow_query(mut self, slow_query: Option<Duration>) -> Self {
-        self.slow_query = slow_query;
-        self
-    }
-
-    pub fn slow_query(&self) -> Option<Duration> {
-        self.slow_query
-    }
-
-    /// Set once, when the connection has its place in a pool.
-    pub fn set_place(&self, place: Place) {
-        let _ = self.place.set(place);
-    }
-
-    pub fn place(&self) -> Option<&Place> {
-        self.place.get()
-    }
-}
 
 /// Times the statements of one connection. There is one only where `slow_query` is set: without, no clock is read.
 pub(super) struct SlowLog {
@@ -53,9 +32,17 @@ struct Pending {
 struct Slow<'a> {
     pending: &'a Pending,
     took: Duration,
-    failed: Option<[u8; 5]>,
+    end: End,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy)]
+enum End {
+    Answered,
+    /// With this SQLSTATE.
+    Failed([u8; 5]),
     /// The connection went before the answer came.
-    is_lost: bool,
+    Lost,
 }
 
 impl SlowLog {
@@ -84,7 +71,7 @@ impl SlowLog {
     }
 
     /// Takes note of what the server has said; logs the statement that it ends, if it was slow.
-    pub(super) fn heard(&mut self, event: BackendEvent, shared: &Shared) {
+    pub(super) fn heard(&mut self, event: BackendEvent, shared: &WireState) {
         match event {
             BackendEvent::Error { code, .. } => self.fail(code, shared),
             BackendEvent::Ready(_) => self.answer(shared),
@@ -93,19 +80,19 @@ impl SlowLog {
         }
     }
 
-    fn answer(&mut self, shared: &Shared) {
+    fn answer(&mut self, shared: &WireState) {
         let Some(pending) = self.pending.pop_front() else { return };
         // Also of one without a text: whatever follows was behind it.
         let now = Instant::now();
-        self.judge(&pending, now, None, false, shared);
+        self.judge(&pending, now, End::Answered, shared);
         self.answered = Some(now);
         self.spare = pending.text;
     }
 
     /// A statement ends with its error. The end of the answer may be read much later, with the borrower's next call.
-    fn fail(&mut self, code: [u8; 5], shared: &Shared) {
+    fn fail(&mut self, code: [u8; 5], shared: &WireState) {
         if let Some(mut pending) = self.pending.pop_front() {
-            self.judge(&pending, Instant::now(), Some(code), false, shared);
+            self.judge(&pending, Instant::now(), End::Failed(code), shared);
             pending.text.clear();
             self.pending.push_front(pending);
         }
@@ -121,30 +108,23 @@ impl SlowLog {
     }
 
     /// The connection is gone: whatever was not answered will not be.
-    pub(super) fn lost(&mut self, shared: &Shared) {
+    pub(super) fn lost(&mut self, shared: &WireState) {
         if let Some(pending) = self.copy.take().or_else(|| self.pending.pop_front()) {
-            self.judge(&pending, Instant::now(), None, true, shared);
+            self.judge(&pending, Instant::now(), End::Lost, shared);
         }
         self.pending.clear();
     }
 
-    fn judge(
-        &self,
-        pending: &Pending,
-        now: Instant,
-        failed: Option<[u8; 5]>,
-        is_lost: bool,
-        shared: &Shared,
-    ) {
+    fn judge(&self, pending: &Pending, now: Instant, end: End, shared: &WireState) {
         let since = self.answered.map_or(pending.since, |answered| answered.max(pending.since));
         let took = now.saturating_duration_since(since);
         if took >= self.limit && !pending.text.bytes.is_empty() {
-            tell(&Slow { pending, took, failed, is_lost }, shared);
+            tell(&Slow { pending, took, end }, shared);
         }
     }
 }
 
-fn tell(slow: &Slow<'_>, shared: &Shared) {
+fn tell(slow: &Slow<'_>, shared: &WireState) {
     let place = shared.place();
     let pool = place.and_then(|place| place.pool_name());
     let target = format!("tierpool::{}", pool.as_deref().unwrap_or("postgres"));
@@ -164,11 +144,10 @@ impl fmt::Display for Slow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.pending.prepares { "prepared in" } else { "took" };
         write!(f, "{verb} {:.1?}", self.took)?;
-        if let Some(code) = self.failed {
-            write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?;
-        }
-        if self.is_lost {
-            f.write_str(", not answered")?;
+        match self.end {
+            End::Answered => {}
+            End::Failed(code) => write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?,
+            End::Lost => f.write_str(", not answered")?,
         }
         let Cut { bytes, is_cut } = &self.pending.text;
         let text = String::from_utf8_lossy(bytes);

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::backend::{BackendEvent, BackendScanner};
+use super::frontend::{FrontendScanner, Request};
 use super::texts::TextScanner;
-use super::{BackendEvent, BackendScanner, FrontendScanner, Request};
 
 /// A message of the server: type, body.
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {

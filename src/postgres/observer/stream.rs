@@ -5,16 +5,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::limits::Limits;
-use super::shared::ProbeStep;
+use super::backend::BackendScanner;
+use super::frontend::FrontendScanner;
+use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
-use super::{BackendScanner, FrontendScanner, Shared};
+use super::state::{ProbeStep, WireState};
+use crate::clock::Deadline;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -26,7 +28,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<WireState>,
     server: BackendScanner,
     client: FrontendScanner,
     limits: Limits,
@@ -38,8 +40,9 @@ pub(crate) struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// Wraps a stream before the start-up message. Opening the connection may last until `started + limit`.
-    pub fn new(inner: S, shared: Arc<Shared>, started: Instant, limit: Duration) -> Self {
+    /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it
+    /// began.
+    pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         Observed {
             inner,
@@ -47,20 +50,18 @@ impl<S> Observed<S> {
             slow,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
-            limits: Limits::new(started, limit),
+            limits: Limits::new(deadline, limit),
             inject: 0,
             parting: None,
         }
     }
 
     /// Called before the task sleeps: fails when it must not.
-    ///
-    /// `tried` tells that the socket itself was asked just now and had nothing.
-    fn wait(&mut self, cx: &mut Context<'_>, tried: bool) -> io::Result<()> {
+    fn wait(&mut self, cx: &mut Context<'_>, silence: Silence) -> io::Result<()> {
         if self.shared.listen(cx.waker()) {
             return Err(self.abandoned());
         }
-        self.limits.check(&self.shared, cx, tried).map_err(|expired| {
+        self.limits.check(&self.shared, cx, silence).map_err(|expired| {
             self.lost();
             expired.into()
         })
@@ -110,7 +111,7 @@ impl<S> Observed<S> {
             Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
                 self.limits.write_blocked = true;
-                self.wait(cx, true)?;
+                self.wait(cx, Silence::Proven)?;
             }
         }
         outcome
@@ -151,14 +152,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     }
                     // Between two messages only; amid one the rest of it is waited for.
                     Some(ProbeStep::End) if this.server.at_boundary() => {
-                        this.shared.end_probe();
+                        this.shared.probe().end();
                         this.inject = END_OF_PROBE.len();
                         this.give_end_of_probe(buf);
                         return Poll::Ready(Ok(()));
                     }
                     _ => {}
                 }
-                this.wait(cx, true)?;
+                this.wait(cx, Silence::Proven)?;
                 Poll::Pending
             }
         }
@@ -209,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
             this.limits.write_blocked = false;
-            this.wait(cx, false)?;
+            this.wait(cx, Silence::Assumed)?;
         }
         this.written(cx, outcome)
     }

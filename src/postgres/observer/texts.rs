@@ -69,7 +69,7 @@ pub(crate) struct Sent<'a> {
 impl Default for TextScanner {
     fn default() -> Self {
         TextScanner {
-            framer: Framer::new(true),
+            framer: Framer::of_client(),
             fields: Default::default(),
             at: 0,
             batch: Cut::default(),

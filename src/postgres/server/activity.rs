@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use super::ask::ask;
 use super::limits::{RoleLimit, ServerLimits, count};
 use super::names::Names;
-use crate::postgres::{PgError, PgManager};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions by what they are doing. `open` is the sum of the five numbers below it.
@@ -65,7 +66,7 @@ pub struct TierActivity {
     pub room: u32,
 }
 
-/// Who is connected to the server, by [`PgPool::server_activity`](crate::PgPool::server_activity). `Display` is a
+/// Who is connected to the server, by [`PgPool::server_activity`](crate::TieredPool::server_activity). `Display` is a
 /// report of some lines, without a line break at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -217,10 +218,7 @@ impl TieredPool<PgManager> {
     pub fn server_activity(&self) -> Result<ServerActivity, PgError> {
         let names = Names::of(self)?;
         let [automation, adhoc] = names.shown();
-        let user = |tier| {
-            let manager: &PgManager = &self.tier(tier).shared().manager;
-            manager.user()
-        };
+        let user = |tier| self.tier(tier).manager().user();
         let (automation_role, adhoc_role) = (user(Tier::Automation), user(Tier::Adhoc));
         let rows = ask(self, "server activity", move |client| {
             let parameters: [(&(dyn ToSql + Sync), Type); 4] = [

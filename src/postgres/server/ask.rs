@@ -1,32 +1,34 @@
 //! One question to the server, within one limit.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use postgres::Client;
 
-use crate::clock::end_of;
+use crate::clock::Deadline;
 use crate::pool::PooledConnection;
-use crate::postgres::{PgError, PgManager, PgPool};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::tiers::TieredPool;
 
 /// What is left of a limit when the checkout has taken all of it: a server that answers does so within this.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// The limit in force for this pool's questions.
-pub(super) fn limit(pool: &PgPool) -> Duration {
-    pool.adhoc().shared().manager.options().inquiry_timeout
+pub(super) fn limit(pool: &TieredPool<PgManager>) -> Duration {
+    pool.adhoc().manager().options().inquiry_timeout
 }
 
 /// Takes an ad-hoc connection and asks, all of it within [`limit`].
 #[track_caller]
 pub(super) fn ask<T: Send + 'static>(
-    pool: &PgPool,
+    pool: &TieredPool<PgManager>,
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
     let limit = limit(pool);
-    let end = end_of(limit);
+    let end = Deadline::of(limit);
     let outcome = checkout(pool, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
@@ -36,7 +38,7 @@ pub(super) fn ask<T: Send + 'static>(
     });
     // Said in one way, whichever of the limits on the way found it; the pool's own says more.
     outcome.map_err(|error| {
-        let is_late = Instant::now() >= end && error.sqlstate().is_none() && error.as_checkout().is_none();
+        let is_late = end.left().is_zero() && error.sqlstate().is_none() && error.as_checkout().is_none();
         if is_late { PgError::unanswered(limit) } else { error }
     })
 }
@@ -47,13 +49,13 @@ pub(super) fn ask<T: Send + 'static>(
 /// The look costs no round trip over TCP; over a Unix socket it is a ping, which is bounded, and which keeps the thread
 /// of [`ask_aside`] from being left on a frozen server.
 #[track_caller]
-fn checkout(pool: &PgPool, end: Instant) -> Result<PooledConnection<PgManager>, PgError> {
+fn checkout(pool: &TieredPool<PgManager>, end: Deadline) -> Result<PooledConnection<PgManager>, PgError> {
     let adhoc = pool.adhoc();
     let mut conn = adhoc.get_timeout(left(end))?;
     // All that are idle may be closed, and then a new one comes.
     for _ in 0..adhoc.max_size() {
         match conn.probe(left(end)) {
-            Err(_) if Instant::now() < end => {
+            Err(_) if !end.left().is_zero() => {
                 drop(conn);
                 conn = adhoc.get_timeout(left(end))?;
             }
@@ -63,8 +65,8 @@ fn checkout(pool: &PgPool, end: Instant) -> Result<PooledConnection<PgManager>, 
     Ok(conn)
 }
 
-fn left(end: Instant) -> Duration {
-    end.saturating_duration_since(Instant::now()).max(LEAST)
+fn left(end: Deadline) -> Duration {
+    end.left().max(LEAST)
 }
 
 /// Asks on a thread of its own, for a connection on which nothing ends a wait. On expiry that thread keeps the

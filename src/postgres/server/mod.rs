@@ -3,13 +3,15 @@
 //! All of it goes through the ad-hoc tier's own connections, never borrowed ones, so that it can be asked while
 //! automation is at its limit; and is bounded by one limit, `inquiry_timeout`.
 //!
-//! | file | job |
+//! | module | job |
 //! | --- | --- |
 //! | `ask` | one question within one limit, over TCP and over a Unix socket |
-//! | `health` | whether the server answers, asked once for all who want to know |
+//! | `health` | whether the server answers |
 //! | `names` | which sessions are this application's |
-//! | `activity`, `limits`, `show` | who is connected, what room is left, and both as text |
+//! | `limits` | the limits on connections, and the room that they leave |
+//! | `activity` | who is connected |
 //! | `queries` | what has been running for long |
+//! | `show` | activity and queries as text |
 //! | `signal` | ending a statement or a session |
 
 mod activity;
@@ -22,6 +24,5 @@ mod show;
 mod signal;
 
 pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
-pub use health::ServerHealth;
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;

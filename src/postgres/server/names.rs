@@ -1,7 +1,8 @@
 //! Which sessions are this application's, told by `application_name`.
 
-use crate::postgres::{PgError, PgManager, PgPool};
-use crate::tiers::Tier;
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::tiers::{Tier, TieredPool};
 
 /// The server keeps this many bytes of a name.
 const KEPT: usize = 63;
@@ -15,11 +16,8 @@ pub(super) struct Names {
 
 impl Names {
     /// The names that this pool's connections are opened with.
-    pub fn of(pool: &PgPool) -> Result<Names, PgError> {
-        let name = |tier| {
-            let manager: &PgManager = &pool.tier(tier).shared().manager;
-            manager.application_name().unwrap_or_default().to_owned()
-        };
+    pub fn of(pool: &TieredPool<PgManager>) -> Result<Names, PgError> {
+        let name = |tier| pool.tier(tier).manager().application_name().unwrap_or_default().to_owned();
         let names = Names { automation: name(Tier::Automation), adhoc: name(Tier::Adhoc) };
         if names.automation.is_empty() || names.adhoc.is_empty() || names.automation == names.adhoc {
             return Err(PgError::refused(format!(

@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use super::activity::time;
 use super::ask::ask;
 use super::names::Names;
-use crate::postgres::{PgError, PgManager};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions listed; with more than that running late the first ones tell enough.
@@ -42,8 +43,8 @@ const STATEMENT: &str = "
     ORDER BY least(a.xact_start, a.query_start), a.pid
     LIMIT $5";
 
-/// A session at work for long, by [`PgPool::long_running_queries`](crate::PgPool::long_running_queries). `Display` is one
-/// line.
+/// A session at work for long, by [`PgPool::long_running_queries`](crate::TieredPool::long_running_queries). `Display`
+/// is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -104,8 +105,8 @@ impl TieredPool<PgManager> {
     ///
     /// All applications' that this role may see: what blocks a batch is often somebody else's. `tier` tells which are
     /// this application's, in whatever process; only those can be ended by [`cancel`](Self::cancel) and
-    /// [`terminate`](Self::terminate). The session that asks is never among them. Without `pg_read_all_stats` (a part of
-    /// `pg_monitor`) the server shows the statements of this role only.
+    /// [`terminate`](Self::terminate). The session that asks is never among them. Without `pg_read_all_stats` (a part
+    /// of `pg_monitor`) the server shows the statements of this role only.
     ///
     /// # Blocking
     ///

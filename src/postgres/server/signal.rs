@@ -4,7 +4,8 @@ use postgres::types::{ToSql, Type};
 
 use super::ask::ask;
 use super::names::Names;
-use crate::postgres::{PgError, PgManager, PgPool};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
 use crate::tiers::TieredPool;
 
 /// What can be done to a backend: the word for it, and the server's function.
@@ -31,7 +32,7 @@ impl Signal {
 }
 
 #[track_caller]
-fn send(pool: &PgPool, pid: i32, signal: &'static Signal) -> Result<bool, PgError> {
+fn send(pool: &TieredPool<PgManager>, pid: i32, signal: &'static Signal) -> Result<bool, PgError> {
     let Signal { verb, .. } = *signal;
     if pid <= 0 {
         return Err(PgError::refused(format!("cannot {verb} process {pid}: a process id is at least 1")));

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::postgres::sqlstate::{Meaning, means};
+
 /// What the server says, in English, and what helps. A server that speaks another language gets no advice.
 const ADVICE: [(&str, &str); 3] = [
     ("valid client certificate", "sslcert and sslkey name the client's certificate and its key"),
@@ -23,7 +25,7 @@ pub(in crate::postgres) struct Advised {
 impl Advised {
     /// Adds advice to an error of an open, where there is some; gives the error back where there is none.
     pub fn new(cause: postgres::Error) -> Result<Advised, postgres::Error> {
-        let refused = cause.as_db_error().filter(|error| error.code().code() == "28000");
+        let refused = cause.as_db_error().filter(|error| means(error.code().code(), Meaning::NotAdmitted));
         let message = refused.map(postgres::error::DbError::message).unwrap_or_default();
         match ADVICE.into_iter().find(|(said, _)| message.contains(said)) {
             Some((_, advice)) => Ok(Advised { cause, advice }),

@@ -4,16 +4,16 @@
 //! [`observer`](super::observer). What libpq's `sslmode` says is done here: with the feature `tls` by rustls, without
 //! it by refusing what cannot be had.
 //!
-//! | file | job |
+//! | module | job |
 //! | --- | --- |
-//! | `security` | settings and files, made into what is tried in turn |
+//! | `advice` | what to change when the server refuses for want of encryption or of a certificate |
+//! | `explain` | what to change when TLS fails |
 //! | `files` | certificates and keys as they are on disk |
 //! | `verify` | which certificates of a server are taken |
+//! | `secured` | the stream that comes of a negotiation, encrypted or not |
 //! | `negotiate` | asks the server for TLS, and does the handshake |
-//! | `secured` | the stream that comes of it, encrypted or not |
-//! | `explain` | what to change when it fails |
-//! | `plain` | stands for all of these in a build without the feature |
-//! | `advice` | what to change when the server refuses for want of encryption or of a certificate |
+//! | `security` | settings and files, made into what is tried in turn |
+//! | `plain` | stands for all of these but the first in a build without the feature |
 
 mod advice;
 #[cfg(feature = "tls")]

@@ -14,7 +14,7 @@ pub struct Tierpool(PgPool);
 
 impl Tierpool {
     pub fn build(url: &str, name: &str, size: u32) -> Self {
-        let pool = PgPool::configure()
+        let pool = PgPool::builder()
             .url(url)
             .app_name(name)
             .base_size(size)

@@ -1,0 +1,47 @@
+//! The settings again, once the server has turned out to be behind a PgBouncer.
+
+use super::settings::PgSettings;
+use super::table::pgbouncer::PgBouncer;
+use super::table::profiles;
+use super::table::rows::Key;
+use super::table::source::{Source, Sourced};
+use super::table::value::Value;
+
+impl PgSettings {
+    /// Returns these settings with the defaults that hold behind the pooler that the server turned out to be. What
+    /// builder, environment, URL or a named profile set stays, and with it sizes that would contradict it; but the
+    /// statement cache is off in transaction mode. Unchanged where something was said about a PgBouncer before.
+    pub(crate) fn behind_found(&self, mode: PgBouncer) -> PgSettings {
+        if self.pgbouncer.is_some() || mode == PgBouncer::Off {
+            return self.clone();
+        }
+        let mut changed = self.clone();
+        let found = |value| Sourced::new(Some(value), Source::Detected { from: "the server".to_owned() });
+        changed.set(Key::Pgbouncer, found(Value::PgBouncer(mode)));
+        for key in [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
+        {
+            let source = self.source(key);
+            // Whoever set a size of the cache did not know of the pooler.
+            if source != &Source::Default && key != Key::StatementCacheSize {
+                continue;
+            }
+            if let Some(value) = profiles::behind_pgbouncer(key, mode) {
+                changed.set(key, found(value));
+            }
+        }
+        if !changed.check().is_empty() {
+            let sizes = [
+                (Key::BaseSize, self.automation.base_size),
+                (Key::MaxOverflow, self.automation.max_overflow),
+            ];
+            for (key, size) in sizes {
+                changed.set(key, Sourced::new(Some(Value::Count(size)), self.source(key).clone()));
+            }
+        }
+        if self.source(Key::MaxSize) == &Source::Default {
+            let of_base = changed.source(Key::BaseSize).clone();
+            changed.set(Key::MaxSize, Sourced::new(None, of_base));
+        }
+        changed
+    }
+}

@@ -1,0 +1,146 @@
+//! Loads the settings: from overrides, environment and connection string to settings, or to all their faults.
+
+use super::merge::Merged;
+use super::server::address::Server;
+use super::server::locate;
+use super::settings::PgSettings;
+use super::table::env::{self, Env, NotUtf8};
+use super::table::overrides::Overrides;
+use super::table::rows::{Key, settings};
+use super::table::source::Sourced;
+use super::table::value::Value;
+use crate::config::faults::Faults;
+
+impl PgSettings {
+    /// Loads the settings from `overrides`, the environment given as a function, and the connection string found.
+    ///
+    /// A variable that is empty or blank counts as not set. Of several variables for one setting the first that is
+    /// set wins, and only the one that wins is read.
+    ///
+    /// # Errors
+    ///
+    /// All faults at once: values that cannot be read, rules that are broken, unknown URL parameters, no server.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tierpool::config::{Overrides, PgSettings};
+    ///
+    /// let env = |name: &str| match name {
+    ///     "DATABASE_URL" => Some("postgresql://scraper:hush@db.example/news?pool_timeout=5".to_owned()),
+    ///     "DB_POOL_SIZE" => Some("20".to_owned()),
+    ///     _ => None,
+    /// };
+    /// let settings = PgSettings::load(&Overrides::default(), env).unwrap();
+    /// assert_eq!(settings.automation.base_size, 20);
+    /// assert_eq!(settings.automation.connection_timeout.as_secs(), 5);
+    /// assert!(!format!("{settings:?}").contains("hush"));
+    /// ```
+    pub fn load(overrides: &Overrides, env: impl Fn(&str) -> Option<String>) -> Result<PgSettings, Faults> {
+        PgSettings::load_from(overrides, &|name| Ok(env(name)))
+    }
+
+    /// Loads the settings as [`PgSettings::load`] does, from the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgSettings::load`]; also a variable that is not valid UTF-8.
+    pub fn from_env(overrides: &Overrides) -> Result<PgSettings, Faults> {
+        PgSettings::load_from(overrides, &env::process)
+    }
+
+    fn load_from(
+        overrides: &Overrides,
+        lookup: &dyn Fn(&str) -> Result<Option<String>, NotUtf8>,
+    ) -> Result<PgSettings, Faults> {
+        let mut faults = Faults::new();
+        let env = Env::new(lookup);
+        let (server, params) = locate::server(overrides.url.as_ref(), &env, &mut faults);
+        let merged = Merged::new(overrides, &env, &params, server.as_ref(), &mut faults);
+        // Without a server the other settings are checked all the same, so that one round mends everything.
+        let is_found = server.is_some();
+        let settings = build(&merged, server.unwrap_or_else(Server::stand_in), &mut faults);
+        faults.extend(settings.check_except(&merged.unreadable));
+        debug_assert!(is_found || !faults.is_empty(), "BUG: no server and no fault");
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+}
+
+fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
+    let mut built = PgSettings::of_server(server);
+    for setting in settings().iter().filter(|setting| setting.key != Key::Server) {
+        built.set(setting.key, merged.get(setting.key).clone());
+    }
+    let (base_size, max_overflow) = sizes(merged, faults);
+    if !merged.get(Key::MaxSize).source.is_explicit() {
+        built.set(Key::MaxSize, Sourced::new(None, base_size.source.clone()));
+    }
+    for (key, size) in [(Key::BaseSize, base_size), (Key::MaxOverflow, max_overflow)] {
+        built.set(key, Sourced::new(Some(Value::Count(size.value)), size.source));
+    }
+    built
+}
+
+/// Base size and overflow of the automation tier, also where a ceiling is given instead.
+fn sizes(merged: &Merged, faults: &mut Faults) -> (Sourced<u32>, Sourced<u32>) {
+    let given = |key| match merged.get(key) {
+        Sourced { value: Some(Value::Count(count)), source } => Some(Sourced::new(*count, source.clone())),
+        _ => None,
+    };
+    let (Some(base), Some(overflow)) = (given(Key::BaseSize), given(Key::MaxOverflow)) else {
+        unreachable!("BUG: base size or overflow has no default")
+    };
+    let Some(ceiling) = given(Key::MaxSize) else { return (base, overflow) };
+    let rank = ceiling.source.rank();
+    if base.source.rank() < rank || overflow.source.rank() < rank {
+        return (base, overflow);
+    }
+    let from_ceiling = |value| Sourced::new(value, ceiling.source.clone());
+    match (base.source.rank() == rank, overflow.source.rank() == rank) {
+        (false, false) => (from_ceiling(ceiling.value), from_ceiling(0)),
+        (true, false) if base.value <= ceiling.value => {
+            let rest = ceiling.value - base.value;
+            (base, from_ceiling(rest))
+        }
+        (false, true) if overflow.value <= ceiling.value => {
+            let rest = ceiling.value - overflow.value;
+            (from_ceiling(rest), overflow)
+        }
+        (true, true) if base.value.checked_add(overflow.value) == Some(ceiling.value) => (base, overflow),
+        (with_base, with_overflow) => {
+            let mut parts = vec![];
+            for (is_given, key, size) in
+                [(with_base, Key::BaseSize, &base), (with_overflow, Key::MaxOverflow, &overflow)]
+            {
+                if is_given {
+                    parts.push(format!("{} = {}", size.source.spelled(key.setting().name), size.value));
+                }
+            }
+            let rule = format!("contradicts {}; it is their sum, or stands alone", parts.join(" and "));
+            faults.push(ceiling.source.spelled("max_size"), ceiling.value, rule);
+            (base, overflow)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_one_fault() {
+        for broken in ["DATABASE_URL", "POSTGRES_HOST", "PGHOST"] {
+            let lookup = |name: &str| if name == broken { Err(NotUtf8) } else { Ok(None) };
+            let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
+            assert_eq!(faults.to_string(), format!("{broken} is not valid UTF-8: must be UTF-8 text"));
+        }
+        let lookup = |name: &str| match name {
+            "DB_POOL_SIZE" => Err(NotUtf8),
+            "PGHOST" => Ok(Some("h".to_owned())),
+            "DB_MAX_OVERFLOW" => Ok(Some("30".to_owned())),
+            _ => Ok(None),
+        };
+        let faults = PgSettings::load_from(&Overrides::default(), &lookup).unwrap_err();
+        assert_eq!(faults.to_string(), "DB_POOL_SIZE is not valid UTF-8: must be UTF-8 text");
+    }
+}

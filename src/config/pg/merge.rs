@@ -1,0 +1,166 @@
+//! Lays the sources over each other: builder over environment over URL over profile over default.
+
+use super::server::address::Server;
+use super::server::locate::PoolParams;
+use super::table::env::{Env, Found};
+use super::table::overrides::Overrides;
+use super::table::pgbouncer::PgBouncer;
+use super::table::profiles::{self, Profile};
+use super::table::rows::{Fallback, Key, ROWS, Spelling, settings};
+use super::table::source::{Source, Sourced};
+use super::table::value::{Value, shown};
+use crate::config::faults::Faults;
+
+/// The winning value of each setting; `None` where the default is no value.
+pub(super) struct Merged {
+    values: Vec<Sourced<Option<Value>>>,
+    /// Settings with a value that could not be read. The default stands in for it, and rules between it and others
+    /// are not checked, since they would tell of a value that nobody gave.
+    pub unreadable: Vec<Key>,
+}
+
+/// The sources that a person writes to, and the faults found in them.
+struct Explicit<'a> {
+    overrides: &'a Overrides,
+    env: &'a Env<'a>,
+    url: &'a PoolParams,
+    faults: &'a mut Faults,
+    unreadable: Vec<Key>,
+}
+
+impl Merged {
+    /// Merges all settings but the server, which is found before.
+    pub(super) fn new(
+        overrides: &Overrides,
+        env: &Env<'_>,
+        url: &PoolParams,
+        server: Option<&Server>,
+        faults: &mut Faults,
+    ) -> Merged {
+        let mut explicit = Explicit { overrides, env, url, faults, unreadable: vec![] };
+        let profile = explicit.profile();
+        let pgbouncer = explicit.pgbouncer(server);
+        let behind = match &pgbouncer.value {
+            Some(Value::PgBouncer(mode)) => Some((*mode, &pgbouncer.source)),
+            _ => None,
+        };
+        let mut values = Vec::with_capacity(ROWS);
+        for setting in settings() {
+            values.push(match setting.key {
+                Key::Server => Sourced::new(None, Source::Default),
+                Key::Profile => match profile.as_ref() {
+                    Some(profile) => {
+                        Sourced::new(Some(Value::Text(profile.value.name.to_owned())), profile.source.clone())
+                    }
+                    None => Sourced::new(None, Source::Default),
+                },
+                Key::Pgbouncer => pgbouncer.clone(),
+                key => explicit
+                    .get(key)
+                    .unwrap_or_else(|| implicit(key, profile.as_ref().map(|profile| profile.value), behind)),
+            });
+        }
+        Merged { values, unreadable: explicit.unreadable }
+    }
+
+    pub(super) fn get(&self, key: Key) -> &Sourced<Option<Value>> {
+        &self.values[key as usize]
+    }
+}
+
+impl Explicit<'_> {
+    /// The value that a person gave, if one did. A value that cannot be read counts as not given.
+    fn get(&mut self, key: Key) -> Option<Sourced<Option<Value>>> {
+        let setting = key.setting();
+        if let Some(value) = self.overrides.value(key) {
+            return Some(Sourced::new(Some(value), Source::Builder { method: setting.name }));
+        }
+        for spelling in setting.env {
+            match self.env.get(spelling.name, self.faults) {
+                Found::Nothing => {}
+                Found::Faulty => {
+                    self.unreadable.push(key);
+                    return None;
+                }
+                Found::Text(text) => {
+                    return self.read(key, *spelling, &text, Source::Environment { variable: spelling.name });
+                }
+            }
+        }
+        let url = self.url;
+        let (spelling, text) =
+            setting.url.iter().find_map(|spelling| Some((spelling, url.get(spelling.name)?)))?;
+        self.read(key, *spelling, text, Source::Url { parameter: spelling.name })
+    }
+
+    fn read(
+        &mut self,
+        key: Key,
+        spelling: Spelling,
+        text: &str,
+        source: Source,
+    ) -> Option<Sourced<Option<Value>>> {
+        let value = spelling.unit.parse(text);
+        if value.is_none() {
+            self.unreadable.push(key);
+            self.faults.push(source.spelled(key.setting().name), shown(text.trim()), spelling.unit.rule());
+        }
+        value.map(|value| Sourced::new(Some(value), source))
+    }
+
+    /// The profile asked for, if one was.
+    fn profile(&mut self) -> Option<Sourced<&'static Profile>> {
+        let Sourced { value, source } = self.get(Key::Profile)?;
+        let Some(Value::Text(name)) = value else { return None };
+        let found = Profile::named(&name);
+        if found.is_none() {
+            self.unreadable.extend([Key::Profile, Key::BaseSize, Key::MaxOverflow, Key::MinSize]);
+            let rule = format!("must be one of {}", profiles::names());
+            self.faults.push(source.spelled("profile"), shown(&name), rule);
+        }
+        found.map(|profile| Sourced::new(profile, source))
+    }
+
+    /// Whether PgBouncer is in between: said, or seen by the port, or not known before a connection is open.
+    fn pgbouncer(&mut self, server: Option<&Server>) -> Sourced<Option<Value>> {
+        if let Some(said) = self.get(Key::Pgbouncer) {
+            return said;
+        }
+        match server.and_then(Server::pgbouncer_port) {
+            Some(port) => Sourced::new(
+                Some(Value::PgBouncer(PgBouncer::from(true))),
+                Source::Detected { from: format!("port {port}") },
+            ),
+            None => Sourced::new(None, Source::Default),
+        }
+    }
+}
+
+/// The value where no person gave one: by the profile, by what was detected, by the table.
+fn implicit(
+    key: Key,
+    profile: Option<&'static Profile>,
+    behind: Option<(PgBouncer, &Source)>,
+) -> Sourced<Option<Value>> {
+    let detected = behind.and_then(|(mode, source)| {
+        let from = match source {
+            Source::Detected { from } => from.clone(),
+            other => other.spelled("pgbouncer"),
+        };
+        Some(Sourced::new(Some(profiles::behind_pgbouncer(key, mode)?), Source::Detected { from }))
+    });
+    let named = profile.and_then(|profile| {
+        let value = profile.value(key)?.clone();
+        Some(Sourced::new(Some(value), Source::Profile { name: profile.name }))
+    });
+    // A larger cache of a profile does not make cached statements hold.
+    let stronger =
+        if key == Key::StatementCacheSize { detected.clone().or(named) } else { named.or(detected) };
+    if let Some(value) = stronger {
+        return value;
+    }
+    match &key.setting().default {
+        Fallback::Value(value) => Sourced::new(Some(value.clone()), Source::Default),
+        Fallback::Words(_) => Sourced::new(None, Source::Default),
+    }
+}

@@ -1,0 +1,175 @@
+//! The server: found in the builder's URL or the environment, checked, and kept ready for the driver.
+
+use std::fmt;
+
+use postgres::Config;
+use postgres::config::Host;
+
+use super::attrs::TargetSessionAttrs;
+use super::destination::Destination;
+use super::libpq::{self, Param};
+use super::tls::TlsOptions;
+use crate::config::faults::Faults;
+use crate::config::pg::table::source::Source;
+
+/// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
+const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
+
+/// The server of a pool: its address with the password, which neither `Debug` nor `Display` show.
+///
+/// The address has TCP keepalives (idle 30 s, interval 5 s, 3 retries) and a `tcp_user_timeout` of 30 s unless the
+/// connection string says otherwise, so that the loss of all packets is noticed within half a minute. A zero there leaves
+/// one of them to the system, as in libpq.
+#[derive(Clone)]
+pub struct Server {
+    destination: Destination,
+    tls: TlsOptions,
+    source: Source,
+}
+
+impl Server {
+    /// The address for the driver, with the password.
+    ///
+    /// `connect_timeout` and `application_name` are not in it: they are settings of the pool, see
+    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config).
+    pub fn config(&self) -> &Config {
+        self.destination.config()
+    }
+
+    /// The same with what follows from it.
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// What is asked of TLS. The driver's own mode follows it as far as it can.
+    pub fn tls(&self) -> &TlsOptions {
+        &self.tls
+    }
+
+    /// Which of several servers may be used. The driver's own setting follows it as far as it can.
+    pub fn session_attrs(&self) -> TargetSessionAttrs {
+        self.destination.session_attrs()
+    }
+
+    /// Where the address came from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
+    pub fn is_supabase(&self) -> bool {
+        self.config().get_hosts().iter().any(|host| match host {
+            Host::Tcp(name) => is_supabase_host(name),
+            #[cfg(unix)]
+            Host::Unix(_) => false,
+        })
+    }
+
+    /// The port that suggests a PgBouncer, if there is one.
+    pub(crate) fn pgbouncer_port(&self) -> Option<u16> {
+        self.destination.endpoints().map(|endpoint| endpoint.port).find(|port| PGBOUNCER_PORTS.contains(port))
+    }
+
+    /// Stands in for a server that was not found, until the faults are returned.
+    pub(crate) fn stand_in() -> Server {
+        let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
+        match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
+            Some(server) => server,
+            None => unreachable!("BUG: localhost alone is no address"),
+        }
+    }
+
+    /// Builds the address from its pieces. All faults go to `faults`; `None` if there was one.
+    pub(super) fn assemble(
+        head: Option<&str>,
+        params: &[Param],
+        source: Source,
+        faults: &mut Faults,
+    ) -> Option<Server> {
+        let mut found = Faults::new();
+        let mut tls = TlsOptions::default();
+        let mut session_attrs = TargetSessionAttrs::default();
+        let label = source.spelled("server");
+        let mut config = head.map_or_else(|| Ok(Config::new()), read_head).unwrap_or_else(|rule| {
+            found.push(&label, "[redacted]", rule);
+            Config::new()
+        });
+        for param in params {
+            if let Err(rule) = libpq::take(param, &mut config) {
+                found.push(&param.spelled, param.shown(), rule);
+            } else if param.key == "target_session_attrs" {
+                session_attrs = TargetSessionAttrs::read(param, &mut found);
+            } else {
+                tls.take(param, &mut found);
+            }
+        }
+        // What the pieces give together says little while one of them cannot be read.
+        if !found.is_empty() {
+            faults.extend(found);
+            return None;
+        }
+        let is_given = |key: &str| params.iter().any(|param| param.key == key);
+        tls.default_mode(is_given("sslmode"));
+        config.ssl_mode(tls.mode.driver());
+        found.extend(tls.check(config.get_ssl_negotiation()));
+        let destination = Destination::of_string(config, session_attrs, is_given);
+        found.extend(destination.check(Some(&label)));
+        let usable = found.is_empty();
+        faults.extend(found);
+        usable.then_some(Server { destination, tls, source })
+    }
+}
+
+/// Lets the driver read what stands before the `?` of a URL. Its messages name options but never values.
+fn read_head(head: &str) -> Result<Config, String> {
+    head.parse().map_err(|error: postgres::Error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
+        format!("cannot be used: {cause}{range}")
+    })
+}
+
+fn is_supabase_host(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    ["supabase.co", "supabase.com"]
+        .iter()
+        .any(|domain| name.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.')))
+}
+
+/// `postgresql://user@host:port/database`, without password and parameters.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgresql://")?;
+        if let Some(user) = self.config().get_user() {
+            write!(f, "{}@", user.escape_debug())?;
+        }
+        for (i, endpoint) in self.destination.endpoints().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma}{}:{}", shown_host(&endpoint.host), endpoint.port)?;
+        }
+        match self.config().get_dbname() {
+            Some(dbname) => write!(f, "/{}", dbname.escape_debug()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn shown_host(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) if name.contains(':') => format!("[{}]", name.escape_debug()),
+        Host::Tcp(name) => name.escape_debug().to_string(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string().escape_debug().to_string(),
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &format_args!("{self}"))
+            .field("tls", &self.tls)
+            .field("session_attrs", &self.session_attrs())
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

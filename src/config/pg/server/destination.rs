@@ -1,0 +1,173 @@
+//! Where connections lead, finished: each server with its port, and a configuration with nothing left open.
+//!
+//! What a connection string says and what a program sets on a `Config` of its own are completed here and nowhere
+//! else, and the rules about hosts are here for both.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use postgres::Config;
+use postgres::config::Host;
+
+use super::attrs::TargetSessionAttrs;
+use super::libpq::DEFAULT_PORT;
+use crate::config::faults::Faults;
+
+/// Keepalive and loss limits that bound true packet loss to some 30 s, where the kernel's defaults take from 15
+/// minutes to two hours.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a `Config` holds when nobody has set it, and when somebody has set just that.
+const IDLE_OF_THE_DRIVER: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// One or several servers, of which a connection leads to one.
+#[derive(Clone)]
+pub(crate) struct Destination {
+    config: Config,
+    session_attrs: TargetSessionAttrs,
+}
+
+/// One of the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Its name or the folder of its socket; its address where it has no name.
+    pub host: Host,
+    /// The address to connect to, where that is not left to the name.
+    pub address: Option<IpAddr>,
+    pub port: u16,
+}
+
+/// Which of the settings of a socket nobody has set.
+struct LeftOpen {
+    idle: bool,
+    interval: bool,
+    retries: bool,
+    user_timeout: bool,
+}
+
+impl Destination {
+    /// Finishes what a connection string says; `is_given` tells of a parameter of libpq whether it is there.
+    pub(super) fn of_string(
+        mut config: Config,
+        session_attrs: TargetSessionAttrs,
+        is_given: impl Fn(&str) -> bool,
+    ) -> Destination {
+        let left_open = LeftOpen {
+            idle: !is_given("keepalives_idle"),
+            interval: !is_given("keepalives_interval"),
+            retries: !is_given("keepalives_retries") && !is_given("keepalives_count"),
+            user_timeout: !is_given("tcp_user_timeout"),
+        };
+        left_open.complete(&mut config);
+        config.target_session_attrs(session_attrs.driver());
+        Destination { config, session_attrs }
+    }
+
+    /// Finishes a configuration that a program made. Two hours of `keepalives_idle` count as not set, for there is no
+    /// telling them apart.
+    pub(crate) fn of_config(mut config: Config) -> Destination {
+        let left_open = LeftOpen {
+            idle: config.get_keepalives_idle() == IDLE_OF_THE_DRIVER,
+            interval: config.get_keepalives_interval().is_none(),
+            retries: config.get_keepalives_retries().is_none(),
+            user_timeout: config.get_tcp_user_timeout().is_none(),
+        };
+        left_open.complete(&mut config);
+        let session_attrs = config.get_target_session_attrs().into();
+        Destination { config, session_attrs }
+    }
+
+    /// Puts in what is a matter of the pool and not of the connection string.
+    pub(crate) fn with(mut self, connect_timeout: Duration, application_name: &str) -> Self {
+        self.config.connect_timeout(connect_timeout).application_name(application_name);
+        self
+    }
+
+    /// The driver's configuration, all servers in one.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn into_config(self) -> Config {
+        self.config
+    }
+
+    /// Which of the servers may be used.
+    pub(crate) fn session_attrs(&self) -> TargetSessionAttrs {
+        self.session_attrs
+    }
+
+    /// The servers, in order.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs());
+        let ports = self.config.get_ports();
+        (0..hosts.len().max(addresses.len())).map(move |index| {
+            let address = addresses.get(index).copied();
+            let host = match (hosts.get(index), address) {
+                (Some(Host::Tcp(name)), _) => Host::Tcp(name.clone()),
+                #[cfg(unix)]
+                (Some(Host::Unix(path)), None) => Host::Unix(path.clone()),
+                (_, Some(address)) => Host::Tcp(address.to_string()),
+                (None, None) => unreachable!("BUG: server {index} has neither name nor address"),
+            };
+            let port = ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+            Endpoint { host, address, port }
+        })
+    }
+
+    /// The rules about hosts. The faults name `label` where that stands for all there is, as a connection string does;
+    /// else the option.
+    pub(crate) fn check(&self, label: Option<&str>) -> Faults {
+        let mut faults = Faults::new();
+        let of = |option: &'static str| label.unwrap_or(option);
+        let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs().len());
+        let ports = self.config.get_ports();
+        let servers = hosts.len().max(addresses);
+        let is_empty = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
+        faults.require(
+            servers > 0 && !hosts.iter().any(is_empty),
+            of("host"),
+            if label.is_some() { "without host" } else { "missing" },
+            "must name a host, as in postgresql://user@host:port/database",
+        );
+        faults.require(
+            hosts.is_empty() || addresses == 0 || hosts.len() == addresses,
+            of("hostaddr"),
+            format_args!("{addresses} addresses for {} hosts", hosts.len()),
+            "must have one address per host",
+        );
+        faults.require(
+            ports.len() <= 1 || servers == 0 || ports.len() == servers,
+            of("port"),
+            format_args!("{} ports for {servers} hosts", ports.len()),
+            "must have one port, or one for each host; in a URL with a host the port stands behind it, as host:6543",
+        );
+        faults.require(
+            !ports.contains(&0),
+            of("port"),
+            if label.is_some() { "with port 0" } else { "0" },
+            "ports are from 1 to 65535",
+        );
+        faults
+    }
+}
+
+impl LeftOpen {
+    fn complete(self, config: &mut Config) {
+        if self.idle {
+            config.keepalives_idle(KEEPALIVE_IDLE);
+        }
+        if self.interval {
+            config.keepalives_interval(KEEPALIVE_INTERVAL);
+        }
+        if self.retries {
+            config.keepalives_retries(KEEPALIVE_RETRIES);
+        }
+        if self.user_timeout {
+            config.tcp_user_timeout(TCP_USER_TIMEOUT);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The connection parameters of libpq: which are taken, and what is told about the others.
+
+use std::time::Duration;
+
+use postgres::Config;
+use postgres::config::{ChannelBinding, LoadBalanceHosts, SslNegotiation};
+
+use crate::config::pg::table::value::{MILLISECONDS, Unit, Value, shown};
+
+/// Whether the crate can speak TLS. Without it a mode that demands encryption must be refused here: the wire observer
+/// uses the driver's TLS hook for plain text, so the driver itself would not notice.
+pub(super) const TLS: bool = cfg!(feature = "tls");
+
+/// PostgreSQL's own port.
+pub(super) const DEFAULT_PORT: u16 = 5432;
+
+/// What happens to a parameter of libpq.
+enum Support {
+    /// It goes to the driver, unless its value breaks the rule.
+    Driver(Put, &'static str),
+    /// Read by [`super::attrs`] or [`super::tls`].
+    Here,
+    /// Accepted with one of these values, which say what holds anyway.
+    Moot(&'static [&'static str]),
+    /// Not offered; the text says what to do instead.
+    Refused(&'static str),
+}
+
+/// Puts the value of a parameter into the driver's configuration; `None` where it is none.
+type Put = fn(&mut Config, &str) -> Option<()>;
+
+/// A connection parameter as somebody gave it.
+pub(super) struct Param {
+    pub key: &'static str,
+    pub value: String,
+    /// The URL parameter or environment variable, as a fault names it.
+    pub spelled: String,
+}
+
+impl Param {
+    /// The value as a fault may show it.
+    pub(super) fn shown(&self) -> String {
+        if self.key == "password" { "[redacted]".to_owned() } else { shown(&self.value) }
+    }
+}
+
+const TEXT: &str = "must be text";
+const SECONDS: &str = "must be a whole number of seconds";
+const NUMBER: &str = "must be a whole number";
+const ELSEWHERE: &str = "is not supported: leave it out";
+
+/// Every parameter of libpq 18, and those that only the `postgres` crate has.
+static PARAMETERS: [(&str, Support); 51] = [
+    ("user", Support::Driver(|config, text| done(config.user(text)), TEXT)),
+    ("password", Support::Driver(|config, text| done(config.password(text)), TEXT)),
+    ("dbname", Support::Driver(|config, text| done(config.dbname(text)), TEXT)),
+    ("options", Support::Driver(|config, text| done(config.options(text)), TEXT)),
+    ("host", Support::Driver(hosts, "must be host names or socket folders, separated by commas")),
+    ("hostaddr", Support::Driver(addresses, "must be IP addresses, separated by commas")),
+    ("port", Support::Driver(ports, "must be ports from 1 to 65535, separated by commas")),
+    ("keepalives", Support::Driver(keepalives, "must be 0 or 1")),
+    ("keepalives_idle", Support::Driver(idle, SECONDS)),
+    ("keepalives_interval", Support::Driver(interval, SECONDS)),
+    ("keepalives_retries", Support::Driver(retries, NUMBER)),
+    ("load_balance_hosts", Support::Driver(load_balance, "must be disable or random")),
+    ("channel_binding", Support::Driver(channel_binding, "must be disable, prefer or require")),
+    ("sslnegotiation", Support::Driver(negotiation, "must be postgres or direct")),
+    ("target_session_attrs", Support::Here),
+    ("keepalives_count", Support::Driver(retries, NUMBER)),
+    ("tcp_user_timeout", Support::Driver(user_timeout, MILLISECONDS)),
+    ("sslmode", Support::Here),
+    ("sslrootcert", Support::Here),
+    ("sslcert", Support::Here),
+    ("sslkey", Support::Here),
+    ("gssencmode", Support::Moot(&["disable", "prefer"])),
+    ("client_encoding", Support::Moot(&["utf8", "UTF8", "utf-8", "UTF-8", "auto"])),
+    ("sslcompression", Support::Moot(&["0"])),
+    ("sslsni", Support::Moot(&["1"])),
+    ("fallback_application_name", Support::Refused("is not supported: use application_name")),
+    (
+        "passfile",
+        Support::Refused("is not supported: give the password by URL, PGPASSWORD or POSTGRES_PASSWORD"),
+    ),
+    ("service", Support::Refused("is not supported: give host, port and database")),
+    ("servicefile", Support::Refused("is not supported: give host, port and database")),
+    ("gssdelegation", Support::Refused(ELSEWHERE)),
+    ("gsslib", Support::Refused(ELSEWHERE)),
+    ("krbsrvname", Support::Refused(ELSEWHERE)),
+    ("min_protocol_version", Support::Refused(ELSEWHERE)),
+    ("max_protocol_version", Support::Refused(ELSEWHERE)),
+    ("oauth_client_id", Support::Refused(ELSEWHERE)),
+    ("oauth_client_secret", Support::Refused(ELSEWHERE)),
+    ("oauth_issuer", Support::Refused(ELSEWHERE)),
+    ("oauth_scope", Support::Refused(ELSEWHERE)),
+    ("replication", Support::Refused(ELSEWHERE)),
+    ("require_auth", Support::Refused(ELSEWHERE)),
+    ("requirepeer", Support::Refused(ELSEWHERE)),
+    ("requiressl", Support::Refused("is not supported: use sslmode")),
+    ("scram_client_key", Support::Refused(ELSEWHERE)),
+    ("scram_server_key", Support::Refused(ELSEWHERE)),
+    ("ssl_max_protocol_version", Support::Refused(ELSEWHERE)),
+    ("ssl_min_protocol_version", Support::Refused(ELSEWHERE)),
+    ("sslcertmode", Support::Refused(ELSEWHERE)),
+    ("sslcrl", Support::Refused(ELSEWHERE)),
+    ("sslcrldir", Support::Refused(ELSEWHERE)),
+    ("sslkeylogfile", Support::Refused(ELSEWHERE)),
+    ("sslpassword", Support::Refused("is not supported: use a key that is not encrypted")),
+];
+
+fn row(key: &str) -> Option<&'static (&'static str, Support)> {
+    PARAMETERS.iter().find(|(name, _)| *name == key)
+}
+
+/// The name of a parameter of libpq in its lasting form, if it is one.
+pub(super) fn known(key: &str) -> Option<&'static str> {
+    row(key).map(|(name, _)| *name)
+}
+
+/// The names that are taken, for the rule of a fault.
+pub(super) fn taken() -> Vec<&'static str> {
+    let offered = |support: &Support| !matches!(support, Support::Refused(_));
+    PARAMETERS.iter().filter(|(_, support)| offered(support)).map(|(name, _)| *name).collect()
+}
+
+/// Takes a parameter over into the driver's configuration where it belongs there; an error says why it cannot be used.
+pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
+    let Some((_, support)) = row(param.key) else { return Ok(()) };
+    let value = param.value.as_str();
+    match support {
+        Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
+            Err("needs the feature `tls`; without it, leave it out".to_owned())
+        }
+        Support::Driver(..) if !TLS && matches!((param.key, value), ("channel_binding", "require")) => {
+            Err("needs the feature `tls`; without it, must be disable or prefer".to_owned())
+        }
+        Support::Driver(put, rule) => put(config, value).ok_or_else(|| (*rule).to_owned()),
+        Support::Here => Ok(()),
+        Support::Moot(values) if values.contains(&value) => Ok(()),
+        Support::Moot(values) => Err(format!("must be {} or left out", values.join(", "))),
+        Support::Refused(rule) => Err((*rule).to_owned()),
+    }
+}
+
+fn done(_: &mut Config) -> Option<()> {
+    Some(())
+}
+
+fn hosts(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|host| done(config.host(host)))
+}
+
+fn addresses(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|address| done(config.hostaddr(address.parse().ok()?)))
+}
+
+fn ports(config: &mut Config, text: &str) -> Option<()> {
+    text.split(',').try_for_each(|port| match port {
+        "" => done(config.port(DEFAULT_PORT)),
+        port => done(config.port(port.parse().ok().filter(|port| *port > 0)?)),
+    })
+}
+
+fn keepalives(config: &mut Config, text: &str) -> Option<()> {
+    done(config.keepalives(text.parse::<u64>().ok()? != 0))
+}
+
+// Of the following, zero leaves it to the system, as in libpq: the driver then asks for nothing.
+
+fn idle(config: &mut Config, text: &str) -> Option<()> {
+    seconds(text)?.map_or(Some(()), |idle| done(config.keepalives_idle(idle)))
+}
+
+fn interval(config: &mut Config, text: &str) -> Option<()> {
+    seconds(text)?.map_or(Some(()), |interval| done(config.keepalives_interval(interval)))
+}
+
+fn retries(config: &mut Config, text: &str) -> Option<()> {
+    match text.parse().ok()? {
+        0 => Some(()),
+        retries => done(config.keepalives_retries(retries)),
+    }
+}
+
+/// Whole seconds; `Some(None)` for zero and less.
+fn seconds(text: &str) -> Option<Option<Duration>> {
+    let seconds: i64 = text.parse().ok()?;
+    Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// In milliseconds, as in libpq, whose string this is; the driver's own parser takes seconds.
+fn user_timeout(config: &mut Config, text: &str) -> Option<()> {
+    match Unit::Milliseconds.parse(text)? {
+        Value::Time(limit) => done(config.tcp_user_timeout(limit)),
+        other => unreachable!("BUG: milliseconds gave {other:?}"),
+    }
+}
+
+fn load_balance(config: &mut Config, text: &str) -> Option<()> {
+    done(config.load_balance_hosts(match text {
+        "disable" => LoadBalanceHosts::Disable,
+        "random" => LoadBalanceHosts::Random,
+        _ => return None,
+    }))
+}
+
+fn channel_binding(config: &mut Config, text: &str) -> Option<()> {
+    done(config.channel_binding(match text {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return None,
+    }))
+}
+
+fn negotiation(config: &mut Config, text: &str) -> Option<()> {
+    done(config.ssl_negotiation(match text {
+        "postgres" => SslNegotiation::Postgres,
+        "direct" => SslNegotiation::Direct,
+        _ => return None,
+    }))
+}

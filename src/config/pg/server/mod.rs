@@ -1,0 +1,21 @@
+//! Which server: a connection string, or the environment variables in its place, taken apart and made into one.
+//!
+//! From the lowest to the highest; a module uses only those above it.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `url` | cuts a connection string into its parameters |
+//! | `libpq` | the parameters of libpq: which are taken, and how |
+//! | `attrs` | which kind of server may be used |
+//! | `tls` | what is asked of TLS |
+//! | `destination` | servers and configuration, with nothing left open |
+//! | `address` | the server, put together and checked |
+//! | `locate` | looks for the server: builder, then environment |
+
+pub(super) mod address;
+pub(super) mod attrs;
+pub(super) mod destination;
+mod libpq;
+pub(super) mod locate;
+pub(super) mod tls;
+mod url;

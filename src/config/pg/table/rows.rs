@@ -1,0 +1,329 @@
+//! The one table of all settings of a `PgPool`. Reading, documentation, `.env.example` and listings follow it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::value::{Unit, Value};
+use crate::config::policy::{PrePing, WaitMode};
+
+/// Hands every setting to a macro: what a setting is called, what it holds and what it does is said here and nowhere
+/// else. `Secret` stands for what must not become a [`Value`].
+macro_rules! every_setting {
+    ($declare:ident) => {
+        $declare! {
+            Server {
+                name: url,
+                value: Secret(ConnectionString),
+                env: ["DATABASE_URL" in Url, "SUPABASE_URL" in Url],
+                url: [],
+                default: words("an error"),
+                doc: "The server: a URL or libpq's key=value string. Not set: POSTGRES_HOST and its family, else \
+                      libpq's PG*.",
+            }
+            TotalConnections {
+                name: total_connections,
+                value: Count(u32),
+                env: ["DB_TOTAL_CONNECTIONS" in Count],
+                url: [],
+                default: count(60),
+                doc: "The budget: connections that both tiers together may open on the server.",
+            }
+            Reserved {
+                name: reserved,
+                value: Count(u32),
+                env: ["DB_RESERVED_CONNECTIONS" in Count],
+                url: [],
+                default: count(5),
+                doc: "Connections of the budget that only the ad-hoc tier may use.",
+            }
+            MinSize {
+                name: min_size,
+                value: Count(u32),
+                env: ["DB_POOL_MIN" in Count],
+                url: ["min_connections" in Count],
+                default: count(0),
+                doc: "Connections that the automation tier keeps open, idle or in use.",
+            }
+            BaseSize {
+                name: base_size,
+                value: Count(u32),
+                env: ["DB_POOL_SIZE" in Count],
+                url: [],
+                default: count(50),
+                doc: "Connections of the automation tier that stay once opened.",
+            }
+            MaxOverflow {
+                name: max_overflow,
+                value: Count(u32),
+                env: ["DB_MAX_OVERFLOW" in Count],
+                url: [],
+                default: count(5),
+                doc: "Connections of the automation tier above the base size, closed when load falls.",
+            }
+            MaxSize {
+                name: max_size,
+                value: Count(u32),
+                env: ["DB_POOL_MAX" in Count, "DB_CONNECTION_LIMIT" in Count],
+                url: ["connection_limit" in Count],
+                default: words("base_size + max_overflow"),
+                doc: "Ceiling of the automation tier, instead of base size + overflow; alone it is all base size.",
+            }
+            ConnectionTimeout {
+                name: connection_timeout,
+                value: Time(Duration),
+                env: ["DB_POOL_TIMEOUT" in Seconds, "DATABASE_POOL_TIMEOUT" in Seconds],
+                url: ["pool_timeout" in Seconds],
+                default: seconds(60),
+                doc: "The longest a checkout takes, opening and validation included. Not zero: for that there is \
+                      nowait.",
+            }
+            WaitMode {
+                name: wait_mode,
+                value: WaitMode(WaitMode),
+                env: ["DB_POOL_GETMODE" in WaitMode],
+                url: [],
+                default: Fallback::Value(Value::WaitMode(WaitMode::Timed)),
+                doc: "How a checkout waits: wait (without limit), nowait (not at all), timedwait (up to the \
+                      timeout).",
+            }
+            MaxWaiting {
+                name: max_waiting,
+                value: Count(u32),
+                env: ["DB_POOL_MAX_WAITING" in Count],
+                url: [],
+                default: words("no limit"),
+                doc: "Callers that may queue in the automation tier; the next one fails at once.",
+            }
+            MaxLifetime {
+                name: max_lifetime,
+                value: Time(Duration),
+                env: ["DB_POOL_RECYCLE" in Seconds],
+                url: [],
+                default: seconds(1800),
+                doc: "The age at which a connection is replaced. 0: never.",
+            }
+            IdleTimeout {
+                name: idle_timeout,
+                value: Time(Duration),
+                env: ["DB_POOL_IDLE_TIMEOUT" in Seconds],
+                url: [],
+                default: seconds(600),
+                doc: "Idle time after which a connection that need not be kept is closed. 0: never.",
+            }
+            PrePing {
+                name: pre_ping,
+                value: PrePing(PrePing),
+                env: ["DB_POOL_PRE_PING" in PrePing],
+                url: [],
+                default: Fallback::Value(Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
+                doc: "When a connection is validated before it is lent: always, never, or idle milliseconds.",
+            }
+            StatementTimeout {
+                name: statement_timeout,
+                value: Time(Duration),
+                env: ["DB_STATEMENT_TIMEOUT" in Milliseconds, "DATABASE_QUERY_TIMEOUT" in Seconds],
+                url: ["statement_timeout" in Milliseconds],
+                default: seconds(30),
+                doc: "The longest a statement may run on the server, in both tiers. 0: no limit.",
+            }
+            SocketTimeout {
+                name: socket_timeout,
+                value: Time(Duration),
+                env: ["DB_SOCKET_TIMEOUT" in Milliseconds],
+                url: ["socket_timeout" in Milliseconds],
+                default: words("the statement timeout plus 5 s"),
+                doc: "The longest the server may be silent while a reply is due, over TCP. 0: no limit.",
+            }
+            SlowQuery {
+                name: slow_query,
+                value: Time(Duration),
+                env: ["DB_SLOW_QUERY" in Milliseconds],
+                url: ["slow_query" in Milliseconds],
+                default: words("never"),
+                doc: "Statements that take longer are logged with their text, over TCP. 0: none.",
+            }
+            ConnectTimeout {
+                name: connect_timeout,
+                value: Time(Duration),
+                env: ["DATABASE_CONNECT_TIMEOUT" in Seconds, "PGCONNECT_TIMEOUT" in Seconds],
+                url: ["connect_timeout" in Seconds],
+                default: seconds(10),
+                doc: "The longest that opening a connection may take, handshake included. Not zero.",
+            }
+            StatementCacheSize {
+                name: statement_cache_size,
+                value: Count(u32),
+                env: ["DB_STATEMENT_CACHE_SIZE" in Count],
+                url: ["statement_cache_size" in Count],
+                default: count(100),
+                doc: "Prepared statements kept per connection. 0: none.",
+            }
+            Pgbouncer {
+                name: pgbouncer,
+                value: PgBouncer(PgBouncer),
+                env: ["USE_PGBOUNCER" in PgBouncer],
+                url: ["pgbouncer" in PgBouncer],
+                default: words("detected"),
+                doc: "Whether a PgBouncer is in between, and in which mode: true, false, session, transaction. \
+                      Changes some defaults.",
+            }
+            Profile {
+                name: profile,
+                value: Text(String),
+                env: ["DB_POOL_PROFILE" in Text],
+                url: [],
+                default: words("batch"),
+                doc: "A named set of defaults.",
+            }
+            AppName {
+                name: app_name,
+                value: Text(String),
+                env: ["PGAPPNAME" in Text],
+                url: ["application_name" in Text],
+                default: words("the name of the program's file"),
+                doc: "The first part of application_name; the tier follows it: name/automation, name/adhoc.",
+            }
+        }
+    };
+}
+pub(super) use every_setting;
+
+macro_rules! declare_rows {
+    ($($key:ident {
+        name: $name:ident,
+        value: $kind:ident($type:ty),
+        env: [$($variable:literal in $variable_unit:ident),*],
+        url: [$($parameter:literal in $parameter_unit:ident),*],
+        default: $default:expr,
+        doc: $doc:literal,
+    })*) => {
+        /// Names a setting; the position of its row in [`settings`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Key {
+            $(#[doc = $doc] $key,)*
+        }
+
+        /// How many settings there are.
+        pub(crate) const ROWS: usize = [$(Key::$key),*].len();
+
+        static TABLE: [Setting; ROWS] = [$(Setting {
+            key: Key::$key,
+            name: stringify!($name),
+            env: &[$(Spelling { name: $variable, unit: Unit::$variable_unit }),*],
+            url: &[$(Spelling { name: $parameter, unit: Unit::$parameter_unit }),*],
+            default: $default,
+            doc: $doc,
+        },)*];
+    };
+}
+
+every_setting!(declare_rows);
+
+impl Key {
+    /// The row of the table.
+    pub fn setting(self) -> &'static Setting {
+        &TABLE[self as usize]
+    }
+}
+
+/// A name under which a setting can be given, and how its text is read there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spelling {
+    /// The environment variable or URL parameter.
+    pub name: &'static str,
+    /// The unit of its text.
+    pub unit: Unit,
+}
+
+/// What holds when a setting is not given.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// This value.
+    Value(Value),
+    /// Something that is not one value, told in words.
+    Words(&'static str),
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fallback::Value(value) => value.fmt(f),
+            Fallback::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+/// One row of the table of settings.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its typed name.
+    pub key: Key,
+    /// Its name in listings and in the builder, where the method is called so too.
+    pub name: &'static str,
+    /// The environment variables, in order: the first that is set wins.
+    pub env: &'static [Spelling],
+    /// The parameters of the server's URL, in order.
+    pub url: &'static [Spelling],
+    /// What holds when it is not given.
+    pub default: Fallback,
+    /// What it does, in one line.
+    pub doc: &'static str,
+}
+
+/// All settings, in the order in which they are listed.
+///
+/// ```
+/// for setting in tierpool::config::settings() {
+///     println!("{} (default {}): {}", setting.name, setting.default, setting.doc);
+/// }
+/// ```
+pub fn settings() -> &'static [Setting] {
+    &TABLE
+}
+
+const fn count(count: u32) -> Fallback {
+    Fallback::Value(Value::Count(count))
+}
+
+const fn words(words: &'static str) -> Fallback {
+    Fallback::Words(words)
+}
+
+const fn seconds(seconds: u64) -> Fallback {
+    Fallback::Value(Value::Time(Duration::from_secs(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut names: Vec<_> = TABLE.iter().flat_map(|s| s.env.iter().chain(s.url)).collect();
+        names.sort_by_key(|spelling| spelling.name);
+        for pair in names.windows(2) {
+            assert_ne!(pair[0].name, pair[1].name);
+        }
+    }
+
+    #[test]
+    fn defaults_have_the_kind_that_their_spellings_give() {
+        for setting in &TABLE {
+            let Fallback::Value(default) = &setting.default else { continue };
+            for spelling in setting.env.iter().chain(setting.url) {
+                let text = if spelling.unit == Unit::WaitMode { "wait" } else { "1" };
+                let parsed = spelling.unit.parse(text).unwrap();
+                assert_eq!(
+                    std::mem::discriminant(default),
+                    std::mem::discriminant(&parsed),
+                    "{}",
+                    setting.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Where a value came from.
+
+use std::fmt;
+
+/// Where the value of a setting came from.
+///
+/// The order of the variants is the order of precedence: what comes earlier wins.
+///
+/// ```
+/// use tierpool::config::Source;
+///
+/// assert_eq!(Source::Environment { variable: "DB_POOL_SIZE" }.to_string(), "environment DB_POOL_SIZE");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A call of the builder.
+    Builder {
+        /// The method called.
+        method: &'static str,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// A parameter of the server's URL or `key=value` string.
+    Url {
+        /// Its name.
+        parameter: &'static str,
+    },
+    /// A profile that was asked for.
+    Profile {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A default for what was found out about the server.
+    Detected {
+        /// What gave it away, such as `port 6543`.
+        from: String,
+    },
+    /// The default of the setting.
+    Default,
+}
+
+impl Source {
+    /// The setting `key` as the person who set it wrote it.
+    pub(crate) fn spelled(&self, key: &str) -> String {
+        match self {
+            Source::Builder { method } => (*method).to_owned(),
+            Source::Environment { variable } => (*variable).to_owned(),
+            Source::Url { parameter } => format!("URL parameter {parameter}"),
+            Source::Profile { .. } | Source::Detected { .. } | Source::Default => format!("{key} ({self})"),
+        }
+    }
+
+    /// The place in the order of precedence, first the strongest.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Source::Builder { .. } => 0,
+            Source::Environment { .. } => 1,
+            Source::Url { .. } => 2,
+            Source::Profile { .. } => 3,
+            Source::Detected { .. } => 4,
+            Source::Default => 5,
+        }
+    }
+
+    /// Whether a person set this very value: by builder, environment or URL.
+    pub fn is_explicit(&self) -> bool {
+        matches!(self, Source::Builder { .. } | Source::Environment { .. } | Source::Url { .. })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Builder { method } => write!(f, "builder {method}"),
+            Source::Environment { variable } => write!(f, "environment {variable}"),
+            Source::Url { parameter } => write!(f, "URL parameter {parameter}"),
+            Source::Profile { name } => write!(f, "profile {name}"),
+            Source::Detected { from } => write!(f, "detected from {from}"),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value together with where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub source: Source,
+}
+
+impl<T> Sourced<T> {
+    /// Puts a value and its source together.
+    pub fn new(value: T, source: Source) -> Self {
+        Sourced { value, source }
+    }
+}

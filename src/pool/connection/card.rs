@@ -1,0 +1,245 @@
+//! The card in each slot: who has the connection, since when, and what the slot has counted.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crossbeam_utils::atomic::AtomicCell;
+use parking_lot::Mutex;
+
+use crate::clock::{AtomicMillis, Millis};
+use crate::pool::driver::control::SessionControl;
+use crate::stats::{Holder, Recorder};
+use crate::threads;
+
+/// Written by whoever has the slot's connection in hand, so by one thread at a time, and read by anyone.
+///
+/// Its atomics are Relaxed but for `thread`: each is a fact for reports, and the swap that passes the connection on
+/// orders one writer before the next. A reader may see a mixture of two borrowers; it prints, it does not decide. The
+/// keeper does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it
+/// acts. It also acts on a connection that is out, by [`Card::checkout`]: there the Release of `thread` counts, which
+/// publishes `since`.
+#[derive(Default)]
+pub(crate) struct Card {
+    /// The thread that took the connection or last used it; 0 when nobody has it.
+    thread: AtomicU64,
+    /// When it was taken, by the pool's clock.
+    since: AtomicMillis,
+    location: AtomicCell<Option<&'static Location<'static>>>,
+    connection_id: AtomicU64,
+    idle_since: AtomicMillis,
+    /// When the connection expires.
+    due_at: AtomicMillis,
+    /// When the keeper validates it, if it has not been used since this was planned.
+    keepalive_at: AtomicMillis,
+    /// Checkouts served without queueing.
+    direct: AtomicU64,
+    hold: Recorder,
+    /// The [`Stage`] of the present checkout.
+    stage: AtomicU8,
+    /// The connection is not to be lent again.
+    seized: AtomicBool,
+    /// Its capacity has been given to another.
+    forfeited: AtomicBool,
+    /// With the id of the connection that it is for. Guards nothing else; no method of the control runs under it.
+    control: Mutex<Option<(u64, Arc<dyn SessionControl>)>>,
+    tagged: AtomicBool,
+    /// Guards the tag alone.
+    tag: Mutex<Option<String>>,
+}
+
+impl Card {
+    /// Begins a checkout that was served without queueing or any other delay.
+    #[inline]
+    pub(crate) fn lent_directly(&self, thread: u64, location: &'static Location<'static>, now: Millis) {
+        let count = self.direct.load(Ordering::Relaxed);
+        self.direct.store(count + 1, Ordering::Relaxed);
+        self.lent(thread, location, now);
+    }
+
+    #[inline]
+    pub(crate) fn lent(&self, thread: u64, location: &'static Location<'static>, now: Millis) {
+        self.location.store(Some(location));
+        self.since.store(now);
+        // Release: pairs with the Acquire in `checkout`, so that whoever sees this borrower sees its `since`.
+        self.thread.store(thread, Ordering::Release);
+    }
+
+    /// Ends a checkout, and begins a rest, which a validation by the keeper does not end.
+    #[inline]
+    pub(crate) fn returned(&self, now: Millis) -> Returned {
+        let held = now.since(self.since.load());
+        self.hold.record_alone(held.get());
+        self.idle_since.store(now);
+        self.thread.store(0, Ordering::Relaxed);
+        if self.tagged.load(Ordering::Relaxed) {
+            self.tagged.store(false, Ordering::Relaxed);
+            *self.tag.lock() = None;
+        }
+        let warned = self.stage.load(Ordering::Relaxed) != 0;
+        if warned {
+            self.set_stage(Stage::None);
+        }
+        Returned { held, warned }
+    }
+
+    /// The slot has a new connection.
+    pub(crate) fn opened(&self, id: u64, now: Millis, due_at: Millis, keepalive_at: Millis) {
+        self.set_stage(Stage::None);
+        self.seized.store(false, Ordering::Relaxed);
+        self.forfeited.store(false, Ordering::Relaxed);
+        self.connection_id.store(id, Ordering::Relaxed);
+        self.due_at.store(due_at);
+        self.keepalive_at.store(keepalive_at);
+        self.idle_since.store(now);
+    }
+
+    pub(crate) fn set_due_at(&self, at: Millis) {
+        self.due_at.store(at);
+    }
+
+    pub(crate) fn set_keepalive_at(&self, at: Millis) {
+        self.keepalive_at.store(at);
+    }
+
+    pub(crate) fn keepalive_at(&self) -> Millis {
+        self.keepalive_at.load()
+    }
+
+    /// The slot's connection is gone. Returns its control, whose drop is foreign code.
+    #[must_use]
+    pub(crate) fn clear(&self) -> Option<Arc<dyn SessionControl>> {
+        self.due_at.store(Millis::NEVER);
+        self.thread.store(0, Ordering::Relaxed);
+        self.control.lock().take().map(|(_, control)| control)
+    }
+
+    pub(crate) fn set_control(&self, id: u64, control: Option<Arc<dyn SessionControl>>) {
+        *self.control.lock() = control.map(|control| (id, control));
+    }
+
+    /// The control of this connection, if it is still the slot's.
+    pub(crate) fn control(&self, id: u64) -> Option<Arc<dyn SessionControl>> {
+        self.control.lock().as_ref().filter(|(of, _)| *of == id).map(|(_, control)| Arc::clone(control))
+    }
+
+    /// The checkout that is out, if there is one.
+    pub(crate) fn checkout(&self) -> Option<Checkout> {
+        // Acquire: pairs with the Release in `lent` and `set_thread`.
+        if self.thread.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        Some(Checkout { connection_id: self.connection_id.load(Ordering::Relaxed), since: self.since.load() })
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::None,
+            1 => Stage::Warned,
+            2 => Stage::Cancelled,
+            _ => Stage::Terminated,
+        }
+    }
+
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// With the step for which it was seized.
+    pub(crate) fn set_seized(&self, stage: Stage) {
+        self.set_stage(stage);
+        self.seized.store(true, Ordering::Relaxed);
+    }
+
+    /// A hint for the checkin: what is decided about a seizure is decided in the core.
+    pub(crate) fn is_seized(&self) -> bool {
+        self.seized.load(Ordering::Relaxed)
+    }
+
+    /// It is no longer the pool's to count, nor to replace when it is due.
+    pub(crate) fn set_forfeited(&self) {
+        self.set_due_at(Millis::NEVER);
+        self.forfeited.store(true, Ordering::Relaxed);
+    }
+
+    /// Who counts as having a connection of the pool's; 0 for nobody.
+    pub(crate) fn counted_thread(&self) -> u64 {
+        if self.forfeited.load(Ordering::Relaxed) { 0 } else { self.thread() }
+    }
+
+    pub(crate) fn set_thread(&self, thread: u64) {
+        // Release: as in `lent`.
+        self.thread.store(thread, Ordering::Release);
+    }
+
+    pub(crate) fn set_tag(&self, tag: String) {
+        *self.tag.lock() = Some(tag);
+        self.tagged.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn thread(&self) -> u64 {
+        self.thread.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn idle_since(&self) -> Millis {
+        self.idle_since.load()
+    }
+
+    pub(crate) fn due_at(&self) -> Millis {
+        self.due_at.load()
+    }
+
+    pub(crate) fn direct(&self) -> u64 {
+        self.direct.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold(&self) -> crate::stats::Histogram {
+        self.hold.snapshot()
+    }
+
+    /// Who has the connection, if anybody.
+    pub(crate) fn holder(&self, now: Millis) -> Option<Holder> {
+        let thread = self.thread();
+        let location = self.location.load().filter(|_| thread != 0)?;
+        Some(Holder {
+            connection_id: self.connection_id.load(Ordering::Relaxed),
+            thread: threads::name(thread),
+            location,
+            tag: self.tag.lock().clone(),
+            held: now.since(self.since.load()).duration(),
+        })
+    }
+}
+
+/// A checkout that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    /// How long it lasted.
+    pub(crate) held: Millis,
+    /// It had been warned of as a long hold.
+    pub(crate) warned: bool,
+}
+
+/// One checkout among those of a slot: no two that last longer than the clock's grain have both in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checkout {
+    pub(crate) connection_id: u64,
+    /// When it began, by the pool's clock.
+    since: Millis,
+}
+
+impl Checkout {
+    /// For how long it has been out.
+    pub(crate) fn held(self, now: Millis) -> Millis {
+        now.since(self.since)
+    }
+}
+
+/// How far a checkout that lasts long has been dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    None,
+    Warned,
+    Cancelled,
+    Terminated,
+}

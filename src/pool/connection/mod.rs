@@ -1,0 +1,9 @@
+//! One connection of a pool: what travels with it, and what stands in its slot.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `body` | the connection with its story, and what it may be used for |
+//! | `card` | who has it, since when, and what its slot has counted |
+
+pub(super) mod body;
+pub(super) mod card;

@@ -1,0 +1,102 @@
+//! The foreign code of one pool. All of it is called with no lock held, and with its panics caught, through
+//! [`guarded`](crate::pool::tell::notify::guarded).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::{CustomizeConnection, HandleError, ManageConnection};
+
+use super::control::SessionControl;
+use super::layer::{Condition, Driver};
+use crate::error::FailureClass;
+
+/// Manager, driver, customizer and error handler.
+pub(crate) struct Hooks<M: ManageConnection> {
+    manager: M,
+    driver: Box<dyn Driver<M>>,
+    customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
+    error_handler: Box<dyn HandleError<M::Error>>,
+}
+
+impl<M: ManageConnection> Hooks<M> {
+    pub(crate) fn new(
+        manager: M,
+        driver: Box<dyn Driver<M>>,
+        customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
+        error_handler: Box<dyn HandleError<M::Error>>,
+    ) -> Self {
+        Hooks { manager, driver, customizer, error_handler }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn manager(&self) -> &M {
+        &self.manager
+    }
+
+    pub(crate) fn connect(&self, limit: Duration) -> Result<M::Connection, M::Error> {
+        self.driver.connect(&self.manager, limit)
+    }
+
+    pub(crate) fn connect_limit(&self, limit: Duration) -> Duration {
+        self.driver.connect_limit(&self.manager, limit)
+    }
+
+    pub(crate) fn on_acquire(&self, conn: &mut M::Connection) -> Result<(), M::Error> {
+        self.customizer.on_acquire(conn)
+    }
+
+    pub(crate) fn control(&self, conn: &mut M::Connection) -> Option<Arc<dyn SessionControl>> {
+        self.driver.control(&self.manager, conn)
+    }
+
+    /// Whether a validation returns by its limit whatever the server does.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.driver.is_bounded()
+    }
+
+    pub(crate) fn validate(&self, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
+        self.driver.validate(&self.manager, conn, limit)
+    }
+
+    pub(crate) fn validate_suspect(&self, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
+        self.driver.validate_suspect(&self.manager, conn, limit)
+    }
+
+    pub(crate) fn reset(
+        &self,
+        conn: &mut M::Connection,
+        suspect: bool,
+        limit: Duration,
+    ) -> Result<(), M::Error> {
+        self.driver.reset(&self.manager, conn, suspect, limit)
+    }
+
+    #[inline]
+    pub(crate) fn condition(&self, conn: &mut M::Connection) -> Condition {
+        self.driver.condition(&self.manager, conn)
+    }
+
+    pub(crate) fn close_grace(&self) -> Duration {
+        self.driver.close_grace()
+    }
+
+    pub(crate) fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {
+        self.driver.prepare_close(conn, polite);
+    }
+
+    pub(crate) fn on_release(&self, conn: M::Connection) {
+        self.customizer.on_release(conn);
+    }
+
+    pub(crate) fn classify(&self, error: &M::Error) -> FailureClass {
+        self.driver.classify(error)
+    }
+
+    pub(crate) fn code(&self, error: &M::Error) -> Option<String> {
+        self.driver.code(error)
+    }
+
+    pub(crate) fn handle_error(&self, error: M::Error) {
+        self.error_handler.handle_error(error);
+    }
+}

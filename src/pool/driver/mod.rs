@@ -1,0 +1,11 @@
+//! What a database layer gives.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `control` | what other threads may do to a connection that is out |
+//! | `layer` | what a pool can be told of its connections beyond r2d2's three calls |
+//! | `hooks` | the foreign code of one pool |
+
+pub(super) mod control;
+pub(super) mod hooks;
+pub(super) mod layer;

@@ -1,0 +1,76 @@
+//! The judgement of a connection about to be lent.
+
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use crate::pool::connection::body::Body;
+use crate::pool::parts::errand::Check;
+use crate::pool::shared::{Entry, Shared};
+use crate::pool::tell::notify::guarded;
+use crate::stats::CloseCause;
+
+/// What may be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fitness {
+    Fit,
+    /// Only after it has been validated.
+    Unproven,
+    /// Not at all.
+    Unfit(CloseCause),
+}
+
+/// Judges a connection about to be lent.
+pub(crate) fn fitness<M: ManageConnection>(shared: &Shared<M>, entry: &Entry<M>) -> Fitness {
+    let now = shared.now();
+    let body = &entry.body;
+    if shared.generations.is_evicted(body.born) {
+        Fitness::Unfit(CloseCause::Evicted)
+    } else if body.is_worn(now, shared.settings().max_uses) {
+        Fitness::Unfit(CloseCause::Expired)
+    } else if shared.generations.is_suspect(body.seen) || body.check_at <= now {
+        Fitness::Unproven
+    } else {
+        Fitness::Fit
+    }
+}
+
+/// The validation that settles whether a connection can be lent.
+pub(crate) fn validation_of<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>) -> Check {
+    Check::Validate { suspect: shared.generations.is_suspect(body.seen) }
+}
+
+/// Validates or resets on the present thread; a connection that comes out well is as good as new. The error says what
+/// was wrong with it.
+pub(crate) fn perform<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: &mut Body<M::Connection>,
+    check: Check,
+    limit: Duration,
+) -> Result<(), String> {
+    // From before the call, so that a suspicion raised meanwhile still applies.
+    let generation = shared.fast.generation();
+    let conn = &mut body.conn;
+    let hooks = &shared.hooks;
+    let outcome = match check {
+        Check::Validate { suspect: false } => guarded(shared, "is_valid", || hooks.validate(conn, limit)),
+        Check::Validate { suspect: true } => {
+            guarded(shared, "is_valid", || hooks.validate_suspect(conn, limit))
+        }
+        Check::Reset { suspect } => guarded(shared, "reset", || hooks.reset(conn, suspect, limit)),
+    };
+    match outcome {
+        Ok(Ok(())) => {
+            body.seen = generation;
+            shared.supply.breaker().ping_answered();
+            body.fresh();
+            Ok(())
+        }
+        Ok(Err(error)) => {
+            let why = guarded(shared, "an error's text", || error.to_string()).unwrap_or_else(String::from);
+            let _ = guarded(shared, "the error handler", || hooks.handle_error(error));
+            Err(why)
+        }
+        Err(panic) => Err(panic.into()),
+    }
+}

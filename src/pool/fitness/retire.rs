@@ -1,0 +1,100 @@
+//! Retiring: connections that are too old, evicted, or one too many.
+
+use std::sync::Arc;
+
+use r2d2::ManageConnection;
+
+use crate::clock::Millis;
+use crate::pool::shared::{Entry, Shared};
+use crate::pool::supply::close::{dispose, put_back};
+use crate::pool::supply::demand::demand;
+use crate::stats::CloseCause;
+
+/// After a whole generation was replaced for being misrouted, the next such replacement waits this long.
+const MISROUTED_COOLDOWN: Millis = Millis::new(5_000);
+
+/// Gives a connection that works back to the pool: to a waiter, to its slot, or to be closed if it is too old,
+/// evicted or one too many.
+pub(crate) fn restore<M: ManageConnection>(mut entry: Box<Entry<M>>) {
+    let shared = Arc::clone(&entry.shared);
+    let now = shared.now();
+    let settings = shared.settings();
+    if shared.generations.is_evicted(entry.body.born) {
+        return dispose(entry, CloseCause::Evicted);
+    }
+    entry.body.spared = entry.body.is_due(now, settings.max_uses);
+    if entry.body.spared && may_retire(&entry, now) {
+        return dispose(entry, CloseCause::Expired);
+    }
+    let counts = shared.lending.counts();
+    if counts.size() > counts.ceiling {
+        return dispose(entry, CloseCause::Idle);
+    }
+    let overflow = counts.size() > settings.base_size as usize;
+    if overflow && settings.overflow_linger.is_zero() && counts.waiting == 0 {
+        return dispose(entry, CloseCause::Overflow);
+    }
+    entry.body.rests(now, shared.fast.ping_after());
+    put_back(entry);
+}
+
+/// Whether a connection that is due may be closed now. While callers wait and the ceiling leaves room, its
+/// replacement is opened first, and it works on meanwhile, for a while.
+pub(crate) fn may_retire<M: ManageConnection>(entry: &Entry<M>, now: Millis) -> bool {
+    let shared = &entry.shared;
+    if entry.body.is_overdue(now, shared.settings().max_uses) || shared.supply.take_credit() {
+        return true;
+    }
+    // One whose uses are up is due from now on: the demand for replacements is counted on the cards.
+    entry.card().set_due_at(now);
+    let counts = shared.lending.counts();
+    // At the ceiling one that is being opened already is as good as a replacement.
+    if counts.waiting == 0 || (counts.size() >= counts.ceiling && counts.opening == 0) {
+        return true;
+    }
+    demand(shared);
+    false
+}
+
+/// A connection leads to the wrong server: all of its generation are replaced, once in a while at the most. Until
+/// that is due again it is given back to be kept, and what it tells is not forgotten: closing each one that meets the
+/// wrong server would be a storm of openings for as long as there is no other.
+pub(crate) fn misrouted<M: ManageConnection>(entry: Box<Entry<M>>) -> Option<Box<Entry<M>>> {
+    let shared = Arc::clone(&entry.shared);
+    // One of a generation replaced already tells nothing of those opened since.
+    if shared.generations.is_evicted(entry.body.born) {
+        dispose(entry, CloseCause::Evicted);
+        return None;
+    }
+    let now = shared.now();
+    if !shared.generations.may_reroute(now, now.plus(MISROUTED_COOLDOWN)) {
+        return Some(entry);
+    }
+    dispose(entry, CloseCause::Evicted);
+    log::warn!(target: &shared.target(), "a connection leads to the wrong server: replacing all of them");
+    evict(&shared);
+    None
+}
+
+/// Has every connection open now replaced: idle ones at once, those in use at their checkin.
+pub(crate) fn evict<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    shared.generations.evict_before(shared.fast.next_generation());
+    for index in 0..shared.lending.slots().count() {
+        let Some(entry) = shared.lending.take_at(index) else { continue };
+        if shared.generations.is_evicted(entry.body.born) {
+            dispose(entry, CloseCause::Evicted);
+        } else {
+            put_back(entry);
+        }
+    }
+    demand(shared);
+}
+
+/// Closes what is idle just now.
+pub(crate) fn evict_idle<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    for index in 0..shared.lending.slots().count() {
+        if let Some(entry) = shared.lending.take_at(index) {
+            dispose(entry, CloseCause::Evicted);
+        }
+    }
+}

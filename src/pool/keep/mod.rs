@@ -1,0 +1,13 @@
+//! What the keeper does for a pool.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `overdue` | gives up what helpers take too long over |
+//! | `stuck` | checkouts that last too long: a warning, then a cancelled statement, then an ended session |
+//! | `tidy` | retires what is old or idle for long, validates what may have died unseen |
+//! | `tend` | one look of the keeper: all of the above, and the minimum kept open |
+
+mod overdue;
+pub(super) mod stuck;
+mod tend;
+mod tidy;

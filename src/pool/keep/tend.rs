@@ -1,0 +1,77 @@
+//! One look of the keeper at a pool.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use r2d2::ManageConnection;
+
+use super::overdue::give_up_overdue;
+use super::stuck::watch_holds;
+use super::tidy::sweep;
+use crate::clock::Millis;
+use crate::core::Counts;
+use crate::pool::parts::breaker::Advice;
+use crate::pool::parts::keeper::{Due, Kept};
+use crate::pool::shared::Shared;
+use crate::pool::supply::demand::demand;
+use crate::pool::tell::observe::sample_in_use;
+
+/// The part of the ceiling in use from which on the pool warns that it is nearly used up.
+const CROWDED: f64 = 0.9;
+/// How long it must not have been so for the warning to be over.
+const CROWDED_MEMORY: Millis = Millis::new(10_000);
+
+impl<M: ManageConnection> Kept for Shared<M> {
+    fn tend(self: Arc<Self>, now: Millis) -> Due {
+        let by = give_up_overdue(&self, Instant::now());
+        let settings = self.settings();
+        sweep(&self, now, &settings);
+        watch_holds(&self, now, &settings);
+        watch_load(&self, now);
+        self.helpers.staff();
+        demand(&self);
+        let next = now.plus(Millis::of(settings.reaper_rate));
+        let at = match self.supply.breaker().advice(now) {
+            Advice::NotBefore(retry) => next.min(retry),
+            _ => next,
+        };
+        Due { at, by }
+    }
+
+    fn pulse(self: Arc<Self>) -> u64 {
+        sample_in_use(&self);
+        top_up(&self);
+        self.lending.slots().map(|slot| slot.card.direct()).fold(0, u64::wrapping_add)
+    }
+
+    fn is_over(&self) -> bool {
+        // Somebody may wait for an errand that hangs, with no deadline of its own.
+        self.lending.is_closed() && self.helpers.are_idle()
+    }
+}
+
+/// Opens what `min_idle` asks for soon after direct checkouts, which do not look, have used it up.
+fn top_up<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    let counts = shared.lending.counts();
+    let least = shared.settings().effective_min_idle() as usize;
+    if counts.idle + counts.opening < least && counts.size() < counts.ceiling {
+        demand(shared);
+    }
+}
+
+/// Warns once when nearly all of the ceiling is in use, and tells when that has been over for a while: a small
+/// pool is full at one look and not at the next.
+fn watch_load<M: ManageConnection>(shared: &Shared<M>, now: Millis) {
+    let Counts { in_use, ceiling, waiting, .. } = shared.lending.counts();
+    let crowded_at = &shared.rounds.crowded_at;
+    let last = crowded_at.load();
+    if in_use as f64 > CROWDED * ceiling as f64 {
+        crowded_at.store(now);
+        if last == Millis::NEVER {
+            log::warn!(target: &shared.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
+        }
+    } else if last != Millis::NEVER && now.since(last) >= CROWDED_MEMORY {
+        crowded_at.store(Millis::NEVER);
+        log::info!(target: &shared.target(), "{in_use} of {ceiling} connections in use again");
+    }
+}

@@ -1,0 +1,80 @@
+//! One caller's checkout under way.
+
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use crate::config::{Settings, WaitMode};
+use crate::core::Ticket;
+use crate::pool::shared::Refusal;
+
+/// How long a caller is willing to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// As the settings say, which the direct path need not know.
+    Configured,
+    /// Not at all.
+    None,
+    /// At most so long.
+    For(Duration),
+    Forever,
+}
+
+impl Patience {
+    /// With what the settings say of a plain `get`.
+    fn settled(self, settings: &Settings) -> Self {
+        match (self, settings.wait_mode) {
+            (Patience::Configured, WaitMode::Timed) => Patience::For(settings.connection_timeout),
+            (Patience::Configured, WaitMode::NoWait) => Patience::None,
+            (Patience::Configured, WaitMode::Forever) => Patience::Forever,
+            (said, _) => said,
+        }
+    }
+}
+
+/// What is known of the caller, and of its way so far.
+pub(crate) struct Call {
+    pub(crate) start: Instant,
+    /// None without a deadline, or one too far away to be expressed.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) patience: Patience,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) thread: u64,
+    /// Its place in line, kept when it has to come back.
+    pub(crate) ticket: Option<Ticket>,
+    /// Waiters ahead when it joined.
+    pub(crate) ahead: Option<usize>,
+}
+
+impl Call {
+    pub(crate) fn new(
+        patience: Patience,
+        settings: &Settings,
+        location: &'static Location<'static>,
+        thread: u64,
+    ) -> Self {
+        let start = Instant::now();
+        let patience = patience.settled(settings);
+        let deadline = match patience {
+            Patience::None => Some(start),
+            Patience::For(limit) => start.checked_add(limit),
+            Patience::Forever => None,
+            Patience::Configured => unreachable!("BUG: settled above"),
+        };
+        Call { start, deadline, patience, location, thread, ticket: None, ahead: None }
+    }
+
+    pub(crate) fn will_not_wait(&self) -> bool {
+        matches!(self.patience, Patience::None)
+    }
+}
+
+/// Why a checkout ended without a connection.
+pub(crate) enum Failure {
+    /// With the number of waiters still ahead, for one that stood in line.
+    Timeout {
+        left: Option<usize>,
+    },
+    QueueFull,
+    Deadlock,
+    Refused(Refusal),
+}

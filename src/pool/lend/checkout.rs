@@ -1,0 +1,134 @@
+//! Checkout: the direct path, and everything that happens when it does not lead to a connection.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use r2d2::ManageConnection;
+
+use super::call::{Call, Failure, Patience};
+use super::guard::PooledConnection;
+use super::prove::{Proof, prove};
+use super::queue::{Unlendable, stand_in_line};
+use crate::error::{Error, ErrorKind};
+use crate::pool::fitness::judge::{Fitness, fitness};
+use crate::pool::shared::{Checked, Entry, Refusal, Shared};
+use crate::pool::supply::demand::ask_for_one;
+use crate::pool::tell::accounts::{self, Way};
+use crate::pool::tell::evidence::{self, Failed};
+use crate::pool::tell::observe::sample_in_use;
+use crate::stats::CloseCause;
+use crate::threads;
+
+/// Takes a connection.
+#[inline]
+pub(crate) fn checkout<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    patience: Patience,
+    location: &'static Location<'static>,
+) -> Result<PooledConnection<M>, Error> {
+    let (thread, home) = threads::me();
+    let taken = shared.lending.try_take(home);
+    if let Some(entry) = taken {
+        let now = shared.now();
+        let index = entry.seat.index();
+        let fit = entry.body.seen == shared.fast.generation()
+            && now < entry.body.check_at
+            && !shared.fast.is_noisy()
+            && log::max_level() < log::LevelFilter::Debug;
+        if fit {
+            entry.body.thread.store(thread, Ordering::Relaxed);
+            shared.card(index).lent_directly(thread, location, now);
+            if index != home {
+                threads::set_home(index);
+                sample_in_use(shared);
+            }
+            return Ok(PooledConnection::new(entry));
+        }
+        return checkout_closely(shared, Some(entry), patience, location, thread);
+    }
+    checkout_closely(shared, None, patience, location, thread)
+}
+
+#[cold]
+fn checkout_closely<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    candidate: Option<Box<Entry<M>>>,
+    patience: Patience,
+    location: &'static Location<'static>,
+    thread: u64,
+) -> Result<PooledConnection<M>, Error> {
+    let mut call = Call::new(patience, &shared.settings(), location, thread);
+    match find(shared, &mut call, candidate) {
+        Ok(entry) => Ok(lend(shared, &call, entry)),
+        Err(failure) => Err(fail(shared, &call, failure)),
+    }
+}
+
+/// Looks for a connection that is fit, until the deadline.
+fn find<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    call: &mut Call,
+    mut candidate: Option<Box<Entry<M>>>,
+) -> Result<Box<Entry<M>>, Failure> {
+    let mut in_hand = Unlendable(None);
+    loop {
+        let entry = match candidate.take().or_else(|| shared.lending.try_take(threads::me().1)) {
+            Some(entry) => entry,
+            None if call.will_not_wait() => {
+                ask_for_one(shared).map_err(Failure::Refused)?;
+                return Err(Failure::Timeout { left: None });
+            }
+            None => stand_in_line(shared, call, std::mem::replace(&mut in_hand, Unlendable(None)))?,
+        };
+        drop(in_hand);
+        in_hand = match fitness(shared, &entry) {
+            Fitness::Fit => return Ok(entry),
+            Fitness::Unfit(cause) => Unlendable(Some((entry, cause))),
+            Fitness::Unproven => match prove(call, entry)? {
+                Proof::Checked(Checked::Fit(entry)) => return Ok(entry),
+                Proof::Checked(Checked::Dead(entry)) => Unlendable(Some((entry, CloseCause::Invalid))),
+                Proof::Gone => Unlendable(None),
+            },
+        };
+    }
+}
+
+/// Lends a connection that took the long way.
+fn lend<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    call: &Call,
+    entry: Box<Entry<M>>,
+) -> PooledConnection<M> {
+    let took = call.start.elapsed();
+    let id = entry.body.id;
+    threads::set_home(entry.seat.index());
+    entry.body.thread.store(call.thread, Ordering::Relaxed);
+    entry.card().lent(call.thread, call.location, shared.now());
+    accounts::count_lent(shared, took, if call.ahead.is_some() { Way::Queued } else { Way::Unqueued });
+    // From here on a panic of a handler returns it.
+    let guard = PooledConnection::new(entry);
+    accounts::lent(shared, id, took);
+    guard
+}
+
+/// Makes the error of a checkout that failed.
+fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) -> Error {
+    let (kind, cause, left) = match failure {
+        Failure::Timeout { left } => (ErrorKind::Timeout, None, left),
+        Failure::QueueFull => (ErrorKind::QueueFull, None, None),
+        Failure::Deadlock => (ErrorKind::WouldDeadlock, None, None),
+        Failure::Refused(Refusal::Closed) => (ErrorKind::Closed, None, None),
+        Failure::Refused(Refusal::CircuitOpen(cause)) => (ErrorKind::CircuitOpen, Some(cause), None),
+        Failure::Refused(Refusal::ConnectFailed(cause)) => (ErrorKind::ConnectFailed, Some(cause), None),
+    };
+    let waited = call.start.elapsed();
+    if kind == ErrorKind::Timeout {
+        // One that would not wait let no time run out; r2d2 tells nothing of `try_get` either.
+        let timeout = if let Patience::For(timeout) = call.patience { Some(timeout) } else { None };
+        accounts::timed_out(shared, waited, timeout);
+    } else {
+        accounts::rejected(shared);
+    }
+    evidence::error(shared, kind, cause, Failed { waited, ahead: call.ahead.zip(left), thread: call.thread })
+}

@@ -1,0 +1,65 @@
+//! Proving a connection about to be lent, within what is left of the caller's time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r2d2::ManageConnection;
+
+use super::call::{Call, Failure};
+use crate::core::Outcome;
+use crate::pool::fitness::aside::{Caller, send_aside};
+use crate::pool::fitness::judge::{perform, validation_of};
+use crate::pool::fitness::suspect::found_dead;
+use crate::pool::shared::{Checked, Entry};
+use crate::pool::supply::outcome::ping_timed_out;
+
+/// What a validation came to.
+pub(crate) enum Proof<M: ManageConnection> {
+    Checked(Checked<M>),
+    /// A helper still has the connection, and puts it back or gives it up.
+    Gone,
+}
+
+/// Validates a connection: on the caller's thread where the driver bounds itself and there is time for its whole limit.
+pub(crate) fn prove<M: ManageConnection>(call: &Call, mut entry: Box<Entry<M>>) -> Result<Proof<M>, Failure> {
+    let shared = Arc::clone(&entry.shared);
+    let limit = shared.settings().validation_timeout;
+    let left = match call.deadline {
+        // One that does not wait still has its connection validated: that is not waiting for somebody else.
+        Some(deadline) if !call.will_not_wait() => deadline.saturating_duration_since(Instant::now()),
+        _ => limit,
+    };
+    // A caller in a hurry must not make a slow answer look like a dead connection.
+    if !shared.hooks.is_bounded() || left < limit {
+        return prove_aside(call, entry, limit);
+    }
+    let begun = Instant::now();
+    let check = validation_of(&shared, &entry.body);
+    let subject = entry.body.subject();
+    Ok(Proof::Checked(match perform(&shared, &mut entry.body, check, limit) {
+        Ok(()) => Checked::Fit(entry),
+        Err(why) => {
+            if begun.elapsed() >= limit {
+                ping_timed_out(&shared, limit);
+            }
+            found_dead(&shared, subject, &why);
+            Checked::Dead(entry)
+        }
+    }))
+}
+
+fn prove_aside<M: ManageConnection>(
+    call: &Call,
+    entry: Box<Entry<M>>,
+    limit: Duration,
+) -> Result<Proof<M>, Failure> {
+    let deadline = if call.will_not_wait() { Instant::now().checked_add(limit) } else { call.deadline };
+    let caller = Arc::new(Caller::<M>::new());
+    let check = validation_of(&entry.shared, &entry.body);
+    send_aside(entry, check, Some(Arc::clone(&caller)));
+    match caller.wait(deadline) {
+        Outcome::Served(checked) => Ok(Proof::Checked(*checked)),
+        Outcome::Refused(()) => Ok(Proof::Gone),
+        Outcome::Nothing => Err(Failure::Timeout { left: None }),
+    }
+}

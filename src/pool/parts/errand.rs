@@ -1,0 +1,376 @@
+//! Work in the hands of a helper thread, and the right to give it up.
+//!
+//! An errand has the seat of its connection while it is under way, and whoever takes the seat out decides what becomes of
+//! the connection: the helper when its call has returned, or the keeper when that takes too long.
+//!
+//! | state | seat | taken up by a helper | given up | what is left to watch |
+//! | --- | --- | --- | --- | --- |
+//! | `Queued` | here | no | no | the seat |
+//! | `QueuedLate` | here | no | yes, and kept for want of room among the zombies | the seat |
+//! | `Running` | here | yes | no | the seat |
+//! | `RunningLate` | here | yes | yes, and kept for want of room among the zombies | the seat |
+//! | `Freed` | freed | no | yes | nothing, until a helper takes it up |
+//! | `Straggling` | freed | yes, afterwards | yes | the helper's thread |
+//! | `Lost` | freed | yes | yes, with the helper's thread | nothing |
+//! | `Done` | taken by the helper, or freed before | yes | | nothing |
+//!
+//! `begin` leads from `Queued` to `Running`, from `QueuedLate` to `RunningLate` and from `Freed` to `Straggling`; `give_up`
+//! from the first two rows to `QueuedLate` or `Freed`, from the next two to `RunningLate` or `Lost`, from `Straggling` to
+//! `Lost`; `finish` from every state with a helper to `Done`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::counters::{Counted, Gauge};
+use super::generations::Generation;
+use super::workers::{Rank, Workers};
+use crate::core::Waiter;
+use crate::stats::CloseCause;
+
+/// What a helper does with a connection before it may be lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// With `suspect` for one that another's death makes doubtful: nothing but a sign of life will do.
+    Validate { suspect: bool },
+    /// With `suspect` for a connection whose borrower panicked.
+    Reset { suspect: bool },
+}
+
+impl Check {
+    /// The cause with which the connection is closed if it does not come out of it well.
+    pub(crate) fn cause(self) -> CloseCause {
+        match self {
+            Check::Validate { .. } => CloseCause::Invalid,
+            Check::Reset { .. } => CloseCause::Broken,
+        }
+    }
+}
+
+/// By what it is judged what a connection's silence means for others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) id: u64,
+    /// The generation in which it was last found fit.
+    pub(crate) seen: Generation,
+}
+
+/// What an attempt to open a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody waits, or there are fewer connections than the pool keeps.
+    Demand,
+    /// The replacement of one that is due.
+    Renewal,
+    /// To see whether the server is back.
+    Probe,
+}
+
+/// Why a helper has a seat in hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Task {
+    Check(Check, Subject),
+    /// Of a connection that has been counted as closed.
+    Close,
+    Open(Purpose),
+}
+
+impl Task {
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Task::Open(_))
+    }
+
+    /// Nobody waits for the end of a close.
+    pub(crate) fn rank(self) -> Rank {
+        if matches!(self, Task::Close) { Rank::Background } else { Rank::Foreground }
+    }
+}
+
+/// See the table above.
+enum State<S> {
+    Queued(S),
+    QueuedLate(S),
+    Running(S),
+    RunningLate(S),
+    Freed,
+    Straggling,
+    Lost,
+    Done,
+}
+
+struct Watched<S> {
+    state: State<S>,
+    /// When the keeper gives up; `None` is too far away to be expressed.
+    give_up_at: Option<Instant>,
+    /// The zombie as which it has been counted.
+    zombie: Option<Counted>,
+}
+
+/// One piece of work: `S` is the seat, `T` what the caller is served.
+pub(crate) struct Errand<S, T> {
+    /// Nothing foreign runs under it; a gauge and the state of [`Workers`] are the only things changed meanwhile.
+    watched: Mutex<Watched<S>>,
+    /// The thread that waits for the outcome. It is served the connection, or refused when there is none.
+    pub(crate) caller: Option<Arc<Waiter<T, ()>>>,
+    pub(crate) task: Task,
+}
+
+/// What a helper finds at the end of its work.
+pub(crate) struct Ended<S> {
+    /// `None` where the keeper has given the connection up and freed its seat.
+    pub(crate) seat: Option<S>,
+    /// To be dropped when the connection is gone.
+    pub(crate) zombie: Option<Counted>,
+    /// The helper's thread has been written off.
+    pub(crate) thread_is_lost: bool,
+}
+
+/// What giving up has come to.
+pub(crate) struct GivenUp<S> {
+    /// `None` where it stays with the helper.
+    pub(crate) seat: Option<S>,
+    /// The silence of this connection in a helper's hands is the server's, and has not been told before.
+    pub(crate) silent: Option<Subject>,
+}
+
+/// What becomes of the seat of an errand that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Freed,
+    Kept,
+}
+
+impl<S, T> Errand<S, T> {
+    /// Work for which a helper has to be found within `limit`.
+    pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Waiter<T, ()>>>) -> Self {
+        let give_up_at = Instant::now().checked_add(limit);
+        let watched = Watched { state: State::Queued(seat), give_up_at, zombie: None };
+        Errand { watched: Mutex::new(watched), caller, task }
+    }
+
+    /// A helper takes it up: from now on its silence is the server's, and may last for `limit`. False where its seat is
+    /// gone already, for want of a helper: then only the helper's thread is left to be watched, and this has to be put on
+    /// the keeper's list again.
+    pub(crate) fn begin(&self, limit: Duration) -> bool {
+        let mut watched = self.watched.lock();
+        let (state, has_seat) = match std::mem::replace(&mut watched.state, State::Done) {
+            State::Queued(seat) => (State::Running(seat), true),
+            // The keeper goes on asking whether there is room among the zombies.
+            State::QueuedLate(seat) => {
+                watched.state = State::RunningLate(seat);
+                return true;
+            }
+            State::Freed => (State::Straggling, false),
+            State::Running(_) | State::RunningLate(_) | State::Straggling | State::Lost | State::Done => {
+                unreachable!("BUG: {:?} was begun twice", self.task)
+            }
+        };
+        watched.state = state;
+        watched.give_up_at = Instant::now().checked_add(limit);
+        has_seat
+    }
+
+    /// A part of the work is done: the next may take this long.
+    pub(crate) fn allow(&self, limit: Duration) {
+        let mut watched = self.watched.lock();
+        if matches!(watched.state, State::Running(_)) {
+            watched.give_up_at = Instant::now().checked_add(limit);
+        }
+    }
+
+    /// The helper is done.
+    pub(crate) fn finish(&self) -> Ended<S> {
+        let mut watched = self.watched.lock();
+        let zombie = watched.zombie.take();
+        let (seat, thread_is_lost) = match std::mem::replace(&mut watched.state, State::Done) {
+            State::Running(seat) | State::RunningLate(seat) => (Some(seat), false),
+            State::Straggling => (None, false),
+            State::Lost => (None, true),
+            State::Queued(_) | State::QueuedLate(_) | State::Freed | State::Done => {
+                unreachable!("BUG: {:?} ended without having begun", self.task)
+            }
+        };
+        Ended { seat, zombie, thread_is_lost }
+    }
+
+    /// It takes too long. The connection stays with the helper as a zombie, and keeps its seat there where there are
+    /// `most` zombies; then this is asked again after `pause`. `None` where nothing is left to be done: it ended in the
+    /// same moment, or only its thread was left.
+    ///
+    /// A thread of `workers` that is given up as well is written off, before the helper can be back. `note` runs under
+    /// the errand's lock, the first time alone where the seat is kept.
+    pub(crate) fn give_up(
+        &self,
+        pause: Duration,
+        zombies: &Gauge,
+        most: u32,
+        workers: &Workers,
+        note: impl FnOnce(&mut S, Fate),
+    ) -> Option<GivenUp<S>> {
+        let mut watched = self.watched.lock();
+        let (mut seat, is_running, is_late) = match std::mem::replace(&mut watched.state, State::Done) {
+            State::Queued(seat) => (seat, false, false),
+            State::QueuedLate(seat) => (seat, false, true),
+            State::Running(seat) => (seat, true, false),
+            State::RunningLate(seat) => (seat, true, true),
+            State::Straggling => {
+                workers.write_off(self.task.rank());
+                watched.state = State::Lost;
+                return None;
+            }
+            over => {
+                watched.state = over;
+                return None;
+            }
+        };
+        // One that no helper had time for tells nothing of the server, and neither does a slow close.
+        let silent = match self.task {
+            Task::Check(_, subject) if is_running && !is_late => Some(subject),
+            _ => None,
+        };
+        watched.give_up_at = Instant::now().checked_add(pause);
+        if !self.counts_as_zombie(&mut watched.zombie, zombies, most) {
+            if !is_late {
+                note(&mut seat, Fate::Kept);
+            }
+            watched.state = if is_running { State::RunningLate(seat) } else { State::QueuedLate(seat) };
+            return Some(GivenUp { seat: None, silent });
+        }
+        note(&mut seat, Fate::Freed);
+        if is_running {
+            workers.write_off(self.task.rank());
+        }
+        watched.state = if is_running { State::Lost } else { State::Freed };
+        Some(GivenUp { seat: Some(seat), silent })
+    }
+
+    /// Counts it as a zombie and says whether its seat may be freed: only so many may go without. A close that hangs
+    /// counts in any case.
+    fn counts_as_zombie(&self, zombie: &mut Option<Counted>, zombies: &Gauge, most: u32) -> bool {
+        match (self.task, &zombie) {
+            (Task::Close, Some(_)) => zombies.get() <= most,
+            (Task::Close, None) => zombie.insert(zombies.enter()).before < most,
+            _ => {
+                *zombie = zombies.enter_below(most);
+                zombie.is_some()
+            }
+        }
+    }
+
+    /// Sends whoever waits for it away, to look for another connection.
+    pub(crate) fn dismiss_caller(&self) {
+        if let Some(caller) = &self.caller {
+            caller.refuse(());
+            caller.wake();
+        }
+    }
+
+    pub(crate) fn give_up_at(&self) -> Option<Instant> {
+        self.watched.lock().give_up_at
+    }
+
+    /// Whether the keeper has nothing to watch.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.watched.lock().state, State::Freed | State::Lost | State::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    struct Rig {
+        zombies: Gauge,
+        workers: Workers,
+        errand: Errand<&'static str, ()>,
+    }
+
+    impl Rig {
+        fn new(task: Task) -> Self {
+            Rig {
+                zombies: Gauge::default(),
+                workers: Workers::new("test".into(), 1),
+                errand: Errand::new("seat", task, LIMIT, None),
+            }
+        }
+
+        /// Gives up with room for so many zombies. Returns what came of it and what was noted.
+        fn give_up(&self, most: u32) -> (Option<GivenUp<&'static str>>, Option<Fate>) {
+            let mut noted = None;
+            let note = |_: &mut &str, fate| noted = Some(fate);
+            (self.errand.give_up(LIMIT, &self.zombies, most, &self.workers, note), noted)
+        }
+    }
+
+    #[test]
+    fn one_that_ends_in_time_keeps_its_seat() {
+        let rig = Rig::new(Task::Open(Purpose::Demand));
+        assert!(rig.errand.begin(LIMIT));
+        let ended = rig.errand.finish();
+        assert_eq!((ended.seat, ended.zombie.is_some(), ended.thread_is_lost), (Some("seat"), false, false));
+        assert!(rig.errand.is_over());
+        assert!(rig.give_up(1).0.is_none(), "it ended in the same moment");
+    }
+
+    #[test]
+    fn one_freed_in_a_helpers_hands_takes_the_thread_with_it() {
+        let rig = Rig::new(Task::Open(Purpose::Demand));
+        rig.errand.begin(LIMIT);
+        let (given_up, noted) = rig.give_up(1);
+        assert_eq!((given_up.and_then(|it| it.seat), noted), (Some("seat"), Some(Fate::Freed)));
+        assert!(rig.errand.is_over());
+        assert_eq!(rig.zombies.get(), 1);
+        let ended = rig.errand.finish();
+        assert_eq!((ended.seat, ended.thread_is_lost), (None, true));
+        drop(ended.zombie);
+        assert_eq!(rig.zombies.get(), 0);
+    }
+
+    #[test]
+    fn one_freed_in_the_queue_has_its_thread_watched_afterwards() {
+        let rig = Rig::new(Task::Open(Purpose::Demand));
+        assert_eq!(rig.give_up(1).0.and_then(|it| it.seat), Some("seat"));
+        assert!(rig.errand.is_over(), "no helper has it");
+        assert!(!rig.errand.begin(LIMIT), "its seat is gone");
+        assert!(!rig.errand.is_over(), "the thread is to be watched");
+        assert!(rig.give_up(1).0.is_none());
+        assert!(rig.errand.is_over());
+        assert!(rig.errand.finish().thread_is_lost);
+        assert_eq!(rig.zombies.get(), 0);
+    }
+
+    #[test]
+    fn one_kept_for_want_of_room_is_freed_when_there_is_some() {
+        let subject =
+            Subject { id: 7, seen: crate::pool::parts::generations::AtomicGeneration::first().load() };
+        let rig = Rig::new(Task::Check(Check::Validate { suspect: false }, subject));
+        rig.errand.begin(LIMIT);
+        let (given_up, noted) = rig.give_up(0);
+        let given_up = given_up.expect("something came of it");
+        assert_eq!((given_up.seat, noted), (None, Some(Fate::Kept)));
+        assert_eq!(given_up.silent.map(|subject| subject.id), Some(7));
+        let (given_up, noted) = rig.give_up(0);
+        assert_eq!(noted, None, "noted once");
+        assert!(given_up.is_some_and(|it| it.seat.is_none() && it.silent.is_none()), "told once");
+        assert_eq!(rig.give_up(1).0.and_then(|it| it.seat), Some("seat"));
+        assert!(rig.errand.finish().thread_is_lost);
+    }
+
+    #[test]
+    fn a_close_that_hangs_counts_also_where_it_keeps_its_seat() {
+        let rig = Rig::new(Task::Close);
+        let others = [rig.zombies.enter(), rig.zombies.enter()];
+        assert!(rig.give_up(2).0.is_some_and(|it| it.seat.is_none()));
+        assert_eq!(rig.zombies.get(), 3);
+        assert!(rig.errand.begin(LIMIT), "kept in the queue, and the seat with it");
+        drop(others);
+        assert_eq!(rig.give_up(2).0.and_then(|it| it.seat), Some("seat"));
+        let ended = rig.errand.finish();
+        assert!(ended.thread_is_lost && ended.zombie.is_some());
+        drop(ended);
+        assert_eq!(rig.zombies.get(), 0);
+    }
+}

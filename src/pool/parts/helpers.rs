@@ -1,0 +1,166 @@
+//! The threads of a pool, and the work that they have in hand.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::counters::Gauge;
+use super::errand::{Errand, Fate, GivenUp, Task};
+use super::keeper::{Keeper, Kept};
+use super::workers::{Job, Workers};
+
+/// Keeper, openers and workers of one pool. `S` is a seat, `T` what the caller of an errand is served.
+pub(crate) struct Helpers<S, T> {
+    keeper: Arc<Keeper>,
+    /// Open connections.
+    openers: Workers,
+    /// Validate, reset, close and cancel, and deliver events.
+    workers: Workers,
+    /// What helpers have in hand; the keeper gives up on what takes too long. Guards the list alone. Bounded by the
+    /// seats and the zombies.
+    errands: Mutex<Vec<Arc<Errand<S, T>>>>,
+    /// Connections given up on in the hands of a helper.
+    zombies: Gauge,
+    /// The pool is closed.
+    ended: AtomicBool,
+}
+
+impl<S, T> Helpers<S, T> {
+    pub(crate) fn new(pool: &str, threads: usize, keeper: Arc<Keeper>) -> Self {
+        Helpers {
+            keeper,
+            openers: Workers::new(format!("{pool}-open"), threads),
+            workers: Workers::new(format!("{pool}-close"), threads),
+            errands: Mutex::new(Vec::new()),
+            zombies: Gauge::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Has the keeper look after the pool.
+    pub(crate) fn look_after(&self, pool: Weak<dyn Kept>) -> io::Result<()> {
+        self.keeper.take_charge(pool)
+    }
+
+    /// Has the keeper look now.
+    pub(crate) fn wake_keeper(&self) {
+        self.keeper.wake();
+    }
+
+    /// Has an opener do this.
+    pub(crate) fn open(&self, job: Job) {
+        self.openers.submit(job);
+    }
+
+    /// Has a worker do this, for somebody who waits for it.
+    pub(crate) fn run(&self, job: Job) {
+        self.workers.submit(job);
+    }
+
+    /// Has a worker do this when there is one to spare.
+    pub(crate) fn run_in_background(&self, job: Job) {
+        self.workers.submit_in_background(job);
+    }
+
+    /// Puts work on the keeper's list.
+    pub(crate) fn watch(&self, errand: &Arc<Errand<S, T>>) {
+        self.errands.lock().push(Arc::clone(errand));
+    }
+
+    /// Takes work that has ended off the keeper's list.
+    pub(crate) fn forget(&self, errand: &Arc<Errand<S, T>>) {
+        self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+        // Relaxed: whoever ends the pool wakes the keeper afterwards.
+        if self.ended.load(Ordering::Relaxed) {
+            // It stays for errands only by then.
+            self.wake_keeper();
+        }
+    }
+
+    /// Takes up work on the present thread, with `limit` for it. False where its seat is gone already.
+    pub(crate) fn begin(&self, errand: &Arc<Errand<S, T>>, limit: Duration) -> bool {
+        let has_seat = errand.begin(limit);
+        if !has_seat {
+            // Nothing of it was left to be watched until now; from now on its thread is.
+            self.watch(errand);
+            self.wake_keeper();
+        }
+        has_seat
+    }
+
+    /// The thread of some work is back: `lost` says whether it had been written off.
+    pub(crate) fn take_back_thread(&self, task: Task, lost: bool) {
+        if lost {
+            self.group_of(task).found_again(task.rank());
+        }
+    }
+
+    /// Work that has taken too long by now, and all openings once the pool is closed: nobody waits for those then.
+    pub(crate) fn overdue(&self, now: Instant) -> Vec<Arc<Errand<S, T>>> {
+        // Relaxed: the keeper was woken after it was set, and looks again.
+        let ended = self.ended.load(Ordering::Relaxed);
+        let is_late = |errand: &&Arc<Errand<S, T>>| {
+            errand.give_up_at().is_some_and(|at| at <= now) || (ended && errand.task.is_open())
+        };
+        self.errands.lock().iter().filter(is_late).cloned().collect()
+    }
+
+    /// Gives up one that takes too long; see [`Errand::give_up`]. Another thread may take the place of its own.
+    pub(crate) fn give_up(
+        &self,
+        errand: &Errand<S, T>,
+        pause: Duration,
+        most_zombies: u32,
+        note: impl FnOnce(&mut S, Fate),
+    ) -> Option<GivenUp<S>> {
+        let workers = self.group_of(errand.task);
+        let given_up = errand.give_up(pause, &self.zombies, most_zombies, workers, note);
+        workers.staff();
+        given_up
+    }
+
+    /// Strikes off what needs no watching, and says when the next falls due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let mut errands = self.errands.lock();
+        errands.retain(|errand| !errand.is_over());
+        errands.iter().filter_map(|errand| errand.give_up_at()).min()
+    }
+
+    /// Whether nothing is in the hands of a helper.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.errands.lock().is_empty()
+    }
+
+    pub(crate) fn zombies(&self) -> u32 {
+        self.zombies.get()
+    }
+
+    pub(crate) fn set_limit(&self, threads: usize) {
+        self.openers.set_limit(threads);
+        self.workers.set_limit(threads);
+    }
+
+    /// Sees to it that threads take up what is queued.
+    pub(crate) fn staff(&self) {
+        self.openers.staff();
+        self.workers.staff();
+    }
+
+    /// The pool is closed: whoever waits for a helper is sent away, threads go once their queues are empty, and the
+    /// keeper as soon as there is nothing to watch.
+    pub(crate) fn end(&self) {
+        // Relaxed: `forget` and `overdue` say who looks again.
+        self.ended.store(true, Ordering::Relaxed);
+        self.errands.lock().iter().for_each(|errand| errand.dismiss_caller());
+        self.openers.end();
+        self.workers.end();
+        self.wake_keeper();
+    }
+
+    fn group_of(&self, task: Task) -> &Workers {
+        if task.is_open() { &self.openers } else { &self.workers }
+    }
+}

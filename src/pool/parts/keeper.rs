@@ -1,0 +1,199 @@
+//! The keeper: one thread that looks after the pools of a group. It decides and delegates, and never calls into a
+//! database layer itself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::generations::{AtomicGeneration, Generation};
+use crate::clock::{AtomicMillis, Clock, Millis, TICK};
+
+/// Ticks without a checkout after which the coarse clock rests.
+const QUIET_TICKS: u32 = 5;
+
+/// How soon a pool is looked at again whose last look ended in a panic.
+const AFTER_PANIC: Millis = Millis::new(1000);
+
+/// When a pool wants its keeper again: at whichever comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// By the pool's clock.
+    pub(crate) at: Millis,
+    /// By real time.
+    pub(crate) by: Option<Instant>,
+}
+
+impl Due {
+    /// Not on its own account.
+    const NEVER: Due = Due { at: Millis::NEVER, by: None };
+
+    fn first(self, other: Due) -> Due {
+        Due { at: self.at.min(other.at), by: [self.by, other.by].into_iter().flatten().min() }
+    }
+
+    fn has_come(self, now: Millis) -> bool {
+        now >= self.at || self.by.is_some_and(|by| Instant::now() >= by)
+    }
+}
+
+/// What a keeper does for a pool.
+pub(crate) trait Kept: Send + Sync {
+    /// Does what is due, and says when it wants to be called next.
+    fn tend(self: Arc<Self>, now: Millis) -> Due;
+
+    /// Does what cannot wait while the pool is in use. Returns a number that changes with every checkout, so that the
+    /// keeper sees whether it is.
+    fn pulse(self: Arc<Self>) -> u64;
+
+    /// Whether the pool has been closed and needs no keeper any more.
+    fn is_over(&self) -> bool;
+}
+
+struct State {
+    pools: Vec<Weak<dyn Kept>>,
+    /// Somebody wants the keeper to look now.
+    woken: bool,
+    running: bool,
+}
+
+/// The keeper of one pool, or of the two tiers of a budget.
+pub(crate) struct Keeper {
+    name: String,
+    clock: Clock,
+    /// No pool is tended under it.
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Keeper {
+    pub(crate) fn new(name: &str, clock: Clock) -> Arc<Self> {
+        let state = State { pools: Vec::new(), woken: false, running: false };
+        let keeper = Arc::new(Keeper {
+            name: format!("{name}-keeper"),
+            clock: clock.clone(),
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        });
+        let weak = Arc::downgrade(&keeper);
+        clock.on_call(Box::new(move || {
+            if let Some(keeper) = weak.upgrade() {
+                keeper.wake();
+            }
+        }));
+        keeper
+    }
+
+    /// Has the keeper look after a pool, on a thread that it starts if it has none.
+    pub(crate) fn take_charge(self: &Arc<Self>, pool: Weak<dyn Kept>) -> std::io::Result<()> {
+        let mut state = self.state.lock();
+        state.pools.push(pool);
+        state.woken = true;
+        if !state.running {
+            let keeper = Arc::clone(self);
+            std::thread::Builder::new().name(self.name.clone()).spawn(move || keeper.run())?;
+            state.running = true;
+        }
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Makes the keeper look now, and not only when it had planned to.
+    pub(crate) fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.woken {
+            state.woken = true;
+            self.wake.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        let (mut pulse, mut quiet) = (0, 0);
+        let mut due = Due { at: Millis::ZERO, by: None };
+        loop {
+            let Some((pools, woken)) = self.open_pools() else { return };
+            self.clock.tick();
+            let now = self.clock.precise_ms();
+            if woken || due.has_come(now) {
+                due = self.tend_all(&pools, now);
+            }
+            // Whoever woke the keeper had a reason: a few ticks show whether more is to come.
+            let beat = pools.iter().map(|pool| Arc::clone(pool).pulse()).fold(0, u64::wrapping_add);
+            quiet = if beat == pulse && !woken { quiet + 1 } else { 0 };
+            pulse = beat;
+            // A pool must not live on only because its keeper sleeps.
+            drop(pools);
+            self.sleep(now, due, quiet < QUIET_TICKS);
+        }
+    }
+
+    /// The pools still open, and whether somebody has woken the keeper; `None` once there is none, and the thread is no
+    /// longer counted as running.
+    fn open_pools(&self) -> Option<(Vec<Arc<dyn Kept>>, bool)> {
+        let mut state = self.state.lock();
+        state.pools.retain(|pool| pool.upgrade().is_some_and(|pool| !pool.is_over()));
+        if state.pools.is_empty() {
+            state.running = false;
+            return None;
+        }
+        let woken = std::mem::take(&mut state.woken);
+        Some((state.pools.iter().filter_map(Weak::upgrade).collect(), woken))
+    }
+
+    fn tend_all(&self, pools: &[Arc<dyn Kept>], now: Millis) -> Due {
+        pools.iter().fold(Due::NEVER, |due, pool| {
+            let tended = catch_unwind(AssertUnwindSafe(|| Arc::clone(pool).tend(now)));
+            due.first(tended.unwrap_or_else(|_| {
+                log::error!(target: "tierpool", "the keeper `{}` panicked and goes on", self.name);
+                Due { at: now.plus(AFTER_PANIC), by: None }
+            }))
+        })
+    }
+
+    /// Sleeps until the next tick, or while all is quiet until something falls due.
+    fn sleep(&self, now: Millis, due: Due, ticking: bool) {
+        let mut state = self.state.lock();
+        if state.woken {
+            return;
+        }
+        let real = Instant::now();
+        let mut wake_at = due.by;
+        if !self.clock.is_manual() {
+            let pause = if ticking { TICK } else { due.at.since(now).duration() };
+            wake_at = [wake_at, real.checked_add(pause)].into_iter().flatten().min();
+            if !ticking {
+                self.clock.rest();
+            }
+        }
+        match wake_at {
+            Some(at) => {
+                self.wake.wait_until(&mut state, at);
+            }
+            None => self.wake.wait(&mut state),
+        }
+    }
+}
+
+/// What the keeper remembers of one pool. Relaxed: only the keeper touches it.
+pub(crate) struct Rounds {
+    /// The generation of its last look at every idle connection.
+    swept: AtomicGeneration,
+    /// When nearly all connections were last seen in use, while the warning of it holds.
+    pub(crate) crowded_at: AtomicMillis,
+}
+
+impl Rounds {
+    /// Nothing has happened yet that the keeper would have to look at every connection for.
+    pub(crate) fn new(generation: Generation) -> Self {
+        let swept = AtomicGeneration::first();
+        swept.catch_up(generation);
+        Rounds { swept, crowded_at: AtomicMillis::default() }
+    }
+
+    /// Whether every idle connection has to be looked at, once for each generation.
+    pub(crate) fn begin_sweep(&self, generation: Generation) -> bool {
+        self.swept.catch_up(generation)
+    }
+}

@@ -1,0 +1,60 @@
+//! Who stands in line, for reports and the deadlock check. The queue itself is the core's.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::core::Ticket;
+
+/// One waiter.
+#[derive(Clone, Copy)]
+pub(crate) struct InLine {
+    pub(crate) thread: u64,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) since: Instant,
+}
+
+/// The list of waiters.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// Guards the list alone; nothing else is locked under it.
+    waiters: Mutex<HashMap<Ticket, InLine>>,
+}
+
+/// A waiter's name on the list; dropping it strikes the name off.
+pub(crate) struct Listed<'a> {
+    line: &'a Line,
+    ticket: Ticket,
+}
+
+impl Line {
+    pub(crate) fn list(&self, ticket: Ticket, waiter: InLine) -> Listed<'_> {
+        self.waiters.lock().insert(ticket, waiter);
+        Listed { line: self, ticket }
+    }
+
+    pub(crate) fn threads(&self) -> HashSet<u64> {
+        self.waiters.lock().values().map(|waiter| waiter.thread).collect()
+    }
+
+    /// For how long the first of them has waited.
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
+        self.waiters.lock().values().map(|waiter| waiter.since.elapsed()).max()
+    }
+
+    /// All of them, in the order of the queue.
+    pub(crate) fn in_order(&self) -> Vec<InLine> {
+        let mut waiters: Vec<_> =
+            self.waiters.lock().iter().map(|(ticket, waiter)| (*ticket, *waiter)).collect();
+        waiters.sort_by_key(|(ticket, _)| *ticket);
+        waiters.into_iter().map(|(_, waiter)| waiter).collect()
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.line.waiters.lock().remove(&self.ticket);
+    }
+}

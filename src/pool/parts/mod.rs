@@ -1,0 +1,29 @@
+//! The parts that a pool is composed of: each owns its state and its locks, and knows nothing of the whole.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `signal` | wakes those who wait for a change of the pool, such as its end |
+//! | `counters` | counters, and gauges that cannot be forgotten to be taken back |
+//! | `generations` | which connections are suspect or evicted, by when they were last known good or opened |
+//! | `fast` | what every checkout and checkin reads |
+//! | `breaker` | when a connection may be opened: back-off, circuit breaker, slow start |
+//! | `supply` | the breaker with the demand that it rules over |
+//! | `sinks` | who is told of events, and how often the log is |
+//! | `line` | who stands in line |
+//! | `keeper` | the thread that looks after the pools of a group |
+//! | `workers` | threads on demand, for calls that may block |
+//! | `errand` | work in the hands of a helper thread, and the right to give it up |
+//! | `helpers` | keeper, openers, workers, and the errands that they have |
+
+pub(super) mod breaker;
+pub(super) mod counters;
+pub(super) mod errand;
+pub(super) mod fast;
+pub(super) mod generations;
+pub(super) mod helpers;
+pub(super) mod keeper;
+pub(super) mod line;
+pub(super) mod signal;
+pub(super) mod sinks;
+pub(super) mod supply;
+pub(super) mod workers;

@@ -1,0 +1,82 @@
+//! What rules the opening of connections: the breaker, and what is wanted beyond what the desk can tell.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::breaker::Breaker;
+use super::counters::{Counted, Gauge};
+use crate::config::Settings;
+
+/// The breaker with the demand that it rules over.
+///
+/// Atomics are Relaxed: each is a count or a hint on its own.
+pub(crate) struct Supply {
+    /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
+    /// runs under it.
+    breaker: Mutex<Breaker>,
+    /// Somebody who does not wait wants the pool to grow by one. One that is lost is given again.
+    hint: AtomicBool,
+    /// Opened replacements whose predecessors may now be closed.
+    credits: AtomicU32,
+    /// Replacements being opened.
+    renewing: Gauge,
+    /// Connections opened that are not yet in their slots or with a waiter.
+    introducing: Gauge,
+}
+
+impl Supply {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Supply {
+            breaker: Mutex::new(Breaker::new(settings)),
+            hint: AtomicBool::new(false),
+            credits: AtomicU32::new(0),
+            renewing: Gauge::default(),
+            introducing: Gauge::default(),
+        }
+    }
+
+    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock()
+    }
+
+    pub(crate) fn hint(&self) {
+        self.hint.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_hinted(&self) -> bool {
+        self.hint.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn forget_hint(&self) {
+        self.hint.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin_renewal(&self) -> Counted {
+        self.renewing.enter()
+    }
+
+    /// Replacements being opened, and those opened that have replaced nothing yet.
+    pub(crate) fn renewals(&self) -> u32 {
+        self.renewing.get() + self.credits.load(Ordering::Relaxed)
+    }
+
+    /// A replacement has been opened.
+    pub(crate) fn add_credit(&self) {
+        self.credits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a replacement for one that is due; each is taken once.
+    pub(crate) fn take_credit(&self) -> bool {
+        let take = |credits: u32| credits.checked_sub(1);
+        self.credits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    pub(crate) fn introduce(&self) -> Counted {
+        self.introducing.enter()
+    }
+
+    pub(crate) fn introducing(&self) -> u32 {
+        self.introducing.get()
+    }
+}

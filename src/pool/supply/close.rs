@@ -1,0 +1,89 @@
+//! Closing: on a worker thread, with the seat kept until the connection is gone or has taken too long over it.
+//!
+//! The seat is not free before, so that the server, which counts a session until its backend has ended, never sees
+//! more connections than the ceiling. What takes longer than a moment becomes a zombie: its seat is free, and the
+//! number of zombies is bounded.
+
+use std::sync::Arc;
+
+use r2d2::ManageConnection;
+
+use super::demand::demand;
+use crate::pool::connection::body::Body;
+use crate::pool::parts::errand::Task;
+use crate::pool::shared::{Entry, Errand, Shared};
+use crate::pool::tell::accounts;
+use crate::pool::tell::notify::guarded;
+use crate::stats::CloseCause;
+
+/// Closes a connection for `cause`. Returns at once.
+#[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; this is one end of the way.
+pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCause) {
+    let Entry { body, mut seat, shared } = *entry;
+    accounts::count_closed(&shared, cause);
+    seat.leaves();
+    vacate(&shared, seat.index());
+    let grace = guarded(&shared, "close_grace", || shared.hooks.close_grace()).unwrap_or_default();
+    let errand = Arc::new(Errand::<M>::new(seat, Task::Close, grace, None));
+    shared.helpers.watch(&errand);
+    let pool = Arc::clone(&shared);
+    shared.helpers.run_in_background(Box::new(move || {
+        pool.helpers.begin(&errand, grace);
+        close_body(&pool, body, cause);
+        let ended = errand.finish();
+        drop(ended.seat);
+        pool.helpers.take_back_thread(errand.task, ended.thread_is_lost);
+        drop(ended.zombie);
+        pool.helpers.forget(&errand);
+        demand(&pool);
+        pool.signal.raise();
+    }));
+    shared.helpers.wake_keeper();
+    shared.signal.raise();
+}
+
+/// Puts a connection that works back into its slot, or hands it to a waiter; closes it where it is not taken back.
+pub(crate) fn put_back<M: ManageConnection>(entry: Box<Entry<M>>) {
+    let shared = Arc::clone(&entry.shared);
+    if let Err(entry) = shared.lending.put(entry.seat.index(), entry) {
+        dispose_refused(entry);
+    }
+}
+
+/// Closes a connection that works and was not taken back: the pool closed while it was out, or it was seized.
+pub(crate) fn dispose_refused<M: ManageConnection>(entry: Box<Entry<M>>) {
+    let closed = entry.shared.lending.is_closed();
+    dispose(entry, if closed { CloseCause::Closed } else { CloseCause::Evicted });
+}
+
+/// Clears the card of a slot whose connection is gone for the pool.
+pub(crate) fn vacate<M: ManageConnection>(shared: &Shared<M>, index: usize) {
+    if let Some(control) = shared.card(index).clear() {
+        let _ = guarded(shared, "dropping a session control", || drop(control));
+    }
+}
+
+/// Ends a connection on the present thread, which may take as long as the database layer lets it.
+pub(crate) fn close_body<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: Body<M::Connection>,
+    cause: CloseCause,
+) {
+    accounts::closing(shared, &body, cause);
+    let Body { conn, extensions, .. } = body;
+    let polite = !matches!(cause, CloseCause::Broken | CloseCause::Invalid);
+    close_connection(shared, conn, polite);
+    let _ = guarded(shared, "dropping a connection's extensions", || drop(extensions));
+}
+
+/// Hands a connection to the foreign code that ends it. `polite` is false where it is known to be lost.
+pub(crate) fn close_connection<M: ManageConnection>(
+    shared: &Shared<M>,
+    mut conn: M::Connection,
+    polite: bool,
+) {
+    // Two calls: a panic of the first must not drop the connection while unwinding, where a panic of its own
+    // would end the process.
+    let _ = guarded(shared, "prepare_close", || shared.hooks.prepare_close(&mut conn, polite));
+    let _ = guarded(shared, "on_release", || shared.hooks.on_release(conn));
+}

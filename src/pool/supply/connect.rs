@@ -1,0 +1,71 @@
+//! Opening one connection: the calls into the database layer, none of which can do worse than fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use crate::error::{FailureClass, OpenFailure};
+use crate::pool::driver::control::SessionControl;
+use crate::pool::shared::{Errand, Shared};
+use crate::pool::tell::notify::guarded;
+
+/// What a hung attempt is given beyond the limit that the database layer was told.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A connection just opened, with what other threads may do to it.
+pub(crate) struct Opened<C> {
+    pub(crate) conn: C,
+    pub(crate) control: Option<Arc<dyn SessionControl>>,
+}
+
+/// After which time a connect counts as hung.
+pub(crate) fn connect_limit<M: ManageConnection>(shared: &Shared<M>) -> Duration {
+    let limit = shared.settings().connection_timeout;
+    let told = guarded(shared, "connect_limit", || shared.hooks.connect_limit(limit));
+    told.unwrap_or(limit).min(limit).saturating_add(GRACE)
+}
+
+/// Opens and customizes.
+pub(crate) fn connect<M: ManageConnection>(
+    shared: &Shared<M>,
+    limit: Duration,
+    errand: &Errand<M>,
+) -> Result<Opened<M::Connection>, Arc<OpenFailure>> {
+    let hooks = &shared.hooks;
+    let attempts = shared.supply.breaker().attempts() + 1;
+    let failed = |failure: Result<M::Error, Box<str>>| match failure {
+        Ok(error) => open_failure(shared, error, attempts),
+        Err(panic) => Arc::new(OpenFailure::from_text(panic.into(), FailureClass::Transient, attempts)),
+    };
+    let mut conn = match guarded(shared, "connect", || hooks.connect(limit)) {
+        Ok(Ok(conn)) => conn,
+        Ok(Err(error)) => return Err(failed(Ok(error))),
+        Err(panic) => return Err(failed(Err(panic))),
+    };
+    errand.allow(limit.saturating_add(GRACE));
+    let failure = match guarded(shared, "on_acquire", || hooks.on_acquire(&mut conn)) {
+        Ok(Ok(())) => {
+            let control = guarded(shared, "control", || hooks.control(&mut conn));
+            return Ok(Opened { conn, control: control.unwrap_or(None) });
+        }
+        Ok(Err(error)) => failed(Ok(error)),
+        Err(panic) => failed(Err(panic)),
+    };
+    // It never was in the pool, so `on_release` is not its end, as with r2d2.
+    let _ = guarded(shared, "prepare_close", || hooks.prepare_close(&mut conn, true));
+    let _ = guarded(shared, "closing a connection", || drop(conn));
+    Err(failure)
+}
+
+fn open_failure<M: ManageConnection>(shared: &Shared<M>, error: M::Error, attempts: u64) -> Arc<OpenFailure> {
+    let class = guarded(shared, "classify", || shared.hooks.classify(&error));
+    let code = guarded(shared, "code", || shared.hooks.code(&error));
+    let class = class.unwrap_or(FailureClass::Transient);
+    let code = code.unwrap_or(None);
+    let told = guarded(shared, "an error's text", || OpenFailure::new(&error, class, code, attempts));
+    let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic.into(), class, attempts));
+    let failure = Arc::new(failure);
+    let _ = guarded(shared, "the error handler", || shared.hooks.handle_error(error));
+    failure
+}

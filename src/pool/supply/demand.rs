@@ -1,0 +1,141 @@
+//! Demand: how many connections are wanted, and a seat for each attempt to get one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::open::attempt;
+use crate::clock::Millis;
+use crate::core::Counts;
+use crate::pool::parts::breaker::Advice;
+use crate::pool::parts::errand::Purpose;
+use crate::pool::shared::{Refusal, Seat, Shared};
+use crate::pool::tell::accounts;
+use crate::stats::BreakerState;
+
+/// How many connections should be in the making for those who wait and for what the pool keeps.
+fn wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> usize {
+    let settings = shared.settings();
+    let hinted = usize::from(counts.idle == 0 && shared.supply.is_hinted());
+    // While lending is suspended callers wait beside idle connections that will serve them.
+    let callers = counts.waiting.saturating_sub(counts.idle).max(hinted);
+    let open = counts.idle + counts.in_use;
+    let for_size = (settings.min_size as usize).saturating_sub(open);
+    let kept = settings.effective_min_idle() as usize;
+    // Where nothing is said of idle ones the base size is kept open, idle or not: keeping as many idle besides
+    // those in use would open overflow that nobody asked for.
+    let counted = if settings.min_idle.is_some() { counts.idle } else { open };
+    callers.max(for_size).max(kept.saturating_sub(counted))
+}
+
+/// How many connections are due, or soon will be, and have no replacement under way. A pool with idle ones to
+/// spare needs no replacement before it closes one.
+fn renewals_wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> usize {
+    if counts.waiting == 0 && counts.idle > 1 {
+        return 0;
+    }
+    let settings = shared.settings();
+    // The keeper's period ahead, since that is how often it looks; less for short lives.
+    let ahead = settings.max_lifetime.map_or(Duration::ZERO, |life| settings.reaper_rate.min(life / 10));
+    let horizon = shared.now().plus(Millis::of(ahead));
+    let due = shared.lending.slots().filter(|slot| slot.card.due_at() <= horizon);
+    due.count().saturating_sub(shared.supply.renewals() as usize)
+}
+
+/// Starts as many attempts as are wanted and allowed. Called whenever either may have changed, with no lock held.
+pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    while let Some((seat, purpose)) = next_attempt(shared) {
+        let pool = Arc::clone(shared);
+        let renewing = (purpose == Purpose::Renewal).then(|| shared.supply.begin_renewal());
+        shared.helpers.open(Box::new(move || {
+            if is_still_wanted(&pool, purpose) {
+                attempt(&pool, seat, purpose);
+            } else {
+                drop(seat);
+            }
+            drop(renewing);
+            demand(&pool);
+            pool.signal.raise();
+        }));
+    }
+}
+
+/// For a caller that does not wait: has the pool grow for its next try, or says why it cannot.
+pub(crate) fn ask_for_one<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Result<(), Refusal> {
+    if shared.lending.is_closed() {
+        return Err(Refusal::Closed);
+    }
+    let cause = {
+        let breaker = shared.supply.breaker();
+        breaker.last().filter(|_| breaker.state() != BreakerState::Closed).cloned()
+    };
+    if let Some(cause) = cause {
+        return Err(Refusal::CircuitOpen(cause));
+    }
+    shared.supply.hint();
+    demand(shared);
+    Ok(())
+}
+
+/// Claims a seat for the next attempt, if there is to be one now.
+fn next_attempt<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Option<(Seat<M>, Purpose)> {
+    if shared.lending.is_closed() {
+        return None;
+    }
+    let now = shared.exact_now();
+    // Held over the decision and the claim, so that two threads do not both find one attempt missing.
+    let mut breaker = shared.supply.breaker();
+    let counts = shared.lending.counts();
+    match breaker.advice(now) {
+        Advice::AwaitProbe => None,
+        Advice::NotBefore(_) => {
+            // Nobody could serve whoever waits: with a permanent cause they hear of it at once.
+            if let Some(cause) = breaker.last()
+                && breaker.is_locked(now)
+                && counts.size() == 0
+            {
+                shared.lending.refuse_until_further_notice(&Refusal::ConnectFailed(Arc::clone(cause)));
+            }
+            None
+        }
+        Advice::Probe => {
+            breaker.begin_probe();
+            match Seat::claim(&shared.lending) {
+                Some(seat) => Some((seat, Purpose::Probe)),
+                None => {
+                    breaker.probe_abandoned();
+                    shared.lending.stop_refusing();
+                    drop(breaker);
+                    accounts::breaker_closed(shared, "no capacity is left for a probe");
+                    None
+                }
+            }
+        }
+        Advice::Open(allowed) => {
+            if breaker.is_permanent() {
+                // The next attempt may be made, and it is made for a caller: let callers stand in line again.
+                shared.lending.stop_refusing();
+            }
+            if counts.opening >= allowed {
+                return None;
+            }
+            if counts.opening < wanted(shared, &counts) {
+                return Some((Seat::claim(&shared.lending)?, Purpose::Demand));
+            }
+            if renewals_wanted(shared, &counts) > 0 {
+                return Some((Seat::claim(&shared.lending)?, Purpose::Renewal));
+            }
+            None
+        }
+    }
+}
+
+/// Whether an attempt about to begin is still worth it.
+fn is_still_wanted<M: ManageConnection>(shared: &Shared<M>, purpose: Purpose) -> bool {
+    let counts = shared.lending.counts();
+    match purpose {
+        Purpose::Probe | Purpose::Renewal => !shared.lending.is_closed(),
+        Purpose::Demand => counts.opening <= wanted(shared, &counts) && !shared.lending.is_closed(),
+    }
+}

@@ -1,0 +1,95 @@
+//! One attempt to open a connection, from its seat to a connection that is lent, on an opener thread.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use r2d2::ManageConnection;
+
+use super::close::{close_connection, dispose};
+use super::connect::{Opened, connect, connect_limit};
+use super::outcome;
+use crate::clock::Millis;
+use crate::error::{FailureClass, OpenFailure};
+use crate::pool::connection::body::{Body, plan_keepalive};
+use crate::pool::driver::control::{Directory, Place};
+use crate::pool::parts::errand::{Purpose, Task};
+use crate::pool::shared::{Entry, Errand, Seat, Shared};
+use crate::pool::tell::accounts;
+use crate::pool::tell::notify::guarded;
+use crate::stats::CloseCause;
+
+/// Opens a connection in this seat, and puts it to use.
+pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
+    let settings = shared.settings();
+    // The keeper gives it up when the database layer does not.
+    let limit = connect_limit(shared);
+    let errand = Arc::new(Errand::<M>::new(seat, Task::Open(purpose), limit, None));
+    errand.begin(limit);
+    shared.helpers.watch(&errand);
+    // From before the attempt: an eviction meanwhile hits what it opens.
+    let born = shared.fast.generation();
+    let (begun, begun_at) = (Instant::now(), shared.exact_now());
+    let opened = connect(shared, settings.connection_timeout, &errand);
+    let ended = errand.finish();
+    shared.helpers.forget(&errand);
+    let Some(mut seat) = ended.seat else {
+        // It was given up, and has ended after all: what it opened is closed, and the zombie is gone.
+        if let Ok(Opened { conn, .. }) = opened {
+            close_connection(shared, conn, true);
+        }
+        shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
+        return;
+    };
+    let Opened { conn, control } = match opened {
+        Ok(opened) => opened,
+        Err(failure) => return outcome::failed(shared, seat, purpose, begun_at, failure),
+    };
+    let took = begun.elapsed();
+    let now = shared.now();
+    let body = Body::new(conn, born, now, &settings);
+    accounts::count_opened(shared, took);
+    outcome::succeeded(shared);
+    shared.supply.forget_hint();
+    if purpose == Purpose::Renewal {
+        shared.supply.add_credit();
+    }
+    accounts::opened(shared, body.id, took);
+    let introducing = shared.supply.introduce();
+    if let Some(control) = &control {
+        let directory: Weak<dyn Directory> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Directory>));
+        let place = Place::new(directory, seat.index(), body.id);
+        let _ = guarded(shared, "placed", || control.placed(place));
+    }
+    shared.card(seat.index()).set_control(body.id, control);
+    seat.opened();
+    welcome(shared, body, seat, now);
+    drop(introducing);
+}
+
+/// The keeper gives up an attempt that hangs: it has failed, and its thread and what it may still open are lost.
+pub(crate) fn attempt_hung<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
+    let limit = connect_limit(shared);
+    let attempts = shared.supply.breaker().attempts() + 1;
+    let text = format!("opening a connection had no answer within {limit:.1?}");
+    let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
+    let begun = shared.exact_now().less(Millis::of(limit));
+    outcome::failed(shared, seat, purpose, begun, Arc::new(failure));
+}
+
+/// Puts a new connection to use.
+fn welcome<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    mut body: Body<M::Connection>,
+    seat: Seat<M>,
+    now: Millis,
+) {
+    let index = seat.index();
+    let settings = shared.settings();
+    shared.card(index).opened(body.id, now, body.expires_at(), plan_keepalive(now, settings.keepalive));
+    // Also where a waiter is there to take it: the waiter may leave in the same moment.
+    body.rests(now, shared.fast.ping_after());
+    let entry = Box::new(Entry { body, seat, shared: Arc::clone(shared) });
+    if let Err(entry) = shared.lending.admit(index, entry) {
+        dispose(entry, CloseCause::Closed);
+    }
+}

@@ -1,0 +1,157 @@
+//! What is counted, logged and told when something happens to a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::notify::{emit, emit_aside, warn};
+use crate::error::OpenFailure;
+use crate::event::{
+    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent,
+    SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
+};
+use crate::pool::connection::body::Body;
+use crate::pool::connection::card::Returned;
+use crate::pool::parts::sinks::Warning;
+use crate::pool::shared::Shared;
+use crate::stats::{BreakerState, CloseCause, Holder};
+
+/// A connection has been opened.
+pub(crate) fn opened<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
+    log::debug!(target: &shared.target(), "opened connection {id} in {took:.1?}");
+    emit(shared, || Event::Opened(AcquireEvent { id }));
+}
+
+/// Counts an opening; before the breaker lets others follow it.
+pub(crate) fn count_opened<M: ManageConnection>(shared: &Shared<M>, took: Duration) {
+    shared.counters.opened.bump();
+    shared.counters.open.record(took);
+}
+
+/// A connection could not be opened.
+pub(crate) fn open_failed<M: ManageConnection>(shared: &Shared<M>, failure: &OpenFailure) {
+    shared.counters.open_failures[failure.class() as usize].bump();
+    warn(shared, Warning::OpenFailed, || format!("could not open a connection: {failure}"));
+}
+
+/// The breaker has opened.
+pub(crate) fn breaker_opened<M: ManageConnection>(shared: &Arc<Shared<M>>, failure: &OpenFailure) {
+    log::error!(target: &shared.target(), "circuit breaker open: {failure}");
+    let cause = Some(failure.to_string());
+    emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Open, cause }));
+}
+
+/// The breaker has closed.
+pub(crate) fn breaker_closed<M: ManageConnection>(shared: &Arc<Shared<M>>, why: &str) {
+    log::warn!(target: &shared.target(), "circuit breaker closed: {why}");
+    emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
+}
+
+/// How a checkout that took the long way was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Queued,
+    Unqueued,
+}
+
+/// A connection has been lent the long way.
+pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
+    log::debug!(target: &shared.target(), "connection {id} lent after {took:.1?}");
+    emit(shared, || Event::CheckedOut(CheckoutEvent { id, duration: took }));
+    if shared.settings().slow_checkout.is_some_and(|limit| took > limit) {
+        shared.counters.slow_checkouts.bump();
+        warn(shared, Warning::Slow, || format!("a checkout took {took:.1?}"));
+        emit(shared, || Event::SlowCheckout(SlowCheckoutEvent { id, duration: took }));
+    }
+}
+
+/// Counts a checkout that took the long way; before its connection can come back.
+pub(crate) fn count_lent<M: ManageConnection>(shared: &Shared<M>, took: Duration, way: Way) {
+    let (counter, waited) = match way {
+        Way::Queued => (&shared.counters.waited, took),
+        Way::Unqueued => (&shared.counters.unqueued, Duration::ZERO),
+    };
+    counter.bump();
+    shared.counters.wait.record(waited);
+}
+
+/// A checkout's time has run out; `timeout` where the caller gave one.
+pub(crate) fn timed_out<M: ManageConnection>(
+    shared: &Shared<M>,
+    waited: Duration,
+    timeout: Option<Duration>,
+) {
+    shared.counters.timed_out.bump();
+    shared.counters.wait.record(waited);
+    if let Some(timeout) = timeout {
+        emit(shared, || Event::TimedOut(TimeoutEvent { timeout }));
+    }
+}
+
+/// A checkout was refused.
+pub(crate) fn rejected<M: ManageConnection>(shared: &Shared<M>) {
+    shared.counters.rejected.bump();
+}
+
+/// A checkout has ended.
+pub(crate) fn returned<M: ManageConnection>(shared: &Shared<M>, id: u64, returned: Returned) {
+    let held = returned.held.duration();
+    log::debug!(target: &shared.target(), "connection {id} returned after {held:.1?}");
+    if returned.warned {
+        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {held:.1?}");
+    }
+    emit(shared, || Event::CheckedIn(CheckinEvent { id, duration: held }));
+}
+
+/// A connection came back in need of a reset.
+pub(crate) fn returned_dirty<M: ManageConnection>(shared: &Shared<M>) {
+    shared.counters.returned_dirty.bump();
+}
+
+/// Counts a connection as closed: before its slot is free, so that `closed` never lags behind what can be seen.
+pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: CloseCause) {
+    shared.counters.closed[cause as usize].bump();
+}
+
+/// A connection leaves the pool.
+pub(crate) fn closing<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: &Body<M::Connection>,
+    cause: CloseCause,
+) {
+    let (id, age) = (body.id, body.age(shared.now()));
+    emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
+    log::debug!(target: &shared.target(), "closing connection {id} ({}) after {age:.1?}", cause.as_str());
+}
+
+/// A connection was found dead.
+pub(crate) fn dead<M: ManageConnection>(shared: &Shared<M>, id: u64, why: &str) {
+    warn(shared, Warning::Dead, || format!("connection {id} is dead: {why}"));
+}
+
+/// All older connections are suspect, for what was found of this one.
+pub(crate) fn suspected<M: ManageConnection>(shared: &Arc<Shared<M>>, id: u64) {
+    shared.counters.suspicions.bump();
+    emit_aside(shared, || Event::Suspect(SuspectEvent { id }));
+}
+
+/// A checkout lasts longer than `leak_threshold`.
+pub(crate) fn long_hold<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Option<Holder>) {
+    shared.counters.long_holds.bump();
+    if let Some(holder) = holder {
+        log::warn!(target: &shared.target(), "connection {} held by {holder}", holder.connection_id);
+        emit_aside(shared, || Event::LongHold(LongHoldEvent { holder }));
+    }
+}
+
+/// A step is taken against a checkout that lasts too long.
+pub(crate) fn stuck<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Holder, step: StuckStep) {
+    let (counter, doing) = match step {
+        StuckStep::Cancel => (&shared.counters.stuck_cancelled, "cancelling the statement of"),
+        StuckStep::Terminate => (&shared.counters.stuck_terminated, "ending the session of"),
+    };
+    counter.bump();
+    log::warn!(target: &shared.target(), "{doing} connection {}, held by {holder}", holder.connection_id);
+    emit_aside(shared, || Event::Stuck(StuckEvent { holder, step }));
+}

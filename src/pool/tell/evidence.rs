@@ -1,0 +1,111 @@
+//! What the pool tells of its past: everything counted as one snapshot, and what an error carries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use};
+use crate::error::{Error, ErrorKind, Evidence, OpenFailure};
+use crate::pool::shared::Shared;
+use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
+
+/// Holders that an error carries.
+const HOLDERS_IN_ERROR: usize = 8;
+
+/// Everything counted, as one snapshot.
+pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
+    sample_in_use(shared);
+    let settings = shared.settings();
+    let c = &shared.counters;
+    // What ends is read before what begins, so that an end is never seen without its beginning.
+    let closed = ClosedBy(std::array::from_fn(|i| c.closed[i].get()));
+    let opened = c.opened.get();
+    let mut hold = Histogram::default();
+    shared.lending.slots().for_each(|slot| hold.add(&slot.card.hold()));
+    let direct: u64 = shared.lending.slots().map(|slot| slot.card.direct()).sum();
+    let mut wait = c.wait.snapshot();
+    wait.counts[0] += direct;
+    let counts = shared.lending.counts();
+    let (breaker, breaker_openings, last_open_failure) = {
+        let breaker = shared.supply.breaker();
+        (breaker.state(), breaker.openings(), breaker.last().map(|failure| failure.to_string()))
+    };
+    let [transient, exhausted, permanent] = std::array::from_fn(|i| c.open_failures[i].get());
+    Stats {
+        pool: settings.name.clone(),
+        gauges: gauges_of(shared, &counts),
+        ceiling: settings.ceiling(),
+        base_size: settings.base_size,
+        max_waiting: settings.max_waiting,
+        overflow: count(counts.size()).saturating_sub(settings.base_size),
+        peak_in_use: c.peak_in_use.get().max(count(counts.peak_in_use)),
+        peak_waiting: count(counts.peak_waiting),
+        checkouts: Checkouts {
+            direct: direct + c.unqueued.get(),
+            waited: c.waited.get(),
+            timed_out: c.timed_out.get(),
+            rejected: c.rejected.get(),
+        },
+        opened,
+        closed,
+        open_failures: OpenFailures { transient, exhausted, permanent },
+        returned_dirty: c.returned_dirty.get(),
+        slow_checkouts: c.slow_checkouts.get(),
+        long_holds: c.long_holds.get(),
+        stuck_cancelled: c.stuck_cancelled.get(),
+        stuck_terminated: c.stuck_terminated.get(),
+        slow_queries: c.slow_queries.get(),
+        suspicions: c.suspicions.get(),
+        user_panics: c.user_panics.get(),
+        events_lost: c.events_lost.get(),
+        wait,
+        busy: hold.sum,
+        hold,
+        open: c.open.snapshot(),
+        oldest_waiter: shared.line.longest_wait(),
+        breaker,
+        breaker_openings,
+        last_open_failure,
+    }
+}
+
+/// One checkout that failed, as far as its error tells of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed {
+    pub(crate) waited: Duration,
+    /// Waiters ahead when it joined and when it left, where it stood in line.
+    pub(crate) ahead: Option<(usize, usize)>,
+    pub(crate) thread: u64,
+}
+
+/// Makes the error of a checkout, with all that is known.
+pub(crate) fn error<M: ManageConnection>(
+    shared: &Shared<M>,
+    kind: ErrorKind,
+    cause: Option<Arc<OpenFailure>>,
+    failed: Failed,
+) -> Error {
+    let settings = shared.settings();
+    let (last, open_failures, outage) = {
+        let breaker = shared.supply.breaker();
+        let outage = breaker.outage(shared.exact_now());
+        (breaker.last_within(failed.waited).cloned(), breaker.attempts(), outage)
+    };
+    let mut holders = holders(shared);
+    holders.truncate(HOLDERS_IN_ERROR);
+    let evidence = Evidence {
+        pool: settings.name.clone(),
+        waited: failed.waited,
+        ahead: failed.ahead,
+        max_waiting: settings.max_waiting,
+        gauges: gauges(shared),
+        ceiling: settings.ceiling(),
+        open_failures,
+        outage,
+        holders,
+        own: held_by(shared, failed.thread),
+    };
+    // The newest failure tells more than the one that the caller was refused for.
+    Error::new(kind, evidence, last.or(cause))
+}

@@ -1,0 +1,15 @@
+//! What the pool tells of itself: to handlers, to the log, in counters, reports and errors.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `notify` | calls foreign code and keeps its panics where they belong; delivers events; logs no kind of warning too often |
+//! | `accounts` | what is counted, logged and told when a connection is opened, lent, returned, closed or found dead |
+//! | `observe` | gauges, holders and waiters |
+//! | `deadlock` | whether all connections are held by threads that wait for one |
+//! | `evidence` | everything counted as one snapshot, and what an error carries |
+
+pub(super) mod accounts;
+pub(super) mod deadlock;
+pub(super) mod evidence;
+pub(super) mod notify;
+pub(super) mod observe;

@@ -1,0 +1,82 @@
+//! Telling the world: events, log lines, and keeping foreign code's panics where they belong.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use r2d2::ManageConnection;
+
+use crate::event::{Event, EventReceiver};
+use crate::pool::parts::sinks::Warning;
+use crate::pool::shared::Shared;
+
+/// The text of a panic, where it has one.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called.
+#[inline]
+pub(crate) fn guarded<M: ManageConnection, T>(
+    shared: &Shared<M>,
+    what: &str,
+    call: impl FnOnce() -> T,
+) -> Result<T, Box<str>> {
+    // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
+    // own state, which is theirs to keep.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panicked(shared, what, &*payload))
+}
+
+#[cold]
+fn panicked<M: ManageConnection>(shared: &Shared<M>, what: &str, payload: &(dyn Any + Send)) -> Box<str> {
+    shared.counters.user_panics.bump();
+    let text = format!("{what} panicked: {}", panic_text(payload));
+    log::error!(target: &shared.target(), "{text}");
+    text.into()
+}
+
+/// Delivers an event, which is made only where somebody listens. Called with no lock held.
+pub(crate) fn emit<M: ManageConnection>(shared: &Shared<M>, event: impl FnOnce() -> Event) {
+    if !shared.fast.is_noisy() {
+        return;
+    }
+    let event = event();
+    let lost = shared.sinks.send(&event, |noisy| shared.fast.set_noisy(noisy));
+    if lost > 0 {
+        shared.counters.events_lost.add(lost);
+    }
+    if let Some(handler) = shared.sinks.handler() {
+        let _ = guarded(shared, "the event handler", || event.deliver(handler));
+    }
+}
+
+/// Delivers an event from a thread that must not be held up by a handler, such as the keeper: a helper does it.
+pub(crate) fn emit_aside<M: ManageConnection>(shared: &Arc<Shared<M>>, event: impl FnOnce() -> Event) {
+    if !shared.fast.is_noisy() {
+        return;
+    }
+    let Some(pending) = shared.sinks.begin_pending() else {
+        shared.counters.events_lost.bump();
+        return;
+    };
+    let (event, pool) = (event(), Arc::clone(shared));
+    shared.helpers.run(Box::new(move || {
+        emit(&pool, || event);
+        drop(pending);
+    }));
+}
+
+pub(crate) fn subscribe<M: ManageConnection>(shared: &Shared<M>, capacity: usize) -> EventReceiver {
+    shared.sinks.subscribe(capacity, || shared.fast.set_noisy(true))
+}
+
+/// Logs a warning, but not the same kind again for a while.
+pub(crate) fn warn<M: ManageConnection>(shared: &Shared<M>, warning: Warning, text: impl FnOnce() -> String) {
+    if log::max_level() >= log::LevelFilter::Warn
+        && log::log_enabled!(target: &shared.target(), log::Level::Warn)
+        && shared.sinks.may_log(warning, shared.now())
+    {
+        log::warn!(target: &shared.target(), "{}", text());
+    }
+}

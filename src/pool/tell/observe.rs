@@ -1,0 +1,74 @@
+//! What can be seen of a pool just now: gauges, holders, waiters.
+
+use std::cmp::Reverse;
+
+use r2d2::ManageConnection;
+
+use crate::core::Counts;
+use crate::pool::driver::control::Directory;
+use crate::pool::shared::Shared;
+use crate::stats::{Gauges, Holder, Waiting};
+use crate::threads;
+
+/// A number of things in the pool, as it is told.
+pub(crate) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn gauges<M: ManageConnection>(shared: &Shared<M>) -> Gauges {
+    gauges_of(shared, &shared.lending.counts())
+}
+
+pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> Gauges {
+    Gauges {
+        idle: count(counts.idle),
+        in_use: count(counts.in_use),
+        opening: count(counts.opening),
+        waiting: count(counts.waiting),
+        zombies: shared.helpers.zombies() + count(counts.leaving),
+    }
+}
+
+/// Takes note of the number of connections in use, for its peak.
+pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
+    let held = shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count();
+    shared.counters.peak_in_use.note(count(held));
+}
+
+/// How many connections of this pool a thread has, going by who took them or last used them.
+pub(crate) fn held_by<M: ManageConnection>(shared: &Shared<M>, thread: u64) -> usize {
+    shared.lending.slots().filter(|slot| slot.card.counted_thread() == thread).count()
+}
+
+/// Checkouts that are out, longest first.
+pub(crate) fn holders<M: ManageConnection>(shared: &Shared<M>) -> Vec<Holder> {
+    let now = shared.exact_now();
+    let mut holders: Vec<_> = shared.lending.slots().filter_map(|slot| slot.card.holder(now)).collect();
+    holders.sort_by_key(|holder| Reverse(holder.held));
+    holders
+}
+
+/// Threads in the queue, in its order.
+pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
+    let waiters = shared.line.in_order().into_iter();
+    let told = waiters.map(|waiter| Waiting {
+        thread: threads::name(waiter.thread),
+        location: waiter.location,
+        waited: waiter.since.elapsed(),
+    });
+    told.collect()
+}
+
+impl<M: ManageConnection> Directory for Shared<M> {
+    fn pool_name(&self) -> String {
+        self.settings().name.clone()
+    }
+
+    fn holder_at(&self, index: usize) -> Option<Holder> {
+        self.card(index).holder(self.exact_now())
+    }
+
+    fn count_slow_query(&self) {
+        self.counters.slow_queries.bump();
+    }
+}

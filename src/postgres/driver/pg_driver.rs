@@ -1,0 +1,157 @@
+//! What the pool may know of PostgreSQL connections.
+//!
+//! **How a connection is validated.** A probe (2 µs, no round trip) finds every connection that either side has
+//! closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a server that is
+//! frozen or a network that swallows packets; only an answer proves that they are up. An answer to a ping costs a
+//! round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy pool. But a
+//! busy pool hears from its connections all the time, and a reply received is as good as a ping. So a validation
+//! probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one ping a second
+//! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe.
+//!
+//! With `target_session_attrs` other than `any` a connection is also looked at, at each return and validation, for what
+//! the server has said of itself since it was opened. So connections leave a demoted server though nobody writes.
+//!
+//! What remains is a server that froze within the last second: the borrower's statement finds it, after
+//! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
+//! connections as suspect, and a suspect one is pinged whatever was heard of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::PgControl;
+use crate::clock::Deadline;
+use crate::error::FailureClass;
+use crate::pool::{Condition, Driver, SessionControl};
+use crate::postgres::connection::{PgConnection, TransactionStatus, reset};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::options::ResetPolicy;
+
+/// The silence after which a probe is not enough: long against a round trip and short against a timeout.
+const PING_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a closer waits for a backend to end. A server that answers ends a session in milliseconds, on an
+/// overloaded machine in a few hundred; one that does not would not open another either.
+const PARTING: Duration = Duration::from_millis(400);
+
+/// What a close takes besides the wait for the backend's end, and more.
+const CLOSE_MARGIN: Duration = Duration::from_millis(100);
+
+/// The [`Driver`] of [`PgManager`]: bounded checks, and a returned connection's state without a round trip.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PgDriver;
+
+impl PgDriver {
+    /// A connection that failed a check is given up, so that dropping it waits for nothing.
+    fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
+        if outcome.is_err() {
+            conn.abandon();
+        }
+        outcome
+    }
+}
+
+impl Driver<PgManager> for PgDriver {
+    fn connect(&self, manager: &PgManager, limit: Duration) -> Result<PgConnection, PgError> {
+        manager.connect_within(limit)
+    }
+
+    /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
+    fn connect_limit(&self, manager: &PgManager, limit: Duration) -> Duration {
+        limit.min(manager.options().connect_timeout)
+    }
+
+    fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+        let end = Deadline::of(limit);
+        let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
+            let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
+            if silent { conn.ping(end.left()) } else { Ok(()) }
+        });
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
+    }
+
+    fn validate_suspect(
+        &self,
+        manager: &PgManager,
+        conn: &mut PgConnection,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        let outcome = conn.ping(limit);
+        Self::give_up_on_error(conn, outcome)?;
+        manager.check_role(conn)
+    }
+
+    /// Yes. Over TCP the observer ends the wait, over a Unix socket the client's own timer does.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    /// An unobserved connection always counts as dirty, but for policy `None`: only the server can tell.
+    fn condition(&self, manager: &PgManager, conn: &mut PgConnection) -> Condition {
+        conn.restore_socket_timeout();
+        if conn.is_lost() {
+            return Condition::Broken;
+        }
+        let policy = conn.reset_policy(&manager.options().reset);
+        let Some(shared) = conn.observer() else {
+            return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
+        };
+        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
+        // Where the session is reset the borrower's own settings are undone first.
+        let settled = !resets_session || !conn.is_used();
+        if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
+            return Condition::Misrouted;
+        }
+        // The client keeps the statements by which it looks up types, and would fail with them again and again.
+        if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
+            return Condition::Broken;
+        }
+        let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
+        if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
+    }
+
+    fn reset(
+        &self,
+        manager: &PgManager,
+        conn: &mut PgConnection,
+        suspect: bool,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        let outcome = reset(conn, &manager.options().reset, suspect, limit);
+        Self::give_up_on_error(conn, outcome)
+    }
+
+    /// Whatever the cause, a connection that works says goodbye and waits for its backend to end: until then the server
+    /// counts it.
+    fn prepare_close(&self, conn: &mut PgConnection, _polite: bool) {
+        if !conn.part_within(PARTING) {
+            conn.abandon();
+        }
+    }
+
+    fn close_grace(&self) -> Duration {
+        PARTING + CLOSE_MARGIN
+    }
+
+    /// Over a Unix socket this costs the round trip that asks for the backend's process id.
+    fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
+        Some(Arc::new(PgControl::new(manager, conn)))
+    }
+
+    /// 53300, and what PgBouncer says instead, is [`FailureClass::Exhausted`]; a wrong password, role, database or
+    /// start-up option and a TLS mismatch are [`FailureClass::Permanent`].
+    fn classify(&self, error: &PgError) -> FailureClass {
+        if error.is_exhausted() {
+            FailureClass::Exhausted
+        } else if error.is_permanent() {
+            FailureClass::Permanent
+        } else {
+            FailureClass::Transient
+        }
+    }
+
+    fn code(&self, error: &PgError) -> Option<String> {
+        error.sqlstate().map(str::to_owned)
+    }
+}

@@ -1,0 +1,52 @@
+//! What an error of the driver tells: of the connection, and of another attempt.
+
+use std::error::Error as StdError;
+use std::io;
+
+use crate::postgres::observer::LimitExpired;
+use crate::postgres::sqlstate::{Meaning, ends_session, means};
+
+/// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
+pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+        && error.get_ref().is_none_or(|inner| !inner.is::<LimitExpired>())
+}
+
+pub(super) fn find_io(error: &postgres::Error) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref() {
+            return Some(io);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether an error of a call on an open connection means that the connection is gone.
+pub(crate) fn is_lost(error: &postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(error) => ends_session(error.code().code(), error.parsed_severity()),
+        None => error.is_closed() || find_io(error).is_some(),
+    }
+}
+
+/// Whether `statement_timeout` ended the statement. One that a user cancelled is told apart by the English message.
+pub(crate) fn is_statement_timeout(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        means(error.code().code(), Meaning::Cancelled) && !error.message().contains("user request")
+    })
+}
+
+/// Whether the server says that the same transaction may succeed when it is done again.
+pub(in crate::postgres) fn is_worth_repeating(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| means(code.code(), Meaning::Transient)) || is_stale_plan(error)
+}
+
+/// Whether a prepared statement was refused since its result type has changed. The text is translated and other
+/// missing features share the code, so the server's routine tells it.
+pub(in crate::postgres) fn is_stale_plan(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        means(error.code().code(), Meaning::Unsupported) && error.routine() == Some("RevalidateCachedQuery")
+    })
+}

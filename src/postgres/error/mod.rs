@@ -1,0 +1,16 @@
+//! What can go wrong with a PostgreSQL connection.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `evidence` | what an error of the driver tells |
+//! | `opening` | why no connection could be opened, where it is more than one error of the driver |
+//! | `pg_error` | the error, with predicates for the decisions that a program takes on it |
+
+mod evidence;
+mod opening;
+mod pg_error;
+
+pub(crate) use evidence::{is_lost, is_statement_timeout};
+pub(super) use evidence::{is_stale_plan, is_worth_repeating};
+pub(super) use opening::{Farewell, OpeningError};
+pub use pg_error::PgError;

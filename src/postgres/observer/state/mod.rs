@@ -1,0 +1,20 @@
+//! What is known of one connection, and the switches that end a wait on it.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `abandoned` | why a wait was ended |
+//! | `errors` | what errors tell of prepared statements and of the transaction |
+//! | `route` | whether it leads to a server that takes writes |
+//! | `probe` | a look whether the other side is still there, step by step |
+//! | `wire_state` | the facts, readable by the connection's owner, and the switches |
+
+mod abandoned;
+mod errors;
+mod probe;
+mod route;
+mod wire_state;
+
+pub(crate) use abandoned::Abandoned;
+pub(crate) use probe::{Probe, ProbeStep};
+pub(crate) use route::ServerRole;
+pub(crate) use wire_state::WireState;

@@ -1,0 +1,369 @@
+//! What is known of one connection, and the switches that end a wait on it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::abandoned::Abandoned;
+use super::errors::Errors;
+use super::probe::{Probe, ProbeStep};
+use super::route::{Route, ServerRole};
+use crate::pool::Place;
+use crate::postgres::observer::backend::BackendEvent;
+use crate::postgres::observer::frontend::Request;
+use crate::postgres::sqlstate::{Meaning, means};
+
+/// Stands for "no limit" and "never" in the times below.
+const NONE: u64 = u64::MAX;
+
+/// The state that the wrapped stream writes and the connection's owner reads.
+///
+/// **Orderings.** `postgres::Client` does its I/O on the thread that calls it, so the stream runs on the thread that
+/// owns the connection, and whatever hands the connection to another thread orders these writes before that thread's
+/// reads. The atomics only spare a lock and let other threads read a recent value for a report: `Relaxed` is enough for
+/// all. The one exchange between threads is [`WireState::abandon`] against [`WireState::listen`], which the mutex
+/// around the waker orders.
+pub(crate) struct WireState {
+    epoch: Instant,
+    /// `I`, `T` or `E`; 0 until the handshake is done.
+    status: AtomicU8,
+    backend_pid: AtomicI32,
+    /// Requests sent, replies received, the number of the last request that was work, and how many were work.
+    requests: AtomicU64,
+    replies: AtomicU64,
+    last_work: AtomicU64,
+    work: AtomicU64,
+    /// How much of `work` opening the connection took; `NONE` until it is open.
+    opening_work: AtomicU64,
+    copy_in: AtomicBool,
+    broken: AtomicBool,
+    statements_mixed_up: AtomicBool,
+    route: Route,
+    errors: Errors,
+    /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
+    heard: AtomicU64,
+    /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
+    socket_timeout: AtomicU64,
+    /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
+    bound: AtomicU64,
+    /// Nanoseconds that a goodbye waits for the server to hang up.
+    parting: AtomicU64,
+    probe: Probe,
+    /// An [`Abandoned`] as a number; 0 while it is not.
+    abandoned: AtomicU8,
+    /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
+    reader: Mutex<Option<Waker>>,
+    /// Where it stands in its pool.
+    place: OnceLock<Place>,
+    /// The time from which on a statement is slow, if any is.
+    slow_query: Option<Duration>,
+}
+
+/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
+/// so, more on a busy machine; and dropping a connection must not take 100 ms.
+const PARTING_LIMIT: Duration = Duration::from_millis(80);
+
+impl WireState {
+    pub fn new(socket_timeout: Option<Duration>) -> Self {
+        let shared = WireState {
+            epoch: Instant::now(),
+            status: AtomicU8::new(0),
+            backend_pid: AtomicI32::new(0),
+            requests: AtomicU64::new(0),
+            replies: AtomicU64::new(0),
+            last_work: AtomicU64::new(0),
+            work: AtomicU64::new(0),
+            opening_work: AtomicU64::new(NONE),
+            copy_in: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            statements_mixed_up: AtomicBool::new(false),
+            route: Route::default(),
+            errors: Errors::default(),
+            heard: AtomicU64::new(0),
+            socket_timeout: AtomicU64::new(NONE),
+            bound: AtomicU64::new(NONE),
+            parting: AtomicU64::new(nanos(PARTING_LIMIT)),
+            probe: Probe::default(),
+            abandoned: AtomicU8::new(0),
+            reader: Mutex::new(None),
+            place: OnceLock::new(),
+            slow_query: None,
+        };
+        shared.set_socket_timeout(socket_timeout);
+        shared
+    }
+
+    /// Has statements logged that take so long. Before the stream is wrapped.
+    pub fn with_slow_query(mut self, slow_query: Option<Duration>) -> Self {
+        self.slow_query = slow_query;
+        self
+    }
+
+    pub fn slow_query(&self) -> Option<Duration> {
+        self.slow_query
+    }
+
+    /// Set once, when the connection has its place in a pool.
+    pub fn set_place(&self, place: Place) {
+        let _ = self.place.set(place);
+    }
+
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get()
+    }
+
+    /// Nanoseconds since this connection's first byte.
+    pub fn now(&self) -> u64 {
+        nanos(self.epoch.elapsed())
+    }
+
+    pub fn instant(&self, at: u64) -> Instant {
+        self.epoch + Duration::from_nanos(at)
+    }
+
+    // Written by the stream.
+
+    pub fn note_request(&self, request: Request) {
+        let number = add_one(&self.requests);
+        if request == Request::Work {
+            self.last_work.store(number, Relaxed);
+            add_one(&self.work);
+        }
+    }
+
+    pub fn note(&self, event: BackendEvent) {
+        match event {
+            BackendEvent::Ready(status) => {
+                self.status.store(status, Relaxed);
+                self.copy_in.store(false, Relaxed);
+                self.route.end_reply();
+                self.answer();
+            }
+            BackendEvent::CopyIn => {
+                // While it reads COPY data the server skips the Sync that came with the command: that one is never
+                // answered, the one after the data is.
+                self.copy_in.store(true, Relaxed);
+                self.answer();
+            }
+            BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
+            BackendEvent::Error { code, ends_session, cached_plan } => {
+                self.errors.note(code, cached_plan);
+                if ends_session {
+                    self.broken.store(true, Relaxed);
+                }
+                if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
+                    self.statements_mixed_up.store(true, Relaxed);
+                }
+                if means(code, Meaning::ReadOnly) {
+                    self.route.note_refused_write();
+                }
+            }
+        }
+    }
+
+    fn answer(&self) {
+        let replies = self.replies.load(Relaxed);
+        self.replies.store((replies + 1).min(self.requests.load(Relaxed)), Relaxed);
+    }
+
+    pub fn note_heard(&self, at: u64) {
+        self.heard.store(at, Relaxed);
+    }
+
+    pub fn note_lost(&self) {
+        self.broken.store(true, Relaxed);
+    }
+
+    /// Remembers whom to wake on [`WireState::abandon`]; returns whether the connection has been abandoned already.
+    ///
+    /// Either `abandon` takes the lock after this and wakes the waker, or it took it before, and then its store is
+    /// visible to the load below.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        {
+            let mut reader = self.reader.lock();
+            if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *reader = Some(waker.clone());
+            }
+        }
+        self.is_abandoned()
+    }
+
+    /// Called when there is nothing to read: what the stream does next for a probe.
+    pub fn step_probe(&self) -> Option<ProbeStep> {
+        self.probe.step(|| self.is_reply_pending())
+    }
+
+    pub fn bound(&self) -> Option<u64> {
+        some(self.bound.load(Relaxed))
+    }
+
+    pub fn socket_timeout(&self) -> Option<u64> {
+        some(self.socket_timeout.load(Relaxed))
+    }
+
+    /// Whether any reply is due, one to housekeeping included. Not while `COPY` data is on its way: then it is the
+    /// client's turn.
+    pub fn awaits_reply(&self) -> bool {
+        self.replies.load(Relaxed) < self.requests.load(Relaxed)
+    }
+
+    // For the owner of the connection.
+
+    pub fn status(&self) -> u8 {
+        self.status.load(Relaxed)
+    }
+
+    pub fn backend_pid(&self) -> i32 {
+        self.backend_pid.load(Relaxed)
+    }
+
+    /// Requests since the connection is open whose answer was waited for.
+    pub fn round_trips(&self) -> u64 {
+        self.work.load(Relaxed).saturating_sub(self.opening_work.load(Relaxed))
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.opening_work.load(Relaxed) != NONE
+    }
+
+    /// Ends the opening; from here on requests are counted and its limit no longer holds.
+    pub fn note_open(&self) {
+        self.opening_work.store(self.work.load(Relaxed), Relaxed);
+    }
+
+    pub fn errors(&self) -> &Errors {
+        &self.errors
+    }
+
+    /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
+    pub fn is_reply_pending(&self) -> bool {
+        self.replies.load(Relaxed) < self.last_work.load(Relaxed) || self.copy_in.load(Relaxed)
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    pub fn is_misrouted(&self) -> bool {
+        self.route.is_misrouted()
+    }
+
+    /// What the server says it has become since the connection was opened.
+    pub fn changed_role(&self) -> Option<ServerRole> {
+        self.route.changed()
+    }
+
+    /// Whether the server missed a prepared statement that the client has, or had one that it has not: behind a
+    /// pooler, the sign of another server or another client's statement.
+    pub fn are_statements_mixed_up(&self) -> bool {
+        self.statements_mixed_up.load(Relaxed)
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed) != 0
+    }
+
+    /// Why it was abandoned.
+    pub fn abandoned(&self) -> Abandoned {
+        Abandoned::of(self.abandoned.load(Relaxed))
+    }
+
+    /// How long ago the server was last known to be alive; an upper bound.
+    pub fn silence(&self) -> Duration {
+        Duration::from_nanos(self.now().saturating_sub(self.heard.load(Relaxed)))
+    }
+
+    pub fn set_socket_timeout(&self, limit: Option<Duration>) {
+        self.socket_timeout.store(limit.map_or(NONE, nanos), Relaxed);
+    }
+
+    /// Ends the call that follows after `limit`, until [`WireState::clear_bound`].
+    pub fn set_bound(&self, limit: Duration) {
+        self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
+    }
+
+    pub fn clear_bound(&self) {
+        self.bound.store(NONE, Relaxed);
+    }
+
+    /// Lets a goodbye wait so long for the server to hang up.
+    pub fn set_parting(&self, limit: Duration) {
+        self.parting.store(nanos(limit), Relaxed);
+    }
+
+    pub fn parting(&self) -> Duration {
+        Duration::from_nanos(self.parting.load(Relaxed))
+    }
+
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Makes the call that waits on this connection, and every later one, fail at once. From any thread.
+    pub fn abandon(&self, why: Abandoned) {
+        // The first reason is the one that the borrower's call failed for.
+        let _ = self.abandoned.compare_exchange(0, why as u8, Relaxed, Relaxed);
+        // Pairs with `listen`. Woken outside of the lock: a waker may run foreign code.
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// Counts up and returns the new count. Only the stream writes these counters, so load and store lose nothing.
+fn add_one(counter: &AtomicU64) -> u64 {
+    let next = counter.load(Relaxed) + 1;
+    counter.store(next, Relaxed);
+    next
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NONE - 1).min(NONE - 1)
+}
+
+fn some(at: u64) -> Option<u64> {
+    (at != NONE).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_one_answer_for_two_syncs() {
+        let shared = WireState::new(None);
+        shared.note_request(Request::Work);
+        shared.note(BackendEvent::CopyIn);
+        assert!(shared.is_reply_pending(), "the data is still to come");
+        assert!(!shared.awaits_reply(), "it is the client's turn");
+        shared.note_request(Request::Work);
+        assert!(shared.awaits_reply());
+        shared.note(BackendEvent::Ready(b'I'));
+        assert!(!shared.is_reply_pending() && !shared.awaits_reply());
+    }
+
+    #[test]
+    fn an_answer_to_housekeeping_is_not_pending_work() {
+        let shared = WireState::new(None);
+        shared.note_request(Request::Work);
+        shared.note_request(Request::Housekeeping);
+        assert!(shared.is_reply_pending());
+        shared.note(BackendEvent::Ready(b'I'));
+        assert!(!shared.is_reply_pending() && shared.awaits_reply());
+    }
+
+    #[test]
+    fn a_cancelled_statement_leaves_the_connection_good() {
+        let shared = WireState::new(None);
+        let error = |ends_session| BackendEvent::Error { code: *b"57014", ends_session, cached_plan: false };
+        shared.note(error(false));
+        assert!(!shared.is_broken());
+        shared.note(error(true));
+        assert!(shared.is_broken());
+    }
+}

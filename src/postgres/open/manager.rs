@@ -1,0 +1,300 @@
+//! Opens PostgreSQL connections.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use postgres::Config;
+use r2d2::ManageConnection;
+
+use super::credentials::{CredentialSource, Credentials};
+use super::hosts::{Memory, Round};
+use super::last_health::LastHealth;
+use super::one_server::Opener;
+use super::role;
+use super::targets::Targets;
+use crate::clock::Deadline;
+use crate::config::{Destination, Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
+use crate::postgres::connection::{PgConnection, StatementCacheStats};
+use crate::postgres::error::{OpeningError, PgError};
+use crate::postgres::observer::WireState;
+use crate::postgres::options::PgOptions;
+use crate::postgres::tls::Security;
+
+/// Opens connections to one PostgreSQL server, or to the first of several that will do.
+///
+/// It is r2d2's [`ManageConnection`] and works in any pool that takes one; [`PgDriver`](crate::postgres::PgDriver)
+/// tells tierpool's own pool the rest. Cloning is cheap; clones count together.
+///
+/// ```
+/// use tierpool::postgres::{PgManager, PgOptions};
+///
+/// let config = "host=db.example user=app password=secret".parse().unwrap();
+/// let manager = PgManager::new(config, PgOptions::default()).unwrap();
+/// assert!(!format!("{manager:?}").contains("secret"));
+/// ```
+#[derive(Clone)]
+pub struct PgManager {
+    targets: Arc<Targets>,
+    opener: Opener,
+    memory: Arc<Memory>,
+    credentials: Option<Arc<CredentialSource>>,
+    /// `Relaxed` in all uses: a count for people, which orders nothing.
+    sessions_repeated: Arc<AtomicU64>,
+    health: Arc<LastHealth>,
+}
+
+impl PgManager {
+    /// Makes a manager; opens nothing yet.
+    ///
+    /// Where the connection string leaves them open, TCP keepalives are set to 30 s idle, 5 s interval and 3 retries,
+    /// and `tcp_user_timeout` to 30 s. A `Config` holds two hours of `keepalives_idle` whether somebody has set them or
+    /// not, so two hours count as left open here; a [`PgPool`](crate::PgPool), which reads the connection string
+    /// itself, keeps them.
+    ///
+    /// `sslmode` and `sslnegotiation` of the connection string hold with libpq's meanings; anything but `disable` and
+    /// `prefer` needs the feature `tls`. For certificates take [`PgManager::with_tls`].
+    ///
+    /// # Errors
+    ///
+    /// When settings cannot be used; the error names all of them.
+    pub fn new(config: Config, options: PgOptions) -> Result<Self, PgError> {
+        PgManager::with_faults(Destination::of_config(config), options, None).map_err(PgError::settings)
+    }
+
+    /// Makes a manager as [`PgManager::new`] does, with certificates. Their files are read here, and again when they
+    /// have changed.
+    ///
+    /// The mode of `tls` holds, or `require` where it is weaker and `config` says `require`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgManager::new`]; also for a file that is missing, cannot be read, or holds something else, and for
+    /// anything beyond `prefer` without the feature `tls`.
+    ///
+    /// ```
+    /// use tierpool::config::{TlsMode, TlsOptions};
+    /// use tierpool::postgres::{PgManager, PgOptions};
+    ///
+    /// let mut tls = TlsOptions::default();
+    /// tls.mode = TlsMode::VerifyFull;
+    /// tls.root_cert = Some("/no/such/ca.pem".into());
+    /// let config = "host=db.example user=app".parse().unwrap();
+    /// let error = PgManager::with_tls(config, PgOptions::default(), &tls).unwrap_err();
+    /// assert!(error.to_string().contains("/no/such/ca.pem"));
+    /// ```
+    pub fn with_tls(config: Config, options: PgOptions, tls: &TlsOptions) -> Result<Self, PgError> {
+        PgManager::with_faults(Destination::of_config(config), options, Some(tls)).map_err(PgError::settings)
+    }
+
+    pub(in crate::postgres) fn with_faults(
+        destination: Destination,
+        options: PgOptions,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Self, Faults> {
+        let security = Security::new(destination.config(), tls);
+        match (Targets::new(destination, &options), security) {
+            (Ok(targets), Ok(security)) => Ok(PgManager {
+                targets: Arc::new(targets),
+                memory: Arc::default(),
+                credentials: None,
+                sessions_repeated: Arc::default(),
+                health: Arc::default(),
+                opener: Opener::new(security, options),
+            }),
+            (targets, security) => {
+                let mut faults = targets.err().unwrap_or_default();
+                faults.extend(security.err().unwrap_or_default());
+                Err(faults)
+            }
+        }
+    }
+
+    /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
+    pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
+        self.opener.share_pooler(&other.opener);
+    }
+
+    /// What is between this manager and the server, as far as it is known: said by the options, or found when the
+    /// first connection was opened. `None` before that.
+    pub fn pgbouncer(&self) -> Option<PgBouncer> {
+        self.opener.pooler().known()
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &PgOptions {
+        self.opener.options()
+    }
+
+    /// Has user and password come from a callback, which is asked anew for each connection; those of the configuration
+    /// no longer count. So a rotated password or a short-lived token is taken up without a restart.
+    ///
+    /// It is called on the thread that opens the connection, with no lock held, by several threads at a time; its time
+    /// counts as part of the connect timeout. Clones share it. What it gives is kept for that one connection; an error
+    /// of its own is told as it is, so it should not hold a secret.
+    ///
+    /// Credentials that the server has refused are not tried again for 30 s while they stay the same, so that no
+    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s.
+    ///
+    /// ```
+    /// use tierpool::postgres::{Credentials, PgManager, PgOptions};
+    ///
+    /// let config = "host=db.example user=scraper".parse().unwrap();
+    /// let manager = PgManager::new(config, PgOptions::default())
+    ///     .unwrap()
+    ///     .with_credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
+    /// # drop(manager);
+    /// ```
+    pub fn with_credentials(
+        self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_source(Arc::new(CredentialSource::new(Box::new(callback))))
+    }
+
+    pub(in crate::postgres) fn with_source(mut self, source: Arc<CredentialSource>) -> Self {
+        self.credentials = Some(source);
+        self
+    }
+
+    /// Returns the sums over the statement caches of all connections opened so far.
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.opener.statement_totals().stats()
+    }
+
+    pub(in crate::postgres) fn note_session_repeated(&self) {
+        self.sessions_repeated.fetch_add(1, Relaxed);
+    }
+
+    pub(in crate::postgres) fn sessions_repeated(&self) -> u64 {
+        self.sessions_repeated.load(Relaxed)
+    }
+
+    pub(in crate::postgres) fn last_health(&self) -> &LastHealth {
+        &self.health
+    }
+
+    /// The `application_name` that its connections are opened with.
+    pub(in crate::postgres) fn application_name(&self) -> Option<&str> {
+        self.targets.configs[0].get_application_name()
+    }
+
+    /// The role that its connections are opened as, where a callback or the connection string names one.
+    pub(in crate::postgres) fn user(&self) -> Option<String> {
+        let named = self.credentials.as_ref().and_then(|source| source.user());
+        named.or_else(|| self.targets.configs[0].get_user().map(str::to_owned))
+    }
+
+    /// Opens a connection within `limit` or the connect timeout, whichever is shorter.
+    ///
+    /// Several servers are tried in the order of the connection string, or by chance under `load_balance_hosts=random`;
+    /// those that failed or were of the wrong kind within the last 30 s come last. A server that refuses user or
+    /// password ends it.
+    ///
+    /// # Blocking
+    ///
+    /// Until the start-up handshake is done, the callback for credentials included. Over a Unix socket only the
+    /// connect itself is bounded, and looking up a host name takes what the resolver takes.
+    ///
+    /// # Errors
+    ///
+    /// That of the server; with several an error whose `source()` names each one tried with its cause. Those of the
+    /// callback.
+    pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
+        let started = Instant::now();
+        let limit = limit.min(self.options().connect_timeout);
+        let deadline = Deadline::of(limit);
+        let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
+        // Without a callback the limit itself, which errors then name.
+        let left = if given.is_some() { deadline.left() } else { limit };
+        if left.is_zero() && given.is_some() {
+            return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
+        }
+        let credentials = given.as_ref().map(|given| &given.credentials);
+        let open =
+            |config: &Config, limit| self.opener.open(config, credentials, self.targets.session_attrs, limit);
+        let round = Round::new(&self.memory, self.targets.shuffle, &open);
+        let outcome = round.run(&self.targets.configs, left);
+        let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
+        match outcome {
+            Ok(connection) => {
+                source.accepted(given);
+                Ok(connection)
+            }
+            Err(error) if error.is_refusal() => {
+                source.refused(given);
+                Err(PgError::opening(OpeningError::Refused(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens another connection to the server of one, by its origin, whatever that server has become meanwhile.
+    pub(in crate::postgres) fn open_beside(
+        &self,
+        origin: &Config,
+        limit: Duration,
+    ) -> Result<PgConnection, PgError> {
+        let deadline = Deadline::of(limit);
+        let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
+        let credentials = given.as_ref().map(|given| &given.credentials);
+        let outcome = self.opener.open(origin, credentials, TargetSessionAttrs::Any, deadline.left());
+        if let (Some(source), Some(given), Err(error)) = (&self.credentials, &given, &outcome)
+            && error.is_refusal()
+        {
+            source.refused(given);
+        }
+        outcome.map(|(connection, _)| connection)
+    }
+
+    /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells
+    /// after a statement, and from PostgreSQL 14 on.
+    pub(in crate::postgres) fn check_role(&self, connection: &PgConnection) -> Result<(), PgError> {
+        match connection.observer().and_then(WireState::changed_role) {
+            Some(role) => role::suit(role, self.targets.session_attrs).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for PgManager {
+    /// Shows where it leads and as whom; never a password, and not the start-up options, which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = &self.targets.configs[0];
+        let hosts: Vec<_> = self
+            .targets
+            .configs
+            .iter()
+            .map(|config| (config.get_hosts(), config.get_hostaddrs(), config.get_ports()))
+            .collect();
+        f.debug_struct("PgManager")
+            .field("hosts", &hosts)
+            .field("user", &first.get_user())
+            .field("dbname", &first.get_dbname())
+            .field("application_name", &first.get_application_name())
+            .field("session_attrs", &self.targets.session_attrs)
+            .field("credentials_from_callback", &self.credentials.is_some())
+            .field("options", self.options())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ManageConnection for PgManager {
+    type Connection = PgConnection;
+    type Error = PgError;
+
+    fn connect(&self) -> Result<PgConnection, PgError> {
+        self.connect_within(self.options().connect_timeout)
+    }
+
+    /// Asks the server, and gives the connection up after the connect timeout.
+    fn is_valid(&self, conn: &mut PgConnection) -> Result<(), PgError> {
+        conn.ping(self.options().connect_timeout)
+    }
+
+    fn has_broken(&self, conn: &mut PgConnection) -> bool {
+        conn.is_lost()
+    }
+}

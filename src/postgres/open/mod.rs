@@ -1,0 +1,24 @@
+//! Opening a connection: which server, as whom, and by what `sslmode` allows.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `targets` | the servers that a connection string names |
+//! | `credentials` | user and password from a callback |
+//! | `role` | which kind of server a connection leads to, and whether it will do |
+//! | `hosts` | the order of several servers, and the time that each gets |
+//! | `last_health` | the last answer to whether the server is healthy |
+//! | `one_server` | opening one connection to one server |
+//! | `manager` | all of that, as r2d2's manager |
+
+mod credentials;
+mod hosts;
+mod last_health;
+mod manager;
+mod one_server;
+mod role;
+mod targets;
+
+pub use credentials::Credentials;
+pub(super) use credentials::{Callback, CredentialSource};
+pub use last_health::ServerHealth;
+pub use manager::PgManager;

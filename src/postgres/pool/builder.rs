@@ -1,0 +1,363 @@
+//! Builds a pool from settings.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use super::derived::{adapt, own_server};
+use super::pg_pool::PgPool;
+use super::servers::Servers;
+use crate::clock::Clock;
+use crate::config::{
+    ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TargetSessionAttrs, WaitMode,
+};
+use crate::error::Error;
+use crate::pool::Builder;
+use crate::postgres::driver::PgDriver;
+use crate::postgres::open::{Credentials, PgManager};
+use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
+use crate::tiers::{Tier, TieredBuilder, TieredPool};
+
+type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
+
+/// Builds a [`PgPool`], over environment, connection string and profile.
+///
+/// What is set here wins over the environment, which wins over the connection string's parameters, then the
+/// profile, then the default; [`config::settings`](crate::config::settings) lists them all.
+///
+/// ```no_run
+/// use tierpool::{PgPool, Tier};
+///
+/// let pool = PgPool::builder().url("postgresql://app:hush@localhost/news").base_size(20).build()?;
+/// let mut conn = pool.get(Tier::Automation)?;
+/// conn.batch_execute("SELECT 1").unwrap();
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+#[derive(Default)]
+pub struct PgBuilder {
+    overrides: Overrides,
+    reset: ResetPolicy,
+    socket_timeout: Option<SocketTimeout>,
+    adhoc_statement_timeout: Option<Duration>,
+    inquiry_timeout: Option<Duration>,
+    adhoc_may_borrow: bool,
+    adhoc_server: Option<ConnectionString>,
+    servers: Servers,
+    clock: Clock,
+    automation: Vec<Change>,
+    adhoc: Vec<Change>,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.overrides.$name = Some($name);
+            self
+        })*
+    };
+}
+
+impl PgBuilder {
+    /// Starts with nothing set.
+    pub fn new() -> Self {
+        PgBuilder::default()
+    }
+
+    /// Sets the server, as a URL or libpq's `key=value` string, with pool parameters.
+    pub fn url(mut self, url: impl Into<ConnectionString>) -> Self {
+        self.overrides.url = Some(url.into());
+        self
+    }
+
+    /// Sets the profile, the defaults for a kind of use; [`config::profiles`](crate::config::profiles) lists them.
+    pub fn profile(mut self, name: impl Into<String>) -> Self {
+        self.overrides.profile = Some(name.into());
+        self
+    }
+
+    /// Sets the first part of `application_name`: connections show as `"<name>/automation"` and `"<name>/adhoc"`.
+    pub fn app_name(mut self, name: impl Into<String>) -> Self {
+        self.overrides.app_name = Some(name.into());
+        self
+    }
+
+    setters! {
+        /// Sets the budget of both tiers. Default 60.
+        total_connections: u32,
+        /// Sets the ad-hoc tier's part of it. Default 5.
+        reserved: u32,
+        /// Sets how many automation connections are kept open. Default 0.
+        min_size: u32,
+        /// Sets the automation tier's base size. Default 50.
+        base_size: u32,
+        /// Sets the automation tier's overflow. Default 5.
+        max_overflow: u32,
+        /// Sets the automation tier's ceiling, instead of base size and overflow.
+        max_size: u32,
+        /// Sets the deadline of a checkout. Default 60 s.
+        connection_timeout: Duration,
+        /// Sets how a checkout waits.
+        wait_mode: WaitMode,
+        /// Sets how many callers may queue. Default: no bound.
+        max_waiting: u32,
+        /// Sets the age at which a connection is replaced; zero: never. Default 30 min.
+        max_lifetime: Duration,
+        /// Sets the idle time after which a connection is closed; zero: never. Default 10 min.
+        idle_timeout: Duration,
+        /// Sets when a connection is validated before it is lent. Default: if idle for 500 ms.
+        pre_ping: PrePing,
+        /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
+        statement_timeout: Duration,
+        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
+        /// [`PgOptions::slow_query`] says what the text may hold.
+        slow_query: Duration,
+        /// Sets the limit of opening a connection, handshake included. Default 10 s.
+        connect_timeout: Duration,
+        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
+        statement_cache_size: u32,
+    }
+
+    /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
+    /// for both. Default: detected by the port, or on the first connection.
+    pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
+        self.overrides.pgbouncer = Some(mode.into());
+        self
+    }
+
+    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
+    pub fn reset_policy(mut self, policy: ResetPolicy) -> Self {
+        self.reset = policy;
+        self
+    }
+
+    /// Sets how long the server may be silent while a reply is due. Default: the statement timeout plus 5 s.
+    pub fn socket_timeout(mut self, timeout: SocketTimeout) -> Self {
+        self.socket_timeout = Some(timeout);
+        // For the listing of the settings; the value above is what counts.
+        self.overrides.socket_timeout = match timeout {
+            SocketTimeout::AfterStatementTimeout => None,
+            SocketTimeout::After(limit) => Some(limit),
+            SocketTimeout::Off => Some(Duration::ZERO),
+        };
+        self
+    }
+
+    /// Sets a statement timeout of the ad-hoc tier's own; zero: none.
+    pub fn adhoc_statement_timeout(mut self, limit: Duration) -> Self {
+        self.adhoc_statement_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the longest that a question takes which the pool puts to the server for itself, its checkout included:
+    /// `check_health`, `server_activity`, `long_running_queries`, `cancel` and `terminate`. Default 5 s.
+    pub fn inquiry_timeout(mut self, limit: Duration) -> Self {
+        self.inquiry_timeout = Some(limit);
+        self
+    }
+
+    /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
+    /// part counts. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
+    pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
+        self.adhoc_server = Some(url.into());
+        self
+    }
+
+    /// Sets which of several servers may be used, in both tiers. Default: what the connection string says, else any.
+    pub fn target_session_attrs(mut self, attrs: TargetSessionAttrs) -> Self {
+        self.servers.session_attrs = Some(attrs);
+        self
+    }
+
+    /// Has user and password come from a callback, which is asked anew for each connection, so that a rotated password
+    /// or a short-lived token needs no restart. It holds for both tiers, but for an ad-hoc tier with a connection
+    /// string or a callback of its own. [`PgManager::with_credentials`] tells when it is called, and what follows a
+    /// refusal.
+    ///
+    /// ```
+    /// use tierpool::PgPool;
+    /// use tierpool::postgres::Credentials;
+    ///
+    /// let builder = PgPool::builder()
+    ///     .url("postgresql://scraper@localhost/news")
+    ///     .credentials(|| Ok(Credentials::password(std::fs::read_to_string("/run/secrets/db")?.trim())));
+    /// # drop(builder);
+    /// ```
+    pub fn credentials(
+        mut self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.servers.ask_for_credentials(Box::new(callback));
+        self
+    }
+
+    /// Sets a callback of the ad-hoc tier's own; see [`PgBuilder::credentials`].
+    pub fn adhoc_credentials(
+        mut self,
+        callback: impl Fn() -> Result<Credentials, Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        self.servers.ask_for_adhoc_credentials(Box::new(callback));
+        self
+    }
+
+    /// Sets whether ad-hoc callers may take an idle automation connection when all their own are out. Default: no.
+    pub fn adhoc_may_borrow(mut self, may: bool) -> Self {
+        self.adhoc_may_borrow = may;
+        self
+    }
+
+    /// Changes any setting of the automation tier's pool, after all others.
+    pub fn automation(
+        mut self,
+        change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static,
+    ) -> Self {
+        self.automation.push(Box::new(change));
+        self
+    }
+
+    /// Changes any setting of the ad-hoc tier's pool but its size, after all others.
+    pub fn adhoc(mut self, change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static) -> Self {
+        self.adhoc.push(Box::new(change));
+        self
+    }
+
+    /// Sets the clock of both tiers; a test gives one that it moves by hand.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the pool from what is set here and the environment, and waits until it has what it keeps open: by
+    /// default one ad-hoc connection.
+    ///
+    /// # Blocking
+    ///
+    /// At most `connection_timeout`; less where the server cannot be reached or refuses for good.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault; `ConnectFailed` with the cause.
+    pub fn build(self) -> Result<PgPool, Error> {
+        let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
+        self.build_from(settings)
+    }
+
+    /// Builds the pool without waiting for a connection.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault.
+    pub fn build_unchecked(self) -> Result<PgPool, Error> {
+        let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
+        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
+        builder.build_unchecked(|tier| by_tier(tier, &automation, &adhoc)).map(PgPool::from)
+    }
+
+    /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
+    /// set on this builder only that counts which is no part of [`PgSettings`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`PgBuilder::build`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PgBuilder::build`].
+    pub fn build_from(self, settings: PgSettings) -> Result<PgPool, Error> {
+        let adhoc_is_elsewhere = self.adhoc_server.is_some();
+        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
+        let pool = builder.build(|tier| by_tier(tier, &automation, &adhoc))?;
+        if let Some(mode) = automation.pgbouncer() {
+            adapt(&pool, &settings, &settings.behind_found(mode), adhoc_is_elsewhere)?;
+        }
+        Ok(pool.into())
+    }
+
+    fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
+        let mut faults = settings.check();
+        let mut manager = |tier, settings: &PgSettings| {
+            let made = self.manager(tier, settings);
+            // What both tiers share is told once.
+            made.map_err(|found| faults.extend_new(found)).ok()
+        };
+        let automation = manager(Tier::Automation, settings);
+        let adhoc = match &self.adhoc_server {
+            None => manager(Tier::Adhoc, settings),
+            Some(url) => match own_server(url, settings) {
+                Ok(settings) => manager(Tier::Adhoc, &settings),
+                Err(found) => {
+                    faults.extend(found);
+                    None
+                }
+            },
+        };
+        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+            return Err(Error::invalid(faults));
+        };
+        if self.adhoc_server.is_none() {
+            adhoc.share_pooler(&automation);
+        }
+        for setting in settings.effective() {
+            log::info!(target: "tierpool::settings", "{setting}");
+        }
+        let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
+            let settings = settings.clone();
+            move |builder: Builder<PgManager>| {
+                let builder = builder.settings(settings).driver(Box::new(PgDriver));
+                changes.into_iter().fold(builder, |builder, change| change(builder))
+            }
+        };
+        let mut builder = TieredPool::builder()
+            .total_connections(settings.total_connections)
+            .reserved(settings.reserved)
+            .open_concurrency(settings.automation.open_concurrency)
+            .adhoc_may_borrow(self.adhoc_may_borrow)
+            .clock(self.clock)
+            .automation(of_tier(&settings.automation, self.automation))
+            .adhoc(of_tier(&settings.adhoc, self.adhoc));
+        if settings.is_supabase() {
+            builder = builder.limit_name("Total Supabase Limit");
+        }
+        Ok((builder, [automation, adhoc]))
+    }
+
+    fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
+        let statement_timeout = match (tier, self.adhoc_statement_timeout) {
+            (Tier::Automation, _) => settings.automation_statement_timeout,
+            (Tier::Adhoc, None) => settings.adhoc_statement_timeout,
+            (Tier::Adhoc, own) => own,
+        };
+        let options = PgOptions {
+            statement_timeout,
+            reset: self.reset.clone(),
+            connect_timeout: settings.connect_timeout,
+            target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
+            statement_cache_size: settings.statement_cache_size,
+            pgbouncer: settings.pgbouncer,
+            socket_timeout: self.socket_timeout.unwrap_or(match settings.socket_timeout {
+                None => SocketTimeout::AfterStatementTimeout,
+                Some(Duration::ZERO) => SocketTimeout::Off,
+                Some(limit) => SocketTimeout::After(limit),
+            }),
+            slow_query: settings.slow_query,
+            inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
+            ..PgOptions::default()
+        };
+        let tls = Some(settings.server.tls());
+        let manager = PgManager::with_faults(settings.destination(tier.as_str()), options, tls)?;
+        Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
+    }
+}
+
+fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
+    match tier {
+        Tier::Automation => automation.clone(),
+        Tier::Adhoc => adhoc.clone(),
+    }
+}
+
+impl fmt::Debug for PgBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Settings made of others: for a tier with a server of its own, and for a pool that found a pooler.
+
+use std::cell::Cell;
+
+use crate::config::{ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Source, TlsMode};
+use crate::error::Error;
+use crate::postgres::open::PgManager;
+use crate::tiers::TieredPool;
+
+/// The settings with the server of another connection string.
+pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSettings, Faults> {
+    let overrides = Overrides {
+        url: Some(url.clone()),
+        app_name: Some(settings.app_name.clone()),
+        ..Overrides::default()
+    };
+    let demanded = settings.server.tls();
+    // A variable is asked for only where the string does not say it, the mode first. A string with a mode of its own
+    // has said what it trusts.
+    let says_mode = Cell::new(true);
+    let mut own = PgSettings::load(&overrides, |variable| match variable {
+        "PGSSLMODE" if demanded.mode > TlsMode::Prefer => {
+            says_mode.set(false);
+            Some(demanded.mode.as_str().to_owned())
+        }
+        "PGSSLROOTCERT" if !says_mode.get() => {
+            demanded.root_cert.as_ref().map(|path| path.display().to_string())
+        }
+        _ => None,
+    })
+    .map_err(|faults| told_of_adhoc(&faults))?;
+    own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
+    own.connect_timeout = settings.connect_timeout;
+    own.statement_cache_size = cache_size(&own, settings);
+    own.socket_timeout = settings.socket_timeout;
+    own.slow_query = settings.slow_query;
+    Ok(own)
+}
+
+/// The faults with the name that the string has here: both tiers may have one of the same kind.
+fn told_of_adhoc(found: &Faults) -> Faults {
+    let mut faults = Faults::new();
+    for fault in found {
+        let setting = match fault.setting.as_str() {
+            "url" => "adhoc_url".to_owned(),
+            of_url => format!("adhoc_url, {of_url}"),
+        };
+        faults.push(setting, &fault.found, &fault.rule);
+    }
+    faults
+}
+
+/// The size of the statement cache for a server of the tier's own. A size that somebody set for a server without a
+/// pooler would fail behind one in transaction mode; one that is off because of the pooler need not be off without.
+fn cache_size(own: &PgSettings, settings: &PgSettings) -> u32 {
+    let is_transaction = |settings: &PgSettings| settings.pgbouncer == Some(PgBouncer::Transaction);
+    let source = settings.source(Key::StatementCacheSize);
+    match (is_transaction(settings), is_transaction(own)) {
+        (false, true) => 0,
+        (true, false) if matches!(source, Source::Detected { .. }) => own.statement_cache_size,
+        _ => settings.statement_cache_size,
+    }
+}
+
+/// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
+/// program changed on a tier's builder stays, and so does an ad-hoc tier that leads elsewhere.
+pub(super) fn adapt(
+    pool: &TieredPool<PgManager>,
+    built: &PgSettings,
+    found: &PgSettings,
+    adhoc_is_elsewhere: bool,
+) -> Result<(), Error> {
+    let tiers = [
+        (pool.automation(), &built.automation, &found.automation),
+        (pool.adhoc(), &built.adhoc, &found.adhoc),
+    ];
+    let affected = if adhoc_is_elsewhere { 1 } else { 2 };
+    for (tier, built, found) in tiers.into_iter().take(affected).filter(|(_, built, found)| built != found) {
+        tier.reconfigure(|settings| {
+            let as_built =
+                settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
+            let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
+            if as_built && kept <= found.ceiling() {
+                settings.base_size = found.base_size;
+                settings.max_overflow = found.max_overflow;
+            }
+            if settings.max_lifetime == built.max_lifetime {
+                settings.max_lifetime = found.max_lifetime;
+            }
+            if settings.pre_ping == built.pre_ping {
+                settings.pre_ping = found.pre_ping;
+            }
+        })?;
+    }
+    for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
+        log::info!(target: "tierpool::settings", "{}", setting.0);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> PgSettings {
+        let overrides = Overrides { url: Some(url.into()), ..Overrides::default() };
+        PgSettings::load(&overrides, |_| None).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    fn own(url: &str, of_pool: &str) -> PgSettings {
+        own_server(&url.into(), &settings(of_pool)).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    #[test]
+    fn faults_say_which_of_the_two_strings_they_are_in() {
+        let of_pool = settings("postgresql://db.example/news");
+        let told = |url: &str| own_server(&url.into(), &of_pool).unwrap_err().to_string();
+        assert!(told("news").starts_with("adhoc_url is [redacted]: must be a URL"), "{}", told("news"));
+        let told = told("postgresql://db.example/news?pgbouncer=maybe");
+        assert!(told.starts_with("adhoc_url, URL parameter pgbouncer is maybe: must be true"), "{told}");
+    }
+
+    #[test]
+    fn statements_are_cached_by_what_is_in_front_of_the_own_server() {
+        let (direct, pooled) = ("postgresql://db.example/news", "postgresql://db.example:6432/news");
+        let size = |url: &str, of_pool: &str| own(url, of_pool).statement_cache_size;
+        assert_eq!((size(pooled, direct), size(direct, pooled)), (0, 100));
+        let set = |url: &str| format!("{url}?statement_cache_size=7");
+        assert_eq!((size(pooled, &set(direct)), size(direct, &set(direct))), (0, 7));
+        assert_eq!((size(direct, &set(pooled)), size(pooled, &set(pooled))), (7, 7));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn authorities_are_lent_only_where_the_mode_is() {
+        let of_pool = "postgresql://db.example/news?sslrootcert=system";
+        let lent = own("postgresql://other.example/news", of_pool);
+        assert_eq!(
+            (lent.server.tls().mode, lent.server.tls().root_cert.is_some()),
+            (TlsMode::VerifyFull, true)
+        );
+        let said = own("postgresql://other.example/news?sslmode=require", of_pool);
+        assert_eq!(
+            (said.server.tls().mode, said.server.tls().root_cert.is_some()),
+            (TlsMode::Require, false)
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The two-tier pool of PostgreSQL connections, and its builder.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `pg_pool` | the pool |
+//! | `sessions` | sessions on it, repeated where that helps |
+//! | `servers` | what the builder sets about servers and credentials |
+//! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
+//! | `builder` | builds a pool from settings |
+//! | `constructors` | how a program comes by a pool |
+
+mod builder;
+mod constructors;
+mod derived;
+mod pg_pool;
+mod servers;
+mod sessions;
+
+pub use builder::PgBuilder;
+pub use pg_pool::PgPool;
+pub(crate) use sessions::{Uncommitted, attempt_on};

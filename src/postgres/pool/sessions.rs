@@ -1,0 +1,129 @@
+//! Sessions on a two-tier pool.
+
+use crate::error::{Error, ErrorKind};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
+use crate::tiers::{Tier, TieredPool};
+
+/// Why an attempt at a session did not commit.
+pub(crate) enum Uncommitted<E> {
+    /// No connection could be had.
+    NoConnection(Error),
+    /// The session failed.
+    Session(Setback<E>),
+}
+
+/// Makes one attempt at a session: takes a connection of a tier, names what it is for, and runs the session on it.
+///
+/// `lent` is called as soon as the connection is there, for those who tell the wait from the work.
+#[track_caller]
+pub(crate) fn attempt_on<T, E: From<PgError>>(
+    pool: &TieredPool<PgManager>,
+    tier: Tier,
+    options: &SessionOptions,
+    lent: impl FnOnce(),
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Uncommitted<E>> {
+    let mut conn = pool.get(tier).map_err(Uncommitted::NoConnection)?;
+    lent();
+    if let Some(tag) = options.given_tag() {
+        conn.tag(tag);
+    }
+    attempt(&mut conn, options, work).map_err(Uncommitted::Session)
+}
+
+impl TieredPool<PgManager> {
+    /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
+    /// returns `Err` or panics. See [`run_session`] for what may block and what the errors mean. It runs once;
+    /// [`session_with`](Self::session_with) can repeat it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, as they are. As a [`PgError`]: no connection could be had ([`PgError::as_checkout`]), BEGIN
+    /// or COMMIT failed.
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// use tierpool::PgError;
+    ///
+    /// let added = pool.session(|tx| tx.execute("INSERT INTO pages VALUES ('x')", &[]))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn session<T, E: From<PgError>>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = self.get(Tier::Automation).map_err(PgError::from)?;
+        run_session(&mut conn, &SessionOptions::new(), work)
+    }
+
+    /// As [`session`](Self::session), on a connection of either tier, with options, and repeated where
+    /// [`SessionOptions::retry`] says so.
+    ///
+    /// Each attempt takes a connection of its own and gives it back before the delay. A checkout that finds the
+    /// circuit breaker open, as while the server restarts, counts as an attempt. Any other failed checkout ends the
+    /// session: it has waited for its deadline, or waiting would not help, or the queue is full on purpose.
+    ///
+    /// # Blocking
+    ///
+    /// One attempt: for the checkout, at most `connection_timeout`, and for the session. With retry no attempt begins
+    /// later than [`Retry::within`] after the first, so all take at most that and one attempt more.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Self::session); those of the last attempt.
+    ///
+    /// # Panics
+    ///
+    /// When `work` does. A panic is not repeated.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// use tierpool::postgres::{IsolationLevel, PgError, Retry, SessionOptions};
+    /// use tierpool::Tier;
+    ///
+    /// let options = SessionOptions::new().isolation(IsolationLevel::Serializable).retry(Retry::default());
+    /// let left: i64 = pool.session_with(Tier::Automation, &options, |tx| {
+    ///     tx.execute_cached("UPDATE stock SET n = n - 1 WHERE item = $1", &[&"pen"])?;
+    ///     Ok::<_, PgError>(tx.query_one_cached("SELECT sum(n)::bigint FROM stock", &[])?.get(0))
+    /// })?;
+    /// # let _ = left;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn session_with<T, E: From<PgError>>(
+        &self,
+        tier: Tier,
+        options: &SessionOptions,
+        mut work: impl FnMut(&mut Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
+        loop {
+            let setback = match attempt_on(self, tier, options, || (), &mut work) {
+                Ok(value) => return Ok(value),
+                Err(Uncommitted::Session(setback)) => setback,
+                Err(Uncommitted::NoConnection(error)) if error.kind() == ErrorKind::CircuitOpen => {
+                    Setback::outage(error.into())
+                }
+                Err(Uncommitted::NoConnection(error)) => Setback::for_good(error.into()),
+            };
+            let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
+            log::debug!(
+                target: "tierpool::session",
+                "session {} on {tier}: attempt {} failed ({}); again in {delay:.0?}",
+                options.given_tag().unwrap_or("without a tag"), attempts.failed(), setback.cause,
+            );
+            self.tier(tier).manager().note_session_repeated();
+            std::thread::sleep(delay);
+        }
+    }
+
+    /// Returns how often sessions of a tier were run again, by [`SessionOptions::retry`].
+    pub fn sessions_repeated(&self, tier: Tier) -> u64 {
+        self.tier(tier).manager().sessions_repeated()
+    }
+}

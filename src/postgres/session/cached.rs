@@ -1,0 +1,180 @@
+//! Calls that take their statement from the connection's cache.
+
+use postgres::types::ToSql;
+use postgres::{Client, Row, Statement};
+
+use super::transaction::Session;
+use crate::postgres::connection::{PgConnection, StatementCacheStats, TransactionStatus, is_refused};
+use crate::postgres::error::PgError;
+
+type Params<'a> = [&'a (dyn ToSql + Sync)];
+
+impl PgConnection {
+    /// Prepares a statement, or returns the one prepared before with the same text on this connection.
+    ///
+    /// The cache keeps the [`statement_cache_size`](crate::postgres::PgOptions::statement_cache_size) statements that
+    /// were used last, over checkins and resets. One that has to make room is closed on the server once the last clone
+    /// of its handle is gone.
+    ///
+    /// When the server refuses a statement of the cache, since the tables below it have changed (0A000, "cached plan
+    /// must not change result type") or somebody dropped it there (26000), the whole cache is dropped. The `_cached`
+    /// calls then prepare anew and try once more, where no transaction is open; inside of one the caller gets the
+    /// error, and the next transaction works. A call with a handle from here gets the error in either case, and the
+    /// next `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
+    ///
+    /// # Blocking
+    ///
+    /// Not at all when the statement is there; else for a round trip, more for types that the client does not know.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::prepare`]. Nothing is kept then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// use tierpool::Tier;
+    ///
+    /// let mut conn = pool.get(Tier::Automation)?;
+    /// for page in ["a", "b", "c"] {
+    ///     conn.execute_cached("INSERT INTO pages VALUES ($1)", &[&page])?; // prepared once
+    /// }
+    /// assert!(conn.statement_cache_stats().hits >= 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prepare_cached(&mut self, sql: &str) -> Result<Statement, PgError> {
+        let (client, statements) = self.parts();
+        Ok(statements.get(client, sql)?)
+    }
+
+    /// Executes a statement of the cache and returns its rows; see [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query`].
+    pub fn query_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PgError> {
+        Ok(self.with_cached(sql, |client, statement| client.query(statement, params))?)
+    }
+
+    /// Executes a statement of the cache that returns one row; see [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query_one`].
+    pub fn query_one_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Row, PgError> {
+        Ok(self.with_cached(sql, |client, statement| client.query_one(statement, params))?)
+    }
+
+    /// Executes a statement of the cache that returns at most one row; see [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query_opt`].
+    pub fn query_opt_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, PgError> {
+        Ok(self.with_cached(sql, |client, statement| client.query_opt(statement, params))?)
+    }
+
+    /// Executes a statement of the cache and returns the number of rows affected; see
+    /// [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::execute`].
+    pub fn execute_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<u64, PgError> {
+        Ok(self.with_cached(sql, |client, statement| client.execute(statement, params))?)
+    }
+
+    /// Returns what the statement cache of this connection has done since it was opened.
+    pub fn statement_cache_stats(&self) -> StatementCacheStats {
+        self.statements().stats()
+    }
+
+    fn with_cached<T>(
+        &mut self,
+        sql: &str,
+        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> Result<T, postgres::Error> {
+        // Asked before the call: after an error the reply has not been read to its end yet.
+        let in_transaction =
+            self.transaction_status().is_some_and(|status| status != TransactionStatus::Idle);
+        let (client, statements) = self.parts();
+        let statement = statements.get(client, sql)?;
+        let error = match call(client, &statement) {
+            Err(error) if is_refused(&error) => error,
+            outcome => return outcome,
+        };
+        let (client, statements) = self.parts();
+        statements.clear();
+        if in_transaction {
+            return Err(error);
+        }
+        // Where the status is not known, a transaction that is open has failed and refuses this: then the first error
+        // is the one to tell.
+        match statements.get(client, sql) {
+            Ok(statement) => call(client, &statement),
+            Err(_) => Err(error),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Prepares a statement, or returns the one prepared before on the same connection. It outlives the session. See
+    /// [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::prepare`].
+    pub fn prepare_cached(&mut self, sql: &str) -> Result<Statement, PgError> {
+        self.on_connection(|conn| {
+            let (client, statements) = conn.parts();
+            statements.get(client, sql)
+        })
+    }
+
+    /// Executes a statement of the connection's cache and returns its rows; see [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query`].
+    pub fn query_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PgError> {
+        self.with_cached(sql, |client, statement| client.query(statement, params))
+    }
+
+    /// Executes a statement of the connection's cache that returns one row; see [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query_one`].
+    pub fn query_one_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Row, PgError> {
+        self.with_cached(sql, |client, statement| client.query_one(statement, params))
+    }
+
+    /// Executes a statement of the connection's cache that returns at most one row; see
+    /// [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::query_opt`].
+    pub fn query_opt_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, PgError> {
+        self.with_cached(sql, |client, statement| client.query_opt(statement, params))
+    }
+
+    /// Executes a statement of the connection's cache and returns the number of rows affected; see
+    /// [`PgConnection::prepare_cached`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`postgres::Client::execute`].
+    pub fn execute_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<u64, PgError> {
+        self.with_cached(sql, |client, statement| client.execute(statement, params))
+    }
+
+    fn with_cached<T>(
+        &mut self,
+        sql: &str,
+        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        self.on_connection(|conn| conn.with_cached(sql, call))
+    }
+}

@@ -1,0 +1,249 @@
+//! A transaction as a closure.
+
+use std::time::Duration;
+
+use super::retry::Again;
+use super::transaction::{Noted, Session, SessionOptions};
+use crate::postgres::connection::{PgConnection, TransactionStatus};
+use crate::postgres::error::{PgError, is_lost};
+use crate::postgres::options::SOCKET_MARGIN;
+use crate::postgres::sqlstate::{Meaning, means};
+
+/// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest that the rest of a reply may take which the caller did not read.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs `work` in a transaction: BEGIN before it, COMMIT when it returns `Ok`, ROLLBACK when it returns `Err`.
+///
+/// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
+/// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+///
+/// It runs once, whatever `options` say of repeating it: that is for
+/// [`PgPool::session_with`](crate::TieredPool::session_with), which can take another connection.
+///
+/// A session whose statement timeout is longer than the pool's gets a socket timeout to match. Behind a PgBouncer in
+/// transaction mode the pool's own statement timeout holds for the session too, by `SET LOCAL`.
+///
+/// # Blocking
+///
+/// For the answers to BEGIN and COMMIT, up to the socket timeout; for that to ROLLBACK, and for the rest of a row
+/// stream that `work` left half read, at most 5 s each. Not at all once
+/// the connection is lost or abandoned.
+///
+/// # Errors
+///
+/// Those of `work`, as they are. Besides, as a [`PgError`]: BEGIN or COMMIT failed; the connection is in a
+/// transaction already; a statement had failed and `work` returned `Ok` all the same, so that COMMIT would have rolled
+/// back without a word. When the connection is lost between COMMIT and its answer,
+/// [`PgError::is_outcome_unknown`] is true.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::postgres::{PgConnection, PgError, SessionOptions, run_session};
+///
+/// fn store(conn: &mut PgConnection, page: &str) -> Result<u64, PgError> {
+///     let options = SessionOptions::new().lock_timeout(std::time::Duration::from_secs(1));
+///     run_session(conn, &options, |tx| tx.execute("INSERT INTO pages VALUES ($1)", &[&page]))
+/// }
+/// ```
+pub fn run_session<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    attempt(conn, options, work).map_err(|setback| setback.error)
+}
+
+/// A session that failed, and whether it is worth another attempt.
+pub(crate) struct Setback<E> {
+    pub(crate) error: E,
+    pub(crate) again: Again,
+    /// Why another attempt may help, for the log.
+    pub(crate) cause: String,
+}
+
+impl<E: From<PgError>> Setback<E> {
+    /// A failure that another attempt does not cure.
+    pub(crate) fn for_good(error: PgError) -> Self {
+        Setback { error: error.into(), again: Again::No, cause: String::new() }
+    }
+
+    /// A failure of the session's own frame; `cause` is why another attempt may help.
+    fn of(error: PgError, cause: Option<String>) -> Self {
+        let again = match &cause {
+            _ if error.is_outcome_unknown() => Again::IfIdempotent,
+            Some(_) => Again::Yes,
+            None => Again::No,
+        };
+        let cause = cause.unwrap_or_else(|| error.to_string());
+        Setback { error: error.into(), again, cause }
+    }
+
+    /// No connection could be had at the moment.
+    pub(crate) fn outage(error: PgError) -> Self {
+        let cause = Some(error.to_string());
+        Setback::of(error, cause)
+    }
+}
+
+/// One run of a session, as [`run_session`] describes it.
+pub(crate) fn attempt<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Setback<E>> {
+    run_once(conn, options, work).map_err(|setback| match conn.is_ended_by_pool() {
+        // What was held for too long would be so once more, and a closed pool lends no other connection.
+        true => Setback { again: Again::No, ..setback },
+        false => setback,
+    })
+}
+
+fn run_once<T, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+) -> Result<T, Setback<E>> {
+    let limits = LimitsInForce::raise(conn, options);
+    let mut noted = Noted::default();
+    begin(limits.conn, options).map_err(|error| {
+        // Nothing was done yet, so a connection lost here is one lost before COMMIT.
+        let passes = error.is_connection_lost() || error.is_retryable();
+        let cause = passes.then(|| error.to_string());
+        Setback::of(error, cause)
+    })?;
+    match work(&mut Session::new(limits.conn, &mut noted)) {
+        Ok(value) => {
+            // Looked up here, as what comes ends the transaction.
+            let ignored = passing_cause(limits.conn, noted);
+            commit(limits.conn).map(|()| value).map_err(|error| {
+                let cause = error.is_retryable().then(|| error.to_string());
+                let ignored = ignored.filter(|_| error.is_commit_aborted());
+                Setback::of(error, cause.or(ignored))
+            })
+        }
+        Err(error) => {
+            let cause = passing_cause(limits.conn, noted);
+            roll_back(limits.conn);
+            let again = if cause.is_some() { Again::Yes } else { Again::No };
+            Err(Setback { error, again, cause: cause.unwrap_or_default() })
+        }
+    }
+}
+
+/// Why the transaction on this connection failed, where that passes; asked before it is rolled back.
+///
+/// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
+/// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
+fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+    if noted.sent_end {
+        return None;
+    }
+    let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
+    if !conn.is_observed() {
+        return lost.or(noted.transient);
+    }
+    if lost.is_none() {
+        // Status and role of the server come with the end of the reply, after the error. Where that does not come, the
+        // caller's error is still what led here.
+        let _ = conn.settle(SETTLE_LIMIT);
+    }
+    let shared = conn.observer()?;
+    // The work has ended the transaction by itself: what it did before that stays.
+    if shared.status() == b'I' {
+        return None;
+    }
+    let passing = shared.errors().last().and_then(|last| {
+        let code = str::from_utf8(&last.code).ok()?;
+        // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
+        let elsewhere = means(code, Meaning::ReadOnly) && shared.is_misrouted();
+        (last.is_stale_plan || elsewhere || means(code, Meaning::Transient))
+            .then(|| format!("SQLSTATE {code}"))
+    });
+    passing.or(lost)
+}
+
+/// A socket timeout raised for one session, and put back to the borrower's own also when that panics.
+struct LimitsInForce<'a> {
+    conn: &'a mut PgConnection,
+    before: Option<Duration>,
+}
+
+impl<'a> LimitsInForce<'a> {
+    fn raise(conn: &'a mut PgConnection, options: &SessionOptions) -> Self {
+        let before = conn.present_socket_timeout();
+        if let (Some(usual), Some(statement)) = (before, options.statement_timeout) {
+            // Zero is the server's word for no limit.
+            let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
+            conn.set_socket_timeout(needed);
+        }
+        LimitsInForce { conn, before }
+    }
+}
+
+impl Drop for LimitsInForce<'_> {
+    fn drop(&mut self) {
+        self.conn.set_socket_timeout(self.before);
+    }
+}
+
+fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
+    conn.settle(SETTLE_LIMIT)?;
+    if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
+        return Err(PgError::in_transaction());
+    }
+    if let Some(shared) = conn.observer() {
+        shared.errors().forget();
+    }
+    let text = options.begin(conn.local_statement_timeout());
+    conn.batch_execute(&text).map_err(|error| {
+        // BEGIN may have worked and a SET LOCAL after it failed.
+        roll_back(conn);
+        error.into()
+    })
+}
+
+fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
+    // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
+    // ahead of COMMIT in the same message fails where the transaction has.
+    let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
+    conn.settle(SETTLE_LIMIT).map_err(PgError::lost_before_commit)?;
+    match conn.transaction_status() {
+        // `work` has ended the transaction by itself.
+        Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),
+        Some(TransactionStatus::Failed) => {
+            roll_back(conn);
+            return Err(PgError::commit_aborted());
+        }
+        Some(_) | None => {}
+    }
+    let sent_before = conn.round_trips();
+    match conn.batch_execute(text) {
+        Ok(()) => Ok(()),
+        Err(error) if is_lost(&error) => {
+            let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
+            Err(if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) })
+        }
+        Err(error) if error.code().is_some_and(|code| means(code.code(), Meaning::FailedBefore)) => {
+            roll_back(conn);
+            Err(PgError::commit_aborted())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
+fn roll_back(conn: &mut PgConnection) {
+    if conn.is_lost()
+        || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
+    {
+        return;
+    }
+    if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
+        log::debug!("connection given up, as ROLLBACK failed: {error}");
+        conn.abandon();
+    }
+}
