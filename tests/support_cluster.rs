@@ -67,6 +67,18 @@ fn counts_and_ends_sessions() {
 }
 
 #[test]
+fn tells_a_session_that_sleeps_from_one_that_does_not() {
+    let cluster = Cluster::start_new().unwrap();
+    let mut client = cluster.client();
+    let pid = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    assert!(!cluster.sleeps(pid));
+    let sleeper = thread::spawn(move || client.batch_execute("SELECT pg_sleep(60)").is_err());
+    eventually(BOUND, "it sleeps", || cluster.sleeps(pid));
+    assert_eq!(cluster.terminate_backends(), 1);
+    assert!(sleeper.join().unwrap());
+}
+
+#[test]
 fn stops_dies_and_starts_again_on_its_port_and_data() {
     let cluster = Cluster::start_new().unwrap();
     let port = cluster.port();
