@@ -27,7 +27,12 @@ pub(crate) struct Deadline(Instant);
 impl Deadline {
     /// `limit` from now; of a limit too long to be expressed, a hundred years from now.
     pub(crate) fn of(limit: Duration) -> Self {
-        Deadline(Instant::now() + limit.min(FAR))
+        Deadline::after(Instant::now(), limit)
+    }
+
+    /// `limit` after `start`, likewise.
+    pub(crate) fn after(start: Instant, limit: Duration) -> Self {
+        Deadline(start + limit.min(FAR))
     }
 
     /// The time left; none once it has passed.
@@ -36,14 +41,13 @@ impl Deadline {
     }
 
     /// For whatever waits until a moment.
-    #[cfg(feature = "postgres")]
     pub(crate) fn instant(self) -> Instant {
         self.0
     }
 }
 
 /// A moment of a pool's clock, or a span of it, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Millis(u64);
 
 impl Millis {

@@ -77,7 +77,7 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     #[inline]
-    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+    fn shared(&self) -> &Arc<Shared<M>> {
         &self.0.0
     }
 

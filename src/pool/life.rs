@@ -11,8 +11,9 @@ use super::shared::{Refusal, Shared};
 use super::supply::close::dispose;
 use super::supply::demand::demand;
 use super::tell::accounts;
-use super::tell::evidence::{self, Failed};
+use super::tell::evidence::{self, Unserved};
 use super::tell::observe::{gauges, holders};
+use crate::clock::Deadline;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::stats::{CloseCause, Gauges, Holder};
@@ -67,7 +68,7 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     hope: Hope,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let filled = shared.signal.wait_until(begun.checked_add(limit), || {
+    let filled = shared.changed.wait_until(Deadline::after(begun, limit), || {
         let hopeless = hope == Hope::UntilHopeless && {
             let breaker = shared.supply.breaker();
             let now = shared.exact_now();
@@ -85,8 +86,8 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     } else {
         ErrorKind::Timeout
     };
-    let failed = Failed { waited: begun.elapsed(), ahead: None, thread: threads::me().0 };
-    Err(evidence::error(shared, kind, None, failed))
+    let unserved = Unserved { waited: begun.elapsed(), ahead: None, thread: threads::me().0 };
+    Err(evidence::error(shared, kind, None, unserved))
 }
 
 /// Whether the pool has what it keeps open.
@@ -95,7 +96,7 @@ fn is_filled<M: ManageConnection>(shared: &Shared<M>) -> bool {
     let counts = shared.lending.counts();
     let keeps = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
     // After the counts: one that they found open and not yet idle was announced before, under the desk's lock; where
-    // its end is missed, the signal has this asked again. Whoever is told that the pool is ready can take a connection
+    // its end is missed, the change has this asked again. Whoever is told that the pool is ready can take a connection
     // at once.
     let introducing = shared.supply.introducing() as usize;
     counts.idle + counts.in_use >= keeps as usize + introducing
@@ -129,7 +130,7 @@ pub(crate) fn reconfigure<M: ManageConnection>(
         }
         lifted
     };
-    shared.replace_settings(settings);
+    shared.replace_settings(settings, &change);
     shared.helpers.set_limit(threads);
     drop(change);
     if lifted {
@@ -146,7 +147,7 @@ pub(crate) fn shut<M: ManageConnection>(shared: &Arc<Shared<M>>) {
         dispose(entry, CloseCause::Closed);
     }
     shared.helpers.end();
-    shared.signal.raise();
+    shared.changed.tell();
 }
 
 /// Stops lending and waits for what is out, at most until the deadline; then ends the calls of those still out.
@@ -154,7 +155,7 @@ pub(crate) fn close<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: Duratio
     let begun = Instant::now();
     shut(shared);
     let mut last = Gauges::default();
-    shared.signal.wait_until(begun.checked_add(limit), || {
+    shared.changed.wait_until(Deadline::after(begun, limit), || {
         last = gauges(shared);
         last.size() == 0 && last.zombies == 0
     });

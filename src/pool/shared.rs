@@ -1,7 +1,7 @@
 //! What all handles, guards and threads of one pool share: its parts, the time, and the settings in force.
 //!
-//! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself has no behaviour of its own
-//! but to tell the time and the settings. What the pool does stands in the wings above, as functions that are given it.
+//! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself only tells the time and the
+//! settings, and replaces these. What the pool does stands in the wings above, as functions that are given it.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use r2d2::ManageConnection;
 use super::connection::body::Body;
 use super::connection::card::Card;
 use super::driver::hooks::Hooks;
+use super::parts::changed::Changed;
 use super::parts::counters::Counters;
 use super::parts::errand;
 use super::parts::fast::Fast;
@@ -19,7 +20,6 @@ use super::parts::generations::Generations;
 use super::parts::helpers::Helpers;
 use super::parts::keeper::{Keeper, Rounds};
 use super::parts::line::Line;
-use super::parts::signal::Signal;
 use super::parts::sinks::Sinks;
 use super::parts::supply::Supply;
 use crate::clock::{Clock, Millis};
@@ -75,7 +75,7 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) line: Line,
     pub(crate) counters: Counters,
     pub(crate) sinks: Sinks,
-    pub(crate) signal: Signal,
+    pub(crate) changed: Changed,
     clock: Clock,
     /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
     settings: RwLock<Arc<Settings>>,
@@ -106,7 +106,7 @@ impl<M: ManageConnection> Shared<M> {
             line: Line::default(),
             counters: Counters::default(),
             sinks,
-            signal: Signal::default(),
+            changed: Changed::default(),
             clock,
             fast: CachePadded::new(fast),
             settings: RwLock::new(Arc::new(settings)),
@@ -124,8 +124,8 @@ impl<M: ManageConnection> Shared<M> {
         self.applying.lock()
     }
 
-    /// Puts settings in force. Only within a change.
-    pub(crate) fn replace_settings(&self, settings: Settings) {
+    /// Puts settings in force, within a change, and begins a generation for them.
+    pub(crate) fn replace_settings(&self, settings: Settings, _change: &MutexGuard<'_, ()>) {
         self.fast.adopt(&settings);
         *self.settings.write() = Arc::new(settings);
     }

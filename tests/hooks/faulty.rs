@@ -35,9 +35,10 @@ pub enum Hook {
     Classify,
     Code,
     Drop,
+    IsBounded,
 }
 
-pub const HOOKS: [Hook; 13] = [
+pub const HOOKS: [Hook; 14] = [
     Hook::Connect,
     Hook::IsValid,
     Hook::HasBroken,
@@ -51,6 +52,7 @@ pub const HOOKS: [Hook; 13] = [
     Hook::Classify,
     Hook::Code,
     Hook::Drop,
+    Hook::IsBounded,
 ];
 
 /// What goes wrong in it.
@@ -152,6 +154,7 @@ pub struct FaultyDriver(pub ScriptedDriver, pub Fault);
 
 impl Driver<Manager> for FaultyDriver {
     fn is_bounded(&self) -> bool {
+        let _ = self.1.at(Hook::IsBounded);
         self.0.is_bounded()
     }
 

@@ -1,4 +1,4 @@
-//! A connection and what the pool knows of it: age, uses, and what it may be used for.
+//! What travels with a connection: when it was opened, how old it may get, and its uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `body` | the connection with its story, and what it may be used for |
+//! | `body` | the connection with its story: age, uses, generations |
 //! | `card` | who has it, since when, and what its slot has counted |
 
 pub(super) mod body;

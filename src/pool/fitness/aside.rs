@@ -69,7 +69,7 @@ fn run_errand<M: ManageConnection>(
         // The keeper has given it up and freed its seat; the zombie that it counted ends here.
         close_body(shared, body, check.cause());
         drop(ended.zombie);
-        shared.signal.raise();
+        shared.changed.tell();
         return ended.thread_is_lost;
     };
     let entry = Box::new(Entry { body, seat, shared: Arc::clone(shared) });

@@ -51,5 +51,5 @@ fn give_up<M: ManageConnection>(shared: &Arc<Shared<M>>, errand: &Arc<Errand<M>>
         }
         demand(shared);
     }
-    shared.signal.raise();
+    shared.changed.tell();
 }

@@ -155,7 +155,7 @@ fn forfeit<M: ManageConnection>(shared: &Arc<Shared<M>>, seizure: Seizure, id: u
     if shared.lending.forfeit(seizure, most, |card| card.set_forfeited()) {
         log::warn!(target: &shared.target(), "connection {id} is replaced before its borrower has returned it");
         demand(shared);
-        shared.signal.raise();
+        shared.changed.tell();
     }
 }
 

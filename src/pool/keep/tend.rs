@@ -11,15 +11,13 @@ use super::tidy::sweep;
 use crate::clock::Millis;
 use crate::core::Counts;
 use crate::pool::parts::breaker::Advice;
-use crate::pool::parts::keeper::{Due, Kept};
+use crate::pool::parts::keeper::{Crowding, Due, Kept};
 use crate::pool::shared::Shared;
 use crate::pool::supply::demand::demand;
 use crate::pool::tell::observe::sample_in_use;
 
 /// The part of the ceiling in use from which on the pool warns that it is nearly used up.
 const CROWDED: f64 = 0.9;
-/// How long it must not have been so for the warning to be over.
-const CROWDED_MEMORY: Millis = Millis::new(10_000);
 
 impl<M: ManageConnection> Kept for Shared<M> {
     fn tend(self: Arc<Self>, now: Millis) -> Due {
@@ -59,19 +57,16 @@ fn top_up<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     }
 }
 
-/// Warns once when nearly all of the ceiling is in use, and tells when that has been over for a while: a small
-/// pool is full at one look and not at the next.
+/// Warns once when nearly all of the ceiling is in use, and tells when that has been over for a while.
 fn watch_load<M: ManageConnection>(shared: &Shared<M>, now: Millis) {
     let Counts { in_use, ceiling, waiting, .. } = shared.lending.counts();
-    let crowded_at = &shared.rounds.crowded_at;
-    let last = crowded_at.load();
-    if in_use as f64 > CROWDED * ceiling as f64 {
-        crowded_at.store(now);
-        if last == Millis::NEVER {
+    match shared.rounds.note_crowding(in_use as f64 > CROWDED * ceiling as f64, now) {
+        Crowding::Begins => {
             log::warn!(target: &shared.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
         }
-    } else if last != Millis::NEVER && now.since(last) >= CROWDED_MEMORY {
-        crowded_at.store(Millis::NEVER);
-        log::info!(target: &shared.target(), "{in_use} of {ceiling} connections in use again");
+        Crowding::Ends => {
+            log::info!(target: &shared.target(), "{in_use} of {ceiling} connections in use again");
+        }
+        Crowding::Unchanged => {}
     }
 }

@@ -15,7 +15,7 @@ use crate::pool::fitness::judge::{Fitness, fitness};
 use crate::pool::shared::{Checked, Entry, Refusal, Shared};
 use crate::pool::supply::demand::ask_for_one;
 use crate::pool::tell::accounts::{self, Way};
-use crate::pool::tell::evidence::{self, Failed};
+use crate::pool::tell::evidence::{self, Unserved};
 use crate::pool::tell::observe::sample_in_use;
 use crate::stats::CloseCause;
 use crate::threads;
@@ -130,5 +130,10 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     } else {
         accounts::rejected(shared);
     }
-    evidence::error(shared, kind, cause, Failed { waited, ahead: call.ahead.zip(left), thread: call.thread })
+    evidence::error(
+        shared,
+        kind,
+        cause,
+        Unserved { waited, ahead: call.ahead.zip(left), thread: call.thread },
+    )
 }

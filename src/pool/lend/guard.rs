@@ -136,10 +136,10 @@ impl<M: ManageConnection> PooledConnection<M> {
         let Entry { body, seat, shared } = *self.end_checkout();
         vacate(&shared, seat.index());
         accounts::count_closed(&shared, CloseCause::Detached);
-        accounts::closing(&shared, &body, CloseCause::Detached);
+        accounts::left(&shared, &body, CloseCause::Detached);
         drop(seat);
         demand(&shared);
-        shared.signal.raise();
+        shared.changed.tell();
         body.conn
     }
 

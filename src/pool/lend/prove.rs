@@ -12,6 +12,7 @@ use crate::pool::fitness::judge::{perform, validation_of};
 use crate::pool::fitness::suspect::found_dead;
 use crate::pool::shared::{Checked, Entry};
 use crate::pool::supply::outcome::ping_timed_out;
+use crate::pool::tell::notify::guarded;
 
 /// What a validation came to.
 pub(crate) enum Proof<M: ManageConnection> {
@@ -30,7 +31,8 @@ pub(crate) fn prove<M: ManageConnection>(call: &Call, mut entry: Box<Entry<M>>) 
         _ => limit,
     };
     // A caller in a hurry must not make a slow answer look like a dead connection.
-    if !shared.hooks.is_bounded() || left < limit {
+    let is_bounded = guarded(&shared, "is_bounded", || shared.hooks.is_bounded()).unwrap_or(false);
+    if !is_bounded || left < limit {
         return prove_aside(call, entry, limit);
     }
     let begun = Instant::now();

@@ -19,13 +19,14 @@
 //! `Straggling` to `Lost`; `finish` from every state with a helper to `Done`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::counters::{Counted, Gauge};
 use super::generations::Generation;
 use super::workers::{Rank, Workers};
+use crate::clock::Deadline;
 use crate::core::Waiter;
 use crate::stats::CloseCause;
 
@@ -101,15 +102,16 @@ enum State<S> {
 
 struct Watched<S> {
     state: State<S>,
-    /// When the keeper gives up; `None` is too far away to be expressed.
-    give_up_at: Option<Instant>,
+    /// When the keeper gives up.
+    give_up_at: Deadline,
     /// The zombie as which it has been counted.
     zombie: Option<Counted>,
 }
 
 /// One piece of work: `S` is the seat, `T` what the caller is served.
 pub(crate) struct Errand<S, T> {
-    /// Nothing foreign runs under it; a gauge and the state of [`Workers`] are the only things changed meanwhile.
+    /// Nothing foreign runs under it. Gauges and counters, the state of [`Workers`] and, for a seat that is kept, the
+    /// desk are touched meanwhile.
     watched: Mutex<Watched<S>>,
     /// The thread that waits for the outcome. It is served the connection, or refused when there is none.
     pub(crate) caller: Option<Arc<Waiter<T, ()>>>,
@@ -117,7 +119,7 @@ pub(crate) struct Errand<S, T> {
 }
 
 /// What a helper finds at the end of its work.
-pub(crate) struct Ended<S> {
+pub(crate) struct Finished<S> {
     /// `None` where the keeper has given the connection up and freed its seat.
     pub(crate) seat: Option<S>,
     /// To be dropped when the connection is gone.
@@ -144,7 +146,7 @@ pub(crate) enum Fate {
 impl<S, T> Errand<S, T> {
     /// Work for which a helper has to be found within `limit`.
     pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Waiter<T, ()>>>) -> Self {
-        let give_up_at = Instant::now().checked_add(limit);
+        let give_up_at = Deadline::of(limit);
         let watched = Watched { state: State::Queued(seat), give_up_at, zombie: None };
         Errand { watched: Mutex::new(watched), caller, task }
     }
@@ -167,7 +169,7 @@ impl<S, T> Errand<S, T> {
             }
         };
         watched.state = state;
-        watched.give_up_at = Instant::now().checked_add(limit);
+        watched.give_up_at = Deadline::of(limit);
         has_seat
     }
 
@@ -175,12 +177,12 @@ impl<S, T> Errand<S, T> {
     pub(crate) fn allow(&self, limit: Duration) {
         let mut watched = self.watched.lock();
         if matches!(watched.state, State::Running(_)) {
-            watched.give_up_at = Instant::now().checked_add(limit);
+            watched.give_up_at = Deadline::of(limit);
         }
     }
 
     /// The helper is done.
-    pub(crate) fn finish(&self) -> Ended<S> {
+    pub(crate) fn finish(&self) -> Finished<S> {
         let mut watched = self.watched.lock();
         let zombie = watched.zombie.take();
         let (seat, thread_is_lost) = match std::mem::replace(&mut watched.state, State::Done) {
@@ -191,7 +193,7 @@ impl<S, T> Errand<S, T> {
                 unreachable!("BUG: {:?} ended without having begun", self.task)
             }
         };
-        Ended { seat, zombie, thread_is_lost }
+        Finished { seat, zombie, thread_is_lost }
     }
 
     /// It takes too long. The connection stays with the helper as a zombie, and keeps its seat there where there are
@@ -229,7 +231,7 @@ impl<S, T> Errand<S, T> {
             Task::Check(_, subject) if is_running && !is_late => Some(subject),
             _ => None,
         };
-        watched.give_up_at = Instant::now().checked_add(pause);
+        watched.give_up_at = Deadline::of(pause);
         if !self.counts_as_zombie(&mut watched.zombie, zombies, most) {
             if !is_late {
                 note(&mut seat, Fate::Kept);
@@ -266,7 +268,7 @@ impl<S, T> Errand<S, T> {
         }
     }
 
-    pub(crate) fn give_up_at(&self) -> Option<Instant> {
+    pub(crate) fn give_up_at(&self) -> Deadline {
         self.watched.lock().give_up_at
     }
 

@@ -70,9 +70,10 @@ impl<S, T> Helpers<S, T> {
         self.errands.lock().push(Arc::clone(errand));
     }
 
-    /// Takes work that has ended off the keeper's list.
+    /// Takes work off the keeper's list of which nothing is left to be watched: one whose seat was freed may have been
+    /// taken up by a helper meanwhile.
     pub(crate) fn forget(&self, errand: &Arc<Errand<S, T>>) {
-        self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand));
+        self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand) || !other.is_over());
         // Relaxed: whoever ends the pool wakes the keeper afterwards.
         if self.ended.load(Ordering::Relaxed) {
             // It stays for errands only by then.
@@ -103,7 +104,7 @@ impl<S, T> Helpers<S, T> {
         // Relaxed: the keeper was woken after it was set, and looks again.
         let ended = self.ended.load(Ordering::Relaxed);
         let is_late = |errand: &&Arc<Errand<S, T>>| {
-            errand.give_up_at().is_some_and(|at| at <= now) || (ended && errand.task.is_open())
+            errand.give_up_at().instant() <= now || (ended && errand.task.is_open())
         };
         self.errands.lock().iter().filter(is_late).cloned().collect()
     }
@@ -126,7 +127,7 @@ impl<S, T> Helpers<S, T> {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let mut errands = self.errands.lock();
         errands.retain(|errand| !errand.is_over());
-        errands.iter().filter_map(|errand| errand.give_up_at()).min()
+        errands.iter().map(|errand| errand.give_up_at().instant()).min()
     }
 
     /// Whether nothing is in the hands of a helper.
@@ -162,5 +163,27 @@ impl<S, T> Helpers<S, T> {
 
     fn group_of(&self, task: Task) -> &Workers {
         if task.is_open() { &self.openers } else { &self.workers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn work_taken_up_just_as_its_seat_is_freed_stays_on_the_keepers_list() {
+        let helpers = Helpers::<(), ()>::new("test", 1, Keeper::new("test", Clock::default()));
+        let limit = Duration::from_secs(60);
+        let errand = Arc::new(Errand::new((), Task::Close, limit, None));
+        helpers.watch(&errand);
+        assert!(helpers.give_up(&errand, limit, 1, |(), _| ()).is_some_and(|it| it.seat.is_some()));
+        // Between the two halves of the keeper's step.
+        assert!(!helpers.begin(&errand, limit));
+        helpers.forget(&errand);
+        assert!(!helpers.are_idle(), "its thread is not watched");
+        errand.finish();
+        helpers.forget(&errand);
+        assert!(helpers.are_idle());
     }
 }

@@ -51,7 +51,7 @@ pub(crate) trait Kept: Send + Sync {
     fn is_over(&self) -> bool;
 }
 
-struct State {
+struct Tended {
     pools: Vec<Weak<dyn Kept>>,
     /// Somebody wants the keeper to look now.
     woken: bool,
@@ -63,13 +63,13 @@ pub(crate) struct Keeper {
     name: String,
     clock: Clock,
     /// No pool is tended under it.
-    state: Mutex<State>,
+    state: Mutex<Tended>,
     wake: Condvar,
 }
 
 impl Keeper {
     pub(crate) fn new(name: &str, clock: Clock) -> Arc<Self> {
-        let state = State { pools: Vec::new(), woken: false, running: false };
+        let state = Tended { pools: Vec::new(), woken: false, running: false };
         let keeper = Arc::new(Keeper {
             name: format!("{name}-keeper"),
             clock: clock.clone(),
@@ -124,7 +124,7 @@ impl Keeper {
             quiet = if beat == pulse && !woken { quiet + 1 } else { 0 };
             pulse = beat;
             // A pool must not live on only because its keeper sleeps.
-            drop(pools);
+            self.let_go(pools);
             self.sleep(now, due, quiet < QUIET_TICKS);
         }
     }
@@ -132,14 +132,30 @@ impl Keeper {
     /// The pools still open, and whether somebody has woken the keeper; `None` once there is none, and the thread is no
     /// longer counted as running.
     fn open_pools(&self) -> Option<(Vec<Arc<dyn Kept>>, bool)> {
+        let all: Vec<_> = self.state.lock().pools.iter().filter_map(Weak::upgrade).collect();
+        // With nothing locked: a pool asks its parts.
+        let (over, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|pool| pool.is_over());
+        let gone = |pool: &Weak<dyn Kept>| {
+            pool.strong_count() == 0
+                || over.iter().any(|over| std::ptr::addr_eq(pool.as_ptr(), Arc::as_ptr(over)))
+        };
         let mut state = self.state.lock();
-        state.pools.retain(|pool| pool.upgrade().is_some_and(|pool| !pool.is_over()));
-        if state.pools.is_empty() {
-            state.running = false;
-            return None;
-        }
+        state.pools.retain(|pool| !gone(pool));
+        state.running = !state.pools.is_empty();
         let woken = std::mem::take(&mut state.woken);
-        Some((state.pools.iter().filter_map(Weak::upgrade).collect(), woken))
+        let goes_on = state.running;
+        drop(state);
+        self.let_go(over);
+        if goes_on { Some((open, woken)) } else { None }
+    }
+
+    /// Lets go of pools with nothing locked: the last to do so ends the managers and handlers of one, which may panic.
+    fn let_go(&self, pools: Vec<Arc<dyn Kept>>) {
+        for pool in pools {
+            if catch_unwind(AssertUnwindSafe(|| drop(pool))).is_err() {
+                log::error!(target: "tierpool", "the end of a pool kept by `{}` panicked", self.name);
+            }
+        }
     }
 
     fn tend_all(&self, pools: &[Arc<dyn Kept>], now: Millis) -> Due {
@@ -176,12 +192,23 @@ impl Keeper {
     }
 }
 
+/// How long a pool must not have been crowded for the warning of it to be over.
+const CROWDED_MEMORY: Millis = Millis::new(10_000);
+
 /// What the keeper remembers of one pool. Relaxed: only the keeper touches it.
 pub(crate) struct Rounds {
     /// The generation of its last look at every idle connection.
     swept: AtomicGeneration,
     /// When nearly all connections were last seen in use, while the warning of it holds.
-    pub(crate) crowded_at: AtomicMillis,
+    crowded_at: AtomicMillis,
+}
+
+/// What there is to be told of a pool nearly used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crowding {
+    Begins,
+    Ends,
+    Unchanged,
 }
 
 impl Rounds {
@@ -190,6 +217,21 @@ impl Rounds {
         let swept = AtomicGeneration::first();
         swept.catch_up(generation);
         Rounds { swept, crowded_at: AtomicMillis::default() }
+    }
+
+    /// Takes note of whether nearly all connections are in use. A small pool is full at one look and not at the next,
+    /// so the end of it is told after a while.
+    pub(crate) fn note_crowding(&self, crowded: bool, now: Millis) -> Crowding {
+        let last = self.crowded_at.load();
+        if crowded {
+            self.crowded_at.store(now);
+            return if last == Millis::NEVER { Crowding::Begins } else { Crowding::Unchanged };
+        }
+        if last == Millis::NEVER || now.since(last) < CROWDED_MEMORY {
+            return Crowding::Unchanged;
+        }
+        self.crowded_at.store(Millis::NEVER);
+        Crowding::Ends
     }
 
     /// Whether every idle connection has to be looked at, once for each generation.

@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `signal` | wakes those who wait for a change of the pool, such as its end |
+//! | `changed` | wakes those who wait for a change of the pool, such as its end |
 //! | `counters` | counters, and gauges that cannot be forgotten to be taken back |
 //! | `generations` | which connections are suspect or evicted, by when they were last known good or opened |
 //! | `fast` | what every checkout and checkin reads |
@@ -16,6 +16,7 @@
 //! | `helpers` | keeper, openers, workers, and the errands that they have |
 
 pub(super) mod breaker;
+pub(super) mod changed;
 pub(super) mod counters;
 pub(super) mod errand;
 pub(super) mod fast;
@@ -23,7 +24,6 @@ pub(super) mod generations;
 pub(super) mod helpers;
 pub(super) mod keeper;
 pub(super) mod line;
-pub(super) mod signal;
 pub(super) mod sinks;
 pub(super) mod supply;
 pub(super) mod workers;

@@ -22,12 +22,12 @@ const LINGER: Duration = Duration::from_millis(500);
 struct Group {
     name: String,
     /// No job runs under it.
-    state: Mutex<State>,
+    state: Mutex<Queue>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Queue {
     /// Bounded by its users: a job stands for a seat, or for a zombie, and both are bounded.
     jobs: VecDeque<Job>,
     /// Jobs for whose end nobody waits. They never take the last thread, so that closes that hang do not keep a
@@ -44,7 +44,7 @@ struct State {
     ended: bool,
 }
 
-impl State {
+impl Queue {
     /// How many of the background jobs may begin.
     fn background_ready(&self) -> usize {
         // A group of one has no thread to spare; it is lent another once this one has been given up on.
@@ -79,7 +79,7 @@ pub(crate) struct Workers(Arc<Group>);
 
 impl Workers {
     pub(crate) fn new(name: String, limit: usize) -> Self {
-        let state = State { limit, ..State::default() };
+        let state = Queue { limit, ..Queue::default() };
         Workers(Arc::new(Group { name, state: Mutex::new(state), changed: Condvar::new() }))
     }
 

@@ -36,10 +36,10 @@ pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCau
         drop(ended.zombie);
         pool.helpers.forget(&errand);
         demand(&pool);
-        pool.signal.raise();
+        pool.changed.tell();
     }));
     shared.helpers.wake_keeper();
-    shared.signal.raise();
+    shared.changed.tell();
 }
 
 /// Puts a connection that works back into its slot, or hands it to a waiter; closes it where it is not taken back.
@@ -70,7 +70,7 @@ pub(crate) fn close_body<M: ManageConnection>(
     body: Body<M::Connection>,
     cause: CloseCause,
 ) {
-    accounts::closing(shared, &body, cause);
+    accounts::left(shared, &body, cause);
     let Body { conn, extensions, .. } = body;
     let polite = !matches!(cause, CloseCause::Broken | CloseCause::Invalid);
     close_connection(shared, conn, polite);

@@ -14,8 +14,25 @@ use crate::pool::shared::{Refusal, Seat, Shared};
 use crate::pool::tell::accounts;
 use crate::stats::BreakerState;
 
+/// The gauges by which demand is reckoned.
+struct Supplied {
+    counts: Counts,
+    /// Connections opened that are not yet idle or with a waiter; the counts may have them in use.
+    introducing: usize,
+}
+
+impl Supplied {
+    fn of<M: ManageConnection>(shared: &Shared<M>) -> Self {
+        // Before the counts: one that becomes idle in between counts twice rather than not at all, and the end of its
+        // attempt has this asked again.
+        let introducing = shared.supply.introducing() as usize;
+        Supplied { counts: shared.lending.counts(), introducing }
+    }
+}
+
 /// How many connections should be in the making for those who wait and for what the pool keeps.
-fn wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> usize {
+fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize {
+    let Supplied { counts, introducing } = supplied;
     let settings = shared.settings();
     let hinted = usize::from(counts.idle == 0 && shared.supply.is_hinted());
     // While lending is suspended callers wait beside idle connections that will serve them.
@@ -25,20 +42,20 @@ fn wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> usize {
     let kept = settings.effective_min_idle() as usize;
     // Where nothing is said of idle ones the base size is kept open, idle or not: keeping as many idle besides
     // those in use would open overflow that nobody asked for.
-    let counted = if settings.min_idle.is_some() { counts.idle } else { open };
+    let counted = if settings.min_idle.is_some() { counts.idle + introducing } else { open };
     callers.max(for_size).max(kept.saturating_sub(counted))
 }
 
 /// How many connections are due, or soon will be, and have no replacement under way. A pool with idle ones to
 /// spare needs no replacement before it closes one.
-fn renewals_wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) -> usize {
+fn renewals_wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts, now: Millis) -> usize {
     if counts.waiting == 0 && counts.idle > 1 {
         return 0;
     }
     let settings = shared.settings();
     // The keeper's period ahead, since that is how often it looks; less for short lives.
     let ahead = settings.max_lifetime.map_or(Duration::ZERO, |life| settings.reaper_rate.min(life / 10));
-    let horizon = shared.now().plus(Millis::of(ahead));
+    let horizon = now.plus(Millis::of(ahead));
     let due = shared.lending.slots().filter(|slot| slot.card.due_at() <= horizon);
     due.count().saturating_sub(shared.supply.renewals() as usize)
 }
@@ -56,7 +73,7 @@ pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
             }
             drop(renewing);
             demand(&pool);
-            pool.signal.raise();
+            pool.changed.tell();
         }));
     }
 }
@@ -86,7 +103,8 @@ fn next_attempt<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Option<(Seat<M>
     let now = shared.exact_now();
     // Held over the decision and the claim, so that two threads do not both find one attempt missing.
     let mut breaker = shared.supply.breaker();
-    let counts = shared.lending.counts();
+    let supplied = Supplied::of(shared);
+    let counts = &supplied.counts;
     match breaker.advice(now) {
         Advice::AwaitProbe => None,
         Advice::NotBefore(_) => {
@@ -120,10 +138,10 @@ fn next_attempt<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Option<(Seat<M>
             if counts.opening >= allowed {
                 return None;
             }
-            if counts.opening < wanted(shared, &counts) {
+            if counts.opening < wanted(shared, &supplied) {
                 return Some((Seat::claim(&shared.lending)?, Purpose::Demand));
             }
-            if renewals_wanted(shared, &counts) > 0 {
+            if renewals_wanted(shared, counts, now) > 0 {
                 return Some((Seat::claim(&shared.lending)?, Purpose::Renewal));
             }
             None
@@ -133,9 +151,11 @@ fn next_attempt<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Option<(Seat<M>
 
 /// Whether an attempt about to begin is still worth it.
 fn is_still_wanted<M: ManageConnection>(shared: &Shared<M>, purpose: Purpose) -> bool {
-    let counts = shared.lending.counts();
+    let supplied = Supplied::of(shared);
     match purpose {
         Purpose::Probe | Purpose::Renewal => !shared.lending.is_closed(),
-        Purpose::Demand => counts.opening <= wanted(shared, &counts) && !shared.lending.is_closed(),
+        Purpose::Demand => {
+            supplied.counts.opening <= wanted(shared, &supplied) && !shared.lending.is_closed()
+        }
     }
 }

@@ -34,10 +34,12 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     shared.helpers.forget(&errand);
     let Some(mut seat) = ended.seat else {
         // It was given up, and has ended after all: what it opened is closed, and the zombie is gone.
-        if let Ok(Opened { conn, .. }) = opened {
+        if let Ok(Opened { conn, control }) = opened {
+            let _ = guarded(shared, "dropping a session control", || drop(control));
             close_connection(shared, conn, true);
         }
         shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
+        drop(ended.zombie);
         return;
     };
     let Opened { conn, control } = match opened {

@@ -100,5 +100,5 @@ fn tell<M: ManageConnection>(shared: &Arc<Shared<M>>, reaction: Reaction, failur
         Reaction::Opened => accounts::breaker_opened(shared, failure),
         Reaction::None | Reaction::StillOpen | Reaction::Refuse => {}
     }
-    shared.signal.raise();
+    shared.changed.tell();
 }

@@ -115,14 +115,10 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
 }
 
 /// A connection leaves the pool.
-pub(crate) fn closing<M: ManageConnection>(
-    shared: &Shared<M>,
-    body: &Body<M::Connection>,
-    cause: CloseCause,
-) {
+pub(crate) fn left<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>, cause: CloseCause) {
     let (id, age) = (body.id, body.age(shared.now()));
     emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
-    log::debug!(target: &shared.target(), "closing connection {id} ({}) after {age:.1?}", cause.as_str());
+    log::debug!(target: &shared.target(), "connection {id} leaves the pool ({}) after {age:.1?}", cause.as_str());
 }
 
 /// A connection was found dead.

@@ -72,7 +72,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
 
 /// One checkout that failed, as far as its error tells of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed {
+pub(crate) struct Unserved {
     pub(crate) waited: Duration,
     /// Waiters ahead when it joined and when it left, where it stood in line.
     pub(crate) ahead: Option<(usize, usize)>,
@@ -84,27 +84,27 @@ pub(crate) fn error<M: ManageConnection>(
     shared: &Shared<M>,
     kind: ErrorKind,
     cause: Option<Arc<OpenFailure>>,
-    failed: Failed,
+    unserved: Unserved,
 ) -> Error {
     let settings = shared.settings();
     let (last, open_failures, outage) = {
         let breaker = shared.supply.breaker();
         let outage = breaker.outage(shared.exact_now());
-        (breaker.last_within(failed.waited).cloned(), breaker.attempts(), outage)
+        (breaker.last_within(unserved.waited).cloned(), breaker.attempts(), outage)
     };
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
     let evidence = Evidence {
         pool: settings.name.clone(),
-        waited: failed.waited,
-        ahead: failed.ahead,
+        waited: unserved.waited,
+        ahead: unserved.ahead,
         max_waiting: settings.max_waiting,
         gauges: gauges(shared),
         ceiling: settings.ceiling(),
         open_failures,
         outage,
         holders,
-        own: held_by(shared, failed.thread),
+        own: held_by(shared, unserved.thread),
     };
     // The newest failure tells more than the one that the caller was refused for.
     Error::new(kind, evidence, last.or(cause))
