@@ -96,7 +96,7 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         Duration::from_millis(100)
     }
 
-    /// Called once before a connection is dropped by a closer thread: from here on its drop must not wait for the
+    /// Called once before a connection is dropped by a worker thread: from here on its drop must not wait for the
     /// server. `polite` is false when the connection is known to be lost. Must not block.
     fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {
         let _ = (conn, polite);

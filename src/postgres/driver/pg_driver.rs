@@ -30,7 +30,7 @@ use crate::postgres::options::ResetPolicy;
 /// The silence after which a probe is not enough: long against a round trip and short against a timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a closer waits for a backend to end. A server that answers ends a session in milliseconds, on an
+/// How long a worker waits for a backend to end. A server that answers ends a session in milliseconds, on an
 /// overloaded machine in a few hundred; one that does not would not open another either.
 const PARTING: Duration = Duration::from_millis(400);
 
