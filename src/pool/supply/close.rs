@@ -72,17 +72,29 @@ pub(crate) fn close_body<M: ManageConnection>(
 ) {
     accounts::left(shared, &body, cause);
     let Body { conn, extensions, .. } = body;
-    let polite = !matches!(cause, CloseCause::Broken | CloseCause::Invalid);
-    close_connection(shared, conn, polite);
+    let farewell = match cause {
+        CloseCause::Broken | CloseCause::Invalid => Farewell::None,
+        _ => Farewell::Polite,
+    };
+    close_connection(shared, conn, farewell);
     let _ = guarded(shared, "dropping a connection's extensions", || drop(extensions));
 }
 
-/// Hands a connection to the foreign code that ends it. `polite` is false where it is known to be lost.
+/// How a connection that is being ended stands with its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    Polite,
+    /// It is known to be lost.
+    None,
+}
+
+/// Hands a connection to the foreign code that ends it.
 pub(crate) fn close_connection<M: ManageConnection>(
     shared: &Shared<M>,
     mut conn: M::Connection,
-    polite: bool,
+    farewell: Farewell,
 ) {
+    let polite = farewell == Farewell::Polite;
     // Two calls: a panic of the first must not drop the connection while unwinding, where a panic of its own
     // would end the process.
     let _ = guarded(shared, "prepare_close", || shared.hooks.prepare_close(&mut conn, polite));

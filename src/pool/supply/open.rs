@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use r2d2::ManageConnection;
 
-use super::close::{close_connection, dispose};
+use super::close::{Farewell, close_connection, dispose};
 use super::connect::{Opened, connect, connect_limit};
 use super::outcome;
 use crate::clock::Millis;
@@ -36,7 +36,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
         // It was given up, and has ended after all: what it opened is closed, and the zombie is gone.
         if let Ok(Opened { conn, control }) = opened {
             let _ = guarded(shared, "dropping a session control", || drop(control));
-            close_connection(shared, conn, true);
+            close_connection(shared, conn, Farewell::Polite);
         }
         shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
         drop(ended.zombie);
