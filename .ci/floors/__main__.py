@@ -2,15 +2,20 @@
 """Checks the house plan of src/: floors between rooms, no circles, and tables that tell truly who may use whom.
 
 An arrow goes from a file to the file whose items it uses. It is seen in `use` lines and paths (tree.py) and in calls,
-as the compiler resolves them (calls.py). A file `x.rs` and the files of `x/` are one file in parts; what only tests use
-does not count. Not seen: a field reached through a value whose type is nowhere named, and calls in code that is built
-on another system or without a feature alone.
+as the compiler resolves them (calls.py), also through a trait of the crate (inversions.py). A file `x.rs` and the files
+of `x/` are one file in parts; what only tests use does not count. Not seen: a field reached through a value whose type
+is nowhere named, what calls.py names, and calls in code that is built on another system or without a feature alone.
 
   - No file uses a room on a higher floor, and no rooms use each other in a circle.
-  - No files do, but for one folder whose mod.rs has a line `//! Circle: <reason>`.
+  - No files do, but for one folder whose mod.rs has a paragraph `//! Circle: <reason>`, which names in backticks every
+    file of the circle and no other.
   - The mod.rs of pool, postgres and config has a table whose first column names its modules in backticks from the
     lowest to the highest; each uses only what is named before it. Another folder's table is held to that too.
-  - No file of the pool but shared, builder and life names more than four fields of `Shared`.
+  - Where a lower file calls a higher one through a trait, a mod.rs has a paragraph `//! Inversion: <reason>`, which
+    names in backticks the trait and the files that implement it.
+  - No file of the pool but shared, builder and life names more than four fields of `Shared`, none but shared and the
+    field's own touches a field of such a field, unless it is plain data, and no file but shared has an `impl` block of
+    `Shared`, unless for a trait that is declared an inversion.
 
 Faults against the first rule are never let pass. Those against the others are counted, and the count is compared with
 the one in .ci/floors.recorded: it may only fall, and who makes it fall records the new one.
@@ -30,6 +35,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from calls import Calls  # noqa: E402
+from inversions import Inversions  # noqa: E402
 from rules import HUB, House, name  # noqa: E402
 from tree import Crate  # noqa: E402
 
@@ -43,9 +49,9 @@ def listing(used, called):
             yield f"{name(user)} -> {name(other)}: {'; '.join(filter(None, parts))}"
 
 
-def both(used, called):
+def united(*kinds):
     found = defaultdict(lambda: defaultdict(set))
-    for arrows in (used, called):
+    for arrows in kinds:
         for user in arrows:
             for other in arrows[user]:
                 found[user][other] |= arrows[user][other]
@@ -84,7 +90,9 @@ def recorded(root):
 def judge(house, limit):
     """What is wrong, or nothing."""
     hard = list(dict.fromkeys(house.floors()))
-    counted = [fault for rule in (house.file_circles, house.tables, house.components) for fault in rule()]
+    rules = (house.file_circles, house.tables, house.components)
+    rules += (house.declared_inversions, house.hub_blocks, house.reaching_through)
+    counted = [fault for rule in rules for fault in rule()]
     count = sum(fault.weight for fault in counted)
     wrong = [fault.text for fault in hard]
     if count > limit:
@@ -107,11 +115,13 @@ def main():
         sys.exit(f"no module found below {crate.src}")
     used = crate.arrows()
     calls = Calls(crate, HUB)
+    inversions = Inversions(crate, calls)
+    called = united(calls.arrows, inversions.arrows())
     if options.list:
-        print("\n".join(listing(used, calls.arrows)))
+        print("\n".join(listing(used, called)))
         return
 
-    house = House(crate, both(used, calls.arrows), calls.fields)
+    house = House(crate, united(used, called), calls, inversions)
     wrong, counted, count = judge(house, recorded(crate.root))
     if options.faults:
         print("\n".join(fault.text for fault in counted))

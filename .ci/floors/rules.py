@@ -1,9 +1,10 @@
 """What the house asks of the arrows between files. Every rule gives faults: a text, and how many it counts as."""
 
-import re
 from collections import namedtuple
 
+from declared import declarations, within
 from graph import circles, together
+from rust_text import fields_of
 from wings import Table
 
 FLOORS = {
@@ -20,6 +21,8 @@ WINGED = ("pool", "postgres", "config")
 HUB = ("pool", "shared", "Shared")
 MOST_COMPONENTS = 4
 MAY_NAME_ALL = {("pool", "shared"), ("pool", "builder"), ("pool", "life")}
+# Components that are plain data, whose fields are there for all.
+PLAIN = {("pool", "parts", "counters", "Counters"), ("config", "settings", "Settings")}
 
 Fault = namedtuple("Fault", "text weight", defaults=(1,))
 
@@ -28,15 +31,21 @@ def name(module):
     return "::".join(module) or "crate"
 
 
+def members(declaration):
+    return {within(declaration.folder, file) for file in declaration.names}
+
+
 class House:
     """A crate with its arrows: `names[user][used]` tells what is used."""
 
-    def __init__(self, crate, names, fields):
+    def __init__(self, crate, names, calls, inversions):
         self.crate = crate
         self.names = names
-        self.fields = fields
+        self.calls = calls
+        self.inversions = inversions
         self.files = together(names, crate.part_of)
         self.circles = circles(self.files)
+        self.declared = list(declarations(crate, "Circle"))
 
     def floors(self):
         """No file uses a higher floor, and no two rooms use each other."""
@@ -72,34 +81,31 @@ class House:
                     found |= others[other]
         return sorted(found)
 
-    def declared(self):
-        """The folders that declare a circle, with the reason."""
-        found = {}
-        for module, file in self.crate.file.items():
-            if file.name == "mod.rs":
-                text = (self.crate.src / file).read_text(encoding="utf-8")
-                if reason := re.search(r"^//! Circle:(.*)$", text, re.M):
-                    found[module] = reason.group(1).strip()
-        return found
-
     def excused(self, group):
-        """The folder that declares this circle."""
-        return next((f for f in self.declared() if all(m[: len(f)] == f and m != f for m in group)), None)
+        """The folder that declares a circle of these files and no others."""
+        return next((d.folder for d in self.declared if members(d) == set(group)), None)
 
     def file_circles(self):
-        """No circle of files, but one that its folder declares."""
-        declared = self.declared()
+        """No circle of files, but one that its folder declares, with every file of it."""
         for group in self.circles:
             if self.excused(group) is None:
                 yield Fault(self.describe("a circle of files", group, self.files), len(group))
-        for folder, reason in declared.items():
-            if not reason:
-                yield Fault(f"{name(folder)} declares a circle without a reason")
-            if not any(self.excused(group) == folder for group in self.circles):
-                yield Fault(f"{name(folder)} declares a circle, and there is none")
-        if len(declared) > 1:
-            folders = ", ".join(map(name, sorted(declared)))
-            yield Fault(f"more than one folder declares a circle: {folders}", len(declared) - 1)
+        for declaration in self.declared:
+            where = f"{name(declaration.folder)} declares a circle"
+            if not declaration.names or not declaration.reason:
+                yield Fault(f"{where} without {'a reason' if declaration.names else 'naming its files'}")
+                continue
+            meant = members(declaration)
+            group = set(max(self.circles, key=lambda group: len(meant & set(group)), default=()))
+            if not meant & group:
+                yield Fault(f"{where}, and there is none")
+                continue
+            more = sorted(file for file in group - meant if file[: len(declaration.folder)] == declaration.folder)
+            yield from (Fault(f"{where} without {name(file)}, which is in it") for file in more)
+            yield from (Fault(f"{where} with {name(file)}, which is not in it") for file in sorted(meant - group))
+        if len(self.declared) > 1:
+            folders = ", ".join(name(d.folder) for d in self.declared)
+            yield Fault(f"more than one folder declares a circle: {folders}", len(self.declared) - 1)
 
     def tables(self):
         """Every table of modules names them all, and each uses only what stands above it."""
@@ -130,10 +136,37 @@ class House:
         """No file of the pool but a few names more than four of its components."""
         room, _, struct = HUB
         parts = {}
-        for module, named in self.fields.items():
+        for module, named in self.calls.fields.items():
             parts.setdefault(self.crate.part_of(module), set()).update(named)
         for part, named in sorted(parts.items()):
             if part[0] == room and part not in MAY_NAME_ALL and len(named) > MOST_COMPONENTS:
                 file = self.crate.file[part]
                 what = f"{len(named)} fields of {struct}, above {MOST_COMPONENTS}"
                 yield Fault(f"src/{file} names {what}: {', '.join(sorted(named))}")
+
+    def reaching_through(self):
+        """No file touches a field of a component, but that of the component and that of the hub."""
+        for module, fields in sorted(self.calls.reached.items()):
+            for *of, number in sorted(fields):
+                home = self.crate.nearest(tuple(of))
+                if tuple(of) in PLAIN or self.crate.part_of(module) in {HUB[:-1], self.crate.part_of(home)}:
+                    continue
+                names = fields_of(self.crate.code[home], of[-1])
+                field = names[number] if names else number
+                component = self.calls.parts["::".join(of)]
+                where = f"src/{self.crate.file[module]} reaches through {HUB[-1]}::{component}"
+                yield Fault(f"{where} to {of[-1]}::{field}, which belongs to src/{self.crate.file[home]} alone")
+
+    def hub_blocks(self):
+        """Nothing is implemented on the hub outside its file, but a trait that is declared an inversion there."""
+        for module, traits in sorted(self.calls.hub_blocks.items()):
+            for trait in sorted(traits, key=str) if self.crate.part_of(module) != HUB[:-1] else ():
+                where = f"src/{self.crate.file[module]} has an impl block of {HUB[-1]}"
+                if trait is None:
+                    yield Fault(f"{where}, whose methods belong to src/{self.crate.file[HUB[:-1]]}")
+                elif not self.inversions.has(trait, module):
+                    yield Fault(f"{where} for {trait}, which no mod.rs declares an inversion")
+
+    def declared_inversions(self):
+        """Every inversion that is declared is one."""
+        yield from map(Fault, self.inversions.faults)

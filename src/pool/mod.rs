@@ -16,6 +16,15 @@
 //! | `life` | start, filling, new settings, end |
 //! | `handle` | what a program holds of a pool |
 //! | `builder` | settings and collaborators of a pool |
+//!
+//! Inversion: `Kept`, which `keep::tend` implements, since the keeper is a part, and tends pools without knowing them.
+//!
+//! Inversion: `Directory`, which `tell::observe` implements, since a database layer is given a place in the pool, to
+//! name its borrower by, and what drivers see of a pool knows nothing of it.
+//!
+//! Inversion: `Driver`, which `postgres::driver::pg_driver` implements, since a database layer stands above the pool.
+//!
+//! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.
 
 mod builder;
 mod connection;
