@@ -82,10 +82,16 @@ pub struct Settings {
     /// in its place, within the bound of `max_zombies` also before the borrower returns it. As `cancel_stuck_after`
     /// otherwise. Default: never.
     pub terminate_stuck_after: Option<Duration>,
-    /// Whether a waiter that completes a deadlock among the pool's own users is told, after 100 ms, instead of waiting
-    /// out its deadline. A guard counts for the thread that took it until another uses it: switch this off in a
-    /// program that sends guards to threads that let them lie. Default: yes.
+    /// Whether waiters look for a deadlock among the pool's own users: every connection with a thread that waits for
+    /// another one. Where that cannot be wrong, which is where sessions and batches hold the connections, the newest
+    /// waiter is refused at once (`WouldDeadlock`). A guard may be anywhere, as in a channel, and counts for the thread
+    /// that took it until another one uses it: there the finding is a warning, once, and a line in the timeout error.
+    /// Default: yes.
     pub deadlock_detection: bool,
+    /// Whether a deadlock among holders of guards is refused as well, 100 ms after it shows. Only for a program that
+    /// passes no guard to a thread that lets it lie: its caller would be refused although a connection will come back.
+    /// Default: no.
+    pub deadlock_refusal: bool,
     /// Connections given up on whose close has not finished; beyond it a slot is freed only when its close is done,
     /// so that the server never sees more than the ceiling plus this many. Default: as many as the ceiling.
     pub max_zombies: Option<u32>,
@@ -119,6 +125,7 @@ impl Default for Settings {
             cancel_stuck_after: None,
             terminate_stuck_after: None,
             deadlock_detection: true,
+            deadlock_refusal: false,
             max_zombies: None,
         }
     }
@@ -180,6 +187,12 @@ impl Settings {
         );
         faults.require(self.open_concurrency > 0, "open_concurrency", 0, "must be at least 1");
         faults.require(self.max_zombies != Some(0), "max_zombies", 0, "must be at least 1");
+        faults.require(
+            self.deadlock_detection || !self.deadlock_refusal,
+            "deadlock_refusal",
+            true,
+            "must be off where deadlock_detection is: nothing is found that could be refused",
+        );
         self.check_times(&mut faults);
         faults
     }

@@ -28,4 +28,6 @@ pub(crate) struct Evidence {
     pub(crate) holders: Vec<Holder>,
     /// Connections of this pool that the caller's own thread holds.
     pub(crate) own: usize,
+    /// Every connection was with a thread that waited itself when the caller left.
+    pub(crate) in_deadlock: bool,
 }

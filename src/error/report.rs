@@ -63,6 +63,17 @@ fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
 }
 
+/// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
+fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
+    if !e.in_deadlock || kind != ErrorKind::Timeout {
+        return Ok(());
+    }
+    write!(
+        f,
+        "{separator}every connection was taken by a thread that waits for another: a deadlock, unless one was passed on"
+    )
+}
+
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
     match e.outage {
         Some(o) => {
@@ -100,7 +111,7 @@ pub(super) fn line(
         f.write_str("; ")?;
         own(f, e)?;
     }
-    Ok(())
+    deadlock(f, kind, e, "; ")
 }
 
 /// The full report, with every holder at hand and the chain of causes.
@@ -121,6 +132,7 @@ pub(super) fn full(
         f.write_str("\n  ")?;
         own(f, e)?;
     }
+    deadlock(f, kind, e, "\n  ")?;
     if !e.holders.is_empty() {
         f.write_str("\n  held longest:")?;
         for holder in &e.holders {

@@ -191,6 +191,8 @@ impl<M: ManageConnection> Builder<M> {
         terminate_stuck_after: Option<Duration>,
         /// Sets whether self-deadlocks are looked for.
         deadlock_detection: bool,
+        /// Sets whether a self-deadlock among holders of guards is refused, and not only warned of.
+        deadlock_refusal: bool,
         /// Sets the bound on connections whose close has not finished.
         max_zombies: Option<u32>,
     }

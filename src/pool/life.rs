@@ -85,7 +85,7 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     } else {
         ErrorKind::Timeout
     };
-    let failed = Failed { waited: begun.elapsed(), ahead: None, thread: threads::me().0 };
+    let failed = Failed { waited: begun.elapsed(), ahead: None, thread: threads::me().0, in_deadlock: false };
     Err(evidence::error(shared, kind, None, failed))
 }
 

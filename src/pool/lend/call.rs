@@ -43,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) ticket: Option<Ticket>,
     /// Waiters ahead when it joined.
     pub(crate) ahead: Option<usize>,
+    /// When its time ran out, every connection was with a thread that waited itself.
+    pub(crate) in_deadlock: bool,
 }
 
 impl Call {
@@ -60,7 +62,7 @@ impl Call {
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
         };
-        Call { start, deadline, patience, location, thread, ticket: None, ahead: None }
+        Call { start, deadline, patience, location, thread, ticket: None, ahead: None, in_deadlock: false }
     }
 
     pub(crate) fn will_not_wait(&self) -> bool {

@@ -130,5 +130,6 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     } else {
         accounts::rejected(shared);
     }
-    evidence::error(shared, kind, cause, Failed { waited, ahead: call.ahead.zip(left), thread: call.thread })
+    let (ahead, thread, in_deadlock) = (call.ahead.zip(left), call.thread, call.in_deadlock);
+    evidence::error(shared, kind, cause, Failed { waited, ahead, thread, in_deadlock })
 }

@@ -77,6 +77,8 @@ pub(crate) struct Failed {
     /// Waiters ahead when it joined and when it left, where it stood in line.
     pub(crate) ahead: Option<(usize, usize)>,
     pub(crate) thread: u64,
+    /// Every connection was with a thread that waited itself.
+    pub(crate) in_deadlock: bool,
 }
 
 /// Makes the error of a checkout, with all that is known.
@@ -105,6 +107,7 @@ pub(crate) fn error<M: ManageConnection>(
         outage,
         holders,
         own: held_by(shared, failed.thread),
+        in_deadlock: failed.in_deadlock,
     };
     // The newest failure tells more than the one that the caller was refused for.
     Error::new(kind, evidence, last.or(cause))
