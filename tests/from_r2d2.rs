@@ -104,7 +104,7 @@ fn a_pool_is_built_while_its_server_is_still_starting() {
     let (pool, time) = took(|| builder.build(manager.clone()));
     let pool = pool.unwrap_or_else(|error| panic!("after {time:?}: {error}"));
     assert_eq!(pool.gauges().idle, 2);
-    let told = logged::lines("early", log::Level::Warn, "waiting for the first connections");
+    let told = logged::lines("early", log::Level::Warn, "still waiting for connections to be opened");
     assert!((1..=3).contains(&told.len()), "{told:?}");
     assert!(told[0].contains("connection refused"), "{told:?}");
 }

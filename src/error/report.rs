@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, LimitSetBy};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 
@@ -12,7 +12,14 @@ const HOLDERS_IN_LINE: usize = 3;
 
 fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {
     match kind {
-        ErrorKind::Timeout => write!(f, "no connection of pool `{}` within {:.1?}", e.pool, e.waited),
+        ErrorKind::Timeout => {
+            let whose = match e.limit {
+                Some(LimitSetBy::Settings) => "its connection_timeout of ",
+                Some(LimitSetBy::Caller) => "its caller's limit of ",
+                None => "",
+            };
+            write!(f, "no connection of pool `{}` within {whose}{:.1?}", e.pool, e.waited)
+        }
         ErrorKind::QueueFull => write!(
             f,
             "the queue of pool `{}` is full: {} callers wait, max_waiting is {}",

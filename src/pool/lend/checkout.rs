@@ -130,6 +130,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     } else {
         accounts::rejected(shared);
     }
-    let (ahead, thread, in_deadlock) = (call.ahead.zip(left), call.thread, call.in_deadlock);
-    evidence::error(shared, kind, cause, Failed { waited, ahead, thread, in_deadlock })
+    let (limit, ahead, thread, in_deadlock) =
+        (call.limit, call.ahead.zip(left), call.thread, call.in_deadlock);
+    evidence::error(shared, kind, cause, Failed { waited, limit, ahead, thread, in_deadlock })
 }

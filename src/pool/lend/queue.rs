@@ -60,8 +60,9 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     }
     drop(listed);
     match outcome {
-        Outcome::Served(entry) => {
+        Outcome::Served(mut entry) => {
             shared.lending.recycle(waiter);
+            entry.body.handed_over(shared.now());
             Ok(entry)
         }
         Outcome::Refused(refusal) => {
