@@ -46,8 +46,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
         Err(failure) => return outcome::failed(shared, seat, purpose, begun_at, failure),
     };
     let took = begun.elapsed();
-    let now = shared.now();
-    let body = Body::new(conn, born, now, &settings);
+    let body = Body::new(conn, born, shared.begin_now(), &settings);
     accounts::count_opened(shared, took);
     outcome::succeeded(shared);
     shared.supply.forget_hint();
@@ -63,7 +62,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     }
     shared.card(seat.index()).set_control(body.id, control);
     seat.opened();
-    welcome(shared, body, seat, now);
+    welcome(shared, body, seat);
     drop(introducing);
 }
 
@@ -78,12 +77,8 @@ pub(crate) fn attempt_hung<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: S
 }
 
 /// Puts a new connection to use.
-fn welcome<M: ManageConnection>(
-    shared: &Arc<Shared<M>>,
-    mut body: Body<M::Connection>,
-    seat: Seat<M>,
-    now: Millis,
-) {
+fn welcome<M: ManageConnection>(shared: &Arc<Shared<M>>, mut body: Body<M::Connection>, seat: Seat<M>) {
+    let now = shared.now();
     let index = seat.index();
     let settings = shared.settings();
     shared.card(index).opened(body.id, now, body.expires_at(), plan_keepalive(now, settings.keepalive));
