@@ -218,7 +218,7 @@ impl Clock {
         Millis(u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(STALE - 1))
     }
 
-    /// Milliseconds, read from the system now and rounded up: a span from here on, to any other reading, is never told as
+    /// Milliseconds, read from the system now and rounded up: a span from here to any other reading is never told as
     /// longer than it was.
     #[cold]
     pub(crate) fn begin_ms(&self) -> Millis {

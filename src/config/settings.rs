@@ -74,8 +74,8 @@ pub struct Settings {
     /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
     pub open_concurrency: u32,
     /// Consecutive connect failures that open the circuit breaker, which then refuses callers at once that no idle
-    /// connection can serve. 0 switches it off: they wait out an outage within their deadlines. Default 0, as with r2d2;
-    /// of the tiers of a [`TieredPool`](crate::TieredPool) or a `PgPool` 3.
+    /// connection can serve. 0 switches it off: they wait out an outage within their deadlines. Default 0, as with
+    /// r2d2; for the tiers of a [`TieredPool`](crate::TieredPool) or a `PgPool` 3.
     pub failure_threshold: u32,
     /// The longest time between two probes while the breaker is open. Default 10 s.
     pub open_for: Duration,

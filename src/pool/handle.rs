@@ -354,8 +354,8 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().clock()
     }
 
-    /// Waits until it has opened what it keeps, at most `limit`; gives up as soon as waiting will not cure what is in the
-    /// way.
+    /// Waits until it has opened what it keeps, at most `limit`; gives up as soon as waiting will not cure what is in
+    /// the way.
     pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
         life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
     }

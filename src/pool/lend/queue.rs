@@ -11,8 +11,7 @@ use crate::pool::parts::line::InLine;
 use crate::pool::shared::{Entry, Refusal, Shared};
 use crate::pool::supply::close::dispose;
 use crate::pool::supply::demand::demand;
-use crate::pool::tell::accounts;
-use crate::pool::tell::deadlock::{Deadlock, deadlock_of};
+use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
 use crate::stats::CloseCause;
 
 /// How long what may be none must look like a deadlock before it is called one.
@@ -106,7 +105,7 @@ fn would_deadlock<M: ManageConnection>(
         Deadlock::Certain => true,
         Deadlock::Apparent => {
             if !settings.deadlock_refusal {
-                accounts::apparent_deadlock(shared);
+                warn_of_apparent(shared);
             }
             settings.deadlock_refusal
         }

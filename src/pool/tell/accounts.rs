@@ -6,7 +6,6 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::notify::{emit, emit_aside, warn};
-use super::observe::holders;
 use crate::error::OpenFailure;
 use crate::event::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent,
@@ -17,9 +16,6 @@ use crate::pool::connection::card::Returned;
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
 use crate::stats::{BreakerState, CloseCause, Holder};
-
-/// Holders named in a warning.
-const HOLDERS_IN_WARNING: usize = 3;
 
 /// A connection has been opened.
 pub(crate) fn opened<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
@@ -101,20 +97,6 @@ pub(crate) fn timed_out<M: ManageConnection>(
     if let Some(timeout) = timeout {
         emit(shared, || Event::TimedOut(TimeoutEvent { timeout }));
     }
-}
-
-/// All connections are out, each taken by a thread that waits for another.
-pub(crate) fn apparent_deadlock<M: ManageConnection>(shared: &Shared<M>) {
-    warn(shared, Warning::Deadlock, || {
-        let holders = holders(shared);
-        let named: Vec<_> = holders.iter().take(HOLDERS_IN_WARNING).map(Holder::to_string).collect();
-        format!(
-            "all {} connections were taken by threads that wait for another one: a deadlock, unless one of them was \
-             passed on; held longest by {}",
-            holders.len(),
-            named.join(", ")
-        )
-    });
 }
 
 /// A checkout was refused.

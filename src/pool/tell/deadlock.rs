@@ -4,9 +4,15 @@ use std::collections::HashSet;
 
 use r2d2::ManageConnection;
 
-use super::observe::held_by;
+use super::notify::warn;
+use super::observe::{held_by, holders};
 use crate::core::Ticket;
+use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
+use crate::stats::Holder;
+
+/// Holders named in the warning.
+const HOLDERS_IN_WARNING: usize = 3;
 
 /// What a thread in line can know of those who could return a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,4 +62,18 @@ pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, 
     let outlasts = |limit: Option<_>| limit.is_some_and(|limit| own.deadline.is_none_or(|own| limit < own));
     let another_leaves = after.iter().any(|(other, waiter)| *other != ticket && outlasts(waiter.deadline));
     if on_stack && !another_leaves { Deadlock::Certain } else { Deadlock::Apparent }
+}
+
+/// Warns of a deadlock that is no more than apparent, once.
+pub(crate) fn warn_of_apparent<M: ManageConnection>(shared: &Shared<M>) {
+    warn(shared, Warning::Deadlock, || {
+        let holders = holders(shared);
+        let named: Vec<_> = holders.iter().take(HOLDERS_IN_WARNING).map(Holder::to_string).collect();
+        format!(
+            "all {} connections were taken by threads that wait for another one: a deadlock, unless one of them was \
+             passed on; held longest by {}",
+            holders.len(),
+            named.join(", ")
+        )
+    });
 }
