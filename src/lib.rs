@@ -38,6 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
+//! | use diesel with it | module `diesel` |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
 //! | read on | [`guide`] |
@@ -89,6 +90,7 @@
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
 //! | `tls` | no | encrypted connections, by rustls: [`guide`], page `tls` |
+//! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
 //! # Moving from r2d2
@@ -101,6 +103,8 @@ pub mod batch;
 mod clock;
 pub mod config;
 mod core;
+#[cfg(feature = "diesel")]
+pub mod diesel;
 mod error;
 pub mod event;
 pub mod guide;
