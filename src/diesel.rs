@@ -1,56 +1,7 @@
-//! diesel: a guard is a connection of diesel's.
+//! The guard as a connection of diesel's: each trait is passed on to the connection on loan. The guide's page `diesel`
+//! tells users of it.
 //!
-//! With the feature `diesel` (diesel 2.3 and later), a [`PooledConnection`] whose manager opens diesel connections is
-//! one itself, as diesel's own r2d2 support makes r2d2's guard one: queries, transactions and migrations take
-//! `&mut conn`. The manager is diesel's, `diesel::r2d2::ConnectionManager`, as it is. diesel comes without a backend:
-//! which of them are there is said by the program's own dependency on diesel.
-//!
-//! ```
-//! use diesel::prelude::*;
-//! use diesel::r2d2::ConnectionManager;
-//! use tierpool::Pool;
-//!
-//! diesel::table! {
-//!     item { id -> Integer, name -> Text }
-//! }
-//!
-//! // One connection: each would be a database of its own.
-//! let pool = Pool::builder().max_size(1).build(ConnectionManager::<SqliteConnection>::new(":memory:"))?;
-//! let mut conn = pool.get()?;
-//! diesel::sql_query("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
-//! conn.transaction(|conn| diesel::insert_into(item::table).values(item::name.eq("first")).execute(conn))?;
-//! let names: Vec<String> = item::table.select(item::name).load(&mut conn)?;
-//! assert_eq!(names, ["first"]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # What the guard implements
-//!
-//! | trait of diesel's | for |
-//! | --- | --- |
-//! | `connection::SimpleConnection` | `batch_execute` |
-//! | `Connection` | `execute`, `transaction`, `test_transaction`, `set_instrumentation` |
-//! | `connection::LoadConnection` | `load`, `get_result`, `first`, `load_iter` |
-//! | `query_dsl::UpdateAndFetchResults` | `save_changes` |
-//! | `migration::MigrationConnection` | the `MigrationHarness` of `diesel_migrations` |
-//!
-//! Whatever takes one backend's own type, such as PostgreSQL's `COPY` and `build_transaction`, gets that by
-//! `&mut *conn`. `Connection::establish` fails for a guard: only a pool makes one.
-//!
-//! # What becomes of a transaction left open
-//!
-//! A connection whose transaction was begun through diesel and is still open when the guard is dropped, or is broken,
-//! is closed and replaced: `ConnectionManager` tells it, without a round trip. diesel knows nothing of a `BEGIN` that
-//! was sent as text. See [`guide::migration`](crate::guide::migration).
-//!
-//! # What a release of diesel may break
-//!
-//! diesel keeps to itself who may implement its `Connection`: the trait asks for another one that is hidden from its
-//! documentation, and that is reached here on the path by which diesel's own derive of `MultiConnection` reaches it.
-//! Hidden items are no part of what diesel promises from one 2.x to the next, and a method added to `Connection` has to
-//! be added here. So a new minor release of diesel can fail to compile with this feature until tierpool follows; a
-//! program that must not be hit says `diesel = "~2.3"`. Nothing can go wrong at run time, and without the feature every
-//! release works by `&mut *conn`.
+//! Not a public module: a glob of the crate's would hide the crate `diesel` from a program.
 
 use std::marker::PhantomData;
 
@@ -69,8 +20,6 @@ use r2d2::ManageConnection;
 use crate::pool::PooledConnection;
 
 /// The transaction manager of a guard: that of the connection on loan, `T`.
-///
-/// diesel names it where it begins and ends transactions; a program has no need to.
 #[derive(Debug)]
 pub struct PooledTransactions<T>(PhantomData<T>);
 

@@ -38,7 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
-//! | use diesel with it | module `diesel` |
+//! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
 //! | read on | [`guide`] |
@@ -104,7 +104,7 @@ mod clock;
 pub mod config;
 mod core;
 #[cfg(feature = "diesel")]
-pub mod diesel;
+mod diesel;
 mod error;
 pub mod event;
 pub mod guide;

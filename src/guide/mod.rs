@@ -6,6 +6,7 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | `diesel` | how do I use diesel with it? (feature `diesel`) |
 //! | `failover` | what about several servers, a failover, passwords that change? (feature `postgres`) |
 //! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
 //! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
@@ -25,6 +26,10 @@ pub mod faults {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[cfg(feature = "diesel")]
+#[doc = include_str!("diesel.md")]
+pub mod diesel {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("failover.md")]
