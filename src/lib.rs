@@ -65,7 +65,8 @@
 //! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |
 //! | A checkout in the steady state allocates nothing. | `tests/alloc.rs` |
 //! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
-//! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
+//! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs`, `tests/programs` |
+//! | What diesel does with a connection, it does with a guard. | `tests/diesel_compat.rs` |
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
 //! | A failover ends with every connection on the new primary. | `tests/failover.rs` |
 //! | A rotated password reaches no worker where a callback follows it. | `tests/credentials.rs` |
@@ -96,7 +97,8 @@
 //! # Moving from r2d2
 //!
 //! Change `use r2d2::…` to `use tierpool::…`: names and methods are the same, and managers, customizers and error
-//! handlers are r2d2's own traits. [`guide::migration`] lists what behaves differently and why.
+//! handlers are r2d2's own traits. [`guide::migration`] lists what behaves differently and why, and what of it asks for
+//! a change.
 
 #[cfg(feature = "postgres")]
 pub mod batch;
