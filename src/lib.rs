@@ -38,6 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
+//! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
 //! | read on | [`guide`] |
@@ -65,7 +66,8 @@
 //! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |
 //! | A checkout in the steady state allocates nothing. | `tests/alloc.rs` |
 //! | Gauges add up at every moment, and counters are never behind. | `tests/stats.rs` |
-//! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs` |
+//! | Programs written for r2d2 run after a change of `use` lines. | `tests/r2d2_compat.rs`, `tests/programs` |
+//! | What diesel does with a connection, it does with a guard. | `tests/diesel_compat.rs` |
 //! | No borrower finds the transaction of another. | `tests/postgres_reset.rs` |
 //! | A failover ends with every connection on the new primary. | `tests/failover.rs` |
 //! | A rotated password reaches no worker where a callback follows it. | `tests/credentials.rs` |
@@ -90,18 +92,22 @@
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
 //! | `tls` | no | encrypted connections, by rustls: [`guide`], page `tls` |
+//! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
 //! # Moving from r2d2
 //!
 //! Change `use r2d2::…` to `use tierpool::…`: names and methods are the same, and managers, customizers and error
-//! handlers are r2d2's own traits. [`guide::migration`] lists what behaves differently and why.
+//! handlers are r2d2's own traits. [`guide::migration`] lists what behaves differently and why, and what of it asks for
+//! a change.
 
 #[cfg(feature = "postgres")]
 pub mod batch;
 mod clock;
 pub mod config;
 mod core;
+#[cfg(feature = "diesel")]
+mod diesel;
 mod error;
 pub mod event;
 pub mod guide;

@@ -13,6 +13,7 @@
 //! | `supabase` | which address, and how many connections? (feature `postgres`) |
 //! | `tls` | how are connections encrypted, and whom do they trust? (feature `postgres`) |
 //! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
+#![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
@@ -25,6 +26,10 @@ pub mod faults {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[cfg(feature = "diesel")]
+#[doc = include_str!("diesel.md")]
+pub mod diesel {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("failover.md")]
