@@ -218,6 +218,14 @@ impl Clock {
         Millis(u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(STALE - 1))
     }
 
+    /// Milliseconds, read from the system now and rounded up: a span from here to any other reading is never told as
+    /// longer than it was.
+    #[cold]
+    pub(crate) fn begin_ms(&self) -> Millis {
+        let part = if self.is_manual() { Millis::ZERO } else { Millis(1) };
+        self.precise_ms().plus(part)
+    }
+
     /// Brings the coarse reading up to date; the keeper's call.
     pub(crate) fn tick(&self) {
         if !self.is_manual() {

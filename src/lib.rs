@@ -55,11 +55,12 @@
 //! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |
 //! | No fault of server or network loses work, blocks a caller beyond its limits, or leaves a thread behind. | `tests/faults.rs` |
-//! | A server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
+//! | Where there is a breaker, a server that is down is told at once, and probed by the pool alone. | `tests/breaker.rs` |
+//! | A program written for r2d2 fares no worse: it waits out an outage, a late start and a slow opening. | `tests/from_r2d2.rs`, `tests/r2d2_compat.rs` |
 //! | A panic in a manager, driver, customizer or handler costs no slot. | `tests/hooks/main.rs` |
 //! | What hangs in a database layer is given up and its thread replaced, within bounds. | `tests/liveness.rs` |
 //! | A checkout that lasts too long is warned of, cancelled, ended, as the limits say, and no later borrower is hit. | `tests/stuck.rs` |
-//! | Waiting that could not end is refused. | `tests/deadlock.rs` |
+//! | Waiting that cannot end is refused where that is certain, and told elsewhere. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
 //! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
 //! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |

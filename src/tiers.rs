@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use crate::clock::Clock;
-use crate::config::Faults;
+use crate::clock::{Clock, Deadline};
+use crate::config::{Faults, Settings};
 use crate::error::Error;
 use crate::pool::{Builder, CloseReport, Keeper, Pool, PooledConnection};
 
@@ -165,21 +165,16 @@ pub struct TieredBuilder<M: ManageConnection> {
 
 impl<M: ManageConnection> Default for TieredBuilder<M> {
     fn default() -> Self {
-        let minute = Duration::from_secs(60);
+        let tier = |tier: Tier| Builder::new().settings(Settings::of_tier(tier.as_str()));
         TieredBuilder {
             total_connections: 60,
             limit_name: "Total Connection Limit",
             reserved: 5,
             open_concurrency: 4,
             adhoc_may_borrow: false,
-            automation: Builder::new()
-                .name(Tier::Automation.as_str())
-                .base_size(50)
-                .max_overflow(5)
-                .min_idle(Some(0))
-                .connection_timeout(minute),
+            automation: tier(Tier::Automation).base_size(50).max_overflow(5),
             // One is kept warm, so that a person does not wait for a connection to be opened.
-            adhoc: Builder::new().name(Tier::Adhoc.as_str()).min_idle(Some(1)).connection_timeout(minute),
+            adhoc: tier(Tier::Adhoc).min_idle(Some(1)),
             clock: Clock::default(),
         }
     }
@@ -277,15 +272,38 @@ impl<M: ManageConnection> TieredBuilder<M> {
     ///
     /// # Blocking
     ///
-    /// As [`Builder::build`], for each tier.
+    /// As [`Builder::build`], for both tiers at the same time.
     ///
     /// # Errors
     ///
     /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`].
     pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
+        self.build_and_wait(manager, |pool| pool.connection_timeout())
+    }
+
+    /// As [`TieredBuilder::build`], but waits at most `limit`, whatever the checkouts of the tiers may take.
+    ///
+    /// # Errors
+    ///
+    /// As [`TieredBuilder::build`].
+    pub fn build_within(
+        self,
+        manager: impl FnMut(Tier) -> M,
+        limit: Duration,
+    ) -> Result<TieredPool<M>, Error> {
+        self.build_and_wait(manager, |_| limit)
+    }
+
+    fn build_and_wait(
+        self,
+        manager: impl FnMut(Tier) -> M,
+        limit: impl Fn(&Pool<M>) -> Duration,
+    ) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
-        for tier in [Tier::Automation, Tier::Adhoc] {
-            pool.tier(tier).wait_built()?;
+        // Both open at the same time, so the time of the first counts for the second as well.
+        let tiers = [Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier));
+        for (tier, end) in tiers.map(|tier| (tier, Deadline::of(limit(tier)))) {
+            tier.wait_built(end.left())?;
         }
         Ok(pool)
     }

@@ -14,7 +14,7 @@ use tierpool::{ClockHand, Error, ErrorKind, FailureClass, Pool};
 
 /// A pool that opens what is asked for and nothing besides, whose clock stands still.
 fn builder() -> Parts {
-    still(|builder| builder.max_size(8).driver(Box::new(ScriptedDriver::new())))
+    still(|builder| builder.max_size(8).failure_threshold(3).driver(Box::new(ScriptedDriver::new())))
 }
 
 fn refused() -> Step {
@@ -166,10 +166,10 @@ fn the_pool_itself_probes_once_at_a_time_and_starts_slowly_when_it_succeeds() {
 }
 
 #[test]
-fn it_can_be_switched_off_at_the_start_and_while_it_is_open() {
-    let (pools, hand, manager) = builder();
+fn it_is_off_unless_asked_for_and_can_be_switched_off_while_it_is_open() {
+    let (pools, hand, manager) = still(|builder| builder.max_size(8));
     manager.always(Call::Connect, refused());
-    let pool = pools.failure_threshold(0).build_unchecked(manager.clone());
+    let pool = pools.build_unchecked(manager.clone());
     thread::scope(|scope| {
         let waiter = scope.spawn(|| pool.get_timeout(SECOND).unwrap_err());
         eventually(BOUND, "ten attempts", || {

@@ -299,7 +299,7 @@ fn the_breaker_is_one_error_line_and_a_warning_when_it_closes() {
     let _level = logging();
     let (builder, hand, manager) = builder("breaker");
     manager.script(Call::Connect, vec![Step::err(ScriptedError::transient("connection refused")); 6]);
-    let pool = builder.max_size(8).build_unchecked(manager);
+    let pool = builder.max_size(8).failure_threshold(3).build_unchecked(manager);
     thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| pool.get_timeout(BOUND).err());

@@ -40,7 +40,7 @@ fn connects_that_hang_on_every_opener_are_given_up_and_told() {
     let manager = ScriptedManager::new();
     let gate = Gate::new();
     manager.script(Call::Connect, (0..4).map(|_| Step::ok().behind(&gate)));
-    let pool = Pool::builder().max_size(8).connection_timeout(LIMIT).build_unchecked(manager.clone());
+    let pool = Pool::builder().max_size(8).connect_timeout(Some(LIMIT)).build_unchecked(manager.clone());
     eventually(BOUND, "the openers hang", || gate.waiting() == 4);
     eventually(BOUND, "the pool has opened others", || pool.get_timeout(LIMIT).is_ok());
     assert!(pool.stats().open_failures.transient > 0);
@@ -104,11 +104,11 @@ impl ManageConnection for Failing {
 #[test]
 fn an_error_that_panics_when_it_is_printed_costs_nothing() {
     let failures = Arc::new(AtomicUsize::new(4));
-    let builder = Pool::builder().max_size(2).open_for(Duration::from_millis(300)).test_on_check_out(true);
-    let pool = builder.validation_timeout(LIMIT).build_unchecked(Failing(failures));
+    let builder = Pool::builder().max_size(2).failure_threshold(3).open_for(Duration::from_millis(300));
+    let pool = builder.test_on_check_out(true).validation_timeout(LIMIT).build_unchecked(Failing(failures));
     eventually(BOUND, "the breaker has opened", || pool.stats().breaker_openings == 1);
     eventually(BOUND, "a probe closes it", || pool.breaker() == BreakerState::Closed);
-    // Every idle connection fails its validation with such an error; new ones are not validated.
+    // Every idle connection fails its validation with such an error; those handed over new are not validated.
     for _ in 0..10 {
         assert!(pool.get_timeout(BOUND).is_ok());
     }

@@ -1,10 +1,13 @@
 //! Programs written for r2d2 run after a change of their `use` lines, and managers made for it run as they are.
 
+mod support;
+
 /// The program as it was written.
 #[path = "r2d2_compat"]
 mod with_r2d2 {
     use r2d2 as library;
 
+    mod contract;
     mod program;
 }
 
@@ -14,6 +17,8 @@ mod with_r2d2 {
 mod with_tierpool {
     use tierpool as library;
 
+    mod ages;
+    mod contract;
     mod program;
 }
 

@@ -25,7 +25,7 @@ pub enum WaitMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PrePing {
-    /// Before every checkout; r2d2's `test_on_check_out(true)`.
+    /// Before every checkout, also of one that was never lent; r2d2's `test_on_check_out(true)`.
     Always,
     /// When the connection has been idle for at least this long. Zero means the same as [`PrePing::Always`].
     IfIdleFor(Duration),

@@ -40,8 +40,14 @@ pub struct Settings {
     /// How `get` waits. Default: at most `connection_timeout`.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub wait_mode: WaitMode,
-    /// The one deadline of a checkout: queueing, opening, set-up, validation, reset. Default 30 s.
+    /// The one deadline of a checkout: queueing, opening, set-up, validation, reset. Default 30 s. An opening goes on
+    /// after its caller has left, up to `connect_timeout`.
     pub connection_timeout: Duration,
+    /// The longest that opening one connection may take, and setting it up as long again; what is opened is kept, also
+    /// where whoever waited for it has left. A second later it is given up as hung, with its thread. `None` (default):
+    /// the driver's own limit, which for PostgreSQL is the `connect_timeout` of its options, or 30 s where it has none,
+    /// as plain managers have not. Where both are set the shorter one holds.
+    pub connect_timeout: Option<Duration>,
     /// When an idle connection is validated before it is lent. Default: if idle for 500 ms.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub pre_ping: PrePing,
@@ -67,7 +73,9 @@ pub struct Settings {
     pub reaper_rate: Duration,
     /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
     pub open_concurrency: u32,
-    /// Consecutive connect failures that open the circuit breaker. Default 3; 0 switches it off.
+    /// Consecutive connect failures that open the circuit breaker, which then refuses callers at once that no idle
+    /// connection can serve. 0 switches it off: they wait out an outage within their deadlines. Default 0, as with
+    /// r2d2; for the tiers of a [`TieredPool`](crate::TieredPool) or a `PgPool` 3.
     pub failure_threshold: u32,
     /// The longest time between two probes while the breaker is open. Default 10 s.
     pub open_for: Duration,
@@ -82,10 +90,16 @@ pub struct Settings {
     /// in its place, within the bound of `max_zombies` also before the borrower returns it. As `cancel_stuck_after`
     /// otherwise. Default: never.
     pub terminate_stuck_after: Option<Duration>,
-    /// Whether a waiter that completes a deadlock among the pool's own users is told, after 100 ms, instead of waiting
-    /// out its deadline. A guard counts for the thread that took it until another uses it: switch this off in a
-    /// program that sends guards to threads that let them lie. Default: yes.
+    /// Whether waiters look for a deadlock among the pool's own users: every connection with a thread that waits for
+    /// another one. Where that cannot be wrong, which is where sessions and batches hold the connections, the newest
+    /// waiter is refused at once (`WouldDeadlock`). A guard may be anywhere, as in a channel, and counts for the thread
+    /// that took it until another one uses it: there the finding is a warning, once, and a line in the timeout error.
+    /// Default: yes.
     pub deadlock_detection: bool,
+    /// Whether a deadlock among holders of guards is refused as well, 100 ms after it shows. Only for a program that
+    /// passes no guard to a thread that lets it lie: its caller would be refused although a connection will come back.
+    /// Default: no.
+    pub deadlock_refusal: bool,
     /// Connections given up on whose close has not finished; beyond it a slot is freed only when its close is done,
     /// so that the server never sees more than the ceiling plus this many. Default: as many as the ceiling.
     pub max_zombies: Option<u32>,
@@ -102,6 +116,7 @@ impl Default for Settings {
             max_waiting: None,
             wait_mode: WaitMode::Timed,
             connection_timeout: Duration::from_secs(30),
+            connect_timeout: None,
             pre_ping: PrePing::default(),
             validation_timeout: Duration::from_secs(5),
             keepalive: Some(Duration::from_secs(60)),
@@ -112,13 +127,14 @@ impl Default for Settings {
             overflow_linger: Duration::from_secs(10),
             reaper_rate: Duration::from_secs(1),
             open_concurrency: 4,
-            failure_threshold: 3,
+            failure_threshold: 0,
             open_for: Duration::from_secs(10),
             slow_checkout: Some(Duration::from_secs(2)),
             leak_threshold: None,
             cancel_stuck_after: None,
             terminate_stuck_after: None,
             deadlock_detection: true,
+            deadlock_refusal: false,
             max_zombies: None,
         }
     }
@@ -129,6 +145,37 @@ impl Default for Settings {
 pub const MAX_CEILING: u32 = 65_536;
 
 impl Settings {
+    /// The defaults of a tier: opened when needed, a minute to wait, and a breaker.
+    pub(crate) fn of_tier(name: &str) -> Settings {
+        Settings {
+            name: name.to_owned(),
+            min_idle: Some(0),
+            connection_timeout: Duration::from_secs(60),
+            failure_threshold: 3,
+            ..Settings::default()
+        }
+    }
+
+    /// Takes over r2d2's choices. `Builder::like_r2d2` lists them.
+    pub(crate) fn choose_like_r2d2(&mut self) {
+        self.wait_mode = WaitMode::Timed;
+        self.connection_timeout = Duration::from_secs(30);
+        self.pre_ping = PrePing::Always;
+        // It sets a validation no limit: the caller's time is the limit here.
+        self.validation_timeout = self.connection_timeout;
+        self.keepalive = None;
+        self.max_lifetime = Some(Duration::from_secs(30 * 60));
+        self.lifetime_jitter = 0.0;
+        self.max_uses = None;
+        self.idle_timeout = Some(Duration::from_secs(10 * 60));
+        self.reaper_rate = Duration::from_secs(30);
+        self.open_concurrency = 3;
+        self.failure_threshold = 0;
+        self.slow_checkout = None;
+        self.deadlock_detection = false;
+        self.deadlock_refusal = false;
+    }
+
     /// The hard ceiling: `base_size + max_overflow`, r2d2's `max_size`.
     pub fn ceiling(&self) -> u32 {
         self.base_size.saturating_add(self.max_overflow)
@@ -180,6 +227,12 @@ impl Settings {
         );
         faults.require(self.open_concurrency > 0, "open_concurrency", 0, "must be at least 1");
         faults.require(self.max_zombies != Some(0), "max_zombies", 0, "must be at least 1");
+        faults.require(
+            self.deadlock_detection || !self.deadlock_refusal,
+            "deadlock_refusal",
+            true,
+            "must be off where deadlock_detection is: nothing is found that could be refused",
+        );
         self.check_times(&mut faults);
         faults
     }
@@ -187,6 +240,7 @@ impl Settings {
     fn check_times(&self, faults: &mut Faults) {
         let positive = [
             ("connection_timeout", Some(self.connection_timeout)),
+            ("connect_timeout", self.connect_timeout),
             ("validation_timeout", Some(self.validation_timeout)),
             ("keepalive", self.keepalive),
             ("max_lifetime", self.max_lifetime),

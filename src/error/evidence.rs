@@ -11,11 +11,21 @@ pub(crate) struct Outage {
     pub(crate) next_attempt_in: Duration,
 }
 
+/// Who set the limit that a caller waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitSetBy {
+    /// The pool's `connection_timeout`.
+    Settings,
+    Caller,
+}
+
 /// The evidence that an error carries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) pool: String,
     pub(crate) waited: Duration,
+    /// None where no limit ran out.
+    pub(crate) limit: Option<LimitSetBy>,
     /// Waiters ahead when the caller joined and when it left, for one that stood in line.
     pub(crate) ahead: Option<(usize, usize)>,
     pub(crate) max_waiting: Option<u32>,
@@ -28,4 +38,6 @@ pub(crate) struct Evidence {
     pub(crate) holders: Vec<Holder>,
     /// Connections of this pool that the caller's own thread holds.
     pub(crate) own: usize,
+    /// Every connection was with a thread that waited itself when the caller left.
+    pub(crate) in_deadlock: bool,
 }

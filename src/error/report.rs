@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, LimitSetBy};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 
@@ -12,7 +12,14 @@ const HOLDERS_IN_LINE: usize = 3;
 
 fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {
     match kind {
-        ErrorKind::Timeout => write!(f, "no connection of pool `{}` within {:.1?}", e.pool, e.waited),
+        ErrorKind::Timeout => {
+            let whose = match e.limit {
+                Some(LimitSetBy::Settings) => "its connection_timeout of ",
+                Some(LimitSetBy::Caller) => "its caller's limit of ",
+                None => "",
+            };
+            write!(f, "no connection of pool `{}` within {whose}{:.1?}", e.pool, e.waited)
+        }
         ErrorKind::QueueFull => write!(
             f,
             "the queue of pool `{}` is full: {} callers wait, max_waiting is {}",
@@ -63,6 +70,17 @@ fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
 }
 
+/// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
+fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
+    if !e.in_deadlock || kind != ErrorKind::Timeout {
+        return Ok(());
+    }
+    write!(
+        f,
+        "{separator}every connection was taken by a thread that waits for another: a deadlock, unless one was passed on"
+    )
+}
+
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
     match e.outage {
         Some(o) => {
@@ -100,7 +118,7 @@ pub(super) fn line(
         f.write_str("; ")?;
         own(f, e)?;
     }
-    Ok(())
+    deadlock(f, kind, e, "; ")
 }
 
 /// The full report, with every holder at hand and the chain of causes.
@@ -121,6 +139,7 @@ pub(super) fn full(
         f.write_str("\n  ")?;
         own(f, e)?;
     }
+    deadlock(f, kind, e, "\n  ")?;
     if !e.holders.is_empty() {
         f.write_str("\n  held longest:")?;
         for holder in &e.holders {

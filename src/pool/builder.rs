@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
+use r2d2::{
+    CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
+    NopErrorHandler,
+};
 
 use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
@@ -108,6 +111,36 @@ impl<M: ManageConnection> Builder<M> {
         Builder::default()
     }
 
+    /// Takes over r2d2's choices where this pool's differ, for a program that is to behave as it did there. Later calls
+    /// change single ones; sizes and name stay as they are.
+    ///
+    /// | setting | r2d2's choice |
+    /// | --- | --- |
+    /// | `wait_mode`, `connection_timeout` | at most 30 s |
+    /// | `pre_ping` | [`PrePing::Always`]: each connection is validated before its checkout |
+    /// | `validation_timeout` | 30 s; r2d2 has none |
+    /// | `keepalive` | none |
+    /// | `max_lifetime`, `lifetime_jitter` | 30 min, without jitter |
+    /// | `max_uses` | no limit |
+    /// | `idle_timeout`, `reaper_rate` | 10 min, looked at every 30 s |
+    /// | `open_concurrency` | 3, r2d2's threads |
+    /// | `failure_threshold` | 0: no circuit breaker |
+    /// | `deadlock_detection` | off |
+    /// | `slow_checkout` | no warning |
+    /// | error handler | [`LoggingErrorHandler`] |
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let pool = Pool::builder().like_r2d2().max_size(15).build(MemoryManager)?;
+    /// assert!(pool.test_on_check_out());
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn like_r2d2(mut self) -> Self {
+        self.settings.choose_like_r2d2();
+        self.error_handler(Box::new(LoggingErrorHandler))
+    }
+
     /// Takes over all settings at once, such as those loaded from the environment; later calls change single ones.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -157,6 +190,8 @@ impl<M: ManageConnection> Builder<M> {
         wait_mode: WaitMode,
         /// Sets the deadline of a checkout.
         connection_timeout: Duration,
+        /// Sets the longest that opening one connection may take.
+        connect_timeout: Option<Duration>,
         /// Sets when an idle connection is validated before it is lent.
         pre_ping: PrePing,
         /// Sets the longest time of a validation or reset.
@@ -177,7 +212,7 @@ impl<M: ManageConnection> Builder<M> {
         reaper_rate: Duration,
         /// Sets how many connections are opened at a time.
         open_concurrency: u32,
-        /// Sets how many consecutive failures open the circuit breaker; 0 switches it off.
+        /// Sets how many consecutive failures open the circuit breaker; 0, the default, switches it off.
         failure_threshold: u32,
         /// Sets the longest time between two probes of an open breaker.
         open_for: Duration,
@@ -191,6 +226,8 @@ impl<M: ManageConnection> Builder<M> {
         terminate_stuck_after: Option<Duration>,
         /// Sets whether self-deadlocks are looked for.
         deadlock_detection: bool,
+        /// Sets whether a self-deadlock among holders of guards is refused, and not only warned of.
+        deadlock_refusal: bool,
         /// Sets the bound on connections whose close has not finished.
         max_zombies: Option<u32>,
     }
@@ -258,10 +295,13 @@ impl<M: ManageConnection> Builder<M> {
 
     /// Builds the pool and waits until it has opened what it keeps.
     ///
+    /// A server that is still starting is waited for, and the log says so every few seconds. [`Builder::build_within`]
+    /// has a limit of its own for that; [`Builder::build_unchecked`] waits for nothing, and [`Pool::wait_ready`] then
+    /// waits where the program wants to.
+    ///
     /// # Blocking
     ///
-    /// At most `connection_timeout`; less where the cause of a failure is one that waiting will not cure, or the
-    /// circuit breaker opens.
+    /// At most `connection_timeout`; less where the cause of a failure is one that waiting will not cure.
     ///
     /// # Errors
     ///
@@ -269,7 +309,28 @@ impl<M: ManageConnection> Builder<M> {
     /// connections could not be opened.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        pool.wait_built()?;
+        pool.wait_built(pool.connection_timeout())?;
+        Ok(pool)
+    }
+
+    /// As [`Builder::build`], but waits at most `limit`, whatever a checkout may take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// let builder = Pool::builder().connection_timeout(Duration::from_secs(2));
+    /// let pool = builder.build_within(MemoryManager, Duration::from_secs(60))?;
+    /// assert_eq!(pool.state().idle_connections, 10);
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
+        let pool = self.start(manager)?;
+        pool.wait_built(limit)?;
         Ok(pool)
     }
 

@@ -92,8 +92,9 @@ impl<M: ManageConnection> Pool<M> {
     /// # Errors
     ///
     /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
-    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock`; `Closed`. Each names what was going
-    /// on, and its `source()` is the last failure to open a connection.
+    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock` where sessions that wait hold every
+    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its `source()`
+    /// is the last failure to open a connection.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
@@ -354,9 +355,9 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().clock()
     }
 
-    /// Waits until it has opened what it keeps, at most `connection_timeout`; gives up as soon as waiting will not cure
-    /// what is in the way.
-    pub(crate) fn wait_built(&self) -> Result<(), Error> {
-        life::wait_filled(self.shared(), self.connection_timeout(), Hope::UntilHopeless)
+    /// Waits until it has opened what it keeps, at most `limit`; gives up as soon as waiting will not cure what is in
+    /// the way.
+    pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
+        life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
     }
 }

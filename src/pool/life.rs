@@ -13,6 +13,7 @@ use super::supply::demand::demand;
 use super::tell::accounts;
 use super::tell::evidence::{self, Failed};
 use super::tell::observe::{gauges, holders};
+use crate::clock::Deadline;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::stats::{CloseCause, Gauges, Holder};
@@ -56,26 +57,36 @@ pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
 pub(crate) enum Hope {
     /// Until the time is up, whatever the cause of a failure.
     ToTheEnd,
-    /// Until there is a cause that waiting will not cure, or the breaker has opened.
-    UntilHopeless,
+    /// Until there is a cause that waiting will not cure.
+    UntilPermanent,
 }
 
-/// Waits until the pool has what it keeps open.
+/// How often whoever waits is told of in the log.
+const TELL_EVERY: Duration = Duration::from_secs(3);
+
+/// Waits until the pool has what it keeps open, and says so in the log now and then.
 pub(crate) fn wait_filled<M: ManageConnection>(
     shared: &Shared<M>,
     limit: Duration,
     hope: Hope,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let filled = shared.signal.wait_until(begun.checked_add(limit), || {
-        let hopeless = hope == Hope::UntilHopeless && {
-            let breaker = shared.supply.breaker();
-            let now = shared.exact_now();
-            breaker.is_locked(now) || breaker.outage(now).is_some()
-        };
-        is_filled(shared) || hopeless || shared.lending.is_closed()
-    });
-    if filled && is_filled(shared) {
+    let end = Deadline::of(limit);
+    while !end.left().is_zero() {
+        let look_until = Instant::now().checked_add(end.left().min(TELL_EVERY));
+        let settled = shared.signal.wait_until(look_until, || {
+            let hopeless =
+                hope == Hope::UntilPermanent && shared.supply.breaker().is_locked(shared.exact_now());
+            is_filled(shared) || hopeless || shared.lending.is_closed()
+        });
+        if settled {
+            break;
+        }
+        if !end.left().is_zero() {
+            accounts::still_filling(shared, begun.elapsed(), limit);
+        }
+    }
+    if is_filled(shared) && !shared.lending.is_closed() {
         return Ok(());
     }
     let kind = if shared.lending.is_closed() {
@@ -85,7 +96,8 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     } else {
         ErrorKind::Timeout
     };
-    let failed = Failed { waited: begun.elapsed(), ahead: None, thread: threads::me().0 };
+    let (waited, thread) = (begun.elapsed(), threads::me().0);
+    let failed = Failed { waited, limit: None, ahead: None, thread, in_deadlock: false };
     Err(evidence::error(shared, kind, None, failed))
 }
 

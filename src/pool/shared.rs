@@ -151,6 +151,11 @@ impl<M: ManageConnection> Shared<M> {
         self.clock.precise_ms()
     }
 
+    /// The time at which something begins whose length is told in events: never too early.
+    pub(crate) fn begin_now(&self) -> Millis {
+        self.clock.begin_ms()
+    }
+
     /// What stands of a connection in its slot.
     #[inline]
     pub(crate) fn card(&self, index: usize) -> &Card {

@@ -69,7 +69,6 @@ pub struct PgSettings {
 impl PgSettings {
     /// Starts with a server. All else that the table lists is put there by [`PgSettings::set`].
     pub(super) fn of_server(server: Server) -> PgSettings {
-        let tier = |name: &str| Settings { name: name.to_owned(), min_idle: Some(0), ..Settings::default() };
         let mut sources = vec![Source::Default; ROWS];
         sources[Key::Server as usize] = server.source().clone();
         PgSettings {
@@ -77,8 +76,8 @@ impl PgSettings {
             profile: String::new(),
             total_connections: 0,
             reserved: 0,
-            automation: tier("automation"),
-            adhoc: tier("adhoc"),
+            automation: Settings::of_tier("automation"),
+            adhoc: Settings::of_tier("adhoc"),
             automation_statement_timeout: None,
             adhoc_statement_timeout: None,
             socket_timeout: None,

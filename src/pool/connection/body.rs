@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::pool::parts::errand::Subject;
 use crate::pool::parts::generations::Generation;
 
-/// A connection not yet lent is trusted for this long, like one that was just used.
+/// A connection not yet lent is trusted for this long, like one that was just used, but where every checkout validates.
 const FRESH: Millis = Millis::new(500);
 
 /// The part of the keepalive period by which a validation may be earlier.
@@ -109,7 +109,8 @@ impl<C> Body<C> {
 
     /// Sets the moments at which it is to be looked at, as it begins to rest.
     pub(crate) fn rests(&mut self, now: Millis, ping_after: Millis) {
-        let trusted = if self.uses == 0 { ping_after.max(FRESH) } else { ping_after };
+        let is_new = self.uses == 0 && ping_after > Millis::ZERO;
+        let trusted = if is_new { ping_after.max(FRESH) } else { ping_after };
         self.rests_after_use(now, trusted);
     }
 
@@ -118,6 +119,13 @@ impl<C> Body<C> {
     pub(crate) fn rests_after_use(&mut self, now: Millis, ping_after: Millis) {
         // A threshold of "never" stays so: the sum ends at the largest number.
         self.check_at = now.plus(ping_after).min(self.worn_at());
+    }
+
+    /// One handed to a waiter right from its opening has not rested yet: it is as good as its opening.
+    pub(crate) fn handed_over(&mut self, now: Millis) {
+        if self.uses == 0 && now.since(self.opened_at) < FRESH {
+            self.fresh();
+        }
     }
 
     /// A connection handed over without resting is as fresh as its opening or its last use.

@@ -12,13 +12,18 @@ use crate::pool::driver::control::SessionControl;
 use crate::stats::{Holder, Recorder};
 use crate::threads;
 
+/// Its tag is set.
+const TAGGED: u8 = 1;
+/// The borrower's guard is on its stack and cannot be passed on.
+const ON_STACK: u8 = 2;
+
 /// Written by whoever has the slot's connection in hand, so by one thread at a time, and read by anyone.
 ///
 /// Its atomics are Relaxed but for `thread`: each is a fact for reports, and the swap that passes the connection on
 /// orders one writer before the next. A reader may see a mixture of two borrowers; it prints, it does not decide. The
 /// keeper does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it
 /// acts. It also acts on a connection that is out, by [`Card::checkout`]: there the Release of `thread` counts, which
-/// publishes `since`.
+/// publishes `since`. So does the deadlock check, by [`Card::borrower`].
 #[derive(Default)]
 pub(crate) struct Card {
     /// The thread that took the connection or last used it; 0 when nobody has it.
@@ -43,7 +48,8 @@ pub(crate) struct Card {
     forfeited: AtomicBool,
     /// With the id of the connection that it is for. Guards nothing else; no method of the control runs under it.
     control: Mutex<Option<(u64, Arc<dyn SessionControl>)>>,
-    tagged: AtomicBool,
+    /// What has been said of the present checkout: [`TAGGED`], [`ON_STACK`]. One field, so that a checkin looks once.
+    remarks: AtomicU8,
     /// Guards the tag alone.
     tag: Mutex<Option<String>>,
 }
@@ -72,15 +78,22 @@ impl Card {
         self.hold.record_alone(held.get());
         self.idle_since.store(now);
         self.thread.store(0, Ordering::Relaxed);
-        if self.tagged.load(Ordering::Relaxed) {
-            self.tagged.store(false, Ordering::Relaxed);
-            *self.tag.lock() = None;
+        let remarks = self.remarks.load(Ordering::Relaxed);
+        if remarks != 0 {
+            self.forget_remarks(remarks);
         }
         let warned = self.stage.load(Ordering::Relaxed) != 0;
         if warned {
             self.set_stage(Stage::None);
         }
         Returned { held, warned }
+    }
+
+    fn forget_remarks(&self, remarks: u8) {
+        self.remarks.store(0, Ordering::Relaxed);
+        if remarks & TAGGED != 0 {
+            *self.tag.lock() = None;
+        }
     }
 
     /// The slot has a new connection.
@@ -167,6 +180,23 @@ impl Card {
         if self.forfeited.load(Ordering::Relaxed) { 0 } else { self.thread() }
     }
 
+    /// Who has a connection of the pool's, for those who decide by it.
+    pub(crate) fn borrower(&self) -> Option<Borrower> {
+        // Acquire: pairs with the Release in `lent` and `set_thread`. What an earlier checkout was marked with was
+        // taken back before its connection could be lent again, so whoever sees this borrower does not see that.
+        let thread = self.thread.load(Ordering::Acquire);
+        if thread == 0 || self.forfeited.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(Borrower { thread, is_on_stack: self.remarks.load(Ordering::Relaxed) & ON_STACK != 0 })
+    }
+
+    /// The borrower holds its guard in a call of its own that lends it to nobody: only the end of that call returns it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn set_on_stack(&self) {
+        self.remarks.fetch_or(ON_STACK, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_thread(&self, thread: u64) {
         // Release: as in `lent`.
         self.thread.store(thread, Ordering::Release);
@@ -174,7 +204,7 @@ impl Card {
 
     pub(crate) fn set_tag(&self, tag: String) {
         *self.tag.lock() = Some(tag);
-        self.tagged.store(true, Ordering::Relaxed);
+        self.remarks.fetch_or(TAGGED, Ordering::Relaxed);
     }
 
     pub(crate) fn thread(&self) -> u64 {
@@ -209,6 +239,14 @@ impl Card {
             held: now.since(self.since.load()).duration(),
         })
     }
+}
+
+/// Who has a connection, going by who took it or last used it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Borrower {
+    pub(crate) thread: u64,
+    /// The guard is where no other thread can have it.
+    pub(crate) is_on_stack: bool,
 }
 
 /// A checkout that has ended.

@@ -37,8 +37,8 @@ impl<M: ManageConnection> Hooks<M> {
         self.driver.connect(&self.manager, limit)
     }
 
-    pub(crate) fn connect_limit(&self, limit: Duration) -> Duration {
-        self.driver.connect_limit(&self.manager, limit)
+    pub(crate) fn connect_limit(&self) -> Option<Duration> {
+        self.driver.connect_limit(&self.manager)
     }
 
     pub(crate) fn on_acquire(&self, conn: &mut M::Connection) -> Result<(), M::Error> {

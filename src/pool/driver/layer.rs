@@ -37,11 +37,14 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         manager.connect()
     }
 
-    /// How long [`Driver::connect`] means to take at most when it is told `limit`: one that takes a second longer is
-    /// given up as hung, with its thread. Default: `limit`.
-    fn connect_limit(&self, manager: &M, limit: Duration) -> Duration {
+    /// The longest that an opening takes by the manager's own settings. `None` (default): it has no limit of its own,
+    /// and the pool's `connect_timeout` is the one that holds.
+    ///
+    /// An opening goes on to its limit whoever has left, and one that takes a second longer is given up as hung, with
+    /// its thread.
+    fn connect_limit(&self, manager: &M) -> Option<Duration> {
         let _ = manager;
-        limit
+        None
     }
 
     /// Checks that the connection works, with `limit` as the longest time.

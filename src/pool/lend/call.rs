@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Settings, WaitMode};
 use crate::core::Ticket;
+use crate::error::LimitSetBy;
 use crate::pool::shared::Refusal;
 
 /// How long a caller is willing to wait.
@@ -37,12 +38,16 @@ pub(crate) struct Call {
     /// None without a deadline, or one too far away to be expressed.
     pub(crate) deadline: Option<Instant>,
     pub(crate) patience: Patience,
+    /// None without a time to wait.
+    pub(crate) limit: Option<LimitSetBy>,
     pub(crate) location: &'static Location<'static>,
     pub(crate) thread: u64,
     /// Its place in line, kept when it has to come back.
     pub(crate) ticket: Option<Ticket>,
     /// Waiters ahead when it joined.
     pub(crate) ahead: Option<usize>,
+    /// When its time ran out, every connection was with a thread that waited itself.
+    pub(crate) in_deadlock: bool,
 }
 
 impl Call {
@@ -53,14 +58,29 @@ impl Call {
         thread: u64,
     ) -> Self {
         let start = Instant::now();
+        let asked = matches!(patience, Patience::For(_));
         let patience = patience.settled(settings);
+        let limit = matches!(patience, Patience::For(_)).then_some(match asked {
+            true => LimitSetBy::Caller,
+            false => LimitSetBy::Settings,
+        });
         let deadline = match patience {
             Patience::None => Some(start),
             Patience::For(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
         };
-        Call { start, deadline, patience, location, thread, ticket: None, ahead: None }
+        Call {
+            start,
+            deadline,
+            patience,
+            limit,
+            location,
+            thread,
+            ticket: None,
+            ahead: None,
+            in_deadlock: false,
+        }
     }
 
     pub(crate) fn will_not_wait(&self) -> bool {

@@ -104,7 +104,9 @@ fn lend<M: ManageConnection>(
     let id = entry.body.id;
     threads::set_home(entry.seat.index());
     entry.body.thread.store(call.thread, Ordering::Relaxed);
-    entry.card().lent(call.thread, call.location, shared.now());
+    // Whoever listens is told how long it was held; nobody else needs the exact time.
+    let since = if shared.fast.is_noisy() { shared.begin_now() } else { shared.now() };
+    entry.card().lent(call.thread, call.location, since);
     accounts::count_lent(shared, took, if call.ahead.is_some() { Way::Queued } else { Way::Unqueued });
     // From here on a panic of a handler returns it.
     let guard = PooledConnection::new(entry);
@@ -130,5 +132,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     } else {
         accounts::rejected(shared);
     }
-    evidence::error(shared, kind, cause, Failed { waited, ahead: call.ahead.zip(left), thread: call.thread })
+    let (limit, ahead, thread, in_deadlock) =
+        (call.limit, call.ahead.zip(left), call.thread, call.in_deadlock);
+    evidence::error(shared, kind, cause, Failed { waited, limit, ahead, thread, in_deadlock })
 }

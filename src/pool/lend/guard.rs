@@ -105,6 +105,13 @@ impl<M: ManageConnection> PooledConnection<M> {
         self.entry().card().set_tag(tag.into());
     }
 
+    /// Notes that this guard stays in the call that took it, which passes it to nobody: the checkin comes when the call
+    /// ends and no sooner. A thread that waits in such a call can be told for certain that it would wait for itself.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn stays_on_stack(&self) {
+        self.entry().card().set_on_stack();
+    }
+
     /// Has the connection closed at its checkin, with the cause `broken`.
     ///
     /// ```

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::call::{Call, Failure};
-use crate::core::{Joined, Outcome, Waiter};
+use crate::core::{Joined, Outcome, Ticket, Waiter};
 use crate::pool::parts::line::InLine;
 use crate::pool::shared::{Entry, Refusal, Shared};
 use crate::pool::supply::close::dispose;
 use crate::pool::supply::demand::demand;
-use crate::pool::tell::deadlock::completes_deadlock;
+use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
 use crate::stats::CloseCause;
 
-/// How long a deadlock must last before it is called one.
+/// How long what may be none must look like a deadlock before it is called one.
 const DEADLOCK_GRACE: Duration = Duration::from_millis(100);
 
 /// A connection that could not be lent, closed when this is dropped: once its caller stands in line again or has
@@ -49,15 +49,19 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         }
     };
     call.ticket = Some(ticket);
-    let listed =
-        shared.line.list(ticket, InLine { thread: call.thread, location: call.location, since: call.start });
+    let (thread, location, since, deadline) = (call.thread, call.location, call.start, call.deadline);
+    let listed = shared.line.list(ticket, InLine { thread, location, since, deadline });
     demand(shared);
-    let deadlocked = shared.settings().deadlock_detection && is_deadlocked(shared, call, &waiter);
-    let outcome = if deadlocked { waiter.leave() } else { waiter.wait(call.deadline) };
+    let refused = would_deadlock(shared, call, ticket, &waiter);
+    let outcome = if refused { waiter.leave() } else { waiter.wait(call.deadline) };
+    if matches!(outcome, Outcome::Nothing) && shared.settings().deadlock_detection {
+        call.in_deadlock = deadlock_of(shared, thread, ticket) != Deadlock::No;
+    }
     drop(listed);
     match outcome {
-        Outcome::Served(entry) => {
+        Outcome::Served(mut entry) => {
             shared.lending.recycle(waiter);
+            entry.body.handed_over(shared.now());
             Ok(entry)
         }
         Outcome::Refused(refusal) => {
@@ -67,24 +71,43 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         Outcome::Nothing => {
             let left = shared.lending.ahead_of(ticket);
             shared.lending.forget(waiter, ticket);
-            Err(if deadlocked { Failure::Deadlock } else { Failure::Timeout { left: Some(left) } })
+            Err(if refused { Failure::Deadlock } else { Failure::Timeout { left: Some(left) } })
         }
     }
 }
 
-/// Whether nobody is left who could serve this caller, looked at twice: a guard that was passed to another thread
-/// shows itself in between by being used or returned.
-fn is_deadlocked<M: ManageConnection>(
+/// Whether this caller is to be refused, since nobody is left who could serve it.
+///
+/// What is only apparent is looked at twice: a guard that was passed to another thread shows itself in between by being
+/// used or returned. It is warned of then, and refused where the settings say so.
+fn would_deadlock<M: ManageConnection>(
     shared: &Shared<M>,
     call: &Call,
+    ticket: Ticket,
     waiter: &Waiter<Entry<M>, Refusal>,
 ) -> bool {
-    if !completes_deadlock(shared, call.thread) {
+    let settings = shared.settings();
+    if !settings.deadlock_detection {
         return false;
     }
     let grace = Instant::now() + DEADLOCK_GRACE;
-    if call.deadline.is_some_and(|deadline| deadline <= grace) {
+    match deadlock_of(shared, call.thread, ticket) {
+        Deadlock::No => return false,
+        Deadlock::Certain => return true,
+        Deadlock::Apparent if call.deadline.is_some_and(|deadline| deadline <= grace) => return false,
+        Deadlock::Apparent => {}
+    }
+    if waiter.watch(Some(grace)) {
         return false;
     }
-    !waiter.watch(Some(grace)) && completes_deadlock(shared, call.thread)
+    match deadlock_of(shared, call.thread, ticket) {
+        Deadlock::No => false,
+        Deadlock::Certain => true,
+        Deadlock::Apparent => {
+            if !settings.deadlock_refusal {
+                warn_of_apparent(shared);
+            }
+            settings.deadlock_refusal
+        }
+    }
 }

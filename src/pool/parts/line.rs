@@ -1,6 +1,6 @@
 //! Who stands in line, for reports and the deadlock check. The queue itself is the core's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ pub(crate) struct InLine {
     pub(crate) thread: u64,
     pub(crate) location: &'static Location<'static>,
     pub(crate) since: Instant,
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// The list of waiters.
@@ -35,8 +36,9 @@ impl Line {
         Listed { line: self, ticket }
     }
 
-    pub(crate) fn threads(&self) -> HashSet<u64> {
-        self.waiters.lock().values().map(|waiter| waiter.thread).collect()
+    /// All of them, by what tells one wait from another of the same thread.
+    pub(crate) fn tickets(&self) -> HashMap<Ticket, InLine> {
+        self.waiters.lock().clone()
     }
 
     /// For how long the first of them has waited.

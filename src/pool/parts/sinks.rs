@@ -18,6 +18,8 @@ pub(crate) enum Warning {
     Slow,
     OpenFailed,
     Dead,
+    /// Told once: what looks like a deadlock may be the way in which a program works.
+    Deadlock,
 }
 
 /// Who is told of events.
@@ -26,7 +28,7 @@ pub(crate) struct Sinks {
     /// Locked for a moment to send; a send never blocks.
     channels: RwLock<Vec<EventSender>>,
     /// When the next line of each [`Warning`] may be logged.
-    quiet_until: [AtomicMillis; 3],
+    quiet_until: [AtomicMillis; 4],
     /// Events that wait for a helper to deliver them.
     pending: Gauge,
 }
@@ -86,7 +88,8 @@ impl Sinks {
 
     /// Whether a line of this kind may be logged now; if so, the next not for a while.
     pub(crate) fn may_log(&self, warning: Warning, now: Millis) -> bool {
+        let next = if matches!(warning, Warning::Deadlock) { Millis::NEVER } else { now.plus(QUIET) };
         // At worst two lines instead of one.
-        self.quiet_until[warning as usize].pass(now, now.plus(QUIET))
+        self.quiet_until[warning as usize].pass(now, next)
     }
 }

@@ -10,8 +10,12 @@ use crate::pool::driver::control::SessionControl;
 use crate::pool::shared::{Errand, Shared};
 use crate::pool::tell::notify::guarded;
 
-/// What a hung attempt is given beyond the limit that the database layer was told.
-const GRACE: Duration = Duration::from_secs(1);
+/// The limit of an opening where neither the settings nor the driver have one. It is not the caller's: a server that is
+/// slow to answer would never serve anybody who is in a hurry.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a hung attempt is given beyond its limit, which the database layer was told.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// A connection just opened, with what other threads may do to it.
 pub(crate) struct Opened<C> {
@@ -19,11 +23,10 @@ pub(crate) struct Opened<C> {
     pub(crate) control: Option<Arc<dyn SessionControl>>,
 }
 
-/// After which time a connect counts as hung.
+/// The longest that an opening may take, whoever waits for it.
 pub(crate) fn connect_limit<M: ManageConnection>(shared: &Shared<M>) -> Duration {
-    let limit = shared.settings().connection_timeout;
-    let told = guarded(shared, "connect_limit", || shared.hooks.connect_limit(limit));
-    told.unwrap_or(limit).min(limit).saturating_add(GRACE)
+    let own = guarded(shared, "connect_limit", || shared.hooks.connect_limit()).unwrap_or(None);
+    [shared.settings().connect_timeout, own].into_iter().flatten().min().unwrap_or(LIMIT)
 }
 
 /// Opens and customizes.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use r2d2::ManageConnection;
 
 use super::close::{close_connection, dispose};
-use super::connect::{Opened, connect, connect_limit};
+use super::connect::{GRACE, Opened, connect, connect_limit};
 use super::outcome;
 use crate::clock::Millis;
 use crate::error::{FailureClass, OpenFailure};
@@ -21,15 +21,16 @@ use crate::stats::CloseCause;
 /// Opens a connection in this seat, and puts it to use.
 pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
     let settings = shared.settings();
-    // The keeper gives it up when the database layer does not.
     let limit = connect_limit(shared);
-    let errand = Arc::new(Errand::<M>::new(seat, Task::Open(purpose), limit, None));
-    errand.begin(limit);
+    // The keeper gives it up when the database layer does not.
+    let hung_after = limit.saturating_add(GRACE);
+    let errand = Arc::new(Errand::<M>::new(seat, Task::Open(purpose), hung_after, None));
+    errand.begin(hung_after);
     shared.helpers.watch(&errand);
     // From before the attempt: an eviction meanwhile hits what it opens.
     let born = shared.fast.generation();
     let (begun, begun_at) = (Instant::now(), shared.exact_now());
-    let opened = connect(shared, settings.connection_timeout, &errand);
+    let opened = connect(shared, limit, &errand);
     let ended = errand.finish();
     shared.helpers.forget(&errand);
     let Some(mut seat) = ended.seat else {
@@ -45,8 +46,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
         Err(failure) => return outcome::failed(shared, seat, purpose, begun_at, failure),
     };
     let took = begun.elapsed();
-    let now = shared.now();
-    let body = Body::new(conn, born, now, &settings);
+    let body = Body::new(conn, born, shared.begin_now(), &settings);
     accounts::count_opened(shared, took);
     outcome::succeeded(shared);
     shared.supply.forget_hint();
@@ -62,7 +62,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     }
     shared.card(seat.index()).set_control(body.id, control);
     seat.opened();
-    welcome(shared, body, seat, now);
+    welcome(shared, body, seat);
     drop(introducing);
 }
 
@@ -70,19 +70,15 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
 pub(crate) fn attempt_hung<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
     let limit = connect_limit(shared);
     let attempts = shared.supply.breaker().attempts() + 1;
-    let text = format!("opening a connection had no answer within {limit:.1?}");
+    let text = format!("opening a connection had no answer within {limit:.1?} (connect_timeout)");
     let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
-    let begun = shared.exact_now().less(Millis::of(limit));
+    let begun = shared.exact_now().less(Millis::of(limit.saturating_add(GRACE)));
     outcome::failed(shared, seat, purpose, begun, Arc::new(failure));
 }
 
 /// Puts a new connection to use.
-fn welcome<M: ManageConnection>(
-    shared: &Arc<Shared<M>>,
-    mut body: Body<M::Connection>,
-    seat: Seat<M>,
-    now: Millis,
-) {
+fn welcome<M: ManageConnection>(shared: &Arc<Shared<M>>, mut body: Body<M::Connection>, seat: Seat<M>) {
+    let now = shared.now();
     let index = seat.index();
     let settings = shared.settings();
     shared.card(index).opened(body.id, now, body.expires_at(), plan_keepalive(now, settings.keepalive));

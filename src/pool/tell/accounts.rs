@@ -35,6 +35,16 @@ pub(crate) fn open_failed<M: ManageConnection>(shared: &Shared<M>, failure: &Ope
     warn(shared, Warning::OpenFailed, || format!("could not open a connection: {failure}"));
 }
 
+/// Somebody has waited for a time for what the pool keeps open.
+pub(crate) fn still_filling<M: ManageConnection>(shared: &Shared<M>, waited: Duration, limit: Duration) {
+    let last = shared.supply.breaker().last().map(|failure| format!(": {failure}"));
+    let last = last.as_deref().unwrap_or_default();
+    log::warn!(
+        target: &shared.target(),
+        "still waiting for connections to be opened, for {waited:.1?} of {limit:.1?}{last}"
+    );
+}
+
 /// The breaker has opened.
 pub(crate) fn breaker_opened<M: ManageConnection>(shared: &Arc<Shared<M>>, failure: &OpenFailure) {
     log::error!(target: &shared.target(), "circuit breaker open: {failure}");

@@ -1,33 +1,79 @@
 //! Self-deadlock: every connection held by threads that wait for another one in the same pool.
 
+use std::collections::HashSet;
+
 use r2d2::ManageConnection;
 
-use super::observe::held_by;
+use super::notify::warn;
+use super::observe::{held_by, holders};
+use crate::core::Ticket;
+use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
+use crate::stats::Holder;
 
-/// Whether with this thread, which has just stood in line, nobody is left who could return a connection.
-///
-/// A guard may have been sent to another thread. It counts for the thread that took it until another one uses
-/// it, so the check is wrong while a thread has sent away guards that nobody has used yet. Its caller therefore
-/// looks twice; `deadlock_detection(false)` is for programs in which that state lasts.
-pub(crate) fn completes_deadlock<M: ManageConnection>(shared: &Shared<M>, thread: u64) -> bool {
+/// Holders named in the warning.
+const HOLDERS_IN_WARNING: usize = 3;
+
+/// What a thread in line can know of those who could return a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deadlock {
+    /// Somebody may be left.
+    No,
+    /// Every connection was taken by a thread that waits now. Yet a guard can be anywhere, such as in a channel, or
+    /// with a thread that has not used it yet: it counts for the thread that took it until another one does.
+    Apparent,
+    /// Every connection is on the stack of a thread that waits, and nobody else gives up before this one would.
+    Certain,
+}
+
+/// Looks for a deadlock that this thread, which stands in line with this ticket, is part of.
+pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, ticket: Ticket) -> Deadlock {
     // Nearly always the end of it: a thread that holds nothing completes nothing.
     if held_by(shared, thread) == 0 {
-        return false;
+        return Deadlock::No;
     }
-    let waiting = shared.line.threads();
+    let before = shared.line.tickets();
     let counts = shared.lending.counts();
     if counts.idle > 0 || counts.opening > 0 || counts.size() < counts.ceiling {
-        return false;
+        return Deadlock::No;
     }
-    let held = shared.lending.slots().map(|slot| slot.card.counted_thread());
-    let mut holders = 0;
-    for holder in held.filter(|holder| *holder != 0) {
-        if !waiting.contains(&holder) {
-            return false;
+    let waiting: HashSet<u64> = before.values().map(|waiter| waiter.thread).collect();
+    let (mut holders, mut on_stack) = (HashSet::new(), true);
+    let mut held = 0;
+    for borrower in shared.lending.slots().filter_map(|slot| slot.card.borrower()) {
+        if !waiting.contains(&borrower.thread) {
+            return Deadlock::No;
         }
-        holders += 1;
+        holders.insert(borrower.thread);
+        on_stack &= borrower.is_on_stack;
+        held += 1;
     }
     // Connections that nobody holds are with a helper, who will return them.
-    holders == counts.in_use
+    if held != counts.in_use {
+        return Deadlock::No;
+    }
+    // One that was served meanwhile may have shown up among the holders for what it got.
+    let after = shared.line.tickets();
+    let mut of_holders = before.iter().filter(|(_, waiter)| holders.contains(&waiter.thread));
+    let (true, Some(own)) = (of_holders.all(|(ticket, _)| after.contains_key(ticket)), after.get(&ticket))
+    else {
+        return Deadlock::No;
+    };
+    let outlasts = |limit: Option<_>| limit.is_some_and(|limit| own.deadline.is_none_or(|own| limit < own));
+    let another_leaves = after.iter().any(|(other, waiter)| *other != ticket && outlasts(waiter.deadline));
+    if on_stack && !another_leaves { Deadlock::Certain } else { Deadlock::Apparent }
+}
+
+/// Warns of a deadlock that is no more than apparent, once.
+pub(crate) fn warn_of_apparent<M: ManageConnection>(shared: &Shared<M>) {
+    warn(shared, Warning::Deadlock, || {
+        let holders = holders(shared);
+        let named: Vec<_> = holders.iter().take(HOLDERS_IN_WARNING).map(Holder::to_string).collect();
+        format!(
+            "all {} connections were taken by threads that wait for another one: a deadlock, unless one of them was \
+             passed on; held longest by {}",
+            holders.len(),
+            named.join(", ")
+        )
+    });
 }

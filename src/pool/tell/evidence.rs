@@ -6,7 +6,7 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use};
-use crate::error::{Error, ErrorKind, Evidence, OpenFailure};
+use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::shared::Shared;
 use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
 
@@ -74,9 +74,12 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
     pub(crate) waited: Duration,
+    pub(crate) limit: Option<LimitSetBy>,
     /// Waiters ahead when it joined and when it left, where it stood in line.
     pub(crate) ahead: Option<(usize, usize)>,
     pub(crate) thread: u64,
+    /// Every connection was with a thread that waited itself.
+    pub(crate) in_deadlock: bool,
 }
 
 /// Makes the error of a checkout, with all that is known.
@@ -97,6 +100,7 @@ pub(crate) fn error<M: ManageConnection>(
     let evidence = Evidence {
         pool: settings.name.clone(),
         waited: failed.waited,
+        limit: failed.limit,
         ahead: failed.ahead,
         max_waiting: settings.max_waiting,
         gauges: gauges(shared),
@@ -105,6 +109,7 @@ pub(crate) fn error<M: ManageConnection>(
         outage,
         holders,
         own: held_by(shared, failed.thread),
+        in_deadlock: failed.in_deadlock,
     };
     // The newest failure tells more than the one that the caller was refused for.
     Error::new(kind, evidence, last.or(cause))

@@ -57,8 +57,8 @@ impl Driver<PgManager> for PgDriver {
     }
 
     /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
-    fn connect_limit(&self, manager: &PgManager, limit: Duration) -> Duration {
-        limit.min(manager.options().connect_timeout)
+    fn connect_limit(&self, manager: &PgManager) -> Option<Duration> {
+        Some(manager.options().connect_timeout)
     }
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {

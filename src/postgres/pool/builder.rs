@@ -228,18 +228,37 @@ impl PgBuilder {
     }
 
     /// Builds the pool from what is set here and the environment, and waits until it has what it keeps open: by
-    /// default one ad-hoc connection.
+    /// default one ad-hoc connection. A server that is still starting is waited for, and the log says so every few
+    /// seconds.
     ///
     /// # Blocking
     ///
-    /// At most `connection_timeout`; less where the server cannot be reached or refuses for good.
+    /// At most `connection_timeout`; less where the server refuses for good.
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault; `ConnectFailed` with the cause.
+    /// `InvalidConfig` with every fault; `ConnectFailed` with the cause, or `Timeout`.
     pub fn build(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.build_from(settings)
+    }
+
+    /// As [`PgBuilder::build`], but waits at most `limit`, whatever a checkout may take.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgBuilder::build`].
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// // In a container that starts together with its database.
+    /// let pool = tierpool::PgPool::builder().build_within(Duration::from_secs(120))?;
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn build_within(self, limit: Duration) -> Result<PgPool, Error> {
+        let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
+        self.wait_built(settings, Some(limit))
     }
 
     /// Builds the pool without waiting for a connection.
@@ -264,9 +283,18 @@ impl PgBuilder {
     ///
     /// As [`PgBuilder::build`].
     pub fn build_from(self, settings: PgSettings) -> Result<PgPool, Error> {
+        self.wait_built(settings, None)
+    }
+
+    /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
+    fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
         let adhoc_is_elsewhere = self.adhoc_server.is_some();
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        let pool = builder.build(|tier| by_tier(tier, &automation, &adhoc))?;
+        let manager = |tier| by_tier(tier, &automation, &adhoc);
+        let pool = match limit {
+            Some(limit) => builder.build_within(manager, limit)?,
+            None => builder.build(manager)?,
+        };
         if let Some(mode) = automation.pgbouncer() {
             adapt(&pool, &settings, &settings.behind_found(mode), adhoc_is_elsewhere)?;
         }

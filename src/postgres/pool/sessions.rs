@@ -26,6 +26,7 @@ pub(crate) fn attempt_on<T, E: From<PgError>>(
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, Uncommitted<E>> {
     let mut conn = pool.get(tier).map_err(Uncommitted::NoConnection)?;
+    conn.stays_on_stack();
     lent();
     if let Some(tag) = options.given_tag() {
         conn.tag(tag);
@@ -56,6 +57,7 @@ impl TieredPool<PgManager> {
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut conn = self.get(Tier::Automation).map_err(PgError::from)?;
+        conn.stays_on_stack();
         run_session(&mut conn, &SessionOptions::new(), work)
     }
 
