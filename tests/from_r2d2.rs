@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::logged;
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::{LONG_BOUND, MS, SECOND, took};
-use tierpool::{MemoryManager, Pool, PooledConnection};
+use support::scripted::{Call, Gate, ScriptedError, ScriptedManager, Step};
+use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually, took};
+use tierpool::{MemoryManager, Pool, PooledConnection, TieredPool};
 
 fn refused() -> Step {
     Step::err(ScriptedError::transient("connection refused"))
@@ -122,6 +122,62 @@ fn an_opening_that_takes_longer_than_its_callers_wait_serves_those_who_come_late
     assert_eq!(manager.calls(Call::Connect), 1, "what was opened is kept");
 }
 
+#[test]
+fn an_error_names_the_limit_that_ran_out_and_who_set_it() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.always(Call::Connect, Step::ok().behind(&gate));
+    let builder = Pool::builder().max_size(1).connection_timeout(300 * MS).connect_timeout(Some(SECOND));
+    let pool = builder.build_unchecked(manager);
+    let of_pool = pool.get().unwrap_err().to_string();
+    assert!(of_pool.contains("within its connection_timeout of "), "{of_pool}");
+    let of_caller = pool.get_timeout(100 * MS).unwrap_err().to_string();
+    assert!(of_caller.contains("within its caller's limit of "), "{of_caller}");
+    // A second more than its limit, and it is given up.
+    eventually(BOUND, "the opening is given up", || pool.stats().open_failures.transient == 1);
+    let of_opening = pool.get().unwrap_err().to_string();
+    assert!(of_opening.contains("no answer within 1.0s (connect_timeout)"), "{of_opening}");
+    gate.open();
+}
+
+#[test]
+fn a_build_has_a_limit_of_its_own_where_it_is_given_one() {
+    let manager = ScriptedManager::new();
+    away_for(&manager, SECOND);
+    let impatient = || Pool::builder().max_size(1).connection_timeout(100 * MS);
+    assert!(impatient().build(manager.clone()).is_err());
+    let pool = impatient().build_within(manager, LONG_BOUND).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(pool.connection_timeout(), 100 * MS);
+
+    let manager = ScriptedManager::new();
+    away_for(&manager, SECOND);
+    let tiers = TieredPool::builder().automation(|tier| tier.connection_timeout(100 * MS).min_size(1));
+    let tiers = tiers.adhoc(|tier| tier.connection_timeout(100 * MS));
+    let pool = tiers.build_within(|_| manager.clone(), LONG_BOUND).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((pool.automation().gauges().idle, pool.adhoc().gauges().idle), (1, 1));
+
+    manager.always(Call::Connect, refused());
+    let limit = 300 * MS;
+    let (built, time) = took(|| TieredPool::builder().build_within(|_| manager.clone(), limit).map(|_| ()));
+    assert!(built.is_err() && time >= limit && time < limit + SECOND, "{time:?}");
+}
+
+#[test]
+fn all_of_r2d2s_choices_are_one_call() {
+    let manager = ScriptedManager::new();
+    let pool = Pool::builder().like_r2d2().max_size(2).build(manager.clone()).unwrap();
+    for validated in 1..=3 {
+        drop(pool.get().unwrap());
+        assert_eq!(manager.calls(Call::IsValid), validated);
+    }
+    let settings = pool.settings();
+    assert_eq!((settings.failure_threshold, settings.deadlock_detection), (0, false));
+    assert_eq!((settings.keepalive, settings.lifetime_jitter), (None, 0.0));
+    assert_eq!(pool.max_lifetime(), Some(1800 * SECOND));
+    assert_eq!((pool.idle_timeout(), pool.connection_timeout()), (Some(600 * SECOND), 30 * SECOND));
+    assert_eq!((pool.max_size(), pool.min_idle(), pool.test_on_check_out()), (2, None, true));
+}
+
 #[cfg(feature = "postgres")]
 mod postgres {
     use r2d2_postgres::PostgresConnectionManager;
@@ -130,6 +186,7 @@ mod postgres {
 
     use super::*;
     use crate::support::cluster::cluster;
+    use crate::support::proxy::Proxy;
 
     #[test]
     fn an_outage_of_a_server_costs_a_program_with_r2d2_postgres_no_checkout() {
@@ -160,5 +217,37 @@ mod postgres {
             let built = PgPool::builder().url(cluster.url()).connection_timeout(LONG_BOUND).build();
             assert!(built.is_ok(), "{:#}", built.unwrap_err());
         });
+    }
+
+    #[test]
+    fn a_pg_pool_is_built_within_a_limit_of_its_own_and_fails_at_once_for_a_wrong_database() {
+        let cluster = cluster();
+        let builder = || PgPool::builder().connection_timeout(100 * MS);
+        cluster.stop_fast();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(SECOND);
+                cluster.start();
+            });
+            let pool = builder().url(cluster.url()).build_within(LONG_BOUND);
+            assert!(pool.is_ok(), "{:#}", pool.unwrap_err());
+        });
+        let nowhere = cluster.url().rsplit_once('/').map(|(server, _)| format!("{server}/nowhere")).unwrap();
+        let (error, time) = took(|| builder().url(nowhere).build_within(LONG_BOUND).unwrap_err());
+        assert!(error.is_connect_failed() && time < LONG_BOUND / 2, "{error} after {time:?}");
+    }
+
+    #[test]
+    fn a_server_that_takes_its_time_to_open_serves_callers_that_do_not() {
+        let cluster = cluster();
+        let proxy = Proxy::start(cluster.port()).unwrap();
+        proxy.delay(300 * MS);
+        let builder = PgPool::builder().url(cluster.url_through(proxy.port())).base_size(1).max_overflow(0);
+        let builder = builder.connection_timeout(SECOND).connect_timeout(BOUND);
+        let pool = builder.build_unchecked().unwrap();
+        let mut failed = 0;
+        let served = (0..10).find_map(|_| pool.automation().get().inspect_err(|_| failed += 1).ok());
+        assert!(served.is_some() && failed > 0, "{failed} failed, and served: {}", served.is_some());
+        assert_eq!(pool.automation().stats().opened, 1, "what was opened is kept");
     }
 }

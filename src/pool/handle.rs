@@ -93,8 +93,8 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
     /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock` where sessions that wait hold every
-    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its `source()`
-    /// is the last failure to open a connection.
+    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its
+    /// `source()` is the last failure to open a connection.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
