@@ -113,8 +113,9 @@ fn main() {
     let unvalidated = pool_of(Pool::builder().max_size(1).pre_ping(lately));
     let aborted = next_after_a_failed_begin(&unvalidated).unwrap_err();
     assert!(aborted.to_string().contains("current transaction is aborted"), "{aborted}");
-    let validated = pool_of(Pool::builder().max_size(1).test_on_check_out(true));
-    assert_eq!(next_after_a_failed_begin(&validated), Ok(6));
+    for builder in [Pool::builder().test_on_check_out(true), Pool::builder().like_r2d2()] {
+        assert_eq!(next_after_a_failed_begin(&pool_of(builder.max_size(1))), Ok(6));
+    }
 
     pool.get().unwrap().revert_all_migrations(MIGRATIONS).unwrap();
     println!("diesel, PostgreSQL: migrated, 4 threads inserted, a transaction left by hand was found");
