@@ -341,7 +341,7 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     }
 }
 
-/// What the rest of the crate may ask of a pool.
+// What the rest of the crate may ask of a pool.
 impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn manager(&self) -> &M {
