@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::contact::Contact;
 use super::histogram::Histogram;
 
 /// The four gauges, and zombies, of one moment.
@@ -210,4 +211,6 @@ pub struct Stats {
     pub breaker_openings: u64,
     /// The last failure to open since an open succeeded, in words.
     pub last_open_failure: Option<String>,
+    /// When the server was last seen, and what has failed since.
+    pub contact: Contact,
 }
