@@ -25,15 +25,15 @@ pub struct Contact {
     /// How long ago the last sign of life was; `None` before the first.
     pub last_seen: Option<Duration>,
     /// The last failure to reach the server, if there was none of its signs of life since.
-    pub unanswered: Option<Unanswered>,
+    pub failure: Option<ContactFailure>,
 }
 
-/// A failure to reach the server: an attempt to open a connection, a validation that had no answer, a question of the
-/// pool's own.
+/// A failure to reach the server, or to be let in: an attempt to open a connection, a validation that had no answer, a
+/// question of the pool's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Unanswered {
+pub struct ContactFailure {
     /// How long ago that which failed was begun.
     pub ago: Duration,
     /// Why, in one line.
@@ -42,31 +42,39 @@ pub struct Unanswered {
 
 impl Contact {
     pub(crate) fn new(last_seen: Option<Duration>, failed: Option<(Duration, String)>) -> Self {
-        let unanswered = failed.map(|(ago, cause)| Unanswered { ago, cause });
-        Contact { last_seen, unanswered }
+        let failure = failed.map(|(ago, cause)| ContactFailure { ago, cause });
+        Contact { last_seen, failure }
     }
 
     /// What two pools know of one server: the newer of what each does.
     pub(crate) fn or_newer(self, other: Contact) -> Contact {
         let last_seen = [self.last_seen, other.last_seen].into_iter().flatten().min();
-        let failures = [self.unanswered, other.unanswered].into_iter().flatten();
+        let failures = [self.failure, other.failure].into_iter().flatten();
         let newest = failures.min_by_key(|failure| failure.ago);
-        let is_news = |failure: &Unanswered| last_seen.is_none_or(|seen| failure.ago <= seen);
-        Contact { last_seen, unanswered: newest.filter(is_news) }
+        let is_news = |failure: &ContactFailure| last_seen.is_none_or(|seen| failure.ago <= seen);
+        Contact { last_seen, failure: newest.filter(is_news) }
     }
 
     /// Whether the server was seen within `limit`, and nothing has failed since.
     pub(crate) fn is_within(&self, limit: Duration) -> bool {
-        self.unanswered.is_none() && self.last_seen.is_some_and(|ago| ago <= limit)
+        self.failure.is_none() && self.last_seen.is_some_and(|ago| ago <= limit)
+    }
+}
+
+impl fmt::Display for ContactFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)?;
+        match self.ago.as_secs() {
+            0 => Ok(()),
+            seconds => write!(f, ", {seconds} s ago"),
+        }
     }
 }
 
 impl fmt::Display for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.unanswered, self.last_seen) {
-            (Some(failure), _) => {
-                write!(f, "unanswered for {} s: {}", failure.ago.as_secs(), failure.cause)
-            }
+        match (&self.failure, self.last_seen) {
+            (Some(failure), _) => failure.fmt(f),
             (None, Some(ago)) => write!(f, "last seen {} s ago", ago.as_secs()),
             (None, None) => f.write_str("not seen yet"),
         }
@@ -78,7 +86,7 @@ mod tests {
     use super::*;
 
     fn contact(seen: Option<u64>, failed: Option<u64>) -> Contact {
-        let failed = failed.map(|ago| (Duration::from_secs(ago), format!("refused {ago} s ago")));
+        let failed = failed.map(|ago| (Duration::from_secs(ago), "refused".to_owned()));
         Contact::new(seen.map(Duration::from_secs), failed)
     }
 
@@ -98,7 +106,7 @@ mod tests {
         assert_eq!(failing.clone().or_newer(contact(Some(5), None)), contact(Some(5), None));
         let still = failing.or_newer(contact(Some(20), Some(8)));
         assert_eq!(still, contact(Some(20), Some(8)));
-        assert_eq!(still.to_string(), "unanswered for 8 s: refused 8 s ago");
+        assert_eq!(still.to_string(), "refused, 8 s ago");
         assert!(!still.is_within(Duration::from_secs(60)));
         assert_eq!(contact(None, Some(3)).or_newer(contact(None, None)), contact(None, Some(3)));
     }

@@ -5,7 +5,7 @@ mod histogram;
 mod people;
 mod snapshot;
 
-pub use contact::{Contact, Unanswered};
+pub use contact::{Contact, ContactFailure};
 pub(crate) use histogram::Recorder;
 pub use histogram::{BOUNDS_MS, Histogram};
 pub use people::{Holder, Waiting};

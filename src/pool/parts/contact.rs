@@ -55,7 +55,7 @@ mod tests {
     fn told(contact: &Contact) -> (Option<u64>, Option<u64>) {
         let told = contact.told(Millis::new(100));
         let ms = |ago: std::time::Duration| u64::try_from(ago.as_millis()).unwrap();
-        (told.last_seen.map(ms), told.unanswered.map(|failure| ms(failure.ago)))
+        (told.last_seen.map(ms), told.failure.map(|failure| ms(failure.ago)))
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl Deref for PgPool {
 
 impl From<TieredPool<PgManager>> for PgPool {
     fn from(pool: TieredPool<PgManager>) -> Self {
-        PgPool(pool)
+        PgPool(pool.with_question(|pool| {
+            pool.check_health(false);
+        }))
     }
 }
 
