@@ -115,10 +115,10 @@ impl Judgement {
             let cause = cause(open).or_else(|| tiers.into_iter().find_map(cause));
             let cause = cause.unwrap_or_else(|| "no cause known".to_owned());
             (Verdict::CircuitOpen, format!("Circuit open: {cause}"))
-        } else if left == 0 {
-            (Verdict::Exhausted, "EXHAUSTED: no connection left for ad-hoc work".to_owned())
         } else if contact.failure.is_some() {
             (Verdict::Unreachable, format!("Unreachable: {contact}"))
+        } else if left == 0 {
+            (Verdict::Exhausted, "EXHAUSTED: no connection left for ad-hoc work".to_owned())
         } else if let Some(cause) = adhoc_is_cut_off {
             (Verdict::Exhausted, format!("EXHAUSTED: no connection for ad-hoc work can be opened: {cause}"))
         } else if contact.is_within(SEEN_WITHIN) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// What a pool knows of its server without asking it.
 ///
 /// A sign of life is a connection that was opened, a validation or a reset that was answered, a refusal for want of
-/// connections, and, where the database layer tells of it ([`SessionControl::silence`](crate::SessionControl::silence)),
-/// any reply on a connection. Nothing is written at a checkout for it.
+/// connections, and any reply on a connection, where the database layer tells of it by
+/// [`SessionControl::silence`](crate::SessionControl::silence). Nothing is written at a checkout for it.
 ///
 /// ```
 /// use tierpool::{MemoryManager, Pool};
