@@ -78,6 +78,8 @@ fn a_reply_to_a_borrower_is_a_sight_of_the_server() {
     held.batch_execute("SELECT 1").unwrap();
     assert!(pool.get_database_stats().is_healthy);
     // What a connection has heard stays known when it is gone.
+    hand.advance(61 * SECOND);
+    held.batch_execute("SELECT 1").unwrap();
     held.close();
     pool.adhoc().evict_idle();
     eventually(LONG_BOUND, "all are closed", || {
