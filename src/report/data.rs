@@ -1,5 +1,6 @@
 //! The numbers of both tiers in one value.
 
+use std::fmt;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
@@ -55,7 +56,7 @@ pub struct DatabaseStats {
     pub waiters: Vec<Waiting>,
 }
 
-/// One tier's sizes, by SQLAlchemy's names.
+/// One tier's sizes, by SQLAlchemy's names; `Display` is one line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -88,6 +89,14 @@ impl PoolStatus {
             available: stats.ceiling.saturating_sub(gauges.in_use),
             utilization_percent: 100.0 * f64::from(gauges.in_use) / f64::from(stats.ceiling.max(1)),
         }
+    }
+}
+
+impl fmt::Display for PoolStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PoolStatus { size, checked_in, checked_out, overflow, utilization_percent, .. } = self;
+        write!(f, "{checked_out} in use ({utilization_percent:.0} %), {checked_in} idle")?;
+        write!(f, ", base size {size}, {overflow} above it, {} available", self.available)
     }
 }
 
@@ -157,6 +166,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
     /// let status = pool.get_pool_status(Tier::Adhoc);
     /// assert_eq!((status.size, status.checked_out, status.available), (5, 0, 5));
+    /// assert_eq!(status.to_string(), "0 in use (0 %), 1 idle, base size 5, 0 above it, 5 available");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn get_pool_status(&self, tier: Tier) -> PoolStatus {

@@ -1,5 +1,7 @@
 //! Health by utilisation, with thresholds of one's own.
 
+use std::fmt;
+
 use r2d2::ManageConnection;
 
 use super::data::PoolStatus;
@@ -33,7 +35,26 @@ pub enum HealthState {
     Unhealthy,
 }
 
-/// The health of one tier.
+impl HealthState {
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HealthState::Healthy => "healthy",
+            HealthState::Warning => "warning",
+            HealthState::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for HealthState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How full one tier is, judged by thresholds; `Display` is the grade with its reason.
+///
+/// Whether the server is there is another matter: see [`Verdict`](super::Verdict).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -83,6 +104,12 @@ impl Health {
     }
 }
 
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.state, self.message)
+    }
+}
+
 impl<M: ManageConnection> TieredPool<M> {
     /// Judges the automation tier by the default thresholds.
     ///
@@ -92,7 +119,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
     /// let health = pool.check_pool_health();
     /// assert!(health.is_healthy());
-    /// assert_eq!(health.message, "0 % of the connections are in use");
+    /// assert_eq!(health.to_string(), "healthy: 0 % of the connections are in use");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn check_pool_health(&self) -> Health {
