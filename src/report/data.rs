@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::verdict::{Judgement, Load, Verdict};
+use super::verdict::{Judgement, Load, Verdict, contact_of_both};
 use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
@@ -135,7 +135,7 @@ impl<M: ManageConnection> TieredPool<M> {
         let mut waiters = self.automation().waiters();
         waiters.extend(self.adhoc().waiters());
         let reserved = self.reserved();
-        let contact = automation.contact.clone().or_newer(adhoc.contact.clone());
+        let contact = contact_of_both(&automation, &adhoc);
         let judgement = Judgement::of(&automation, &adhoc, reserved, &contact);
         DatabaseStats {
             in_use: status.checked_out,

@@ -6,10 +6,15 @@ use std::time::Duration;
 use crate::stats::{BreakerState, Contact, Stats};
 
 /// A server seen within this counts as being there. The keepalive of idle connections, by default, comes in less.
-const SEEN_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// The part of the automation ceiling from which on the load is called high.
 const HIGH_LOAD: f64 = 0.9;
+
+/// What is known of the server that both tiers lead to.
+pub(super) fn contact_of_both(automation: &Stats, adhoc: &Stats) -> Contact {
+    automation.contact.clone().or_newer(adhoc.contact.clone())
+}
 
 /// Whether a tiered pool can do what it promises: the one verdict of the status box, `is_healthy` and exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
