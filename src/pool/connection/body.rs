@@ -13,8 +13,8 @@ use crate::pool::parts::generations::Generation;
 /// A connection not yet lent is trusted for this long, like one that was just used.
 const FRESH: Millis = Millis::new(500);
 
-/// One part in so many of the keepalive period by which a validation is earlier at the least: the keeper looks only once
-/// in a while, and by the end of the period the server is to have been seen.
+/// One part in so many of the keepalive period by which a validation is earlier at the least: the keeper looks only
+/// once in a while, and by the end of the period the server is to have been seen.
 const KEEPALIVE_LEAD: u32 = 50;
 
 /// The part of the rest by which it may be earlier still; with the lead, a tenth of the period at the most.
