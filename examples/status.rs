@@ -10,8 +10,8 @@
 //!
 //! | exit code | meaning |
 //! | --- | --- |
-//! | 0 | the server answers, and automation has connections or room for one |
-//! | 1 | the server answers, and automation has neither |
+//! | 0 | healthy, as the last line of the box says, and automation has connections or room for one |
+//! | 1 | the server answers, and one of these does not hold |
 //! | 2 | the server could not be asked, or the settings cannot be used |
 
 use std::io::{self, Write};
@@ -43,7 +43,6 @@ pub fn run() -> u8 {
         // A reader that has gone away has seen what it wanted.
         let _ = writeln!(io::stdout(), "{query}");
     }
-    // That ad-hoc has one is shown by the question itself.
     let automation = &activity.automation;
-    u8::from(automation.total.open == 0 && automation.room == 0)
+    u8::from(!status.stats.is_healthy || automation.total.open == 0 && automation.room == 0)
 }

@@ -60,6 +60,8 @@ pub struct TieredPool<M: ManageConnection> {
     total_connections: u32,
     limit_name: &'static str,
     adhoc_may_borrow: bool,
+    /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics.
+    question: Option<fn(&TieredPool<M>)>,
 }
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
@@ -125,6 +127,20 @@ impl<M: ManageConnection> TieredPool<M> {
     /// What the status box calls the budget.
     pub(crate) fn limit_name(&self) -> &'static str {
         self.limit_name
+    }
+
+    /// Has the server asked, before a status is printed, by `question`.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_question(mut self, question: fn(&TieredPool<M>)) -> Self {
+        self.question = Some(question);
+        self
+    }
+
+    /// Asks the server whether it answers, where the database layer can.
+    pub(crate) fn ask_server(&self) {
+        if let Some(question) = self.question {
+            question(self);
+        }
     }
 
     /// Returns how many connections are reserved for the ad-hoc tier.
@@ -333,6 +349,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
             total_connections: self.total_connections,
             limit_name: self.limit_name,
             adhoc_may_borrow: self.adhoc_may_borrow,
+            question: None,
         })
     }
 }

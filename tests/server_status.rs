@@ -48,8 +48,12 @@ fn assert_ends(output: &Output, code: i32, lines: &[&str]) {
 #[test]
 fn the_exit_code_tells_what_was_found() {
     let cluster = cluster();
-    let box_and_server =
-        ["DATABASE CONNECTION STATUS", "sessions of scraper by all processes", "Room left: "];
+    let box_and_server = [
+        "DATABASE CONNECTION STATUS",
+        "[ok] Healthy: 5 ",
+        "sessions of scraper by all processes",
+        "Room left: ",
+    ];
     assert_ends(&script(&cluster.url()), 0, &box_and_server);
 
     // One connection for the script and none beside it.
@@ -57,6 +61,9 @@ fn the_exit_code_tells_what_was_found() {
     assert_ends(&script(&cluster.url()), 1, &["Role app: 1 of 1", "Room left: 0 for automation"]);
 
     cluster.stop_fast();
-    assert_ends(&script(&cluster.url()), 2, &["DATABASE CONNECTION STATUS", "Server: not known: "]);
+    let dead_port = script(&cluster.url());
+    assert_ends(&dead_port, 2, &["DATABASE CONNECTION STATUS", "] Circuit open: ", "Server: not known: "]);
+    let text = String::from_utf8_lossy(&dead_port.stdout);
+    assert!(!text.contains("Healthy") && !text.contains("always available"), "{text}");
     assert_ends(&script("mysql://db.example"), 2, &["invalid configuration"]);
 }

@@ -265,7 +265,7 @@ fn the_verbose_status_shows_the_server_or_why_not() {
         let status = pool.verbose_connection_status();
         let text = status.plain().to_string();
         for line in [
-            "[ok] Healthy: 1 connections always available for ad-hoc work",
+            "[ok] Healthy: 1 connection always available for ad-hoc work",
             "sessions of fleet by all processes:",
             "Automation: 1 open: 1 idle",
             "Connections: 2 of 100, the last 3 for superusers",

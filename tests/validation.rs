@@ -236,12 +236,12 @@ fn the_keeper_keeps_idle_connections_alive_and_out_of_step() {
         let before = manager.calls(Call::IsValid);
         hand.advance(89 * SECOND);
         settled();
-        hand.advance(6 * SECOND);
+        hand.advance(5 * SECOND);
         // The move is taken note of before the next effect can be waited for: a checkout by this thread is none.
         eventually(BOUND, "some are validated", || manager.calls(Call::IsValid) > before);
         settled();
         assert!(manager.calls(Call::IsValid) < before + 20, "all at once in round {round}");
-        hand.advance(6 * SECOND);
+        hand.advance(7 * SECOND);
         eventually(BOUND, "the rest is validated", || manager.calls(Call::IsValid) == before + 20);
         settled();
         assert_eq!(manager.closed(), 0);

@@ -1,4 +1,7 @@
-"""The table in a folder's mod.rs: its modules from the lowest to the highest, named in the first column."""
+"""The table in a folder's mod.rs: its modules from the lowest to the highest, named in the first column.
+
+It is written in plain comments where the module is public, so that its documentation is about what can be used.
+"""
 
 import re
 from collections import Counter
@@ -7,7 +10,7 @@ from collections import Counter
 class Table:
     def __init__(self, text, declared):
         self.declared = declared
-        tables = [names_of(block) for block in re.findall(r"(?:^//! \|.*\n)+", text, re.M)]
+        tables = [names_of(block) for block in re.findall(r"(?:^//!? \|.*\n)+", text, re.M)]
         # A table that names no module of the folder is about something else.
         self.names = next((names for names in tables if set(names) & set(declared)), [])
 

@@ -84,6 +84,13 @@ class Floors(unittest.TestCase):
                 files = pool("close", "open", rows=rows, open=OPEN, close=NO_CALL)
                 self.assert_only(files, f"src/pool/mod.rs: {reason}")
 
+    def test_a_table_in_plain_comments_counts(self):
+        for rows, fault in (["`shared`", "`close`", "`open`"], None), (["`shared`", "`close`"], "the table lacks `open`"):
+            with self.subTest(rows):
+                files = pool("close", "open", rows=rows, open=OPEN, close=NO_CALL)
+                files["pool/mod.rs"] = files["pool/mod.rs"].replace("//! ", "// ")
+                self.assert_only(files, fault) if fault else self.assert_green(files)
+
     def test_a_wing_that_uses_a_higher_one_is_red(self):
         files = pool("close", "open", rows=["`shared`", "`open`", "`close`"], open=OPEN, close=NO_CALL)
         self.assert_only(files, "pool::open uses pool::close, which stands below it in the table: Bag::close")

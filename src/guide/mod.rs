@@ -6,13 +6,17 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
-//! | `failover` | what about several servers, a failover, passwords that change? (feature `postgres`) |
-//! | `retries` | which limit acts where, and when is work repeated? (feature `postgres`) |
-//! | `postgres` | what is particular to PostgreSQL? (feature `postgres`) |
-//! | `pgbouncer` | what changes behind a PgBouncer? (feature `postgres`) |
-//! | `supabase` | which address, and how many connections? (feature `postgres`) |
-//! | `tls` | how are connections encrypted, and whom do they trust? (feature `postgres`) |
-//! | `server` | what does the server say of itself, and of all processes? (feature `postgres`) |
+#![cfg_attr(
+    feature = "postgres",
+    doc = "\
+| [`failover`] | what about several servers, a failover, passwords that change? (feature `postgres`) |
+| [`retries`] | which limit acts where, and when is work repeated? (feature `postgres`) |
+| [`postgres`] | what is particular to PostgreSQL? (feature `postgres`) |
+| [`pgbouncer`] | what changes behind a PgBouncer? (feature `postgres`) |
+| [`supabase`] | which address, and how many connections? (feature `postgres`) |
+| [`tls`] | how are connections encrypted, and whom do they trust? (feature `postgres`) |
+| [`server`] | what does the server say of itself, and of all processes? (feature `postgres`) |"
+)]
 #![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]

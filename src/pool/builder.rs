@@ -374,7 +374,7 @@ impl<M: ManageConnection> Builder<M> {
     }
 }
 
-/// Here and not beside the other methods of a pool, so that the handle need not know its builder.
+// Here and not beside the other methods of a pool, so that the handle need not know its builder.
 impl<M: ManageConnection> Pool<M> {
     /// Creates a pool with the default settings; see [`Builder::build`].
     ///

@@ -15,7 +15,7 @@ use super::life::{self, CloseReport, Hope};
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
 #[cfg(feature = "postgres")]
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::{PrePing, Settings};
 use crate::error::Error;
 use crate::event::EventReceiver;
@@ -342,7 +342,7 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     }
 }
 
-/// What the rest of the crate may ask of a pool.
+// What the rest of the crate may ask of a pool.
 impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn manager(&self) -> &M {
@@ -353,6 +353,19 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn clock(&self) -> &Clock {
         self.shared().clock()
+    }
+
+    /// The server has answered a question.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn note_answer(&self) {
+        self.shared().supply.contact().seen(self.shared().exact_now());
+    }
+
+    /// The server has not answered a question that was begun this long ago.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
+        let begun = self.shared().exact_now().less(Millis::of(ago));
+        self.shared().supply.contact().failed(begun, || cause);
     }
 
     /// Waits until it has opened what it keeps, at most `limit`; gives up as soon as waiting will not cure what is in

@@ -29,24 +29,22 @@
 //! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`.
 //! Cargo builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19,
 //! at least 0.19.12; tierpool asks for none of its features.
-//!
-//! # Its parts
-//!
-//! A module uses only modules in rows above its own.
-//!
-//! | module | job |
-//! | --- | --- |
-//! | `sqlstate` | the codes of errors that decide something, and what each means |
-//! | `options` | the settings of one kind of connection |
-//! | `observer` | reads along on the byte stream, and can end a wait on it |
-//! | `tls` | encryption, under the observer |
-//! | `error` | what can go wrong, and what to do about it |
-//! | `connection` | one connection: its state, its checks, its reset, its statements, a pooler in between |
-//! | `session` | a transaction as a closure, and when it is repeated |
-//! | `open` | opening: which server, as whom, by what `sslmode` allows |
-//! | `driver` | what the pool asks of a connection, and may do to one that is lent |
-//! | `server` | what the server says of itself: health, sessions, limits |
-//! | `pool` | the two-tier pool of such connections, and its builder |
+
+// A module uses only modules in rows above its own.
+//
+// | module | job |
+// | --- | --- |
+// | `sqlstate` | the codes of errors that decide something, and what each means |
+// | `options` | the settings of one kind of connection |
+// | `observer` | reads along on the byte stream, and can end a wait on it |
+// | `tls` | encryption, under the observer |
+// | `error` | what can go wrong, and what to do about it |
+// | `connection` | one connection: its state, its checks, its reset, its statements, a pooler in between |
+// | `session` | a transaction as a closure, and when it is repeated |
+// | `open` | opening: which server, as whom, by what `sslmode` allows |
+// | `driver` | what the pool asks of a connection, and may do to one that is lent |
+// | `server` | what the server says of itself: health, sessions, limits |
+// | `pool` | the two-tier pool of such connections, and its builder |
 
 mod connection;
 mod driver;

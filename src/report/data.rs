@@ -1,25 +1,16 @@
 //! The numbers of both tiers in one value.
 
+use std::fmt;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use crate::stats::{BreakerState, Holder, Stats, Waiting};
+use super::verdict::{Judgement, Load, Verdict, contact_of_both};
+use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
 /// Holds longer than this are shown in the status box.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-
-/// The part of the automation ceiling from which on the load is called high.
-const HIGH_LOAD: f64 = 0.9;
-/// The last line of the box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LastLine {
-    Healthy,
-    HighLoad,
-    Exhausted,
-    CircuitOpen,
-}
 
 /// Both tiers at one moment; `Display` is the status box.
 ///
@@ -39,12 +30,22 @@ pub struct DatabaseStats {
     pub total_possible: u32,
     /// Connections that are the ad-hoc tier's own.
     pub reserved: u32,
+    /// Ad-hoc connections that nobody has: what is left of the reserve.
+    pub guaranteed: u32,
     /// The budget of both tiers.
     pub total_connections: u32,
     /// What the budget is called: by whose limit it is set.
     pub limit_name: &'static str,
-    /// Whether the last line of the box is the healthy one.
+    /// Whether the verdict is [`Verdict::Healthy`]. A high load is none of it: see [`DatabaseStats::load`].
     pub is_healthy: bool,
+    /// Whether the server and the reserve are there, as far as that is known without asking.
+    pub verdict: Verdict,
+    /// The verdict with its reason, in one line: the last one of the box, but for a high load.
+    pub message: String,
+    /// How much of the automation tier is in use.
+    pub load: Load,
+    /// When either tier's server was last seen, and what has failed since.
+    pub contact: Contact,
     /// The automation tier.
     pub automation: Stats,
     /// The ad-hoc tier.
@@ -55,27 +56,7 @@ pub struct DatabaseStats {
     pub waiters: Vec<Waiting>,
 }
 
-impl DatabaseStats {
-    pub(super) fn last_line(&self) -> LastLine {
-        let open = |state| state != BreakerState::Closed;
-        if open(self.automation.breaker) || open(self.adhoc.breaker) {
-            LastLine::CircuitOpen
-        } else if self.guaranteed() == 0 {
-            LastLine::Exhausted
-        } else if f64::from(self.in_use) >= HIGH_LOAD * f64::from(self.total_possible) {
-            LastLine::HighLoad
-        } else {
-            LastLine::Healthy
-        }
-    }
-
-    /// Ad-hoc connections that nobody has.
-    pub(super) fn guaranteed(&self) -> u32 {
-        self.reserved.saturating_sub(self.adhoc.gauges.in_use)
-    }
-}
-
-/// One tier's sizes, by SQLAlchemy's names.
+/// One tier's sizes, by SQLAlchemy's names; `Display` is one line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -111,13 +92,25 @@ impl PoolStatus {
     }
 }
 
+impl fmt::Display for PoolStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PoolStatus { size, checked_in, checked_out, overflow, utilization_percent, .. } = self;
+        write!(f, "{checked_out} in use ({utilization_percent:.0} %), {checked_in} idle")?;
+        write!(f, ", base size {size}, {overflow} above it, {} available", self.available)
+    }
+}
+
 impl<M: ManageConnection> TieredPool<M> {
-    /// Returns the numbers of both tiers.
+    /// Returns the numbers of both tiers. Asks nobody: whether the server is there is told from what was seen of it
+    /// within 60 s, and else not known.
     ///
     /// ```
+    /// use tierpool::report::Verdict;
     /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
-    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0)));
+    /// let pool = tiers.build(|_| MemoryManager)?;
+    /// assert_eq!(pool.get_database_stats().verdict, Verdict::Unknown);
     /// let conn = pool.get(Tier::Automation)?;
     /// let stats = pool.get_database_stats();
     /// assert_eq!((stats.in_use, stats.available, stats.total_possible), (1, 54, 55));
@@ -126,7 +119,14 @@ impl<M: ManageConnection> TieredPool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn get_database_stats(&self) -> DatabaseStats {
-        let (automation, adhoc) = (self.automation().stats(), self.adhoc().stats());
+        self.database_stats(None)
+    }
+
+    /// The numbers after a question to the server, with the gauges of the ad-hoc tier from before it: the connection
+    /// that the question took may still be on its way back.
+    pub(super) fn database_stats(&self, adhoc_gauges: Option<Gauges>) -> DatabaseStats {
+        let (automation, mut adhoc) = (self.automation().stats(), self.adhoc().stats());
+        adhoc.gauges = adhoc_gauges.unwrap_or(adhoc.gauges);
         let status = PoolStatus::of(&automation);
         let mut long_holders = self.automation().holders();
         long_holders.extend(self.adhoc().holders());
@@ -134,22 +134,28 @@ impl<M: ManageConnection> TieredPool<M> {
         long_holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
         let mut waiters = self.automation().waiters();
         waiters.extend(self.adhoc().waiters());
-        let mut stats = DatabaseStats {
+        let reserved = self.reserved();
+        let contact = contact_of_both(&automation, &adhoc);
+        let judgement = Judgement::of(&automation, &adhoc, reserved, &contact);
+        DatabaseStats {
             in_use: status.checked_out,
             available: status.available,
             overflow: status.overflow,
             total_possible: automation.ceiling,
-            reserved: self.reserved(),
+            reserved,
+            guaranteed: judgement.guaranteed,
             total_connections: self.total_connections(),
             limit_name: self.limit_name(),
-            is_healthy: false,
+            is_healthy: judgement.verdict == Verdict::Healthy,
+            verdict: judgement.verdict,
+            message: judgement.message,
+            load: Load::of(&automation),
+            contact,
             automation,
             adhoc,
             long_holders,
             waiters,
-        };
-        stats.is_healthy = stats.last_line() == LastLine::Healthy;
-        stats
+        }
     }
 
     /// Returns a tier's sizes, by SQLAlchemy's names.
@@ -160,6 +166,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
     /// let status = pool.get_pool_status(Tier::Adhoc);
     /// assert_eq!((status.size, status.checked_out, status.available), (5, 0, 5));
+    /// assert_eq!(status.to_string(), "0 in use (0 %), 1 idle, base size 5, 0 above it, 5 available");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn get_pool_status(&self, tier: Tier) -> PoolStatus {

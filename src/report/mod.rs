@@ -5,9 +5,11 @@ mod health;
 mod status;
 #[cfg(feature = "postgres")]
 mod verbose;
+mod verdict;
 
 pub use data::{DatabaseStats, PoolStatus};
 pub use health::{Health, HealthState, HealthThresholds};
 pub use status::{Plain, print_connection_status};
 #[cfg(feature = "postgres")]
 pub use verbose::{VerbosePlain, VerboseStatus};
+pub use verdict::{Load, Verdict};

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use r2d2::ManageConnection;
 
-use super::data::{DatabaseStats, LastLine};
+use super::data::DatabaseStats;
+use super::verdict::{Load, Verdict, connections};
 use crate::tiers::TieredPool;
 
 /// Waiters listed before the rest is only counted.
@@ -25,6 +26,8 @@ pub(super) struct Marks {
     branch: &'static str,
     last: &'static str,
     healthy: &'static str,
+    unknown: &'static str,
+    unreachable: &'static str,
     high_load: &'static str,
     exhausted: &'static str,
     circuit_open: &'static str,
@@ -39,6 +42,8 @@ pub(super) const FANCY: Marks = Marks {
     branch: "├─",
     last: "└─",
     healthy: "✅ ",
+    unknown: "❓ ",
+    unreachable: "⛔ ",
     high_load: "⚠️ ",
     exhausted: "❌ ",
     circuit_open: "⛔ ",
@@ -53,6 +58,8 @@ pub(super) const PLAIN: Marks = Marks {
     branch: "-",
     last: "-",
     healthy: "[ok] ",
+    unknown: "[unknown] ",
+    unreachable: "[critical] ",
     high_load: "[warning] ",
     exhausted: "[critical] ",
     circuit_open: "[critical] ",
@@ -80,7 +87,13 @@ impl DatabaseStats {
         let base = self.automation.base_size;
         writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
         writeln!(f, "{}{}: {} connections", marks.limit, self.limit_name, self.total_connections)?;
-        writeln!(f, "   {last} Reserved for Ad-hoc: {} (always available)", self.reserved)?;
+        // What is promised is not said of a server that nobody has seen.
+        let (always, if_seen) = match self.verdict {
+            Verdict::Healthy => (" (always available)", ""),
+            _ if self.guaranteed == 0 => ("", ""),
+            _ => ("", ", once the server answers"),
+        };
+        writeln!(f, "   {last} Reserved for Ad-hoc: {}{always}", self.reserved)?;
         writeln!(
             f,
             "   {last} Automation Pool: {base} + {} overflow\n",
@@ -91,7 +104,7 @@ impl DatabaseStats {
         writeln!(f, "   {branch} Available: {}", self.available)?;
         writeln!(f, "   {last} Overflow Active: {}\n", self.overflow)?;
         writeln!(f, "{}Ad-hoc (Development/Manual):", marks.adhoc)?;
-        writeln!(f, "   {last} Guaranteed Available: {} connections\n", self.guaranteed())?;
+        writeln!(f, "   {last} Guaranteed Available: {}{if_seen}\n", connections(self.guaranteed))?;
         self.write_people(f, marks)?;
         self.write_last_line(f, marks)?;
         f.write_str(&rule)
@@ -116,27 +129,23 @@ impl DatabaseStats {
     }
 
     fn write_last_line(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
-        match self.last_line() {
-            LastLine::Healthy => writeln!(
-                f,
-                "{}Healthy: {} connections always available for ad-hoc work",
-                marks.healthy,
-                self.guaranteed()
-            ),
-            LastLine::HighLoad => writeln!(
-                f,
-                "{}High Load: {} of {} automation connections in use",
-                marks.high_load, self.in_use, self.total_possible
-            ),
-            LastLine::Exhausted => {
-                writeln!(f, "{}EXHAUSTED: no connection left for ad-hoc work", marks.exhausted)
+        let mark = match self.verdict {
+            Verdict::Healthy if self.load == Load::High => {
+                let (in_use, ceiling) = (self.in_use, self.total_possible);
+                writeln!(
+                    f,
+                    "{}High Load: {in_use} of {ceiling} automation connections in use",
+                    marks.high_load
+                )?;
+                return Ok(());
             }
-            LastLine::CircuitOpen => {
-                let failures = [&self.automation, &self.adhoc];
-                let cause = failures.iter().find_map(|stats| stats.last_open_failure.as_deref());
-                writeln!(f, "{}Circuit open: {}", marks.circuit_open, cause.unwrap_or("no cause known"))
-            }
-        }
+            Verdict::Healthy => marks.healthy,
+            Verdict::Unknown => marks.unknown,
+            Verdict::Unreachable => marks.unreachable,
+            Verdict::Exhausted => marks.exhausted,
+            Verdict::CircuitOpen => marks.circuit_open,
+        };
+        writeln!(f, "{mark}{}", self.message)
     }
 }
 
@@ -170,24 +179,42 @@ pub(super) fn print(text: impl fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Prints the status box to standard output: with symbols where it is a terminal with a UTF-8 locale and `NO_COLOR`
-/// is not set, else in plain characters. A closed pipe is not an error.
+/// Prints the status box to standard output, and returns what it says: with symbols where that is a terminal with a
+/// UTF-8 locale and `NO_COLOR` is not set, else in plain characters. A closed pipe is not an error.
+///
+/// A `PgPool` asks the server first, as `check_health(false)` does: the answer, or that there was none, decides what
+/// the last line says. Pools over other managers have nothing to ask with, and tell what they have seen.
+///
+/// # Blocking
+///
+/// A `PgPool` whose last answer is older than 60 s: at most `inquiry_timeout` and 100 ms.
+///
+/// # Examples
 ///
 /// ```
 /// use tierpool::{MemoryManager, TieredPool};
 ///
 /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
-/// tierpool::print_connection_status(&pool);
+/// let status = tierpool::print_connection_status(&pool);
+/// let exit_code = if status.is_healthy { 0 } else { 1 };
+/// assert_eq!(exit_code, 0);
 /// # Ok::<(), tierpool::Error>(())
 /// ```
-pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) {
-    let stats = pool.get_database_stats();
-    if is_fancy() { print(stats) } else { print(stats.plain()) }
+pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) -> DatabaseStats {
+    let before = pool.adhoc().gauges();
+    pool.ask_server();
+    let stats = pool.database_stats(Some(before));
+    if is_fancy() {
+        print(&stats)
+    } else {
+        print(stats.plain())
+    }
+    stats
 }
 
 impl<M: ManageConnection> TieredPool<M> {
     /// Prints the status box; see [`print_connection_status`].
-    pub fn print_connection_status(&self) {
-        print_connection_status(self);
+    pub fn print_connection_status(&self) -> DatabaseStats {
+        print_connection_status(self)
     }
 }

@@ -72,9 +72,9 @@ impl TieredPool<PgManager> {
     /// ```
     #[track_caller]
     pub fn verbose_connection_status(&self) -> VerboseStatus {
-        // The box first, so that the ad-hoc connection which the question takes is not in it.
-        let stats = self.get_database_stats();
-        VerboseStatus { stats, server: self.server_activity().map_err(|error| error.in_one_line()) }
+        let before = self.adhoc().gauges();
+        let server = self.server_activity().map_err(|error| error.in_one_line());
+        VerboseStatus { stats: self.database_stats(Some(before)), server }
     }
 
     /// Prints the verbose status to standard output, in the form that

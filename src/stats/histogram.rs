@@ -1,5 +1,6 @@
 //! Histograms of durations over fixed bounds: cheap to record into, fit for Prometheus.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ pub const BOUNDS_MS: [u64; 15] =
 const BUCKETS: usize = BOUNDS_MS.len() + 1;
 
 /// A histogram of durations, as it was at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// `Debug` names the buckets that are not empty by their bounds.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Histogram {
     /// How many durations fell into each bucket: at most the bound of the same index in [`BOUNDS_MS`], and more than
@@ -52,6 +55,20 @@ impl Histogram {
     pub(crate) fn add(&mut self, other: &Histogram) {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
         self.sum += other.sum;
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Histogram");
+        told.field("count", &self.count()).field("sum", &self.sum);
+        for (i, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            match BOUNDS_MS.get(i) {
+                Some(bound) => told.field(&format!("up to {bound} ms"), count),
+                None => told.field("longer", count),
+            };
+        }
+        told.finish()
     }
 }
 
@@ -98,8 +115,16 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use super::{BOUNDS_MS, Recorder};
+    use super::{BOUNDS_MS, Histogram, Recorder};
     use std::time::Duration;
+
+    #[test]
+    fn debug_names_the_buckets_by_their_bounds() {
+        let mut told = Histogram { sum: Duration::from_secs(70), ..Histogram::default() };
+        assert_eq!(format!("{told:?}"), "Histogram { count: 0, sum: 70s }");
+        (told.counts[1], told.counts[BOUNDS_MS.len()]) = (3, 1);
+        assert_eq!(format!("{told:?}"), "Histogram { count: 4, sum: 70s, up to 2 ms: 3, longer: 1 }");
+    }
 
     #[test]
     fn a_duration_lands_in_the_bucket_of_its_bound() {

@@ -1,9 +1,11 @@
 //! What a pool tells of itself: gauges, counters, histograms, holders. Values only.
 
+mod contact;
 mod histogram;
 mod people;
 mod snapshot;
 
+pub use contact::{Contact, ContactFailure};
 pub(crate) use histogram::Recorder;
 pub use histogram::{BOUNDS_MS, Histogram};
 pub use people::{Holder, Waiting};

@@ -1,7 +1,9 @@
 //! One pool's gauges and counters at one moment.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::contact::Contact;
 use super::histogram::Histogram;
 
 /// The four gauges, and zombies, of one moment.
@@ -95,6 +97,12 @@ impl CloseCause {
     }
 }
 
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Connections closed, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -137,6 +145,23 @@ pub enum BreakerState {
     Open,
     /// A probe is on its way.
     Probing,
+}
+
+impl BreakerState {
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::Probing => "probing",
+        }
+    }
+}
+
+impl fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Everything that a pool counts, as one snapshot.
@@ -210,4 +235,6 @@ pub struct Stats {
     pub breaker_openings: u64,
     /// The last failure to open since an open succeeded, in words.
     pub last_open_failure: Option<String>,
+    /// When the server was last seen, and what has failed since.
+    pub contact: Contact,
 }

@@ -13,8 +13,12 @@ use crate::pool::parts::generations::Generation;
 /// A connection not yet lent is trusted for this long, like one that was just used, but where every checkout validates.
 const FRESH: Millis = Millis::new(500);
 
-/// The part of the keepalive period by which a validation may be earlier.
-const KEEPALIVE_JITTER: f64 = 0.1;
+/// One part in so many of the keepalive period by which a validation is earlier at the least: the keeper looks only
+/// once in a while, and by the end of the period the server is to have been seen.
+const KEEPALIVE_LEAD: u32 = 50;
+
+/// The part of the rest by which it may be earlier still; with the lead, a tenth of the period at the most.
+const KEEPALIVE_JITTER: f64 = 0.08;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -53,7 +57,7 @@ fn after(now: Millis, period: Option<Duration>, jitter: f64) -> Millis {
 
 /// When a connection heard of at `heard` is validated in the background.
 pub(crate) fn plan_keepalive(heard: Millis, keepalive: Option<Duration>) -> Millis {
-    after(heard, keepalive, KEEPALIVE_JITTER)
+    after(heard, keepalive.map(|period| period - period / KEEPALIVE_LEAD), KEEPALIVE_JITTER)
 }
 
 impl<C> Body<C> {
@@ -164,5 +168,18 @@ mod tests {
         assert!(limits.iter().max() > limits.iter().min(), "no two differ");
         settings.max_lifetime = None;
         assert_eq!(expiry(&settings), Millis::NEVER);
+    }
+
+    #[test]
+    fn a_validation_in_the_background_ends_within_its_period() {
+        let settings = Settings::default();
+        let (period, look) = (settings.keepalive.map(Millis::of), Millis::of(settings.reaper_rate));
+        let period = period.expect("it is on by default");
+        for _ in 0..1000 {
+            let at = plan_keepalive(Millis::ZERO, settings.keepalive);
+            assert!(at.plus(look) <= period, "{at:?} is found due after {period:?}");
+            assert!(at >= Millis::new(period.get() / 10 * 9), "{at:?}");
+        }
+        assert_eq!(plan_keepalive(Millis::ZERO, None), Millis::NEVER);
     }
 }

@@ -136,6 +136,11 @@ impl Card {
         self.control.lock().as_ref().filter(|(of, _)| *of == id).map(|(_, control)| Arc::clone(control))
     }
 
+    /// The control of the slot's connection, whichever that is.
+    pub(crate) fn present_control(&self) -> Option<Arc<dyn SessionControl>> {
+        self.control.lock().as_ref().map(|(_, control)| Arc::clone(control))
+    }
+
     /// The checkout that is out, if there is one.
     pub(crate) fn checkout(&self) -> Option<Checkout> {
         // Acquire: pairs with the Release in `lent` and `set_thread`.

@@ -79,6 +79,14 @@ pub trait SessionControl: Send + Sync {
     /// Makes the call that waits on the connection, and every later one, fail at once; the connection is lost. Must
     /// neither block nor do I/O. False where it cannot be done without.
     fn abandon(&self, why: Abandonment) -> bool;
+
+    /// For how long nothing has been heard of the server on this connection, as an upper bound. Called when statistics
+    /// are taken and when the connection is closed, never at a checkout; must neither block nor do I/O.
+    ///
+    /// Default: not known.
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The place of one connection in its pool, by which a database layer can name it and its borrower.

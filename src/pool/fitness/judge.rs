@@ -63,6 +63,7 @@ pub(crate) fn perform<M: ManageConnection>(
         Ok(Ok(())) => {
             body.seen = generation;
             shared.supply.breaker().ping_answered();
+            shared.supply.contact().seen(shared.exact_now());
             body.fresh();
             Ok(())
         }

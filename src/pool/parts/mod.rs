@@ -7,7 +7,8 @@
 //! | `generations` | which connections are suspect or evicted, by when they were last known good or opened |
 //! | `fast` | what every checkout and checkin reads |
 //! | `breaker` | when a connection may be opened: back-off, circuit breaker, slow start |
-//! | `supply` | the breaker with the demand that it rules over |
+//! | `contact` | when the server was last seen, and what has failed since |
+//! | `supply` | the breaker with the demand that it rules over, and what is known of the server |
 //! | `sinks` | who is told of events, and how often the log is |
 //! | `line` | who stands in line |
 //! | `keeper` | the thread that looks after the pools of a group |
@@ -17,6 +18,7 @@
 
 pub(super) mod breaker;
 pub(super) mod changed;
+pub(super) mod contact;
 pub(super) mod counters;
 pub(super) mod errand;
 pub(super) mod fast;

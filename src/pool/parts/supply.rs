@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::Breaker;
+use super::contact::Contact;
 use super::counters::{Counted, Gauge};
 use crate::config::Settings;
 
@@ -23,6 +24,7 @@ pub(crate) struct Supply {
     renewing: Gauge,
     /// Connections opened that are not yet in their slots or with a waiter.
     introducing: Gauge,
+    contact: Contact,
 }
 
 impl Supply {
@@ -33,11 +35,16 @@ impl Supply {
             credits: AtomicU32::new(0),
             renewing: Gauge::default(),
             introducing: Gauge::default(),
+            contact: Contact::default(),
         }
     }
 
     pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock()
+    }
+
+    pub(crate) fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     pub(crate) fn hint(&self) {

@@ -13,6 +13,7 @@ use crate::pool::connection::body::Body;
 use crate::pool::parts::errand::Task;
 use crate::pool::shared::{Entry, Errand, Shared};
 use crate::pool::tell::accounts;
+use crate::pool::tell::contact::note_heard;
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
 
@@ -57,9 +58,10 @@ pub(crate) fn dispose_refused<M: ManageConnection>(entry: Box<Entry<M>>) {
     dispose(entry, if closed { CloseCause::Closed } else { CloseCause::Evicted });
 }
 
-/// Clears the card of a slot whose connection is gone for the pool.
+/// Clears the card of a slot whose connection is gone for the pool. What it has heard of the server stays known.
 pub(crate) fn vacate<M: ManageConnection>(shared: &Shared<M>, index: usize) {
     if let Some(control) = shared.card(index).clear() {
+        note_heard(shared, &*control);
         let _ = guarded(shared, "dropping a session control", || drop(control));
     }
 }

@@ -16,6 +16,7 @@ use crate::stats::BreakerState;
 
 /// An attempt has opened a connection.
 pub(crate) fn succeeded<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    shared.supply.contact().seen(shared.exact_now());
     let (was_open, refused) = {
         let mut breaker = shared.supply.breaker();
         let was_open = breaker.state() != BreakerState::Closed;
@@ -42,6 +43,11 @@ pub(crate) fn failed<M: ManageConnection>(
 ) {
     accounts::open_failed(shared, &failure);
     let now = shared.exact_now();
+    match failure.class() {
+        // It is there, and said so.
+        FailureClass::Exhausted => shared.supply.contact().seen(now),
+        _ => shared.supply.contact().failed(begun, || failure.to_string()),
+    }
     let reaction = {
         let mut breaker = shared.supply.breaker();
         let probe = purpose == Purpose::Probe;
@@ -60,10 +66,11 @@ pub(crate) fn ping_timed_out<M: ManageConnection>(shared: &Arc<Shared<M>>, limit
     let attempts = shared.supply.breaker().attempts();
     let text = format!("a validation had no answer within {limit:.1?}");
     let failure = Arc::new(OpenFailure::from_text(text, FailureClass::Transient, attempts));
+    let now = shared.exact_now();
+    let begun = now.less(Millis::of(limit));
+    shared.supply.contact().failed(begun, || failure.to_string());
     let reaction = {
         let mut breaker = shared.supply.breaker();
-        let now = shared.exact_now();
-        let begun = now.less(Millis::of(limit));
         let reaction = breaker.ping_timed_out(now, begun, Arc::clone(&failure));
         react(shared, reaction, &failure);
         reaction

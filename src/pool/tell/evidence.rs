@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use super::contact::contact;
 use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use};
 use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::shared::Shared;
@@ -67,6 +68,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         breaker,
         breaker_openings,
         last_open_failure,
+        contact: contact(shared),
     }
 }
 

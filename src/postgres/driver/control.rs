@@ -132,6 +132,11 @@ impl SessionControl for PgControl {
         });
         true
     }
+
+    /// Not known over a Unix socket, where nobody reads along.
+    fn silence(&self) -> Option<Duration> {
+        self.observer.as_ref().map(|observer| observer.silence())
+    }
 }
 
 #[cfg(test)]

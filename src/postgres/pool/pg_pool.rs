@@ -23,7 +23,7 @@ use crate::tiers::{Tier, TieredPool};
 /// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0))); // opens nothing yet
 /// let pool = PgPool::from(tiers.build_unchecked(|_| manager.clone())?);
 /// assert_eq!(pool.total_connections(), 60);
-/// tierpool::print_connection_status(&pool);
+/// assert!(!pool.get_database_stats().is_healthy, "nobody has seen the server yet");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -39,7 +39,9 @@ impl Deref for PgPool {
 
 impl From<TieredPool<PgManager>> for PgPool {
     fn from(pool: TieredPool<PgManager>) -> Self {
-        PgPool(pool)
+        PgPool(pool.with_question(|pool| {
+            pool.check_health(false);
+        }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! One question to the server, within one limit.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use postgres::Client;
@@ -28,7 +28,7 @@ pub(super) fn ask<T: Send + 'static>(
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
     let limit = limit(pool);
-    let end = Deadline::of(limit);
+    let (begun, end) = (Instant::now(), Deadline::of(limit));
     let outcome = checkout(pool, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
@@ -37,10 +37,31 @@ pub(super) fn ask<T: Send + 'static>(
         }
     });
     // Said in one way, whichever of the limits on the way found it; the pool's own says more.
-    outcome.map_err(|error| {
+    let outcome = outcome.map_err(|error| {
         let is_late = end.left().is_zero() && error.sqlstate().is_none() && error.as_checkout().is_none();
         if is_late { PgError::unanswered(limit) } else { error }
-    })
+    });
+    match &outcome {
+        Ok(_) => pool.adhoc().note_answer(),
+        Err(error) if tells_of_server(pool, error) => {
+            pool.adhoc().note_unanswered(begun.elapsed(), error.in_one_line());
+        }
+        Err(_) => {}
+    }
+    outcome
+}
+
+/// Whether a failed question says that the server cannot be reached: not where it has refused the question, and not
+/// where borrowers have all ad-hoc connections.
+fn tells_of_server(pool: &TieredPool<PgManager>, error: &PgError) -> bool {
+    match error.as_checkout() {
+        // What else can be wrong is noted by the pool itself, or is none of the server's.
+        Some(checkout) => {
+            let adhoc = pool.adhoc();
+            checkout.is_timeout() && adhoc.holders().len() < adhoc.max_size() as usize
+        }
+        None => error.sqlstate().is_none() || error.is_connection_lost(),
+    }
 }
 
 /// Takes an ad-hoc connection that neither side has closed.
