@@ -275,3 +275,19 @@ impl ClockHand {
         self.0.0.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_reckoned_from_its_begin_is_never_told_as_longer_than_it_was() {
+        let (clock, (still, hand)) = (Clock::default(), Clock::manual());
+        for _ in 0..100 {
+            let before = clock.0.origin.elapsed();
+            assert!(clock.begin_ms().duration() > before);
+        }
+        hand.advance(Duration::from_millis(7));
+        assert_eq!(still.begin_ms(), Millis::new(7), "one moved by hand is exact");
+    }
+}

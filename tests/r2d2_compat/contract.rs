@@ -77,9 +77,12 @@ impl ManageConnection for Server {
     }
 }
 
-/// What a handler was told: with the connection and a length of time, where it has one.
+/// An event, its connection, and its length of time, where it has one.
+type Event = (&'static str, u64, Duration);
+
+/// What a handler was told.
 #[derive(Clone, Debug, Default)]
-struct Told(Arc<Mutex<Vec<(&'static str, u64, Duration)>>>);
+struct Told(Arc<Mutex<Vec<Event>>>);
 
 impl Told {
     fn note(&self, what: &'static str, id: u64, time: Duration) {

@@ -17,14 +17,14 @@ fn transient(breaker: &mut Breaker, now: u64) -> Reaction {
 
 /// One that has opened at 0.
 fn open() -> Breaker {
-    let mut breaker = Breaker::new(&Settings { failure_threshold: 1, ..Settings::default() });
+    let mut breaker = Breaker::new(&Settings { failure_threshold: 1, ..Settings::of_tier("batch") });
     assert_eq!(transient(&mut breaker, 0), Reaction::Opened);
     breaker
 }
 
 #[test]
 fn failures_back_off_and_the_third_opens_the_breaker() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     assert_eq!(breaker.advice(at(0)), Advice::Open(4));
     assert_eq!(transient(&mut breaker, 0), Reaction::None);
     assert_eq!(breaker.advice(at(199)), Advice::NotBefore(at(200)));
@@ -77,14 +77,14 @@ fn a_probe_that_got_no_answer_is_followed_by_the_next_at_once() {
 
 #[test]
 fn attempts_that_fail_together_are_one_sign() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     for _ in 0..4 {
         assert_eq!(
             breaker.failed(at(5), at(1), failure(FailureClass::Transient), 0.0, false),
             Reaction::None
         );
     }
-    let mut full = Breaker::new(&Settings::default());
+    let mut full = Breaker::new(&Settings::of_tier("batch"));
     for _ in 0..4 {
         full.failed(at(5), at(1), failure(FailureClass::Exhausted), 0.0, false);
     }
@@ -106,7 +106,7 @@ fn attempts_that_fail_together_are_one_sign() {
 
 #[test]
 fn a_failure_is_remembered_for_those_who_waited_through_it() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     transient(&mut breaker, 0);
     assert!(breaker.last_within(Duration::ZERO).is_some());
     breaker.succeeded();
@@ -118,7 +118,7 @@ fn a_failure_is_remembered_for_those_who_waited_through_it() {
 
 #[test]
 fn a_server_without_connections_never_opens_it() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     for now in 0..50 {
         assert_eq!(
             breaker.failed(at(now), at(now), failure(FailureClass::Exhausted), 0.0, false),
@@ -131,7 +131,7 @@ fn a_server_without_connections_never_opens_it() {
 
 #[test]
 fn a_permanent_cause_refuses_at_once_and_is_tried_again_in_half_a_minute() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     assert_eq!(breaker.failed(at(0), at(0), failure(FailureClass::Permanent), 1.0, false), Reaction::Refuse);
     assert_eq!(breaker.advice(at(29_999)), Advice::NotBefore(at(30_000)));
     assert!(breaker.is_locked(at(29_999)));
@@ -151,7 +151,7 @@ fn a_threshold_of_zero_switches_it_off() {
 
 #[test]
 fn attempts_stay_below_five_a_second_whatever_the_spread() {
-    let mut breaker = Breaker::new(&Settings::default());
+    let mut breaker = Breaker::new(&Settings::of_tier("batch"));
     for _ in 0..2 {
         breaker.failed(at(0), at(0), failure(FailureClass::Exhausted), 1.0, false);
     }
