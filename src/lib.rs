@@ -110,6 +110,7 @@ mod pool;
 pub mod postgres;
 pub mod report;
 pub mod stats;
+mod text;
 mod threads;
 mod tiers;
 

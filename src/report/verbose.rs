@@ -74,7 +74,7 @@ impl TieredPool<PgManager> {
     pub fn verbose_connection_status(&self) -> VerboseStatus {
         // The box first, so that the ad-hoc connection which the question takes is not in it.
         let stats = self.get_database_stats();
-        VerboseStatus { stats, server: self.server_activity().map_err(|error| error.in_one_line()) }
+        VerboseStatus { stats, server: self.server_activity().map_err(|error| error.to_string()) }
     }
 
     /// Prints the verbose status to standard output, in the form that

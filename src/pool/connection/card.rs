@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::clock::{AtomicMillis, Millis};
 use crate::pool::driver::control::SessionControl;
 use crate::stats::{Holder, Recorder};
+use crate::text::harmless;
 use crate::threads;
 
 /// Written by whoever has the slot's connection in hand, so by one thread at a time, and read by anyone.
@@ -205,7 +206,7 @@ impl Card {
             connection_id: self.connection_id.load(Ordering::Relaxed),
             thread: threads::name(thread),
             location,
-            tag: self.tag.lock().clone(),
+            tag: self.tag.lock().as_deref().map(harmless),
             held: now.since(self.since.load()).duration(),
         })
     }

@@ -101,6 +101,8 @@ enum State<S> {
 
 struct Watched<S> {
     state: State<S>,
+    /// When it was handed over, or taken up.
+    since: Instant,
     /// When the keeper gives up; `None` is too far away to be expressed.
     give_up_at: Option<Instant>,
     /// The zombie as which it has been counted.
@@ -145,7 +147,7 @@ impl<S, T> Errand<S, T> {
     /// Work for which a helper has to be found within `limit`.
     pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Waiter<T, ()>>>) -> Self {
         let give_up_at = Instant::now().checked_add(limit);
-        let watched = Watched { state: State::Queued(seat), give_up_at, zombie: None };
+        let watched = Watched { state: State::Queued(seat), since: Instant::now(), give_up_at, zombie: None };
         Errand { watched: Mutex::new(watched), caller, task }
     }
 
@@ -167,7 +169,8 @@ impl<S, T> Errand<S, T> {
             }
         };
         watched.state = state;
-        watched.give_up_at = Instant::now().checked_add(limit);
+        watched.since = Instant::now();
+        watched.give_up_at = watched.since.checked_add(limit);
         has_seat
     }
 
@@ -264,6 +267,14 @@ impl<S, T> Errand<S, T> {
             caller.refuse(());
             caller.wake();
         }
+    }
+
+    /// Since when its connection has been in hand; `None` where its seat is gone.
+    pub(crate) fn in_hand_since(&self) -> Option<Instant> {
+        use State::{Queued, QueuedLate, Running, RunningLate};
+        let watched = self.watched.lock();
+        let has_seat = matches!(watched.state, Queued(_) | QueuedLate(_) | Running(_) | RunningLate(_));
+        has_seat.then_some(watched.since)
     }
 
     pub(crate) fn give_up_at(&self) -> Option<Instant> {

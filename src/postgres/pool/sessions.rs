@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
+use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
 
 /// Why an attempt at a session did not commit.
@@ -114,8 +115,11 @@ impl TieredPool<PgManager> {
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
             log::debug!(
                 target: "tierpool::session",
-                "session {} on {tier}: attempt {} failed ({}); again in {delay:.0?}",
-                options.given_tag().unwrap_or("without a tag"), attempts.failed(), setback.cause,
+                "session {} on {tier}: attempt {} failed ({}); again in {}",
+                harmless(options.given_tag().unwrap_or("without a tag")),
+                attempts.failed(),
+                harmless(&setback.cause),
+                Time(delay),
             );
             self.tier(tier).manager().note_session_repeated();
             std::thread::sleep(delay);
