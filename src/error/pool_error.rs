@@ -22,8 +22,8 @@ struct Inner {
 /// `Display` is one line for logs; the alternate form `{:#}` is the full report on several lines, with the chain of
 /// causes, and so is `Debug`, which `unwrap` and a `main` that fails print. [`source`](StdError::source) is the last
 /// failure to open a connection, where there was one. It holds no secret: those of managers' errors are theirs to keep,
-/// and those of PostgreSQL name no password. Text of others, such as a manager's error, a tag or a thread's name, has its
-/// control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
+/// and those of PostgreSQL name no password. Text of others, such as a manager's error, a tag or a thread's name, has
+/// its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 pub struct Error(Box<Inner>);
 
 impl Error {

@@ -11,7 +11,8 @@ use crate::text::{Time, harmless};
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
-/// What takes longer is not slow any more: whoever is asked does not answer. Far more than an answer takes on any network.
+/// What takes longer is not slow any more: whoever is asked does not answer. Far more than an answer takes on any
+/// network.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! An error with its causes, each said once.
 //!
-//! Which link of a chain tells most cannot be known from outside: one library has the file's path in the head and a bare
-//! code at the end, another "db error" in the head and the reason at the end, a third repeats each cause in what is above
-//! it. So all are told, from the head on, but for those that have been said.
+//! Which link of a chain tells most cannot be known from outside: one library has the file's path in the head and a
+//! bare code at the end, another "db error" in the head and the reason at the end, a third repeats each cause in what
+//! is above it. So all are told, from the head on, but for those that have been said.
 
 use std::error::Error as StdError;
 

@@ -1,8 +1,8 @@
 //! Text of others: messages of a server, tags, the names of threads, hosts and applications.
 //!
-//! It goes into log lines, error messages, the status box and JSON, and from there to terminals. A line break in it could
-//! forge the next line of a log or a report, an escape sequence rewrite the terminal, a bidirectional mark turn a text
-//! around; and it can have any length. So it is made harmless where it enters, before anything keeps a copy of it.
+//! It goes into log lines, error messages, the status box and JSON, and from there to terminals. A line break in it
+//! could forge the next line of a log or a report, an escape sequence rewrite the terminal, a bidirectional mark turn a
+//! text around; and it can have any length. So it is made harmless where it enters, before anything keeps a copy of it.
 
 use std::fmt::{self, Write};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use};
+use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way};
 use crate::error::{Error, ErrorKind, Evidence, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
@@ -95,16 +95,15 @@ pub(crate) fn error<M: ManageConnection>(
     };
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
-    let under_way = |is_kind: fn(Task) -> bool| shared.helpers.under_way(is_kind);
     let evidence = Evidence {
         pool: settings.name.clone(),
         waited: failed.waited,
         ahead: failed.ahead,
         max_waiting: settings.max_waiting,
         gauges: gauges(shared),
-        validating: under_way(|task| matches!(task, Task::Check(Check::Validate { .. }, _))),
-        resetting: under_way(|task| matches!(task, Task::Check(Check::Reset { .. }, _))),
-        opening: under_way(Task::is_open),
+        validating: under_way(shared, |task| matches!(task, Task::Check(Check::Validate { .. }, _))),
+        resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
+        opening: under_way(shared, Task::is_open),
         ceiling: settings.ceiling(),
         open_failures,
         outage,

@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use r2d2::ManageConnection;
 
 use crate::core::Counts;
+use crate::error::UnderWay;
 use crate::pool::driver::control::Directory;
+use crate::pool::parts::errand::Task;
 use crate::pool::shared::Shared;
 use crate::stats::{Gauges, Holder, Waiting};
 use crate::threads;
@@ -27,6 +29,11 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
         waiting: count(counts.waiting),
         zombies: shared.helpers.zombies() + count(counts.leaving),
     }
+}
+
+/// The work of a kind whose connections no caller has.
+pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+    shared.helpers.under_way(is_kind)
 }
 
 /// Takes note of the number of connections in use, for its peak.

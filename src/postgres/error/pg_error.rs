@@ -12,10 +12,10 @@ use crate::postgres::tls::Advised;
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
 /// `{}` is one line: the server's message with its SQLSTATE and, where a constraint is violated, the names of table,
-/// column and constraint; or the pool's own line, where no connection could be had. `{:#}` is the report on several lines,
-/// with the server's detail and hint, the causes, and the holders of the pool's connections; and so is `Debug`, which
-/// `unwrap`, `expect` and a `main` that fails print. Whatever others have written in it, the server among them, has its
-/// control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
+/// column and constraint; or the pool's own line, where no connection could be had. `{:#}` is the report on several
+/// lines, with the server's detail and hint, the causes, and the holders of the pool's connections; and so is `Debug`,
+/// which `unwrap`, `expect` and a `main` that fails print. Whatever others have written in it, the server among them,
+/// has its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 ///
 /// [`std::error::Error::source`] gives the `postgres::Error` where there is one, as the driver has it; where several
 /// servers were tried, a line that names each with its cause; where the server refused for want of encryption or of a
@@ -198,8 +198,8 @@ impl PgError {
         }
     }
 
-    /// The SQLSTATE that the server gave, if it gave one; of a connection that the server ended, also where a later call
-    /// found out, but for Unix sockets.
+    /// The SQLSTATE that the server gave, if it gave one; of a connection that the server ended, also where a later
+    /// call found out, but for Unix sockets.
     pub fn sqlstate(&self) -> Option<&str> {
         match &self.0.kind {
             Kind::Opening(error) => error.code().or_else(|| error.telling()?.sqlstate()),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use postgres::error::DbError;
 
+use super::evidence::find_io;
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
 use crate::text::{harmless, line, links};
@@ -39,9 +40,14 @@ impl StdError for PgError {
     }
 }
 
-/// The server's message, or what the driver says and why.
+/// The server's message; else what failed on the way to it, which the driver tells no more of than at which step; else
+/// what the driver says.
 fn cause(error: &postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| line(error), |error| harmless(error.message()))
+    match (error.as_db_error(), find_io(error)) {
+        (Some(error), _) => harmless(error.message()),
+        (None, Some(error)) => line(error),
+        (None, None) => line(error),
+    }
 }
 
 impl PgError {

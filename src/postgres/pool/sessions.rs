@@ -49,6 +49,11 @@ impl TieredPool<PgManager> {
     /// use tierpool::PgError;
     ///
     /// let added = pool.session(|tx| tx.execute("INSERT INTO pages VALUES ('x')", &[]))?;
+    /// // With `?` in it the closure names the type of its errors, where the caller takes any.
+    /// pool.session(|tx| {
+    ///     tx.execute("INSERT INTO pages VALUES ('y')", &[])?;
+    ///     Ok::<_, PgError>(())
+    /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
