@@ -198,6 +198,24 @@ fn a_timeout_says_that_connections_are_being_validated() {
 }
 
 #[test]
+fn a_timeout_says_so_too_where_a_callers_own_thread_validates() {
+    let manager = ScriptedManager::new();
+    let builder =
+        Pool::builder().max_size(1).pre_ping(PrePing::Always).driver(Box::new(ScriptedDriver::bounded()));
+    let pool = builder.build(manager.clone()).unwrap();
+    drop(pool.get().unwrap());
+    let frozen = Gate::new();
+    manager.always(Call::IsValid, Step::ok().behind(&frozen));
+    let far = pool.clone();
+    let caller = thread::spawn(move || far.get_timeout(BOUND).map(drop));
+    eventually(BOUND, "it is being validated", || frozen.waiting() == 1);
+    let text = pool.get_timeout(1100 * MS).unwrap_err().to_string();
+    frozen.open();
+    assert!(text.contains("0 in use, 0 opening, 1 being validated for 1."), "{text}");
+    caller.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_timeout_says_that_a_connection_is_being_opened() {
     let manager = ScriptedManager::new();
     let cold = Gate::new();

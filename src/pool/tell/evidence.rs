@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way};
+use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
 use crate::error::{Error, ErrorKind, Evidence, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
@@ -101,7 +101,7 @@ pub(crate) fn error<M: ManageConnection>(
         ahead: failed.ahead,
         max_waiting: settings.max_waiting,
         gauges: gauges(shared),
-        validating: under_way(shared, |task| matches!(task, Task::Check(Check::Validate { .. }, _))),
+        validating: validating(shared),
         resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
         opening: under_way(shared, Task::is_open),
         ceiling: settings.ceiling(),
