@@ -62,6 +62,7 @@
 //! | A checkout that lasts too long is warned of, cancelled, ended, as the limits say, and no later borrower is hit. | `tests/stuck.rs` |
 //! | Waiting that cannot end is refused where that is certain, and told elsewhere. | `tests/deadlock.rs` |
 //! | Every error names its cause, the gauges and the holders. | `tests/checkout.rs` |
+//! | What others have written forges no line of an error, a log or the status box, and is bounded. | `tests/errors.rs`, `tests/postgres_errors.rs` |
 //! | Closing is bounded, wakes all waiters, and leaves no thread behind. | `tests/close.rs`, `tests/sizing.rs` |
 //! | Ad-hoc checkouts are served whatever automation does. | `tests/tiers.rs` |
 //! | A checkout in the steady state allocates nothing. | `tests/alloc.rs` |
@@ -118,6 +119,7 @@ mod pool;
 pub mod postgres;
 pub mod report;
 pub mod stats;
+mod text;
 mod threads;
 mod tiers;
 

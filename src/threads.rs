@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::text::harmless;
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Names of the live threads that have used a pool; an entry goes when its thread ends. No other lock is taken
@@ -54,12 +56,12 @@ fn enlist() -> u64 {
     if LISTED.try_with(|_| ()).is_ok()
         && let Some(name) = std::thread::current().name()
     {
-        NAMES.lock().get_or_insert_default().insert(number, name.to_owned());
+        NAMES.lock().get_or_insert_default().insert(number, harmless(name));
     }
     number
 }
 
-/// The name of a thread, or its number where it has none or has ended.
+/// The name of a thread, made harmless, or its number where it has none or has ended.
 pub(crate) fn name(number: u64) -> String {
     let names = NAMES.lock();
     match names.as_ref().and_then(|names| names.get(&number)) {

@@ -278,7 +278,7 @@ fn a_long_hold_is_warned_of_once_and_its_return_is_told() {
         hand.advance(59 * SECOND);
         let quick = pool.get().unwrap();
         hand.advance(SECOND);
-        eventually(BOUND, "a warning", || lines(name, Level::Warn, "[forgotten] for 60.0s").len() == 1);
+        eventually(BOUND, "a warning", || lines(name, Level::Warn, "[forgotten] for 60.0 s").len() == 1);
         for _ in 0..5 {
             hand.advance(SECOND);
         }
@@ -289,7 +289,7 @@ fn a_long_hold_is_warned_of_once_and_its_return_is_told() {
         } else {
             drop(conn);
         }
-        assert_eq!(lines(name, Level::Info, "came back after 65.0s").len(), 1, "{name}");
+        assert_eq!(lines(name, Level::Info, "came back after 65.0 s").len(), 1, "{name}");
         assert_eq!((lines(name, Level::Warn, "").len(), pool.stats().long_holds), (1, 1));
     }
 }

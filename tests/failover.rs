@@ -243,7 +243,10 @@ fn hosts_that_are_down_or_silent_cost_their_share_once_and_not_each_connection()
     let (outcome, time) = took(|| manager.connect_within(2 * SECOND));
     assert!(time < 4 * SECOND, "{time:?}");
     let error = outcome.unwrap_err();
-    assert_eq!(error.to_string(), "could not open a connection to any of 3 servers");
+    assert!(
+        error.to_string().starts_with("could not open a connection to any of 3 servers: 127.0.0.1:"),
+        "{error}"
+    );
     let told = error.source().unwrap().to_string();
     for part in [silent.port(), down, cluster.port()].map(|port| format!("127.0.0.1:{port}: ")) {
         assert!(told.contains(&part), "{told}");

@@ -46,8 +46,11 @@ impl Backend {
                     .reserved(reserved)
                     .automation(|tier| tier.base_size(base).max_overflow(0).min_size(base))
                     .adhoc(|tier| tier.min_size(reserved));
-                let ours = ours.build(|_| MemoryManager).map_err(told)?;
-                let theirs = r2d2::Pool::builder().max_size(size).build(MemoryManager).map_err(told)?;
+                let ours = ours.build(|_| MemoryManager).map_err(|error| error.to_string())?;
+                let theirs = r2d2::Pool::builder()
+                    .max_size(size)
+                    .build(MemoryManager)
+                    .map_err(|error| error.to_string())?;
                 Ok(Box::new(Pair { ours, theirs, tier }))
             }
             Backend::Postgres { url, .. } => {
@@ -62,16 +65,11 @@ impl Backend {
                     .map_err(|faults| format!("the settings of the database cannot be used: {faults}"))?;
                 let manager = PostgresConnectionManager::new(settings.connect_config("r2d2"), NoTls);
                 let ours = PgBuilder::new().adhoc(move |tier| tier.min_size(reserved));
-                let ours = ours.build_from(settings).map_err(told)?;
-                let theirs = r2d2::Pool::builder().max_size(size).build(manager).map_err(told)?;
+                let ours = ours.build_from(settings).map_err(|error| error.to_string())?;
+                let theirs =
+                    r2d2::Pool::builder().max_size(size).build(manager).map_err(|error| error.to_string())?;
                 Ok(Box::new(Pair { ours: ours.into(), theirs, tier }))
             }
         }
     }
-}
-
-/// An error with what caused it, on one line.
-fn told(error: impl std::error::Error + 'static) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -68,8 +68,11 @@ impl fmt::Display for Server {
     }
 }
 
-/// An error with what caused it, on one line.
+/// An error with what caused it, on one line. This crate's errors name their causes themselves.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    if error.is::<tierpool::PgError>() || error.is::<tierpool::Error>() {
+        return error.to_string();
+    }
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

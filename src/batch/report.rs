@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::postgres::{PgError, is_lost, is_statement_timeout};
+use crate::text::{Time, line};
 
 /// The error of a failed item.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -142,7 +143,8 @@ impl Percentiles {
 
 impl fmt::Display for Percentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {:.1?}  p95 {:.1?}  p99 {:.1?}  max {:.1?}", self.p50, self.p95, self.p99, self.max)
+        let [p50, p95, p99, max] = [self.p50, self.p95, self.p99, self.max].map(Time);
+        write!(f, "p50 {p50}  p95 {p95}  p99 {p99}  max {max}")
     }
 }
 
@@ -205,7 +207,7 @@ impl<I> fmt::Display for Report<I> {
         }
         writeln!(f, "not started  {}", self.not_started)?;
         writeln!(f, "retried      {}", self.retried)?;
-        writeln!(f, "elapsed      {:.2?}, {:.0} items/s", self.elapsed, self.items_per_second())?;
+        writeln!(f, "elapsed      {}, {:.0} items/s", Time(self.elapsed), self.items_per_second())?;
         writeln!(f, "checkout     {}", self.wait)?;
         writeln!(f, "session      {}", self.session)?;
         write!(f, "peak         {} in use, {} waiting", self.peak_in_use, self.peak_waiting)?;
@@ -213,15 +215,23 @@ impl<I> fmt::Display for Report<I> {
             Ended::Completed => Ok(()),
             Ended::Stopped => write!(f, "\nstopped on request"),
             Ended::Unusable(error) => {
-                write!(f, "\nended early: {error}")?;
                 // For a reader, not for a caller that goes on with the error: the causes belong here.
-                let mut cause = error.source();
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
+                write!(f, "\nended early: {}", line(&**error))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_read_as_a_person_would_write_them() {
+        assert_eq!(Percentiles::default().to_string(), "p50 0 s  p95 0 s  p99 0 s  max 0 s");
+        let micros = Duration::from_micros;
+        let some =
+            Percentiles { p50: micros(12), p95: micros(2_540), p99: micros(340_000), max: micros(2_000_000) };
+        assert_eq!(some.to_string(), "p50 12 us  p95 2.5 ms  p99 340 ms  max 2.0 s");
     }
 }

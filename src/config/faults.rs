@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::harmless;
+
 /// One setting that cannot be used: which, what was found, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,7 +43,8 @@ impl Faults {
 
     /// Adds a fault. The caller keeps secrets out of `found`.
     pub fn push(&mut self, setting: impl Into<String>, found: impl fmt::Display, rule: impl Into<String>) {
-        self.0.push(Fault { setting: setting.into(), found: found.to_string(), rule: rule.into() });
+        let (setting, found, rule) = (harmless(setting.into()), harmless(found), harmless(rule.into()));
+        self.0.push(Fault { setting, found, rule });
     }
 
     /// Adds a fault unless `holds`.

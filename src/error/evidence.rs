@@ -19,6 +19,14 @@ pub(crate) enum LimitSetBy {
     Caller,
 }
 
+/// Work on connections that no caller has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnderWay {
+    pub(crate) count: u32,
+    /// How long the longest has been going on.
+    pub(crate) longest: Duration,
+}
+
 /// The evidence that an error carries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
@@ -30,6 +38,10 @@ pub(crate) struct Evidence {
     pub(crate) ahead: Option<(usize, usize)>,
     pub(crate) max_waiting: Option<u32>,
     pub(crate) gauges: Gauges,
+    /// Of those in use, the ones in the pool's own hands.
+    pub(crate) validating: UnderWay,
+    pub(crate) resetting: UnderWay,
+    pub(crate) opening: UnderWay,
     pub(crate) ceiling: u32,
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::text::{harmless, line, links};
+
 /// What a failed attempt to open a connection says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -31,8 +33,8 @@ impl FailureClass {
 }
 
 /// One link of a chain of causes, as text: a manager's error need be neither `Send` nor `Clone`, yet every waiter
-/// gets it.
-#[derive(Clone, Debug)]
+/// gets it. Made harmless, and cut, so that many can have it.
+#[derive(Clone)]
 struct Cause {
     text: String,
     source: Option<Box<Cause>>,
@@ -44,13 +46,19 @@ const LONGEST_CHAIN: usize = 16;
 impl Cause {
     fn of(error: &(dyn StdError + 'static), left: usize) -> Cause {
         let source = error.source().filter(|_| left > 1);
-        Cause { text: error.to_string(), source: source.map(|e| Box::new(Cause::of(e, left - 1))) }
+        Cause { text: harmless(error), source: source.map(|e| Box::new(Cause::of(e, left - 1))) }
     }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&line(self))
     }
 }
 
@@ -62,9 +70,10 @@ impl StdError for Cause {
 
 /// A failed attempt to open a connection, or a validation that timed out: what a pool's errors have as `source()`.
 ///
-/// `Display` is the root cause with its code, as a log line wants it; `source()` is the manager's error with its whole
-/// chain, as text.
-#[derive(Clone, Debug)]
+/// `Display` is one line: the manager's error with those of its causes that say more, and the database's code; `{:#}`
+/// has a line for each cause, and so has `Debug`. `source()` is the manager's error with its whole chain, as text. Of
+/// each text 1 KiB is kept, with control characters and bidirectional marks escaped.
+#[derive(Clone)]
 pub struct OpenFailure {
     class: FailureClass,
     code: Option<String>,
@@ -80,7 +89,8 @@ impl OpenFailure {
         code: Option<String>,
         attempts: u64,
     ) -> Self {
-        OpenFailure { class, code, cause: Cause::of(error, LONGEST_CHAIN), at: Instant::now(), attempts }
+        let cause = Cause::of(error, LONGEST_CHAIN);
+        OpenFailure { class, code: code.map(harmless), cause, at: Instant::now(), attempts }
     }
 
     pub(crate) fn from_text(text: String, class: FailureClass, attempts: u64) -> Self {
@@ -109,17 +119,20 @@ impl OpenFailure {
 }
 
 impl fmt::Display for OpenFailure {
-    /// The end of the chain of causes, where the reason stands, with the database's code.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut link = &self.cause;
-        while let Some(source) = &link.source {
-            link = source;
+        let mut texts = if f.alternate() { links(&self.cause) } else { vec![line(&self.cause)] };
+        // Where the manager's own text does not name it.
+        if let Some(code) = self.code().filter(|code| !texts.iter().any(|text| text.contains(code))) {
+            texts[0].push_str(&format!(" [{code}]"));
         }
-        f.write_str(&link.text)?;
-        match &self.code {
-            Some(code) => write!(f, " [{code}]"),
-            None => Ok(()),
-        }
+        f.write_str(&texts.join("\n  caused by: "))
+    }
+}
+
+impl fmt::Debug for OpenFailure {
+    /// The report, since it is what `unwrap` and a `main` that fails print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
     }
 }
 

@@ -10,7 +10,6 @@ use super::kind::ErrorKind;
 use super::report;
 use crate::config::Faults;
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     evidence: Evidence,
@@ -21,9 +20,10 @@ struct Inner {
 /// An error of a pool.
 ///
 /// `Display` is one line for logs; the alternate form `{:#}` is the full report on several lines, with the chain of
-/// causes. [`source`](StdError::source) is the last failure to open a connection, where there was one. It holds no
-/// secret: managers' errors are passed on as they are, and those of PostgreSQL name no password.
-#[derive(Debug)]
+/// causes, and so is `Debug`, which `unwrap` and a `main` that fails print. [`source`](StdError::source) is the last
+/// failure to open a connection, where there was one. It holds no secret: those of managers' errors are theirs to keep,
+/// and those of PostgreSQL name no password. Text of others, such as a manager's error, a tag or a thread's name, has
+/// its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 pub struct Error(Box<Inner>);
 
 impl Error {
@@ -124,6 +124,12 @@ impl fmt::Display for Error {
         } else {
             report::line(f, inner.kind, &inner.evidence, cause)
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
     }
 }
 

@@ -1,16 +1,22 @@
 //! The two texts of an error: one line for logs, and the full report.
 
-use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
-use super::evidence::{Evidence, LimitSetBy};
+use super::evidence::{Evidence, LimitSetBy, UnderWay};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
+use crate::text::{Time, harmless};
 
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
+/// What takes longer is not slow any more: whoever is asked does not answer. Far more than an answer takes on any
+/// network.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+
 fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {
+    let pool = harmless(&e.pool);
     match kind {
         ErrorKind::Timeout => {
             let whose = match e.limit {
@@ -18,51 +24,55 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
                 Some(LimitSetBy::Caller) => "its caller's limit of ",
                 None => "",
             };
-            write!(f, "no connection of pool `{}` within {whose}{:.1?}", e.pool, e.waited)
+            write!(f, "no connection of pool `{pool}` within {whose}{}", Time(e.waited))
         }
         ErrorKind::QueueFull => write!(
             f,
-            "the queue of pool `{}` is full: {} callers wait, max_waiting is {}",
-            e.pool,
+            "the queue of pool `{pool}` is full: {} callers wait, max_waiting is {}",
             e.gauges.waiting,
             e.max_waiting.unwrap_or(0)
         ),
-        ErrorKind::CircuitOpen => write!(f, "the circuit breaker of pool `{}` is open", e.pool),
-        ErrorKind::ConnectFailed => write!(f, "pool `{}` cannot open connections", e.pool),
+        ErrorKind::CircuitOpen => write!(f, "the circuit breaker of pool `{pool}` is open"),
+        ErrorKind::ConnectFailed => write!(f, "pool `{pool}` cannot open connections"),
         ErrorKind::WouldDeadlock => write!(
             f,
-            "waiting in pool `{}` would not end: every connection is held by a thread that waits for another",
-            e.pool
+            "waiting in pool `{pool}` would not end: every connection is held by a thread that waits for another"
         ),
-        ErrorKind::Closed => write!(f, "pool `{}` is closed", e.pool),
+        ErrorKind::Closed => write!(f, "pool `{pool}` is closed"),
         ErrorKind::InvalidConfig => unreachable!("BUG: an invalid configuration has no evidence"),
     }
 }
 
 fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     let g = &e.gauges;
-    write!(
-        f,
-        "{} of {} connections: {} idle, {} in use, {} opening; {} waiting",
-        g.size(),
-        e.ceiling,
-        g.idle,
-        g.in_use,
-        g.opening,
-        g.waiting
-    )
+    // Those in the pool's own hands have no holder to look for.
+    let lent = g.in_use.saturating_sub(e.validating.count + e.resetting.count);
+    write!(f, "{} of {} connections: {} idle, {lent} in use", g.size(), e.ceiling, g.idle)?;
+    write!(f, ", {} opening", g.opening)?;
+    if e.opening.longest >= SILENT_AFTER {
+        write!(f, " for {}", Time(e.opening.longest))?;
+    }
+    for (work, what) in [(e.validating, "validated"), (e.resetting, "reset")] {
+        if work.count > 0 {
+            write!(f, ", {} being {what} for {}", work.count, Time(work.longest))?;
+        }
+    }
+    let is_silent = |work: UnderWay| work.count > 0 && work.longest >= SILENT_AFTER;
+    if [e.opening, e.validating, e.resetting].into_iter().any(is_silent) {
+        f.write_str(", the server does not answer")?;
+    }
+    write!(f, "; {} waiting", g.waiting)
 }
 
 fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt::Result {
     if e.open_failures == 0 {
         // A validation's, or one that a success has followed since.
         let what = if last.attempts() == 0 { "a validation" } else { "an attempt to open" };
-        return write!(f, "{what} failed {:.1?} ago ({})", last.age(), last.class().as_str());
+        return write!(f, "{what} failed {} ago ({})", Time(last.age()), last.class().as_str());
     }
     let plural = if e.open_failures == 1 { "" } else { "s" };
     write!(f, "{} failed attempt{plural} to open since the last success", e.open_failures)?;
-    write!(f, ", the last {:.1?} ago ({}", last.age(), last.class().as_str())?;
-    f.write_str(")")
+    write!(f, ", the last {} ago ({})", Time(last.age()), last.class().as_str())
 }
 
 fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
@@ -82,11 +92,14 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
 }
 
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
-    match e.outage {
-        Some(o) => {
-            write!(f, "{separator}since {:.1?}, next attempt in {:.1?}", o.since, o.next_attempt_in)
-        }
-        None => Ok(()),
+    let Some(o) = e.outage else { return Ok(()) };
+    match o.since.is_zero() {
+        true => write!(f, "{separator}since just now")?,
+        false => write!(f, "{separator}since {}", Time(o.since))?,
+    }
+    match o.next_attempt_in.is_zero() {
+        true => f.write_str(", next attempt now"),
+        false => write!(f, ", next attempt in {}", Time(o.next_attempt_in)),
     }
 }
 
@@ -149,12 +162,33 @@ pub(super) fn full(
     if let Some(last) = cause {
         f.write_str("\n  ")?;
         failures(f, e, last)?;
-        write!(f, ":\n    {last}")?;
-        let mut link = last.source();
-        while let Some(cause) = link {
-            write!(f, "\n    caused by: {cause}")?;
-            link = cause.source();
-        }
+        write!(f, ":\n    {}", format!("{last:#}").replace('\n', "\n  "))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::error::{Error, ErrorKind, Evidence, Outage};
+
+    #[test]
+    fn no_time_is_told_in_nanoseconds() {
+        let told = |since, next_attempt_in| {
+            let outage = Some(Outage { since, next_attempt_in });
+            let evidence = Evidence { pool: "news".into(), outage, ..Evidence::default() };
+            let line = Error::new(ErrorKind::CircuitOpen, evidence, None).to_string();
+            line.split(" (").next().unwrap_or_default().to_owned()
+        };
+        let (none, short) = (Duration::ZERO, Duration::from_millis(250));
+        assert_eq!(
+            told(none, none),
+            "the circuit breaker of pool `news` is open since just now, next attempt now"
+        );
+        assert_eq!(
+            told(4 * short, short),
+            "the circuit breaker of pool `news` is open since 1.0 s, next attempt in 250 ms"
+        );
+    }
 }

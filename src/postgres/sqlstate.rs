@@ -29,6 +29,8 @@ pub(crate) enum Meaning {
     Cancelled,
     /// A lock was not to be had.
     LockUnavailable,
+    /// A constraint is violated, whose names come with the error.
+    Violated,
     /// The role may not do that.
     NotAllowed,
     /// While connecting: user or password are refused.
@@ -53,6 +55,7 @@ const TABLE: &[(&str, &str, &[Meaning])] = &[
     ("0A000", "feature_not_supported", &[M::Unsupported, M::Permanent]),
     // While connecting: a start-up option that has no such value, cannot be read, or does not exist.
     ("22023", "invalid_parameter_value", &[M::Permanent]),
+    ("23", "integrity_constraint_violation", &[M::Violated]),
     ("25006", "read_only_sql_transaction", &[M::ReadOnly]),
     ("25P02", "in_failed_sql_transaction", &[M::FailedBefore]),
     ("25P03", "idle_in_transaction_session_timeout", &[M::EndsSession]),
@@ -82,6 +85,11 @@ const TABLE: &[(&str, &str, &[Meaning])] = &[
 pub(crate) fn means(code: impl AsRef<[u8]>, meaning: Meaning) -> bool {
     let code = code.as_ref();
     TABLE.iter().any(|(known, _, meanings)| code.starts_with(known.as_bytes()) && meanings.contains(&meaning))
+}
+
+/// The name of a SQLSTATE, of those that decide something.
+pub(crate) fn name(code: &str) -> Option<&'static str> {
+    TABLE.iter().find(|(known, ..)| *known == code).map(|(_, name, _)| *name)
 }
 
 /// Whether the session is over after an error of this code and severity; `None` where the severity is not told.

@@ -73,7 +73,7 @@ impl TieredPool<PgManager> {
     #[track_caller]
     pub fn verbose_connection_status(&self) -> VerboseStatus {
         let before = self.adhoc().gauges();
-        let server = self.server_activity().map_err(|error| error.in_one_line());
+        let server = self.server_activity().map_err(|error| error.to_string());
         VerboseStatus { stats: self.database_stats(Some(before)), server }
     }
 

@@ -4,13 +4,16 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::text::Time;
+
 /// A checkout that is out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
     /// The connection's id, as in the events.
     pub connection_id: u64,
-    /// The thread that took it or last used it: its name, or its number in this process.
+    /// The thread that took it or last used it: its name, or its number in this process. As in the tag, what a terminal
+    /// obeys is escaped, and 1 KiB is shown at the most.
     pub thread: String,
     /// The line that called `get`.
     pub location: &'static Location<'static>,
@@ -26,7 +29,7 @@ impl fmt::Display for Holder {
         if let Some(tag) = &self.tag {
             write!(f, " [{tag}]")?;
         }
-        write!(f, " for {:.1?}", self.held)
+        write!(f, " for {}", Time(self.held))
     }
 }
 
@@ -46,11 +49,11 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} at {}:{} for {:.1?}",
+            "{} at {}:{} for {}",
             self.thread,
             self.location.file(),
             self.location.line(),
-            self.waited
+            Time(self.waited)
         )
     }
 }

@@ -103,8 +103,8 @@ impl fmt::Display for CloseCause {
     }
 }
 
-/// Connections closed, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Connections closed, by cause; `Debug` has each with its name.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClosedBy(pub(crate) [u64; CloseCause::ALL.len()]);
 
@@ -117,6 +117,16 @@ impl ClosedBy {
     /// How many were closed in all.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
+    }
+}
+
+impl fmt::Debug for ClosedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("ClosedBy");
+        for cause in CloseCause::ALL {
+            told.field(cause.as_str(), &self.count(cause));
+        }
+        told.finish()
     }
 }
 

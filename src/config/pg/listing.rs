@@ -7,6 +7,7 @@ use super::settings::PgSettings;
 use super::table::rows::{Key, Setting, settings};
 use super::table::source::Source;
 use super::table::value::Value;
+use crate::text::harmless;
 
 /// One setting in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ impl PgSettings {
     pub fn effective(&self) -> Vec<Effective> {
         let row = |setting: &'static Setting| Effective {
             setting,
-            value: self.value_text(setting.key),
+            value: harmless(self.value_text(setting.key)),
             source: self.source(setting.key).clone(),
         };
         settings().iter().map(row).collect()

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::clock::{AtomicMillis, Millis};
 use crate::pool::driver::control::SessionControl;
 use crate::stats::{Holder, Recorder};
+use crate::text::harmless;
 use crate::threads;
 
 /// Its tag is set.
@@ -33,6 +34,8 @@ pub(crate) struct Card {
     location: AtomicCell<Option<&'static Location<'static>>>,
     connection_id: AtomicU64,
     idle_since: AtomicMillis,
+    /// Since when a caller's own thread has been validating the connection for it.
+    proved_since: AtomicMillis,
     /// When the connection expires.
     due_at: AtomicMillis,
     /// When the keeper validates it, if it has not been used since this was planned.
@@ -105,6 +108,22 @@ impl Card {
         self.due_at.store(due_at);
         self.keepalive_at.store(keepalive_at);
         self.idle_since.store(now);
+    }
+
+    /// A caller's own thread begins to validate the connection.
+    pub(crate) fn prove_begins(&self, now: Millis) {
+        self.proved_since.store(now);
+    }
+
+    /// That validation has ended, well or not.
+    pub(crate) fn prove_ends(&self) {
+        self.proved_since.store(Millis::NEVER);
+    }
+
+    /// For how long a caller's own thread has been validating the connection, if one does.
+    pub(crate) fn proved_for(&self, now: Millis) -> Option<Millis> {
+        let since = self.proved_since.load();
+        (since != Millis::NEVER).then(|| now.since(since))
     }
 
     pub(crate) fn set_due_at(&self, at: Millis) {
@@ -240,7 +259,7 @@ impl Card {
             connection_id: self.connection_id.load(Ordering::Relaxed),
             thread: threads::name(thread),
             location,
-            tag: self.tag.lock().clone(),
+            tag: self.tag.lock().as_deref().map(harmless),
             held: now.since(self.since.load()).duration(),
         })
     }

@@ -9,6 +9,7 @@ use crate::pool::parts::errand::Check;
 use crate::pool::shared::{Entry, Shared};
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
+use crate::text::line;
 
 /// What may be done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(crate) fn perform<M: ManageConnection>(
             Ok(())
         }
         Ok(Err(error)) => {
-            let why = guarded(shared, "an error's text", || error.to_string()).unwrap_or_else(String::from);
+            let why = guarded(shared, "an error's text", || line(&error)).unwrap_or_else(String::from);
             let _ = guarded(shared, "the error handler", || hooks.handle_error(error));
             Err(why)
         }

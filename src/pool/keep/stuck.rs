@@ -20,6 +20,7 @@ use crate::pool::shared::Shared;
 use crate::pool::supply::demand::demand;
 use crate::pool::tell::accounts;
 use crate::pool::tell::notify::guarded;
+use crate::text::line;
 
 /// Looks at every checkout that is out and does what is due, each step once for each: one step at a look, and the
 /// last one that is due where a look came late.
@@ -127,7 +128,7 @@ fn cancel_now<M: ManageConnection>(
     id: u64,
     limit: Duration,
 ) {
-    let outcome = guarded(shared, "cancel", || control.cancel(limit).map_err(|error| error.to_string()));
+    let outcome = guarded(shared, "cancel", || control.cancel(limit).map_err(|error| line(&*error)));
     if let Ok(Err(error)) = outcome {
         log::warn!(target: &shared.target(), "could not cancel the statement of connection {id}: {error}");
     }
@@ -140,8 +141,7 @@ fn terminate_now<M: ManageConnection>(
     id: u64,
     limit: Duration,
 ) -> bool {
-    let outcome =
-        guarded(shared, "terminate", || control.terminate(limit).map_err(|error| error.to_string()));
+    let outcome = guarded(shared, "terminate", || control.terminate(limit).map_err(|error| line(&*error)));
     if let Ok(Err(error)) = &outcome {
         log::warn!(target: &shared.target(), "could not end the session of connection {id}: {error}");
     }

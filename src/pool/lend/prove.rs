@@ -38,7 +38,11 @@ pub(crate) fn prove<M: ManageConnection>(call: &Call, mut entry: Box<Entry<M>>) 
     let begun = Instant::now();
     let check = validation_of(&shared, &entry.body);
     let subject = entry.body.subject();
-    Ok(Proof::Checked(match perform(&shared, &mut entry.body, check, limit) {
+    let card = shared.card(entry.seat.index());
+    card.prove_begins(shared.now());
+    let outcome = perform(&shared, &mut entry.body, check, limit);
+    card.prove_ends();
+    Ok(Proof::Checked(match outcome {
         Ok(()) => Checked::Fit(entry),
         Err(why) => {
             if begun.elapsed() >= limit {

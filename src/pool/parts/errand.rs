@@ -19,7 +19,7 @@
 //! `Straggling` to `Lost`; `finish` from every state with a helper to `Done`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -102,6 +102,8 @@ enum State<S> {
 
 struct Watched<S> {
     state: State<S>,
+    /// When it was handed over, or taken up.
+    since: Instant,
     /// When the keeper gives up.
     give_up_at: Deadline,
     /// The zombie as which it has been counted.
@@ -146,8 +148,8 @@ pub(crate) enum Fate {
 impl<S, T> Errand<S, T> {
     /// Work for which a helper has to be found within `limit`.
     pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Waiter<T, ()>>>) -> Self {
-        let give_up_at = Deadline::of(limit);
-        let watched = Watched { state: State::Queued(seat), give_up_at, zombie: None };
+        let (since, give_up_at) = (Instant::now(), Deadline::of(limit));
+        let watched = Watched { state: State::Queued(seat), since, give_up_at, zombie: None };
         Errand { watched: Mutex::new(watched), caller, task }
     }
 
@@ -169,6 +171,7 @@ impl<S, T> Errand<S, T> {
             }
         };
         watched.state = state;
+        watched.since = Instant::now();
         watched.give_up_at = Deadline::of(limit);
         has_seat
     }
@@ -266,6 +269,14 @@ impl<S, T> Errand<S, T> {
             caller.refuse(());
             caller.wake();
         }
+    }
+
+    /// Since when its connection has been in hand; `None` where its seat is gone.
+    pub(crate) fn in_hand_since(&self) -> Option<Instant> {
+        use State::{Queued, QueuedLate, Running, RunningLate};
+        let watched = self.watched.lock();
+        let has_seat = matches!(watched.state, Queued(_) | QueuedLate(_) | Running(_) | RunningLate(_));
+        has_seat.then_some(watched.since)
     }
 
     pub(crate) fn give_up_at(&self) -> Deadline {

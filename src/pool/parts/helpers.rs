@@ -11,6 +11,7 @@ use super::counters::Gauge;
 use super::errand::{Errand, Fate, GivenUp, Task};
 use super::keeper::{Keeper, Kept};
 use super::workers::{Job, Workers};
+use crate::error::UnderWay;
 
 /// Keeper, openers and workers of one pool. `S` is a seat, `T` what the caller of an errand is served.
 pub(crate) struct Helpers<S, T> {
@@ -107,6 +108,16 @@ impl<S, T> Helpers<S, T> {
             errand.give_up_at().instant() <= now || (ended && errand.task.is_open())
         };
         self.errands.lock().iter().filter(is_late).cloned().collect()
+    }
+
+    /// The work of a kind whose connections are in the hands of helpers.
+    pub(crate) fn under_way(&self, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+        let errands = self.errands.lock();
+        let of_kind = errands.iter().filter(|errand| is_kind(errand.task));
+        of_kind.filter_map(|errand| errand.in_hand_since()).fold(UnderWay::default(), |sum, since| UnderWay {
+            count: sum.count + 1,
+            longest: sum.longest.max(since.elapsed()),
+        })
     }
 
     /// Gives up one that takes too long; see [`Errand::give_up`]. Another thread may take the place of its own.

@@ -16,10 +16,11 @@ use crate::pool::connection::card::Returned;
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
 use crate::stats::{BreakerState, CloseCause, Holder};
+use crate::text::Time;
 
 /// A connection has been opened.
 pub(crate) fn opened<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
-    log::debug!(target: &shared.target(), "opened connection {id} in {took:.1?}");
+    log::debug!(target: &shared.target(), "opened connection {id} in {}", Time(took));
     emit(shared, || Event::Opened(AcquireEvent { id }));
 }
 
@@ -67,11 +68,11 @@ pub(crate) enum Way {
 
 /// A connection has been lent the long way.
 pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
-    log::debug!(target: &shared.target(), "connection {id} lent after {took:.1?}");
+    log::debug!(target: &shared.target(), "connection {id} lent after {}", Time(took));
     emit(shared, || Event::CheckedOut(CheckoutEvent { id, duration: took }));
     if shared.settings().slow_checkout.is_some_and(|limit| took > limit) {
         shared.counters.slow_checkouts.bump();
-        warn(shared, Warning::Slow, || format!("a checkout took {took:.1?}"));
+        warn(shared, Warning::Slow, || format!("a checkout took {}", Time(took)));
         emit(shared, || Event::SlowCheckout(SlowCheckoutEvent { id, duration: took }));
     }
 }
@@ -107,9 +108,9 @@ pub(crate) fn rejected<M: ManageConnection>(shared: &Shared<M>) {
 /// A checkout has ended.
 pub(crate) fn returned<M: ManageConnection>(shared: &Shared<M>, id: u64, returned: Returned) {
     let held = returned.held.duration();
-    log::debug!(target: &shared.target(), "connection {id} returned after {held:.1?}");
+    log::debug!(target: &shared.target(), "connection {id} returned after {}", Time(held));
     if returned.warned {
-        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {held:.1?}");
+        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {}", Time(held));
     }
     emit(shared, || Event::CheckedIn(CheckinEvent { id, duration: held }));
 }
@@ -128,7 +129,7 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
 pub(crate) fn left<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>, cause: CloseCause) {
     let (id, age) = (body.id, body.age(shared.now()));
     emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
-    log::debug!(target: &shared.target(), "connection {id} leaves the pool ({}) after {age:.1?}", cause.as_str());
+    log::debug!(target: &shared.target(), "connection {id} leaves the pool ({}) after {}", cause.as_str(), Time(age));
 }
 
 /// A connection was found dead.

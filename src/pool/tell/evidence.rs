@@ -6,8 +6,9 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::contact;
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use};
+use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
 use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
+use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
 
@@ -106,6 +107,9 @@ pub(crate) fn error<M: ManageConnection>(
         ahead: unserved.ahead,
         max_waiting: settings.max_waiting,
         gauges: gauges(shared),
+        validating: validating(shared),
+        resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
+        opening: under_way(shared, Task::is_open),
         ceiling: settings.ceiling(),
         open_failures,
         outage,

@@ -9,11 +9,12 @@ use r2d2::ManageConnection;
 use crate::event::{Event, EventReceiver};
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
+use crate::text::harmless;
 
-/// The text of a panic, where it has one.
+/// The text of a panic, where it has one, made harmless.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    let text = payload.downcast_ref::<&str>().copied();
+    harmless(text.or_else(|| payload.downcast_ref().map(String::as_str)).unwrap_or("no message"))
 }
 
 /// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called.

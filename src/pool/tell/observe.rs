@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use r2d2::ManageConnection;
 
 use crate::core::Counts;
+use crate::error::UnderWay;
 use crate::pool::driver::control::Directory;
+use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Gauges, Holder, Waiting};
 use crate::threads;
@@ -27,6 +29,20 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
         waiting: count(counts.waiting),
         zombies: shared.helpers.zombies() + count(counts.leaving),
     }
+}
+
+/// The validations under way: in the hands of helpers, and on the threads of callers.
+pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    let now = shared.exact_now();
+    let aside = under_way(shared, |task| matches!(task, Task::Check(Check::Validate { .. }, _)));
+    let proved = shared.lending.slots().filter_map(|slot| slot.card.proved_for(now));
+    proved
+        .fold(aside, |sum, time| UnderWay { count: sum.count + 1, longest: sum.longest.max(time.duration()) })
+}
+
+/// The work of a kind in the hands of helpers.
+pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+    shared.helpers.under_way(is_kind)
 }
 
 /// Takes note of the number of connections in use, for its peak.

@@ -24,7 +24,7 @@ impl PgConnection {
     /// When the connection is lost.
     pub fn probe(&mut self, limit: Duration) -> Result<(), PgError> {
         if self.is_lost() {
-            return Err(PgError::lost());
+            return Err(self.lost());
         }
         if !self.is_observed() {
             return self.ping(limit);
@@ -47,7 +47,7 @@ impl PgConnection {
             return Ok(());
         }
         if self.is_lost() {
-            return Err(PgError::lost());
+            return Err(self.lost());
         }
         self.turn(limit, Probe::start_settling)
     }
@@ -68,7 +68,8 @@ impl PgConnection {
         };
         shared.probe().end();
         shared.clear_bound();
-        if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome }
+        let outcome = if outcome.is_ok() && shared.is_broken() { Err(PgError::lost()) } else { outcome };
+        outcome.map_err(|error| self.explained(error))
     }
 
     /// Asks the server for a sign of life: one round trip. After a failure the connection is of no use.
@@ -82,7 +83,7 @@ impl PgConnection {
     /// When the connection is lost, or there is no answer in time.
     pub fn ping(&mut self, limit: Duration) -> Result<(), PgError> {
         if self.is_lost() {
-            return Err(PgError::lost());
+            return Err(self.lost());
         }
         let was_fresh = !self.is_used();
         match self.observer.is_some() {
@@ -111,6 +112,6 @@ impl PgConnection {
         if outcome.is_err() && self.is_lost() {
             self.abandon();
         }
-        Ok(outcome?)
+        outcome.map_err(|error| self.explained(error.into()))
     }
 }

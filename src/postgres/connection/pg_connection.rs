@@ -91,6 +91,16 @@ impl PgConnection {
         self.observer.as_deref()
     }
 
+    /// Names the error with which the server ended the session in one that says no more than that it is over.
+    pub(in crate::postgres) fn explained(&self, error: PgError) -> PgError {
+        error.ended_by(self.observer().and_then(|shared| shared.errors().ending()))
+    }
+
+    /// The error of a call on a connection that is lost.
+    pub(super) fn lost(&self) -> PgError {
+        self.explained(PgError::lost())
+    }
+
     /// The client and its statements, without those that the server is known to refuse.
     pub(in crate::postgres) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
         let refused = self.observer().map_or(0, |shared| shared.errors().refused_statements());

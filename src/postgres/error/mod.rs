@@ -5,10 +5,12 @@
 //! | `evidence` | what an error of the driver tells |
 //! | `opening` | why no connection could be opened, where it is more than one error of the driver |
 //! | `pg_error` | the error, with predicates for the decisions that a program takes on it |
+//! | `shown` | its texts: one line, and the report |
 
 mod evidence;
 mod opening;
 mod pg_error;
+mod shown;
 
 pub(crate) use evidence::{is_lost, is_statement_timeout};
 pub(super) use evidence::{is_stale_plan, is_worth_repeating};

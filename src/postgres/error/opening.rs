@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::config::TargetSessionAttrs;
+use crate::text::{Time, line};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -59,7 +60,8 @@ impl<E> fmt::Display for OpeningError<E> {
             OpeningError::Callback(_) => f.write_str("the callback gave no credentials"),
             OpeningError::CallbackLate(took) => write!(
                 f,
-                "the callback for credentials took {took:.1?}, so that no time was left to connect (connect_timeout)"
+                "the callback for credentials took {}, so that no time was left to connect (connect_timeout)",
+                Time(*took)
             ),
             OpeningError::Refused(_) => {
                 f.write_str("the server refused the credentials that the callback gave")
@@ -67,7 +69,8 @@ impl<E> fmt::Display for OpeningError<E> {
             OpeningError::StillRefused(pause) => write!(
                 f,
                 "the callback still gives the credentials that the server refused; the server is asked again when \
-                 they change, or in {pause:.0?}"
+                 they change, or in {}",
+                Time(*pause)
             ),
             OpeningError::Ended(_) => f.write_str("could not open a connection to the server"),
             OpeningError::NoServer(tried) => {
@@ -125,15 +128,11 @@ impl<E> ServersTried<E> {
 }
 
 impl<E: StdError + 'static> fmt::Display for ServersTried<E> {
-    /// One line: each server with the end of its chain of causes, where the reason stands.
+    /// One line: each server with its error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (server, error)) in self.servers.iter().enumerate() {
             let comma = if at > 0 { "; " } else { "" };
-            let mut cause: &dyn StdError = error;
-            while let Some(source) = cause.source() {
-                cause = source;
-            }
-            write!(f, "{comma}{server}: {cause}")?;
+            write!(f, "{comma}{server}: {}", line(error))?;
         }
         Ok(())
     }

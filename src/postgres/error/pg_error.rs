@@ -1,7 +1,5 @@
 //! What can go wrong with a PostgreSQL connection.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -13,9 +11,32 @@ use crate::postgres::tls::Advised;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one; where several servers were tried, a
-/// line that names each with its cause; where the server refused for want of encryption or of a client certificate,
-/// its message with what to change. The kind is private, so that kinds can be added; ask the predicates.
+/// `{}` is one line: the server's message with its SQLSTATE and, where a constraint is violated, the names of table,
+/// column and constraint; or the pool's own line, where no connection could be had. `{:#}` is the report on several
+/// lines, with the server's detail and hint, the causes, and the holders of the pool's connections; and so is `Debug`,
+/// which `unwrap`, `expect` and a `main` that fails print. Whatever others have written in it, the server among them,
+/// has its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
+///
+/// [`std::error::Error::source`] gives the `postgres::Error` where there is one, as the driver has it; where several
+/// servers were tried, a line that names each with its cause; where the server refused for want of encryption or of a
+/// client certificate, its message with what to change. The kind is private, so that kinds can be added; ask the
+/// predicates.
+///
+/// It comes of a [`postgres::Error`], of the pool's [`Error`](crate::Error), and of an [`io::Error`], so that `?` works
+/// for all that is called in a session:
+///
+/// ```no_run
+/// use std::io::Write;
+/// use tierpool::{PgError, PgPool};
+///
+/// # fn load(pool: &PgPool) -> Result<u64, PgError> {
+/// pool.session(|tx| {
+///     let mut rows = tx.copy_in("COPY pages FROM STDIN")?;
+///     rows.write_all(b"https://site.example\n")?;
+///     Ok(rows.finish()?)
+/// })
+/// # }
+/// ```
 ///
 /// ```
 /// use tierpool::postgres::PgError;
@@ -30,12 +51,15 @@ use crate::postgres::tls::Advised;
 ///     }
 /// }
 /// ```
-#[derive(Debug)]
-pub struct PgError(Box<Kind>);
+pub struct PgError(Box<Told>);
 
-#[derive(Debug)]
-#[non_exhaustive]
-enum Kind {
+struct Told {
+    kind: Kind,
+    /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
+    ended: Option<String>,
+}
+
+pub(super) enum Kind {
     Settings(Faults),
     Open(postgres::Error),
     /// No connection could be opened, and there is more to say than the driver does.
@@ -58,19 +82,25 @@ enum Kind {
     Refused(String),
     /// The server does not let this role do it.
     NotAllowed(String, postgres::Error),
+    /// What the work read or wrote besides.
+    Io(io::Error),
 }
 
 impl PgError {
+    fn of(kind: Kind) -> Self {
+        PgError(Box::new(Told { kind, ended: None }))
+    }
+
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
-        PgError(Box::new(Kind::Settings(faults)))
+        PgError::of(Kind::Settings(faults))
     }
 
     pub(in crate::postgres) fn open(error: postgres::Error) -> Self {
-        PgError(Box::new(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised)))
+        PgError::of(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised))
     }
 
     pub(in crate::postgres) fn opening(error: OpeningError<PgError>) -> Self {
-        PgError(Box::new(Kind::Opening(error)))
+        PgError::of(Kind::Opening(error))
     }
 
     /// The error of a round over servers, tried in this order and at least one: that of the only one, or of all.
@@ -90,55 +120,74 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn commit_lost(error: postgres::Error) -> Self {
-        PgError(Box::new(Kind::CommitLost(error)))
+        PgError::of(Kind::CommitLost(error))
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let cause = match *error.0 {
+        let Told { kind, ended } = *error.0;
+        let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
         };
-        PgError(Box::new(Kind::LostBeforeCommit(cause)))
+        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended }))
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
-        PgError(Box::new(Kind::CommitAborted))
+        PgError::of(Kind::CommitAborted)
     }
 
     pub(in crate::postgres) fn in_transaction() -> Self {
-        PgError(Box::new(Kind::InTransaction))
+        PgError::of(Kind::InTransaction)
     }
 
     pub(in crate::postgres) fn left_in_transaction() -> Self {
-        PgError(Box::new(Kind::LeftInTransaction))
+        PgError::of(Kind::LeftInTransaction)
     }
 
     pub(in crate::postgres) fn lost() -> Self {
-        PgError(Box::new(Kind::Lost))
+        PgError::of(Kind::Lost)
     }
 
     pub(in crate::postgres) fn unanswered(limit: Duration) -> Self {
-        PgError(Box::new(Kind::Unanswered(limit)))
+        PgError::of(Kind::Unanswered(limit))
     }
 
     pub(in crate::postgres) fn refused(why: impl Into<String>) -> Self {
-        PgError(Box::new(Kind::Refused(why.into())))
+        PgError::of(Kind::Refused(why.into()))
+    }
+
+    /// Names the error with which the server ended the session, where the connection is lost and this does not say why:
+    /// the driver passes that error on once, to the call that finds it, and tells no more than "closed" from then on.
+    pub(in crate::postgres) fn ended_by(mut self, code: Option<[u8; 5]>) -> Self {
+        if self.is_connection_lost() && self.sqlstate().is_none() {
+            self.0.ended = code.map(|code| String::from_utf8_lossy(&code).into_owned());
+        }
+        self
     }
 
     /// Says what was not allowed, where that is why the statement failed.
     pub(in crate::postgres) fn or_not_allowed(self, what: impl FnOnce() -> String) -> Self {
-        match *self.0 {
+        match self.0.kind {
             Kind::Query(error)
                 if error.code().is_some_and(|code| means(code.code(), Meaning::NotAllowed)) =>
             {
-                PgError(Box::new(Kind::NotAllowed(what(), error)))
+                PgError::of(Kind::NotAllowed(what(), error))
             }
-            kind => PgError(Box::new(kind)),
+            kind => PgError(Box::new(Told { kind, ..*self.0 })),
         }
     }
 
+    pub(super) fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
+    pub(super) fn ended(&self) -> Option<&str> {
+        self.0.ended.as_deref()
+    }
+
     pub(super) fn postgres(&self) -> Option<&postgres::Error> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Opening(error) => error.telling()?.postgres(),
             Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
                 Some(error)
@@ -149,11 +198,15 @@ impl PgError {
         }
     }
 
-    /// The SQLSTATE that the server gave, if it gave one.
+    /// The SQLSTATE that the server gave, if it gave one; of a connection that the server ended, also where a later
+    /// call found out, but for Unix sockets.
     pub fn sqlstate(&self) -> Option<&str> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Opening(error) => error.code().or_else(|| error.telling()?.sqlstate()),
-            _ => self.postgres()?.code().map(|code| code.code()),
+            _ => {
+                let told = self.postgres().and_then(postgres::Error::code);
+                told.map(|code| code.code()).or(self.0.ended.as_deref())
+            }
         }
     }
 
@@ -180,7 +233,7 @@ impl PgError {
     /// The server ends it by an error of severity FATAL or PANIC. An ERROR leaves it good whatever its SQLSTATE: class
     /// 08 is then another server's trouble, as `postgres_fdw` passes it on.
     pub fn is_connection_lost(&self) -> bool {
-        match (&*self.0, self.postgres()) {
+        match (&self.0.kind, self.postgres()) {
             (Kind::Open(_) | Kind::OpenAdvised(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
             (_, Some(error)) => is_lost(error),
@@ -196,7 +249,7 @@ impl PgError {
     /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
     /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
     pub fn is_retryable(&self) -> bool {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::CommitLost(_) => false,
             Kind::LostBeforeCommit(_) => true,
             _ => self.postgres().is_some_and(is_worth_repeating),
@@ -210,17 +263,17 @@ impl PgError {
 
     /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
     pub fn is_outcome_unknown(&self) -> bool {
-        matches!(*self.0, Kind::CommitLost(_))
+        matches!(self.0.kind, Kind::CommitLost(_))
     }
 
     pub(in crate::postgres) fn is_commit_aborted(&self) -> bool {
-        matches!(*self.0, Kind::CommitAborted)
+        matches!(self.0.kind, Kind::CommitAborted)
     }
 
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
     /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
-        matches!(*self.0, Kind::Unanswered(_))
+        matches!(self.0.kind, Kind::Unanswered(_))
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
@@ -231,7 +284,7 @@ impl PgError {
 
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(in crate::postgres) fn is_permanent(&self) -> bool {
-        match (&*self.0, self.sqlstate()) {
+        match (&self.0.kind, self.sqlstate()) {
             (Kind::Settings(_), _) => true,
             (Kind::Opening(OpeningError::NoServer(tried)), _) => {
                 tried.telling().is_refusal() || tried.errors().all(PgError::is_permanent)
@@ -265,31 +318,16 @@ impl PgError {
     /// Whether an open failed for something that may be different without encryption, or with it: TLS itself, or who
     /// is let in how (28000). Not the password, which would count twice.
     pub(in crate::postgres) fn is_of_encryption(&self) -> bool {
-        let is_open = matches!(*self.0, Kind::Open(_) | Kind::OpenAdvised(_));
+        let is_open = matches!(self.0.kind, Kind::Open(_) | Kind::OpenAdvised(_));
         is_open && (self.sqlstate().is_none() || self.means(Meaning::NotAdmitted)) && self.is_permanent()
     }
 
     /// The pool's error, where no connection could be had from it.
     pub fn as_checkout(&self) -> Option<&crate::Error> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Checkout(error) => Some(error),
             _ => None,
         }
-    }
-
-    /// The error and its causes in one line, for a report that has room for no more.
-    pub(crate) fn in_one_line(&self) -> String {
-        // The pool's line names its cause itself.
-        if let Some(checkout) = self.as_checkout() {
-            return format!("{self}: {checkout}");
-        }
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
     }
 
     fn io_error(&self) -> Option<&io::Error> {
@@ -299,64 +337,22 @@ impl PgError {
 
 impl From<crate::Error> for PgError {
     fn from(error: crate::Error) -> Self {
-        PgError(Box::new(Kind::Checkout(error)))
+        PgError::of(Kind::Checkout(error))
     }
 }
 
 impl From<postgres::Error> for PgError {
     fn from(error: postgres::Error) -> Self {
-        PgError(Box::new(Kind::Query(error)))
+        PgError::of(Kind::Query(error))
     }
 }
 
-impl fmt::Display for PgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Kind::Settings(faults) => return write!(f, "the PostgreSQL settings cannot be used: {faults}"),
-            Kind::Opening(error) => write!(f, "{error}")?,
-            Kind::Open(_) | Kind::OpenAdvised(_) => {
-                f.write_str("could not open a connection to the server")?
-            }
-            Kind::Query(_) if self.is_connection_lost() => f.write_str("the connection was lost")?,
-            Kind::Query(_) if self.is_statement_timeout() => f.write_str("the statement took too long")?,
-            Kind::Query(_) => f.write_str("the statement failed")?,
-            Kind::CommitLost(_) => {
-                f.write_str("outcome unknown: the connection was lost after COMMIT was sent")?;
-            }
-            Kind::LostBeforeCommit(_) => f.write_str("the connection was lost before COMMIT was sent")?,
-            Kind::CommitAborted => {
-                return f.write_str(
-                    "nothing was committed: a statement of the transaction had failed and its error was ignored",
-                );
-            }
-            Kind::InTransaction => return f.write_str("the connection is in a transaction already"),
-            Kind::LeftInTransaction => {
-                return f.write_str(
-                    "the connection was returned inside a transaction, and its reset is switched off",
-                );
-            }
-            Kind::Lost => return f.write_str("the connection was closed by the server"),
-            Kind::Checkout(_) => return f.write_str("no connection could be had from the pool"),
-            Kind::Unanswered(limit) => {
-                return write!(f, "no answer from the server within {limit:?} (inquiry_timeout)");
-            }
-            Kind::Refused(why) => return f.write_str(why),
-            Kind::NotAllowed(what, _) => f.write_str(what)?,
-        }
-        match self.sqlstate() {
-            Some(code) => write!(f, " (SQLSTATE {code})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl StdError for PgError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &*self.0 {
-            Kind::Checkout(error) => Some(error),
-            Kind::Opening(error) => error.source(),
-            Kind::OpenAdvised(advised) => Some(advised),
-            _ => self.postgres().map(|error| error as _),
+impl From<io::Error> for PgError {
+    /// Of the writer of a `COPY` it is the server's error in it; else what the work read or wrote besides.
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<postgres::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => PgError::of(Kind::Io(error)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::backend::BackendEvent;
 use super::state::WireState;
 use super::texts::{Cut, TextScanner};
+use crate::text::{Time, harmless};
 
 /// Times the statements of one connection. There is one only where `slow_query` is set: without, no clock is read.
 pub(super) struct SlowLog {
@@ -143,10 +144,10 @@ fn tell(slow: &Slow<'_>, shared: &WireState) {
 impl fmt::Display for Slow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.pending.prepares { "prepared in" } else { "took" };
-        write!(f, "{verb} {:.1?}", self.took)?;
+        write!(f, "{verb} {}", Time(self.took))?;
         match self.end {
             End::Answered => {}
-            End::Failed(code) => write!(f, ", SQLSTATE {}", String::from_utf8_lossy(&code))?,
+            End::Failed(code) => write!(f, ", SQLSTATE {}", harmless(String::from_utf8_lossy(&code)))?,
             End::Lost => f.write_str(", not answered")?,
         }
         let Cut { bytes, is_cut } = &self.pending.text;
@@ -154,7 +155,7 @@ impl fmt::Display for Slow<'_> {
         f.write_str(":")?;
         // One line, whatever the statement's own layout.
         for word in text.trim_end_matches(char::REPLACEMENT_CHARACTER).split_whitespace() {
-            write!(f, " {}", word.replace(char::is_control, "?"))?;
+            write!(f, " {}", harmless(word))?;
         }
         if *is_cut { f.write_str(" …") } else { Ok(()) }
     }

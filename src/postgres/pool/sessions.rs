@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
+use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
 
 /// Why an attempt at a session did not commit.
@@ -49,6 +50,11 @@ impl TieredPool<PgManager> {
     /// use tierpool::PgError;
     ///
     /// let added = pool.session(|tx| tx.execute("INSERT INTO pages VALUES ('x')", &[]))?;
+    /// // With `?` in it the closure names the type of its errors, where the caller takes any.
+    /// pool.session(|tx| {
+    ///     tx.execute("INSERT INTO pages VALUES ('y')", &[])?;
+    ///     Ok::<_, PgError>(())
+    /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
@@ -116,8 +122,11 @@ impl TieredPool<PgManager> {
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
             log::debug!(
                 target: "tierpool::session",
-                "session {} on {tier}: attempt {} failed ({}); again in {delay:.0?}",
-                options.given_tag().unwrap_or("without a tag"), attempts.failed(), setback.cause,
+                "session {} on {tier}: attempt {} failed ({}); again in {}",
+                harmless(options.given_tag().unwrap_or("without a tag")),
+                attempts.failed(),
+                harmless(&setback.cause),
+                Time(delay),
             );
             self.tier(tier).manager().note_session_repeated();
             std::thread::sleep(delay);

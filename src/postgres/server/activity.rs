@@ -6,10 +6,11 @@ use postgres::Row;
 use postgres::types::{ToSql, Type};
 
 use super::ask::ask;
-use super::limits::{RoleLimit, ServerLimits, count};
+use super::limits::{RoleLimit, ServerLimits, count, shown};
 use super::names::Names;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
+use crate::text::harmless;
 use crate::tiers::{Tier, TieredPool};
 
 /// Sessions by what they are doing. `open` is the sum of the five numbers below it.
@@ -104,17 +105,11 @@ impl ServerActivity {
             let hosts = Sessions::by_host(rows, Some(tier.as_str()));
             let role = RoleLimit::of(first, tier.as_str());
             let room = limits.room(&role);
-            TierActivity {
-                application_name: name.to_owned(),
-                total: Sessions::sum(&hosts),
-                hosts,
-                role,
-                room,
-            }
+            TierActivity { application_name: harmless(name), total: Sessions::sum(&hosts), hosts, role, room }
         };
         ServerActivity {
-            app_name: names.app().to_owned(),
-            server_version: first.get("server_version"),
+            app_name: harmless(names.app()),
+            server_version: shown(first, "server_version"),
             asked_at: first.get("asked_at"),
             automation: tier(Tier::Automation, &names.automation),
             adhoc: tier(Tier::Adhoc, &names.adhoc),
@@ -147,9 +142,9 @@ impl Sessions {
     fn by_host(rows: &[Row], tier: Option<&str>) -> Vec<HostSessions> {
         let of_tier =
             rows.iter().filter(|row| row.get::<_, Option<&str>>("tier") == tier && has_sessions(row));
-        let host = |row: &Row| row.get::<_, Option<String>>("host").unwrap_or_default();
-        let mut hosts: Vec<_> =
-            of_tier.map(|row| HostSessions { host: host(row), sessions: Sessions::of(row) }).collect();
+        let mut hosts: Vec<_> = of_tier
+            .map(|row| HostSessions { host: shown(row, "host"), sessions: Sessions::of(row) })
+            .collect();
         hosts.sort_by(|a, b| b.sessions.open.cmp(&a.sessions.open).then_with(|| a.host.cmp(&b.host)));
         hosts
     }

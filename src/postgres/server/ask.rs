@@ -44,7 +44,7 @@ pub(super) fn ask<T: Send + 'static>(
     match &outcome {
         Ok(_) => pool.adhoc().note_answer(),
         Err(error) if tells_of_server(pool, error) => {
-            pool.adhoc().note_unanswered(begun.elapsed(), error.in_one_line());
+            pool.adhoc().note_unanswered(begun.elapsed(), error.to_string());
         }
         Err(_) => {}
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::ask::{ask, limit};
 use crate::postgres::open::{PgManager, ServerHealth};
+use crate::text::Time;
 use crate::tiers::TieredPool;
 
 fn ask_server(pool: &TieredPool<PgManager>) -> ServerHealth {
@@ -14,8 +15,8 @@ fn ask_server(pool: &TieredPool<PgManager>) -> ServerHealth {
         Ok(asked.elapsed())
     });
     match outcome {
-        Ok(latency) => ServerHealth::new(true, format!("the server answered in {latency:.1?}"), latency),
-        Err(error) => ServerHealth::new(false, error.in_one_line(), started.elapsed()),
+        Ok(latency) => ServerHealth::new(true, format!("the server answered in {}", Time(latency)), latency),
+        Err(error) => ServerHealth::new(false, error.to_string(), started.elapsed()),
     }
 }
 

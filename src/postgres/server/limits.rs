@@ -2,6 +2,8 @@
 
 use postgres::Row;
 
+use crate::text::harmless;
+
 /// The server's own limits, and what counts against them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -59,7 +61,7 @@ impl ServerLimits {
             reserved: row.get::<_, Option<i64>>("reserved").map(clamped),
             in_use: count(row, "in_use"),
             database: DatabaseLimit {
-                name: row.get("database"),
+                name: shown(row, "database"),
                 limit: limit(row, "database_limit"),
                 in_use: count(row, "database_in_use"),
             },
@@ -90,13 +92,18 @@ impl RoleLimit {
     pub(super) fn of(row: &Row, tier: &str) -> Self {
         let column = |what: &str| format!("{tier}_{what}");
         RoleLimit {
-            name: row.get(&*column("role")),
+            name: shown(row, &column("role")),
             limit: limit(row, &column("role_limit")),
             in_use: count(row, &column("role_in_use")),
             is_superuser: row.get(&*column("is_superuser")),
             may_use_reserved: row.get(&*column("may_use_reserved")),
         }
     }
+}
+
+/// Reads a text that others have chosen, made harmless; none is empty.
+pub(super) fn shown(row: &Row, column: &str) -> String {
+    harmless(row.get::<_, Option<&str>>(column).unwrap_or_default())
 }
 
 /// Reads a number of sessions.

@@ -7,6 +7,7 @@ use postgres::types::{ToSql, Type};
 
 use super::activity::time;
 use super::ask::ask;
+use super::limits::shown;
 use super::names::Names;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
@@ -68,7 +69,8 @@ pub struct RunningQuery {
     pub in_transaction_for: Option<Duration>,
     /// What it waits for, as `Lock: transactionid`; `None` when it is on the processor.
     pub wait_event: Option<String>,
-    /// The statement, or the last one where none runs: its first 500 characters, with the literals in it.
+    /// The statement, or the last one where none runs: its first 500 characters, with the literals in it. As in every
+    /// text here, line breaks and whatever else a terminal obeys are escaped.
     pub query: String,
 }
 
@@ -87,14 +89,14 @@ impl RunningQuery {
                 Some(_) => Some(Tier::Adhoc),
                 None => None,
             },
-            application_name: row.get("application_name"),
-            user: row.get("usename"),
-            client: row.get("client"),
-            state: row.get("state"),
+            application_name: shown(row, "application_name"),
+            user: shown(row, "usename"),
+            client: shown(row, "client"),
+            state: shown(row, "state"),
             running_for: time(row, "running"),
             in_transaction_for: time(row, "in_transaction"),
             wait_event: row.get("wait_event"),
-            query: row.get("query"),
+            query: shown(row, "query"),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Server activity and long-running queries as text.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::activity::{ServerActivity, Sessions, TierActivity};
 use super::queries::RunningQuery;
+use crate::text::Time;
 
 /// Hosts listed for a tier before the rest is only counted.
 const HOSTS_SHOWN: usize = 8;
@@ -28,7 +28,7 @@ impl fmt::Display for Sessions {
         separator = "; longest ";
         for (time, what) in [(self.longest_query, "query"), (self.longest_transaction, "transaction")] {
             if let Some(time) = time {
-                write!(f, "{separator}{what} {}", Brief(time))?;
+                write!(f, "{separator}{what} {}", Time(time))?;
                 separator = ", ";
             }
         }
@@ -91,9 +91,9 @@ impl fmt::Display for RunningQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pid {} {} {}@{} {}", self.pid, self.application_name, self.user, self.client, self.state)?;
         if let Some(time) = self.running_for {
-            write!(f, " for {}", Brief(time))?;
+            write!(f, " for {}", Time(time))?;
         }
-        let transaction = self.in_transaction_for.map(|time| format!("in transaction for {}", Brief(time)));
+        let transaction = self.in_transaction_for.map(|time| format!("in transaction for {}", Time(time)));
         let wait = self.wait_event.as_ref().map(|event| format!("waits for {event}"));
         let more: Vec<String> = [transaction, wait].into_iter().flatten().collect();
         if !more.is_empty() {
@@ -115,23 +115,10 @@ impl fmt::Display for Limited {
     }
 }
 
-/// A time to the tenth of its unit, in ASCII.
-struct Brief(Duration);
-
-impl fmt::Display for Brief {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        match seconds {
-            ..1.0 => write!(f, "{:.0} ms", seconds * 1e3),
-            1.0..120.0 => write!(f, "{seconds:.1} s"),
-            120.0..7200.0 => write!(f, "{:.1} min", seconds / 60.0),
-            _ => write!(f, "{:.1} h", seconds / 3600.0),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

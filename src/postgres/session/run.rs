@@ -108,7 +108,7 @@ fn run_once<T, E: From<PgError>>(
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, Setback<E>> {
     let limits = LimitsInForce::raise(conn, options);
-    let mut noted = Noted::default();
+    let mut noted = Noted::on(limits.conn);
     begin(limits.conn, options).map_err(|error| {
         // Nothing was done yet, so a connection lost here is one lost before COMMIT.
         let passes = error.is_connection_lost() || error.is_retryable();
@@ -202,7 +202,7 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
     conn.batch_execute(&text).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
-        error.into()
+        conn.explained(error.into())
     })
 }
 
@@ -225,7 +225,9 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
         Ok(()) => Ok(()),
         Err(error) if is_lost(&error) => {
             let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
-            Err(if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) })
+            let lost =
+                if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) };
+            Err(conn.explained(lost))
         }
         Err(error) if error.code().is_some_and(|code| means(code.code(), Meaning::FailedBefore)) => {
             roll_back(conn);

@@ -1,6 +1,7 @@
 //! The handle by which a session's closure works, and the session's options.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::types::{BorrowToSql, ToSql, Type};
@@ -12,6 +13,7 @@ use postgres::{
 use super::retry::Retry;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{PgError, is_worth_repeating};
+use crate::postgres::observer::WireState;
 use crate::postgres::sqlstate::{Meaning, means};
 
 /// How one session differs from the pool's usual. Nothing of it outlives the session.
@@ -143,8 +145,9 @@ pub struct Session<'a> {
 }
 
 /// What the calls of a session have seen of its errors. Those of the bare client are not among them.
-#[derive(Default)]
 pub(super) struct Noted {
+    /// Where the connection is read along: for the error with which the server ended it.
+    wire: Option<Arc<WireState>>,
     /// The SQLSTATE of the last error, if that was one that passes.
     pub(super) transient: Option<String>,
     /// The work has sent an end of the transaction of its own: what it did may stay, whatever came after.
@@ -166,13 +169,17 @@ fn ends_transaction(sql: &str) -> bool {
 }
 
 impl Noted {
+    pub(super) fn on(conn: &PgConnection) -> Self {
+        Noted { wire: conn.observer_handle(), transient: None, sent_end: false }
+    }
+
     fn note(&mut self, error: postgres::Error) -> PgError {
         let code = error.code().map(|code| code.code());
         // It says no more than that there was an error before.
         if !code.is_some_and(|code| means(code, Meaning::FailedBefore)) {
             self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
         }
-        error.into()
+        PgError::from(error).ended_by(self.wire.as_ref().and_then(|wire| wire.errors().ending()))
     }
 }
 

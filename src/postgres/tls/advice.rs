@@ -41,7 +41,7 @@ impl Advised {
 impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause.as_db_error() {
-            Some(error) => write!(f, "{error}: {}", self.advice),
+            Some(error) => write!(f, "{}: {}", error.message(), self.advice),
             None => write!(f, "{}: {}", self.cause, self.advice),
         }
     }

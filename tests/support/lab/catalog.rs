@@ -219,7 +219,7 @@ pub const NO_CONNECTION_LEFT: Scenario = Scenario {
     },
     bars: Bars {
         cause: is_out_of_connections,
-        says: &["too many connections", "[53300]"],
+        says: &["too many connections", "SQLSTATE 53300"],
         checkouts_failed: None,
         queries_failed: Some(IN_FLIGHT),
         first: seconds(6),
@@ -245,7 +245,7 @@ pub const PASSWORD_ROTATED: Scenario = Scenario {
         cause: |failure| failure.code.as_deref() == Some("28P01"),
         refuses_after: Some(seconds(1)),
         queries_failed: Some(IN_FLIGHT),
-        says: &["password authentication failed", "[28P01]", "connections can be opened again"],
+        says: &["password authentication failed", "SQLSTATE 28P01", "connections can be opened again"],
         // One attempt in 30 s by each tier, so that no account is locked: that long it may take to notice.
         attempts: Some(2),
         first: seconds(31),
@@ -297,7 +297,7 @@ fn set(stage: &Stage, setting: &str) {
 
 /// Refused while it is down, cut off as it goes and sent away as it comes.
 fn tells_of_a_server_gone(failure: &Failure) -> bool {
-    let told = ["Connection refused", "connection closed", "Connection reset", "[57P03]"];
+    let told = ["Connection refused", "connection closed", "Connection reset", "SQLSTATE 57P03"];
     failure.names_cause && told.iter().any(|text| failure.text.contains(text))
 }
 

@@ -89,9 +89,8 @@ fn session(conn: &mut PgConnection, number: i64) -> Outcome {
 }
 
 fn failure(error: &PgError) -> Failure {
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
     let code = error.sqlstate().map(str::to_owned);
-    Failure { text: format!("{error}{cause}"), code, names_cause: false }
+    Failure { text: error.to_string(), code, names_cause: false }
 }
 
 fn checkout_failure(error: &tierpool::Error) -> Failure {

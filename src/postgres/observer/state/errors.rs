@@ -11,6 +11,8 @@ pub(crate) struct Errors {
     unknown_statements: AtomicU64,
     /// The SQLSTATE of the last one in the lower five bytes, and 1 in the sixth for a stale plan; 0 for none.
     last: AtomicU64,
+    /// The SQLSTATE of the one that ended the session, in the lower five bytes; 0 for none.
+    ending: AtomicU64,
 }
 
 /// An error of the server's.
@@ -32,8 +34,7 @@ impl Errors {
             self.unknown_statements.store(self.unknown_statements.load(Relaxed) + 1, Relaxed);
         }
         if !means(code, Meaning::FailedBefore) {
-            let [a, b, c, d, e] = code;
-            self.last.store(u64::from_le_bytes([a, b, c, d, e, u8::from(cached_plan), 0, 0]), Relaxed);
+            self.last.store(packed(code, cached_plan), Relaxed);
         }
     }
 
@@ -49,8 +50,17 @@ impl Errors {
 
     /// The last error since [`Errors::forget`] that says something.
     pub fn last(&self) -> Option<LastError> {
-        let [a, b, c, d, e, stale, ..] = self.last.load(Relaxed).to_le_bytes();
-        (a != 0).then_some(LastError { code: [a, b, c, d, e], is_stale_plan: stale != 0 })
+        unpacked(self.last.load(Relaxed))
+    }
+
+    /// Notes that the session ended with an error of this code.
+    pub fn note_ending(&self, code: [u8; 5]) {
+        self.ending.store(packed(code, false), Relaxed);
+    }
+
+    /// The SQLSTATE with which the server ended the session.
+    pub fn ending(&self) -> Option<[u8; 5]> {
+        unpacked(self.ending.load(Relaxed)).map(|error| error.code)
     }
 
     pub fn forget(&self) {
@@ -58,9 +68,28 @@ impl Errors {
     }
 }
 
+fn packed([a, b, c, d, e]: [u8; 5], is_stale_plan: bool) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, u8::from(is_stale_plan), 0, 0])
+}
+
+fn unpacked(number: u64) -> Option<LastError> {
+    let [a, b, c, d, e, stale, ..] = number.to_le_bytes();
+    (a != 0).then_some(LastError { code: [a, b, c, d, e], is_stale_plan: stale != 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_that_ended_the_session_is_not_forgotten() {
+        let errors = Errors::default();
+        assert_eq!(errors.ending(), None);
+        errors.note_ending(*b"25P03");
+        errors.note(*b"40001", false);
+        errors.forget();
+        assert_eq!(errors.ending(), Some(*b"25P03"));
+    }
 
     #[test]
     fn the_last_error_is_the_last_that_says_something() {

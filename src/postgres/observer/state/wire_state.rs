@@ -153,6 +153,7 @@ impl WireState {
             BackendEvent::Error { code, ends_session, cached_plan } => {
                 self.errors.note(code, cached_plan);
                 if ends_session {
+                    self.errors.note_ending(code);
                     self.broken.store(true, Relaxed);
                 }
                 if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {

@@ -1,0 +1,130 @@
+//! The two texts of an error: one line for logs, and the report.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use postgres::error::DbError;
+
+use super::evidence::find_io;
+use super::pg_error::{Kind, PgError};
+use crate::postgres::sqlstate::{Meaning, means, name};
+use crate::text::{harmless, line, links};
+
+impl fmt::Display for PgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            // It tells all there is to tell, in both forms.
+            Kind::Checkout(error) => return fmt::Display::fmt(error, f),
+            _ => self.write_line(f)?,
+        }
+        if f.alternate() { self.write_more(f) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for PgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
+
+impl StdError for PgError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self.kind() {
+            // Its own text is this one's.
+            Kind::Checkout(error) => error.source(),
+            Kind::Opening(error) => error.source(),
+            Kind::OpenAdvised(advised) => Some(advised),
+            Kind::Io(error) => Some(error),
+            _ => self.postgres().map(|error| error as _),
+        }
+    }
+}
+
+/// The server's message; else what failed on the way to it, which the driver tells no more of than at which step; else
+/// what the driver says.
+fn cause(error: &postgres::Error) -> String {
+    match (error.as_db_error(), find_io(error)) {
+        (Some(error), _) => harmless(error.message()),
+        (None, Some(error)) => line(error),
+        (None, None) => line(error),
+    }
+}
+
+impl PgError {
+    fn db(&self) -> Option<&DbError> {
+        self.postgres().and_then(postgres::Error::as_db_error)
+    }
+
+    fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = self.told();
+        f.write_str(&told)?;
+        // Where an error within it has not named it.
+        let code = self.sqlstate().map(|code| format!("SQLSTATE {}", harmless(code)));
+        let Some(code) = code.filter(|code| !told.contains(code)) else { return Ok(()) };
+        match self.ended() {
+            Some(ended) => {
+                let name = name(ended).map(|name| format!(", {name}")).unwrap_or_default();
+                write!(f, " (the server ended the session: {code}{name})")
+            }
+            None => write!(f, " ({code}{})", self.violated()),
+        }
+    }
+
+    /// What went wrong, without the codes.
+    fn told(&self) -> String {
+        let with = |what: &str, error: &postgres::Error| format!("{what}: {}", cause(error));
+        match self.kind() {
+            Kind::Settings(faults) => format!("the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Opening(error) => line(error),
+            Kind::Open(error) => cause(error),
+            Kind::OpenAdvised(advised) => harmless(advised),
+            Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
+            Kind::Query(error) if self.is_statement_timeout() => with("the statement took too long", error),
+            Kind::Query(error) => cause(error),
+            Kind::CommitLost(error) => {
+                with("outcome unknown: the connection was lost after COMMIT was sent", error)
+            }
+            Kind::LostBeforeCommit(Some(error)) => {
+                with("the connection was lost before COMMIT was sent", error)
+            }
+            Kind::LostBeforeCommit(None) => "the connection was lost before COMMIT was sent".to_owned(),
+            Kind::CommitAborted => {
+                "nothing was committed: a statement of the transaction had failed and its error was ignored"
+                    .to_owned()
+            }
+            Kind::InTransaction => "the connection is in a transaction already".to_owned(),
+            Kind::LeftInTransaction => {
+                "the connection was returned inside a transaction, and its reset is switched off".to_owned()
+            }
+            Kind::Lost => "the connection was closed by the server".to_owned(),
+            Kind::Checkout(error) => error.to_string(),
+            Kind::Unanswered(limit) => {
+                format!("no answer from the server within {limit:?} (inquiry_timeout)")
+            }
+            Kind::Refused(why) => harmless(why),
+            Kind::NotAllowed(what, error) => with(&harmless(what), error),
+            Kind::Io(error) => line(error),
+        }
+    }
+
+    /// Of a violated constraint the names that the server gives.
+    fn violated(&self) -> String {
+        let Some(error) = self.db().filter(|error| means(error.code().code(), Meaning::Violated)) else {
+            return String::new();
+        };
+        let names =
+            [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())];
+        let given = names.into_iter().filter_map(|(what, name)| Some((what, name?)));
+        given.map(|(what, name)| format!(", {what} {}", harmless(name))).collect()
+    }
+
+    /// What the server says besides, or the causes: the driver's would say the server's message again.
+    fn write_more(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(error) = self.db() else {
+            return links(self).iter().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"));
+        };
+        let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
+        let given = more.into_iter().filter_map(|(what, text)| Some((what, text?)));
+        given.into_iter().try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
+    }
+}

@@ -1,0 +1,15 @@
+//! How things are put into words, in one place each. Knows nothing of what is told.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `harmless` | text of others, on one line, bounded, with nothing in it that a terminal obeys |
+//! | `time` | times as a person writes them |
+//! | `chain` | an error with its causes, each said once |
+
+mod chain;
+mod harmless;
+mod time;
+
+pub(crate) use chain::{line, links};
+pub(crate) use harmless::harmless;
+pub(crate) use time::Time;
