@@ -40,7 +40,7 @@ pub(super) struct Param {
 impl Param {
     /// The value as a fault may show it.
     pub(super) fn shown(&self) -> String {
-        if self.key == "password" { "[redacted]".to_owned() } else { shown(&self.value) }
+        if is_hidden(self.key) { "[redacted]".to_owned() } else { shown(&self.value) }
     }
 }
 
@@ -114,6 +114,12 @@ fn row(key: &str) -> Option<&'static (&'static str, Support)> {
 /// The name of a parameter of libpq in its lasting form, if it is one.
 pub(super) fn known(key: &str) -> Option<&'static str> {
     row(key).map(|(name, _)| *name)
+}
+
+/// Whether the value of a parameter is kept out of every message: the password, and whatever is refused, since many of
+/// those hold a secret and the rule of each can be understood without its value.
+pub(super) fn is_hidden(key: &str) -> bool {
+    key == "password" || matches!(row(key), Some((_, Support::Refused(_))))
 }
 
 /// The names that are taken, for the rule of a fault.
@@ -219,3 +225,6 @@ fn negotiation(config: &mut Config, text: &str) -> Option<()> {
         _ => return None,
     }))
 }
+
+#[cfg(test)]
+mod tests;

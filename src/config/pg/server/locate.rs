@@ -156,7 +156,7 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
     let mut faults = Faults::new();
     let mut params: Vec<Param> = vec![];
     let mut pool = PoolParams::default();
-    // A password with a blank in a `key=value` string, or with a `&` in a URL, runs over into what looks like a name.
+    // A secret with a blank in a `key=value` string, or with a `&` in a URL, runs over into what looks like a name.
     let mut may_be_secret = false;
     for (key, value) in all {
         let spelled = format!("URL parameter {key}");
@@ -171,7 +171,7 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
             faults.push(format!("URL parameter {name}"), "unknown", allowed());
         }
         faults.require(!twice || lists, &spelled, "given twice", "must be given once");
-        may_be_secret |= key == "password";
+        may_be_secret |= libpq::is_hidden(&key);
     }
     (params, pool, faults)
 }
