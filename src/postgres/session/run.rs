@@ -107,8 +107,14 @@ impl Passing {
         Passing { again, cause: format!("SQLSTATE {code}") }
     }
 
-    fn lost() -> Self {
-        Passing { again: Again::Outage, cause: "the connection was lost".to_owned() }
+    /// A connection that is lost. Not by an outage where the server was silent for too long: it may be at work on a
+    /// statement to which the client gave too little time, and the next would fare no better.
+    fn lost(conn: &PgConnection) -> Self {
+        let silent = conn.observer().is_some_and(|shared| {
+            conn.present_socket_timeout().is_some_and(|limit| shared.silence() >= limit)
+        });
+        let again = if silent { Again::Yes } else { Again::Outage };
+        Passing { again, cause: "the connection was lost".to_owned() }
     }
 }
 
@@ -139,7 +145,7 @@ fn run_once<T, E: From<PgError>>(
     let mut noted = Noted::default();
     begin(limits.conn, options).map_err(|error| {
         // Nothing was done yet, so a connection lost here is one lost before COMMIT.
-        let lost = error.is_connection_lost().then(Passing::lost);
+        let lost = error.is_connection_lost().then(|| Passing::lost(limits.conn));
         Setback::of(error, lost)
     })?;
     match work(&mut Session::new(limits.conn, &mut noted)) {
@@ -169,7 +175,7 @@ fn passing(conn: &mut PgConnection, noted: Noted) -> Option<Passing> {
     if noted.sent_end {
         return None;
     }
-    let lost = conn.is_lost().then(Passing::lost);
+    let lost = conn.is_lost().then(|| Passing::lost(conn));
     if !conn.is_observed() {
         return lost.or_else(|| noted.transient.as_deref().map(Passing::code));
     }
