@@ -231,6 +231,15 @@ impl<M: ManageConnection> TieredBuilder<M> {
         self
     }
 
+    /// What has been set of a tier so far.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_tier(&self, tier: Tier) -> &Builder<M> {
+        match tier {
+            Tier::Automation => &self.automation,
+            Tier::Adhoc => &self.adhoc,
+        }
+    }
+
     /// Sets what the status box calls the budget: by whose limit it is set.
     #[cfg(feature = "postgres")]
     pub(crate) fn limit_name(mut self, name: &'static str) -> Self {

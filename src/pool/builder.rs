@@ -38,6 +38,8 @@ use crate::event::HandleEvent;
 pub struct Builder<M: ManageConnection> {
     settings: Settings,
     sizes: Sizes,
+    /// The settings that were set, also where to just their defaults.
+    set: Vec<&'static str>,
     driver: Box<dyn Driver<M>>,
     customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
     error_handler: Box<dyn HandleError<M::Error>>,
@@ -48,6 +50,9 @@ pub struct Builder<M: ManageConnection> {
     share: u32,
     manager: PhantomData<M>,
 }
+
+/// Stands for every setting among those that were set.
+const ALL: &str = "settings";
 
 /// The three ways to name the size, as they were said.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +84,7 @@ macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         $($(#[$doc])*
         pub fn $name(mut self, $name: $type) -> Self {
+            self.set.push(stringify!($name));
             self.settings.$name = $name;
             self
         })*
@@ -90,6 +96,7 @@ impl<M: ManageConnection> Default for Builder<M> {
         Builder {
             settings: Settings::default(),
             sizes: Sizes::default(),
+            set: vec![],
             driver: Box::new(PlainDriver),
             customizer: Box::new(NopConnectionCustomizer),
             error_handler: Box::new(NopErrorHandler),
@@ -112,6 +119,15 @@ impl<M: ManageConnection> Builder<M> {
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self.sizes = Sizes::default();
+        self.set.push(ALL);
+        self
+    }
+
+    /// Takes over all settings as what holds where nothing is set.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn defaults(mut self, settings: Settings) -> Self {
+        self = self.settings(settings);
+        self.set.clear();
         self
     }
 
@@ -135,9 +151,8 @@ impl<M: ManageConnection> Builder<M> {
 
     /// Sets whether every connection is validated before its checkout ([`PrePing::Always`]) or none
     /// ([`PrePing::Never`]); r2d2's name. [`Builder::pre_ping`] is the finer way.
-    pub fn test_on_check_out(mut self, test: bool) -> Self {
-        self.settings.pre_ping = if test { PrePing::Always } else { PrePing::Never };
-        self
+    pub fn test_on_check_out(self, test: bool) -> Self {
+        self.pre_ping(if test { PrePing::Always } else { PrePing::Never })
     }
 
     /// Sets the name used in log targets, thread names, metrics and errors.
@@ -245,6 +260,18 @@ impl<M: ManageConnection> Builder<M> {
     pub(crate) fn share(mut self, most: u32) -> Self {
         self.share = most;
         self
+    }
+
+    /// Whether a setting was set, by itself or with all others.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_set(&self, setting: &str) -> bool {
+        match setting {
+            _ if self.set.contains(&ALL) => true,
+            "max_size" => self.sizes.max.is_some(),
+            "base_size" => self.sizes.base.is_some(),
+            "max_overflow" => self.sizes.overflow.is_some(),
+            other => self.set.contains(&other),
+        }
     }
 
     /// The settings as they stand, with the sizes resolved, and what is wrong with them.
