@@ -10,6 +10,7 @@ use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCust
 use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
 use super::handle::Pool;
+use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
 use super::parts::sinks::Sinks;
 use super::shared::Shared;
@@ -46,8 +47,7 @@ pub struct Builder<M: ManageConnection> {
     event_handler: Option<Box<dyn HandleEvent>>,
     clock: Clock,
     pub(crate) keeper: Option<Arc<Keeper>>,
-    /// The most that the ceiling may become at run time: this tier's part of a budget.
-    share: u32,
+    part: Part,
     manager: PhantomData<M>,
 }
 
@@ -103,7 +103,7 @@ impl<M: ManageConnection> Default for Builder<M> {
             event_handler: None,
             clock: Clock::default(),
             keeper: None,
-            share: crate::config::MAX_CEILING,
+            part: Part::default(),
             manager: PhantomData,
         }
     }
@@ -256,9 +256,9 @@ impl<M: ManageConnection> Builder<M> {
         self
     }
 
-    /// Bounds the ceiling for good, also for `reconfigure`: the pool's part of a budget.
-    pub(crate) fn share(mut self, most: u32) -> Self {
-        self.share = most;
+    /// Has the pool share a budget with another.
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        self.part = part;
         self
     }
 
@@ -334,7 +334,7 @@ impl<M: ManageConnection> Builder<M> {
             Sinks::new(self.event_handler),
             self.clock,
             keeper,
-            self.share,
+            self.part,
         ));
         Ok(Pool::start(shared))
     }

@@ -7,7 +7,8 @@
 //! | `generations` | which connections are suspect or evicted, by when they were last known good or opened |
 //! | `fast` | what every checkout and checkin reads |
 //! | `breaker` | when a connection may be opened: back-off, circuit breaker, slow start |
-//! | `supply` | the breaker with the demand that it rules over |
+//! | `budget` | how far the ceilings of two pools may go together |
+//! | `supply` | the breaker, the part in a budget, and the demand that they rule over |
 //! | `sinks` | who is told of events, and how often the log is |
 //! | `line` | who stands in line |
 //! | `keeper` | the thread that looks after the pools of a group |
@@ -16,6 +17,7 @@
 //! | `helpers` | keeper, openers, workers, and the errands that they have |
 
 pub(super) mod breaker;
+pub(super) mod budget;
 pub(super) mod counters;
 pub(super) mod errand;
 pub(super) mod fast;

@@ -36,8 +36,8 @@ impl Server {
     /// The address for the driver, with the password.
     ///
     /// `connect_timeout` and `application_name` are not in it: they are settings of the pool, see
-    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config). Of several servers to which a password
-    /// file gives different passwords, it has none.
+    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config). Of several servers to which a
+    /// password file gives different passwords, it has none.
     pub fn config(&self) -> &Config {
         self.destination.config()
     }
@@ -190,7 +190,7 @@ fn without_hosts(head: &Config, is_given: impl Fn(&str) -> bool) -> Config {
     // The driver's reader puts in the usual port for each host that names none.
     let ports = head.get_ports();
     let usual = ports.iter().all(|port| *port == DEFAULT_PORT);
-    if !is_given("port") && !(usual && is_given("host")) {
+    if !(is_given("port") || usual && is_given("host")) {
         for port in ports {
             config.port(*port);
         }
