@@ -144,7 +144,7 @@ pub use r2d2::{
 };
 pub use report::{DatabaseStats, print_connection_status};
 pub use stats::{BreakerState, Stats};
-pub use tiers::{Tier, TieredBuilder, TieredPool};
+pub use tiers::{Tier, TieredBuilder, TieredPool, TieredSettings};
 
 /// Compiles the code of the README.
 #[cfg(all(doctest, feature = "postgres"))]

@@ -1,6 +1,9 @@
 //! Two pools under one budget: the automation tier, and an ad-hoc tier whose connections nobody else can take.
 
+mod settings;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
@@ -8,7 +11,9 @@ use r2d2::ManageConnection;
 use crate::clock::{Clock, Deadline};
 use crate::config::{Faults, Settings};
 use crate::error::Error;
-use crate::pool::{Builder, CloseReport, Keeper, Pool, PooledConnection};
+use crate::pool::{Budget, Builder, CloseReport, Keeper, Part, Pool, PooledConnection};
+
+pub use settings::TieredSettings;
 
 /// The tier that a checkout is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +62,7 @@ impl fmt::Display for Tier {
 pub struct TieredPool<M: ManageConnection> {
     automation: Pool<M>,
     adhoc: Pool<M>,
-    total_connections: u32,
+    budget: Arc<Budget>,
     limit_name: &'static str,
     adhoc_may_borrow: bool,
     /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics.
@@ -66,7 +71,12 @@ pub struct TieredPool<M: ManageConnection> {
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
     fn clone(&self) -> Self {
-        TieredPool { automation: self.automation.clone(), adhoc: self.adhoc.clone(), ..*self }
+        TieredPool {
+            automation: self.automation.clone(),
+            adhoc: self.adhoc.clone(),
+            budget: Arc::clone(&self.budget),
+            ..*self
+        }
     }
 }
 
@@ -121,7 +131,67 @@ impl<M: ManageConnection> TieredPool<M> {
 
     /// Returns the budget: the server-side connections that the tiers share.
     pub fn total_connections(&self) -> u32 {
-        self.total_connections
+        self.budget.total()
+    }
+
+    /// Changes the budget, the reserve and the settings of both tiers in one step: all of it, or with a fault nothing.
+    /// It is for what one tier cannot do by itself ([`Pool::reconfigure`] keeps it within its part): moving connections
+    /// from one to the other, and another budget.
+    ///
+    /// A tier that shrinks closes its idle connections now and those in use at their checkin, and the other one grows
+    /// as these are closed, so that both together never have more than the budget, counting what is being opened or
+    /// closed. Until then [`Pool::max_size`] of the growing tier tells what it will have. Of a budget that was lowered
+    /// the excess closes likewise.
+    ///
+    /// The ad-hoc tier's base size follows `reserved`. Names stay. Otherwise as [`Pool::reconfigure`]; `change` too is
+    /// called again where another thread changes settings at the same time.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault of both tiers and of the budget, and nothing is changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
+    ///
+    /// let pool = TieredPool::builder()
+    ///     .total_connections(12)
+    ///     .reserved(2)
+    ///     .automation(|tier| tier.base_size(10).max_overflow(0))
+    ///     .build(|_| MemoryManager)?;
+    /// // More people than usual.
+    /// pool.reconfigure(|settings| {
+    ///     settings.reserved = 6;
+    ///     settings.automation.base_size = 6;
+    /// })?;
+    /// assert_eq!((pool.automation().max_size(), pool.reserved()), (6, 6));
+    /// let refused = pool.reconfigure(|settings| settings.automation.base_size = 7).unwrap_err();
+    /// assert!(refused.to_string().contains("total_connections is 12: must be at least 13"));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn reconfigure(&self, change: impl Fn(&mut TieredSettings)) -> Result<(), Error> {
+        loop {
+            let before = [self.automation.settings_in_force(), self.adhoc.settings_in_force()];
+            let present = TieredSettings {
+                total_connections: self.total_connections(),
+                reserved: before[1].ceiling(),
+                automation: before[0].as_ref().clone(),
+                adhoc: before[1].as_ref().clone(),
+            };
+            let mut wanted = present.clone();
+            change(&mut wanted);
+            let wanted = wanted.completed(&present);
+            let faults = wanted.check();
+            if !faults.is_empty() {
+                return Err(Error::invalid(faults));
+            }
+            let total = wanted.total_connections;
+            let settings = [wanted.automation, wanted.adhoc];
+            if self.automation.reconfigure_with(&self.adhoc, &self.budget, &before, total, settings) {
+                return Ok(());
+            }
+        }
     }
 
     /// What the status box calls the budget.
@@ -160,7 +230,7 @@ impl<M: ManageConnection> TieredPool<M> {
 impl<M: ManageConnection> fmt::Debug for TieredPool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TieredPool")
-            .field("total_connections", &self.total_connections)
+            .field("total_connections", &self.total_connections())
             .field("automation", &self.automation)
             .field("adhoc", &self.adhoc)
             .finish()
@@ -242,6 +312,15 @@ impl<M: ManageConnection> TieredBuilder<M> {
         self
     }
 
+    /// What has been set of a tier so far.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_tier(&self, tier: Tier) -> &Builder<M> {
+        match tier {
+            Tier::Automation => &self.automation,
+            Tier::Adhoc => &self.adhoc,
+        }
+    }
+
     /// Sets what the status box calls the budget: by whose limit it is set.
     #[cfg(feature = "postgres")]
     pub(crate) fn limit_name(mut self, name: &'static str) -> Self {
@@ -253,33 +332,14 @@ impl<M: ManageConnection> TieredBuilder<M> {
         let mut faults = Faults::new();
         let (automation, automation_faults) = self.automation.resolved();
         let (adhoc, adhoc_faults) = self.adhoc.resolved();
-        for (tier, tier_faults) in [(Tier::Automation, automation_faults), (Tier::Adhoc, adhoc_faults)] {
-            for fault in &tier_faults {
-                faults.push(format!("{tier}.{}", fault.setting), &fault.found, fault.rule.clone());
-            }
-        }
-        faults.require(self.reserved > 0, "reserved", self.reserved, "must be at least 1");
+        settings::push(&mut faults, &[(Tier::Automation, automation_faults), (Tier::Adhoc, adhoc_faults)]);
         faults.require(
             self.open_concurrency >= 2,
             "open_concurrency",
             self.open_concurrency,
             "must be at least 2 for two tiers, so that neither can keep the other from opening connections",
         );
-        let sum = u64::from(automation.base_size)
-            + u64::from(automation.max_overflow)
-            + u64::from(adhoc.base_size)
-            + u64::from(adhoc.max_overflow);
-        faults.require(
-            sum <= u64::from(self.total_connections),
-            "total_connections",
-            self.total_connections,
-            format!(
-                "must be at least {sum}: automation {} + overflow {} + reserved {}",
-                automation.base_size,
-                automation.max_overflow,
-                adhoc.ceiling()
-            ),
-        );
+        settings::check_budget(self.total_connections, self.reserved, &automation, &adhoc, &mut faults);
         faults
     }
 
@@ -336,17 +396,18 @@ impl<M: ManageConnection> TieredBuilder<M> {
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
-        // At run time automation may grow into what the budget has left, and the reserved part stays as it is.
-        let ceiling = |builder: &Builder<M>| builder.resolved().0.ceiling();
-        let adhoc = ceiling(&self.adhoc);
-        self.automation = self.automation.share(self.total_connections - adhoc);
-        self.adhoc = self.adhoc.share(adhoc);
+        // At run time automation may grow into what the budget has left, and the reserved part stays as it is, unless
+        // the budget itself is changed.
+        let ceilings = [&self.automation, &self.adhoc].map(|builder| builder.resolved().0.ceiling());
+        let budget = Budget::new(self.total_connections, ceilings);
+        self.automation = self.automation.part(Part::of(&budget, 0));
+        self.adhoc = self.adhoc.part(Part::of(&budget, 1));
         let keeper = Keeper::new("tierpool", self.clock.clone());
         let tend = |builder: Builder<M>| builder.clock(self.clock.clone()).keeper(keeper.clone());
         Ok(TieredPool {
             automation: tend(self.automation).try_build_unchecked(manager(Tier::Automation))?,
             adhoc: tend(self.adhoc).try_build_unchecked(manager(Tier::Adhoc))?,
-            total_connections: self.total_connections,
+            budget,
             limit_name: self.limit_name,
             adhoc_may_borrow: self.adhoc_may_borrow,
             question: None,

@@ -144,6 +144,53 @@ fn with_callers_waiting_and_room_the_replacement_is_opened_before_the_due_one_is
     }
 }
 
+/// With the default jitter: how far from `max_lifetime` a connection's end may be, as README and `Settings` have it.
+#[test]
+fn a_life_ends_up_to_5_percent_early_and_up_to_10_percent_late_where_callers_wait_for_the_replacement() {
+    let percent = |percent: u32| LIFE * percent / 100;
+    let second = Duration::from_secs(1);
+    let still = || {
+        still(|builder| {
+            let builder = builder.pre_ping(PrePing::Never).reaper_rate(NEVER_BY_ITSELF);
+            builder.max_lifetime(Some(LIFE)).max_size(2)
+        })
+    };
+    // Nobody waits: between 95 and 100 %.
+    let (builder, hand, manager) = still();
+    let pool = builder.build(manager.clone()).unwrap();
+    drop(pool.get().unwrap());
+    hand.advance(percent(95) - second);
+    drop(pool.get().unwrap());
+    assert_eq!(closed(&pool, CloseCause::Expired), 0, "it is not yet due");
+    let conn = pool.get().unwrap();
+    hand.advance(percent(5) + second);
+    drop(conn);
+    assert_eq!(closed(&pool, CloseCause::Expired), 1, "its life is over");
+
+    // Callers wait for the replacement, which does not come: a tenth more and no longer.
+    let (builder, hand, manager) = still();
+    let pool = builder.build(manager.clone()).unwrap();
+    drop(pool.get().unwrap());
+    let gate = Gate::new();
+    manager.always(Call::Connect, Step::ok().behind(&gate));
+    let (mut conn, mut now) = (pool.get().unwrap(), Duration::ZERO);
+    thread::scope(|scope| {
+        for (age, works_on) in [(percent(101), true), (percent(104), true), (percent(110) + second, false)] {
+            let waiter = scope.spawn(|| pool.get_timeout(BOUND).unwrap());
+            eventually(BOUND, "it waits", || pool.gauges().waiting == 1 && gate.waiting() == 1);
+            hand.advance(age - now);
+            now = age;
+            drop(conn);
+            if !works_on {
+                assert_eq!(closed(&pool, CloseCause::Expired), 1, "closed at its checkin, at {age:?}");
+                gate.open();
+            }
+            conn = waiter.join().unwrap();
+            assert_eq!(closed(&pool, CloseCause::Expired), u64::from(!works_on), "at {age:?}");
+        }
+    });
+}
+
 #[test]
 fn at_the_ceiling_the_due_one_is_closed_before_its_replacement_is_opened() {
     let (builder, hand, manager) = builder();

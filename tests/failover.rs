@@ -39,7 +39,7 @@ fn url(ports: &[u16], query: &str) -> String {
 fn manager(ports: &[u16], attrs: TargetSessionAttrs, connect_timeout: Duration) -> PgManager {
     let mut options = PgOptions::default();
     options.target_session_attrs = Some(attrs);
-    options.connect_timeout = connect_timeout;
+    options.connect_timeout = Some(connect_timeout);
     PgManager::new(url(ports, "").parse().unwrap(), options).unwrap()
 }
 

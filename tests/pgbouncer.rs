@@ -150,6 +150,18 @@ fn every_default_can_be_set_back() {
 
     let changed = PgPool::builder().url(&*url).automation(|tier| tier.base_size(4).max_overflow(1)).build();
     assert_eq!(changed.unwrap().automation().max_size(), 5);
+    // Also what was set to just its default, on a tier or in settings loaded before.
+    let (base, overflow, lifetime, pre_ping) = batch();
+    let said = PgPool::builder()
+        .url(&*url)
+        .automation(move |tier| tier.max_size(base + overflow).base_size(base).max_lifetime(lifetime))
+        .adhoc(move |tier| tier.pre_ping(pre_ping));
+    let said = said.build().unwrap();
+    assert_eq!(defaults(&said.automation().settings()), (base, overflow, lifetime, PrePing::Never));
+    assert_eq!(said.adhoc().settings().pre_ping, pre_ping);
+    let mut settings = load(&[("DATABASE_URL", &url)]);
+    settings.automation.max_lifetime = Some(Duration::from_secs(77));
+    assert_eq!(build(settings).automation().settings().max_lifetime, Some(Duration::from_secs(77)));
     let kept = PgPool::builder().url(&*url).min_size(9).build().unwrap();
     assert_eq!(kept.automation().max_size(), 55, "what is kept open would not fit");
 }

@@ -140,16 +140,18 @@ fn a_backend_terminated_and_a_server_restarted_in_the_middle_are_repeated() {
     outcome.unwrap();
     assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0 2:0"));
 
-    // Through the breaker too: checkouts fail at once while the server is away.
-    let patient = Retry { attempts: 1000, within: LONG_BOUND, ..quick() };
+    // Through the breaker too: checkouts fail at once while the server is away, more often than there are attempts.
+    let (patient, repeated) = (Retry { attempts: 3, ..quick() }, pool.sessions_repeated(Tier::Automation));
     let (outcome, calls) = thread::scope(|scope| {
         counted(&pool, &SessionOptions::new().retry(patient), |tx, call| {
             insert(tx, 3)?;
             if call == 1 {
                 cluster.stop_fast();
                 scope.spawn(|| {
-                    eventually(LONG_BOUND, "the breaker opens", || {
-                        pool.automation().get_timeout(LONG_BOUND).is_err_and(|e| e.is_circuit_open())
+                    eventually(LONG_BOUND, "attempts at an open breaker", || {
+                        let refused =
+                            pool.automation().get_timeout(LONG_BOUND).is_err_and(|e| e.is_circuit_open());
+                        refused && pool.sessions_repeated(Tier::Automation) >= repeated + 8
                     });
                     cluster.start();
                 });

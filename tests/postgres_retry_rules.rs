@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use support::proxy::{Direction, Proxy};
 use support::retried::{cluster, counted, options, pool, quick, rows};
+use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 
@@ -243,4 +244,27 @@ fn a_checkout_that_timed_out_is_not_repeated() {
     assert!(outcome.unwrap_err().as_checkout().is_some_and(|error| error.is_timeout()));
     assert_eq!((calls, pool.sessions_repeated(Tier::Automation)), (0, 0));
     drop(held);
+}
+
+#[test]
+fn a_checkout_that_timed_out_since_nothing_could_be_opened_is_repeated_until_the_server_is_back() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| {
+        let builder = builder.connection_timeout(Duration::from_millis(200));
+        // Callers wait for their deadline, and are not told at once.
+        builder.automation(|tier| tier.failure_threshold(0))
+    });
+    cluster.stop_fast();
+    let (outcome, calls) = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually(LONG_BOUND, "more repetitions than attempts", || {
+                pool.sessions_repeated(Tier::Automation) >= 4
+            });
+            cluster.start();
+        });
+        let options = SessionOptions::new().retry(Retry { attempts: 2, ..quick() });
+        counted(&pool, &options, |_, _| Ok::<_, PgError>(()))
+    });
+    outcome.unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(calls, 1);
 }

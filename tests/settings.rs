@@ -6,7 +6,7 @@ mod loaded;
 use std::time::Duration;
 
 use loaded::*;
-use tierpool::config::{Key, Overrides, PrePing, Source, WaitMode, profiles};
+use tierpool::config::{Key, Overrides, PgSettings, PrePing, Source, WaitMode, profiles};
 
 #[test]
 fn defaults_are_those_of_the_table() {
@@ -65,7 +65,54 @@ fn zero_is_no_limit_where_that_is_documented() {
     assert_eq!(loaded.automation_statement_timeout, None);
     assert_eq!((loaded.automation.max_lifetime, loaded.automation.idle_timeout), (None, None));
     one_fault(load(&[("DB_POOL_TIMEOUT", "0")]), &["DB_POOL_TIMEOUT is 0", "longer than zero"]);
-    one_fault(load(&[("DATABASE_CONNECT_TIMEOUT", "0")]), &["DATABASE_CONNECT_TIMEOUT is 0"]);
+    for loaded in [load(&[("DATABASE_CONNECT_TIMEOUT", "0")]), with_query("connect_timeout=0")] {
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.connect_timeout, Duration::ZERO);
+        assert_eq!(loaded.effective()[Key::ConnectTimeout as usize].value, "no limit");
+    }
+}
+
+#[test]
+fn a_statement_timeout_in_the_start_up_options_wins_over_a_default() {
+    let limits = |loaded: &PgSettings| (loaded.automation_statement_timeout, loaded.adhoc_statement_timeout);
+    let seconds = |limit: u64| Some(Duration::from_secs(limit));
+    for (options, limit) in [("-c statement_timeout=0", None), ("--statement-timeout=7s", seconds(7))] {
+        let by_url = format!("host=db.example options='{options}'");
+        let profile = ("DB_POOL_PROFILE", "development-strict");
+        for (env, source) in [
+            (vec![("DATABASE_URL", by_url.as_str())], Source::Url { parameter: "options" }),
+            (vec![("DATABASE_URL", by_url.as_str()), profile], Source::Url { parameter: "options" }),
+            (vec![("PGOPTIONS", options)], Source::Environment { variable: "PGOPTIONS" }),
+            (vec![("PGOPTIONS", options), profile], Source::Environment { variable: "PGOPTIONS" }),
+        ] {
+            let loaded = load(&env).unwrap();
+            assert_eq!(limits(&loaded), (limit, limit), "{env:?}");
+            assert_eq!(loaded.source(Key::StatementTimeout), &source);
+        }
+    }
+    let other = load(&[("PGOPTIONS", "-c lock_timeout=1s -c geqo=off")]).unwrap();
+    assert_eq!(limits(&other), (seconds(30), seconds(30)));
+}
+
+#[test]
+fn a_statement_timeout_said_as_a_setting_and_in_the_start_up_options_is_a_fault_that_names_both() {
+    let options = ("PGOPTIONS", "-c statement_timeout=0");
+    one_fault(
+        load(&[options, ("DB_STATEMENT_TIMEOUT", "5000")]),
+        &["DB_STATEMENT_TIMEOUT + PGOPTIONS is 5 s and 0 s", "must be said once"],
+    );
+    one_fault(
+        with_query("statement_timeout=5000&options=-c%20statement_timeout=5s"),
+        &["URL parameter statement_timeout + URL parameter options is 5 s and 5 s"],
+    );
+    let mut overrides = Overrides::default();
+    overrides.statement_timeout = Some(Duration::from_secs(5));
+    let both = load_only(&overrides, &[("DATABASE_URL", URL), options]);
+    one_fault(both, &["statement_timeout + PGOPTIONS is 5 s and 0 s"]);
+    one_fault(
+        load(&[("PGOPTIONS", "-c statement_timeout=soon")]),
+        &["PGOPTIONS is -c statement_timeout=soon", "such as 30000"],
+    );
 }
 
 #[test]
@@ -186,4 +233,14 @@ fn application_name_is_checked_for_its_length() {
     let loaded = with_query("application_name=a%20b").unwrap();
     assert_eq!(loaded.connect_config("adhoc").get_application_name(), Some("a b/adhoc"));
     one_fault(load(&[("PGAPPNAME", &"x".repeat(53))]), &["PGAPPNAME is xxx", "1 to 52 bytes"]);
+}
+
+#[test]
+fn a_fallback_application_name_holds_where_none_is_set() {
+    let name = |env: &[(&str, &str)]| load(env).unwrap().app_name;
+    let fallback = format!("{URL}?fallback_application_name=spare");
+    let both = format!("{fallback}&application_name=own");
+    assert_eq!(name(&[("DATABASE_URL", &fallback)]), "spare");
+    assert_eq!(name(&[("DATABASE_URL", &both)]), "own");
+    assert_eq!(name(&[("DATABASE_URL", &fallback), ("PGAPPNAME", "set")]), "set");
 }

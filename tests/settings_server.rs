@@ -28,7 +28,7 @@ fn urls_that_cannot_be_used_are_faults() {
         ("postgresql://u:hush@h:port/d", "port"),
         ("postgresql://u:hush@h:99999/d", "from 1 to 65535"),
         ("postgresql://u:hush@h:0/d", "port 0"),
-        ("postgresql://u:hush@h/d?port=6543", "2 ports for 1 hosts"),
+        ("postgresql://u:hush@h/d?port=6543,6544", "2 ports for 1 hosts"),
         ("postgresql://u:hush@h1,h2/d?hostaddr=127.0.0.1", "1 addresses for 2 hosts"),
         ("postgresql://u:hush@h/d?loose", "without `=`"),
         ("postgresql://u:hush%@h/d", "%25"),
@@ -71,18 +71,113 @@ fn libpq_parameters_are_passed_on_or_refused_with_a_rule() {
             "any, read-write, read-only, primary, standby or prefer",
         ],
     );
-    one_fault(with_query("service=x"), &["URL parameter service is x", "not supported"]);
-    one_fault(with_query("pool_timeout=1&pool_timeout=2"), &["pool_timeout is given twice"]);
+    one_fault(
+        with_query("service=x"),
+        &["URL parameter service is [redacted]", "service files are not read"],
+    );
+    for server in [("DATABASE_URL", URL), ("PGHOST", "h"), ("POSTGRES_HOST", "h")] {
+        let faulty = load_only(&Overrides::default(), &[server, ("PGSERVICE", "news")]);
+        one_fault(faulty, &["PGSERVICE is set", "service files are not read"]);
+    }
+    let missing = faults(load_only(&Overrides::default(), &[("PGSERVICE", "news")]));
+    assert!(missing.len() == 2 && missing[0].starts_with("PGSERVICE is set"), "{missing:#?}");
     assert_eq!(with_query("sslmode=disable").unwrap().server.tls().mode, TlsMode::Disable);
+}
+
+#[test]
+fn of_a_parameter_given_twice_the_last_one_holds() {
+    let loaded = with_query("pool_timeout=1&keepalives_idle=5&pool_timeout=2&keepalives_idle=6").unwrap();
+    assert_eq!(loaded.automation.connection_timeout, Duration::from_secs(2));
+    assert_eq!(loaded.server.config().get_keepalives_idle(), Duration::from_secs(6));
+    for (url, shown) in [
+        ("host=a port=1 host=b port=2 user=x user=y", "postgresql://y@b:2"),
+        ("postgresql://u@a/d?host=b&host=c", "postgresql://u@c:5432/d"),
+        ("postgresql://u@a:7/d?host=b", "postgresql://u@b:7/d"),
+        ("postgresql://u@a/d?port=6543&user=v&dbname=e", "postgresql://v@a:6543/e"),
+        ("postgresql://u@a,b/d?host=c", "postgresql://u@c:5432/d"),
+    ] {
+        assert_eq!(load(&[("DATABASE_URL", url)]).unwrap().server.to_string(), shown, "{url}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn abstract_sockets_are_named_as_in_libpq() {
+    for env in [
+        ("DATABASE_URL", "host=@run/pg port=7 dbname=d"),
+        ("DATABASE_URL", "postgresql://%40run%2Fpg:7/d"),
+        ("DATABASE_URL", "postgresql:///d?host=%40run/pg&port=7"),
+    ] {
+        let loaded = load(&[env]).unwrap();
+        assert_eq!(loaded.server.to_string(), "postgresql://@run/pg:7/d", "{env:?}");
+        let host = postgres::config::Host::Unix("\0run/pg".into());
+        assert_eq!(loaded.server.config().get_hosts(), [host]);
+    }
+}
+
+#[test]
+fn passwords_come_from_the_password_file_where_none_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, usual) = (folder.path().join("own"), folder.path().join(".pgpass"));
+    for (path, lines) in [
+        (&own, "db.example:5432:news:scraper:of-own\n"),
+        (&usual, "a:1:*:*:of-a\nb:*:*:*:of-b\nlocalhost:*:*:*:of-socket\n*:*:*:scraper:of-usual\n"),
+    ] {
+        std::fs::write(path, lines).unwrap();
+        allow(path, 0o600);
+    }
+    let (own, home) = (own.display().to_string(), folder.path().display().to_string());
+    let password = |url: &str, env: &[(&str, &str)]| {
+        let home = ("HOME", home.as_str());
+        let loaded = load(&[&[("DATABASE_URL", url), home][..], env].concat()).unwrap();
+        assert!(!format!("{loaded:?} {:?}", loaded.effective()).contains("of-"), "{loaded:?}");
+        loaded.server.config().get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    let (url, passfile) = ("postgresql://scraper@db.example/news", ("PGPASSFILE", own.as_str()));
+    assert_eq!(password(url, &[]).as_deref(), Some("of-usual"));
+    assert_eq!(password(url, &[passfile]).as_deref(), Some("of-own"));
+    assert_eq!(password(&format!("{url}?passfile={own}"), &[]).as_deref(), Some("of-own"));
+    let elsewhere = "postgresql://other@db.example:7/news";
+    assert_eq!(password(elsewhere, &[passfile]), None, "no line fits");
+    assert_eq!(password(elsewhere, &[("PGPASSFILE", "/no/such/file")]), None);
+    // What is given by any other way comes first.
+    assert_eq!(password("postgresql://scraper:hush@db.example/news", &[passfile]).as_deref(), Some("hush"));
+    assert_eq!(password(url, &[passfile, ("PGPASSWORD", "hush")]).as_deref(), Some("hush"));
+    // The user of the process stands in, the database is called as the user, and a socket's host is localhost.
+    let nobody = "postgresql://c/";
+    assert_eq!(password(nobody, &[]), None);
+    assert_eq!(password(nobody, &[("USER", "scraper")]).as_deref(), Some("of-usual"));
+    if cfg!(unix) {
+        assert_eq!(password("postgresql://u@/d?host=/tmp", &[]).as_deref(), Some("of-socket"));
+    }
+    // Each of several servers has its own.
+    assert_eq!(password("postgresql://u@b,b:7/d", &[]).as_deref(), Some("of-b"));
+    assert_eq!(password("postgresql://u@a:1,b/d", &[]), None, "one configuration cannot hold two");
+    if cfg!(unix) {
+        allow(std::path::Path::new(&own), 0o640);
+        assert_eq!(password(url, &[passfile]), None, "others may read it");
+        assert_eq!(password(url, &[("PGPASSFILE", home.as_str())]), None, "it is a folder");
+    }
+}
+
+fn allow(path: &std::path::Path, mode: u32) {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
 }
 
 /// Plain text must never pass for `require`, wherever the demand comes from.
 #[cfg(not(feature = "tls"))]
 #[test]
 fn encryption_is_refused_without_tls() {
-    one_fault(with_query("sslmode=allow"), &["sslmode is allow", "disable or prefer"]);
+    for (name, mode) in
+        [("disable", TlsMode::Disable), ("allow", TlsMode::Allow), ("prefer", TlsMode::Prefer)]
+    {
+        assert_eq!(with_query(&format!("sslmode={name}")).unwrap().server.tls().mode, mode);
+    }
     for mode in ["require", "verify-ca", "verify-full"] {
-        let parts = ["sslmode is", mode, "needs the feature `tls`", "disable or prefer"];
+        let parts = ["sslmode is", mode, "needs the feature `tls`", "disable, allow or prefer"];
         one_fault(with_query(&format!("sslmode={mode}")), &parts);
     }
     one_fault(load(&[("PGSSLMODE", "require")]), &["PGSSLMODE is require"]);
@@ -101,7 +196,8 @@ fn tls_settings_are_taken_and_checked_against_each_other() {
     one_fault(with_query("sslmode=verify-ca"), &["sslrootcert is not set", "verify-ca"]);
     one_fault(with_query("sslcert=c"), &["sslkey is not set"]);
     one_fault(with_query("sslnegotiation=direct"), &["sslmode is prefer", "require or stronger"]);
-    one_fault(with_query("sslmode=allow"), &["sslmode is allow", "verify-full"]);
+    one_fault(with_query("sslmode=full"), &["sslmode is full", "verify-full"]);
+    assert_eq!(with_query("sslmode=allow").unwrap().server.tls().mode, TlsMode::Allow);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
 use support::wait::{SECOND, eventually, took};
 use support::wire::{DROP_BOUND, Frozen, one};
-use tierpool::config::TlsMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
+use tierpool::config::TlsMode::{Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
 use tierpool::config::TlsOptions;
 use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout, TransactionStatus};
 use tierpool::{Condition, Driver, FailureClass, PgError, PgPool, Tier};
@@ -55,6 +55,7 @@ fn each_mode_checks_what_libpq_says_it_checks() {
         (&by_address, options(Prefer, None), true),
         (&by_address, with(Prefer, &wrong), true),
         (&by_address, options(Disable, None), false),
+        (&by_address, options(Allow, None), false),
     ] {
         let mut conn = open(address, &tls).unwrap_or_else(|error| panic!("{tls:?}: {}", root(&error)));
         assert_eq!(is_encrypted(&mut conn), encrypted, "{tls:?}");
@@ -153,7 +154,9 @@ fn a_server_that_wants_tls_says_so_to_one_that_does_not_ask() {
     let cluster = start(server(&ours.server(&[HOST])).hba("hostssl all all 127.0.0.1/32 scram-sha-256"));
     let by_name = address(cluster.port(), HOST);
     refused(open(&by_name, &options(Disable, None)), &["no encryption", "sslmode=require"]);
-    assert!(is_encrypted(&mut open(&by_name, &options(Prefer, None)).unwrap()));
+    for mode in [Allow, Prefer] {
+        assert!(is_encrypted(&mut open(&by_name, &options(mode, None)).unwrap()), "{mode:?}");
+    }
     // Without encryption it would be another refusal, which says less.
     let role = format!("CREATE ROLE nobody NOLOGIN PASSWORD '{APP_PASSWORD}'");
     cluster.admin().batch_execute(&role).unwrap();

@@ -19,7 +19,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 pub enum Class {
     /// No connection could be had from the pool.
     Checkout,
-    /// The connection was lost, more often than it was tried again.
+    /// The connection was lost, or had no reply within `socket_timeout`, and trying again came to an end.
     ConnectionLost,
     /// The connection was lost after COMMIT was sent: the item may have been done or not.
     OutcomeUnknown,

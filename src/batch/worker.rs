@@ -10,7 +10,7 @@ use super::floor::Floor;
 use super::report::{BoxError, Class, Failed};
 use crate::ErrorKind;
 use crate::clock::Deadline;
-use crate::postgres::{Again, Attempts, PgError, Session, Uncommitted, attempt_on};
+use crate::postgres::{Again, Attempts, PgError, Session, Uncommitted, attempt_on, is_outage};
 use crate::tiers::Tier;
 
 /// How soon a worker notices a stop while it waits for an item or between two attempts.
@@ -224,14 +224,18 @@ impl<F, D> Worker<'_, F, D> {
 /// Sorts a refused checkout. Its time counts where it was spent waiting.
 fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> NotDone {
     let kind = error.kind();
+    let again = match kind {
+        // A deadlock of the caller's own making is not cured by waiting for it again and again.
+        ErrorKind::WouldDeadlock => Again::No,
+        _ if is_outage(&error) => Again::Outage,
+        _ => Again::Yes,
+    };
     let error = PgError::from(error);
     match kind {
         ErrorKind::CircuitOpen => NotDone::Outage(error),
         ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(error),
         _ => {
             record(wait, waited);
-            // A deadlock of the caller's own making is not cured by waiting for it again and again.
-            let again = if kind == ErrorKind::WouldDeadlock { Again::No } else { Again::Yes };
             NotDone::Failed(FailedAttempt { error: error.into(), class: Class::Checkout, again })
         }
     }

@@ -57,6 +57,10 @@ pub struct Settings {
     /// 10 % so that they do not all fall due together. Default 60 s; `None`: never.
     pub keepalive: Option<Duration>,
     /// The age at which a connection is replaced. Default 30 min; `None`: no limit.
+    ///
+    /// It ends up to `lifetime_jitter` earlier. While callers wait and the ceiling leaves room, one that is due is lent
+    /// on until its replacement is open, for up to a tenth of its lifetime more, and never beyond. Where something
+    /// outside ends connections at a certain age, set this to at most nine tenths of that.
     pub max_lifetime: Option<Duration>,
     /// The part of `max_lifetime` by which a connection's own limit may be earlier, drawn when it is opened, so that
     /// connections opened together do not expire together. From 0 to 1. Default 0.05.

@@ -13,6 +13,7 @@ use r2d2::{
 use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
 use super::handle::Pool;
+use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
 use super::parts::sinks::Sinks;
 use super::shared::Shared;
@@ -41,16 +42,20 @@ use crate::event::HandleEvent;
 pub struct Builder<M: ManageConnection> {
     settings: Settings,
     sizes: Sizes,
+    /// The settings that were set, also where to just their defaults.
+    set: Vec<&'static str>,
     driver: Box<dyn Driver<M>>,
     customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
     error_handler: Box<dyn HandleError<M::Error>>,
     event_handler: Option<Box<dyn HandleEvent>>,
     clock: Clock,
     pub(crate) keeper: Option<Arc<Keeper>>,
-    /// The most that the ceiling may become at run time: this tier's part of a budget.
-    share: u32,
+    part: Part,
     manager: PhantomData<M>,
 }
+
+/// Stands for every setting among those that were set.
+const ALL: &str = "settings";
 
 /// The three ways to name the size, as they were said.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,6 +87,7 @@ macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         $($(#[$doc])*
         pub fn $name(mut self, $name: $type) -> Self {
+            self.set.push(stringify!($name));
             self.settings.$name = $name;
             self
         })*
@@ -93,13 +99,14 @@ impl<M: ManageConnection> Default for Builder<M> {
         Builder {
             settings: Settings::default(),
             sizes: Sizes::default(),
+            set: vec![],
             driver: Box::new(PlainDriver),
             customizer: Box::new(NopConnectionCustomizer),
             error_handler: Box::new(NopErrorHandler),
             event_handler: None,
             clock: Clock::default(),
             keeper: None,
-            share: crate::config::MAX_CEILING,
+            part: Part::default(),
             manager: PhantomData,
         }
     }
@@ -145,6 +152,15 @@ impl<M: ManageConnection> Builder<M> {
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self.sizes = Sizes::default();
+        self.set.push(ALL);
+        self
+    }
+
+    /// Takes over all settings as what holds where nothing is set.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn defaults(mut self, settings: Settings) -> Self {
+        self = self.settings(settings);
+        self.set.clear();
         self
     }
 
@@ -168,9 +184,8 @@ impl<M: ManageConnection> Builder<M> {
 
     /// Sets whether every connection is validated before its checkout ([`PrePing::Always`]) or none
     /// ([`PrePing::Never`]); r2d2's name. [`Builder::pre_ping`] is the finer way.
-    pub fn test_on_check_out(mut self, test: bool) -> Self {
-        self.settings.pre_ping = if test { PrePing::Always } else { PrePing::Never };
-        self
+    pub fn test_on_check_out(self, test: bool) -> Self {
+        self.pre_ping(if test { PrePing::Always } else { PrePing::Never })
     }
 
     /// Sets the name used in log targets, thread names, metrics and errors.
@@ -278,10 +293,22 @@ impl<M: ManageConnection> Builder<M> {
         self
     }
 
-    /// Bounds the ceiling for good, also for `reconfigure`: the pool's part of a budget.
-    pub(crate) fn share(mut self, most: u32) -> Self {
-        self.share = most;
+    /// Has the pool share a budget with another.
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        self.part = part;
         self
+    }
+
+    /// Whether a setting was set, by itself or with all others.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_set(&self, setting: &str) -> bool {
+        match setting {
+            _ if self.set.contains(&ALL) => true,
+            "max_size" => self.sizes.max.is_some(),
+            "base_size" => self.sizes.base.is_some(),
+            "max_overflow" => self.sizes.overflow.is_some(),
+            other => self.set.contains(&other),
+        }
     }
 
     /// The settings as they stand, with the sizes resolved, and what is wrong with them.
@@ -368,7 +395,7 @@ impl<M: ManageConnection> Builder<M> {
             Sinks::new(self.event_handler),
             self.clock,
             keeper,
-            self.share,
+            self.part,
         ));
         Ok(Pool::start(shared))
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use super::change;
 use super::fitness::retire;
 use super::lend::call::Patience;
 use super::lend::checkout::checkout;
 use super::lend::guard::PooledConnection;
 use super::life::{self, CloseReport, Hope};
+use super::parts::budget::Budget;
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
 #[cfg(feature = "postgres")]
@@ -225,7 +227,8 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// Growing takes effect at once. Shrinking closes idle connections now and those in use at their checkin. A
     /// changed `pre_ping` applies from each connection's next rest on, a changed lifetime to connections opened from
-    /// now on. The name stays. A tier of a [`TieredPool`](crate::TieredPool) stays within its part of the budget.
+    /// now on. The name stays. A tier of a [`TieredPool`](crate::TieredPool) stays within its part of the budget, which
+    /// [`TieredPool::reconfigure`](crate::TieredPool::reconfigure) changes.
     ///
     /// `change` is called again where another thread changes settings at the same time, so that no change is lost.
     ///
@@ -248,7 +251,7 @@ impl<M: ManageConnection> Pool<M> {
             let mut settings = Settings::clone(&before);
             change(&mut settings);
             settings.name.clone_from(&before.name);
-            if life::reconfigure(self.shared(), &before, settings)? {
+            if change::reconfigure(self.shared(), &before, settings)? {
                 return Ok(());
             }
         }
@@ -353,6 +356,23 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn clock(&self) -> &Clock {
         self.shared().clock()
+    }
+
+    /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].
+    pub(crate) fn reconfigure_with(
+        &self,
+        other: &Pool<M>,
+        budget: &Budget,
+        before: &[Arc<Settings>; 2],
+        total: u32,
+        settings: [Settings; 2],
+    ) -> bool {
+        change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
+    }
+
+    /// The settings in force, to be told from later ones.
+    pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
+        self.shared().settings()
     }
 
     /// The server has answered a question.

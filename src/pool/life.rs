@@ -1,4 +1,4 @@
-//! The life of a pool: its start, filling, changing its settings, its end.
+//! The life of a pool: its start, filling, its end.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::keep::stuck::abandon_borrowed;
+use super::parts::budget::Member;
 use super::parts::keeper::Kept;
 use super::shared::{Refusal, Shared};
 use super::supply::close::dispose;
@@ -14,7 +15,6 @@ use super::tell::accounts;
 use super::tell::evidence::{self, Unserved};
 use super::tell::observe::{gauges, holders};
 use crate::clock::Deadline;
-use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::stats::{CloseCause, Gauges, Holder};
 use crate::threads;
@@ -44,6 +44,10 @@ impl CloseReport {
 
 /// Begins: the keeper looks after the pool from now on, and what it keeps is being opened.
 pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    shared
+        .supply
+        .part()
+        .enroll(|| Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Member>)) as Weak<dyn Member>);
     let pool: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Kept>));
     if let Err(error) = shared.helpers.look_after(pool) {
         // Without a keeper connections still are opened on demand and returned; ages are not looked after.
@@ -110,45 +114,6 @@ fn is_filled<M: ManageConnection>(shared: &Shared<M>) -> bool {
     // at once.
     let introducing = shared.supply.introducing() as usize;
     counts.idle + counts.in_use >= keeps as usize + introducing
-}
-
-/// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
-/// False where somebody else has changed them since they were `before`.
-pub(crate) fn reconfigure<M: ManageConnection>(
-    shared: &Arc<Shared<M>>,
-    before: &Arc<Settings>,
-    settings: Settings,
-) -> Result<bool, Error> {
-    let mut faults = settings.check();
-    let share = shared.share();
-    let rule = format!("must not exceed {share}, this pool's part of the budget");
-    faults.require(settings.ceiling() <= share, "base_size + max_overflow", settings.ceiling(), rule);
-    if !faults.is_empty() {
-        return Err(Error::invalid(faults));
-    }
-    let threads = settings.open_concurrency as usize;
-    let change = shared.begin_change();
-    if !Arc::ptr_eq(before, &shared.settings()) {
-        return Ok(false);
-    }
-    shared.lending.set_ceiling(settings.ceiling() as usize);
-    let lifted = {
-        let mut breaker = shared.supply.breaker();
-        let lifted = breaker.reconfigure(&settings);
-        if lifted {
-            shared.lending.stop_refusing();
-        }
-        lifted
-    };
-    shared.replace_settings(settings, &change);
-    shared.helpers.set_limit(threads);
-    drop(change);
-    if lifted {
-        accounts::breaker_closed(shared, "it has been switched off");
-    }
-    shared.helpers.wake_keeper();
-    demand(shared);
-    Ok(true)
 }
 
 /// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.

@@ -13,7 +13,8 @@
 //! | `fitness` | whether a connection may be lent: validation, suspicion, age, eviction |
 //! | `lend` | checkout, the line, checkin, and the guard |
 //! | `keep` | the keeper's looks: tidying, what is overdue, what is held for too long |
-//! | `life` | start, filling, new settings, end |
+//! | `change` | new settings, of one pool or of the two of a budget |
+//! | `life` | start, filling, end |
 //! | `handle` | what a program holds of a pool |
 //! | `builder` | settings and collaborators of a pool |
 //!
@@ -27,6 +28,7 @@
 //! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.
 
 mod builder;
+mod change;
 mod connection;
 mod driver;
 mod fitness;
@@ -45,6 +47,7 @@ pub use driver::layer::{Condition, Driver, PlainDriver};
 pub use handle::{Pool, State};
 pub use lend::guard::PooledConnection;
 pub use life::CloseReport;
+pub(crate) use parts::budget::{Budget, Part};
 pub(crate) use parts::keeper::Keeper;
 #[cfg(feature = "postgres")]
 pub(crate) use tell::notify::panic_text;

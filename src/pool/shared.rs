@@ -12,6 +12,7 @@ use r2d2::ManageConnection;
 use super::connection::body::Body;
 use super::connection::card::Card;
 use super::driver::hooks::Hooks;
+use super::parts::budget::Part;
 use super::parts::changed::Changed;
 use super::parts::counters::Counters;
 use super::parts::errand;
@@ -82,8 +83,6 @@ pub(crate) struct Shared<M: ManageConnection> {
     /// Held while new settings are applied, so that two threads do not apply half of each other's. No foreign code
     /// runs under it.
     applying: Mutex<()>,
-    /// The most that the ceiling may become.
-    share: u32,
 }
 
 impl<M: ManageConnection> Shared<M> {
@@ -93,13 +92,13 @@ impl<M: ManageConnection> Shared<M> {
         sinks: Sinks,
         clock: Clock,
         keeper: Arc<Keeper>,
-        share: u32,
+        part: Part,
     ) -> Self {
         let fast = Fast::new(&settings, sinks.is_noisy());
         Shared {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
             hooks,
-            supply: Supply::new(&settings),
+            supply: Supply::new(&settings, part),
             helpers: Helpers::new(&settings.name, settings.open_concurrency as usize, keeper),
             generations: Generations::new(),
             rounds: Rounds::new(fast.generation()),
@@ -111,7 +110,6 @@ impl<M: ManageConnection> Shared<M> {
             fast: CachePadded::new(fast),
             settings: RwLock::new(Arc::new(settings)),
             applying: Mutex::new(()),
-            share,
         }
     }
 
@@ -128,11 +126,6 @@ impl<M: ManageConnection> Shared<M> {
     pub(crate) fn replace_settings(&self, settings: Settings, _change: &MutexGuard<'_, ()>) {
         self.fast.adopt(&settings);
         *self.settings.write() = Arc::new(settings);
-    }
-
-    /// The most that the ceiling may become.
-    pub(crate) fn share(&self) -> u32 {
-        self.share
     }
 
     #[cfg(feature = "postgres")]

@@ -65,7 +65,7 @@ pub(crate) use error::{is_lost, is_statement_timeout};
 pub use open::{Credentials, PgManager, ServerHealth};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};
-pub(crate) use pool::{Uncommitted, attempt_on};
+pub(crate) use pool::{Uncommitted, attempt_on, is_outage};
 pub use postgres::IsolationLevel;
 pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{Faults, PgBouncer, TargetSessionAttrs};
+use postgres::Config;
+
+use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in};
 
 /// What a returned connection's session state is put back to.
 ///
@@ -60,16 +62,21 @@ pub struct PgOptions {
     pub application_name: Option<String>,
     /// The server ends a statement that runs longer. Sent with the start-up message, so it costs no round trip; see
     /// [`PgOptions::pgbouncer`] for what is done instead behind one. `None` or zero (default `None`): none is asked
-    /// for, and what the connection string or the server says holds.
+    /// for, and what the connection string or the server says holds. Where the start-up options of the connection
+    /// string say another limit, or zero where they say one, that is a fault.
     pub statement_timeout: Option<Duration>,
     /// What is undone when a connection is returned. Default: an open transaction.
     pub reset: ResetPolicy,
-    /// The longest that opening a connection may take, start-up handshake included. Default 10 s.
+    /// The longest that opening a connection may take, start-up handshake included; zero: no limit. Default `None`:
+    /// the connect timeout of the connection string, else 10 s.
+    ///
+    /// Where both are said the shorter one holds. Of a string read by the driver a `connect_timeout=0` cannot be told
+    /// from none; a [`PgPool`](crate::PgPool) reads strings itself.
     ///
     /// With several hosts each gets an equal share of what is left, and so does each address that a name stands for.
     /// The time of a callback for credentials counts. Over a Unix socket the handshake cannot be bounded from within;
     /// there the pool's own deadline covers the callers.
-    pub connect_timeout: Duration,
+    pub connect_timeout: Option<Duration>,
     /// Which of several servers may be used; asked for with one round trip after the handshake, unless any may.
     /// `None` (default): what the connection string says.
     pub target_session_attrs: Option<TargetSessionAttrs>,
@@ -107,7 +114,7 @@ impl Default for PgOptions {
             application_name: None,
             statement_timeout: None,
             reset: ResetPolicy::default(),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: None,
             target_session_attrs: None,
             socket_timeout: SocketTimeout::default(),
             statement_cache_size: 100,
@@ -120,6 +127,9 @@ impl Default for PgOptions {
 
 /// Far more than the server needs, and little enough for a probe or a person that waits for the answer.
 pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opening a connection takes milliseconds, and a lost packet of the handshake is sent again after seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the client waits beyond the server's own limit.
 pub(super) const SOCKET_MARGIN: Duration = Duration::from_secs(5);
@@ -139,17 +149,28 @@ impl PgOptions {
         }
     }
 
+    /// The longest that opening a connection may take; 24 h where there is no limit.
+    pub(super) fn connect_limit(&self) -> Duration {
+        let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        if limit.is_zero() { LONGEST } else { limit }
+    }
+
+    /// These options with what `config` says where they leave it open.
+    pub(super) fn completed_by(mut self, config: &Config) -> Self {
+        self.connect_timeout = self.connect_timeout.or(config.get_connect_timeout().copied());
+        self
+    }
+
     pub(super) fn effective_statement_timeout(&self) -> Option<Duration> {
         self.statement_timeout.filter(|limit| !limit.is_zero())
     }
 
-    /// The start-up options with the statement timeout added to those of the connection string. It comes last and
-    /// so wins.
+    /// The start-up options with the statement timeout added to those of the connection string, which say the same or
+    /// nothing of it.
     pub(super) fn startup_options(&self, given: Option<&str>) -> Option<String> {
-        let own = self.effective_statement_timeout().map(|limit| {
-            // PostgreSQL counts in milliseconds, and 0 would mean no limit.
-            format!("-c statement_timeout={}", limit.as_millis().max(1))
-        });
+        let own = self
+            .effective_statement_timeout()
+            .map(|limit| format!("-c statement_timeout={}", in_milliseconds(limit)));
         match (given.filter(|given| !given.trim().is_empty()), own) {
             (Some(given), Some(own)) => Some(format!("{given} {own}")),
             (None, own) => own,
@@ -157,12 +178,14 @@ impl PgOptions {
         }
     }
 
-    pub(super) fn check(&self) -> Faults {
+    /// The rules between the options, and between them and the start-up options of the connection string.
+    pub(super) fn check(&self, given: Option<&str>) -> Faults {
         let mut faults = Faults::new();
         let within = "must be longer than zero and at most 24 h";
         let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
-        let found = format!("{:?}", self.connect_timeout);
-        faults.require(ok(self.connect_timeout), "connect_timeout", found, within);
+        let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let rule = "must be at most 24 h, or 0 for no limit";
+        faults.require(connect <= LONGEST, "connect_timeout", format!("{connect:?}"), rule);
         let found = format!("{:?}", self.inquiry_timeout);
         faults.require(ok(self.inquiry_timeout), "inquiry_timeout", found, within);
         if let SocketTimeout::After(limit) = self.socket_timeout {
@@ -173,6 +196,15 @@ impl PgOptions {
             let most = Duration::from_millis(i32::MAX as u64);
             let rule = "must be at most 2147483647 ms, or 0 for none";
             faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
+            if let Some(Ok(said)) = given.and_then(statement_timeout_in)
+                && in_milliseconds(said) != in_milliseconds(limit)
+            {
+                faults.push(
+                    "statement_timeout + options",
+                    format!("{limit:?} and {said:?}"),
+                    "must not contradict each other: leave out one of the two",
+                );
+            }
         }
         let reset = match self.reset {
             ResetPolicy::Full => "Full",
@@ -188,6 +220,11 @@ impl PgOptions {
         );
         faults
     }
+}
+
+/// As PostgreSQL counts, for which 0 means no limit.
+pub(super) fn in_milliseconds(limit: Duration) -> u128 {
+    if limit.is_zero() { 0 } else { limit.as_millis().max(1) }
 }
 
 #[cfg(test)]
@@ -213,12 +250,43 @@ mod tests {
     #[test]
     fn all_faults_are_told_at_once() {
         let options = PgOptions {
-            connect_timeout: Duration::ZERO,
+            connect_timeout: Some(Duration::MAX),
             socket_timeout: SocketTimeout::After(Duration::ZERO),
             statement_timeout: Some(Duration::MAX),
             inquiry_timeout: Duration::ZERO,
             ..PgOptions::default()
         };
-        assert_eq!(options.check().iter().count(), 4);
+        assert_eq!(options.check(None).iter().count(), 4);
+    }
+
+    #[test]
+    fn a_default_never_beats_the_connect_timeout_of_a_configuration() {
+        let seconds = Duration::from_secs;
+        let limit = |options: PgOptions, config: &str| {
+            options.completed_by(&config.parse().expect("a configuration")).connect_limit()
+        };
+        assert_eq!(limit(PgOptions::default(), "host=h"), seconds(10));
+        assert_eq!(limit(PgOptions::default(), "host=h connect_timeout=60"), seconds(60));
+        let set = PgOptions { connect_timeout: Some(seconds(20)), ..PgOptions::default() };
+        assert_eq!(limit(set, "host=h connect_timeout=60"), seconds(20));
+        let none = PgOptions { connect_timeout: Some(Duration::ZERO), ..PgOptions::default() };
+        assert_eq!(limit(none, "host=h"), LONGEST);
+    }
+
+    #[test]
+    fn a_statement_timeout_that_contradicts_the_start_up_options_is_a_fault_with_both() {
+        let told = |limit: Option<u64>, given: &str| {
+            let limit = limit.map(Duration::from_secs);
+            PgOptions { statement_timeout: limit, ..PgOptions::default() }.check(Some(given)).to_string()
+        };
+        assert_eq!(
+            told(Some(30), "-c statement_timeout=0"),
+            "statement_timeout + options is 30s and 0ns: must not contradict each other: leave out one of the two"
+        );
+        assert!(
+            told(Some(0), "-c statement_timeout=5s").starts_with("statement_timeout + options is 0ns and 5s")
+        );
+        assert_eq!(told(Some(5), "-c statement_timeout=5s"), "");
+        assert_eq!((told(None, "-c statement_timeout=5s"), told(Some(5), "-c geqo=off")), Default::default());
     }
 }

@@ -12,7 +12,7 @@ pub const DROP_BOUND: Duration = Duration::from_millis(100);
 
 pub fn manager(url: &str, change: impl FnOnce(&mut PgOptions)) -> PgManager {
     let mut options = PgOptions::default();
-    options.connect_timeout = Duration::from_secs(5);
+    options.connect_timeout = Some(Duration::from_secs(5));
     change(&mut options);
     PgManager::new(url.parse().unwrap(), options).unwrap()
 }

@@ -3,7 +3,7 @@
 use super::settings::PgSettings;
 use super::table::pgbouncer::PgBouncer;
 use super::table::profiles;
-use super::table::rows::Key;
+use super::table::rows::{Fallback, Key};
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
 
@@ -22,7 +22,8 @@ impl PgSettings {
         {
             let source = self.source(key);
             // Whoever set a size of the cache did not know of the pooler.
-            if source != &Source::Default && key != Key::StatementCacheSize {
+            let is_set = source != &Source::Default || !self.is_default(key);
+            if is_set && key != Key::StatementCacheSize {
                 continue;
             }
             if let Some(value) = profiles::behind_pgbouncer(key, mode) {
@@ -43,5 +44,11 @@ impl PgSettings {
             changed.set(Key::MaxSize, Sourced::new(None, of_base));
         }
         changed
+    }
+
+    /// Whether a setting that no source gave has its default still: a program may have changed the field.
+    fn is_default(&self, key: Key) -> bool {
+        let Fallback::Value(default) = &key.setting().default else { return true };
+        self.value_text(key) == default.to_string()
     }
 }

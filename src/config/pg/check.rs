@@ -35,12 +35,6 @@ impl PgSettings {
             self.check_budget(&mut faults);
         }
         faults.require(
-            !self.connect_timeout.is_zero(),
-            &self.spelled(Key::ConnectTimeout),
-            "0",
-            "must be longer than zero: opening a connection always has a limit",
-        );
-        faults.require(
             (1..=MAX_APP_NAME).contains(&self.app_name.len()) && !self.app_name.contains('\0'),
             &self.spelled(Key::AppName),
             shown(&self.app_name),

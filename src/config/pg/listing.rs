@@ -48,7 +48,7 @@ impl PgSettings {
         settings().iter().map(row).collect()
     }
 
-    fn value_text(&self, key: Key) -> String {
+    pub(super) fn value_text(&self, key: Key) -> String {
         let tier = &self.automation;
         let value = match key {
             Key::Server => return self.server.to_string(),
@@ -70,7 +70,9 @@ impl PgSettings {
                 Some(time) => return limit(Some(time).filter(|time| !time.is_zero()), "no limit"),
             },
             Key::SlowQuery => return limit(self.slow_query, "never"),
-            Key::ConnectTimeout => Value::Time(self.connect_timeout),
+            Key::ConnectTimeout => {
+                return limit(Some(self.connect_timeout).filter(|time| !time.is_zero()), "no limit");
+            }
             Key::StatementCacheSize => Value::Count(self.statement_cache_size),
             Key::Pgbouncer => match self.pgbouncer {
                 Some(mode) => Value::PgBouncer(mode),

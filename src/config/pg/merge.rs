@@ -55,9 +55,11 @@ impl Merged {
                     None => Sourced::new(None, Source::Default),
                 },
                 Key::Pgbouncer => pgbouncer.clone(),
-                key => explicit
-                    .get(key)
-                    .unwrap_or_else(|| implicit(key, profile.as_ref().map(|profile| profile.value), behind)),
+                key => match key {
+                    Key::StatementTimeout => explicit.statement_timeout(server),
+                    key => explicit.get(key),
+                }
+                .unwrap_or_else(|| implicit(key, profile.as_ref().map(|profile| profile.value), behind)),
             });
         }
         Merged { values, unreadable: explicit.unreadable }
@@ -106,6 +108,27 @@ impl Explicit<'_> {
             self.faults.push(source.spelled(key.setting().name), shown(text.trim()), spelling.unit.rule());
         }
         value.map(|value| Sourced::new(Some(value), source))
+    }
+
+    /// The limit of a statement that a person gave: as a setting, or in the start-up options of the connection string.
+    fn statement_timeout(&mut self, server: Option<&Server>) -> Option<Sourced<Option<Value>>> {
+        let given = self.get(Key::StatementTimeout);
+        let in_options = server.and_then(Server::statement_timeout).map(|limit| {
+            let source = limit.source.clone();
+            Sourced::new(Some(Value::Time(limit.value)), source)
+        });
+        let (Some(setting), Some(options)) = (&given, &in_options) else { return given.or(in_options) };
+        let name = Key::StatementTimeout.setting().name;
+        let spelled = format!("{} + {}", setting.source.spelled(name), options.source.spelled("options"));
+        let shown = |sourced: &Sourced<Option<Value>>| {
+            sourced.value.as_ref().map_or_else(String::new, Value::to_string)
+        };
+        self.faults.push(
+            spelled,
+            format!("{} and {}", shown(setting), shown(options)),
+            "statement_timeout must be said once: leave out one of the two",
+        );
+        given
     }
 
     /// The profile asked for, if one was.

@@ -8,8 +8,8 @@
 //! | `server` | a connection string, taken apart and made into a server |
 //! | `settings` | the settings as they are used: two tiers, one server |
 //! | `check` | the rules between them |
-//! | `behind` | the settings again, once a pooler was found |
 //! | `listing` | each setting in force, with its source |
+//! | `behind` | the settings again, once a pooler was found |
 //! | `merge` | the sources laid over each other |
 //! | `load` | all of it: from overrides, environment and connection string to settings or faults |
 
@@ -25,8 +25,11 @@ mod table;
 pub use listing::Effective;
 pub use server::address::Server;
 pub use server::attrs::TargetSessionAttrs;
+#[cfg(unix)]
+pub(crate) use server::destination::shown_socket;
 pub(crate) use server::destination::{Destination, Endpoint};
 pub use server::locate::server_variables;
+pub(crate) use server::startup::statement_timeout_in;
 pub use server::tls::{TlsMode, TlsOptions};
 pub use settings::PgSettings;
 pub use table::overrides::{ConnectionString, Overrides};

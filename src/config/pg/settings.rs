@@ -54,7 +54,7 @@ pub struct PgSettings {
     pub socket_timeout: Option<Duration>,
     /// Statements that take longer are logged with their text, over TCP. Default `None`: none.
     pub slow_query: Option<Duration>,
-    /// The limit of opening a connection, handshake included. Default 10 s.
+    /// The limit of opening a connection, handshake included. Default 10 s; zero: no limit.
     pub connect_timeout: Duration,
     /// Prepared statements kept per connection. Default 100; 0: none.
     pub statement_cache_size: u32,

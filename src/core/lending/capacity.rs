@@ -52,6 +52,11 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.desk.lock().ledger.set_ceiling(ceiling);
     }
 
+    /// The slots that are claimed: the size, and what is being closed.
+    pub(crate) fn taken(&self) -> usize {
+        self.desk.lock().ledger.size()
+    }
+
     /// The size alone, without the walk over the slots that tells idle ones from those in use.
     pub(crate) fn size(&self) -> usize {
         let desk = self.desk.lock();

@@ -55,6 +55,12 @@ fn after(now: Millis, period: Option<Duration>, jitter: f64) -> Millis {
     period.map_or(Millis::NEVER, |period| now.plus(shortened(period)))
 }
 
+/// How much longer one that is due may work on, of a limit in milliseconds or uses: a tenth, as the documentation of
+/// `max_lifetime` says, and at least one.
+fn grace(limit: u64) -> u64 {
+    (limit / 10).max(1)
+}
+
 /// When a connection heard of at `heard` is validated in the background.
 pub(crate) fn plan_keepalive(heard: Millis, keepalive: Option<Duration>) -> Millis {
     after(heard, keepalive.map(|period| period - period / KEEPALIVE_LEAD), KEEPALIVE_JITTER)
@@ -96,8 +102,7 @@ impl<C> Body<C> {
     /// Whether it should have been replaced so long ago that waiting for its replacement must end: a tenth of its
     /// lifetime, or ten uses in a hundred, and at least one.
     pub(crate) fn is_overdue(&self, now: Millis, max_uses: Option<u64>) -> bool {
-        now >= self.overdue_at()
-            || max_uses.is_some_and(|max| self.uses >= max.saturating_add((max / 10).max(1)))
+        now >= self.overdue_at() || max_uses.is_some_and(|max| self.uses >= max.saturating_add(grace(max)))
     }
 
     /// Whether it may not be lent for its age or its uses.
@@ -108,7 +113,7 @@ impl<C> Body<C> {
     /// The time from which on `is_overdue`, as far as the age goes.
     fn overdue_at(&self) -> Millis {
         let life = self.expires_at.since(self.opened_at);
-        self.expires_at.plus(Millis::new((life.get() / 10).max(1)))
+        self.expires_at.plus(Millis::new(grace(life.get())))
     }
 
     /// Sets the moments at which it is to be looked at, as it begins to rest.

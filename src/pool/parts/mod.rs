@@ -8,7 +8,8 @@
 //! | `fast` | what every checkout and checkin reads |
 //! | `breaker` | when a connection may be opened: back-off, circuit breaker, slow start |
 //! | `contact` | when the server was last seen, and what has failed since |
-//! | `supply` | the breaker with the demand that it rules over, and what is known of the server |
+//! | `budget` | how far the ceilings of two pools may go together |
+//! | `supply` | the breaker, the part in a budget, the demand that they rule over, and what is known of the server |
 //! | `sinks` | who is told of events, and how often the log is |
 //! | `line` | who stands in line |
 //! | `keeper` | the thread that looks after the pools of a group |
@@ -17,6 +18,7 @@
 //! | `helpers` | keeper, openers, workers, and the errands that they have |
 
 pub(super) mod breaker;
+pub(super) mod budget;
 pub(super) mod changed;
 pub(super) mod contact;
 pub(super) mod counters;

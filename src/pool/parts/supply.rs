@@ -1,21 +1,24 @@
-//! What rules the opening of connections: the breaker, and what is wanted beyond what the desk can tell.
+//! What rules the opening of connections: the breaker, the part in a budget, and what is wanted beyond what the desk
+//! can tell.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::Breaker;
+use super::budget::Part;
 use super::contact::Contact;
 use super::counters::{Counted, Gauge};
 use crate::config::Settings;
 
-/// The breaker with the demand that it rules over.
+/// The breaker and the part in a budget, with the demand that they rule over.
 ///
 /// Atomics are Relaxed: each is a count or a hint on its own.
 pub(crate) struct Supply {
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
     /// runs under it.
     breaker: Mutex<Breaker>,
+    part: Part,
     /// Somebody who does not wait wants the pool to grow by one. One that is lost is given again.
     hint: AtomicBool,
     /// Opened replacements whose predecessors may now be closed.
@@ -28,9 +31,10 @@ pub(crate) struct Supply {
 }
 
 impl Supply {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, part: Part) -> Self {
         Supply {
             breaker: Mutex::new(Breaker::new(settings)),
+            part,
             hint: AtomicBool::new(false),
             credits: AtomicU32::new(0),
             renewing: Gauge::default(),
@@ -45,6 +49,10 @@ impl Supply {
 
     pub(crate) fn contact(&self) -> &Contact {
         &self.contact
+    }
+
+    pub(crate) fn part(&self) -> &Part {
+        &self.part
     }
 
     pub(crate) fn hint(&self) {

@@ -62,6 +62,8 @@ fn renewals_wanted<M: ManageConnection>(shared: &Shared<M>, counts: &Counts, now
 
 /// Starts as many attempts as are wanted and allowed. Called whenever either may have changed, with no lock held.
 pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    // What brings us here may have given back a seat for which the other pool of a budget waits.
+    shared.supply.part().settle();
     while let Some((seat, purpose)) = next_attempt(shared) {
         let pool = Arc::clone(shared);
         let renewing = (purpose == Purpose::Renewal).then(|| shared.supply.begin_renewal());

@@ -7,6 +7,7 @@
 //! | `demand` | how many connections are wanted, and a seat for each attempt |
 //! | `open` | one attempt, from its seat to a connection that is lent |
 //! | `close` | one end, with the seat kept until the connection is gone |
+//! | `room` | a pool as one of those that share a budget |
 //!
 //! Circle: `demand`, `open` and `close`, since the matter is one: demand starts attempts, what an attempt opens may
 //! have to be closed at once, and the end of either frees what the next demand is waiting for.
@@ -16,3 +17,4 @@ mod connect;
 pub(super) mod demand;
 pub(super) mod open;
 pub(super) mod outcome;
+mod room;

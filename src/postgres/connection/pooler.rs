@@ -8,7 +8,7 @@ use postgres::Config;
 use postgres::config::Host;
 
 use crate::config::PgBouncer;
-use crate::postgres::options::{PgOptions, ResetPolicy};
+use crate::postgres::options::{PgOptions, ResetPolicy, in_milliseconds};
 
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
@@ -117,8 +117,7 @@ impl Behind {
     }
 
     pub fn set_statement_timeout(&self) -> Option<String> {
-        // PostgreSQL counts in milliseconds, and 0 would mean no limit.
-        self.statement_timeout.map(|limit| format!("SET statement_timeout = {}", limit.as_millis().max(1)))
+        self.statement_timeout.map(|limit| format!("SET statement_timeout = {}", in_milliseconds(limit)))
     }
 
     /// What `RESET ALL` takes away from a session that PgBouncer opened: what the client asked for at start-up came

@@ -58,7 +58,7 @@ impl Driver<PgManager> for PgDriver {
 
     /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
     fn connect_limit(&self, manager: &PgManager) -> Option<Duration> {
-        Some(manager.options().connect_timeout)
+        Some(manager.options().connect_limit())
     }
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {

@@ -34,7 +34,12 @@ impl fmt::Display for LimitExpired {
                 )
             }
             LimitExpired::Reply(limit) => {
-                write!(f, "no reply from the server within {limit:?} (socket_timeout)")
+                write!(
+                    f,
+                    "no reply from the server within {limit:?} (socket_timeout), which may still be at work on the \
+                     statement; one that may take longer needs the statement_timeout of SessionOptions, or \
+                     PgConnection::set_socket_timeout"
+                )
             }
             LimitExpired::Call => {
                 f.write_str("no reply from the server within the time given for this check")

@@ -11,6 +11,8 @@ use postgres::config::Host;
 
 use super::role::Fit;
 use crate::clock::Deadline;
+#[cfg(unix)]
+use crate::config::shown_socket;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{OpeningError, PgError};
 
@@ -238,7 +240,7 @@ pub(super) fn label(server: &Config) -> String {
         Some(Host::Tcp(name)) if name.contains(':') => format!("[{}]", name.escape_debug()),
         Some(Host::Tcp(name)) => name.escape_debug().to_string(),
         #[cfg(unix)]
-        Some(Host::Unix(path)) => path.display().to_string().escape_debug().to_string(),
+        Some(Host::Unix(path)) => shown_socket(path),
         None => String::new(),
     };
     let port = port(server);

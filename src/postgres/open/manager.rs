@@ -94,6 +94,7 @@ impl PgManager {
         options: PgOptions,
         tls: Option<&TlsOptions>,
     ) -> Result<Self, Faults> {
+        let options = options.completed_by(destination.config());
         let security = Security::new(destination.config(), tls);
         match (Targets::new(destination, &options), security) {
             (Ok(targets), Ok(security)) => Ok(PgManager {
@@ -204,7 +205,7 @@ impl PgManager {
     /// callback.
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
         let started = Instant::now();
-        let limit = limit.min(self.options().connect_timeout);
+        let limit = limit.min(self.options().connect_limit());
         let deadline = Deadline::of(limit);
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         // Without a callback the limit itself, which errors then name.
@@ -286,12 +287,12 @@ impl ManageConnection for PgManager {
     type Error = PgError;
 
     fn connect(&self) -> Result<PgConnection, PgError> {
-        self.connect_within(self.options().connect_timeout)
+        self.connect_within(self.options().connect_limit())
     }
 
     /// Asks the server, and gives the connection up after the connect timeout.
     fn is_valid(&self, conn: &mut PgConnection) -> Result<(), PgError> {
-        conn.ping(self.options().connect_timeout)
+        conn.ping(self.options().connect_limit())
     }
 
     fn has_broken(&self, conn: &mut PgConnection) -> bool {

@@ -18,12 +18,14 @@ pub(super) struct Targets {
 impl Targets {
     /// Makes a configuration of each server, with what `options` say of them.
     pub fn new(destination: Destination, options: &PgOptions) -> Result<Self, Faults> {
-        let mut faults = options.check();
+        let mut faults = options.check(destination.config().get_options());
         faults.extend(destination.check(None));
         if !faults.is_empty() {
             return Err(faults);
         }
         let endpoints: Vec<_> = destination.endpoints().collect();
+        let passwords: Vec<_> =
+            (0..endpoints.len()).map(|index| destination.own_password(index).map(str::to_owned)).collect();
         let session_attrs = options.target_session_attrs.unwrap_or(destination.session_attrs());
         let mut config = destination.into_config();
         if let Some(name) = &options.application_name {
@@ -31,11 +33,18 @@ impl Targets {
         }
         config.target_session_attrs(config::TargetSessionAttrs::Any);
         let shuffle = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        let configs = match &endpoints[..] {
+        let configs: Vec<_> = match &endpoints[..] {
             // As it is, and so with the notice callback of a program, which a `Config` does not hand out.
             [Endpoint { host, address: None, .. }] => vec![with_observer(config, host)],
             several => several.iter().map(|endpoint| only(&config, endpoint)).collect(),
         };
+        let with_password = |(mut config, password): (Config, Option<String>)| {
+            if let Some(password) = password {
+                config.password(password);
+            }
+            config
+        };
+        let configs = configs.into_iter().zip(passwords).map(with_password).collect();
         Ok(Targets { configs, shuffle, session_attrs })
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::derived::{adapt, own_server};
+use super::derived::{SetOnTier, adapt, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
@@ -112,7 +112,7 @@ impl PgBuilder {
         /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
         /// [`PgOptions::slow_query`] says what the text may hold.
         slow_query: Duration,
-        /// Sets the limit of opening a connection, handshake included. Default 10 s.
+        /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
         connect_timeout: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
         statement_cache_size: u32,
@@ -290,13 +290,14 @@ impl PgBuilder {
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
         let adhoc_is_elsewhere = self.adhoc_server.is_some();
         let (builder, [automation, adhoc]) = self.assemble(&settings)?;
+        let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(builder.of_tier(tier)));
         let manager = |tier| by_tier(tier, &automation, &adhoc);
         let pool = match limit {
             Some(limit) => builder.build_within(manager, limit)?,
             None => builder.build(manager)?,
         };
         if let Some(mode) = automation.pgbouncer() {
-            adapt(&pool, &settings, &settings.behind_found(mode), adhoc_is_elsewhere)?;
+            adapt(&pool, &settings, &settings.behind_found(mode), set, adhoc_is_elsewhere)?;
         }
         Ok(pool.into())
     }
@@ -331,7 +332,7 @@ impl PgBuilder {
         let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
             let settings = settings.clone();
             move |builder: Builder<PgManager>| {
-                let builder = builder.settings(settings).driver(Box::new(PgDriver));
+                let builder = builder.defaults(settings).driver(Box::new(PgDriver));
                 changes.into_iter().fold(builder, |builder, change| change(builder))
             }
         };
@@ -356,9 +357,10 @@ impl PgBuilder {
             (Tier::Adhoc, own) => own,
         };
         let options = PgOptions {
-            statement_timeout,
+            // No limit is said too, and start-up options that say one contradict it.
+            statement_timeout: Some(statement_timeout.unwrap_or_default()),
             reset: self.reset.clone(),
-            connect_timeout: settings.connect_timeout,
+            connect_timeout: Some(settings.connect_timeout),
             target_session_attrs: self.servers.session_attrs.or(Some(settings.server.session_attrs())),
             statement_cache_size: settings.statement_cache_size,
             pgbouncer: settings.pgbouncer,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::config::{ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Source, TlsMode};
 use crate::error::Error;
+use crate::pool::Builder;
 use crate::postgres::open::PgManager;
 use crate::tiers::TieredPool;
 
@@ -18,7 +19,9 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     // A variable is asked for only where the string does not say it, the mode first. A string with a mode of its own
     // has said what it trusts.
     let says_mode = Cell::new(true);
+    let passfile = || settings.server.passfile().map(|path| path.display().to_string());
     let mut own = PgSettings::load(&overrides, |variable| match variable {
+        "PGPASSFILE" => passfile(),
         "PGSSLMODE" if demanded.mode > TlsMode::Prefer => {
             says_mode.set(false);
             Some(demanded.mode.as_str().to_owned())
@@ -29,7 +32,21 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
         _ => None,
     })
     .map_err(|faults| told_of_adhoc(&faults))?;
-    own.adhoc_statement_timeout = settings.adhoc_statement_timeout;
+    match own.server.statement_timeout() {
+        Some(limit) if settings.source(Key::StatementTimeout).is_explicit() => {
+            let setting = settings.source(Key::StatementTimeout).spelled("statement_timeout");
+            let mut faults = Faults::new();
+            faults.push(
+                format!("{setting} + adhoc_url, {}", limit.source.spelled("options")),
+                format!("{:?} and {:?}", settings.adhoc_statement_timeout.unwrap_or_default(), limit.value),
+                "statement_timeout must be said once: leave out one of the two",
+            );
+            return Err(faults);
+        }
+        // The string's own, which was loaded with it.
+        Some(_) => {}
+        None => own.adhoc_statement_timeout = settings.adhoc_statement_timeout,
+    }
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
@@ -62,32 +79,55 @@ fn cache_size(own: &PgSettings, settings: &PgSettings) -> u32 {
     }
 }
 
+/// Of what a pooler gives other defaults for: what the program has set on a tier's builder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetOnTier {
+    sizes: bool,
+    max_lifetime: bool,
+    pre_ping: bool,
+}
+
+impl SetOnTier {
+    pub fn of(builder: &Builder<PgManager>) -> Self {
+        let is_set = |setting| builder.is_set(setting);
+        SetOnTier {
+            sizes: ["max_size", "base_size", "max_overflow"].into_iter().any(is_set),
+            max_lifetime: is_set("max_lifetime"),
+            pre_ping: is_set("pre_ping"),
+        }
+    }
+}
+
 /// Has a pool that is there already take the defaults for a pooler that its first connection found. What the
-/// program changed on a tier's builder stays, and so does an ad-hoc tier that leads elsewhere.
+/// program set on a tier's builder stays, also where it is just the default, and so does an ad-hoc tier that leads
+/// elsewhere.
 pub(super) fn adapt(
     pool: &TieredPool<PgManager>,
     built: &PgSettings,
     found: &PgSettings,
+    set: [SetOnTier; 2],
     adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
+    let [of_automation, of_adhoc] = set;
     let tiers = [
-        (pool.automation(), &built.automation, &found.automation),
-        (pool.adhoc(), &built.adhoc, &found.adhoc),
+        (pool.automation(), of_automation, &built.automation, &found.automation),
+        (pool.adhoc(), of_adhoc, &built.adhoc, &found.adhoc),
     ];
     let affected = if adhoc_is_elsewhere { 1 } else { 2 };
-    for (tier, built, found) in tiers.into_iter().take(affected).filter(|(_, built, found)| built != found) {
+    for (tier, set, built, found) in tiers.into_iter().take(affected) {
+        if built == found {
+            continue;
+        }
         tier.reconfigure(|settings| {
-            let as_built =
-                settings.base_size == built.base_size && settings.max_overflow == built.max_overflow;
             let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-            if as_built && kept <= found.ceiling() {
+            if !set.sizes && kept <= found.ceiling() {
                 settings.base_size = found.base_size;
                 settings.max_overflow = found.max_overflow;
             }
-            if settings.max_lifetime == built.max_lifetime {
+            if !set.max_lifetime {
                 settings.max_lifetime = found.max_lifetime;
             }
-            if settings.pre_ping == built.pre_ping {
+            if !set.pre_ping {
                 settings.pre_ping = found.pre_ping;
             }
         })?;

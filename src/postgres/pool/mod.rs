@@ -18,4 +18,4 @@ mod sessions;
 
 pub use builder::PgBuilder;
 pub use pg_pool::PgPool;
-pub(crate) use sessions::{Uncommitted, attempt_on};
+pub(crate) use sessions::{Uncommitted, attempt_on, is_outage};

@@ -1,6 +1,6 @@
 //! Sessions on a two-tier pool.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, FailureClass};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
@@ -33,6 +33,16 @@ pub(crate) fn attempt_on<T, E: From<PgError>>(
         conn.tag(tag);
     }
     attempt(&mut conn, options, work).map_err(Uncommitted::Session)
+}
+
+/// Whether a checkout failed since the server is away for now, and not for those who have the connections.
+pub(crate) fn is_outage(error: &Error) -> bool {
+    let unreachable = || error.open_failure().is_some_and(|last| last.class() == FailureClass::Transient);
+    match error.kind() {
+        ErrorKind::CircuitOpen => true,
+        ErrorKind::Timeout => unreachable(),
+        _ => false,
+    }
 }
 
 impl TieredPool<PgManager> {
@@ -71,8 +81,9 @@ impl TieredPool<PgManager> {
     /// [`SessionOptions::retry`] says so.
     ///
     /// Each attempt takes a connection of its own and gives it back before the delay. A checkout that finds the
-    /// circuit breaker open, as while the server restarts, counts as an attempt. Any other failed checkout ends the
-    /// session: it has waited for its deadline, or waiting would not help, or the queue is full on purpose.
+    /// circuit breaker open, as while the server restarts, or that timed out while no connection could be opened, is
+    /// repeated until [`Retry::within`]. Any other failed checkout ends the session: all connections were out for its
+    /// whole deadline, or waiting would not help, or the queue is full on purpose.
     ///
     /// # Blocking
     ///
@@ -114,9 +125,7 @@ impl TieredPool<PgManager> {
             let setback = match attempt_on(self, tier, options, || (), &mut work) {
                 Ok(value) => return Ok(value),
                 Err(Uncommitted::Session(setback)) => setback,
-                Err(Uncommitted::NoConnection(error)) if error.kind() == ErrorKind::CircuitOpen => {
-                    Setback::outage(error.into())
-                }
+                Err(Uncommitted::NoConnection(error)) if is_outage(&error) => Setback::outage(error.into()),
                 Err(Uncommitted::NoConnection(error)) => Setback::for_good(error.into()),
             };
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };

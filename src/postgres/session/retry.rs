@@ -6,10 +6,15 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// How often and how soon a session is run again after a failure that passes.
 ///
-/// These are: a serialization failure (40001), at COMMIT too; a deadlock (40P01); a server that ends or refuses
-/// sessions (57P01 to 57P03); a connection lost before COMMIT was sent; a write refused by a server that turned
-/// read-only (25006), as after a failover, but not by a transaction that the user made read-only; a prepared statement
-/// that a change of the schema made unusable (0A000). Never a failure after which nobody knows whether COMMIT took
+/// Two kinds of failures pass. A **conflict** counts as an attempt, and ends with [`attempts`](Retry::attempts): a
+/// serialization failure (40001), at COMMIT too; a deadlock (40P01); a prepared statement that a change of the schema
+/// made unusable (0A000). An **outage** is not of the work's making, so it goes on until [`within`](Retry::within)
+/// whatever the attempts: a server that ends or refuses sessions (57P01 to 57P03); a connection lost before COMMIT was
+/// sent; a write refused by a server that turned read-only (25006), as after a failover, but not by a transaction that
+/// the user made read-only; a checkout refused by the open circuit breaker, or one that timed out while no connection
+/// could be opened.
+///
+/// Never a failure after which nobody knows whether COMMIT took
 /// effect, unless the work is [idempotent](crate::postgres::SessionOptions::idempotent), never a panic, and never what
 /// the pool itself has ended (`terminate_stuck_after`, [`Pool::close`](crate::Pool::close)).
 ///
@@ -25,13 +30,15 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Attempts in all; 1 for none again. Default 5.
+    /// Attempts in all that may end in a conflict. 1 or 0: the work is tried once, whatever the failure. Default 5.
     pub attempts: u32,
-    /// The first delay, doubled by each further one, each longer by a random part of itself. Default 100 ms.
+    /// The first delay, doubled by each further one, each longer by a random part of itself. An outage has delays of
+    /// its own, which begin anew with each. Default 100 ms.
     pub first: Duration,
     /// The longest delay before the random part. Default 5 s.
     pub longest: Duration,
-    /// No attempt begins later than this after the first one. One that has begun is not cut short. Default 60 s.
+    /// No attempt begins later than this after the first one. One that has begun is not cut short. Through an outage
+    /// the last attempt is made when this time is up. Default 60 s.
     pub within: Duration,
 }
 
@@ -51,18 +58,22 @@ impl Retry {
     pub const NEVER: Retry =
         Retry { attempts: 1, first: Duration::ZERO, longest: Duration::ZERO, within: Duration::ZERO };
 
-    /// The delays before the second and each further attempt.
+    /// The delays after conflicts: before the second and each further attempt.
     pub fn delays(&self) -> impl Iterator<Item = Duration> {
-        self.backoff()
+        self.after_conflicts()
     }
 
-    fn backoff(&self) -> ExponentialBackoff {
-        ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(self.first)
-            .with_max_delay(self.longest)
-            .with_max_times(self.attempts.saturating_sub(1) as usize)
-            .build()
+    fn after_conflicts(&self) -> ExponentialBackoff {
+        self.backoff().with_max_times(self.attempts.saturating_sub(1) as usize).build()
+    }
+
+    fn through_an_outage(&self) -> ExponentialBackoff {
+        self.backoff().without_max_times().build()
+    }
+
+    fn backoff(&self) -> ExponentialBuilder {
+        let delays = ExponentialBuilder::default().with_jitter();
+        delays.with_min_delay(self.first).with_max_delay(self.longest)
     }
 }
 
@@ -71,15 +82,20 @@ impl Retry {
 pub(crate) enum Again {
     /// It would fail once more, or nobody knows.
     No,
-    /// What it did is undone, and it may succeed.
+    /// What it did is undone, and it may succeed: one of the attempts is used up.
     Yes,
-    /// It may have been done already.
+    /// What it did is undone, and the server was away: that uses up nothing but time.
+    Outage,
+    /// It may have been done already. The server was away as well.
     IfIdempotent,
 }
 
 /// The attempts at one piece of work.
 pub(crate) struct Attempts {
-    delays: ExponentialBackoff,
+    retry: Retry,
+    conflicts: ExponentialBackoff,
+    /// The delays of the outage that lasts.
+    outage: Option<ExponentialBackoff>,
     begun: Instant,
     within: Duration,
     idempotent: bool,
@@ -88,20 +104,36 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     pub(crate) fn new(retry: &Retry, idempotent: bool) -> Self {
-        let (begun, within) = (Instant::now(), retry.within);
-        Attempts { delays: retry.backoff(), begun, within, idempotent, failed: 0 }
+        Attempts {
+            retry: *retry,
+            conflicts: retry.after_conflicts(),
+            outage: None,
+            begun: Instant::now(),
+            within: retry.within,
+            idempotent,
+            failed: 0,
+        }
     }
 
     /// Counts a failed attempt, and returns how long to wait before the next one; `None` when there is to be none.
     pub(crate) fn after_failure(&mut self, again: Again) -> Option<Duration> {
-        self.failed += 1;
-        let allowed = match again {
-            Again::No => false,
-            Again::Yes => true,
-            Again::IfIdempotent => self.idempotent,
-        };
-        let delay = self.delays.next().filter(|_| allowed)?;
-        (self.begun.elapsed().saturating_add(delay) <= self.within).then_some(delay)
+        self.failed = self.failed.saturating_add(1);
+        let left = self.within.saturating_sub(self.begun.elapsed());
+        match again {
+            Again::No => None,
+            Again::Yes => {
+                // The server has answered.
+                self.outage = None;
+                self.conflicts.next().filter(|delay| *delay <= left)
+            }
+            Again::IfIdempotent if !self.idempotent => None,
+            Again::Outage | Again::IfIdempotent if self.retry.attempts <= 1 || left.is_zero() => None,
+            Again::Outage | Again::IfIdempotent => {
+                let delays = self.outage.get_or_insert_with(|| self.retry.through_an_outage());
+                // Cut to what is left: a server that comes back towards the end is met all the same.
+                delays.next().map(|delay| delay.min(left))
+            }
+        }
     }
 
     /// Leaves a time out of account in which nothing could be tried.
@@ -136,6 +168,27 @@ mod tests {
         assert_eq!(attempts.after_failure(Again::Yes), None);
         attempts.excuse(Duration::from_secs(60));
         assert!(attempts.after_failure(Again::Yes).is_some());
-        assert_eq!(Attempts::new(&Retry::NEVER, true).after_failure(Again::Yes), None);
+        for again in [Again::Yes, Again::Outage, Again::IfIdempotent] {
+            assert_eq!(Attempts::new(&Retry::NEVER, true).after_failure(again), None);
+            let once = Retry { attempts: 1, ..Retry::default() };
+            assert_eq!(Attempts::new(&once, true).after_failure(again), None);
+        }
+    }
+
+    #[test]
+    fn an_outage_uses_up_time_and_no_attempts() {
+        let retry = Retry::default();
+        for again in [Again::Outage, Again::IfIdempotent] {
+            let mut attempts = Attempts::new(&retry, true);
+            let waited: Duration = (0..100).filter_map(|_| attempts.after_failure(again)).sum();
+            assert!(waited > retry.within, "it gave up after {waited:?}");
+            // All the conflicts that the work may have are left to it, and a second outage begins with short delays.
+            let conflicts = (0..10).filter(|_| attempts.after_failure(Again::Yes).is_some()).count();
+            assert_eq!(conflicts, 4);
+            assert!(attempts.after_failure(again).is_some_and(|delay| delay <= retry.first * 2));
+        }
+        let short = Retry { first: Duration::from_secs(5), within: Duration::from_secs(1), ..retry };
+        let last = Attempts::new(&short, false).after_failure(Again::Outage).expect("there is a second left");
+        assert!(last <= short.within, "{last:?} is later than the last attempt may begin");
     }
 }

@@ -71,22 +71,56 @@ impl<E: From<PgError>> Setback<E> {
         Setback { error: error.into(), again: Again::No, cause: String::new() }
     }
 
-    /// A failure of the session's own frame; `cause` is why another attempt may help.
-    fn of(error: PgError, cause: Option<String>) -> Self {
-        let again = match &cause {
+    /// A failure of the session's own frame; `passing` where it is not the error that tells of another attempt.
+    fn of(error: PgError, passing: Option<Passing>) -> Self {
+        let again = match &passing {
             _ if error.is_outcome_unknown() => Again::IfIdempotent,
-            Some(_) => Again::Yes,
-            None => Again::No,
+            Some(passing) => passing.again,
+            None if !error.is_retryable() => Again::No,
+            None if error.is_connection_lost() || error.sqlstate().is_some_and(tells_of_the_server) => {
+                Again::Outage
+            }
+            None => Again::Yes,
         };
-        let cause = cause.unwrap_or_else(|| error.to_string());
+        let cause = passing.map_or_else(|| error.to_string(), |passing| passing.cause);
         Setback { error: error.into(), again, cause }
     }
 
     /// No connection could be had at the moment.
     pub(crate) fn outage(error: PgError) -> Self {
-        let cause = Some(error.to_string());
-        Setback::of(error, cause)
+        let cause = error.to_string();
+        Setback { error: error.into(), again: Again::Outage, cause }
     }
+}
+
+/// What it was that passes.
+struct Passing {
+    again: Again,
+    /// For the log.
+    cause: String,
+}
+
+impl Passing {
+    /// A SQLSTATE of the server's.
+    fn code(code: &str) -> Self {
+        let again = if tells_of_the_server(code) { Again::Outage } else { Again::Yes };
+        Passing { again, cause: format!("SQLSTATE {code}") }
+    }
+
+    /// A connection that is lost. Not by an outage where the server was silent for too long: it may be at work on a
+    /// statement to which the client gave too little time, and the next would fare no better.
+    fn lost(conn: &PgConnection) -> Self {
+        let silent = conn.observer().is_some_and(|shared| {
+            conn.present_socket_timeout().is_some_and(|limit| shared.silence() >= limit)
+        });
+        let again = if silent { Again::Yes } else { Again::Outage };
+        Passing { again, cause: "the connection was lost".to_owned() }
+    }
+}
+
+/// Whether a SQLSTATE tells of the server, which ends or refuses everybody's sessions, and not of this one's work.
+fn tells_of_the_server(code: &str) -> bool {
+    means(code, Meaning::EndsSession) || means(code, Meaning::ReadOnly)
 }
 
 /// One run of a session, as [`run_session`] describes it.
@@ -111,25 +145,24 @@ fn run_once<T, E: From<PgError>>(
     let mut noted = Noted::on(limits.conn);
     begin(limits.conn, options).map_err(|error| {
         // Nothing was done yet, so a connection lost here is one lost before COMMIT.
-        let passes = error.is_connection_lost() || error.is_retryable();
-        let cause = passes.then(|| error.to_string());
-        Setback::of(error, cause)
+        let lost = error.is_connection_lost().then(|| Passing::lost(limits.conn));
+        Setback::of(error, lost)
     })?;
     match work(&mut Session::new(limits.conn, &mut noted)) {
         Ok(value) => {
             // Looked up here, as what comes ends the transaction.
-            let ignored = passing_cause(limits.conn, noted);
+            let ignored = passing(limits.conn, noted);
             commit(limits.conn).map(|()| value).map_err(|error| {
-                let cause = error.is_retryable().then(|| error.to_string());
                 let ignored = ignored.filter(|_| error.is_commit_aborted());
-                Setback::of(error, cause.or(ignored))
+                Setback::of(error, ignored)
             })
         }
         Err(error) => {
-            let cause = passing_cause(limits.conn, noted);
+            let passing = passing(limits.conn, noted);
             roll_back(limits.conn);
-            let again = if cause.is_some() { Again::Yes } else { Again::No };
-            Err(Setback { error, again, cause: cause.unwrap_or_default() })
+            let (again, cause) =
+                passing.map_or_else(|| (Again::No, String::new()), |passing| (passing.again, passing.cause));
+            Err(Setback { error, again, cause })
         }
     }
 }
@@ -138,13 +171,13 @@ fn run_once<T, E: From<PgError>>(
 ///
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
-fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
+fn passing(conn: &mut PgConnection, noted: Noted) -> Option<Passing> {
     if noted.sent_end {
         return None;
     }
-    let lost = conn.is_lost().then(|| "the connection was lost".to_owned());
+    let lost = conn.is_lost().then(|| Passing::lost(conn));
     if !conn.is_observed() {
-        return lost.or(noted.transient);
+        return lost.or_else(|| noted.transient.as_deref().map(Passing::code));
     }
     if lost.is_none() {
         // Status and role of the server come with the end of the reply, after the error. Where that does not come, the
@@ -160,8 +193,7 @@ fn passing_cause(conn: &mut PgConnection, noted: Noted) -> Option<String> {
         let code = str::from_utf8(&last.code).ok()?;
         // Elsewhere there may be a server that takes writes; to that the pool's next connection leads.
         let elsewhere = means(code, Meaning::ReadOnly) && shared.is_misrouted();
-        (last.is_stale_plan || elsewhere || means(code, Meaning::Transient))
-            .then(|| format!("SQLSTATE {code}"))
+        (last.is_stale_plan || elsewhere || means(code, Meaning::Transient)).then(|| Passing::code(code))
     });
     passing.or(lost)
 }

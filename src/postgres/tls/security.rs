@@ -49,10 +49,11 @@ impl Security {
         if !faults.is_empty() {
             return Err(faults);
         }
-        if asked.mode == TlsMode::Prefer && asked.root_cert.is_some() {
+        if matches!(asked.mode, TlsMode::Allow | TlsMode::Prefer) && asked.root_cert.is_some() {
             log::warn!(
                 target: "tierpool::tls",
-                "sslrootcert checks nothing under sslmode=prefer: verify-full is the mode that does"
+                "sslrootcert checks nothing under sslmode={}: verify-full is the mode that does",
+                asked.mode.as_str()
             );
         }
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
@@ -103,12 +104,13 @@ fn attempts(asked: &TlsOptions, direct: bool) -> Result<Vec<Secure>, Faults> {
     let optional = asked.mode == TlsMode::Prefer;
     let tls = MakeRustlsConnect::new(client_config(asked)?);
     let negotiation = Negotiation { tls, direct, optional, context: Context::of(asked) };
-    let mut attempts = vec![Secure::Tls(Arc::new(negotiation))];
-    if optional {
-        // As libpq: what fails with TLS may succeed without.
-        attempts.push(Secure::Plain);
-    }
-    Ok(attempts)
+    let secured = Secure::Tls(Arc::new(negotiation));
+    // As libpq: what fails one way may succeed the other.
+    Ok(match asked.mode {
+        TlsMode::Allow => vec![Secure::Plain, secured],
+        TlsMode::Prefer => vec![secured, Secure::Plain],
+        _ => vec![secured],
+    })
 }
 
 fn client_config(asked: &TlsOptions) -> Result<ClientConfig, Faults> {

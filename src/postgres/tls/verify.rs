@@ -30,7 +30,7 @@ pub(super) fn verifier(
         (TlsMode::VerifyCa | TlsMode::Require, Some(roots)) => {
             Arc::new(Lenient { authorities: Some(roots), algorithms })
         }
-        (TlsMode::Disable | TlsMode::Prefer | TlsMode::Require, _) => {
+        (TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer | TlsMode::Require, _) => {
             Arc::new(Lenient { authorities: None, algorithms })
         }
         (TlsMode::VerifyCa | TlsMode::VerifyFull, None) => {

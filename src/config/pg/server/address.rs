@@ -1,16 +1,19 @@
 //! The server: found in the builder's URL or the environment, checked, and kept ready for the driver.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::destination::Destination;
-use super::libpq::{self, Param};
+use super::destination::{Destination, shown_socket};
+use super::libpq::{self, DEFAULT_PORT, Param};
+use super::startup;
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
-use crate::config::pg::table::source::Source;
+use crate::config::pg::table::source::{Source, Sourced};
 
 /// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
 const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
@@ -25,13 +28,16 @@ pub struct Server {
     destination: Destination,
     tls: TlsOptions,
     source: Source,
+    statement_timeout: Option<Sourced<Duration>>,
+    passfile: Option<PathBuf>,
 }
 
 impl Server {
     /// The address for the driver, with the password.
     ///
     /// `connect_timeout` and `application_name` are not in it: they are settings of the pool, see
-    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config).
+    /// [`PgSettings::connect_config`](crate::config::PgSettings::connect_config). Of several servers to which a
+    /// password file gives different passwords, it has none.
     pub fn config(&self) -> &Config {
         self.destination.config()
     }
@@ -56,6 +62,16 @@ impl Server {
         &self.source
     }
 
+    /// The limit of a statement that its start-up options set, zero for none.
+    pub(crate) fn statement_timeout(&self) -> Option<&Sourced<Duration>> {
+        self.statement_timeout.as_ref()
+    }
+
+    /// The password file that was looked for.
+    pub(crate) fn passfile(&self) -> Option<&Path> {
+        self.passfile.as_deref()
+    }
+
     /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
     pub fn is_supabase(&self) -> bool {
         self.config().get_hosts().iter().any(|host| match host {
@@ -72,17 +88,19 @@ impl Server {
 
     /// Stands in for a server that was not found, until the faults are returned.
     pub(crate) fn stand_in() -> Server {
-        let host = Param { key: "host", value: "localhost".to_owned(), spelled: String::new() };
-        match Server::assemble(None, &[host], Source::Default, &mut Faults::new()) {
+        let host = Param { key: "host", value: "localhost".to_owned(), source: Source::Default };
+        match Server::assemble(None, &[host], None, Source::Default, &mut Faults::new()) {
             Some(server) => server,
             None => unreachable!("BUG: localhost alone is no address"),
         }
     }
 
-    /// Builds the address from its pieces. All faults go to `faults`; `None` if there was one.
+    /// Builds the address from its pieces; `os_user` stands in for a user in a password file, as the driver has it for
+    /// the server. All faults go to `faults`; `None` if there was one.
     pub(super) fn assemble(
         head: Option<&str>,
         params: &[Param],
+        os_user: Option<&str>,
         source: Source,
         faults: &mut Faults,
     ) -> Option<Server> {
@@ -90,13 +108,19 @@ impl Server {
         let mut tls = TlsOptions::default();
         let mut session_attrs = TargetSessionAttrs::default();
         let label = source.spelled("server");
-        let mut config = head.map_or_else(|| Ok(Config::new()), read_head).unwrap_or_else(|rule| {
-            found.push(&label, "[redacted]", rule);
-            Config::new()
-        });
+        let given = |key: &str| params.iter().find(|param| param.key == key);
+        let is_given = |key: &str| given(key).is_some();
+        let mut config = match head.map(read_head) {
+            None => Config::new(),
+            Some(Ok(head)) => without_hosts(&head, is_given),
+            Some(Err(rule)) => {
+                found.push(&label, "[redacted]", rule);
+                Config::new()
+            }
+        };
         for param in params {
             if let Err(rule) = libpq::take(param, &mut config) {
-                found.push(&param.spelled, param.shown(), rule);
+                found.push(param.spelled(), param.shown(), rule);
             } else if param.key == "target_session_attrs" {
                 session_attrs = TargetSessionAttrs::read(param, &mut found);
             } else {
@@ -108,15 +132,23 @@ impl Server {
             faults.extend(found);
             return None;
         }
-        let is_given = |key: &str| params.iter().any(|param| param.key == key);
+        let statement_timeout = given("options").and_then(|options| {
+            let limit = startup::statement_timeout_in(&options.value)?;
+            let limit = limit.unwrap_or_else(|_| unreachable!("BUG: options that were refused"));
+            Some(Sourced::new(limit, options.source.clone()))
+        });
+        let passfile = given("passfile").map(|param| PathBuf::from(&param.value));
         tls.default_mode(is_given("sslmode"));
         config.ssl_mode(tls.mode.driver());
         found.extend(tls.check(config.get_ssl_negotiation()));
-        let destination = Destination::of_string(config, session_attrs, is_given);
+        let mut destination = Destination::of_string(config, session_attrs, is_given);
         found.extend(destination.check(Some(&label)));
         let usable = found.is_empty();
         faults.extend(found);
-        usable.then_some(Server { destination, tls, source })
+        if let Some(path) = passfile.as_ref().filter(|_| usable) {
+            destination = destination.with_passfile(path, os_user);
+        }
+        usable.then_some(Server { destination, tls, source, statement_timeout, passfile })
     }
 }
 
@@ -127,6 +159,43 @@ fn read_head(head: &str) -> Result<Config, String> {
         let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
         format!("cannot be used: {cause}{range}")
     })
+}
+
+/// What stands before the `?`, but for hosts and ports that come behind it: what is said last holds.
+fn without_hosts(head: &Config, is_given: impl Fn(&str) -> bool) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = head.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = head.get_password() {
+        config.password(password);
+    }
+    if let Some(dbname) = head.get_dbname() {
+        config.dbname(dbname);
+    }
+    for host in head.get_hosts().iter().filter(|_| !is_given("host")) {
+        match host {
+            Host::Tcp(name) => {
+                // A name that cannot be used stays as it is, and is not found.
+                if libpq::host(&mut config, name).is_none() {
+                    config.host(name);
+                }
+            }
+            #[cfg(unix)]
+            Host::Unix(path) => {
+                config.host_path(path);
+            }
+        }
+    }
+    // The driver's reader puts in the usual port for each host that names none.
+    let ports = head.get_ports();
+    let usual = ports.iter().all(|port| *port == DEFAULT_PORT);
+    if !(is_given("port") || usual && is_given("host")) {
+        for port in ports {
+            config.port(*port);
+        }
+    }
+    config
 }
 
 fn is_supabase_host(name: &str) -> bool {
@@ -159,7 +228,7 @@ fn shown_host(host: &Host) -> String {
         Host::Tcp(name) if name.contains(':') => format!("[{}]", name.escape_debug()),
         Host::Tcp(name) => name.escape_debug().to_string(),
         #[cfg(unix)]
-        Host::Unix(path) => path.display().to_string().escape_debug().to_string(),
+        Host::Unix(path) => shown_socket(path),
     }
 }
 

@@ -73,7 +73,7 @@ impl TargetSessionAttrs {
         let found = Self::ALL.into_iter().find(|attrs| attrs.as_str() == param.value);
         if found.is_none() {
             let rule = "must be any, read-write, read-only, primary, standby or prefer-standby";
-            faults.push(&param.spelled, param.shown(), rule);
+            faults.push(param.spelled(), param.shown(), rule);
         }
         found.unwrap_or_default()
     }

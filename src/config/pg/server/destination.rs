@@ -4,6 +4,7 @@
 //! else, and the rules about hosts are here for both.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use postgres::Config;
@@ -11,6 +12,7 @@ use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
 use super::libpq::DEFAULT_PORT;
+use super::passfile::{Passfile, Wanted};
 use crate::config::faults::Faults;
 
 /// Keepalive and loss limits that bound true packet loss to some 30 s, where the kernel's defaults take from 15
@@ -23,11 +25,17 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a `Config` holds when nobody has set it, and when somebody has set just that.
 const IDLE_OF_THE_DRIVER: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// Folders of sockets for which libpq looks up `localhost` in a password file: its default, by who built it.
+#[cfg(unix)]
+const SOCKETS_OF_LOCALHOST: [&str; 3] = ["/tmp", "/run/postgresql", "/var/run/postgresql"];
+
 /// One or several servers, of which a connection leads to one.
 #[derive(Clone)]
 pub(crate) struct Destination {
     config: Config,
     session_attrs: TargetSessionAttrs,
+    /// The password of each server, where they are not one and the same.
+    passwords: Vec<Option<String>>,
 }
 
 /// One of the servers.
@@ -63,7 +71,42 @@ impl Destination {
         };
         left_open.complete(&mut config);
         config.target_session_attrs(session_attrs.driver());
-        Destination { config, session_attrs }
+        Destination { config, session_attrs, passwords: vec![] }
+    }
+
+    /// Looks the passwords up in a file, where none is given. `user` stands in where no user is named either.
+    pub(super) fn with_passfile(mut self, path: &Path, user: Option<&str>) -> Destination {
+        let given = self.config.get_password().is_some_and(|password| !password.is_empty());
+        let Some(user) = self.config.get_user().or(user).filter(|_| !given) else { return self };
+        let file = Passfile::read(path);
+        let dbname = self.config.get_dbname().unwrap_or(user);
+        let of = |endpoint: Endpoint| {
+            let host = match &endpoint.host {
+                Host::Tcp(name) => name.clone(),
+                #[cfg(unix)]
+                Host::Unix(path) if SOCKETS_OF_LOCALHOST.iter().any(|of| path == Path::new(of)) => {
+                    "localhost".to_owned()
+                }
+                #[cfg(unix)]
+                Host::Unix(path) => shown_socket(path),
+            };
+            let wanted = Wanted { host: &host, port: endpoint.port, dbname, user };
+            file.password(&wanted).map(str::to_owned)
+        };
+        let found: Vec<_> = self.endpoints().map(of).collect();
+        match &found[..] {
+            // The usual case, in which whoever takes the configuration has all of it.
+            [Some(first), others @ ..] if others.iter().all(|other| other.as_ref() == Some(first)) => {
+                self.config.password(first);
+            }
+            _ => self.passwords = found,
+        }
+        self
+    }
+
+    /// The password of one of the servers, where it is not that of all.
+    pub(crate) fn own_password(&self, index: usize) -> Option<&str> {
+        self.passwords.get(index)?.as_deref()
     }
 
     /// Finishes a configuration that a program made. Two hours of `keepalives_idle` count as not set, for there is no
@@ -77,7 +120,7 @@ impl Destination {
         };
         left_open.complete(&mut config);
         let session_attrs = config.get_target_session_attrs().into();
-        Destination { config, session_attrs }
+        Destination { config, session_attrs, passwords: vec![] }
     }
 
     /// Puts in what is a matter of the pool and not of the connection string.
@@ -169,5 +212,15 @@ impl LeftOpen {
         if self.user_timeout {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
         }
+    }
+}
+
+/// How a socket is written in a connection string.
+#[cfg(unix)]
+pub(crate) fn shown_socket(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.strip_prefix('\0') {
+        Some(name) => format!("@{}", name.escape_debug()),
+        None => path.escape_debug().to_string(),
     }
 }

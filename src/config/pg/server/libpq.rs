@@ -5,11 +5,16 @@ use std::time::Duration;
 use postgres::Config;
 use postgres::config::{ChannelBinding, LoadBalanceHosts, SslNegotiation};
 
+use super::startup;
+use crate::config::pg::table::source::Source;
 use crate::config::pg::table::value::{MILLISECONDS, Unit, Value, shown};
 
 /// Whether the crate can speak TLS. Without it a mode that demands encryption must be refused here: the wire observer
 /// uses the driver's TLS hook for plain text, so the driver itself would not notice.
 pub(super) const TLS: bool = cfg!(feature = "tls");
+
+/// Whether sockets can have a name that is no file.
+const ABSTRACT_SOCKETS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// PostgreSQL's own port.
 pub(super) const DEFAULT_PORT: u16 = 5432;
@@ -18,7 +23,7 @@ pub(super) const DEFAULT_PORT: u16 = 5432;
 enum Support {
     /// It goes to the driver, unless its value breaks the rule.
     Driver(Put, &'static str),
-    /// Read by [`super::attrs`] or [`super::tls`].
+    /// Read by [`super::attrs`], [`super::tls`] or [`super::passfile`].
     Here,
     /// Accepted with one of these values, which say what holds anyway.
     Moot(&'static [&'static str]),
@@ -33,11 +38,15 @@ type Put = fn(&mut Config, &str) -> Option<()>;
 pub(super) struct Param {
     pub key: &'static str,
     pub value: String,
-    /// The URL parameter or environment variable, as a fault names it.
-    pub spelled: String,
+    pub source: Source,
 }
 
 impl Param {
+    /// The URL parameter or environment variable, as a fault names it.
+    pub(super) fn spelled(&self) -> String {
+        self.source.spelled(self.key)
+    }
+
     /// The value as a fault may show it.
     pub(super) fn shown(&self) -> String {
         if is_hidden(self.key) { "[redacted]".to_owned() } else { shown(&self.value) }
@@ -47,15 +56,23 @@ impl Param {
 const TEXT: &str = "must be text";
 const SECONDS: &str = "must be a whole number of seconds";
 const NUMBER: &str = "must be a whole number";
+const HOSTS: &str = if ABSTRACT_SOCKETS {
+    "must be host names, socket folders or abstract sockets as @name, separated by commas"
+} else {
+    "must be host names or socket folders, separated by commas; abstract sockets as @name are Linux's"
+};
+/// What is told of `service`, and of `PGSERVICE`.
+pub(super) const SERVICE: &str =
+    "is not supported: service files are not read; give host, port, database and user";
 const ELSEWHERE: &str = "is not supported: leave it out";
 
 /// Every parameter of libpq 18, and those that only the `postgres` crate has.
-static PARAMETERS: [(&str, Support); 51] = [
+static PARAMETERS: [(&str, Support); 50] = [
     ("user", Support::Driver(|config, text| done(config.user(text)), TEXT)),
     ("password", Support::Driver(|config, text| done(config.password(text)), TEXT)),
     ("dbname", Support::Driver(|config, text| done(config.dbname(text)), TEXT)),
-    ("options", Support::Driver(|config, text| done(config.options(text)), TEXT)),
-    ("host", Support::Driver(hosts, "must be host names or socket folders, separated by commas")),
+    ("options", Support::Driver(options, startup::RULE)),
+    ("host", Support::Driver(hosts, HOSTS)),
     ("hostaddr", Support::Driver(addresses, "must be IP addresses, separated by commas")),
     ("port", Support::Driver(ports, "must be ports from 1 to 65535, separated by commas")),
     ("keepalives", Support::Driver(keepalives, "must be 0 or 1")),
@@ -76,13 +93,9 @@ static PARAMETERS: [(&str, Support); 51] = [
     ("client_encoding", Support::Moot(&["utf8", "UTF8", "utf-8", "UTF-8", "auto"])),
     ("sslcompression", Support::Moot(&["0"])),
     ("sslsni", Support::Moot(&["1"])),
-    ("fallback_application_name", Support::Refused("is not supported: use application_name")),
-    (
-        "passfile",
-        Support::Refused("is not supported: give the password by URL, PGPASSWORD or POSTGRES_PASSWORD"),
-    ),
-    ("service", Support::Refused("is not supported: give host, port and database")),
-    ("servicefile", Support::Refused("is not supported: give host, port and database")),
+    ("passfile", Support::Here),
+    ("service", Support::Refused(SERVICE)),
+    ("servicefile", Support::Refused(SERVICE)),
     ("gssdelegation", Support::Refused(ELSEWHERE)),
     ("gsslib", Support::Refused(ELSEWHERE)),
     ("krbsrvname", Support::Refused(ELSEWHERE)),
@@ -151,8 +164,26 @@ fn done(_: &mut Config) -> Option<()> {
     Some(())
 }
 
+/// What the server could not read is refused here, where it can be named.
+fn options(config: &mut Config, text: &str) -> Option<()> {
+    if startup::statement_timeout_in(text).is_some_and(|limit| limit.is_err()) {
+        return None;
+    }
+    done(config.options(text))
+}
+
 fn hosts(config: &mut Config, text: &str) -> Option<()> {
-    text.split(',').try_for_each(|host| done(config.host(host)))
+    text.split(',').try_for_each(|name| host(config, name))
+}
+
+/// Adds a host. `@name` is an abstract socket, as in libpq; the driver connects to one whose path begins with a zero.
+pub(super) fn host(config: &mut Config, name: &str) -> Option<()> {
+    match name.strip_prefix('@') {
+        #[cfg(unix)]
+        Some(name) if ABSTRACT_SOCKETS => done(config.host_path(format!("\0{name}"))),
+        Some(_) => None,
+        None => done(config.host(name)),
+    }
 }
 
 fn addresses(config: &mut Config, text: &str) -> Option<()> {

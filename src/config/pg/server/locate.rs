@@ -1,5 +1,7 @@
 //! Looks for the server: the builder's URL, then the environment.
 
+use std::path::Path;
+
 use super::address::Server;
 use super::libpq::{self, Param};
 use super::url;
@@ -43,8 +45,9 @@ static LIBPQ: [(&str, &str); 5] = [
 
 /// libpq's variables that fill in what an address leaves open, wherever that came from. So a demand such as
 /// `PGSSLMODE=verify-full` holds for a `DATABASE_URL` that says nothing of TLS.
-static FILL_IN: [(&str, &str); 10] = [
+static FILL_IN: [(&str, &str); 11] = [
     ("PGPASSWORD", "password"),
+    ("PGPASSFILE", "passfile"),
     ("PGOPTIONS", "options"),
     ("PGSSLMODE", "sslmode"),
     ("PGSSLROOTCERT", "sslrootcert"),
@@ -56,12 +59,17 @@ static FILL_IN: [(&str, &str); 10] = [
     ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
 ];
 
+/// Where libpq looks for a password file: the variable with the folder, and the file in it.
+const HOME: &str = if cfg!(windows) { "APPDATA" } else { "HOME" };
+const PASSFILE: &str = if cfg!(windows) { "postgresql/pgpass.conf" } else { ".pgpass" };
+
 /// The environment variables that give a server piece by piece, in the order in which they are looked at.
 ///
 /// They come into play when neither `DATABASE_URL` nor `SUPABASE_URL` is set: the `POSTGRES_*` ones if
 /// `POSTGRES_HOST` is set, else libpq's if `PGHOST` or `PGHOSTADDR` is. `PGPASSWORD`, `PGOPTIONS`, `PGSSL*` and the
-/// other variables of a session fill in what any of these leaves open, as libpq has it. `~/.pgpass` and service files
-/// are not read.
+/// other variables of a session fill in what any of these leaves open, as libpq has it: a password that is still
+/// missing is looked up in the file that `PGPASSFILE` names, else in `~/.pgpass`. Service files are not read, and
+/// `PGSERVICE` is a fault.
 pub fn server_variables() -> impl Iterator<Item = &'static str> {
     POSTGRES.iter().chain(&LIBPQ).chain(&FILL_IN).map(|(variable, _)| *variable)
 }
@@ -89,17 +97,18 @@ pub(crate) fn server(
         let before = faults.iter().count();
         let mut params = from_variables(family, env, faults);
         let host = params.iter().find(|param| matches!(param.key, "host" | "hostaddr"));
-        match host.and_then(|host| family.iter().find(|(variable, _)| *variable == host.spelled)) {
-            Some((variable, _)) => {
-                fill_in(&mut params, false, env, faults);
-                let source = Source::Environment { variable };
-                return (Server::assemble(None, &params, source, faults), PoolParams::default());
+        match host.map(|host| host.source.clone()) {
+            Some(source) => {
+                let os_user = fill_in(&mut params, false, env, faults);
+                let server = Server::assemble(None, &params, os_user.as_deref(), source, faults);
+                return (server, PoolParams::default());
             }
             // A host that is not UTF-8 is a fault already; that none was found would only confuse.
             None if faults.iter().count() > before => return Default::default(),
-            None => others_set.extend(params.into_iter().map(|param| param.spelled)),
+            None => others_set.extend(params.iter().map(Param::spelled)),
         }
     }
+    refuse_service(env, faults);
     faults.push("server", "not set", looked_for(&others_set));
     Default::default()
 }
@@ -119,13 +128,28 @@ fn from_variables(family: &Variables, env: &Env<'_>, faults: &mut Faults) -> Vec
     let mut params = vec![];
     for (variable, key) in family {
         if let Found::Text(value) = env.get(variable, faults) {
-            params.push(Param { key, value, spelled: (*variable).to_owned() });
+            params.push(Param { key, value, source: Source::Environment { variable } });
         }
     }
     params
 }
 
-fn fill_in(params: &mut Vec<Param>, has_password: bool, env: &Env<'_>, faults: &mut Faults) {
+/// libpq takes what is left open from there too, so that leaving it out would be another server without a word.
+fn refuse_service(env: &Env<'_>, faults: &mut Faults) {
+    if let Found::Text(_) = env.get("PGSERVICE", faults) {
+        faults.push("PGSERVICE", "set", libpq::SERVICE);
+    }
+}
+
+/// Fills in what a connection string leaves open. Returns the name of whoever runs the program, as far as the
+/// environment tells it.
+fn fill_in(
+    params: &mut Vec<Param>,
+    has_password: bool,
+    env: &Env<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
+    refuse_service(env, faults);
     for (variable, key) in &FILL_IN {
         let is_given = params.iter().any(|param| param.key == *key);
         if is_given || (has_password && *key == "password") {
@@ -133,6 +157,18 @@ fn fill_in(params: &mut Vec<Param>, has_password: bool, env: &Env<'_>, faults: &
         }
         params.extend(from_variables(&[(*variable, *key)], env, faults));
     }
+    // What these hold is a fault of nobody's: a connection may do without.
+    let text = |variable: &str| match env.get(variable, &mut Faults::new()) {
+        Found::Text(text) => Some(text),
+        Found::Nothing | Found::Faulty => None,
+    };
+    if !params.iter().any(|param| param.key == "passfile")
+        && let Some(folder) = text(HOME)
+    {
+        let value = Path::new(&folder).join(PASSFILE).display().to_string();
+        params.push(Param { key: "passfile", value, source: Source::Default });
+    }
+    text("USER").or_else(|| text("LOGNAME"))
 }
 
 fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> (Option<Server>, PoolParams) {
@@ -146,12 +182,13 @@ fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> 
     let (mut params, pool, unknown) = sort(split.params);
     let sound = unknown.is_empty();
     faults.extend(unknown);
-    fill_in(&mut params, split.has_password, env, faults);
-    let server = Server::assemble(split.head.as_deref(), &params, source, faults);
+    let os_user = fill_in(&mut params, split.has_password, env, faults);
+    let server = Server::assemble(split.head.as_deref(), &params, os_user.as_deref(), source, faults);
     (server.filter(|_| sound), pool)
 }
 
-/// Sorts the parameters into libpq's and the pool's, and finds the ones that are unknown or given twice.
+/// Sorts the parameters into libpq's and the pool's, and finds the ones that are unknown. Of one given twice the last
+/// holds, as in libpq.
 fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
     let mut faults = Faults::new();
     let mut params: Vec<Param> = vec![];
@@ -159,18 +196,16 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
     // A secret with a blank in a `key=value` string, or with a `&` in a URL, runs over into what looks like a name.
     let mut may_be_secret = false;
     for (key, value) in all {
-        let spelled = format!("URL parameter {key}");
-        let lists = matches!(key.as_str(), "host" | "hostaddr" | "port");
-        let twice = params.iter().any(|param| param.key == key) || pool.get(&key).is_some();
         if let Some(name) = pool_parameter(&key) {
+            pool.0.retain(|(of, _)| *of != name);
             pool.0.push((name, value));
         } else if let Some(known) = libpq::known(&key) {
-            params.push(Param { key: known, value, spelled: spelled.clone() });
+            params.retain(|param| param.key != known);
+            params.push(Param { key: known, value, source: Source::Url { parameter: known } });
         } else {
             let name = if may_be_secret { "[redacted]".to_owned() } else { shown(&key) };
             faults.push(format!("URL parameter {name}"), "unknown", allowed());
         }
-        faults.require(!twice || lists, &spelled, "given twice", "must be given once");
         may_be_secret |= libpq::is_hidden(&key);
     }
     (params, pool, faults)

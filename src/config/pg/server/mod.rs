@@ -5,7 +5,9 @@
 //! | module | job |
 //! | --- | --- |
 //! | `url` | cuts a connection string into its parameters |
+//! | `startup` | what start-up options say of the limit of a statement |
 //! | `libpq` | the parameters of libpq: which are taken, and how |
+//! | `passfile` | the password file |
 //! | `attrs` | which kind of server may be used |
 //! | `tls` | what is asked of TLS |
 //! | `destination` | servers and configuration, with nothing left open |
@@ -17,5 +19,7 @@ pub(super) mod attrs;
 pub(super) mod destination;
 mod libpq;
 pub(super) mod locate;
+mod passfile;
+pub(super) mod startup;
 pub(super) mod tls;
 mod url;

@@ -11,12 +11,17 @@ use crate::config::faults::Faults;
 /// The `sslrootcert` that stands for the authorities that the system trusts.
 const SYSTEM: &str = "system";
 
+/// The rule about a mode that demands encryption, where there is none.
+const NEEDS_TLS: &str = "needs the feature `tls`; without it, must be disable, allow or prefer";
+
 /// How far the server's encryption is demanded and checked; the later, the stronger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
     /// No TLS.
     Disable,
+    /// Plain text, and TLS where the server lets nobody in without. No check of the certificate.
+    Allow,
     /// TLS where crate and server can, plain text otherwise, and no check of the certificate. The default, as in
     /// libpq.
     #[default]
@@ -34,7 +39,7 @@ impl TlsMode {
     pub(super) fn driver(self) -> SslMode {
         match self {
             TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Allow | TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         }
     }
@@ -47,6 +52,7 @@ impl TlsMode {
     pub fn as_str(self) -> &'static str {
         match self {
             TlsMode::Disable => "disable",
+            TlsMode::Allow => "allow",
             TlsMode::Prefer => "prefer",
             TlsMode::Require => "require",
             TlsMode::VerifyCa => "verify-ca",
@@ -107,8 +113,7 @@ impl TlsOptions {
         let mode = self.mode.as_str();
         let direct = negotiation == SslNegotiation::Direct;
         if !TLS {
-            let rule = "needs the feature `tls`; without it, must be disable or prefer";
-            faults.require(self.mode <= TlsMode::Prefer, "sslmode", mode, rule);
+            faults.require(self.mode <= TlsMode::Prefer, "sslmode", mode, NEEDS_TLS);
             let rule = "needs the feature `tls`; without it, leave it out";
             faults.require(!direct, "sslnegotiation", "direct", rule);
             for (setting, file) in self.files() {
@@ -168,13 +173,14 @@ impl TlsOptions {
         if TLS {
             *file = Some(PathBuf::from(&param.value));
         } else {
-            faults.push(&param.spelled, param.shown(), "needs the feature `tls`; without it, leave it out");
+            faults.push(param.spelled(), param.shown(), "needs the feature `tls`; without it, leave it out");
         }
     }
 
     fn take_mode(&mut self, param: &Param, faults: &mut Faults) {
         let mode = match param.value.as_str() {
             "disable" => Some(TlsMode::Disable),
+            "allow" => Some(TlsMode::Allow),
             "prefer" => Some(TlsMode::Prefer),
             "require" => Some(TlsMode::Require),
             "verify-ca" => Some(TlsMode::VerifyCa),
@@ -182,16 +188,15 @@ impl TlsOptions {
             _ => None,
         };
         let rule = match mode {
-            Some(TlsMode::Disable | TlsMode::Prefer) => None,
-            Some(_) if TLS => None,
-            Some(_) => Some("needs the feature `tls`; without it, must be disable or prefer"),
-            None if TLS => Some("must be disable, prefer, require, verify-ca or verify-full"),
+            Some(mode) if TLS || mode <= TlsMode::Prefer => None,
+            Some(_) => Some(NEEDS_TLS),
+            None if TLS => Some("must be disable, allow, prefer, require, verify-ca or verify-full"),
             None => Some(
-                "must be disable or prefer (with the feature `tls` also require, verify-ca, verify-full)",
+                "must be disable, allow or prefer (with the feature `tls` also require, verify-ca, verify-full)",
             ),
         };
         match rule {
-            Some(rule) => faults.push(&param.spelled, param.shown(), rule),
+            Some(rule) => faults.push(param.spelled(), param.shown(), rule),
             None => self.mode = mode.unwrap_or_default(),
         }
     }

@@ -148,7 +148,7 @@ macro_rules! every_setting {
                 env: ["DATABASE_CONNECT_TIMEOUT" in Seconds, "PGCONNECT_TIMEOUT" in Seconds],
                 url: ["connect_timeout" in Seconds],
                 default: seconds(10),
-                doc: "The longest that opening a connection may take, handshake included. Not zero.",
+                doc: "The longest that opening a connection may take, handshake included. 0: no limit.",
             }
             StatementCacheSize {
                 name: statement_cache_size,
@@ -179,7 +179,7 @@ macro_rules! every_setting {
                 name: app_name,
                 value: Text(String),
                 env: ["PGAPPNAME" in Text],
-                url: ["application_name" in Text],
+                url: ["application_name" in Text, "fallback_application_name" in Text],
                 default: words("the name of the program's file"),
                 doc: "The first part of application_name; the tier follows it: name/automation, name/adhoc.",
             }

@@ -1,0 +1,121 @@
+//! The password file, as libpq has it: `host:port:database:user:password` in each line.
+
+use std::path::Path;
+use std::{fmt, fs};
+
+/// Of passwords nobody but the owner may read or write the file.
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
+
+/// What a password is looked up by.
+pub(super) struct Wanted<'a> {
+    pub host: &'a str,
+    pub port: u16,
+    pub dbname: &'a str,
+    pub user: &'a str,
+}
+
+/// The lines of a password file.
+pub(super) struct Passfile(Vec<[String; 5]>);
+
+impl Passfile {
+    /// Reads a file. One that others may read is told in the log and not used, as by libpq; one that is not there is
+    /// none.
+    pub(super) fn read(path: &Path) -> Passfile {
+        let text = match Passfile::text(path) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(why) => {
+                log::warn!(
+                    target: "tierpool::settings",
+                    "the password file {} is not used: {why}", path.display().to_string().escape_debug()
+                );
+                String::new()
+            }
+        };
+        Passfile(text.lines().filter(|line| !line.starts_with('#')).filter_map(fields).collect())
+    }
+
+    fn text(path: &Path) -> Result<Option<String>, String> {
+        let Ok(metadata) = fs::metadata(path) else { return Ok(None) };
+        if !metadata.is_file() {
+            return Err("it is not a plain file".to_owned());
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let mode = metadata.mode() & 0o777;
+            if mode & OTHERS != 0 {
+                return Err(format!("its permissions are {mode:04o}, and must be 0600 or less"));
+            }
+        }
+        fs::read_to_string(path).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// The password of the first line that fits; an empty one is none.
+    pub(super) fn password(&self, wanted: &Wanted<'_>) -> Option<&str> {
+        let port = wanted.port.to_string();
+        let wanted = [wanted.host, &port, wanted.dbname, wanted.user];
+        let fits = |line: &&[String; 5]| {
+            line.iter().zip(wanted).all(|(field, wanted)| field == "*" || unescaped(field) == wanted)
+        };
+        let password = self.0.iter().find(fits)?[4].as_str();
+        (!password.is_empty()).then_some(password)
+    }
+}
+
+/// Shows how many lines there are, and nothing of them.
+impl fmt::Debug for Passfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Passfile({} lines)", self.0.len())
+    }
+}
+
+/// The fields of a line: the first four as they stand, since an escaped `*` is no wildcard, and the password as it is.
+fn fields(line: &str) -> Option<[String; 5]> {
+    let mut fields: [String; 5] = Default::default();
+    let (mut at, mut escaped) = (0, false);
+    for c in line.chars() {
+        match c {
+            ':' if !escaped && at == 4 => break,
+            ':' if !escaped => {
+                at += 1;
+                continue;
+            }
+            c => fields[at].push(c),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    fields[4] = unescaped(&fields[4]);
+    (at == 4).then_some(fields)
+}
+
+fn unescaped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { chars.next().unwrap_or(c) } else { c });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_fits_gives_the_password() {
+        let lines = "# a comment\n\
+                     short:line\n\
+                     db.example:5432:news:scraper:p\\:w\\\\:rest\r\n\
+                     \\*:*:*:*:never\n\
+                     db.example:*:*:nobody:\n\
+                     *:*:*:*:any\n";
+        let file = Passfile(lines.lines().filter(|line| !line.starts_with('#')).filter_map(fields).collect());
+        let password = |host, port, dbname, user| file.password(&Wanted { host, port, dbname, user });
+        assert_eq!(password("db.example", 5432, "news", "scraper"), Some("p:w\\"));
+        assert_eq!(password("db.example", 5433, "news", "scraper"), Some("any"));
+        assert_eq!(password("db.example", 5432, "news", "nobody"), None, "an empty password is none");
+        assert_eq!(password("*", 5432, "d", "u"), Some("never"));
+        assert_eq!(format!("{file:?}"), "Passfile(4 lines)");
+    }
+}

@@ -1,0 +1,93 @@
+//! New settings: for one pool, or for the two of a budget in one step.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use r2d2::ManageConnection;
+
+use super::parts::budget::Budget;
+use super::shared::Shared;
+use super::supply::demand::demand;
+use super::tell::accounts;
+use crate::config::Settings;
+use crate::error::Error;
+
+/// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
+/// False where somebody else has changed them since they were `before`.
+pub(crate) fn reconfigure<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    before: &Arc<Settings>,
+    settings: Settings,
+) -> Result<bool, Error> {
+    let mut faults = settings.check();
+    let share = shared.supply.part().share();
+    let rule = format!("must not exceed {share}, this pool's part of the budget");
+    faults.require(settings.ceiling() <= share, "base_size + max_overflow", settings.ceiling(), rule);
+    if !faults.is_empty() {
+        return Err(Error::invalid(faults));
+    }
+    let change = shared.begin_change();
+    if !Arc::ptr_eq(before, &shared.settings()) {
+        return Ok(false);
+    }
+    if !shared.supply.part().resize(settings.ceiling()) {
+        shared.lending.set_ceiling(settings.ceiling() as usize);
+    }
+    let lifted = adopt(shared, settings, &change);
+    drop(change);
+    take_effect(shared, lifted);
+    Ok(true)
+}
+
+/// Adopts new settings of both pools of a budget, and the budget with them. They are sound, and their sizes fit into
+/// `total`. False, and nothing is changed, where somebody else has changed them since they were `before`.
+pub(crate) fn reconfigure_both<M: ManageConnection>(
+    budget: &Budget,
+    pools: [&Arc<Shared<M>>; 2],
+    before: &[Arc<Settings>; 2],
+    total: u32,
+    settings: [Settings; 2],
+) -> bool {
+    // In this order wherever both are changed, and nowhere else are both locked.
+    let changes = pools.map(|shared| shared.begin_change());
+    if pools.iter().zip(before).any(|(shared, before)| !Arc::ptr_eq(before, &shared.settings())) {
+        return false;
+    }
+    budget.change(total, [0, 1].map(|index: usize| settings[index].ceiling()));
+    let mut lifted = [false; 2];
+    for (((shared, settings), change), lifted) in
+        pools.into_iter().zip(settings).zip(&changes).zip(&mut lifted)
+    {
+        *lifted = adopt(shared, settings, change);
+    }
+    drop(changes);
+    for (shared, lifted) in pools.into_iter().zip(lifted) {
+        take_effect(shared, lifted);
+    }
+    true
+}
+
+/// Puts settings in force but for the ceiling. True where that switched an open breaker off.
+fn adopt<M: ManageConnection>(shared: &Shared<M>, settings: Settings, change: &MutexGuard<'_, ()>) -> bool {
+    let threads = settings.open_concurrency as usize;
+    let lifted = {
+        let mut breaker = shared.supply.breaker();
+        let lifted = breaker.reconfigure(&settings);
+        if lifted {
+            shared.lending.stop_refusing();
+        }
+        lifted
+    };
+    shared.replace_settings(settings, change);
+    shared.helpers.set_limit(threads);
+    lifted
+}
+
+/// Does what follows from new settings.
+fn take_effect<M: ManageConnection>(shared: &Arc<Shared<M>>, lifted: bool) {
+    if lifted {
+        accounts::breaker_closed(shared, "it has been switched off");
+    }
+    shared.helpers.wake_keeper();
+    demand(shared);
+}

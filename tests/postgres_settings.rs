@@ -1,0 +1,154 @@
+//! What a connection string, the server and the pool's defaults say, on a server of its own: which of them holds.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::fs::{Permissions, set_permissions, write};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::SECOND;
+use support::wire::{chain, one};
+use tierpool::postgres::{Retry, SessionOptions, SocketTimeout};
+use tierpool::{PgBuilder, PgError, PgPool, Tier};
+
+fn pool(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
+    pool_of(2, "settings", url, change)
+}
+
+/// The limit of a statement in each tier, as the server has it.
+fn limits(pool: &PgPool) -> [String; 2] {
+    [Tier::Automation, Tier::Adhoc].map(|tier| one(&mut pool.get(tier).unwrap(), "SHOW statement_timeout"))
+}
+
+#[test]
+fn what_was_said_of_the_statement_timeout_wins_over_the_default_and_the_default_over_the_roles() {
+    let cluster = cluster();
+    cluster.admin().batch_execute("ALTER ROLE app SET statement_timeout = '7s'").unwrap();
+    let url = cluster.url();
+    let with = |options: &str| format!("{url}?options=-c%20statement_timeout={options}");
+    let seconds = Duration::from_secs;
+    assert_eq!(limits(&pool(&url, |builder| builder)), ["30s", "30s"]);
+    assert_eq!(limits(&pool(&with("0"), |builder| builder)), ["0", "0"]);
+    assert_eq!(limits(&pool(&with("2min"), |builder| builder)), ["2min", "2min"]);
+    // The way to the role's own.
+    assert_eq!(limits(&pool(&url, |builder| builder.statement_timeout(seconds(0)))), ["7s", "7s"]);
+    assert_eq!(limits(&pool(&url, |builder| builder.adhoc_statement_timeout(seconds(0)))), ["30s", "7s"]);
+    // A string of the ad-hoc tier's own has a say for that tier.
+    assert_eq!(limits(&pool(&url, |builder| builder.adhoc_url(with("0")))), ["30s", "0"]);
+    assert_eq!(limits(&pool(&with("9s"), |builder| builder.adhoc_url(&*url))), ["9s", "9s"]);
+
+    let fault = |builder: PgBuilder| builder.build_unchecked().unwrap_err().to_string();
+    let of_adhoc = PgPool::builder().url(with("0")).adhoc_statement_timeout(seconds(5));
+    assert!(fault(of_adhoc).contains("statement_timeout + options is 5s and 0ns"));
+    let of_string = PgPool::builder().url(&*url).statement_timeout(seconds(5)).adhoc_url(with("0"));
+    assert!(fault(of_string).contains("statement_timeout + adhoc_url, URL parameter options is 5s and 0ns"));
+}
+
+#[test]
+fn each_server_gets_its_own_password_from_the_password_file() {
+    let [first, second] = [cluster(), cluster()];
+    second.admin().batch_execute("ALTER ROLE app PASSWORD 'other'").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passwords");
+    let line =
+        |cluster: &Cluster, password: &str| format!("127.0.0.1:{}:app:app:{password}\n", cluster.port());
+    write(&file, line(&first, APP_PASSWORD) + &line(&second, "other")).unwrap();
+    set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let url = format!(
+        "postgresql://app@127.0.0.1:{},127.0.0.1:{}/app?passfile={}",
+        first.port(),
+        second.port(),
+        file.display()
+    );
+    let pool = pool(&url, |builder| builder.adhoc_url(url.as_str()));
+    assert_eq!(limits(&pool), ["30s", "30s"]);
+    first.stop_fast();
+    pool.automation().evict_idle();
+    assert_eq!(
+        one::<String>(&mut pool.get(Tier::Automation).unwrap(), "SHOW port"),
+        second.port().to_string()
+    );
+}
+
+#[test]
+fn a_statement_without_the_servers_limit_meets_the_socket_timeout_which_names_itself_and_the_way_out() {
+    let cluster = cluster();
+    let limit = SECOND / 2;
+    let pool = pool(&cluster.url(), |builder| builder.socket_timeout(SocketTimeout::After(limit)));
+    let long = format!("SELECT pg_sleep({})", 3.0 * limit.as_secs_f64());
+    // The server would let it run on; it is the client that gives up.
+    for (begin, lift) in [("", "SET"), ("BEGIN; ", "SET LOCAL")] {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        conn.batch_execute(&format!("{begin}{lift} statement_timeout = 0")).unwrap();
+        let error = PgError::from(conn.batch_execute(&long).unwrap_err());
+        assert!(error.is_client_timeout() && error.is_connection_lost(), "{error}");
+        for part in ["within 500ms (socket_timeout)", "SessionOptions", "PgConnection::set_socket_timeout"] {
+            assert!(chain(&error).contains(part), "{part:?} is not in {}", chain(&error));
+        }
+    }
+    // The two ways out.
+    let no_limit = SessionOptions::new().statement_timeout(Duration::ZERO);
+    pool.session_with(Tier::Automation, &no_limit, |tx| tx.batch_execute(&long)).unwrap();
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    conn.batch_execute("SET statement_timeout = 0").unwrap();
+    conn.set_socket_timeout(None);
+    conn.batch_execute(&long).unwrap();
+}
+
+#[test]
+fn a_statement_that_the_socket_timeout_ended_uses_up_its_attempts() {
+    let cluster = cluster();
+    let pool = pool(&cluster.url(), |builder| builder.socket_timeout(SocketTimeout::After(SECOND / 5)));
+    let retry = Retry { attempts: 3, first: Duration::from_millis(10), ..Retry::default() };
+    let mut calls = 0;
+    let outcome = pool.session_with(Tier::Automation, &SessionOptions::new().retry(retry), |tx| {
+        calls += 1;
+        tx.batch_execute("SET LOCAL statement_timeout = 0; SELECT pg_sleep(5)")
+    });
+    assert!(outcome.unwrap_err().is_client_timeout());
+    assert_eq!(calls, 3, "it is no outage");
+}
+
+/// Stands at an abstract socket of PostgreSQL's naming and passes everything on to the server.
+#[cfg(target_os = "linux")]
+fn relay(name: &str, port: u16) {
+    use std::io::copy;
+    use std::net::{Shutdown, TcpStream};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    use std::thread::spawn;
+
+    let address = SocketAddr::from_abstract_name(format!("{name}/.s.PGSQL.{port}")).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    spawn(move || {
+        for client in listener.incoming().map(Result::unwrap) {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            spawn(move || {
+                let _ = copy(&mut from_server, &mut to_client);
+                to_client.shutdown(Shutdown::Both)
+            });
+            let (mut from_client, mut to_server) = (client, server);
+            spawn(move || {
+                let _ = copy(&mut from_client, &mut to_server);
+                to_server.shutdown(Shutdown::Both)
+            });
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_is_connected_to() {
+    let cluster = cluster();
+    let name = format!("tierpool-{}", std::process::id());
+    relay(&name, cluster.port());
+    let string = format!("host=@{name} port={} user=app password={APP_PASSWORD} dbname=app", cluster.port());
+    // That its processes are not the server's looks like a pooler.
+    let pool = pool(&string, |builder| builder.pgbouncer(false));
+    assert_eq!(limits(&pool), ["30s", "30s"]);
+    assert!(!pool.get(Tier::Automation).unwrap().is_observed(), "no socket of TCP");
+}
