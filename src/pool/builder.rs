@@ -17,6 +17,7 @@ use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
 use super::parts::sinks::Sinks;
 use super::shared::Shared;
+use super::sizes::Sizes;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
 use crate::error::Error;
@@ -56,32 +57,6 @@ pub struct Builder<M: ManageConnection> {
 
 /// Stands for every setting among those that were set.
 const ALL: &str = "settings";
-
-/// The three ways to name the size, as they were said.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sizes {
-    max: Option<u32>,
-    base: Option<u32>,
-    overflow: Option<u32>,
-}
-
-impl Sizes {
-    /// Base and overflow: what was said, or what follows from it.
-    fn resolve(self, settings: &Settings, faults: &mut Faults) -> (u32, u32) {
-        let Some(max) = self.max else {
-            return (self.base.unwrap_or(settings.base_size), self.overflow.unwrap_or(settings.max_overflow));
-        };
-        let overflow = self.overflow.unwrap_or_else(|| max.saturating_sub(self.base.unwrap_or(max)));
-        let base = self.base.unwrap_or_else(|| max.saturating_sub(overflow));
-        faults.require(
-            u64::from(base) + u64::from(overflow) == u64::from(max),
-            "max_size",
-            max,
-            format!("must equal base_size + max_overflow, which is {base} + {overflow}"),
-        );
-        (base, overflow)
-    }
-}
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {

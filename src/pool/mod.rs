@@ -16,9 +16,13 @@
 //! | `change` | new settings, of one pool or of the two of a budget |
 //! | `life` | start, filling, end |
 //! | `handle` | what a program holds of a pool |
+//! | `sizes` | base and overflow from what was said of the size |
 //! | `builder` | settings and collaborators of a pool |
 //!
 //! Inversion: `Kept`, which `keep::tend` implements, since the keeper is a part, and tends pools without knowing them.
+//!
+//! Inversion: `Member`, which `supply::room` implements, since a budget is a part, and moves the ceilings of pools that
+//! it does not know.
 //!
 //! Inversion: `Directory`, which `tell::observe` implements, since a database layer is given a place in the pool, to
 //! name its borrower by, and what drivers see of a pool knows nothing of it.
@@ -38,6 +42,7 @@ mod lend;
 mod life;
 mod parts;
 mod shared;
+mod sizes;
 mod supply;
 mod tell;
 
