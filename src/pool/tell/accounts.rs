@@ -42,7 +42,9 @@ pub(crate) fn still_filling<M: ManageConnection>(shared: &Shared<M>, waited: Dur
     let last = last.as_deref().unwrap_or_default();
     log::warn!(
         target: &shared.target(),
-        "still waiting for connections to be opened, for {waited:.1?} of {limit:.1?}{last}"
+        "still waiting for connections to be opened, for {} of {}{last}",
+        Time(waited),
+        Time(limit)
     );
 }
 
