@@ -50,7 +50,7 @@
 //! | what holds | tests |
 //! | --- | --- |
 //! | Nobody overtakes a waiter, and a returned connection goes to the head of the queue. | `tests/fifo.rs` |
-//! | A checkout returns within its deadline and 100 ms, whatever hangs; a drop never waits. | `tests/deadline.rs` |
+//! | A checkout returns within its deadline and 100 ms, whatever hangs; a drop waits for nothing but `has_broken`. | `tests/deadline.rs` |
 //! | The ceiling is never exceeded, connections being opened included. | `tests/sizing.rs`, `tests/stress.rs`, `tests/ceiling.rs` |
 //! | A stale connection is not lent while a good one can be had. | `tests/validation.rs` |
 //! | Lifetimes hold at checkout, at checkin and in the background. | `tests/age.rs` |

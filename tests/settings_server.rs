@@ -38,6 +38,24 @@ fn urls_that_cannot_be_used_are_faults() {
 }
 
 #[test]
+fn keepalives_that_no_socket_would_take_are_refused_by_name() {
+    for (query, rule) in [
+        ("keepalives=2", "must be 0 or 1"),
+        ("keepalives_idle=-5", "must be whole seconds from 0 (the system's) to 32767"),
+        ("keepalives_interval=32768", "must be whole seconds from 0 (the system's) to 32767"),
+        ("keepalives_retries=128", "must be a whole number from 0 (the system's) to 127"),
+        ("keepalives_count=-1", "must be a whole number from 0 (the system's) to 127"),
+    ] {
+        let (name, value) = query.split_once('=').unwrap();
+        let url = format!("postgresql://u@h/d?{query}");
+        one_fault(load(&[("DATABASE_URL", &url)]), &[&format!("URL parameter {name} is {value}: {rule}")]);
+    }
+    assert!(
+        with_query("keepalives=1&keepalives_idle=32767&keepalives_interval=0&keepalives_retries=127").is_ok()
+    );
+}
+
+#[test]
 fn faults_of_an_address_and_of_its_parameters_are_told_together() {
     let faults = faults(load(&[("DATABASE_URL", "postgresql://u:hush@h:port/d?keepalives=y&hostaddr=h")]));
     let starts = [

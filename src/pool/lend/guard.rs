@@ -23,7 +23,10 @@ use crate::threads;
 /// # Blocking
 ///
 /// Neither the drop nor any method waits for the server, as far as the pool has a say: a connection in need of a
-/// reset, and one to be closed, is passed to a thread of the pool's.
+/// reset, and one to be closed, is passed to a thread of the pool's. The drop calls [`Driver::condition`], which for a
+/// plain manager is its `has_broken`: r2d2's contract is that it does not block, and one that does holds the drop up.
+///
+/// [`Driver::condition`]: crate::Driver::condition
 ///
 /// # Examples
 ///

@@ -41,7 +41,7 @@ impl fmt::Display for ServerHealth {
     }
 }
 
-/// The last answer, for a manager and its clones, and whether somebody is asking for the next.
+/// The last answer, for the pool of a manager, and whether somebody is asking for the next.
 #[derive(Default)]
 pub(in crate::postgres) struct LastHealth {
     /// Held to read and to store, never while the server is asked.
@@ -62,14 +62,12 @@ struct Checks {
 struct Answer {
     health: ServerHealth,
     at: Duration,
-    /// Its age is measured by this one: the managers of two pools may be clones, and their clocks not.
-    clock: Clock,
 }
 
 impl Answer {
-    fn is_fresh(&self) -> bool {
+    fn is_fresh(&self, now: Duration) -> bool {
         let limit = if self.health.healthy { HEALTHY_FOR } else { UNHEALTHY_FOR };
-        self.clock.elapsed().saturating_sub(self.at) < limit
+        now.saturating_sub(self.at) < limit
     }
 }
 
@@ -98,7 +96,8 @@ impl LastHealth {
         let started = Instant::now();
         let end = Deadline::of(limit.saturating_add(GRACE));
         let mut state = self.state.lock();
-        if let Some(answer) = state.last.as_ref().filter(|answer| !force && answer.is_fresh()) {
+        if let Some(answer) = state.last.as_ref().filter(|answer| !force && answer.is_fresh(clock.elapsed()))
+        {
             return answer.health.clone();
         }
         let ended_before = state.ended;
@@ -118,8 +117,7 @@ impl LastHealth {
         drop(state);
         let asking = Asking(self);
         let health = ask();
-        self.state.lock().last =
-            Some(Answer { health: health.clone(), at: clock.elapsed(), clock: clock.clone() });
+        self.state.lock().last = Some(Answer { health: health.clone(), at: clock.elapsed() });
         drop(asking);
         health
     }
@@ -140,16 +138,16 @@ mod tests {
         let (clock, hand) = Clock::manual();
         let answer = |healthy| {
             let health = ServerHealth::new(healthy, String::new(), Duration::ZERO);
-            Answer { health, at: clock.elapsed(), clock: clock.clone() }
+            Answer { health, at: clock.elapsed() }
         };
         let (good, bad) = (answer(true), answer(false));
         hand.advance(Duration::from_millis(4_999));
-        assert!(good.is_fresh() && bad.is_fresh());
+        assert!(good.is_fresh(clock.elapsed()) && bad.is_fresh(clock.elapsed()));
         hand.advance(Duration::from_millis(1));
-        assert!(good.is_fresh() && !bad.is_fresh());
+        assert!(good.is_fresh(clock.elapsed()) && !bad.is_fresh(clock.elapsed()));
         hand.advance(Duration::from_millis(54_999));
-        assert!(good.is_fresh());
+        assert!(good.is_fresh(clock.elapsed()));
         hand.advance(Duration::from_millis(1));
-        assert!(!good.is_fresh());
+        assert!(!good.is_fresh(clock.elapsed()));
     }
 }

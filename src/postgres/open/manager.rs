@@ -35,7 +35,6 @@ use crate::postgres::tls::Security;
 /// let manager = PgManager::new(config, PgOptions::default()).unwrap();
 /// assert!(!format!("{manager:?}").contains("secret"));
 /// ```
-#[derive(Clone)]
 pub struct PgManager {
     targets: Arc<Targets>,
     opener: Opener,
@@ -43,7 +42,21 @@ pub struct PgManager {
     credentials: Option<Arc<CredentialSource>>,
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
-    health: Arc<LastHealth>,
+    health: LastHealth,
+}
+
+impl Clone for PgManager {
+    fn clone(&self) -> Self {
+        PgManager {
+            targets: Arc::clone(&self.targets),
+            opener: self.opener.clone(),
+            memory: Arc::clone(&self.memory),
+            credentials: self.credentials.clone(),
+            sessions_repeated: Arc::clone(&self.sessions_repeated),
+            // An answer is about the pool that asked as well, whose ad-hoc tier may be closed or used up.
+            health: LastHealth::default(),
+        }
+    }
 }
 
 impl PgManager {
@@ -102,7 +115,7 @@ impl PgManager {
                 memory: Arc::default(),
                 credentials: None,
                 sessions_repeated: Arc::default(),
-                health: Arc::default(),
+                health: LastHealth::default(),
                 opener: Opener::new(security, options),
             }),
             (targets, security) => {

@@ -25,7 +25,7 @@ impl TieredPool<PgManager> {
     ///
     /// The answer is kept and passed on: 60 s long when the server answered, 5 s when it did not, so that a recovery
     /// shows soon. `checked_at` tells its age; `force` asks anew. Of many callers at once one asks, and the others get
-    /// its answer, also with `force`. Clones of a pool share the answer, and so do pools over clones of one manager.
+    /// its answer, also with `force`. Clones of a pool share the answer.
     ///
     /// A server that could not be asked is not healthy, and the message names the cause: the error of the attempt to
     /// connect, a circuit breaker that is open, an ad-hoc tier whose connections are all out, with their holders.

@@ -54,8 +54,12 @@ impl Param {
 }
 
 const TEXT: &str = "must be text";
-const SECONDS: &str = "must be a whole number of seconds";
-const NUMBER: &str = "must be a whole number";
+/// Linux takes no more of TCP_KEEPIDLE and TCP_KEEPINTVL, and refuses the socket otherwise (`MAX_TCP_KEEPIDLE`).
+const LONGEST_PERIOD: u64 = 32_767;
+const PERIOD: &str = "must be whole seconds from 0 (the system's) to 32767";
+/// The same of TCP_KEEPCNT.
+const MOST_RETRIES: u32 = 127;
+const RETRIES: &str = "must be a whole number from 0 (the system's) to 127";
 const HOSTS: &str = if ABSTRACT_SOCKETS {
     "must be host names, socket folders or abstract sockets as @name, separated by commas"
 } else {
@@ -76,14 +80,14 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("hostaddr", Support::Driver(addresses, "must be IP addresses, separated by commas")),
     ("port", Support::Driver(ports, "must be ports from 1 to 65535, separated by commas")),
     ("keepalives", Support::Driver(keepalives, "must be 0 or 1")),
-    ("keepalives_idle", Support::Driver(idle, SECONDS)),
-    ("keepalives_interval", Support::Driver(interval, SECONDS)),
-    ("keepalives_retries", Support::Driver(retries, NUMBER)),
+    ("keepalives_idle", Support::Driver(idle, PERIOD)),
+    ("keepalives_interval", Support::Driver(interval, PERIOD)),
+    ("keepalives_retries", Support::Driver(retries, RETRIES)),
     ("load_balance_hosts", Support::Driver(load_balance, "must be disable or random")),
     ("channel_binding", Support::Driver(channel_binding, "must be disable, prefer or require")),
     ("sslnegotiation", Support::Driver(negotiation, "must be postgres or direct")),
     ("target_session_attrs", Support::Here),
-    ("keepalives_count", Support::Driver(retries, NUMBER)),
+    ("keepalives_count", Support::Driver(retries, RETRIES)),
     ("tcp_user_timeout", Support::Driver(user_timeout, MILLISECONDS)),
     ("sslmode", Support::Here),
     ("sslrootcert", Support::Here),
@@ -198,30 +202,34 @@ fn ports(config: &mut Config, text: &str) -> Option<()> {
 }
 
 fn keepalives(config: &mut Config, text: &str) -> Option<()> {
-    done(config.keepalives(text.parse::<u64>().ok()? != 0))
+    done(config.keepalives(match text {
+        "0" => false,
+        "1" => true,
+        _ => return None,
+    }))
 }
 
 // Of the following, zero leaves it to the system, as in libpq: the driver then asks for nothing.
 
 fn idle(config: &mut Config, text: &str) -> Option<()> {
-    seconds(text)?.map_or(Some(()), |idle| done(config.keepalives_idle(idle)))
+    period(text)?.map_or(Some(()), |idle| done(config.keepalives_idle(idle)))
 }
 
 fn interval(config: &mut Config, text: &str) -> Option<()> {
-    seconds(text)?.map_or(Some(()), |interval| done(config.keepalives_interval(interval)))
+    period(text)?.map_or(Some(()), |interval| done(config.keepalives_interval(interval)))
 }
 
 fn retries(config: &mut Config, text: &str) -> Option<()> {
-    match text.parse().ok()? {
+    match text.parse::<u32>().ok().filter(|retries| *retries <= MOST_RETRIES)? {
         0 => Some(()),
         retries => done(config.keepalives_retries(retries)),
     }
 }
 
-/// Whole seconds; `Some(None)` for zero and less.
-fn seconds(text: &str) -> Option<Option<Duration>> {
-    let seconds: i64 = text.parse().ok()?;
-    Some(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+/// Of keepalives: whole seconds, none for zero.
+fn period(text: &str) -> Option<Option<Duration>> {
+    let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds <= LONGEST_PERIOD)?;
+    Some((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 /// In milliseconds, as in libpq, whose string this is; the driver's own parser takes seconds.
