@@ -8,7 +8,9 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::destination::{Destination, shown_socket};
+use super::destination::Destination;
+#[cfg(unix)]
+use super::destination::shown_socket;
 use super::libpq::{self, DEFAULT_PORT, Param};
 use super::startup;
 use super::tls::TlsOptions;
