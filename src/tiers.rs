@@ -183,8 +183,13 @@ impl<M: ManageConnection> TieredPool<M> {
             change(&mut wanted);
             let wanted = wanted.completed(&present);
             let faults = wanted.check();
-            if !faults.is_empty() {
+            // Of a moment in the middle of another change the parts do not belong together.
+            let is_whole = || self.automation.are_in_force_with(&self.adhoc, &before);
+            if !faults.is_empty() && is_whole() && present.total_connections == self.total_connections() {
                 return Err(Error::invalid(faults));
+            }
+            if !faults.is_empty() {
+                continue;
             }
             let total = wanted.total_connections;
             let settings = [wanted.automation, wanted.adhoc];

@@ -238,3 +238,37 @@ fn whatever_moves_between_the_tiers_open_and_opening_never_pass_the_budget() {
         assert_eq!(all.len(), size as usize);
     }
 }
+
+#[test]
+fn a_change_in_the_middle_of_another_is_no_fault() {
+    let pool = builder().build_unchecked(|_| ScriptedManager::new()).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..4_000_u32 {
+                pool.reconfigure(|settings| split(settings, if round % 2 == 0 { 3 } else { 8 })).unwrap();
+            }
+            over.store(true, SeqCst);
+        });
+        scope.spawn(|| {
+            while !over.load(SeqCst) {
+                pool.reconfigure(|settings| settings.automation.connection_timeout += SHORT).unwrap();
+            }
+        });
+        while !over.load(SeqCst) {
+            pool.automation().reconfigure(|settings| settings.connection_timeout += SHORT).unwrap();
+        }
+    });
+    assert_eq!(ceilings(&pool), (TOTAL, 8, 2));
+}
+
+#[test]
+fn what_a_tier_will_get_is_not_promised_before_the_other_has_closed_it() {
+    let pool = builder().build_unchecked(|_| ScriptedManager::new()).unwrap();
+    let held: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    pool.reconfigure(|settings| split(settings, 3)).unwrap();
+    let stats = pool.get_database_stats();
+    assert_eq!((stats.reserved, stats.guaranteed, stats.adhoc.ceiling), (7, 2, 2));
+    drop(held);
+    eventually(BOUND, "the room is free", || pool.get_database_stats().guaranteed == 7);
+}

@@ -277,6 +277,40 @@ mod sessions {
     }
 
     #[test]
+    fn of_sessions_that_wait_for_each_other_at_the_same_time_one_alone_is_refused() {
+        let cluster = cluster();
+        let pool = pools::pool_of(2, "together", cluster.url(), |builder| builder);
+        for round in 0..50 {
+            let gate = Gate::new();
+            let ended = thread::scope(|scope| {
+                // Without a deadline, so that neither gives up before the other.
+                let both = [(); 2].map(|()| scope.spawn(|| nested(&pool, &gate, Duration::MAX)));
+                eventually(BOUND, "both have one", || pool.automation().gauges().in_use == 2);
+                gate.open();
+                both.map(|thread| thread.join().unwrap())
+            });
+            let refused: Vec<_> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
+            assert_eq!(refused.len(), 1, "round {round}: {refused:?}");
+            assert!(
+                refused
+                    .iter()
+                    .all(|error| error.as_checkout().is_some_and(tierpool::Error::is_would_deadlock))
+            );
+        }
+    }
+
+    #[test]
+    fn where_the_keeper_ends_long_holds_a_ring_of_sessions_is_waited_out() {
+        let cluster = cluster();
+        let pool = pools::pool_of(1, "ended", cluster.url(), |builder| {
+            builder.automation(|tier| tier.terminate_stuck_after(Some(BOUND * 6)))
+        });
+        let error = nested(&pool, &opened(), SOON).unwrap_err();
+        let error = error.as_checkout().unwrap_or_else(|| panic!("{error}"));
+        assert!(error.is_timeout(), "{error}");
+    }
+
+    #[test]
     fn a_guard_beside_the_sessions_may_come_back_and_is_waited_for() {
         let cluster = cluster();
         let pool = pools::pool_of(2, "beside", cluster.url(), |builder| builder);

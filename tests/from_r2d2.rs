@@ -130,9 +130,9 @@ fn an_error_names_the_limit_that_ran_out_and_who_set_it() {
     let builder = Pool::builder().max_size(1).connection_timeout(300 * MS).connect_timeout(Some(SECOND));
     let pool = builder.build_unchecked(manager);
     let of_pool = pool.get().unwrap_err().to_string();
-    assert!(of_pool.contains("within its connection_timeout of "), "{of_pool}");
+    assert!(of_pool.contains("within its connection_timeout of 300 ms"), "{of_pool}");
     let of_caller = pool.get_timeout(100 * MS).unwrap_err().to_string();
-    assert!(of_caller.contains("within its caller's limit of "), "{of_caller}");
+    assert!(of_caller.contains("within its caller's limit of 100 ms"), "{of_caller}");
     // A second more than its limit, and it is given up.
     eventually(BOUND, "the opening is given up", || pool.stats().open_failures.transient == 1);
     let of_opening = pool.get().unwrap_err().to_string();

@@ -39,6 +39,8 @@ fn what_was_said_of_the_statement_timeout_wins_over_the_default_and_the_default_
     // A string of the ad-hoc tier's own has a say for that tier.
     assert_eq!(limits(&pool(&url, |builder| builder.adhoc_url(with("0")))), ["30s", "0"]);
     assert_eq!(limits(&pool(&with("9s"), |builder| builder.adhoc_url(&*url))), ["9s", "9s"]);
+    // Each string speaks for its own server.
+    assert_eq!(limits(&pool(&with("9s"), |builder| builder.adhoc_url(with("0")))), ["9s", "0"]);
 
     let fault = |builder: PgBuilder| builder.build_unchecked().unwrap_err().to_string();
     let of_adhoc = PgPool::builder().url(with("0")).adhoc_statement_timeout(seconds(5));

@@ -160,6 +160,25 @@ impl Settings {
         }
     }
 
+    /// What `choose_like_r2d2` chooses.
+    pub(crate) const CHOSEN_LIKE_R2D2: [&str; 15] = [
+        "wait_mode",
+        "connection_timeout",
+        "pre_ping",
+        "validation_timeout",
+        "keepalive",
+        "max_lifetime",
+        "lifetime_jitter",
+        "max_uses",
+        "idle_timeout",
+        "reaper_rate",
+        "open_concurrency",
+        "failure_threshold",
+        "slow_checkout",
+        "deadlock_detection",
+        "deadlock_refusal",
+    ];
+
     /// Takes over r2d2's choices. `Builder::like_r2d2` lists them.
     pub(crate) fn choose_like_r2d2(&mut self) {
         self.wait_mode = WaitMode::Timed;

@@ -15,8 +15,8 @@ pub(crate) struct Outage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitSetBy {
     /// The pool's `connection_timeout`.
-    Settings,
-    Caller,
+    Settings(Duration),
+    Caller(Duration),
 }
 
 /// Work on connections that no caller has.

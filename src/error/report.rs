@@ -15,16 +15,21 @@ const HOLDERS_IN_LINE: usize = 3;
 /// network.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
+/// By what a wait may exceed its limit without a word: so much the pool allows itself.
+const LATE: Duration = Duration::from_millis(100);
+
 fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::Result {
     let pool = harmless(&e.pool);
     match kind {
         ErrorKind::Timeout => {
-            let whose = match e.limit {
-                Some(LimitSetBy::Settings) => "its connection_timeout of ",
-                Some(LimitSetBy::Caller) => "its caller's limit of ",
-                None => "",
+            let (whose, limit) = match e.limit {
+                Some(LimitSetBy::Settings(limit)) => ("its connection_timeout of ", limit),
+                Some(LimitSetBy::Caller(limit)) => ("its caller's limit of ", limit),
+                None => ("", e.waited),
             };
-            write!(f, "no connection of pool `{pool}` within {whose}{}", Time(e.waited))
+            write!(f, "no connection of pool `{pool}` within {whose}{}", Time(limit))?;
+            // A helper was late, or the machine.
+            if e.waited > limit + LATE { write!(f, ", after {}", Time(e.waited)) } else { Ok(()) }
         }
         ErrorKind::QueueFull => write!(
             f,

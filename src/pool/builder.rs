@@ -107,8 +107,7 @@ impl<M: ManageConnection> Builder<M> {
     /// | `idle_timeout`, `reaper_rate` | 10 min, looked at every 30 s |
     /// | `open_concurrency` | 3, r2d2's threads |
     /// | `failure_threshold` | 0: no circuit breaker |
-    /// | `deadlock_detection` | off |
-    /// | `slow_checkout` | no warning |
+    /// | `deadlock_detection`, `slow_checkout` | off |
     /// | error handler | [`LoggingErrorHandler`] |
     ///
     /// ```
@@ -120,6 +119,7 @@ impl<M: ManageConnection> Builder<M> {
     /// ```
     pub fn like_r2d2(mut self) -> Self {
         self.settings.choose_like_r2d2();
+        self.set.extend(Settings::CHOSEN_LIKE_R2D2);
         self.error_handler(Box::new(LoggingErrorHandler))
     }
 

@@ -19,16 +19,17 @@ pub(crate) fn reconfigure<M: ManageConnection>(
     before: &Arc<Settings>,
     settings: Settings,
 ) -> Result<bool, Error> {
+    let change = shared.begin_change();
+    if !Arc::ptr_eq(before, &shared.settings()) {
+        return Ok(false);
+    }
+    // Within the change: while another one moves the budget, share and settings do not belong together.
     let mut faults = settings.check();
     let share = shared.supply.part().share();
     let rule = format!("must not exceed {share}, this pool's part of the budget");
     faults.require(settings.ceiling() <= share, "base_size + max_overflow", settings.ceiling(), rule);
     if !faults.is_empty() {
         return Err(Error::invalid(faults));
-    }
-    let change = shared.begin_change();
-    if !Arc::ptr_eq(before, &shared.settings()) {
-        return Ok(false);
     }
     if !shared.supply.part().resize(settings.ceiling()) {
         shared.lending.set_ceiling(settings.ceiling() as usize);
@@ -37,6 +38,15 @@ pub(crate) fn reconfigure<M: ManageConnection>(
     drop(change);
     take_effect(shared, lifted);
     Ok(true)
+}
+
+/// Whether these are the settings of both pools of a budget, with no change of them under way.
+pub(crate) fn are_in_force<M: ManageConnection>(
+    pools: [&Arc<Shared<M>>; 2],
+    settings: &[Arc<Settings>; 2],
+) -> bool {
+    let _changes = pools.map(|shared| shared.begin_change());
+    pools.iter().zip(settings).all(|(shared, settings)| Arc::ptr_eq(settings, &shared.settings()))
 }
 
 /// Adopts new settings of both pools of a budget, and the budget with them. They are sound, and their sizes fit into

@@ -370,6 +370,11 @@ impl<M: ManageConnection> Pool<M> {
         change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
     }
 
+    /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
+    pub(crate) fn are_in_force_with(&self, other: &Pool<M>, settings: &[Arc<Settings>; 2]) -> bool {
+        change::are_in_force([self.shared(), other.shared()], settings)
+    }
+
     /// The settings in force, to be told from later ones.
     pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
         self.shared().settings()
@@ -388,8 +393,7 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().supply.contact().failed(begun, || cause);
     }
 
-    /// Waits until it has opened what it keeps, at most `limit`; gives up as soon as waiting will not cure what is in
-    /// the way.
+    /// Waits until it has opened what it keeps, at most `limit`, or less where waiting will not cure what is amiss.
     pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
         life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
     }

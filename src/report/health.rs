@@ -85,6 +85,8 @@ impl Health {
                 HealthState::Unhealthy,
                 format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
             )
+        } else if !contact.is_within(SEEN_WITHIN) {
+            (HealthState::Unknown, format!("the server was {contact}"))
         } else if status.overflow > status.size {
             let (overflow, size) = (status.overflow, status.size);
             (
@@ -97,8 +99,6 @@ impl Health {
                 HealthState::Warning,
                 format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
             )
-        } else if !contact.is_within(SEEN_WITHIN) {
-            (HealthState::Unknown, format!("the server was {contact}"))
         } else {
             (HealthState::Healthy, format!("{percent:.0} % of the connections are in use"))
         };
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(told(0, &failing), "unhealthy: the server cannot be reached: refused, 2 s ago");
         assert!(told(8, &seen(61)).starts_with("warning: "));
         assert!(
-            !judged(&stats(0, 0), &seen(61)).is_healthy() && judged(&stats(8, 0), &seen(61)).is_healthy()
+            !judged(&stats(0, 0), &seen(61)).is_healthy() && !judged(&stats(8, 0), &seen(61)).is_healthy()
         );
     }
 }

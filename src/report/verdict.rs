@@ -108,7 +108,8 @@ pub(super) struct Judgement {
 
 impl Judgement {
     pub(super) fn of(automation: &Stats, adhoc: &Stats, reserved: u32, contact: &Contact) -> Self {
-        let left = reserved.saturating_sub(adhoc.gauges.in_use);
+        // Its ceiling is less while its growth waits for the other tier to close what it has above its own.
+        let left = reserved.min(adhoc.ceiling).saturating_sub(adhoc.gauges.in_use);
         let tiers = [automation, adhoc];
         let cause = |stats: &Stats| stats.last_open_failure.clone();
         // Of a tier that has none at hand and could not open one, nothing is guaranteed.

@@ -60,10 +60,11 @@ impl Call {
         let start = Instant::now();
         let asked = matches!(patience, Patience::For(_));
         let patience = patience.settled(settings);
-        let limit = matches!(patience, Patience::For(_)).then_some(match asked {
-            true => LimitSetBy::Caller,
-            false => LimitSetBy::Settings,
-        });
+        let limit = match patience {
+            Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
+            Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
+            Patience::None | Patience::Forever | Patience::Configured => None,
+        };
         let deadline = match patience {
             Patience::None => Some(start),
             Patience::For(limit) => start.checked_add(limit),

@@ -50,7 +50,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     };
     call.ticket = Some(ticket);
     let (thread, location, since, deadline) = (call.thread, call.location, call.start, call.deadline);
-    let listed = shared.line.list(ticket, InLine { thread, location, since, deadline });
+    let listed = shared.line.list(ticket, InLine { thread, location, since, deadline, listed: 0 });
     demand(shared);
     let refused = would_deadlock(shared, call, ticket, &waiter);
     let outcome = if refused { waiter.leave() } else { waiter.wait(call.deadline) };

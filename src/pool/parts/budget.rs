@@ -170,6 +170,12 @@ impl Part {
         true
     }
 
+    /// Whether a pool of the budget will grow as soon as the other one has closed what it has above its ceiling.
+    pub(crate) fn growth_waits(&self) -> bool {
+        // Relaxed: a hint; what is concluded from it holds for the moment of the look.
+        self.0.as_ref().is_some_and(|(budget, _)| budget.pending.load(Ordering::Relaxed))
+    }
+
     /// Lets whoever waits for room have what has become free.
     pub(crate) fn settle(&self) {
         if let Some((budget, _)) = &self.0 {

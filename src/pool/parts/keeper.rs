@@ -132,7 +132,12 @@ impl Keeper {
     /// The pools still open, and whether somebody has woken the keeper; `None` once there is none, and the thread is no
     /// longer counted as running.
     fn open_pools(&self) -> Option<(Vec<Arc<dyn Kept>>, bool)> {
-        let all: Vec<_> = self.state.lock().pools.iter().filter_map(Weak::upgrade).collect();
+        // Before the pools are asked: whoever ends one afterwards wakes the keeper again.
+        let (all, woken) = {
+            let mut state = self.state.lock();
+            let woken = std::mem::take(&mut state.woken);
+            (state.pools.iter().filter_map(Weak::upgrade).collect::<Vec<_>>(), woken)
+        };
         // With nothing locked: a pool asks its parts.
         let (over, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|pool| pool.is_over());
         let gone = |pool: &Weak<dyn Kept>| {
@@ -142,7 +147,6 @@ impl Keeper {
         let mut state = self.state.lock();
         state.pools.retain(|pool| !gone(pool));
         state.running = !state.pools.is_empty();
-        let woken = std::mem::take(&mut state.woken);
         let goes_on = state.running;
         drop(state);
         self.let_go(over);

@@ -15,13 +15,22 @@ pub(crate) struct InLine {
     pub(crate) location: &'static Location<'static>,
     pub(crate) since: Instant,
     pub(crate) deadline: Option<Instant>,
+    /// Later for one that came to stand in line later, also where it came back to a place that it had before; given by
+    /// [`Line::list`].
+    pub(crate) listed: u64,
 }
 
 /// The list of waiters.
 #[derive(Default)]
 pub(crate) struct Line {
-    /// Guards the list alone; nothing else is locked under it.
-    waiters: Mutex<HashMap<Ticket, InLine>>,
+    /// Guards the list and its count alone; nothing else is locked under it.
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    waiters: HashMap<Ticket, InLine>,
+    listed: u64,
 }
 
 /// A waiter's name on the list; dropping it strikes the name off.
@@ -32,24 +41,27 @@ pub(crate) struct Listed<'a> {
 
 impl Line {
     pub(crate) fn list(&self, ticket: Ticket, waiter: InLine) -> Listed<'_> {
-        self.waiters.lock().insert(ticket, waiter);
+        let mut list = self.list.lock();
+        list.listed += 1;
+        let waiter = InLine { listed: list.listed, ..waiter };
+        list.waiters.insert(ticket, waiter);
         Listed { line: self, ticket }
     }
 
     /// All of them, by what tells one wait from another of the same thread.
     pub(crate) fn tickets(&self) -> HashMap<Ticket, InLine> {
-        self.waiters.lock().clone()
+        self.list.lock().waiters.clone()
     }
 
     /// For how long the first of them has waited.
     pub(crate) fn longest_wait(&self) -> Option<Duration> {
-        self.waiters.lock().values().map(|waiter| waiter.since.elapsed()).max()
+        self.list.lock().waiters.values().map(|waiter| waiter.since.elapsed()).max()
     }
 
     /// All of them, in the order of the queue.
     pub(crate) fn in_order(&self) -> Vec<InLine> {
         let mut waiters: Vec<_> =
-            self.waiters.lock().iter().map(|(ticket, waiter)| (*ticket, *waiter)).collect();
+            self.list.lock().waiters.iter().map(|(ticket, waiter)| (*ticket, *waiter)).collect();
         waiters.sort_by_key(|(ticket, _)| *ticket);
         waiters.into_iter().map(|(_, waiter)| waiter).collect()
     }
@@ -57,6 +69,6 @@ impl Line {
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.line.waiters.lock().remove(&self.ticket);
+        self.line.list.lock().waiters.remove(&self.ticket);
     }
 }

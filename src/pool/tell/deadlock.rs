@@ -22,7 +22,8 @@ pub(crate) enum Deadlock {
     /// Every connection was taken by a thread that waits now. Yet a guard can be anywhere, such as in a channel, or
     /// with a thread that has not used it yet: it counts for the thread that took it until another one does.
     Apparent,
-    /// Every connection is on the stack of a thread that waits, and nobody else gives up before this one would.
+    /// Every connection is on the stack of a thread that waits, of whom this one came last; nobody else gives up before
+    /// it would, and no connection can come from elsewhere.
     Certain,
 }
 
@@ -61,7 +62,17 @@ pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, 
     };
     let outlasts = |limit: Option<_>| limit.is_some_and(|limit| own.deadline.is_none_or(|own| limit < own));
     let another_leaves = after.iter().any(|(other, waiter)| *other != ticket && outlasts(waiter.deadline));
-    if on_stack && !another_leaves { Deadlock::Certain } else { Deadlock::Apparent }
+    // Of several that stood in line at the same time the last one is sent away, and its connections serve the others.
+    let is_newest =
+        before.values().all(|waiter| waiter.listed <= own.listed || !holders.contains(&waiter.thread));
+    // Another connection may still come: as the other tier closes one, or the keeper ends a session held for long.
+    let more_may_come =
+        shared.supply.part().growth_waits() || shared.settings().terminate_stuck_after.is_some();
+    if on_stack && is_newest && !another_leaves && !more_may_come {
+        Deadlock::Certain
+    } else {
+        Deadlock::Apparent
+    }
 }
 
 /// Warns of a deadlock that is no more than apparent, once.

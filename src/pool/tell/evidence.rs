@@ -37,7 +37,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
-        ceiling: settings.ceiling(),
+        // Less than the settings ask for while growth waits for the other tier of a budget.
+        ceiling: settings.ceiling().min(count(counts.ceiling)),
         base_size: settings.base_size,
         max_waiting: settings.max_waiting,
         overflow: count(counts.size()).saturating_sub(settings.base_size),

@@ -33,7 +33,7 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     })
     .map_err(|faults| told_of_adhoc(&faults))?;
     match own.server.statement_timeout() {
-        Some(limit) if settings.source(Key::StatementTimeout).is_explicit() => {
+        Some(limit) if is_setting(settings.source(Key::StatementTimeout)) => {
             let setting = settings.source(Key::StatementTimeout).spelled("statement_timeout");
             let mut faults = Faults::new();
             faults.push(
@@ -136,6 +136,16 @@ pub(super) fn adapt(
         log::info!(target: "tierpool::settings", "{}", setting.0);
     }
     Ok(())
+}
+
+/// Whether a statement timeout was set for the pool, and not by the `options` of one of its connection strings, which
+/// speak for that server alone.
+fn is_setting(source: &Source) -> bool {
+    let of_options = matches!(
+        source,
+        Source::Url { parameter: "options" } | Source::Environment { variable: "PGOPTIONS" }
+    );
+    source.is_explicit() && !of_options
 }
 
 #[cfg(test)]

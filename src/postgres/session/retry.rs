@@ -53,6 +53,10 @@ impl Default for Retry {
     }
 }
 
+/// The least pause through an outage, whatever the delays are: nothing else bounds the attempts then, and with an open
+/// circuit breaker each fails at once.
+const LEAST_IN_OUTAGE: Duration = Duration::from_millis(100);
+
 impl Retry {
     /// Work is tried once.
     pub const NEVER: Retry =
@@ -64,16 +68,18 @@ impl Retry {
     }
 
     fn after_conflicts(&self) -> ExponentialBackoff {
-        self.backoff().with_max_times(self.attempts.saturating_sub(1) as usize).build()
+        Retry::backoff(self.first, self.longest)
+            .with_max_times(self.attempts.saturating_sub(1) as usize)
+            .build()
     }
 
     fn through_an_outage(&self) -> ExponentialBackoff {
-        self.backoff().without_max_times().build()
+        let (first, longest) = (self.first.max(LEAST_IN_OUTAGE), self.longest.max(LEAST_IN_OUTAGE));
+        Retry::backoff(first, longest).without_max_times().build()
     }
 
-    fn backoff(&self) -> ExponentialBuilder {
-        let delays = ExponentialBuilder::default().with_jitter();
-        delays.with_min_delay(self.first).with_max_delay(self.longest)
+    fn backoff(first: Duration, longest: Duration) -> ExponentialBuilder {
+        ExponentialBuilder::default().with_jitter().with_min_delay(first).with_max_delay(longest)
     }
 }
 
@@ -173,6 +179,18 @@ mod tests {
             let once = Retry { attempts: 1, ..Retry::default() };
             assert_eq!(Attempts::new(&once, true).after_failure(again), None);
         }
+    }
+
+    #[test]
+    fn no_choice_of_delays_makes_an_outage_a_busy_loop() {
+        let retry = Retry { first: Duration::ZERO, longest: Duration::ZERO, ..Retry::default() };
+        let mut attempts = Attempts::new(&retry, false);
+        assert!(
+            attempts.after_failure(Again::Yes).is_some_and(|delay| delay.is_zero()),
+            "a conflict is another matter"
+        );
+        let waited: Duration = (0..20).filter_map(|_| attempts.after_failure(Again::Outage)).sum();
+        assert!(waited >= 20 * LEAST_IN_OUTAGE, "20 attempts within {waited:?}");
     }
 
     #[test]
