@@ -195,9 +195,10 @@ mod tests {
         let failing =
             Contact::new(Some(Duration::from_secs(9)), Some((Duration::from_secs(2), "refused".into())));
         assert_eq!(told(0, &failing), "unhealthy: the server cannot be reached: refused, 2 s ago");
-        assert!(told(8, &seen(61)).starts_with("warning: "));
-        assert!(
-            !judged(&stats(0, 0), &seen(61)).is_healthy() && !judged(&stats(8, 0), &seen(61)).is_healthy()
-        );
+        assert!(told(8, &seen(60)).starts_with("warning: ") && judged(&stats(8, 0), &seen(60)).is_healthy());
+        for in_use in [0, 8] {
+            assert!(told(in_use, &seen(61)).starts_with("unknown: "));
+            assert!(!judged(&stats(in_use, 0), &seen(61)).is_healthy());
+        }
     }
 }
