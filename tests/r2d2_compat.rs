@@ -5,6 +5,9 @@ mod support;
 /// The program as it was written.
 #[path = "r2d2_compat"]
 mod with_r2d2 {
+    /// It tells of a connection's end while another thread may be telling of its successor already.
+    pub const TELLS_OF_AN_END_FIRST: bool = false;
+
     use r2d2 as library;
 
     mod contract;
@@ -15,6 +18,9 @@ mod with_r2d2 {
 #[allow(clippy::duplicate_mod)] // That it is the same file is the point.
 #[path = "r2d2_compat"]
 mod with_tierpool {
+    /// A successor is opened only when the end has been told of.
+    pub const TELLS_OF_AN_END_FIRST: bool = true;
+
     use tierpool as library;
 
     mod ages;
