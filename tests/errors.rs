@@ -6,6 +6,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
+use support::logged;
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, pool_of};
 use support::wait::{BOUND, MS, SECOND, eventually};
 use tierpool::config::Faults;
@@ -57,6 +58,23 @@ fn a_tag_and_a_threads_name_forge_no_line_of_a_report() {
     assert_eq!(stats.long_holders[0].tag.as_deref(), Some(SHOWN));
     drop(held);
     waiter.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_pools_name_forges_no_line_of_a_log() {
+    logged::capture(log::LevelFilter::Info);
+    // No thread could have a name with a zero byte.
+    let pool =
+        Pool::builder().name(format!("{FORGERY}\0")).max_size(1).build(ScriptedManager::new()).unwrap();
+    let shown = format!(r"{SHOWN}\u{{0}}");
+    assert_eq!(pool.stats().pool, shown);
+    assert!(!logged::lines(&shown, log::Level::Info, "starting with").is_empty());
+    let held = pool.get().unwrap();
+    assert_harmless(&pool.get_timeout(MS).unwrap_err().to_string());
+    drop(held);
+    let long = Pool::builder().name("é".repeat(2000)).max_size(1).build(ScriptedManager::new()).unwrap();
+    assert!(long.stats().pool.len() <= 1024 && long.stats().pool.ends_with("é..."));
+    assert_eq!(long.settings().name, long.stats().pool, "the name is one wherever it is shown");
 }
 
 #[test]

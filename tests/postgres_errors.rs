@@ -141,6 +141,33 @@ fn an_application_name_turns_no_report_around() {
 }
 
 #[test]
+fn a_wait_event_forges_no_line_of_a_report() {
+    let cluster = cluster();
+    // An extension names its own from PostgreSQL 17 on. Here the view does, in the pool's database.
+    let mut admin = postgres::Client::connect(&cluster.superuser_url(), postgres::NoTls).unwrap();
+    admin
+        .batch_execute(
+            "SET allow_system_table_mods = on;
+            ALTER VIEW pg_catalog.pg_stat_activity RENAME TO as_it_was;
+            CREATE VIEW pg_catalog.pg_stat_activity AS
+                SELECT pid, application_name, usename, client_addr, state, query_start, xact_start, query, backend_type,
+                    'Extension' AS wait_event_type, E'a\\nb\\x1b' || repeat('c', 2000) AS wait_event
+                FROM pg_catalog.as_it_was;
+            GRANT SELECT ON pg_catalog.pg_stat_activity TO PUBLIC;
+            RESET allow_system_table_mods",
+        )
+        .unwrap();
+    let mut other = cluster.client();
+    other.batch_execute("BEGIN; SELECT 1").unwrap();
+    let pool = pool(cluster.url());
+    let queries = pool.long_running_queries(Duration::ZERO).unwrap();
+    let [seen] = &queries[..] else { panic!("{queries:?}") };
+    let event = seen.wait_event.as_deref().unwrap_or_default();
+    assert!(event.starts_with(r"Extension: a\nb\u{1b}ccc") && event.ends_with("..."), "{event}");
+    assert!(event.len() <= 1024 && seen.to_string().contains(event), "{seen}");
+}
+
+#[test]
 fn a_session_that_the_server_ended_says_why() {
     let cluster = cluster();
     let pool = pool(cluster.url());

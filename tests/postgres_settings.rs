@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::logged;
 use support::pools::pool_of;
 use support::wait::SECOND;
 use support::wire::{chain, one};
@@ -73,6 +74,19 @@ fn each_server_gets_its_own_password_from_the_password_file() {
         one::<String>(&mut pool.get(Tier::Automation).unwrap(), "SHOW port"),
         second.port().to_string()
     );
+}
+
+#[test]
+fn a_password_file_that_is_not_used_is_told_on_one_line() {
+    logged::capture(log::LevelFilter::Warn);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pass\n\u{202e}'words");
+    write(&file, "*:*:*:*:hush").unwrap();
+    set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let quoted = file.display().to_string().replace('\'', r"\'");
+    let string = format!("host=db.example user=app passfile='{quoted}'");
+    PgPool::builder().url(string).build_unchecked().unwrap();
+    assert!(logged::anywhere(r"/pass\n\u{202e}'words is not used: its permissions are 0644"));
 }
 
 #[test]

@@ -237,6 +237,19 @@ fn addresses_of_every_form_reach_the_driver() {
 }
 
 #[test]
+fn an_address_is_shown_on_one_line_with_each_of_its_parts_cut() {
+    let shown = |url: &str| load(&[("DATABASE_URL", url)]).unwrap().server.to_string();
+    assert_eq!(
+        shown("host='/run/p\ng' user='o\\'neill' dbname='d\u{202e}'"),
+        r"postgresql://o'neill@/run/p\ng:5432/d\u{202e}"
+    );
+    assert_eq!(shown("postgresql://u%1B@h%0A/d"), r"postgresql://u\u{1b}@h\n:5432/d");
+    let long = "é".repeat(2000);
+    let shown = shown(&format!("host={long} user={long} dbname={long}"));
+    assert!(shown.len() < 3 * 1100 && shown.matches("é...").count() == 3, "{shown}");
+}
+
+#[test]
 fn passwords_reach_the_driver_decoded_once() {
     let password = |url: &str, env: &[(&str, &str)]| {
         let mut all = vec![("DATABASE_URL", url)];

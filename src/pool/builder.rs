@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
 use crate::error::Error;
 use crate::event::HandleEvent;
+use crate::text::harmless;
 
 /// Builds a [`Pool`]; r2d2's builder with the settings that tierpool adds.
 ///
@@ -163,7 +164,8 @@ impl<M: ManageConnection> Builder<M> {
         self.pre_ping(if test { PrePing::Always } else { PrePing::Never })
     }
 
-    /// Sets the name used in log targets, thread names, metrics and errors.
+    /// Sets the name used in log targets, thread names, metrics and errors: of a long one 1 KiB, with what a terminal
+    /// obeys escaped.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
@@ -292,6 +294,7 @@ impl<M: ManageConnection> Builder<M> {
         let mut faults = Faults::new();
         (settings.base_size, settings.max_overflow) = self.sizes.resolve(&self.settings, &mut faults);
         faults.extend(settings.check());
+        settings.name = harmless(settings.name);
         (settings, faults)
     }
 
@@ -310,7 +313,7 @@ impl<M: ManageConnection> Builder<M> {
     /// `InvalidConfig` with every fault of the settings; `ConnectFailed` with the cause, or `Timeout`, where the
     /// connections could not be opened.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
-        let pool = self.start(manager)?;
+        let pool = self.try_build_unchecked(manager)?;
         pool.wait_built(pool.connection_timeout())?;
         Ok(pool)
     }
@@ -331,7 +334,7 @@ impl<M: ManageConnection> Builder<M> {
     ///
     /// As [`Builder::build`].
     pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
-        let pool = self.start(manager)?;
+        let pool = self.try_build_unchecked(manager)?;
         pool.wait_built(limit)?;
         Ok(pool)
     }
@@ -354,10 +357,6 @@ impl<M: ManageConnection> Builder<M> {
     ///
     /// `InvalidConfig` with every fault of the settings.
     pub fn try_build_unchecked(self, manager: M) -> Result<Pool<M>, Error> {
-        self.start(manager)
-    }
-
-    fn start(self, manager: M) -> Result<Pool<M>, Error> {
         let (settings, faults) = self.resolved();
         if !faults.is_empty() {
             return Err(Error::invalid(faults));

@@ -10,6 +10,7 @@ use tierpool::postgres::{PgManager, PgOptions};
 
 use crate::authority::Authority;
 use crate::place::{Files, options};
+use crate::support::logged;
 
 #[track_caller]
 fn fault(tls: &TlsOptions, parts: &[&str]) -> String {
@@ -59,6 +60,17 @@ fn a_faulty_file_is_named_with_what_was_found() {
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     let faults = fault(&client(cert, key), &["sslkey is", "app.key", "(permissions 0644)", "0600"]);
     assert!(!faults.contains(app.key.lines().nth(1).unwrap()), "nothing of the key");
+}
+
+#[test]
+fn a_files_name_forges_no_line_of_a_log() {
+    logged::capture(log::LevelFilter::Warn);
+    let files = Files::new();
+    let unreadable = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    let bundle = format!("{}{unreadable}", Authority::new("ours").cert());
+    let tls = options(VerifyCa, Some(files.put("ca\n\u{202e}.pem", &bundle)));
+    PgManager::with_tls("host=db.example".parse().unwrap(), PgOptions::default(), &tls).unwrap();
+    assert!(logged::anywhere(r"/ca\n\u{202e}.pem cannot be read"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::{PgError, is_lost};
 use crate::postgres::options::SOCKET_MARGIN;
 use crate::postgres::sqlstate::{Meaning, means};
+use crate::text::line;
 
 /// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
@@ -277,7 +278,7 @@ fn roll_back(conn: &mut PgConnection) {
         return;
     }
     if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
-        log::debug!("connection given up, as ROLLBACK failed: {error}");
+        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
         conn.abandon();
     }
 }

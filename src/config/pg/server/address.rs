@@ -10,12 +10,13 @@ use postgres::config::Host;
 use super::attrs::TargetSessionAttrs;
 use super::destination::Destination;
 #[cfg(unix)]
-use super::destination::shown_socket;
+use super::destination::socket_name;
 use super::libpq::{self, DEFAULT_PORT, Param};
 use super::startup;
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
 use crate::config::pg::table::source::{Source, Sourced};
+use crate::text::harmless;
 
 /// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
 const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
@@ -212,14 +213,14 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgresql://")?;
         if let Some(user) = self.config().get_user() {
-            write!(f, "{}@", user.escape_debug())?;
+            write!(f, "{}@", harmless(user))?;
         }
         for (i, endpoint) in self.destination.endpoints().enumerate() {
             let comma = if i > 0 { "," } else { "" };
             write!(f, "{comma}{}:{}", shown_host(&endpoint.host), endpoint.port)?;
         }
         match self.config().get_dbname() {
-            Some(dbname) => write!(f, "/{}", dbname.escape_debug()),
+            Some(dbname) => write!(f, "/{}", harmless(dbname)),
             None => Ok(()),
         }
     }
@@ -227,10 +228,10 @@ impl fmt::Display for Server {
 
 fn shown_host(host: &Host) -> String {
     match host {
-        Host::Tcp(name) if name.contains(':') => format!("[{}]", name.escape_debug()),
-        Host::Tcp(name) => name.escape_debug().to_string(),
+        Host::Tcp(name) if name.contains(':') => format!("[{}]", harmless(name)),
+        Host::Tcp(name) => harmless(name),
         #[cfg(unix)]
-        Host::Unix(path) => shown_socket(path),
+        Host::Unix(path) => harmless(socket_name(path)),
     }
 }
 

@@ -88,7 +88,7 @@ impl Destination {
                     "localhost".to_owned()
                 }
                 #[cfg(unix)]
-                Host::Unix(path) => shown_socket(path),
+                Host::Unix(path) => socket_name(path),
             };
             let wanted = Wanted { host: &host, port: endpoint.port, dbname, user };
             file.password(&wanted).map(str::to_owned)
@@ -217,10 +217,10 @@ impl LeftOpen {
 
 /// How a socket is written in a connection string.
 #[cfg(unix)]
-pub(crate) fn shown_socket(path: &Path) -> String {
+pub(crate) fn socket_name(path: &Path) -> String {
     let path = path.display().to_string();
     match path.strip_prefix('\0') {
-        Some(name) => format!("@{}", name.escape_debug()),
-        None => path.escape_debug().to_string(),
+        Some(name) => format!("@{name}"),
+        None => path,
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{fmt, fs};
 
+use crate::text::harmless;
+
 /// Of passwords nobody but the owner may read or write the file.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
@@ -27,7 +29,7 @@ impl Passfile {
             Err(why) => {
                 log::warn!(
                     target: "tierpool::settings",
-                    "the password file {} is not used: {why}", path.display().to_string().escape_debug()
+                    "the password file {} is not used: {why}", harmless(path.display())
                 );
                 String::new()
             }
