@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use loaded::*;
 use tierpool::config::{Key, Overrides, PgBouncer, PrePing, Source, TargetSessionAttrs, TlsMode};
+use tierpool::postgres::{PgManager, PgOptions};
 
 #[test]
 fn a_missing_server_lists_what_was_looked_for() {
@@ -247,6 +248,39 @@ fn an_address_is_shown_on_one_line_with_each_of_its_parts_cut() {
     let long = "é".repeat(2000);
     let shown = shown(&format!("host={long} user={long} dbname={long}"));
     assert!(shown.len() < 3 * 1100 && shown.matches("é...").count() == 3, "{shown}");
+}
+
+#[test]
+fn texts_with_a_zero_byte_are_faults_without_the_value() {
+    for (url, setting, found) in [
+        ("postgresql://u:hu%00sh@h/d", "DATABASE_URL", "with a zero byte in the password"),
+        ("postgresql://u%00:hush@h/d", "DATABASE_URL", "with a zero byte in the user"),
+        ("postgresql://u:hush@h/d%00", "DATABASE_URL", "with a zero byte in the dbname"),
+        ("postgresql://u:hush@h%00/d", "DATABASE_URL", "with a zero byte in the host"),
+        ("postgresql://u:hush@%2Frun%00/d", "DATABASE_URL", "with a zero byte in the host"),
+        ("postgresql://h/d?password=hu%00sh", "URL parameter password", "[redacted]"),
+        ("postgresql://h/d?options=-c%20a.b=hu%00sh", "URL parameter options", "[redacted]"),
+        ("postgresql://h/d?user=u%00", "URL parameter user", r"u\u{0}"),
+        ("host=h dbname='d\0'", "URL parameter dbname", r"d\u{0}"),
+        ("host='h\0'", "URL parameter host", r"h\u{0}"),
+    ] {
+        let fault = format!("{setting} is {found}: must be text without a zero byte");
+        let faults = faults(load(&[("DATABASE_URL", url)]));
+        assert!(
+            faults.len() == 1 && faults[0].starts_with(&fault) && !faults[0].contains("sh"),
+            "{faults:?}"
+        );
+    }
+    one_fault(
+        load(&[("PGPASSWORD", "hu\0sh"), ("DATABASE_URL", "postgresql://h")]),
+        &["PGPASSWORD is [redacted]"],
+    );
+    let config: postgres::Config = "host=h user=u password='hu\0sh'".parse().unwrap();
+    let error = PgManager::new(config, PgOptions::default()).unwrap_err().to_string();
+    assert!(
+        error.contains("password is with a zero byte: must be text without") && !error.contains("sh"),
+        "{error}"
+    );
 }
 
 #[test]

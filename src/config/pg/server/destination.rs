@@ -4,6 +4,8 @@
 //! else, and the rules about hosts are here for both.
 
 use std::net::IpAddr;
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::libpq::DEFAULT_PORT;
+use super::libpq::{DEFAULT_PORT, NO_ZERO};
 use super::passfile::{Passfile, Wanted};
 use crate::config::faults::Faults;
 
@@ -161,7 +163,26 @@ impl Destination {
         })
     }
 
-    /// The rules about hosts. The faults name `label` where that stands for all there is, as a connection string does;
+    /// What goes to the server, or names it, as text.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let config = &self.config;
+        let hosts = config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => Some(name.as_bytes()),
+            // The first byte of an abstract socket's path is zero.
+            #[cfg(unix)]
+            Host::Unix(path) => path.as_os_str().as_bytes().get(1..),
+        });
+        let others = [
+            ("user", config.get_user().map(str::as_bytes)),
+            ("password", config.get_password()),
+            ("dbname", config.get_dbname().map(str::as_bytes)),
+            ("options", config.get_options().map(str::as_bytes)),
+        ];
+        let all = hosts.map(|host| ("host", host)).chain(others);
+        all.filter_map(|(option, text)| Some((option, text?)))
+    }
+
+    /// The rules about hosts, and about texts that the protocol does not take. The faults name `label` where that stands for all there is, as a connection string does;
     /// else the option.
     pub(crate) fn check(&self, label: Option<&str>) -> Faults {
         let mut faults = Faults::new();
@@ -194,6 +215,12 @@ impl Destination {
             if label.is_some() { "with port 0" } else { "0" },
             "ports are from 1 to 65535",
         );
+        for (option, text) in self.texts() {
+            if text.contains(&0) {
+                let found = label.map_or_else(String::new, |_| format!(" in the {option}"));
+                faults.push(of(option), format_args!("with a zero byte{found}"), NO_ZERO);
+            }
+        }
         faults
     }
 }

@@ -54,6 +54,9 @@ impl Param {
 }
 
 const TEXT: &str = "must be text";
+/// The protocol ends each text with a zero.
+pub(super) const NO_ZERO: &str = "must be text without a zero byte (%00)";
+const NO_URL: &str = "must not be a URL: a connection string goes into DATABASE_URL, or to the builder's url";
 /// Linux takes no more of TCP_KEEPIDLE and TCP_KEEPINTVL, and refuses the socket otherwise (`MAX_TCP_KEEPIDLE`).
 const LONGEST_PERIOD: u64 = 32_767;
 const PERIOD: &str = "must be whole seconds from 0 (the system's) to 32767";
@@ -133,10 +136,16 @@ pub(super) fn known(key: &str) -> Option<&'static str> {
     row(key).map(|(name, _)| *name)
 }
 
-/// Whether the value of a parameter is kept out of every message: the password, and whatever is refused, since many of
-/// those hold a secret and the rule of each can be understood without its value.
+/// Whether the value of a parameter is kept out of every message: the password; start-up options, which can set
+/// anything, a program's own secrets too; and whatever is refused, since many of those hold a secret and the rule of
+/// each can be understood without its value.
 pub(super) fn is_hidden(key: &str) -> bool {
-    key == "password" || matches!(row(key), Some((_, Support::Refused(_))))
+    is_free(key) || matches!(row(key), Some((_, Support::Refused(_))))
+}
+
+/// Whether the value may be any text, a URL too.
+fn is_free(key: &str) -> bool {
+    matches!(key, "password" | "options")
 }
 
 /// The names that are taken, for the rule of a fault.
@@ -150,6 +159,10 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
     let Some((_, support)) = row(param.key) else { return Ok(()) };
     let value = param.value.as_str();
     match support {
+        Support::Refused(rule) => Err((*rule).to_owned()),
+        _ if value.contains('\0') => Err(NO_ZERO.to_owned()),
+        // Its password would be shown with the rest of the address.
+        _ if value.contains("://") && !is_free(param.key) => Err(NO_URL.to_owned()),
         Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
             Err("needs the feature `tls`; without it, leave it out".to_owned())
         }
@@ -160,7 +173,6 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
         Support::Here => Ok(()),
         Support::Moot(values) if values.contains(&value) => Ok(()),
         Support::Moot(values) => Err(format!("must be {} or left out", values.join(", "))),
-        Support::Refused(rule) => Err((*rule).to_owned()),
     }
 }
 
@@ -186,6 +198,8 @@ pub(super) fn host(config: &mut Config, name: &str) -> Option<()> {
         #[cfg(unix)]
         Some(name) if ABSTRACT_SOCKETS => done(config.host_path(format!("\0{name}"))),
         Some(_) => None,
+        // No host has one in its name; what stands before it may be a password.
+        None if name.contains('@') && !name.starts_with('/') => None,
         None => done(config.host(name)),
     }
 }

@@ -50,7 +50,10 @@ impl Passfile {
                 return Err(format!("its permissions are {mode:04o}, and must be 0600 or less"));
             }
         }
-        fs::read_to_string(path).map(Some).map_err(|error| error.to_string())
+        match fs::read_to_string(path) {
+            Ok(text) if text.contains('\0') => Err("it holds a zero byte".to_owned()),
+            outcome => outcome.map(Some).map_err(|error| error.to_string()),
+        }
     }
 
     /// The password of the first line that fits; an empty one is none.
