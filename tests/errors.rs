@@ -133,6 +133,12 @@ fn debug_is_the_report_since_unwrap_prints_it() {
     assert_eq!(format!("{failure:?}"), "wrong password [28P01]");
     let error = Pool::builder().max_size(0).build(tierpool::MemoryManager).unwrap_err();
     assert_eq!(format!("{error:?}"), "invalid configuration: base_size is 0: must be at least 1");
+    let builder = Pool::builder().max_size(0).max_uses(Some(0));
+    let error = builder.build(tierpool::MemoryManager).unwrap_err();
+    let [first, second] =
+        ["base_size is 0: must be at least 1", "max_uses is 0: must be at least 1, or not set for no limit"];
+    assert_eq!(error.to_string(), format!("invalid configuration: {first}; {second}"));
+    assert_eq!(format!("{error:?}"), format!("invalid configuration:\n  {first}\n  {second}"));
 }
 
 /// An error that has the reason in its head, as SQLite's has the path, and a cause that tells less.

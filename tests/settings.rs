@@ -111,7 +111,7 @@ fn a_statement_timeout_said_as_a_setting_and_in_the_start_up_options_is_a_fault_
     one_fault(both, &["statement_timeout + PGOPTIONS is 5 s and 0 s"]);
     one_fault(
         load(&[("PGOPTIONS", "-c statement_timeout=soon")]),
-        &["PGOPTIONS is -c statement_timeout=soon", "such as 30000"],
+        &["PGOPTIONS is [redacted]", "such as 30000"],
     );
 }
 

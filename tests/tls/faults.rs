@@ -50,6 +50,14 @@ fn a_faulty_file_is_named_with_what_was_found() {
     let (cert, key) = (files.put("app.crt", &app.cert), files.put("app.key", &app.key));
     let faults = fault(&client(files.missing(), files.missing()), &["sslcert is", "sslkey is"]);
     assert_eq!(faults.matches("No such file").count(), 2, "all at once: {faults}");
+    let both = PgManager::with_tls(
+        "host=db.example".parse().unwrap(),
+        PgOptions::default(),
+        &client(files.missing(), files.missing()),
+    );
+    let report = format!("{:?}", both.unwrap_err());
+    assert!(report.starts_with("the PostgreSQL settings cannot be used:\n  sslcert is"), "{report}");
+    assert!(report.lines().count() == 3 && report.contains("\n  sslkey is"), "{report}");
     fault(&client(cert.clone(), cert.clone()), &["sslkey is", "app.crt (holds no key)"]);
     let foreign = files.put("foreign.key", &ours.client("app").key);
     fault(&client(cert.clone(), foreign), &["sslkey is", "foreign.key", "must be the key of", "app.crt"]);

@@ -159,8 +159,10 @@ impl Server {
 fn read_head(head: &str) -> Result<Config, String> {
     head.parse().map_err(|error: postgres::Error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
-        format!("cannot be used: {cause}{range}")
+        if cause.contains("`port`") {
+            return "has a port that cannot be used: ports are numbers from 1 to 65535".to_owned();
+        }
+        format!("cannot be used: {cause}")
     })
 }
 

@@ -182,11 +182,12 @@ impl Destination {
         all.filter_map(|(option, text)| Some((option, text?)))
     }
 
-    /// The rules about hosts, and about texts that the protocol does not take. The faults name `label` where that stands for all there is, as a connection string does;
-    /// else the option.
+    /// The rules about hosts, and about texts that the protocol does not take. The faults name `label` where that
+    /// stands for all there is, as a connection string does; else the option.
     pub(crate) fn check(&self, label: Option<&str>) -> Faults {
         let mut faults = Faults::new();
         let of = |option: &'static str| label.unwrap_or(option);
+        let with = if label.is_some() { "with " } else { "" };
         let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs().len());
         let ports = self.config.get_ports();
         let servers = hosts.len().max(addresses);
@@ -200,13 +201,13 @@ impl Destination {
         faults.require(
             hosts.is_empty() || addresses == 0 || hosts.len() == addresses,
             of("hostaddr"),
-            format_args!("{addresses} addresses for {} hosts", hosts.len()),
+            format_args!("{with}{} for {}", counted(addresses, "address"), counted(hosts.len(), "host")),
             "must have one address per host",
         );
         faults.require(
             ports.len() <= 1 || servers == 0 || ports.len() == servers,
             of("port"),
-            format_args!("{} ports for {servers} hosts", ports.len()),
+            format_args!("{with}{} for {}", counted(ports.len(), "port"), counted(servers, "host")),
             "must have one port, or one for each host; in a URL with a host the port stands behind it, as host:6543",
         );
         faults.require(
@@ -240,6 +241,15 @@ impl LeftOpen {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
         }
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let ending = match what {
+        _ if number == 1 => "",
+        "address" => "es",
+        _ => "s",
+    };
+    format!("{number} {what}{ending}")
 }
 
 /// How a socket is written in a connection string.

@@ -70,8 +70,8 @@ const HOSTS: &str = if ABSTRACT_SOCKETS {
 };
 /// What is told of `service`, and of `PGSERVICE`.
 pub(super) const SERVICE: &str =
-    "is not supported: service files are not read; give host, port, database and user";
-const ELSEWHERE: &str = "is not supported: leave it out";
+    "not supported, as service files are not read: give host, port, database and user";
+const ELSEWHERE: &str = "not supported: leave it out";
 
 /// Every parameter of libpq 18, and those that only the `postgres` crate has.
 static PARAMETERS: [(&str, Support); 50] = [
@@ -86,11 +86,11 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("keepalives_idle", Support::Driver(idle, PERIOD)),
     ("keepalives_interval", Support::Driver(interval, PERIOD)),
     ("keepalives_retries", Support::Driver(retries, RETRIES)),
+    ("keepalives_count", Support::Driver(retries, RETRIES)),
     ("load_balance_hosts", Support::Driver(load_balance, "must be disable or random")),
     ("channel_binding", Support::Driver(channel_binding, "must be disable, prefer or require")),
     ("sslnegotiation", Support::Driver(negotiation, "must be postgres or direct")),
     ("target_session_attrs", Support::Here),
-    ("keepalives_count", Support::Driver(retries, RETRIES)),
     ("tcp_user_timeout", Support::Driver(user_timeout, MILLISECONDS)),
     ("sslmode", Support::Here),
     ("sslrootcert", Support::Here),
@@ -115,7 +115,7 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("replication", Support::Refused(ELSEWHERE)),
     ("require_auth", Support::Refused(ELSEWHERE)),
     ("requirepeer", Support::Refused(ELSEWHERE)),
-    ("requiressl", Support::Refused("is not supported: use sslmode")),
+    ("requiressl", Support::Refused("not supported: use sslmode")),
     ("scram_client_key", Support::Refused(ELSEWHERE)),
     ("scram_server_key", Support::Refused(ELSEWHERE)),
     ("ssl_max_protocol_version", Support::Refused(ELSEWHERE)),
@@ -124,7 +124,7 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("sslcrl", Support::Refused(ELSEWHERE)),
     ("sslcrldir", Support::Refused(ELSEWHERE)),
     ("sslkeylogfile", Support::Refused(ELSEWHERE)),
-    ("sslpassword", Support::Refused("is not supported: use a key that is not encrypted")),
+    ("sslpassword", Support::Refused("not supported: use a key that is not encrypted")),
 ];
 
 fn row(key: &str) -> Option<&'static (&'static str, Support)> {
