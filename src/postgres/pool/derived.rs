@@ -22,6 +22,7 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     let passfile = || settings.server.passfile().map(|path| path.display().to_string());
     let mut own = PgSettings::load(&overrides, |variable| match variable {
         "PGPASSFILE" => passfile(),
+        "USER" => settings.server.os_user().map(str::to_owned),
         "PGSSLMODE" if demanded.mode > TlsMode::Prefer => {
             says_mode.set(false);
             Some(demanded.mode.as_str().to_owned())
@@ -178,6 +179,33 @@ mod tests {
         let set = |url: &str| format!("{url}?statement_cache_size=7");
         assert_eq!((size(pooled, &set(direct)), size(direct, &set(direct))), (0, 7));
         assert_eq!((size(direct, &set(pooled)), size(pooled, &set(pooled))), (7, 7));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_string_without_a_user_finds_the_line_of_whoever_runs_the_program() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwords");
+        std::fs::write(&file, "other.example:*:nightly:nightly:hush\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let of_pool = |env: &[(&str, &str)]| {
+            let overrides =
+                Overrides { url: Some("postgresql://app@db.example/news".into()), ..Overrides::default() };
+            let file = ("PGPASSFILE", file.to_str().unwrap());
+            let all = [env, &[file]].concat();
+            let get = |name: &str| Some(all.iter().find(|(of, _)| *of == name)?.1.to_owned());
+            PgSettings::load(&overrides, get).unwrap_or_else(|faults| panic!("{faults}"))
+        };
+        let password = |env: &[(&str, &str)]| {
+            let own = own_server(&"postgresql://other.example".into(), &of_pool(env)).unwrap();
+            own.server.config().get_password().map(<[u8]>::to_vec)
+        };
+        for variable in ["USER", "LOGNAME"] {
+            assert_eq!(password(&[(variable, "nightly")]).as_deref(), Some(&b"hush"[..]), "{variable}");
+        }
+        assert_eq!(password(&[]), None);
     }
 
     #[cfg(feature = "tls")]

@@ -33,6 +33,7 @@ pub struct Server {
     source: Source,
     statement_timeout: Option<Sourced<Duration>>,
     passfile: Option<PathBuf>,
+    os_user: Option<String>,
 }
 
 impl Server {
@@ -73,6 +74,11 @@ impl Server {
     /// The password file that was looked for.
     pub(crate) fn passfile(&self) -> Option<&Path> {
         self.passfile.as_deref()
+    }
+
+    /// Who runs the program, as far as the environment told it: stands in for a user in the password file.
+    pub(crate) fn os_user(&self) -> Option<&str> {
+        self.os_user.as_deref()
     }
 
     /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
@@ -151,7 +157,8 @@ impl Server {
         if let Some(path) = passfile.as_ref().filter(|_| usable) {
             destination = destination.with_passfile(path, os_user);
         }
-        usable.then_some(Server { destination, tls, source, statement_timeout, passfile })
+        let os_user = os_user.map(str::to_owned);
+        usable.then_some(Server { destination, tls, source, statement_timeout, passfile, os_user })
     }
 }
 
