@@ -287,3 +287,45 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each field with its value.
+    fn fields(settings: &Settings) -> Vec<String> {
+        let text = format!("{settings:?}");
+        let text = text.trim_start_matches("Settings { ").trim_end_matches(" }");
+        text.split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_counts_as_chosen_like_r2d2_is_what_is_chosen() {
+        let time = Duration::from_secs(7);
+        let own = Settings {
+            wait_mode: WaitMode::Forever,
+            connection_timeout: time,
+            pre_ping: PrePing::Never,
+            validation_timeout: time,
+            keepalive: Some(time),
+            max_lifetime: Some(time),
+            lifetime_jitter: 0.7,
+            max_uses: Some(7),
+            idle_timeout: Some(time),
+            overflow_linger: time,
+            reaper_rate: time,
+            open_concurrency: 7,
+            failure_threshold: 7,
+            open_for: time,
+            slow_checkout: Some(time),
+            deadlock_refusal: true,
+            ..Settings::default()
+        };
+        let mut chosen = own.clone();
+        chosen.choose_like_r2d2();
+        let (before, after) = (fields(&own), fields(&chosen));
+        let changed = before.iter().zip(&after).filter(|(before, after)| before != after);
+        let names: Vec<_> = changed.filter_map(|(before, _)| before.split(": ").next()).collect();
+        assert_eq!(names, Settings::CHOSEN_LIKE_R2D2);
+    }
+}

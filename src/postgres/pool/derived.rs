@@ -181,6 +181,17 @@ mod tests {
         assert_eq!((size(direct, &set(pooled)), size(pooled, &set(pooled))), (7, 7));
     }
 
+    #[test]
+    fn r2d2s_choices_are_the_programs_own_and_stay_behind_a_pooler() {
+        let set = |builder| {
+            let SetOnTier { sizes, max_lifetime, pre_ping } = SetOnTier::of(&builder);
+            [sizes, max_lifetime, pre_ping]
+        };
+        assert_eq!(set(Builder::new()), [false; 3]);
+        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true]);
+        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 3]);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_string_without_a_user_finds_the_line_of_whoever_runs_the_program() {
