@@ -3,6 +3,8 @@
 
 mod loaded;
 
+use std::time::Duration;
+
 use loaded::*;
 use tierpool::postgres::{PgManager, PgOptions};
 
@@ -48,9 +50,17 @@ fn keepalives_that_no_socket_would_take_are_refused_by_name() {
         let url = format!("postgresql://u@h/d?{query}");
         one_fault(load(&[("DATABASE_URL", &url)]), &[&format!("URL parameter {name} is {value}: {rule}")]);
     }
-    assert!(
-        with_query("keepalives=1&keepalives_idle=32767&keepalives_interval=0&keepalives_retries=127").is_ok()
-    );
+    let query = "keepalives=0&keepalives_idle=32767&keepalives_interval=32766&keepalives_retries=127";
+    let loaded = with_query(query).unwrap();
+    let config = loaded.server.config();
+    assert!(!config.get_keepalives());
+    assert_eq!(config.get_keepalives_idle(), Duration::from_secs(32767));
+    assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(32766)));
+    assert_eq!(config.get_keepalives_retries(), Some(127));
+    let of_system = with_query("keepalives=1&keepalives_interval=0&keepalives_retries=0").unwrap();
+    let config = of_system.server.config();
+    let asked = (config.get_keepalives(), config.get_keepalives_interval(), config.get_keepalives_retries());
+    assert_eq!(asked, (true, None, None));
 }
 
 #[test]
