@@ -299,6 +299,10 @@ fn what_a_tier_will_get_is_not_promised_before_the_other_has_closed_it() {
     pool.reconfigure(|settings| split(settings, 3)).unwrap();
     let stats = pool.get_database_stats();
     assert_eq!((stats.reserved, stats.guaranteed, stats.adhoc.ceiling), (7, 2, 2));
+    let people: Vec<_> = (0..2).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    let error = pool.adhoc().get_timeout(SHORT).unwrap_err().to_string();
+    assert!(error.contains("(2 of 2 connections: 0 idle, 2 in use"), "{error}");
+    drop(people);
     drop(held);
     eventually(BOUND, "the room is free", || pool.get_database_stats().guaranteed == 7);
 }

@@ -7,6 +7,8 @@ use r2d2::ManageConnection;
 
 use super::contact::contact;
 use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
+use crate::config::Settings;
+use crate::core::Counts;
 use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
@@ -37,8 +39,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
-        // Less than the settings ask for while growth waits for the other tier of a budget.
-        ceiling: settings.ceiling().min(count(counts.ceiling)),
+        ceiling: ceiling(&settings, &counts),
         base_size: settings.base_size,
         max_waiting: settings.max_waiting,
         overflow: count(counts.size()).saturating_sub(settings.base_size),
@@ -72,6 +73,11 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         last_open_failure,
         contact: contact(shared),
     }
+}
+
+/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
+fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
+    settings.ceiling().min(count(counts.ceiling))
 }
 
 /// One checkout that failed, as far as its error tells of it.
@@ -111,7 +117,7 @@ pub(crate) fn error<M: ManageConnection>(
         validating: validating(shared),
         resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
         opening: under_way(shared, Task::is_open),
-        ceiling: settings.ceiling(),
+        ceiling: ceiling(&settings, &shared.lending.counts()),
         open_failures,
         outage,
         holders,
