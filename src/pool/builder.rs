@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2d2::{
     CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::sizes::Sizes;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
-use crate::error::Error;
+use crate::error::{Error, LimitSetBy};
 use crate::event::HandleEvent;
 
 /// Builds a [`Pool`]; r2d2's builder with the settings that tierpool adds.
@@ -307,11 +307,11 @@ impl<M: ManageConnection> Builder<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` with the cause, or `Timeout`, where the
-    /// connections could not be opened.
+    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` for a cause that waiting will not cure;
+    /// `Timeout`, with the cause of the last failure, where the connections could not be opened in time.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        pool.wait_built(pool.connection_timeout())?;
+        pool.wait_built(Instant::now(), LimitSetBy::Settings(pool.connection_timeout()))?;
         Ok(pool)
     }
 
@@ -332,7 +332,7 @@ impl<M: ManageConnection> Builder<M> {
     /// As [`Builder::build`].
     pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        pool.wait_built(limit)?;
+        pool.wait_built(Instant::now(), LimitSetBy::Caller(limit))?;
         Ok(pool)
     }
 

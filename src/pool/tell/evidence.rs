@@ -9,7 +9,7 @@ use super::contact::contact;
 use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
 use crate::config::Settings;
 use crate::core::Counts;
-use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
+use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
@@ -83,6 +83,7 @@ fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
 /// One checkout that failed, as far as its error tells of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unserved {
+    pub(crate) awaited: Awaited,
     pub(crate) waited: Duration,
     pub(crate) limit: Option<LimitSetBy>,
     /// Waiters ahead when it joined and when it left, where it stood in line.
@@ -109,6 +110,7 @@ pub(crate) fn error<M: ManageConnection>(
     holders.truncate(HOLDERS_IN_ERROR);
     let evidence = Evidence {
         pool: settings.name.clone(),
+        awaited: unserved.awaited,
         waited: unserved.waited,
         limit: unserved.limit,
         ahead: unserved.ahead,
