@@ -7,7 +7,9 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use log::{Level, LevelFilter};
 use support::cluster::cluster;
+use support::logged;
 use support::pools::pool_of;
 use support::wait::{MS, SECOND, eventually};
 use support::wire::{manager, open};
@@ -138,6 +140,24 @@ fn an_application_name_turns_no_report_around() {
     assert!(seen.query.ends_with(r"SELECT 'a\nb\u{1b}\u{202e}'"), "{}", seen.query);
     let text = seen.to_string();
     assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+}
+
+#[test]
+fn a_notice_forges_no_line_of_the_log() {
+    logged::capture(LevelFilter::Debug);
+    let cluster = cluster();
+    let server = format!("127.0.0.1:{}", cluster.port());
+    let several = cluster.url().replace(&server, &format!("{server},{server}"));
+    assert_ne!(several, cluster.url());
+    for (way, url) in [("tcp", cluster.url()), ("unix", cluster.url_unix()), ("several", several)] {
+        let raise = format!(r"RAISE NOTICE E'{way}\nERROR forged\x1b[2J%', repeat('x', 5000)");
+        pool(url).session(|tx| tx.batch_execute(&format!("DO $$ BEGIN {raise}; END $$"))).unwrap();
+        let begin = format!(r"NOTICE: {way}\nERROR forged\u{{1b}}[2Jxxx");
+        let told = || logged::at("tierpool::notice").into_iter().find(|line| line.1.starts_with(&begin));
+        eventually(5 * SECOND, "it is logged", || told().is_some());
+        assert!(told().is_some_and(|(level, line)| level == Level::Info && line.len() < 1100));
+        assert!(!logged::anywhere(&format!("{way}\nERROR forged")), "as it was written");
+    }
 }
 
 #[test]

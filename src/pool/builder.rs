@@ -5,13 +5,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use r2d2::{
-    CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
-    NopErrorHandler,
-};
+use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
 use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
+use super::driver::logging::LogsAsR2d2;
 use super::handle::Pool;
 use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
@@ -108,7 +106,7 @@ impl<M: ManageConnection> Builder<M> {
     /// | `open_concurrency` | 3, r2d2's threads |
     /// | `failure_threshold` | 0: no circuit breaker |
     /// | `deadlock_detection`, `slow_checkout` | off |
-    /// | error handler | [`LoggingErrorHandler`] |
+    /// | error handler | as [`LoggingErrorHandler`](crate::LoggingErrorHandler), what it logs made harmless |
     ///
     /// ```
     /// use tierpool::{MemoryManager, Pool};
@@ -120,7 +118,7 @@ impl<M: ManageConnection> Builder<M> {
     pub fn like_r2d2(mut self) -> Self {
         self.settings.choose_like_r2d2();
         self.set.extend(Settings::CHOSEN_LIKE_R2D2);
-        self.error_handler(Box::new(LoggingErrorHandler))
+        self.error_handler(Box::new(LogsAsR2d2))
     }
 
     /// Takes over all settings at once, such as those loaded from the environment; later calls change single ones.
