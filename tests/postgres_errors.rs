@@ -7,7 +7,9 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use log::{Level, LevelFilter};
 use support::cluster::cluster;
+use support::logged;
 use support::pools::pool_of;
 use support::wait::{MS, SECOND, eventually};
 use support::wire::{manager, open};
@@ -165,6 +167,24 @@ fn a_wait_event_forges_no_line_of_a_report() {
     let event = seen.wait_event.as_deref().unwrap_or_default();
     assert!(event.starts_with(r"Extension: a\nb\u{1b}ccc") && event.ends_with("..."), "{event}");
     assert!(event.len() <= 1024 && seen.to_string().contains(event), "{seen}");
+}
+
+#[test]
+fn a_notice_forges_no_line_of_the_log() {
+    logged::capture(LevelFilter::Debug);
+    let cluster = cluster();
+    let server = format!("127.0.0.1:{}", cluster.port());
+    let several = cluster.url().replace(&server, &format!("{server},{server}"));
+    assert_ne!(several, cluster.url());
+    for (way, url) in [("tcp", cluster.url()), ("unix", cluster.url_unix()), ("several", several)] {
+        let raise = format!(r"RAISE NOTICE E'{way}\nERROR forged\x1b[2J%', repeat('x', 5000)");
+        pool(url).session(|tx| tx.batch_execute(&format!("DO $$ BEGIN {raise}; END $$"))).unwrap();
+        let begin = format!(r"NOTICE: {way}\nERROR forged\u{{1b}}[2Jxxx");
+        let told = || logged::at("tierpool::notice").into_iter().find(|line| line.1.starts_with(&begin));
+        eventually(5 * SECOND, "it is logged", || told().is_some());
+        assert!(told().is_some_and(|(level, line)| level == Level::Info && line.len() < 1100));
+        assert!(!logged::anywhere(&format!("{way}\nERROR forged")), "as it was written");
+    }
 }
 
 #[test]

@@ -19,6 +19,23 @@ pub(crate) enum LimitSetBy {
     Caller(Duration),
 }
 
+impl LimitSetBy {
+    pub(crate) fn time(self) -> Duration {
+        match self {
+            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) => time,
+        }
+    }
+}
+
+/// What a caller waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    #[default]
+    Connection,
+    /// All connections that the pool keeps open.
+    Filling,
+}
+
 /// Work on connections that no caller has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct UnderWay {
@@ -31,6 +48,7 @@ pub(crate) struct UnderWay {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) pool: String,
+    pub(crate) awaited: Awaited,
     pub(crate) waited: Duration,
     /// None where no limit ran out.
     pub(crate) limit: Option<LimitSetBy>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::evidence::{Evidence, LimitSetBy, UnderWay};
+use super::evidence::{Awaited, Evidence, LimitSetBy, UnderWay};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 use crate::text::{Time, harmless};
@@ -27,7 +27,11 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
                 Some(LimitSetBy::Caller(limit)) => ("its caller's limit of ", limit),
                 None => ("", e.waited),
             };
-            write!(f, "no connection of pool `{pool}` within {whose}{}", Time(limit))?;
+            match e.awaited {
+                Awaited::Connection => write!(f, "no connection of pool `{pool}`")?,
+                Awaited::Filling => write!(f, "pool `{pool}` has not opened what it keeps")?,
+            }
+            write!(f, " within {whose}{}", Time(limit))?;
             // A helper was late, or the machine.
             if e.waited > limit + LATE { write!(f, ", after {}", Time(e.waited)) } else { Ok(()) }
         }
@@ -96,6 +100,11 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
     )
 }
 
+/// Whether the headline is about an outage, so that nothing but its time is left to say.
+fn is_about_outage(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ConnectFailed)
+}
+
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
     let Some(o) = e.outage else { return Ok(()) };
     match o.since.is_zero() {
@@ -117,7 +126,7 @@ pub(super) fn line(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, " ")?;
+    outage(f, e, if is_about_outage(kind) { " " } else { "; the circuit breaker is open " })?;
     f.write_str(" (")?;
     gauges(f, e)?;
     if let Some((joined, left)) = e.ahead {
@@ -147,7 +156,7 @@ pub(super) fn full(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, "\n  ")?;
+    outage(f, e, if is_about_outage(kind) { "\n  " } else { "\n  the circuit breaker is open " })?;
     f.write_str("\n  ")?;
     gauges(f, e)?;
     if let Some((joined, left)) = e.ahead {
@@ -180,20 +189,35 @@ mod tests {
 
     #[test]
     fn no_time_is_told_in_nanoseconds() {
-        let told = |since, next_attempt_in| {
-            let outage = Some(Outage { since, next_attempt_in });
-            let evidence = Evidence { pool: "news".into(), outage, ..Evidence::default() };
-            let line = Error::new(ErrorKind::CircuitOpen, evidence, None).to_string();
-            line.split(" (").next().unwrap_or_default().to_owned()
-        };
         let (none, short) = (Duration::ZERO, Duration::from_millis(250));
         assert_eq!(
-            told(none, none),
+            headline(ErrorKind::CircuitOpen, none, none),
             "the circuit breaker of pool `news` is open since just now, next attempt now"
         );
         assert_eq!(
-            told(4 * short, short),
+            headline(ErrorKind::CircuitOpen, 4 * short, short),
             "the circuit breaker of pool `news` is open since 1.0 s, next attempt in 250 ms"
         );
+    }
+
+    #[test]
+    fn what_has_lasted_since_then_is_said() {
+        let (second, short) = (Duration::from_secs(1), Duration::from_millis(250));
+        assert_eq!(
+            headline(ErrorKind::Timeout, second, short),
+            "no connection of pool `news` within 2.0 s; the circuit breaker is open since 1.0 s, next attempt in 250 ms"
+        );
+        assert_eq!(
+            headline(ErrorKind::ConnectFailed, second, short),
+            "pool `news` cannot open connections since 1.0 s, next attempt in 250 ms"
+        );
+    }
+
+    fn headline(kind: ErrorKind, since: Duration, next_attempt_in: Duration) -> String {
+        let outage = Some(Outage { since, next_attempt_in });
+        let waited = Duration::from_secs(2);
+        let evidence = Evidence { pool: "news".into(), waited, outage, ..Evidence::default() };
+        let line = Error::new(kind, evidence, None).to_string();
+        line.split(" (").next().unwrap_or_default().to_owned()
     }
 }

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use r2d2::{
-    CustomizeConnection, HandleError, LoggingErrorHandler, ManageConnection, NopConnectionCustomizer,
-    NopErrorHandler,
-};
+use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
 use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
+use super::driver::logging::LogsAsR2d2;
 use super::handle::Pool;
 use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
@@ -20,7 +18,7 @@ use super::shared::Shared;
 use super::sizes::Sizes;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
-use crate::error::Error;
+use crate::error::{Error, LimitSetBy};
 use crate::event::HandleEvent;
 use crate::text::harmless;
 
@@ -109,7 +107,7 @@ impl<M: ManageConnection> Builder<M> {
     /// | `open_concurrency` | 3, r2d2's threads |
     /// | `failure_threshold` | 0: no circuit breaker |
     /// | `deadlock_detection`, `slow_checkout` | off |
-    /// | error handler | [`LoggingErrorHandler`] |
+    /// | error handler | as [`LoggingErrorHandler`](crate::LoggingErrorHandler), what it logs made harmless |
     ///
     /// ```
     /// use tierpool::{MemoryManager, Pool};
@@ -121,7 +119,7 @@ impl<M: ManageConnection> Builder<M> {
     pub fn like_r2d2(mut self) -> Self {
         self.settings.choose_like_r2d2();
         self.set.extend(Settings::CHOSEN_LIKE_R2D2);
-        self.error_handler(Box::new(LoggingErrorHandler))
+        self.error_handler(Box::new(LogsAsR2d2))
     }
 
     /// Takes over all settings at once, such as those loaded from the environment; later calls change single ones.
@@ -310,11 +308,11 @@ impl<M: ManageConnection> Builder<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` with the cause, or `Timeout`, where the
-    /// connections could not be opened.
+    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` for a cause that waiting will not cure;
+    /// `Timeout`, with the cause of the last failure, where the connections could not be opened in time.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.try_build_unchecked(manager)?;
-        pool.wait_built(pool.connection_timeout())?;
+        pool.wait_built(Instant::now(), LimitSetBy::Settings(pool.connection_timeout()))?;
         Ok(pool)
     }
 
@@ -335,7 +333,7 @@ impl<M: ManageConnection> Builder<M> {
     /// As [`Builder::build`].
     pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
         let pool = self.try_build_unchecked(manager)?;
-        pool.wait_built(limit)?;
+        pool.wait_built(Instant::now(), LimitSetBy::Caller(limit))?;
         Ok(pool)
     }
 

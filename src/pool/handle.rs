@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
@@ -19,7 +19,7 @@ use super::tell::{evidence, notify, observe};
 #[cfg(feature = "postgres")]
 use crate::clock::{Clock, Millis};
 use crate::config::{PrePing, Settings};
-use crate::error::Error;
+use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
 use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
 
@@ -261,9 +261,9 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `ConnectFailed` with the last cause, `Timeout`, or `Closed`.
+    /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), limit, Hope::ToTheEnd)
+        life::wait_filled(self.shared(), Instant::now(), LimitSetBy::Caller(limit), Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.
@@ -394,7 +394,7 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     /// Waits until it has opened what it keeps, at most `limit`, or less where waiting will not cure what is amiss.
-    pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
+    pub(crate) fn wait_built(&self, begun: Instant, limit: LimitSetBy) -> Result<(), Error> {
+        life::wait_filled(self.shared(), begun, limit, Hope::UntilPermanent)
     }
 }

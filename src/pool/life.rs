@@ -15,7 +15,7 @@ use super::tell::accounts;
 use super::tell::evidence::{self, Unserved};
 use super::tell::observe::{gauges, holders};
 use crate::clock::Deadline;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Awaited, Error, ErrorKind, LimitSetBy};
 use crate::stats::{CloseCause, Gauges, Holder};
 use crate::threads;
 
@@ -68,14 +68,14 @@ pub(crate) enum Hope {
 /// How often whoever waits is told of in the log.
 const TELL_EVERY: Duration = Duration::from_secs(3);
 
-/// Waits until the pool has what it keeps open, and says so in the log now and then.
+/// Waits until the pool has what it keeps open, for a time that has begun, and says so in the log now and then.
 pub(crate) fn wait_filled<M: ManageConnection>(
     shared: &Shared<M>,
-    limit: Duration,
+    begun: Instant,
+    limit: LimitSetBy,
     hope: Hope,
 ) -> Result<(), Error> {
-    let begun = Instant::now();
-    let end = Deadline::of(limit);
+    let end = Deadline::after(begun, limit.time());
     while !end.left().is_zero() {
         let settled = shared.changed.wait_until(Deadline::of(end.left().min(TELL_EVERY)), || {
             let hopeless =
@@ -86,7 +86,7 @@ pub(crate) fn wait_filled<M: ManageConnection>(
             break;
         }
         if !end.left().is_zero() {
-            accounts::still_filling(shared, begun.elapsed(), limit);
+            accounts::still_filling(shared, begun.elapsed(), limit.time());
         }
     }
     if is_filled(shared) && !shared.lending.is_closed() {
@@ -94,13 +94,19 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     }
     let kind = if shared.lending.is_closed() {
         ErrorKind::Closed
-    } else if shared.supply.breaker().last().is_some() {
+    } else if shared.supply.breaker().is_permanent() {
         ErrorKind::ConnectFailed
     } else {
         ErrorKind::Timeout
     };
-    let (waited, thread) = (begun.elapsed(), threads::me().0);
-    let unserved = Unserved { waited, limit: None, ahead: None, thread, in_deadlock: false };
+    let unserved = Unserved {
+        awaited: Awaited::Filling,
+        waited: begun.elapsed(),
+        limit: Some(limit),
+        ahead: None,
+        thread: threads::me().0,
+        in_deadlock: false,
+    };
     Err(evidence::error(shared, kind, None, unserved))
 }
 

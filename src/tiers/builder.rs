@@ -1,13 +1,13 @@
 //! The builder of two tiers within one budget.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
 use super::{Tier, TieredPool, settings};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::config::{Faults, Settings};
-use crate::error::Error;
+use crate::error::{Error, LimitSetBy};
 use crate::pool::{Budget, Builder, Keeper, Part, Pool};
 
 /// Builds a [`TieredPool`].
@@ -127,7 +127,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
     ///
     /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`].
     pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
-        self.build_and_wait(manager, |pool| pool.connection_timeout())
+        self.build_and_wait(manager, |pool| LimitSetBy::Settings(pool.connection_timeout()))
     }
 
     /// As [`TieredBuilder::build`], but waits at most `limit`, whatever the checkouts of the tiers may take.
@@ -140,19 +140,19 @@ impl<M: ManageConnection> TieredBuilder<M> {
         manager: impl FnMut(Tier) -> M,
         limit: Duration,
     ) -> Result<TieredPool<M>, Error> {
-        self.build_and_wait(manager, |_| limit)
+        self.build_and_wait(manager, |_| LimitSetBy::Caller(limit))
     }
 
     fn build_and_wait(
         self,
         manager: impl FnMut(Tier) -> M,
-        limit: impl Fn(&Pool<M>) -> Duration,
+        limit: impl Fn(&Pool<M>) -> LimitSetBy,
     ) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
         // Both open at the same time, so the time of the first counts for the second as well.
-        let tiers = [Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier));
-        for (tier, end) in tiers.map(|tier| (tier, Deadline::of(limit(tier)))) {
-            tier.wait_built(end.left())?;
+        let begun = Instant::now();
+        for tier in [Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier)) {
+            tier.wait_built(begun, limit(tier))?;
         }
         Ok(pool)
     }

@@ -237,7 +237,7 @@ impl PgBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault; `ConnectFailed` with the cause, or `Timeout`.
+    /// `InvalidConfig` with every fault; otherwise as [`Builder::build`](crate::Builder::build).
     pub fn build(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.build_from(settings)

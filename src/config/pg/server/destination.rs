@@ -36,6 +36,8 @@ const SOCKETS_OF_LOCALHOST: [&str; 3] = ["/tmp", "/run/postgresql", "/var/run/po
 pub(crate) struct Destination {
     config: Config,
     session_attrs: TargetSessionAttrs,
+    /// A program made the configuration, and may have given it a notice callback, which it does not hand out.
+    is_of_program: bool,
     /// The password of each server, where they are not one and the same.
     passwords: Vec<Option<String>>,
 }
@@ -73,7 +75,7 @@ impl Destination {
         };
         left_open.complete(&mut config);
         config.target_session_attrs(session_attrs.driver());
-        Destination { config, session_attrs, passwords: vec![] }
+        Destination { config, session_attrs, is_of_program: false, passwords: vec![] }
     }
 
     /// Looks the passwords up in a file, where none is given. `user` stands in where no user is named either.
@@ -122,7 +124,7 @@ impl Destination {
         };
         left_open.complete(&mut config);
         let session_attrs = config.get_target_session_attrs().into();
-        Destination { config, session_attrs, passwords: vec![] }
+        Destination { config, session_attrs, is_of_program: true, passwords: vec![] }
     }
 
     /// Puts in what is a matter of the pool and not of the connection string.
@@ -138,6 +140,11 @@ impl Destination {
 
     pub(crate) fn into_config(self) -> Config {
         self.config
+    }
+
+    /// Whether a program made the configuration, with a notice callback of its own perhaps.
+    pub(crate) fn is_of_program(&self) -> bool {
+        self.is_of_program
     }
 
     /// Which of the servers may be used.
