@@ -239,18 +239,30 @@ fn a_timeout_says_so_too_where_a_callers_own_thread_validates() {
     caller.join().unwrap().unwrap();
 }
 
-#[test]
-fn a_timeout_says_that_a_connection_is_being_opened() {
+/// What a timeout says after 1.1 s, of which all went by with a connection being opened that may take `limit`.
+fn told_while_opening(limit: Duration) -> String {
     let manager = ScriptedManager::new();
     let cold = Gate::new();
     manager.always(Call::Connect, Step::ok().behind(&cold));
-    let pool = Pool::builder().max_size(1).build_unchecked(manager);
+    let pool = Pool::builder().max_size(1).connect_timeout(Some(limit)).build_unchecked(manager);
     let text = pool.get_timeout(1100 * MS).unwrap_err().to_string();
     cold.open();
-    assert!(
-        text.contains("0 in use, 1 opening for 1.") && text.contains(", the server does not answer"),
-        "{text}"
-    );
+    text
+}
+
+#[test]
+fn a_server_that_takes_its_time_over_opening_is_not_called_silent() {
+    let text = told_while_opening(10 * SECOND);
+    assert!(text.contains("0 in use, 1 being opened for 1."), "{text}");
+    assert!(!text.contains("does not answer"), "{text}");
+}
+
+#[test]
+fn a_server_is_called_silent_once_an_opening_has_used_up_half_of_its_time() {
+    // And a second more, as that is when it is given up as hung.
+    let text = told_while_opening(500 * MS);
+    assert!(text.contains("0 in use, 1 being opened for 1."), "{text}");
+    assert!(text.contains(" s, the server does not answer; "), "{text}");
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) struct UnderWay {
     pub(crate) count: u32,
     /// How long the longest has been going on.
     pub(crate) longest: Duration,
+    /// Some of it has taken more than half of the time that it is given.
+    pub(crate) is_past_half: bool,
 }
 
 /// The evidence that an error carries.

@@ -11,9 +11,13 @@ use crate::text::{Time, harmless};
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
-/// What takes longer is not slow any more: whoever is asked does not answer. Far more than an answer takes on any
-/// network.
+/// A validation or a reset that takes longer is not slow any more: whoever is asked does not answer. Far more than an
+/// answer takes on any network. Opening is another matter: a cold server takes seconds over it, so there the attempt's
+/// own limit is the measure.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
+
+/// The time from which on it is told how long an opening has been going on.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// By what a wait may exceed its limit without a word: so much the pool allows itself.
 const LATE: Duration = Duration::from_millis(100);
@@ -57,9 +61,11 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     // Those in the pool's own hands have no holder to look for.
     let lent = g.in_use.saturating_sub(e.validating.count + e.resetting.count);
     write!(f, "{} of {} connections: {} idle, {lent} in use", g.size(), e.ceiling, g.idle)?;
-    write!(f, ", {} opening", g.opening)?;
-    if e.opening.longest >= SILENT_AFTER {
-        write!(f, " for {}", Time(e.opening.longest))?;
+    match e.opening {
+        UnderWay { longest, is_past_half, .. } if longest >= WORTH_TELLING || is_past_half => {
+            write!(f, ", {} being opened for {}", g.opening, Time(longest))?;
+        }
+        _ => write!(f, ", {} opening", g.opening)?,
     }
     for (work, what) in [(e.validating, "validated"), (e.resetting, "reset")] {
         if work.count > 0 {
@@ -67,7 +73,7 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
         }
     }
     let is_silent = |work: UnderWay| work.count > 0 && work.longest >= SILENT_AFTER;
-    if [e.opening, e.validating, e.resetting].into_iter().any(is_silent) {
+    if e.opening.is_past_half || is_silent(e.validating) || is_silent(e.resetting) {
         f.write_str(", the server does not answer")?;
     }
     write!(f, "; {} waiting", g.waiting)
