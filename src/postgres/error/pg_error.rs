@@ -57,6 +57,9 @@ struct Told {
     kind: Kind,
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
     ended: Option<String>,
+    /// Whether what the transaction did is undone and worth doing again, where a session knows that and the error does
+    /// not tell: its connection went before COMMIT was sent, or after an end of the work's own.
+    undone: Option<bool>,
 }
 
 pub(super) enum Kind {
@@ -68,7 +71,7 @@ pub(super) enum Kind {
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
-    /// The connection went before COMMIT was sent.
+    /// The connection went before COMMIT was sent, and COMMIT found out.
     LostBeforeCommit(Option<postgres::Error>),
     CommitAborted,
     InTransaction,
@@ -88,7 +91,7 @@ pub(super) enum Kind {
 
 impl PgError {
     fn of(kind: Kind) -> Self {
-        PgError(Box::new(Told { kind, ended: None }))
+        PgError(Box::new(Told { kind, ended: None, undone: None }))
     }
 
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
@@ -124,12 +127,26 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended } = *error.0;
+        let Told { kind, ended, .. } = *error.0;
         let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
         };
-        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended }))
+        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended, undone: None }))
+    }
+
+    /// Says, where the connection is lost, that no COMMIT was sent on it.
+    pub(in crate::postgres) fn before_commit(mut self) -> Self {
+        if self.is_connection_lost() && !self.is_outcome_unknown() {
+            self.0.undone = Some(true);
+        }
+        self
+    }
+
+    /// Says that the work is not to be done again: some of it may have been done, or the pool has ended it.
+    pub(in crate::postgres) fn for_good(mut self) -> Self {
+        self.0.undone = Some(false);
+        self
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
@@ -244,16 +261,19 @@ impl PgError {
     /// Whether the same work may succeed when it is done again, and cannot have been done yet: a serialization
     /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), a
     /// connection lost before COMMIT was sent, or a prepared statement that a change of the schema made unusable
-    /// (0A000, "cached plan must not change result type").
+    /// (0A000, "cached plan must not change result type"). Of a session's errors it says what
+    /// [`Retry`](crate::postgres::Retry) goes by.
     ///
-    /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
-    /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
+    /// Never true for an error after which the outcome is unknown, nor for work that took too long: a transaction that
+    /// overran a limit of the server's (25P03, 25P04), or what the pool itself has ended. A statement outside of a
+    /// transaction commits by itself: there a lost connection does not tell whether it did, and is not retryable but
+    /// for the server's own word (57P01 to 57P03). The same goes for calls of the driver's that a session hands on,
+    /// as of its bare client or of the writer of a `COPY`: what they return does not know of the transaction.
     pub fn is_retryable(&self) -> bool {
-        match &self.0.kind {
-            Kind::CommitLost(_) => false,
-            Kind::LostBeforeCommit(_) => true,
-            _ => self.postgres().is_some_and(is_worth_repeating),
+        if matches!(self.0.kind, Kind::CommitLost(_)) || self.means(Meaning::Overran) {
+            return false;
         }
+        self.0.undone.unwrap_or_else(|| self.postgres().is_some_and(is_worth_repeating))
     }
 
     /// Whether a write was refused because the server or the transaction is read-only (25006).

@@ -273,6 +273,11 @@ impl WireState {
         Abandoned::of(self.abandoned.load(Relaxed))
     }
 
+    /// Whether the pool has ended it on purpose while it was out.
+    pub fn is_ended_by_pool(&self) -> bool {
+        self.is_abandoned() && matches!(self.abandoned(), Abandoned::HeldTooLong | Abandoned::PoolClosed)
+    }
+
     /// How long ago the server was last known to be alive; an upper bound.
     pub fn silence(&self) -> Duration {
         Duration::from_nanos(self.now().saturating_sub(self.heard.load(Relaxed)))
