@@ -5,7 +5,7 @@ use std::time::Duration;
 use postgres::Config;
 use postgres::config::{ChannelBinding, LoadBalanceHosts, SslNegotiation};
 
-use super::startup;
+use super::{startup, tls};
 use crate::config::pg::table::source::Source;
 use crate::config::pg::table::value::{MILLISECONDS, Unit, Value, shown};
 
@@ -49,7 +49,8 @@ impl Param {
 
     /// The value as a fault may show it.
     pub(super) fn shown(&self) -> String {
-        if is_hidden(self.key) { "[redacted]".to_owned() } else { shown(&self.value) }
+        let is_hidden = is_hidden(self.key) || is_file(self.key) && !tls::is_path(&self.value);
+        if is_hidden { "[redacted]".to_owned() } else { shown(&self.value) }
     }
 }
 
@@ -143,6 +144,11 @@ pub(super) fn is_hidden(key: &str) -> bool {
     is_free(key) || matches!(row(key), Some((_, Support::Refused(_))))
 }
 
+/// Whether the value is the path of a file.
+fn is_file(key: &str) -> bool {
+    matches!(key, "sslrootcert" | "sslcert" | "sslkey" | "passfile")
+}
+
 /// Whether the value may be any text, a URL too.
 fn is_free(key: &str) -> bool {
     matches!(key, "password" | "options")
@@ -161,6 +167,7 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
     match support {
         Support::Refused(rule) => Err((*rule).to_owned()),
         _ if value.contains('\0') => Err(NO_ZERO.to_owned()),
+        _ if is_file(param.key) && !tls::is_path(value) => Err(tls::A_PATH.to_owned()),
         // Its password would be shown with the rest of the address.
         _ if value.contains("://") && !is_free(param.key) => Err(NO_URL.to_owned()),
         Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {

@@ -14,6 +14,14 @@ const SYSTEM: &str = "system";
 /// The rule about a mode that demands encryption, where there is none.
 const NEEDS_TLS: &str = "needs the feature `tls`; without it, must be disable, allow or prefer";
 
+/// The rule about what cannot be a path: the usual slip with secrets of containers, which come as text.
+pub(super) const A_PATH: &str = "must be the path of a file, and not what the file holds";
+
+/// Whether a text can be a path. What a file holds is not shown anywhere: it may be the key.
+pub(super) fn is_path(text: &str) -> bool {
+    !text.contains(char::is_control) && !["-----BEGIN", "-----END"].iter().any(|mark| text.contains(mark))
+}
+
 /// How far the server's encryption is demanded and checked; the later, the stronger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -110,6 +118,13 @@ impl TlsOptions {
     /// The rules between the settings. Reads no file.
     pub(crate) fn check(&self, negotiation: SslNegotiation) -> Faults {
         let mut faults = Faults::new();
+        for (setting, file) in self.files() {
+            let holds = file.is_none_or(|file| is_path(&file.to_string_lossy()));
+            faults.require(holds, setting, "[redacted]", A_PATH);
+        }
+        if !faults.is_empty() {
+            return faults;
+        }
         let mode = self.mode.as_str();
         let direct = negotiation == SslNegotiation::Direct;
         if !TLS {
