@@ -49,6 +49,8 @@ pub(crate) struct WireState {
     socket_timeout: AtomicU64,
     /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
     bound: AtomicU64,
+    /// How long that call may take, in nanoseconds.
+    bound_limit: AtomicU64,
     /// Nanoseconds that a goodbye waits for the server to hang up.
     parting: AtomicU64,
     probe: Probe,
@@ -85,6 +87,7 @@ impl WireState {
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
+            bound_limit: AtomicU64::new(NONE),
             parting: AtomicU64::new(nanos(PARTING_LIMIT)),
             probe: Probe::default(),
             abandoned: AtomicU8::new(0),
@@ -202,6 +205,11 @@ impl WireState {
         some(self.bound.load(Relaxed))
     }
 
+    /// How long a bounded call may take.
+    pub fn bound_limit(&self) -> Duration {
+        Duration::from_nanos(self.bound_limit.load(Relaxed))
+    }
+
     pub fn socket_timeout(&self) -> Option<u64> {
         some(self.socket_timeout.load(Relaxed))
     }
@@ -289,6 +297,7 @@ impl WireState {
 
     /// Ends the call that follows after `limit`, until [`WireState::clear_bound`].
     pub fn set_bound(&self, limit: Duration) {
+        self.bound_limit.store(nanos(limit), Relaxed);
         self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
     }
 
