@@ -8,6 +8,7 @@ use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
+use crate::text::Cause;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
@@ -17,10 +18,10 @@ use crate::postgres::tls::Advised;
 /// which `unwrap`, `expect` and a `main` that fails print. Whatever others have written in it, the server among them,
 /// has its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one, as the driver has it; where several
-/// servers were tried, a line that names each with its cause; where the server refused for want of encryption or of a
-/// client certificate, its message with what to change. The kind is private, so that kinds can be added; ask the
-/// predicates.
+/// [`std::error::Error::source`] gives what the line has not said, as text that is harmless too: the server's detail,
+/// hint and context; or the causes of what a callback or an I/O error tells; where several servers were tried, a line that names each with its
+/// cause. The driver's error itself is [`PgError::as_postgres`]. The kind is private, so that kinds can be added; ask
+/// the predicates.
 ///
 /// It comes of a [`postgres::Error`], of the pool's [`Error`](crate::Error), and of an [`io::Error`], so that `?` works
 /// for all that is called in a session:
@@ -60,6 +61,10 @@ struct Told {
     /// Whether what the transaction did is undone and worth doing again, where a session knows that and the error does
     /// not tell: its connection went before COMMIT was sent, or after an end of the work's own.
     undone: Option<bool>,
+    /// Of an attempt to open: the server, where it was the only one.
+    server: Option<String>,
+    /// See [`PgError::causes`].
+    causes: Option<Cause>,
 }
 
 pub(super) enum Kind {
@@ -90,8 +95,9 @@ pub(super) enum Kind {
 }
 
 impl PgError {
-    fn of(kind: Kind) -> Self {
-        PgError(Box::new(Told { kind, ended: None, undone: None }))
+    pub(super) fn of(kind: Kind) -> Self {
+        let causes = kind.causes();
+        PgError(Box::new(Told { kind, ended: None, undone: None, server: None, causes }))
     }
 
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
@@ -112,7 +118,9 @@ impl PgError {
     /// else of a server without a free connection, since one may be given back; else the last.
     pub(in crate::postgres) fn of_servers(mut tried: Vec<(String, PgError)>) -> Self {
         if tried.len() == 1 {
-            return tried.swap_remove(0).1;
+            let (server, mut error) = tried.swap_remove(0);
+            error.0.server = Some(server);
+            return error;
         }
         let first = |is: fn(&PgError) -> bool| tried.iter().position(|(_, error)| is(error));
         let telling = first(PgError::is_refusal).or_else(|| first(PgError::is_exhausted));
@@ -127,12 +135,18 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended, .. } = *error.0;
+        let Told { kind, ended, causes, .. } = *error.0;
         let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
         };
-        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended, undone: None }))
+        PgError(Box::new(Told {
+            kind: Kind::LostBeforeCommit(cause),
+            ended,
+            undone: None,
+            server: None,
+            causes,
+        }))
     }
 
     /// Says, where the connection is lost, that no COMMIT was sent on it.
@@ -194,6 +208,16 @@ impl PgError {
         }
     }
 
+    /// Causes as text, with nothing in it that the line has said.
+    pub(super) fn causes(&self) -> Option<&Cause> {
+        self.0.causes.as_ref()
+    }
+
+    /// Of an attempt to open: the server, where it was the only one.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.0.server.as_deref()
+    }
+
     pub(super) fn kind(&self) -> &Kind {
         &self.0.kind
     }
@@ -204,15 +228,7 @@ impl PgError {
     }
 
     pub(super) fn postgres(&self) -> Option<&postgres::Error> {
-        match &self.0.kind {
-            Kind::Opening(error) => error.telling()?.postgres(),
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
-                Some(error)
-            }
-            Kind::OpenAdvised(advised) => Some(advised.cause()),
-            Kind::LostBeforeCommit(error) => error.as_ref(),
-            _ => None,
-        }
+        self.0.kind.postgres()
     }
 
     /// The SQLSTATE that the server gave, if it gave one; of a connection that the server ended, also where a later
@@ -342,37 +358,7 @@ impl PgError {
         is_open && (self.sqlstate().is_none() || self.means(Meaning::NotAdmitted)) && self.is_permanent()
     }
 
-    /// The pool's error, where no connection could be had from it.
-    pub fn as_checkout(&self) -> Option<&crate::Error> {
-        match &self.0.kind {
-            Kind::Checkout(error) => Some(error),
-            _ => None,
-        }
-    }
-
     fn io_error(&self) -> Option<&io::Error> {
         find_io(self.postgres()?)
-    }
-}
-
-impl From<crate::Error> for PgError {
-    fn from(error: crate::Error) -> Self {
-        PgError::of(Kind::Checkout(error))
-    }
-}
-
-impl From<postgres::Error> for PgError {
-    fn from(error: postgres::Error) -> Self {
-        PgError::of(Kind::Query(error))
-    }
-}
-
-impl From<io::Error> for PgError {
-    /// Of the writer of a `COPY` it is the server's error in it; else what the work read or wrote besides.
-    fn from(error: io::Error) -> Self {
-        match error.downcast::<postgres::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => PgError::of(Kind::Io(error)),
-        }
     }
 }

@@ -8,7 +8,7 @@ use postgres::error::DbError;
 use super::evidence::find_io;
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
-use crate::text::{harmless, line, links};
+use crate::text::{Cause, harmless, line, links};
 
 const SETTINGS: &str = "the PostgreSQL settings cannot be used";
 
@@ -35,10 +35,7 @@ impl StdError for PgError {
         match self.kind() {
             // Its own text is this one's.
             Kind::Checkout(error) => error.source(),
-            Kind::Opening(error) => error.source(),
-            Kind::OpenAdvised(advised) => Some(advised),
-            Kind::Io(error) => Some(error),
-            _ => self.postgres().map(|error| error as _),
+            _ => self.causes().map(|cause| cause as _),
         }
     }
 }
@@ -47,9 +44,58 @@ impl StdError for PgError {
 /// what the driver says.
 fn cause(error: &postgres::Error) -> String {
     match (error.as_db_error(), find_io(error)) {
+        (Some(error), _) if error.message().trim().is_empty() => "the server gave no message".to_owned(),
         (Some(error), _) => harmless(error.message()),
         (None, Some(error)) => line(error),
         (None, None) => line(error),
+    }
+}
+
+/// What the driver says of an answer to its greeting that it cannot read.
+const UNREADABLE: [&str; 4] = [
+    "invalid message length",
+    "bytes remaining on stream",
+    "unexpected message from server",
+    "error parsing response from server",
+];
+
+/// Whether what answered while connecting is something else than PostgreSQL.
+fn is_of_another_protocol(error: &postgres::Error) -> bool {
+    let told = line(error);
+    error.as_db_error().is_none() && UNREADABLE.iter().any(|text| told.contains(text))
+}
+
+/// What the server says besides its message.
+fn besides(error: &DbError) -> impl Iterator<Item = (&'static str, &str)> {
+    let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
+    more.into_iter().filter_map(|(what, text)| Some((what, text?)))
+}
+
+impl Kind {
+    /// The driver's error, where there is one.
+    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
+        match self {
+            Kind::Opening(error) => error.telling()?.as_postgres(),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
+                Some(error)
+            }
+            Kind::OpenAdvised(advised) => Some(advised.cause()),
+            Kind::LostBeforeCommit(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The causes that the line does not tell. As text: the driver's own chain has the server's as they came.
+    pub(super) fn causes(&self) -> Option<Cause> {
+        match self {
+            Kind::Io(error) => Cause::of(error).into_source(),
+            Kind::Opening(error) => Cause::of(error).into_source(),
+            _ => {
+                let error = self.postgres()?.as_db_error()?;
+                let more: Vec<_> = besides(error).map(|(what, text)| format!("{what}: {text}")).collect();
+                (!more.is_empty()).then(|| Cause::from_text(&more.join("; ")))
+            }
+        }
     }
 }
 
@@ -60,6 +106,9 @@ impl PgError {
 
     fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.told();
+        if let Some(server) = self.server() {
+            write!(f, "{server}: ")?;
+        }
         f.write_str(&told)?;
         // Where an error within it has not named it.
         let code = self.sqlstate().map(|code| format!("SQLSTATE {}", harmless(code)));
@@ -79,6 +128,9 @@ impl PgError {
         match self.kind() {
             Kind::Settings(faults) => format!("{SETTINGS}: {faults}"),
             Kind::Opening(error) => line(error),
+            Kind::Open(error) if is_of_another_protocol(error) => {
+                with("what answers there does not speak PostgreSQL's protocol", error)
+            }
             Kind::Open(error) => cause(error),
             Kind::OpenAdvised(advised) => harmless(advised),
             Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
@@ -126,8 +178,6 @@ impl PgError {
         let Some(error) = self.db() else {
             return links(self).iter().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"));
         };
-        let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
-        let given = more.into_iter().filter_map(|(what, text)| Some((what, text?)));
-        given.into_iter().try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
+        besides(error).try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
     }
 }

@@ -17,9 +17,11 @@ const NEEDS_TLS: &str = "needs the feature `tls`; without it, must be disable, a
 /// The rule about what cannot be a path: the usual slip with secrets of containers, which come as text.
 pub(super) const A_PATH: &str = "must be the path of a file, and not what the file holds";
 
-/// Whether a text can be a path. What a file holds is not shown anywhere: it may be the key.
+/// Whether a text can be a path: not one with the marks of such a file, nor of so many lines. What a file holds is not
+/// shown anywhere, for it may be the key.
 pub(super) fn is_path(text: &str) -> bool {
-    !text.contains(char::is_control) && !["-----BEGIN", "-----END"].iter().any(|mark| text.contains(mark))
+    let is_marked = ["-----BEGIN", "-----END"].iter().any(|mark| text.contains(mark));
+    !is_marked && text.lines().count() <= 2
 }
 
 /// How far the server's encryption is demanded and checked; the later, the stronger.
