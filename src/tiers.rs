@@ -150,7 +150,8 @@ impl<M: ManageConnection> TieredPool<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault of both tiers and of the budget, and nothing is changed.
+    /// `InvalidConfig` with every fault of both tiers and of the budget, and nothing is changed; also when called
+    /// within `change` itself, as a tier's own `reconfigure` there.
     ///
     /// # Examples
     ///
@@ -173,6 +174,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn reconfigure(&self, change: impl Fn(&mut TieredSettings)) -> Result<(), Error> {
+        let _changing = self.automation.begin_change_with(&self.adhoc)?;
         loop {
             let before = [self.automation.settings_in_force(), self.adhoc.settings_in_force()];
             let present = TieredSettings {

@@ -193,3 +193,28 @@ fn an_open_breaker_of_automation_does_not_touch_ad_hoc() {
     }
     assert_eq!(pool.adhoc().stats().checkouts.rejected, 0);
 }
+
+#[test]
+fn a_change_within_a_change_is_refused_and_does_not_go_on_for_ever() {
+    let pool = TieredPool::builder().total_connections(12).reserved(2);
+    let pool = pool.automation(|tier| tier.base_size(8).max_overflow(0)).build(|_| MemoryManager).unwrap();
+    let refused = |outcome: Result<(), tierpool::Error>| {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("reconfigure is called within its own closure"), "{error}");
+    };
+    let tier = pool.automation();
+    tier.reconfigure(|settings| {
+        refused(tier.reconfigure(|settings| settings.base_size = 4));
+        refused(pool.reconfigure(|settings| settings.reserved = 3));
+        pool.adhoc().reconfigure(|_| ()).unwrap();
+        settings.base_size = 7;
+    })
+    .unwrap();
+    pool.reconfigure(|_| {
+        refused(pool.reconfigure(|settings| settings.reserved = 3));
+        refused(tier.reconfigure(|settings| settings.base_size = 4));
+    })
+    .unwrap();
+    assert_eq!(tier.max_size(), 7);
+    tier.reconfigure(|settings| settings.base_size = 8).unwrap();
+}

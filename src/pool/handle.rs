@@ -234,7 +234,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault, and nothing is changed.
+    /// `InvalidConfig` with every fault, and nothing is changed; also when called within `change` itself.
     ///
     /// ```
     /// use tierpool::{MemoryManager, Pool};
@@ -246,15 +246,7 @@ impl<M: ManageConnection> Pool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn reconfigure(&self, change: impl Fn(&mut Settings)) -> Result<(), Error> {
-        loop {
-            let before = self.shared().settings();
-            let mut settings = Settings::clone(&before);
-            change(&mut settings);
-            settings.name.clone_from(&before.name);
-            if change::reconfigure(self.shared(), &before, settings)? {
-                return Ok(());
-            }
-        }
+        change::reconfigure(self.shared(), change)
     }
 
     /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), at most `limit`.
@@ -368,6 +360,11 @@ impl<M: ManageConnection> Pool<M> {
         settings: [Settings; 2],
     ) -> bool {
         change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
+    }
+
+    /// That this thread is changing the settings of this pool and of the other one.
+    pub(crate) fn begin_change_with(&self, other: &Pool<M>) -> Result<change::Changing, Error> {
+        change::Changing::begin(&[self.shared(), other.shared()])
     }
 
     /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
