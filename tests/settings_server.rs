@@ -288,3 +288,13 @@ fn a_key_in_place_of_its_path_is_told_of_and_not_shown() {
         }
     }
 }
+
+#[test]
+fn a_negative_connect_timeout_is_no_limit_where_it_is_libpqs() {
+    let none = Duration::ZERO;
+    assert_eq!(with_query("connect_timeout=-1").unwrap().connect_timeout, none);
+    let server = ("DATABASE_URL", "postgresql://db.example/news");
+    assert_eq!(load(&[server, ("PGCONNECT_TIMEOUT", "-5")]).unwrap().connect_timeout, none);
+    one_fault(load(&[server, ("DATABASE_CONNECT_TIMEOUT", "-5")]), &["DATABASE_CONNECT_TIMEOUT is -5"]);
+    one_fault(with_query("connect_timeout=-x"), &["0 or less for no limit"]);
+}
