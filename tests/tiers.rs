@@ -5,7 +5,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
 use support::wait::{LONG_BOUND, eventually, took};
 use tierpool::{BreakerState, ErrorKind, MemoryManager, Tier, TieredBuilder, TieredPool};
 
@@ -81,6 +81,47 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
     drop(pool.get(Tier::Automation).unwrap());
     assert_eq!(adhoc.opened(), 1);
     eventually(LONG_BOUND, "automation has opened one", || automation.opened() > 0);
+}
+
+#[test]
+fn what_waiting_will_not_cure_in_one_tier_ends_the_wait_for_both() {
+    let keeps_one = |tier: tierpool::Builder<_>| {
+        tier.min_idle(Some(1)).connection_timeout(LONG).driver(Box::new(ScriptedDriver::new()))
+    };
+    for broken in [Tier::Automation, Tier::Adhoc] {
+        let gate = Gate::new();
+        let manager = |tier| {
+            let manager = ScriptedManager::new();
+            let refused = Step::err(ScriptedError::permanent());
+            manager.always(Call::Connect, if tier == broken { refused } else { Step::ok().behind(&gate) });
+            manager
+        };
+        let (error, time) =
+            took(|| builder().automation(keeps_one).adhoc(keeps_one).build(manager).unwrap_err());
+        gate.open();
+        assert!(time < AT_ONCE, "{time:?}");
+        assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+        assert!(error.to_string().contains(&format!("pool `{broken}` cannot open connections")), "{error}");
+    }
+}
+
+#[test]
+fn each_tier_is_waited_for_as_long_as_its_own_checkouts_may_take() {
+    let (short, gate) = (Duration::from_millis(50), Gate::new());
+    let manager = |tier| {
+        let manager = ScriptedManager::new();
+        if tier == Tier::Adhoc {
+            manager.always(Call::Connect, Step::ok().behind(&gate));
+        }
+        manager
+    };
+    let builder = builder()
+        .automation(|tier| tier.min_idle(Some(1)))
+        .adhoc(|tier| tier.min_idle(Some(1)).connection_timeout(short));
+    let (error, time) = took(|| builder.build(manager).unwrap_err());
+    gate.open();
+    assert!(short <= time && time < AT_ONCE, "{time:?}");
+    assert!(error.is_timeout() && error.to_string().contains("pool `adhoc`"), "{error}");
 }
 
 #[test]

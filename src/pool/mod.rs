@@ -18,6 +18,7 @@
 //! | `handle` | what a program holds of a pool |
 //! | `sizes` | base and overflow from what was said of the size |
 //! | `builder` | settings and collaborators of a pool |
+//! | `build` | makes a pool of them, and waits for what it keeps |
 //!
 //! Inversion: `Kept`, which `keep::tend` implements, since the keeper is a part, and tends pools without knowing them.
 //!
@@ -31,6 +32,7 @@
 //!
 //! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.
 
+mod build;
 mod builder;
 mod change;
 mod connection;
