@@ -214,6 +214,12 @@ impl Settings {
         self.max_zombies.unwrap_or_else(|| self.ceiling())
     }
 
+    /// Has what does not change at run time stay as it was before: the name is in threads, log targets and metrics.
+    pub(crate) fn completed(mut self, before: &Settings) -> Settings {
+        self.name.clone_from(&before.name);
+        self
+    }
+
     /// Checks every rule and returns all faults; an empty list means that a pool can be built.
     pub fn check(&self) -> Faults {
         let mut faults = Faults::new();

@@ -11,6 +11,7 @@ use super::handle::Pool;
 use super::parts::keeper::Keeper;
 use super::parts::sinks::Sinks;
 use super::shared::Shared;
+use super::wait::{Hope, Least, wait_filled};
 use crate::error::Error;
 
 impl<M: ManageConnection> Builder<M> {
@@ -30,7 +31,7 @@ impl<M: ManageConnection> Builder<M> {
     /// connections could not be opened.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        pool.wait_built(pool.connection_timeout())?;
+        wait_filled(vec![pool.awaited(pool.connection_timeout(), Least::Kept)], Hope::UntilPermanent)?;
         Ok(pool)
     }
 
@@ -51,7 +52,7 @@ impl<M: ManageConnection> Builder<M> {
     /// As [`Builder::build`].
     pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
-        pool.wait_built(limit)?;
+        wait_filled(vec![pool.awaited(limit, Least::Kept)], Hope::UntilPermanent)?;
         Ok(pool)
     }
 

@@ -14,7 +14,8 @@
 //! | `lend` | checkout, the line, checkin, and the guard |
 //! | `keep` | the keeper's looks: tidying, what is overdue, what is held for too long |
 //! | `change` | new settings, of one pool or of the two of a budget |
-//! | `life` | start, filling, end |
+//! | `life` | start and end |
+//! | `wait` | waiting until pools have what they keep |
 //! | `handle` | what a program holds of a pool |
 //! | `sizes` | base and overflow from what was said of the size |
 //! | `builder` | settings and collaborators of a pool |
@@ -47,6 +48,7 @@ mod shared;
 mod sizes;
 mod supply;
 mod tell;
+mod wait;
 
 pub use builder::Builder;
 pub use driver::control::{Abandonment, Place, SessionControl};
@@ -58,3 +60,4 @@ pub(crate) use parts::budget::{Budget, Part};
 pub(crate) use parts::keeper::Keeper;
 #[cfg(feature = "postgres")]
 pub(crate) use tell::notify::panic_text;
+pub(crate) use wait::{Hope, Least, wait_filled};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::{Tier, TieredPool, settings};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::config::{Faults, Settings};
 use crate::error::Error;
-use crate::pool::{Budget, Builder, Keeper, Part, Pool};
+use crate::pool::{Budget, Builder, Hope, Keeper, Least, Part, Pool, wait_filled};
 
 /// Builds a [`TieredPool`].
 pub struct TieredBuilder<M: ManageConnection> {
@@ -149,11 +149,11 @@ impl<M: ManageConnection> TieredBuilder<M> {
         limit: impl Fn(&Pool<M>) -> Duration,
     ) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
-        // Both open at the same time, so the time of the first counts for the second as well.
-        let tiers = [Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier));
-        for (tier, end) in tiers.map(|tier| (tier, Deadline::of(limit(tier)))) {
-            tier.wait_built(end.left())?;
-        }
+        let awaited = [Tier::Automation, Tier::Adhoc].map(|tier| {
+            let tier = pool.tier(tier);
+            tier.awaited(limit(tier), Least::Kept)
+        });
+        wait_filled(Vec::from(awaited), Hope::UntilPermanent)?;
         Ok(pool)
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::changed::Changed;
 use crate::config::MAX_CEILING;
 
 /// What a budget does to one of its pools.
@@ -31,6 +32,8 @@ pub(crate) struct Budget {
     /// Relaxed. It is set before the other pool's desk is asked what that pool has, and read after a seat was given
     /// back at that desk: either the desk was asked later and told of that seat, or its lock makes this known.
     pending: AtomicBool,
+    /// One for both pools, so that somebody can wait for both at once.
+    changed: Arc<Changed>,
 }
 
 struct State {
@@ -71,7 +74,7 @@ impl Budget {
             Side { member: None, share: shares[index], wanted: ceiling, ceiling }
         };
         let state = Mutex::new(State { total, sides: [side(0), side(1)] });
-        Arc::new(Budget { state, pending: AtomicBool::new(false) })
+        Arc::new(Budget { state, pending: AtomicBool::new(false), changed: Arc::default() })
     }
 
     pub(crate) fn total(&self) -> u32 {
@@ -154,6 +157,11 @@ pub(crate) struct Part(Option<(Arc<Budget>, usize)>);
 impl Part {
     pub(crate) fn of(budget: &Arc<Budget>, index: usize) -> Self {
         Part(Some((Arc::clone(budget), index)))
+    }
+
+    /// What wakes those who wait for a change of the pool: the same for both pools of a budget.
+    pub(crate) fn changed(&self) -> Arc<Changed> {
+        self.0.as_ref().map_or_else(Arc::default, |(budget, _)| Arc::clone(&budget.changed))
     }
 
     /// The most that the ceiling may become by the pool's own settings.
