@@ -74,12 +74,12 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
         .adhoc(|tier| tier.test_on_check_out(true))
         .build(|tier| if tier == Tier::Adhoc { adhoc.clone() } else { automation.clone() })
         .unwrap();
-    assert_eq!((automation.opened(), adhoc.opened()), (0, 1));
+    assert_eq!((automation.opened(), adhoc.opened()), (0, 0), "nothing is kept unless somebody says so");
     assert!(pool.adhoc().test_on_check_out() && !pool.automation().test_on_check_out());
     assert_eq!((pool.tier(Tier::Automation).max_size(), pool.tier(Tier::Adhoc).max_size()), (8, 2));
     assert_eq!((pool.total_connections(), pool.reserved()), (10, 2));
     drop(pool.get(Tier::Automation).unwrap());
-    assert_eq!(adhoc.opened(), 1);
+    assert_eq!(adhoc.opened(), 0);
     eventually(LONG_BOUND, "automation has opened one", || automation.opened() > 0);
 }
 

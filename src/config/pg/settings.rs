@@ -42,8 +42,8 @@ pub struct PgSettings {
     pub reserved: u32,
     /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
-    /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
-    /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier.
+    /// The ad-hoc tier: the reserved connections without overflow, none kept open. Timeouts, ages, wait mode and
+    /// pre-ping are those of the automation tier.
     pub adhoc: Settings,
     /// The limit of a statement in the automation tier. Default 30 s; `None`: no limit.
     pub automation_statement_timeout: Option<Duration>,
@@ -99,7 +99,6 @@ impl PgSettings {
             Key::Reserved => {
                 self.reserved = count(key, value);
                 self.adhoc.base_size = self.reserved;
-                self.adhoc.min_idle = Some(self.reserved.min(1));
             }
             Key::MinSize => self.automation.min_size = count(key, value),
             Key::BaseSize => self.automation.base_size = count(key, value),
