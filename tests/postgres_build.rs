@@ -10,6 +10,7 @@ use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::pools::built;
 use support::port::free_port;
 use support::wait::{SECOND, eventually, took};
+use tierpool::config::{Overrides, PgSettings};
 use tierpool::postgres::Credentials;
 use tierpool::{ErrorKind, PgBuilder, PgPool};
 
@@ -99,6 +100,26 @@ fn a_server_of_either_tier_that_is_not_there_is_waited_for() {
         assert!(error.is_connect_failed(), "{error}");
         assert!(time >= limit && time < AT_ONCE, "{time:?}");
     }
+}
+
+#[test]
+fn an_idle_timeout_holds_for_the_ad_hoc_tier_however_it_is_set() {
+    let cluster = cluster();
+    let url = cluster.url();
+    let adhoc = |pool: PgPool| (pool.adhoc().idle_timeout(), pool.adhoc().settings().base_lingers);
+    let unchecked = |builder: PgBuilder| adhoc(builder.build_unchecked().unwrap());
+    let minute = Some(60 * SECOND);
+    assert_eq!(unchecked(builder(&*url)), (Some(600 * SECOND), true));
+    assert_eq!(unchecked(builder(&*url).idle_timeout(60 * SECOND)), (minute, false));
+    assert_eq!(unchecked(builder(&*url).adhoc(move |tier| tier.idle_timeout(minute))), (minute, false));
+    let own = |tier: tierpool::Builder<_>| tier.base_lingers(true);
+    assert_eq!(unchecked(builder(&*url).idle_timeout(60 * SECOND).adhoc(own)), (minute, true));
+
+    let mut overrides = Overrides::default();
+    overrides.url = Some(url.into());
+    let mut settings = PgSettings::load(&overrides, |_| None).unwrap();
+    settings.adhoc.idle_timeout = minute;
+    assert_eq!(adhoc(PgPool::from_settings(settings).unwrap()), (minute, false));
 }
 
 #[test]

@@ -129,6 +129,17 @@ fn sizes(env: &[(&str, &str)]) -> (u32, u32) {
 }
 
 #[test]
+fn the_reserve_lingers_for_seconds_unless_somebody_sets_an_idle_timeout() {
+    let lingers = |env: &[(&str, &str)]| load(env).unwrap().adhoc.base_lingers;
+    assert!(lingers(&[]) && !load(&[]).unwrap().automation.base_lingers);
+    assert!(lingers(&[("DB_POOL_PROFILE", "batch")]), "its idle timeout is the default for automation");
+    // Also where it is set to just its default.
+    for set in ["600", "60", "0"] {
+        assert!(!lingers(&[("DB_POOL_IDLE_TIMEOUT", set)]), "with {set}");
+    }
+}
+
+#[test]
 fn a_ceiling_stands_for_base_and_overflow() {
     assert_eq!(sizes(&[("DB_POOL_MAX", "40")]), (40, 0));
     assert_eq!(sizes(&[("DB_CONNECTION_LIMIT", "40"), ("DB_POOL_SIZE", "30")]), (30, 10));

@@ -122,7 +122,7 @@ impl<M: ManageConnection> Builder<M> {
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self.sizes = Sizes::default();
-        self.set.push(ALL);
+        self.set = vec![ALL];
         self
     }
 
@@ -193,6 +193,8 @@ impl<M: ManageConnection> Builder<M> {
         idle_timeout: Option<Duration>,
         /// Sets the idle time after which a connection above the base size is closed.
         overflow_linger: Duration,
+        /// Sets whether a connection within the base size, too, is closed after that time.
+        base_lingers: bool,
         /// Sets how often the keeper looks.
         reaper_rate: Duration,
         /// Sets how many connections are opened at a time.
@@ -285,6 +287,9 @@ impl<M: ManageConnection> Builder<M> {
     pub(crate) fn resolved(&self) -> (Settings, Faults) {
         let mut settings = self.settings.clone();
         let mut faults = Faults::new();
+        if self.set.contains(&"idle_timeout") && !self.set.contains(&"base_lingers") {
+            settings.base_lingers = false;
+        }
         (settings.base_size, settings.max_overflow) = self.sizes.resolve(&self.settings, &mut faults);
         faults.extend(settings.check());
         (settings, faults)

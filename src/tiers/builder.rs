@@ -24,15 +24,15 @@ pub struct TieredBuilder<M: ManageConnection> {
 
 impl<M: ManageConnection> Default for TieredBuilder<M> {
     fn default() -> Self {
-        let tier = |tier: Tier| Builder::new().settings(Settings::of_tier(tier.as_str()));
+        let tier = |settings| Builder::new().settings(settings);
         TieredBuilder {
             total_connections: 60,
             limit_name: "Total Connection Limit",
             reserved: 5,
             open_concurrency: 4,
             adhoc_may_borrow: false,
-            automation: tier(Tier::Automation).base_size(50).max_overflow(5),
-            adhoc: tier(Tier::Adhoc),
+            automation: tier(Settings::of_automation()).base_size(50).max_overflow(5),
+            adhoc: tier(Settings::of_adhoc()),
             clock: Clock::default(),
         }
     }
@@ -72,7 +72,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
     }
 
     /// Changes the ad-hoc tier's settings but for its size, which [`TieredBuilder::reserved`] sets. Default: opened
-    /// when needed, 60 s to wait.
+    /// when needed, closed after 10 s without use ([`base_lingers`](Settings::base_lingers)), 60 s to wait.
     pub fn adhoc(mut self, change: impl FnOnce(Builder<M>) -> Builder<M>) -> Self {
         self.adhoc = change(self.adhoc);
         self

@@ -103,7 +103,8 @@ impl PgBuilder {
         max_waiting: u32,
         /// Sets the age at which a connection is replaced; zero: never. Default 30 min.
         max_lifetime: Duration,
-        /// Sets the idle time after which a connection is closed; zero: never. Default 10 min.
+        /// Sets the idle time after which a connection is closed, in both tiers; zero: never. Default 10 min for
+        /// automation, and 10 s for ad-hoc connections, which people outside this process may need.
         idle_timeout: Duration,
         /// Sets when a connection is validated before it is lent. Default: if idle for 500 ms.
         pre_ping: PrePing,
@@ -324,8 +325,7 @@ impl PgBuilder {
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
-        let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
-            let settings = settings.clone();
+        let of_tier = |settings: crate::config::Settings, changes: Vec<Change>| {
             move |builder: Builder<PgManager>| {
                 let builder = builder.defaults(settings).driver(Box::new(PgDriver));
                 changes.into_iter().fold(builder, |builder, change| change(builder))
@@ -337,8 +337,8 @@ impl PgBuilder {
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
             .clock(self.clock)
-            .automation(of_tier(&settings.automation, self.automation))
-            .adhoc(of_tier(&settings.adhoc, self.adhoc));
+            .automation(of_tier(settings.automation.clone(), self.automation))
+            .adhoc(of_tier(settings.adhoc_completed(), self.adhoc));
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }
