@@ -144,6 +144,25 @@ fn a_tier_grows_only_as_the_excess_of_the_other_is_closed() {
 }
 
 #[test]
+fn a_timeout_says_that_growth_waits_for_the_other_tier_and_only_where_it_does() {
+    let pool = builder().build(|_| ScriptedManager::new()).unwrap();
+    let refused = || thread::scope(|scope| scope.spawn(|| pool.adhoc().get_timeout(SHORT)).join().unwrap());
+    let told = || {
+        let error = refused().err().expect("none is left");
+        let waits = "5 of the 7 cannot be opened before the other tier has closed as many";
+        [error.to_string(), format!("{error:#}")].map(|text| text.contains(waits))
+    };
+    let mut automation: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let mut people: Vec<_> = (0..2).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(told(), [false, false], "they are all that it is to have");
+    pool.reconfigure(|settings| split(settings, 3)).unwrap();
+    assert_eq!(told(), [true, true]);
+    automation.truncate(3);
+    people.extend((0..5).map(|_| pool.adhoc().get_timeout(BOUND).unwrap()));
+    assert!(!refused().err().expect("none is left").to_string().contains("other tier"));
+}
+
+#[test]
 fn idle_connections_of_the_shrinking_tier_are_closed_for_the_other() {
     let pool = builder().build(|_| ScriptedManager::new()).unwrap();
     drop((0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect::<Vec<_>>());

@@ -95,6 +95,19 @@ fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
 }
 
+/// Why a pool cannot grow that has not reached its ceiling.
+fn growth(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+    // While one could be opened it is not this that the caller waited for.
+    if e.yet_to_come == 0 || e.gauges.size() < e.ceiling {
+        return Ok(());
+    }
+    let (yet_to_come, all) = (e.yet_to_come, e.ceiling + e.yet_to_come);
+    write!(
+        f,
+        "{separator}{yet_to_come} of the {all} cannot be opened before the other tier has closed as many"
+    )
+}
+
 /// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
 fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     if !e.in_deadlock || kind != ErrorKind::Timeout {
@@ -139,6 +152,7 @@ pub(super) fn line(
         write!(f, "; place {} at first, {} at the end", joined + 1, left + 1)?;
     }
     f.write_str(")")?;
+    growth(f, e, "; ")?;
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
@@ -168,6 +182,7 @@ pub(super) fn full(
     if let Some((joined, left)) = e.ahead {
         write!(f, "\n  place in the queue: {} at first, {} at the end", joined + 1, left + 1)?;
     }
+    growth(f, e, "\n  ")?;
     if e.own > 0 {
         f.write_str("\n  ")?;
         own(f, e)?;

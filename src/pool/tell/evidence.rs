@@ -6,7 +6,7 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::contact;
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
+use super::observe::{count, gauges_of, held_by, holders, sample_in_use, under_way, validating};
 use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
@@ -106,6 +106,7 @@ pub(crate) fn error<M: ManageConnection>(
         let outage = breaker.outage(shared.exact_now());
         (breaker.last_within(unserved.waited).cloned(), breaker.attempts(), outage)
     };
+    let counts = shared.lending.counts();
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
     let evidence = Evidence {
@@ -115,11 +116,12 @@ pub(crate) fn error<M: ManageConnection>(
         limit: unserved.limit,
         ahead: unserved.ahead,
         max_waiting: settings.max_waiting,
-        gauges: gauges(shared),
+        gauges: gauges_of(shared, &counts),
         validating: validating(shared),
         resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
         opening: under_way(shared, Task::is_open),
-        ceiling: ceiling(&settings, &shared.lending.counts()),
+        ceiling: ceiling(&settings, &counts),
+        yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,
         outage,
         holders,
