@@ -226,7 +226,7 @@ fn a_session_that_the_server_ended_says_why() {
         .unwrap_err();
     assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
     assert!(error.to_string().contains("SQLSTATE 57P01"), "{error}");
-    assert!(error.is_retryable() && !error.is_outcome_unknown());
+    assert!(error.is_retryable() && !error.is_outcome_unknown(), "{error}");
 }
 
 #[test]

@@ -57,6 +57,8 @@ struct Told {
     kind: Kind,
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
     ended: Option<String>,
+    /// The server that was to be connected to, where it was the only one.
+    server: Option<String>,
 }
 
 pub(super) enum Kind {
@@ -88,7 +90,7 @@ pub(super) enum Kind {
 
 impl PgError {
     fn of(kind: Kind) -> Self {
-        PgError(Box::new(Told { kind, ended: None }))
+        PgError(Box::new(Told { kind, ended: None, server: None }))
     }
 
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
@@ -109,7 +111,9 @@ impl PgError {
     /// else of a server without a free connection, since one may be given back; else the last.
     pub(in crate::postgres) fn of_servers(mut tried: Vec<(String, PgError)>) -> Self {
         if tried.len() == 1 {
-            return tried.swap_remove(0).1;
+            let (server, mut error) = tried.swap_remove(0);
+            error.0.server = Some(server);
+            return error;
         }
         let first = |is: fn(&PgError) -> bool| tried.iter().position(|(_, error)| is(error));
         let telling = first(PgError::is_refusal).or_else(|| first(PgError::is_exhausted));
@@ -124,12 +128,12 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended } = *error.0;
+        let Told { kind, ended, .. } = *error.0;
         let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
         };
-        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended }))
+        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended, server: None }))
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
@@ -184,6 +188,16 @@ impl PgError {
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
     pub(super) fn ended(&self) -> Option<&str> {
         self.0.ended.as_deref()
+    }
+
+    /// The server that has not been heard of, where it was the only one. Of one that answers its message tells enough.
+    pub(super) fn silent_server(&self) -> Option<&str> {
+        let is_silent = match &self.0.kind {
+            Kind::Open(error) => find_io(error).is_some_and(|error| !is_tls_mismatch(error)),
+            Kind::Opening(error) => matches!(error, OpeningError::Lookup(_)),
+            _ => false,
+        };
+        self.0.server.as_deref().filter(|_| is_silent)
     }
 
     pub(super) fn postgres(&self) -> Option<&postgres::Error> {

@@ -8,7 +8,7 @@ use postgres::error::DbError;
 use super::evidence::find_io;
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
-use crate::text::{harmless, line, links};
+use crate::text::{Limit, harmless, line, links};
 
 const SETTINGS: &str = "the PostgreSQL settings cannot be used";
 
@@ -60,6 +60,9 @@ impl PgError {
 
     fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.told();
+        if let Some(server) = self.silent_server() {
+            write!(f, "{}: ", harmless(server))?;
+        }
         f.write_str(&told)?;
         // Where an error within it has not named it.
         let code = self.sqlstate().map(|code| format!("SQLSTATE {}", harmless(code)));
@@ -102,7 +105,7 @@ impl PgError {
             Kind::Lost => "the connection was closed by the server".to_owned(),
             Kind::Checkout(error) => error.to_string(),
             Kind::Unanswered(limit) => {
-                format!("no answer from the server within {limit:?} (inquiry_timeout)")
+                format!("no answer from the server within {} (inquiry_timeout)", Limit(*limit))
             }
             Kind::Refused(why) => harmless(why),
             Kind::NotAllowed(what, error) => with(&harmless(what), error),

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +25,17 @@ const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
+/// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
+/// end of the stream, met in the same step as the reason, would have the reason forgotten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Unknown,
+    /// The reason was read, and the client is still to pass it on.
+    Said,
+    /// What follows is the end of the stream, whether it has arrived or not: nothing more must be sent.
+    PassedOn,
+}
+
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
     inner: S,
@@ -36,9 +46,7 @@ pub(crate) struct Observed<S> {
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
-    /// The server has just said why it ends the session, and the client is still to pass that on. It gives up at the
-    /// first failure of its stream, so the end of the stream in the same step would have the reason forgotten.
-    is_told: bool,
+    end: End,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
 }
@@ -56,7 +64,7 @@ impl<S> Observed<S> {
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit),
             inject: 0,
-            is_told: false,
+            end: End::Unknown,
             parting: None,
         }
     }
@@ -101,10 +109,13 @@ impl<S> Observed<S> {
         }
         let shared = &self.shared;
         let slow = &mut self.slow;
-        let is_told = &mut self.is_told;
+        let end = &mut self.end;
         self.server.scan(bytes, |event| {
             shared.note(event);
-            *is_told |= matches!(event, BackendEvent::Error { ends_session: true, .. });
+            if matches!(event, BackendEvent::Error { ends_session: true, .. }) {
+                // Unasked, the client takes it for the failure itself.
+                *end = if shared.awaits_reply() { End::Said } else { End::PassedOn };
+            }
             if let Some(slow) = slow {
                 slow.heard(event, shared);
             }
@@ -137,9 +148,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             this.give_end_of_probe(buf);
             return Poll::Ready(Ok(()));
         }
-        if mem::take(&mut this.is_told) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match this.end {
+            End::Unknown => {}
+            End::Said => {
+                this.end = End::PassedOn;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            End::PassedOn => return Poll::Ready(Ok(())),
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
