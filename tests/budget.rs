@@ -294,7 +294,7 @@ fn a_change_in_the_middle_of_another_is_no_fault() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 0..4_000_u32 {
+            for round in 0..12_000_u32 {
                 pool.reconfigure(|settings| split(settings, if round % 2 == 0 { 3 } else { 8 })).unwrap();
             }
             over.store(true, SeqCst);
@@ -304,6 +304,15 @@ fn a_change_in_the_middle_of_another_is_no_fault() {
                 pool.reconfigure(|settings| settings.automation.connection_timeout += SHORT).unwrap();
             }
         });
+        // Faults are told of one moment, and these hold nothing that would keep others from changing it meanwhile.
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    let refused = pool.reconfigure(|settings| settings.adhoc.min_size = 99).unwrap_err();
+                    assert!(!refused.to_string().contains("total_connections"), "{refused}");
+                }
+            });
+        }
         while !over.load(SeqCst) {
             pool.automation().reconfigure(|settings| settings.connection_timeout += SHORT).unwrap();
         }
