@@ -145,8 +145,9 @@ impl<M: ManageConnection> TieredPool<M> {
     /// the other tier has closed them [`Pool::max_size`] of the growing tier tells what it will have. Of a budget that
     /// was lowered the excess closes likewise.
     ///
-    /// The ad-hoc tier's base size follows `reserved` where that is changed; else its sizes stay as they are. Names stay. Otherwise as [`Pool::reconfigure`]; `change` too is
-    /// called again where another thread changes settings at the same time.
+    /// The ad-hoc tier's base size follows `reserved` where that is changed; else its sizes stay as they are. Names
+    /// stay. Otherwise as [`Pool::reconfigure`]; `change` too is called again where another thread changes settings at
+    /// the same time.
     ///
     /// # Errors
     ///
