@@ -162,13 +162,23 @@ fn a_stronger_source_has_the_say_on_the_ceiling() {
 
 #[test]
 fn the_budget_must_hold_both_tiers() {
-    one_fault(
-        load(&[("DB_POOL_SIZE", "60")]),
-        &["DB_POOL_SIZE + max_overflow (default) + reserved (default) is 60 + 5 + 5 = 70", "budget of 60"],
-    );
     one_fault(load(&[("DB_TOTAL_CONNECTIONS", "0")]), &["DB_TOTAL_CONNECTIONS is 0", "at least 1"]);
     let biggest = [("DB_POOL_SIZE", "4294967295"), ("DB_MAX_OVERFLOW", "4294967295")];
-    assert!(faults(load(&biggest)).iter().any(|fault| fault.contains("= 8589934595")));
+    one_fault(load(&biggest), &["DB_POOL_SIZE + DB_MAX_OVERFLOW is 4294967295 + 4294967295", "65536"]);
+    let mut overrides = Overrides::default();
+    (overrides.total_connections, overrides.base_size) = (Some(20), Some(18));
+    one_fault(
+        load_only(&overrides, &[("DATABASE_URL", URL)]),
+        &[
+            "total_connections is 20: must be at least 23 = base_size 18 + max_overflow 0",
+            "; or base_size at most 15",
+        ],
+    );
+    // What a program has changed is held again.
+    let mut loaded = load(&[]).unwrap();
+    loaded.automation.base_size = 60;
+    let told = "total_connections (default) is 60: must be at least 70 = base_size 60 (default) + max_overflow 5 (default)";
+    assert!(loaded.check().to_string().starts_with(told), "{}", loaded.check());
 }
 
 #[test]

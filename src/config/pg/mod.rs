@@ -11,6 +11,7 @@
 //! | `listing` | each setting in force, with its source |
 //! | `behind` | the settings again, once a pooler was found |
 //! | `merge` | the sources laid over each other |
+//! | `sizes` | sizes and budget, of which one gives the other |
 //! | `load` | all of it: from overrides, environment and connection string to settings or faults |
 
 mod behind;
@@ -20,6 +21,7 @@ mod load;
 mod merge;
 mod server;
 mod settings;
+mod sizes;
 mod table;
 
 pub use listing::Effective;

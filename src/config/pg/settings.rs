@@ -28,6 +28,10 @@ pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
 /// the strongest source that names any of the three has a say on the ceiling: a program that sets `base_size` is not
 /// bound by `DB_POOL_MAX`.
 ///
+/// Where no budget is set, it is the ceiling and the reserve. Where one is set and no base size, the base size is what
+/// reserve and overflow leave of it, and an overflow that nobody has set gives way to the base size. The sizes of a
+/// profile, and those for a pooler, count as set.
+///
 /// [`settings`]: crate::config::settings
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -36,7 +40,7 @@ pub struct PgSettings {
     pub server: Server,
     /// The name of the profile. Default `batch`.
     pub profile: String,
-    /// The budget: what both ceilings together may not exceed. Default 60.
+    /// The budget: what both ceilings together may not exceed. Default: what they come to, which is 60.
     pub total_connections: u32,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,

@@ -83,13 +83,13 @@ impl PgBuilder {
     }
 
     setters! {
-        /// Sets the budget of both tiers. Default 60.
+        /// Sets the budget of both tiers. Default: what their sizes come to, which is 60.
         total_connections: u32,
         /// Sets the ad-hoc tier's part of it. Default 5.
         reserved: u32,
         /// Sets how many automation connections are kept open. Default 0.
         min_size: u32,
-        /// Sets the automation tier's base size. Default 50.
+        /// Sets the automation tier's base size. Default 50, or what reserve and overflow leave of a budget.
         base_size: u32,
         /// Sets the automation tier's overflow. Default 5.
         max_overflow: u32,

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::config::{ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Source, TlsMode};
+use crate::config::{
+    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Settings, Source, TlsMode,
+};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
@@ -109,33 +111,38 @@ pub(super) fn adapt(
     adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
     let [of_automation, of_adhoc] = set;
-    let tiers = [
-        (pool.automation(), of_automation, &built.automation, &found.automation),
-        (pool.adhoc(), of_adhoc, &built.adhoc, &found.adhoc),
-    ];
-    let affected = if adhoc_is_elsewhere { 1 } else { 2 };
-    for (tier, set, built, found) in tiers.into_iter().take(affected) {
-        if built == found {
-            continue;
+    pool.reconfigure(|tiers| {
+        take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
+        if !adhoc_is_elsewhere {
+            take_over(&mut tiers.adhoc, of_adhoc, &built.adhoc, &found.adhoc);
         }
-        tier.reconfigure(|settings| {
-            let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-            if !set.sizes && kept <= found.ceiling() {
-                settings.base_size = found.base_size;
-                settings.max_overflow = found.max_overflow;
-            }
-            if !set.max_lifetime {
-                settings.max_lifetime = found.max_lifetime;
-            }
-            if !set.pre_ping {
-                settings.pre_ping = found.pre_ping;
-            }
-        })?;
-    }
+        // A budget that follows the sizes does so where these were taken over.
+        if found.total_connections == tiers.automation.ceiling() + tiers.adhoc.ceiling() {
+            tiers.total_connections = found.total_connections;
+        }
+    })?;
     for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
         log::info!(target: "tierpool::settings", "{}", setting.0);
     }
     Ok(())
+}
+
+/// Has one tier take the defaults for a pooler, but for what was set on its builder.
+fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &Settings) {
+    if built == found {
+        return;
+    }
+    let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
+    if !set.sizes && kept <= found.ceiling() {
+        settings.base_size = found.base_size;
+        settings.max_overflow = found.max_overflow;
+    }
+    if !set.max_lifetime {
+        settings.max_lifetime = found.max_lifetime;
+    }
+    if !set.pre_ping {
+        settings.pre_ping = found.pre_ping;
+    }
 }
 
 /// Whether a statement timeout was set for the pool, and not by the `options` of one of its connection strings, which

@@ -25,8 +25,9 @@ macro_rules! every_setting {
                 value: Count(u32),
                 env: ["DB_TOTAL_CONNECTIONS" in Count],
                 url: [],
-                default: count(60),
-                doc: "The budget: connections that both tiers together may open on the server.",
+                default: words("max_size + reserved, which is 60"),
+                doc: "The budget: connections that both tiers together may open on the server. Not set: it follows the \
+                      sizes; with it set and no sizes, they follow it.",
             }
             Reserved {
                 name: reserved,
@@ -50,7 +51,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_SIZE" in Count],
                 url: [],
                 default: count(50),
-                doc: "Connections of the automation tier that stay once opened.",
+                doc: "Connections of the automation tier that stay once opened. Not set beside a budget: what reserve \
+                      and overflow leave of it.",
             }
             MaxOverflow {
                 name: max_overflow,
