@@ -57,10 +57,10 @@ fn said_by_port_environment_or_url_it_gets_no_startup_option_and_the_defaults_of
     ] {
         let settings = load(&env);
         assert_eq!(settings.pgbouncer, Some(mode));
-        let cached = if mode == PgBouncer::Session { 100 } else { 0 };
-        assert_eq!(settings.statement_cache_size, cached);
+        let is_session = mode == PgBouncer::Session;
+        assert_eq!(settings.statement_cache_size, if is_session { 100 } else { 0 });
         let pool = build(settings);
-        assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+        assert_eq!(defaults(&pool.automation().settings()), if is_session { batch() } else { BEHIND });
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert_eq!(pool.get(Tier::Adhoc).unwrap().pgbouncer(), mode);
     }

@@ -40,6 +40,28 @@ behind a pooler         | DB_TOTAL_CONNECTIONS=60 USE_PGBOUNCER=true | base_size
 its budget              | USE_PGBOUNCER=true | base_size=2 max_overflow=5 total_connections=12
 ";
 
+/// A pooler that lends whole sessions is no reason for other defaults; one that lends transactions is.
+const POOLERS: &str = "
+the provider's server   | SUPABASE_URL=postgresql://u@db.abc.supabase.co/d | base_size=50 max_lifetime=1800s
+its session pooler      | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:5432/d | pgbouncer=session base_size=50
+its other defaults      | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:5432/d | max_overflow=5 max_lifetime=1800s
+its cache               | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com/d | statement_cache_size=100
+its transaction pooler  | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:6543/d | pgbouncer=transaction base_size=2
+its other defaults      | DATABASE_URL=postgresql://u@h:6543/d | max_overflow=5 max_lifetime=300s pre_ping=never
+its cache               | DATABASE_URL=postgresql://u@h:6432/d | statement_cache_size=0 pgbouncer=transaction
+session mode, said      | DATABASE_URL=postgresql://u@h:6543/d USE_PGBOUNCER=session | pgbouncer=session base_size=50
+its other defaults      | USE_PGBOUNCER=session | max_overflow=5 max_lifetime=1800s statement_cache_size=100
+in the URL              | DATABASE_URL=postgresql://u@h/d?pgbouncer=session | base_size=50 max_lifetime=1800s
+transaction mode, said  | DATABASE_URL=postgresql://u@x.pooler.supabase.com/d USE_PGBOUNCER=true | base_size=2
+none, said              | DATABASE_URL=postgresql://u@x.pooler.supabase.com/d USE_PGBOUNCER=false | pgbouncer=false
+a profile wins          | USE_PGBOUNCER=true DB_POOL_PROFILE=batch | base_size=50 max_lifetime=1800s statement_cache_size=0
+";
+
+#[test]
+fn only_a_pooler_of_transactions_changes_the_defaults() {
+    hold(POOLERS);
+}
+
 #[test]
 fn sizes_follow_the_budget_and_the_budget_the_sizes() {
     hold(SIZES);

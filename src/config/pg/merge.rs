@@ -4,7 +4,7 @@ use super::server::address::Server;
 use super::server::locate::PoolParams;
 use super::table::env::{Env, Found};
 use super::table::overrides::Overrides;
-use super::table::pgbouncer::PgBouncer;
+use super::table::pgbouncer::{PgBouncer, session_pooler};
 use super::table::profiles::{self, Profile};
 use super::table::rows::{Fallback, Key, ROWS, Spelling, settings};
 use super::table::source::{Source, Sourced};
@@ -144,17 +144,18 @@ impl Explicit<'_> {
         found.map(|profile| Sourced::new(profile, source))
     }
 
-    /// Whether PgBouncer is in between: said, or seen by the port, or not known before a connection is open.
+    /// Whether PgBouncer is in between: said, or seen by port or host, or not known before a connection is open.
     fn pgbouncer(&mut self, server: Option<&Server>) -> Sourced<Option<Value>> {
         if let Some(said) = self.get(Key::Pgbouncer) {
             return said;
         }
-        match server.and_then(Server::pgbouncer_port) {
-            Some(port) => Sourced::new(
-                Some(Value::PgBouncer(PgBouncer::from(true))),
-                Source::Detected { from: format!("port {port}") },
-            ),
-            None => Sourced::new(None, Source::Default),
+        let detected = |mode, from| Sourced::new(Some(Value::PgBouncer(mode)), Source::Detected { from });
+        let port = server.and_then(Server::pgbouncer_port);
+        let host = server.and_then(|server| session_pooler(server.config()));
+        match (port, host) {
+            (Some(port), _) => detected(PgBouncer::Transaction, format!("port {port}")),
+            (None, Some(host)) => detected(PgBouncer::Session, format!("host {host}")),
+            (None, None) => Sourced::new(None, Source::Default),
         }
     }
 }

@@ -36,6 +36,7 @@ pub use server::tls::{TlsMode, TlsOptions};
 pub use settings::PgSettings;
 pub use table::overrides::{ConnectionString, Overrides};
 pub use table::pgbouncer::PgBouncer;
+pub(crate) use table::pgbouncer::session_pooler;
 pub use table::profiles::{Profile, profiles};
 pub use table::rows::{Fallback, Key, Setting, Spelling, settings};
 pub use table::source::{Source, Sourced};
