@@ -82,6 +82,7 @@ fn found_by_the_server_itself_it_gets_the_same() {
         assert_eq!(defaults(&pool.automation().settings()), BEHIND);
         assert_eq!(pool.adhoc().settings().pre_ping, PrePing::Never);
         assert_eq!(pool.total_connections(), 12, "it follows the sizes");
+        assert_eq!(pool.automation().settings().connection_timeout, Duration::from_secs(30));
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert!(pool.get(Tier::Automation).unwrap().is_transaction_pooled());
         let refusals = bouncer.log().matches("closing because: unsupported startup parameter").count();

@@ -18,8 +18,14 @@ impl PgSettings {
         let mut changed = self.clone();
         let found = |value| Sourced::new(Some(value), Source::Detected { from: "the server".to_owned() });
         changed.set(Key::Pgbouncer, found(Value::PgBouncer(mode)));
-        for key in [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
-        {
+        for key in [
+            Key::BaseSize,
+            Key::MaxOverflow,
+            Key::ConnectionTimeout,
+            Key::MaxLifetime,
+            Key::PrePing,
+            Key::StatementCacheSize,
+        ] {
             // Whoever set a size of the cache did not know of the pooler.
             if self.is_said(key) && key != Key::StatementCacheSize {
                 continue;

@@ -85,6 +85,7 @@ fn cache_size(own: &PgSettings, settings: &PgSettings) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SetOnTier {
     sizes: bool,
+    connection_timeout: bool,
     max_lifetime: bool,
     pre_ping: bool,
 }
@@ -94,6 +95,7 @@ impl SetOnTier {
         let is_set = |setting| builder.is_set(setting);
         SetOnTier {
             sizes: ["max_size", "base_size", "max_overflow"].into_iter().any(is_set),
+            connection_timeout: is_set("connection_timeout"),
             max_lifetime: is_set("max_lifetime"),
             pre_ping: is_set("pre_ping"),
         }
@@ -136,6 +138,9 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
     if !set.sizes && kept <= found.ceiling() {
         settings.base_size = found.base_size;
         settings.max_overflow = found.max_overflow;
+    }
+    if !set.connection_timeout {
+        settings.connection_timeout = found.connection_timeout;
     }
     if !set.max_lifetime {
         settings.max_lifetime = found.max_lifetime;
