@@ -52,8 +52,12 @@ fn builder_wins_over_environment_over_url_over_profile() {
 fn first_variable_wins_and_an_empty_one_is_not_set() {
     let loaded = load(&[("DB_POOL_TIMEOUT", " "), ("DATABASE_POOL_TIMEOUT", "4")]).unwrap();
     assert_eq!(loaded.automation.connection_timeout, Duration::from_secs(4));
-    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "9")]).unwrap();
+    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "1.5")]).unwrap();
     assert_eq!(loaded.automation_statement_timeout, Some(Duration::from_millis(1500)));
+    assert_eq!(
+        loaded.source(Key::StatementTimeout),
+        &Source::Environment { variable: "DB_STATEMENT_TIMEOUT" }
+    );
     let loaded = load(&[("DATABASE_QUERY_TIMEOUT", "0.5")]).unwrap();
     assert_eq!(loaded.adhoc_statement_timeout, Some(Duration::from_millis(500)));
 }
@@ -120,7 +124,7 @@ fn words_are_read() {
     let loaded = load(&[("DB_POOL_GETMODE", "NoWait"), ("DB_POOL_PRE_PING", "true")]).unwrap();
     assert_eq!(loaded.automation.wait_mode, WaitMode::NoWait);
     assert_eq!(loaded.automation.pre_ping, PrePing::Always);
-    one_fault(load(&[("DB_POOL_GETMODE", "forceget")]), &["forceget", "wait, nowait or timedwait"]);
+    one_fault(load(&[("DB_POOL_GETMODE", "force")]), &["is force", "wait, nowait, timedwait or forceget"]);
 }
 
 fn sizes(env: &[(&str, &str)]) -> (u32, u32) {

@@ -98,6 +98,70 @@ fn profiles_have_the_figures_of_the_systems_they_stand_for() {
     hold(PROFILES);
 }
 
+/// Two variables for one thing agree, or are refused with both names.
+const CONFLICTS: &str = "
+two ceilings          | DB_POOL_MAX=40 DB_CONNECTION_LIMIT=50 | ! DB_POOL_MAX + DB_CONNECTION_LIMIT is 40 and 50
+that agree            | DB_POOL_MAX=40 DB_CONNECTION_LIMIT=40 | max=40
+two checkout timeouts | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=20 | ! DATABASE_POOL_TIMEOUT is 30 s and 20 s
+that agree            | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=30.0 | wait=30s
+two statement limits  | DB_STATEMENT_TIMEOUT=5000 DATABASE_QUERY_TIMEOUT=9 | ! + DATABASE_QUERY_TIMEOUT is 5 s and 9 s
+that agree            | DB_STATEMENT_TIMEOUT=9000 DATABASE_QUERY_TIMEOUT=9 | statement=9s
+in the other's unit   | DB_STATEMENT_TIMEOUT=10 DATABASE_QUERY_TIMEOUT=10 | ! 10 ms and 10 s: statement_timeout must be
+two connect timeouts  | DATABASE_CONNECT_TIMEOUT=5 PGCONNECT_TIMEOUT=9 | ! PGCONNECT_TIMEOUT is 5 s and 9 s
+one cannot be read    | DB_POOL_MAX=40 DB_CONNECTION_LIMIT=many | ! DB_CONNECTION_LIMIT is many: must be a whole number
+an empty one          | DB_POOL_MAX=40 DB_CONNECTION_LIMIT= | max=40
+of a stronger source  | DATABASE_URL=postgresql://u@h/d?pool_timeout=9 DB_POOL_TIMEOUT=8 | wait=8s
+a ceiling and its sum | DB_POOL_MAX=40 DB_POOL_SIZE=30 DB_MAX_OVERFLOW=5 | ! DB_POOL_MAX is 40: contradicts DB_POOL_SIZE
+a minimum above it    | DB_POOL_MIN=50 DB_POOL_MAX=40 | ! DB_POOL_MIN is 50: must not exceed the ceiling of 40
+in the options too    | PGOPTIONS=-cstatement_timeout=1s DB_STATEMENT_TIMEOUT=1000 | ! PGOPTIONS is 1 s and 1 s
+";
+
+#[test]
+fn variables_that_disagree_are_one_fault_with_both_names() {
+    hold(CONFLICTS);
+}
+
+/// Words of oracledb.
+const MODES: &str = "
+its default           | DB_POOL_GETMODE=POOL_GETMODE_TIMEDWAIT | wait_mode=timedwait
+without a limit       | DB_POOL_GETMODE=POOL_GETMODE_WAIT | wait_mode=wait
+in a profile          | DB_POOL_GETMODE=POOL_GETMODE_WAIT DB_POOL_PROFILE=minmax | wait_mode=wait
+with a limit          | DB_POOL_GETMODE=POOL_GETMODE_WAIT DB_POOL_TIMEOUT=30 | wait_mode=timedwait wait=30s
+by the URL            | DATABASE_URL=postgres://u@h/d?pool_timeout=9 DB_POOL_GETMODE=wait | wait_mode=timedwait wait=9s
+not at all            | DB_POOL_GETMODE=POOL_GETMODE_NOWAIT | wait_mode=nowait
+with a limit          | DB_POOL_GETMODE=nowait DB_POOL_TIMEOUT=30 | wait_mode=nowait
+beyond the ceiling    | DB_POOL_GETMODE=POOL_GETMODE_FORCEGET | wait_mode=timedwait
+none of them          | DB_POOL_GETMODE=POOL_GETMODE | ! is POOL_GETMODE: must be wait, nowait, timedwait or forceget
+";
+
+#[test]
+fn wait_modes_have_the_names_of_oracledb() {
+    hold(MODES);
+}
+
+#[test]
+fn a_connect_timeout_above_the_checkout_timeout_is_told() {
+    let told = |env: &[(&str, &str)]| load(env).unwrap().warnings();
+    assert_eq!(told(&[]), [""; 0]);
+    assert_eq!(told(&[("DB_POOL_TIMEOUT", "10")]), [""; 0]);
+    let later = ": callers give up before an opening does that takes so long; what it opens is kept";
+    for (env, start) in [
+        (
+            vec![("DB_POOL_TIMEOUT", "30"), ("DATABASE_CONNECT_TIMEOUT", "31")],
+            "DATABASE_CONNECT_TIMEOUT is 31 s, above DB_POOL_TIMEOUT, 30 s",
+        ),
+        (vec![("DB_POOL_TIMEOUT", "9")], "connect_timeout (default) is 10 s, above DB_POOL_TIMEOUT, 9 s"),
+        (
+            vec![("PGCONNECT_TIMEOUT", "0")],
+            "PGCONNECT_TIMEOUT is no limit, above connection_timeout (default), 60 s",
+        ),
+    ] {
+        assert_eq!(told(&env), [format!("{start}{later}")]);
+    }
+    // Nobody gives up who waits for ever, or for nobody.
+    assert_eq!(told(&[("DB_POOL_GETMODE", "wait"), ("PGCONNECT_TIMEOUT", "99")]), [""; 0]);
+}
+
 /// A pooler that lends whole sessions is no reason for other defaults; one that lends transactions is.
 const POOLERS: &str = "
 the provider's server | SUPABASE_URL=postgresql://u@db.abc.supabase.co/d | base=50 recycle=1800s

@@ -138,7 +138,7 @@ impl PgSettings {
         }
     }
 
-    fn spelled(&self, key: Key) -> String {
+    pub(super) fn spelled(&self, key: Key) -> String {
         self.source(key).spelled(key.setting().name)
     }
 

@@ -8,15 +8,16 @@ use super::sizes::Sizes;
 use super::table::env::{self, Env, NotUtf8};
 use super::table::overrides::Overrides;
 use super::table::rows::{Key, settings};
-use super::table::source::Sourced;
+use super::table::source::{Source, Sourced};
 use super::table::value::Value;
 use crate::config::faults::Faults;
+use crate::config::policy::WaitMode;
 
 impl PgSettings {
     /// Loads the settings from `overrides`, the environment given as a function, and the connection string found.
     ///
-    /// A variable that is empty or blank counts as not set. Of several variables for one setting the first that is
-    /// set wins, and only the one that wins is read.
+    /// A variable that is empty or blank counts as not set. Several variables for one setting may be set where they
+    /// agree; those for the server excepted, of which the first that is set wins.
     ///
     /// # Errors
     ///
@@ -84,6 +85,15 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
             (Key::MaxSize, None) if !merged.get(Key::MaxSize).source.is_explicit() => {}
             (key, None) => built.set(key, merged.get(key).clone()),
         }
+    }
+    // As oracledb has it: WAIT waits for ever where nobody has set a limit. A program that says `Forever` means it.
+    let is_word = matches!(merged.get(Key::WaitMode).source, Source::Environment { .. });
+    if is_word
+        && built.automation.wait_mode == WaitMode::Forever
+        && built.source(Key::ConnectionTimeout).is_explicit()
+    {
+        let timed = Some(Value::WaitMode(WaitMode::Timed));
+        built.set(Key::WaitMode, Sourced::new(timed, merged.get(Key::WaitMode).source.clone()));
     }
     built
 }

@@ -28,6 +28,16 @@ struct Explicit<'a> {
     unreadable: Vec<Key>,
 }
 
+/// What the environment variables of one setting gave.
+enum InEnvironment {
+    /// None is set.
+    Nothing,
+    /// Something unusable, which is among the faults by now.
+    Faulty,
+    /// A value.
+    Value(Sourced<Option<Value>>),
+}
+
 impl Merged {
     /// Merges all settings but the server, which is found before.
     pub(super) fn new(
@@ -77,22 +87,51 @@ impl Explicit<'_> {
         if let Some(value) = self.overrides.value(key) {
             return Some(Sourced::new(Some(value), Source::Builder { method: setting.name }));
         }
-        for spelling in setting.env {
-            match self.env.get(spelling.name, self.faults) {
-                Found::Nothing => {}
-                Found::Faulty => {
-                    self.unreadable.push(key);
-                    return None;
-                }
-                Found::Text(text) => {
-                    return self.read(key, *spelling, &text, Source::Environment { variable: spelling.name });
-                }
+        match self.in_environment(key) {
+            InEnvironment::Nothing => {}
+            InEnvironment::Faulty => {
+                self.unreadable.push(key);
+                return None;
             }
+            InEnvironment::Value(value) => return Some(value),
         }
         let url = self.url;
         let (spelling, text) =
             setting.url.iter().find_map(|spelling| Some((spelling, url.get(spelling.name)?)))?;
         self.read(key, *spelling, text, Source::Url { parameter: spelling.name })
+    }
+
+    /// The value of the first variable that is set. All of them are read: two that disagree are a fault, since whoever
+    /// set one of them would not get it.
+    fn in_environment(&mut self, key: Key) -> InEnvironment {
+        let mut first: Option<Sourced<Option<Value>>> = None;
+        let mut is_faulty = false;
+        for spelling in key.setting().env {
+            let text = match self.env.get(spelling.name, self.faults) {
+                Found::Nothing => continue,
+                Found::Faulty => {
+                    is_faulty = true;
+                    continue;
+                }
+                Found::Text(text) => text,
+            };
+            let value = self.read(key, *spelling, &text, Source::Environment { variable: spelling.name });
+            match (&first, value) {
+                (_, None) => is_faulty = true,
+                (None, value) => first = value,
+                (Some(first), Some(other)) if first.value != other.value => {
+                    let rule = "leave out one of the two, or have them agree";
+                    self.said_twice(key, first, (&other, &other.source.spelled(key.setting().name)), rule);
+                    is_faulty = true;
+                }
+                (Some(_), Some(_)) => {}
+            }
+        }
+        match first {
+            _ if is_faulty => InEnvironment::Faulty,
+            Some(value) => InEnvironment::Value(value),
+            None => InEnvironment::Nothing,
+        }
     }
 
     fn read(
@@ -110,6 +149,25 @@ impl Explicit<'_> {
         value.map(|value| Sourced::new(Some(value), source))
     }
 
+    /// Tells of a setting that was given in two places.
+    fn said_twice(
+        &mut self,
+        key: Key,
+        first: &Sourced<Option<Value>>,
+        (other, spelled): (&Sourced<Option<Value>>, &str),
+        rule: &str,
+    ) {
+        let name = key.setting().name;
+        let shown = |sourced: &Sourced<Option<Value>>| {
+            sourced.value.as_ref().map_or_else(String::new, Value::to_string)
+        };
+        self.faults.push(
+            format!("{} + {spelled}", first.source.spelled(name)),
+            format!("{} and {}", shown(first), shown(other)),
+            format!("{name} must be said once: {rule}"),
+        );
+    }
+
     /// The limit of a statement that a person gave: as a setting, or in the start-up options of the connection string.
     fn statement_timeout(&mut self, server: Option<&Server>) -> Option<Sourced<Option<Value>>> {
         let given = self.get(Key::StatementTimeout);
@@ -118,16 +176,8 @@ impl Explicit<'_> {
             Sourced::new(Some(Value::Time(limit.value)), source)
         });
         let (Some(setting), Some(options)) = (&given, &in_options) else { return given.or(in_options) };
-        let name = Key::StatementTimeout.setting().name;
-        let spelled = format!("{} + {}", setting.source.spelled(name), options.source.spelled("options"));
-        let shown = |sourced: &Sourced<Option<Value>>| {
-            sourced.value.as_ref().map_or_else(String::new, Value::to_string)
-        };
-        self.faults.push(
-            spelled,
-            format!("{} and {}", shown(setting), shown(options)),
-            "statement_timeout must be said once: leave out one of the two",
-        );
+        let spelled = options.source.spelled("options");
+        self.said_twice(Key::StatementTimeout, setting, (options, &spelled), "leave out one of the two");
         given
     }
 

@@ -8,6 +8,7 @@
 //! | `server` | a connection string, taken apart and made into a server |
 //! | `settings` | the settings as they are used: two tiers, one server |
 //! | `check` | the rules between them |
+//! | `warnings` | what is allowed together and hardly meant |
 //! | `listing` | each setting in force, with its source |
 //! | `behind` | the settings again, once a pooler was found |
 //! | `merge` | the sources laid over each other |
@@ -23,6 +24,7 @@ mod server;
 mod settings;
 mod sizes;
 mod table;
+mod warnings;
 
 pub use listing::Effective;
 pub use server::address::Server;

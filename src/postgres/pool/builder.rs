@@ -329,6 +329,9 @@ impl PgBuilder {
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
+        for warning in settings.warnings() {
+            log::warn!(target: "tierpool::settings", "{warning}");
+        }
         let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
             let settings = settings.clone();
             move |builder: Builder<PgManager>| {

@@ -85,8 +85,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_GETMODE" in WaitMode],
                 url: [],
                 default: Fallback::Value(Value::WaitMode(WaitMode::Timed)),
-                doc: "How a checkout waits: wait (without limit), nowait (not at all), timedwait (up to the \
-                      timeout).",
+                doc: "How a checkout waits: timedwait (up to the timeout), wait (the same where a timeout is set, else \
+                      without limit), nowait (not for others). POOL_GETMODE_WAIT and its like are read too.",
             }
             MaxWaiting {
                 name: max_waiting,
