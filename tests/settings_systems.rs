@@ -3,6 +3,8 @@
 
 mod loaded;
 
+use std::time::Duration;
+
 use loaded::*;
 
 /// Short names of settings, so that a row keeps to its line.
@@ -160,6 +162,30 @@ fn a_connect_timeout_above_the_checkout_timeout_is_told() {
     }
     // Nobody gives up who waits for ever, or for nobody.
     assert_eq!(told(&[("DB_POOL_GETMODE", "wait"), ("PGCONNECT_TIMEOUT", "99")]), [""; 0]);
+}
+
+/// The breaker, the warning of long checkouts, and the name of a service.
+const OTHERS: &str = "
+as a rule             | | failure_threshold=3 open_for=10s leak_threshold=never name=none
+a breaker             | DB_BREAKER_THRESHOLD=5 DB_BREAKER_OPEN_SECONDS=60 | failure_threshold=5 open_for=60s
+none                  | DB_BREAKER_THRESHOLD=0 | failure_threshold=0
+one that never opens  | DB_BREAKER_OPEN_SECONDS=0 | ! DB_BREAKER_OPEN_SECONDS is 0: must be longer than zero
+long checkouts        | DB_LEAK_THRESHOLD=30 | leak_threshold=30s
+none                  | DB_LEAK_THRESHOLD=0 | leak_threshold=never
+a service             | DB_POOL_NAME=billing | name=billing app_name=billing
+its application       | DB_POOL_NAME=billing PGAPPNAME=shop | name=billing app_name=shop
+a name too long       | DB_POOL_NAME=x123456789x123456789x123456789x123456789x123456789x12 | ! DB_POOL_NAME is x1234567
+";
+
+#[test]
+fn breaker_leaks_and_name_come_from_variables() {
+    hold(OTHERS);
+    let named = load(&[("DB_POOL_NAME", "billing"), ("DB_LEAK_THRESHOLD", "30")]).unwrap();
+    assert_eq!(
+        (named.automation.name.as_str(), named.adhoc.name.as_str()),
+        ("billing.automation", "billing.adhoc")
+    );
+    assert_eq!(named.adhoc.leak_threshold, Some(Duration::from_secs(30)));
 }
 
 /// A pooler that lends whole sessions is no reason for other defaults; one that lends transactions is.

@@ -32,12 +32,15 @@ impl PgSettings {
         if !BUDGET.iter().any(|key| unreadable.contains(key)) {
             self.check_budget(&mut faults);
         }
-        faults.require(
-            (1..=MAX_APP_NAME).contains(&self.app_name.len()) && !self.app_name.contains('\0'),
-            &self.spelled(Key::AppName),
-            shown(&self.app_name),
-            format!("must have 1 to {MAX_APP_NAME} bytes, none of them zero"),
-        );
+        let is_name = |name: &str| (1..=MAX_APP_NAME).contains(&name.len()) && !name.contains('\0');
+        let rule = || format!("must have 1 to {MAX_APP_NAME} bytes, none of them zero");
+        if let Some(name) = self.service() {
+            faults.require(is_name(name), &self.spelled(Key::Name), shown(name), rule());
+        }
+        // One that follows the name of the service has been told of there.
+        let is_told = matches!(self.source(Key::AppName), Source::Follows { .. });
+        let name = &self.app_name;
+        faults.require(is_told || is_name(name), &self.spelled(Key::AppName), shown(name), rule());
         faults
     }
 

@@ -86,6 +86,10 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
             (key, None) => built.set(key, merged.get(key).clone()),
         }
     }
+    if let (None, Some(service)) = (&merged.get(Key::AppName).value, built.service()) {
+        let follows = Source::Follows { of: built.spelled(Key::Name) };
+        built.set(Key::AppName, Sourced::new(Some(Value::Text(service.to_owned())), follows));
+    }
     // As oracledb has it: WAIT waits for ever where nobody has set a limit. A program that says `Forever` means it.
     let is_word = matches!(merged.get(Key::WaitMode).source, Source::Environment { .. });
     if is_word

@@ -44,7 +44,7 @@ pub struct PgSettings {
     pub total_connections: u32,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,
-    /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
+    /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
     /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
     /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier.
@@ -127,6 +127,12 @@ impl PgSettings {
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
+            Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),
+            Key::OpenFor => self.in_both(|tier| &mut tier.open_for, time(key, value)),
+            Key::LeakThreshold => {
+                let threshold = value.and_then(|value| limit(key, Some(value)));
+                self.in_both(|tier| &mut tier.leak_threshold, threshold);
+            }
             Key::StatementCacheSize => self.statement_cache_size = count(key, value),
             Key::Pgbouncer => {
                 self.pgbouncer = value.map(|value| match value {
@@ -135,6 +141,14 @@ impl PgSettings {
                 });
             }
             Key::Profile => self.profile = value.map_or_else(|| "batch".to_owned(), |value| text(key, value)),
+            Key::Name => {
+                if let Some(value) = value {
+                    let name = text(key, value);
+                    for tier in [&mut self.automation, &mut self.adhoc] {
+                        tier.name = format!("{name}.{}", tier.name);
+                    }
+                }
+            }
             Key::AppName => self.app_name = value.map_or_else(program_name, |value| text(key, value)),
         }
         self.sources[key as usize] = source;
@@ -170,6 +184,11 @@ impl PgSettings {
     /// Whether the server is one of Supabase's.
     pub fn is_supabase(&self) -> bool {
         self.server.is_supabase()
+    }
+
+    /// The name of the service, where it has one.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.automation.name.strip_suffix(".automation")
     }
 
     /// Where the value of a setting came from.

@@ -28,7 +28,23 @@ impl PgBuilder {
         self
     }
 
+    /// Sets the name of the service: its pools are `"<name>.automation"` and `"<name>.adhoc"`, in log and errors. It is
+    /// the first part of `application_name` as well, unless [`PgBuilder::app_name`] says another.
+    ///
+    /// ```
+    /// # use tierpool::PgPool;
+    /// let builder = PgPool::builder().url("postgresql://db.example/news").name("billing");
+    /// let pool = builder.adhoc(|tier| tier.min_idle(Some(0))).build_unchecked()?; // opens nothing yet
+    /// assert_eq!(pool.automation().settings().name, "billing.automation");
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.overrides.name = Some(name.into());
+        self
+    }
+
     /// Sets the first part of `application_name`: connections show as `"<name>/automation"` and `"<name>/adhoc"`.
+    /// Default: the name of the service, else that of the program's file.
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.overrides.app_name = Some(name.into());
         self
@@ -66,6 +82,12 @@ impl PgBuilder {
         slow_query: Duration,
         /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
         connect_timeout: Duration,
+        /// Sets how many failures to connect in a row open the circuit breaker of a tier; zero: none do. Default 3.
+        failure_threshold: u32,
+        /// Sets how long the circuit breaker stays open before it lets a probe through at the latest. Default 10 s.
+        open_for: Duration,
+        /// Sets the time after which a checkout is logged with its holder, in both tiers; zero: none is. Default: none.
+        leak_threshold: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
         statement_cache_size: u32,
     }
