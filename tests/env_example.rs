@@ -1,7 +1,11 @@
 //! `.env.example` and the table of settings say the same.
 #![cfg(feature = "postgres")]
 
+#[path = "../examples/dotenv/mod.rs"]
+mod dotenv;
+
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use tierpool::config::{Overrides, PgSettings, server_variables, settings};
 
@@ -28,4 +32,56 @@ fn the_example_file_has_every_variable_and_loads() {
     given.remove("DATABASE_URL");
     given.remove("SUPABASE_URL");
     assert!(PgSettings::load(&Overrides::default(), |name| given.get(name).cloned()).is_ok());
+}
+
+/// Says that this process is to read `.env`.
+const READS: &str = "TIERPOOL_TEST_READS_ENV";
+
+/// No test of its own: a program that reads `.env`, as a child process.
+#[test]
+fn reads_the_file_as_a_child() {
+    if std::env::var_os(READS).is_none() {
+        return;
+    }
+    match dotenv::read() {
+        Ok(()) => match PgSettings::from_env(&Overrides::default()) {
+            Ok(settings) => settings.effective().iter().for_each(|row| println!("{row}")),
+            Err(faults) => println!("{faults}"),
+        },
+        Err(error) => println!("{error}"),
+    }
+}
+
+/// What a child prints in a folder with this file and this variable.
+fn child(file: Option<&str>, (name, value): (&str, &str)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(text) = file {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "reads_the_file_as_a_child", "--nocapture"]).current_dir(folder.path());
+    for variable in settings().iter().flat_map(|row| row.env).map(|row| row.name).chain(server_variables()) {
+        command.env_remove(variable);
+    }
+    let output = command.env(READS, "1").env(name, value).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_examples_read_the_file_and_the_environment_wins() {
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let used =
+        example.replace("#DATABASE_URL=", "DATABASE_URL=").replace("#DB_POOL_SIZE=50", "DB_POOL_SIZE=40");
+    let told = child(Some(&used), ("DB_MAX_OVERFLOW", "9"));
+    for row in [
+        "url = postgresql://scraper@localhost:5432/news (environment DATABASE_URL)",
+        "base_size = 40 (environment DB_POOL_SIZE)",
+        "max_overflow = 9 (environment DB_MAX_OVERFLOW)",
+    ] {
+        assert!(told.contains(row), "{told}");
+    }
+    assert!(child(Some(&used), ("DB_POOL_SIZE", "7")).contains("base_size = 7 "));
+    assert!(child(None, ("DATABASE_URL", "postgresql://u@h/d")).contains("base_size = 50 (default)"));
+    let broken = child(Some("POSTGRES_PASSWORD='hush\n"), ("PGHOST", "h"));
+    assert!(broken.contains("a line of .env is not NAME=value") && !broken.contains("hush"), "{broken}");
 }
