@@ -85,3 +85,27 @@ fn the_examples_read_the_file_and_the_environment_wins() {
     let broken = child(Some("POSTGRES_PASSWORD='hush\n"), ("PGHOST", "h"));
     assert!(broken.contains("a line of .env is not NAME=value") && !broken.contains("hush"), "{broken}");
 }
+
+/// What the README's table says of each setting: its variables, its URL parameters, its method of the builder.
+#[test]
+fn the_readme_has_a_row_for_every_setting_with_all_its_names() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| what | environment | URL parameter | builder |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
+        .collect();
+    let has = |cell: &str, name: &str| cell.split('`').any(|part| part == name);
+    for setting in settings() {
+        let row = rows
+            .iter()
+            .find(|row| has(row[3], setting.name) && setting.env.iter().all(|v| has(row[1], v.name)));
+        let row =
+            row.unwrap_or_else(|| panic!("no row with the variables and the method of {}", setting.name));
+        for parameter in setting.url {
+            assert!(has(row[2], parameter.name), "{} is not in {row:?}", parameter.name);
+        }
+    }
+}
