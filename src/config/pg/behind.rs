@@ -56,6 +56,11 @@ impl PgSettings {
         changed
     }
 
+    /// Whether somebody set the budget: it follows the sizes where nobody did.
+    pub(crate) fn is_budget_said(&self) -> bool {
+        self.is_said(Key::TotalConnections)
+    }
+
     /// Whether somebody set it: by a source, or by changing the field of what had its default.
     fn is_said(&self, key: Key) -> bool {
         match (self.source(key), &key.setting().default) {

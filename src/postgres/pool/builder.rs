@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::derived::{SetOnTier, adapt, own_server};
@@ -14,6 +15,7 @@ use crate::pool::Builder;
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
+use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
 type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
@@ -133,7 +135,8 @@ impl PgBuilder {
         self
     }
 
-    /// Changes any setting of the automation tier's pool, after all others.
+    /// Changes any setting of the automation tier's pool, after all others. A budget that nobody has set follows its
+    /// size.
     pub fn automation(
         mut self,
         change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static,
@@ -247,7 +250,7 @@ impl PgBuilder {
                 }
             },
         };
-        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+        let (Some(mut automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
@@ -277,6 +280,10 @@ impl PgBuilder {
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }
+        if !settings.is_budget_said() {
+            builder = builder.budget_follows();
+        }
+        look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
         Ok((builder, [automation, adhoc]))
     }
 
@@ -307,6 +314,20 @@ impl PgBuilder {
         let manager = PgManager::with_faults(settings.destination(tier.as_str()), options, tls)?;
         Ok(self.servers.put_into(manager, tier, self.adhoc_server.is_some()))
     }
+}
+
+/// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.
+fn look_at_room(
+    tiers: &TieredBuilder<PgManager>,
+    [automation, adhoc]: [&mut PgManager; 2],
+    adhoc_is_elsewhere: bool,
+) {
+    let own = tiers.of_tier(Tier::Automation).resolved().0.ceiling();
+    let look = look_for_room([automation, adhoc], if adhoc_is_elsewhere { own } else { tiers.budget() });
+    if !adhoc_is_elsewhere {
+        adhoc.look_first(Arc::clone(&look));
+    }
+    automation.look_first(look);
 }
 
 fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
