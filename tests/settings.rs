@@ -181,7 +181,8 @@ fn the_budget_must_hold_both_tiers() {
     // What a program has changed is held again.
     let mut loaded = load(&[]).unwrap();
     loaded.automation.base_size = 60;
-    let told = "total_connections (default) is 60: must be at least 70 = base_size 60 (default) + max_overflow 5 (default)";
+    let told =
+        "total_connections (default) is 60: must be at least 70 = base_size 60 (default) + max_overflow 5";
     assert!(loaded.check().to_string().starts_with(told), "{}", loaded.check());
 }
 

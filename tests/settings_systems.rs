@@ -146,7 +146,7 @@ fn a_connect_timeout_above_the_checkout_timeout_is_told() {
     let told = |env: &[(&str, &str)]| load(env).unwrap().warnings();
     assert_eq!(told(&[]), [""; 0]);
     assert_eq!(told(&[("DB_POOL_TIMEOUT", "10")]), [""; 0]);
-    let later = ": callers give up before an opening does that takes so long; what it opens is kept";
+    let later = ": callers give up before a slow opening does; what it opens is kept";
     for (env, start) in [
         (
             vec![("DB_POOL_TIMEOUT", "30"), ("DATABASE_CONNECT_TIMEOUT", "31")],

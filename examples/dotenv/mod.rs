@@ -7,7 +7,7 @@ use dotenvy::Error;
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or has a line that is not `NAME=value`; the line is not told, since it may be a password.
+/// A file that cannot be read, or has a line that is not `NAME=value`. The line is not told: it may be a password.
 pub fn read() -> Result<(), String> {
     match dotenvy::dotenv() {
         Ok(_) => Ok(()),

@@ -44,7 +44,8 @@ pub struct PgSettings {
     pub total_connections: u32,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,
-    /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base size 50, overflow 5, nothing kept open ahead of demand.
+    /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base
+    /// size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
     /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
     /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier.

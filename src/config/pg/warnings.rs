@@ -15,8 +15,8 @@ impl PgSettings {
     /// let mut overrides = Overrides::default();
     /// overrides.url = Some("postgresql://db.example/news?pool_timeout=5&connect_timeout=15".into());
     /// let settings = PgSettings::load(&overrides, |_| None).unwrap();
-    /// let warnings = settings.warnings();
-    /// assert!(warnings[0].starts_with("URL parameter connect_timeout is 15 s, above URL parameter pool_timeout, 5 s"));
+    /// let told = "URL parameter connect_timeout is 15 s, above URL parameter pool_timeout, 5 s";
+    /// assert!(settings.warnings()[0].starts_with(told));
     /// ```
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = vec![];
@@ -26,7 +26,7 @@ impl PgSettings {
             let [opening, waiting] = [Key::ConnectTimeout, Key::ConnectionTimeout]
                 .map(|key| (self.spelled(key), self.value_text(key)));
             warnings.push(format!(
-                "{} is {}, above {}, {}: callers give up before an opening does that takes so long; what it opens is kept",
+                "{} is {}, above {}, {}: callers give up before a slow opening does; what it opens is kept",
                 opening.0, opening.1, waiting.0, waiting.1
             ));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::postgres::connection::PgConnection;
 
-/// Is given the connection, how many connections the pool has begun to open so far, and what time is left of opening it.
+/// Is given the connection, how many the pool has begun to open so far, and what time is left of opening this one.
 type Look = Box<dyn Fn(&mut PgConnection, u32, Duration) + Send + Sync>;
 
 /// What is to be looked at, for all managers of one pool.

@@ -16,8 +16,8 @@ use crate::postgres::open::{FirstLook, PgManager};
 /// compares with that.
 ///
 /// It is asked on the thread that opens the connection, before anybody has that. Behind a pooler it is not asked: its
-/// own limits hold there, and the server's sessions are the pooler's. A server that does not answer the question is none
-/// that a pool has to do without.
+/// own limits hold there, and the server's sessions are the pooler's. A server that refuses to answer serves all the
+/// same.
 pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32) -> Arc<FirstLook> {
     let names = Names::of_managers(managers);
     FirstLook::new(move |conn, begun, left| {

@@ -43,8 +43,8 @@ static LIBPQ: [(&str, &str); 5] = [
     ("PGUSER", "user"),
 ];
 
-/// Variables that name the server of another kind of pool. They are not read, and where nothing else names a server that is
-/// told.
+/// Variables that name the server of another kind of pool. They are not read, which is told where nothing else names
+/// a server.
 static NOT_READ: [&str; 3] = ["DB_DSN", "DB_USER", "DB_PASSWORD"];
 
 /// libpq's variables that fill in what an address leaves open, wherever that came from. So a demand such as

@@ -47,8 +47,8 @@ impl fmt::Display for Profile {
 /// All profiles, `batch` first.
 ///
 /// A profile gives defaults: builder, environment and URL each win over it. Without one, the defaults are those of
-/// `batch`, but behind a PgBouncer in transaction mode, where they are those of `pgbouncer`; a profile that is asked for
-/// by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
+/// `batch`, but behind a PgBouncer in transaction mode, where they are those of `pgbouncer`; a profile that is asked
+/// for by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
 /// back by nothing but its own setting.
 ///
 /// ```
@@ -65,8 +65,8 @@ pub fn profiles() -> &'static [Profile] {
     &PROFILES
 }
 
-/// The default of a setting behind PgBouncer, where it has one. In session mode there is none: a connection is a session
-/// of the server there, and is worth keeping as without.
+/// The default of a setting behind PgBouncer, where it has one. In session mode there is none: a connection is a
+/// session of the server there, and is worth keeping as without.
 ///
 /// A named profile wins over it, but for the statement cache: cached statements fail in transaction mode, so only
 /// the setting itself brings them back, for a PgBouncer that keeps track of them (1.21, `max_prepared_statements`).
