@@ -78,7 +78,7 @@ impl PgBuilder {
         /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
         statement_timeout: Duration,
         /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
-        /// [`PgOptions::slow_query`] says what the text may hold.
+        /// [`PgOptions::slow_query`](crate::postgres::PgOptions::slow_query) says what the text may hold.
         slow_query: Duration,
         /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
         connect_timeout: Duration,
