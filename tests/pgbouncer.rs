@@ -57,10 +57,10 @@ fn said_by_port_environment_or_url_it_gets_no_startup_option_and_the_defaults_of
     ] {
         let settings = load(&env);
         assert_eq!(settings.pgbouncer, Some(mode));
-        let cached = if mode == PgBouncer::Session { 100 } else { 0 };
-        assert_eq!(settings.statement_cache_size, cached);
+        let is_session = mode == PgBouncer::Session;
+        assert_eq!(settings.statement_cache_size, if is_session { 100 } else { 0 });
         let pool = build(settings);
-        assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+        assert_eq!(defaults(&pool.automation().settings()), if is_session { batch() } else { BEHIND });
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert_eq!(pool.get(Tier::Adhoc).unwrap().pgbouncer(), mode);
     }
@@ -81,6 +81,8 @@ fn found_by_the_server_itself_it_gets_the_same() {
         let pool = build(settings);
         assert_eq!(defaults(&pool.automation().settings()), BEHIND);
         assert_eq!(pool.adhoc().settings().pre_ping, PrePing::Never);
+        assert_eq!(pool.total_connections(), 12, "it follows the sizes");
+        assert_eq!(pool.automation().settings().connection_timeout, Duration::from_secs(30));
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert!(pool.get(Tier::Automation).unwrap().is_transaction_pooled());
         let refusals = bouncer.log().matches("closing because: unsupported startup parameter").count();

@@ -52,8 +52,12 @@ fn builder_wins_over_environment_over_url_over_profile() {
 fn first_variable_wins_and_an_empty_one_is_not_set() {
     let loaded = load(&[("DB_POOL_TIMEOUT", " "), ("DATABASE_POOL_TIMEOUT", "4")]).unwrap();
     assert_eq!(loaded.automation.connection_timeout, Duration::from_secs(4));
-    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "9")]).unwrap();
+    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "1.5")]).unwrap();
     assert_eq!(loaded.automation_statement_timeout, Some(Duration::from_millis(1500)));
+    assert_eq!(
+        loaded.source(Key::StatementTimeout),
+        &Source::Environment { variable: "DB_STATEMENT_TIMEOUT" }
+    );
     let loaded = load(&[("DATABASE_QUERY_TIMEOUT", "0.5")]).unwrap();
     assert_eq!(loaded.adhoc_statement_timeout, Some(Duration::from_millis(500)));
 }
@@ -120,7 +124,7 @@ fn words_are_read() {
     let loaded = load(&[("DB_POOL_GETMODE", "NoWait"), ("DB_POOL_PRE_PING", "true")]).unwrap();
     assert_eq!(loaded.automation.wait_mode, WaitMode::NoWait);
     assert_eq!(loaded.automation.pre_ping, PrePing::Always);
-    one_fault(load(&[("DB_POOL_GETMODE", "forceget")]), &["forceget", "wait, nowait or timedwait"]);
+    one_fault(load(&[("DB_POOL_GETMODE", "force")]), &["is force", "wait, nowait, timedwait or forceget"]);
 }
 
 fn sizes(env: &[(&str, &str)]) -> (u32, u32) {
@@ -173,13 +177,24 @@ fn a_stronger_source_has_the_say_on_the_ceiling() {
 
 #[test]
 fn the_budget_must_hold_both_tiers() {
-    one_fault(
-        load(&[("DB_POOL_SIZE", "60")]),
-        &["DB_POOL_SIZE + max_overflow (default) + reserved (default) is 60 + 5 + 5 = 70", "budget of 60"],
-    );
     one_fault(load(&[("DB_TOTAL_CONNECTIONS", "0")]), &["DB_TOTAL_CONNECTIONS is 0", "at least 1"]);
     let biggest = [("DB_POOL_SIZE", "4294967295"), ("DB_MAX_OVERFLOW", "4294967295")];
-    assert!(faults(load(&biggest)).iter().any(|fault| fault.contains("= 8589934595")));
+    one_fault(load(&biggest), &["DB_POOL_SIZE + DB_MAX_OVERFLOW is 4294967295 + 4294967295", "65536"]);
+    let mut overrides = Overrides::default();
+    (overrides.total_connections, overrides.base_size) = (Some(20), Some(18));
+    one_fault(
+        load_only(&overrides, &[("DATABASE_URL", URL)]),
+        &[
+            "total_connections is 20: must be at least 23 = base_size 18 + max_overflow 0",
+            "; or base_size at most 15",
+        ],
+    );
+    // What a program has changed is held again.
+    let mut loaded = load(&[]).unwrap();
+    loaded.automation.base_size = 60;
+    let told =
+        "total_connections (default) is 60: must be at least 70 = base_size 60 (default) + max_overflow 5";
+    assert!(loaded.check().to_string().starts_with(told), "{}", loaded.check());
 }
 
 #[test]

@@ -93,6 +93,19 @@ impl<M: ManageConnection> TieredBuilder<M> {
         }
     }
 
+    /// Has the budget be what the sizes of the tiers come to.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn budget_follows(mut self) -> Self {
+        self.total_connections = self.automation.resolved().0.ceiling().saturating_add(self.reserved);
+        self
+    }
+
+    /// The budget set so far.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn budget(&self) -> u32 {
+        self.total_connections
+    }
+
     /// Sets what the status box calls the budget: by whose limit it is set.
     #[cfg(feature = "postgres")]
     pub(crate) fn limit_name(mut self, name: &'static str) -> Self {

@@ -28,6 +28,10 @@ pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
 /// the strongest source that names any of the three has a say on the ceiling: a program that sets `base_size` is not
 /// bound by `DB_POOL_MAX`.
 ///
+/// Where no budget is set, it is the ceiling and the reserve. Where one is set and no base size, the base size is what
+/// reserve and overflow leave of it, and an overflow that nobody has set gives way to the base size. The sizes of a
+/// profile, and those for a pooler, count as set.
+///
 /// [`settings`]: crate::config::settings
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -36,11 +40,12 @@ pub struct PgSettings {
     pub server: Server,
     /// The name of the profile. Default `batch`.
     pub profile: String,
-    /// The budget: what both ceilings together may not exceed. Default 60.
+    /// The budget: what both ceilings together may not exceed. Default: what they come to, which is 60.
     pub total_connections: u32,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,
-    /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
+    /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base
+    /// size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
     /// The ad-hoc tier: the reserved connections without overflow, closed after 10 s without use
     /// ([`base_lingers`](Settings::base_lingers)) unless builder or environment set an idle timeout, which holds for
@@ -126,6 +131,12 @@ impl PgSettings {
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
+            Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),
+            Key::OpenFor => self.in_both(|tier| &mut tier.open_for, time(key, value)),
+            Key::LeakThreshold => {
+                let threshold = value.and_then(|value| limit(key, Some(value)));
+                self.in_both(|tier| &mut tier.leak_threshold, threshold);
+            }
             Key::StatementCacheSize => self.statement_cache_size = count(key, value),
             Key::Pgbouncer => {
                 self.pgbouncer = value.map(|value| match value {
@@ -134,6 +145,14 @@ impl PgSettings {
                 });
             }
             Key::Profile => self.profile = value.map_or_else(|| "batch".to_owned(), |value| text(key, value)),
+            Key::Name => {
+                if let Some(value) = value {
+                    let name = text(key, value);
+                    for tier in [&mut self.automation, &mut self.adhoc] {
+                        tier.name = format!("{name}.{}", tier.name);
+                    }
+                }
+            }
             Key::AppName => self.app_name = value.map_or_else(program_name, |value| text(key, value)),
         }
         self.sources[key as usize] = source;
@@ -179,6 +198,11 @@ impl PgSettings {
     /// Whether the server is one of Supabase's.
     pub fn is_supabase(&self) -> bool {
         self.server.is_supabase()
+    }
+
+    /// The name of the service, where it has one.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.automation.name.strip_suffix(".automation")
     }
 
     /// Where the value of a setting came from.

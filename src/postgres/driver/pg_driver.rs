@@ -53,7 +53,7 @@ impl PgDriver {
 
 impl Driver<PgManager> for PgDriver {
     fn connect(&self, manager: &PgManager, limit: Duration) -> Result<PgConnection, PgError> {
-        manager.connect_within(limit)
+        manager.connect_for_pool(limit)
     }
 
     /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.

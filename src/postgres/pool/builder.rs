@@ -2,20 +2,20 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::derived::{SetOnTier, adapt, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
-use crate::config::{
-    ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TargetSessionAttrs, WaitMode,
-};
+use crate::config::{ConnectionString, Faults, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
 use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
+use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
 type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
@@ -35,7 +35,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 /// ```
 #[derive(Default)]
 pub struct PgBuilder {
-    overrides: Overrides,
+    pub(super) overrides: Overrides,
     reset: ResetPolicy,
     socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
@@ -48,82 +48,10 @@ pub struct PgBuilder {
     adhoc: Vec<Change>,
 }
 
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.overrides.$name = Some($name);
-            self
-        })*
-    };
-}
-
 impl PgBuilder {
     /// Starts with nothing set.
     pub fn new() -> Self {
         PgBuilder::default()
-    }
-
-    /// Sets the server, as a URL or libpq's `key=value` string, with pool parameters.
-    pub fn url(mut self, url: impl Into<ConnectionString>) -> Self {
-        self.overrides.url = Some(url.into());
-        self
-    }
-
-    /// Sets the profile, the defaults for a kind of use; [`config::profiles`](crate::config::profiles) lists them.
-    pub fn profile(mut self, name: impl Into<String>) -> Self {
-        self.overrides.profile = Some(name.into());
-        self
-    }
-
-    /// Sets the first part of `application_name`: connections show as `"<name>/automation"` and `"<name>/adhoc"`.
-    pub fn app_name(mut self, name: impl Into<String>) -> Self {
-        self.overrides.app_name = Some(name.into());
-        self
-    }
-
-    setters! {
-        /// Sets the budget of both tiers. Default 60.
-        total_connections: u32,
-        /// Sets the ad-hoc tier's part of it. Default 5.
-        reserved: u32,
-        /// Sets how many automation connections are kept open. Default 0.
-        min_size: u32,
-        /// Sets the automation tier's base size. Default 50.
-        base_size: u32,
-        /// Sets the automation tier's overflow. Default 5.
-        max_overflow: u32,
-        /// Sets the automation tier's ceiling, instead of base size and overflow.
-        max_size: u32,
-        /// Sets the deadline of a checkout. Default 60 s.
-        connection_timeout: Duration,
-        /// Sets how a checkout waits.
-        wait_mode: WaitMode,
-        /// Sets how many callers may queue. Default: no bound.
-        max_waiting: u32,
-        /// Sets the age at which a connection is replaced; zero: never. Default 30 min.
-        max_lifetime: Duration,
-        /// Sets the idle time after which a connection is closed, in both tiers; zero: never. Default 10 min for
-        /// automation, and 10 s for ad-hoc connections, which people outside this process may need.
-        idle_timeout: Duration,
-        /// Sets when a connection is validated before it is lent. Default: if idle for 500 ms.
-        pre_ping: PrePing,
-        /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
-        statement_timeout: Duration,
-        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
-        /// [`PgOptions::slow_query`] says what the text may hold.
-        slow_query: Duration,
-        /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
-        connect_timeout: Duration,
-        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
-        statement_cache_size: u32,
-    }
-
-    /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
-    /// for both. Default: detected by the port, or on the first connection.
-    pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
-        self.overrides.pgbouncer = Some(mode.into());
-        self
     }
 
     /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
@@ -207,7 +135,8 @@ impl PgBuilder {
         self
     }
 
-    /// Changes any setting of the automation tier's pool, after all others.
+    /// Changes any setting of the automation tier's pool, after all others. A budget that nobody has set follows its
+    /// size.
     pub fn automation(
         mut self,
         change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static,
@@ -314,7 +243,7 @@ impl PgBuilder {
             // What both tiers share is told once.
             self.manager(Tier::Adhoc, settings).map_err(|found| faults.extend_new(found)).ok()
         });
-        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+        let (Some(mut automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
@@ -324,6 +253,9 @@ impl PgBuilder {
             || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
+        }
+        for warning in settings.warnings() {
+            log::warn!(target: "tierpool::settings", "{warning}");
         }
         let of_tier = |settings: crate::config::Settings, changes: Vec<Change>| {
             move |builder: Builder<PgManager>| {
@@ -342,6 +274,10 @@ impl PgBuilder {
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }
+        if !settings.is_budget_said() {
+            builder = builder.budget_follows();
+        }
+        look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
         Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart })
     }
 
@@ -381,6 +317,20 @@ struct Assembled {
     managers: [PgManager; 2],
     /// The ad-hoc tier logs in elsewhere, or as somebody else: what one tier meets says nothing of the other.
     adhoc_is_apart: bool,
+}
+
+/// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.
+fn look_at_room(
+    tiers: &TieredBuilder<PgManager>,
+    [automation, adhoc]: [&mut PgManager; 2],
+    adhoc_is_elsewhere: bool,
+) {
+    let own = tiers.of_tier(Tier::Automation).resolved().0.ceiling();
+    let look = look_for_room([automation, adhoc], if adhoc_is_elsewhere { own } else { tiers.budget() });
+    if !adhoc_is_elsewhere {
+        adhoc.look_first(Arc::clone(&look));
+    }
+    automation.look_first(look);
 }
 
 fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
