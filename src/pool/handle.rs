@@ -1,5 +1,7 @@
 //! The handle: what a program holds of a pool.
 
+mod inside;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -13,11 +15,8 @@ use super::lend::call::Patience;
 use super::lend::checkout::checkout;
 use super::lend::guard::PooledConnection;
 use super::life::{self, CloseReport, Hope};
-use super::parts::budget::Budget;
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
-#[cfg(feature = "postgres")]
-use crate::clock::{Clock, Millis};
 use crate::config::{PrePing, Settings};
 use crate::error::Error;
 use crate::event::EventReceiver;
@@ -342,59 +341,5 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.shared().settings();
         f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
-    }
-}
-
-// What the rest of the crate may ask of a pool.
-impl<M: ManageConnection> Pool<M> {
-    #[cfg(feature = "postgres")]
-    pub(crate) fn manager(&self) -> &M {
-        self.shared().hooks.manager()
-    }
-
-    /// The clock by which it measures ages.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn clock(&self) -> &Clock {
-        self.shared().clock()
-    }
-
-    /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].
-    pub(crate) fn reconfigure_with(
-        &self,
-        other: &Pool<M>,
-        budget: &Budget,
-        before: &[Arc<Settings>; 2],
-        total: u32,
-        settings: [Settings; 2],
-    ) -> bool {
-        change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
-    }
-
-    /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
-    pub(crate) fn are_in_force_with(&self, other: &Pool<M>, settings: &[Arc<Settings>; 2]) -> bool {
-        change::are_in_force([self.shared(), other.shared()], settings)
-    }
-
-    /// The settings in force, to be told from later ones.
-    pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
-        self.shared().settings()
-    }
-
-    /// The server has answered a question.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_answer(&self) {
-        self.shared().supply.contact().seen(self.shared().exact_now());
-    }
-
-    /// The server has not answered a question that was begun this long ago.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
-        let begun = self.shared().exact_now().less(Millis::of(ago));
-        self.shared().supply.contact().failed(begun, || cause);
-    }
-
-    /// Waits until it has opened what it keeps, at most `limit`, or less where waiting will not cure what is amiss.
-    pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
     }
 }
