@@ -103,9 +103,8 @@ impl fmt::Display for CloseCause {
     }
 }
 
-/// Connections closed, by cause; `Debug` has each with its name.
+/// Connections closed, by cause; `Debug` and JSON (feature `serde`) have each with its name.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClosedBy(pub(crate) [u64; CloseCause::ALL.len()]);
 
 impl ClosedBy {
@@ -127,6 +126,13 @@ impl fmt::Debug for ClosedBy {
             told.field(cause.as_str(), &self.count(cause));
         }
         told.finish()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ClosedBy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(CloseCause::ALL.map(|cause| (cause.as_str(), self.count(cause))))
     }
 }
 
