@@ -17,6 +17,8 @@ pub(crate) enum LimitSetBy {
     /// The pool's `connection_timeout`.
     Settings(Duration),
     Caller(Duration),
+    /// What an opening may take, for a caller that waits for nothing else.
+    Opening(Duration),
 }
 
 /// Work on connections that no caller has.

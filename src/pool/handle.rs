@@ -92,10 +92,10 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
-    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock` where sessions that wait hold every
-    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its
-    /// `source()` is the last failure to open a connection.
+    /// `Timeout`; `Exhausted` in [`WaitMode::NoWait`](crate::WaitMode::NoWait); `QueueFull`; `CircuitOpen` where the
+    /// server is known to be down and no idle connection is left; `ConnectFailed` for a cause that waiting will not
+    /// cure; `WouldDeadlock` where sessions that wait hold every connection, or guards do and `deadlock_refusal` is on;
+    /// `Closed`. Each names what was going on, and its `source()` is the last failure to open a connection.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
@@ -115,7 +115,8 @@ impl<M: ManageConnection> Pool<M> {
 
     /// Takes a connection if one is idle and nobody waits for it.
     ///
-    /// If none is and there is room, the pool opens one in the background for the next try.
+    /// If none is and there is room, the pool opens one in the background for the next try; `get` in
+    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it.
     ///
     /// # Blocking
     ///

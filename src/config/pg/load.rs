@@ -7,9 +7,10 @@ use super::settings::PgSettings;
 use super::table::env::{self, Env, NotUtf8};
 use super::table::overrides::Overrides;
 use super::table::rows::{Key, settings};
-use super::table::source::Sourced;
+use super::table::source::{Source, Sourced};
 use super::table::value::Value;
 use crate::config::faults::Faults;
+use crate::config::policy::WaitMode;
 
 impl PgSettings {
     /// Loads the settings from `overrides`, the environment given as a function, and the connection string found.
@@ -71,6 +72,9 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
     for setting in settings().iter().filter(|setting| setting.key != Key::Server) {
         built.set(setting.key, merged.get(setting.key).clone());
     }
+    if let Some(mode) = timed_wait(merged) {
+        built.set(Key::WaitMode, mode);
+    }
     let (base_size, max_overflow) = sizes(merged, faults);
     if !merged.get(Key::MaxSize).source.is_explicit() {
         built.set(Key::MaxSize, Sourced::new(None, base_size.source.clone()));
@@ -79,6 +83,19 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
         built.set(key, Sourced::new(Some(Value::Count(size.value)), size.source));
     }
     built
+}
+
+/// The wait mode `wait` beside a timeout that somebody set, which it then keeps to, as with Oracle. A program that says
+/// `WaitMode::Forever` means it.
+fn timed_wait(merged: &Merged) -> Option<Sourced<Option<Value>>> {
+    let Sourced { value: Some(Value::WaitMode(WaitMode::Forever)), source } = merged.get(Key::WaitMode)
+    else {
+        return None;
+    };
+    let timeout = &merged.get(Key::ConnectionTimeout).source;
+    let is_set = !matches!(timeout, Source::Default | Source::Detected { .. });
+    let is_text = !matches!(source, Source::Builder { .. });
+    (is_set && is_text).then(|| Sourced::new(Some(Value::WaitMode(WaitMode::Timed)), source.clone()))
 }
 
 /// Base size and overflow of the automation tier, also where a ceiling is given instead.

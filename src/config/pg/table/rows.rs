@@ -83,8 +83,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_GETMODE" in WaitMode],
                 url: [],
                 default: Fallback::Value(Value::WaitMode(WaitMode::Timed)),
-                doc: "How a checkout waits: wait (without limit), nowait (not at all), timedwait (up to the \
-                      timeout).",
+                doc: "How a checkout waits: wait (up to the timeout where one was set, else without limit), nowait \
+                      (for nobody's return), timedwait (up to the timeout).",
             }
             MaxWaiting {
                 name: max_waiting,
