@@ -90,6 +90,7 @@ pub(crate) fn wait_filled<M: ManageConnection>(
         }
     }
     if is_filled(shared) && !shared.lending.is_closed() {
+        accounts::ready(shared);
         return Ok(());
     }
     let kind = if shared.lending.is_closed() {

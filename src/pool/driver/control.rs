@@ -103,6 +103,7 @@ pub(crate) trait Directory: Send + Sync {
     /// Who has the connection in a slot.
     fn holder_at(&self, index: usize) -> Option<Holder>;
     fn count_slow_query(&self);
+    fn count_statement_timeout(&self);
 }
 
 impl Place {
@@ -130,6 +131,14 @@ impl Place {
     pub fn count_slow_query(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.count_slow_query();
+        }
+    }
+
+    /// Counts a statement that the server cancelled, in
+    /// [`Stats::statement_timeouts`](crate::Stats::statement_timeouts).
+    pub fn count_statement_timeout(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.count_statement_timeout();
         }
     }
 }

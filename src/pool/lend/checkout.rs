@@ -131,7 +131,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
         let timeout = if let Patience::For(timeout) = call.patience { Some(timeout) } else { None };
         accounts::timed_out(shared, waited, timeout);
     } else {
-        accounts::rejected(shared);
+        accounts::refused(shared, kind);
     }
     let (limit, ahead, thread, in_deadlock) =
         (call.limit, call.ahead.zip(left), call.thread, call.in_deadlock);

@@ -87,4 +87,8 @@ impl<M: ManageConnection> Directory for Shared<M> {
     fn count_slow_query(&self) {
         self.counters.slow_queries.bump();
     }
+
+    fn count_statement_timeout(&self) {
+        self.counters.statement_timeouts.bump();
+    }
 }

@@ -159,6 +159,11 @@ impl WireState {
                 if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
                     self.statements_mixed_up.store(true, Relaxed);
                 }
+                if means(code, Meaning::Cancelled)
+                    && let Some(place) = self.place()
+                {
+                    place.count_statement_timeout();
+                }
                 if means(code, Meaning::ReadOnly) {
                     self.route.note_refused_write();
                 }
