@@ -273,6 +273,9 @@ pub struct Stats {
     pub hold: Histogram,
     /// How long successful opens took.
     pub open: Histogram,
+    /// How long statements took, from the request until the reply was read: empty unless asked for, where the database
+    /// layer measures them (`query_times`; PostgreSQL's over TCP). To prepare one does not count.
+    pub query: Histogram,
     /// How long the oldest waiter has waited.
     pub oldest_waiter: Option<Duration>,
     /// Connection-seconds spent in use by borrowers who have returned them.

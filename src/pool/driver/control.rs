@@ -104,6 +104,7 @@ pub(crate) trait Directory: Send + Sync {
     fn holder_at(&self, index: usize) -> Option<Holder>;
     fn count_slow_query(&self);
     fn count_statement_timeout(&self);
+    fn record_query(&self, took: Duration);
 }
 
 impl Place {
@@ -139,6 +140,13 @@ impl Place {
     pub fn count_statement_timeout(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.count_statement_timeout();
+        }
+    }
+
+    /// Records how long a statement took, in [`Stats::query`](crate::Stats::query).
+    pub fn record_query(&self, took: Duration) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.record_query(took);
         }
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) peak_in_use: Peak,
     pub(crate) wait: Recorder,
     pub(crate) open: Recorder,
+    pub(crate) query: Recorder,
 }
 
 /// Checkouts refused, by what their callers were told.

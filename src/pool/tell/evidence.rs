@@ -70,6 +70,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         busy: hold.sum,
         hold,
         open: c.open.snapshot(),
+        query: c.query.snapshot(),
         oldest_waiter: shared.line.longest_wait(),
         breaker,
         breaker_open_for,

@@ -112,6 +112,8 @@ impl PgBuilder {
         /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
         /// [`PgOptions::slow_query`] says what the text may hold.
         slow_query: Duration,
+        /// Sets whether the time of each statement is recorded, over TCP ([`PgOptions::query_times`]). Default: no.
+        query_times: bool,
         /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
         connect_timeout: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
@@ -370,6 +372,7 @@ impl PgBuilder {
                 Some(limit) => SocketTimeout::After(limit),
             }),
             slow_query: settings.slow_query,
+            query_times: settings.query_times,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };

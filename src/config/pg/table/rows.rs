@@ -142,6 +142,14 @@ macro_rules! every_setting {
                 default: words("never"),
                 doc: "Statements that take longer are logged with their text, over TCP. 0: none.",
             }
+            QueryTimes {
+                name: query_times,
+                value: Flag(bool),
+                env: ["DB_QUERY_TIMES" in Bool],
+                url: [],
+                default: Fallback::Value(Value::Flag(false)),
+                doc: "Whether the time of each statement is recorded, over TCP.",
+            }
             ConnectTimeout {
                 name: connect_timeout,
                 value: Time(Duration),
