@@ -226,6 +226,24 @@ impl<M: ManageConnection> TieredPool<M> {
         self.adhoc.max_size()
     }
 
+    /// Replaces all connections of both tiers: closes idle ones now and those in use at their checkin. The pool stays
+    /// usable; SQLAlchemy's `dispose`.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// *pool.get(Tier::Adhoc)? = 7; // MemoryManager's connections are numbers
+    /// assert_eq!(*pool.get(Tier::Adhoc)?, 7);
+    /// pool.drain();
+    /// assert_eq!(*pool.get(Tier::Adhoc)?, 0, "a new one");
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn drain(&self) {
+        self.automation.drain();
+        self.adhoc.drain();
+    }
+
     /// Closes both tiers within one deadline: automation first, so that a person can watch it. Returns what each
     /// left over.
     pub fn close(&self, limit: Duration) -> (CloseReport, CloseReport) {

@@ -127,6 +127,21 @@ fn words_are_read() {
     one_fault(load(&[("DB_POOL_GETMODE", "force")]), &["is force", "wait, nowait, timedwait or forceget"]);
 }
 
+#[test]
+fn wait_keeps_to_a_timeout_that_was_set_and_is_for_ever_without_one() {
+    let mode = |loaded: Result<PgSettings, _>| loaded.unwrap_or_else(|_| panic!("no fault")).adhoc.wait_mode;
+    let (wait, timeout) = (("DB_POOL_GETMODE", "wait"), ("DB_POOL_TIMEOUT", "30"));
+    assert_eq!(mode(load(&[wait])), WaitMode::Forever);
+    assert_eq!(mode(load(&[wait, timeout])), WaitMode::Timed);
+    let url = format!("{URL}?pool_timeout=30");
+    assert_eq!(mode(load(&[("DATABASE_URL", url.as_str()), wait])), WaitMode::Timed);
+    assert_eq!(mode(load(&[("DB_POOL_GETMODE", "nowait"), timeout])), WaitMode::NoWait);
+    // A program that says for ever means it.
+    let mut overrides = Overrides::default();
+    overrides.wait_mode = Some(WaitMode::Forever);
+    assert_eq!(mode(load_only(&overrides, &[("DATABASE_URL", URL), timeout])), WaitMode::Forever);
+}
+
 fn sizes(env: &[(&str, &str)]) -> (u32, u32) {
     let loaded = load(env).unwrap();
     (loaded.automation.base_size, loaded.automation.max_overflow)

@@ -17,12 +17,14 @@ pub(crate) enum LimitSetBy {
     /// The pool's `connection_timeout`.
     Settings(Duration),
     Caller(Duration),
+    /// What an opening may take, for a caller that waits for nothing else.
+    Opening(Duration),
 }
 
 impl LimitSetBy {
     pub(crate) fn time(self) -> Duration {
         match self {
-            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) => time,
+            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) | LimitSetBy::Opening(time) => time,
         }
     }
 }

@@ -29,6 +29,7 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
             let (whose, limit) = match e.limit {
                 Some(LimitSetBy::Settings(limit)) => ("its connection_timeout of ", limit),
                 Some(LimitSetBy::Caller(limit)) => ("its caller's limit of ", limit),
+                Some(LimitSetBy::Opening(limit)) => ("its connect_timeout of ", limit),
                 None => ("", e.waited),
             };
             match e.awaited {
@@ -39,6 +40,7 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
             // A helper was late, or the machine.
             if e.waited > limit + LATE { write!(f, ", after {}", Time(e.waited)) } else { Ok(()) }
         }
+        ErrorKind::Exhausted => write!(f, "pool `{pool}` is exhausted, and nowait waits for nobody's return"),
         ErrorKind::QueueFull => write!(
             f,
             "the queue of pool `{pool}` is full: {} callers wait, max_waiting is {}",

@@ -1,5 +1,7 @@
 //! The handle: what a program holds of a pool.
 
+mod inside;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -13,12 +15,9 @@ use super::lend::call::Patience;
 use super::lend::checkout::checkout;
 use super::lend::guard::PooledConnection;
 use super::life::{self, CloseReport};
-use super::parts::budget::Budget;
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
-use super::wait::{Filling, Hope, Least, wait_filled};
-#[cfg(feature = "postgres")]
-use crate::clock::{Clock, Millis};
+use super::wait::{Hope, Least, wait_filled};
 use crate::config::{PrePing, Settings};
 use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
@@ -94,10 +93,10 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
-    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock` where sessions that wait hold every
-    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its
-    /// `source()` is the last failure to open a connection.
+    /// `Timeout`; `Exhausted` in [`WaitMode::NoWait`](crate::WaitMode::NoWait); `QueueFull`; `CircuitOpen` where the
+    /// server is known to be down and no idle connection is left; `ConnectFailed` for a cause that waiting will not
+    /// cure; `WouldDeadlock` where sessions that wait hold every connection, or guards do and `deadlock_refusal` is on;
+    /// `Closed`. Each names what was going on, and its `source()` is the last failure to open a connection.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
@@ -117,7 +116,8 @@ impl<M: ManageConnection> Pool<M> {
 
     /// Takes a connection if one is idle and nobody waits for it.
     ///
-    /// If none is and there is room, the pool opens one in the background for the next try.
+    /// If none is and there is room, the pool opens one in the background for the next try; `get` in
+    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it.
     ///
     /// # Blocking
     ///
@@ -342,59 +342,5 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.shared().settings();
         f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
-    }
-}
-
-// What the rest of the crate may ask of a pool.
-impl<M: ManageConnection> Pool<M> {
-    #[cfg(feature = "postgres")]
-    pub(crate) fn manager(&self) -> &M {
-        self.shared().hooks.manager()
-    }
-
-    /// The clock by which it measures ages.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn clock(&self) -> &Clock {
-        self.shared().clock()
-    }
-
-    /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].
-    pub(crate) fn reconfigure_with(
-        &self,
-        other: &Pool<M>,
-        budget: &Budget,
-        before: &[Arc<Settings>; 2],
-        total: u32,
-        settings: [Settings; 2],
-    ) -> bool {
-        change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
-    }
-
-    /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
-    pub(crate) fn are_in_force_with(&self, other: &Pool<M>, settings: &[Arc<Settings>; 2]) -> bool {
-        change::are_in_force([self.shared(), other.shared()], settings)
-    }
-
-    /// The settings in force, to be told from later ones.
-    pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
-        self.shared().settings()
-    }
-
-    /// The server has answered a question.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_answer(&self) {
-        self.shared().supply.contact().seen(self.shared().exact_now());
-    }
-
-    /// The server has not answered a question that was begun this long ago.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
-        let begun = self.shared().exact_now().less(Millis::of(ago));
-        self.shared().supply.contact().failed(begun, || cause);
-    }
-
-    /// It, to be waited for while it is filled.
-    pub(crate) fn filling(&self, limit: LimitSetBy, least: Least) -> Filling<'_, M> {
-        Filling::new(self.shared(), limit, least)
     }
 }

@@ -108,10 +108,13 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     );
     loop {
         let left = awaited.iter().map(|one| one.end.left()).fold(TELL_EVERY, Duration::min);
+        let mut filled = Vec::new();
         changed.wait_until(Deadline::of(left), || {
-            awaited.retain(|one| !one.is_filled());
+            filled.extend(awaited.extract_if(.., |one| one.is_filled()));
             awaited.is_empty() || awaited.iter().any(|one| one.is_hopeless(hope))
         });
+        // Not before, when others who wait are kept waiting by it.
+        filled.into_iter().for_each(|one| accounts::ready(one.pool));
         let is_over = |one: &&Filling<'_, M>| one.is_hopeless(hope) || one.end.left().is_zero();
         if let Some(failed) = awaited.iter().find(is_over) {
             return Err(failed.error(begun.elapsed()));

@@ -101,6 +101,9 @@ pub struct PgOptions {
     /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
     /// text and so of the log. The first 1024 bytes are shown, in one line.
     pub slow_query: Option<Duration>,
+    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP. Default: no, and then
+    /// no time is taken.
+    pub query_times: bool,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -120,6 +123,7 @@ impl Default for PgOptions {
             statement_cache_size: 100,
             pgbouncer: None,
             slow_query: None,
+            query_times: false,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }

@@ -70,6 +70,7 @@ impl PgSettings {
                 Some(time) => return limit(Some(time).filter(|time| !time.is_zero()), "no limit"),
             },
             Key::SlowQuery => return limit(self.slow_query, "never"),
+            Key::QueryTimes => Value::Flag(self.query_times),
             Key::ConnectTimeout => {
                 return limit(Some(self.connect_timeout).filter(|time| !time.is_zero()), "no limit");
             }

@@ -60,6 +60,8 @@ pub struct PgSettings {
     pub socket_timeout: Option<Duration>,
     /// Statements that take longer are logged with their text, over TCP. Default `None`: none.
     pub slow_query: Option<Duration>,
+    /// The time of each statement is recorded, over TCP. Default: no.
+    pub query_times: bool,
     /// The limit of opening a connection, handshake included. Default 10 s; zero: no limit.
     pub connect_timeout: Duration,
     /// Prepared statements kept per connection. Default 100; 0: none.
@@ -88,6 +90,7 @@ impl PgSettings {
             adhoc_statement_timeout: None,
             socket_timeout: None,
             slow_query: None,
+            query_times: false,
             connect_timeout: Duration::ZERO,
             statement_cache_size: 0,
             pgbouncer: None,
@@ -130,6 +133,10 @@ impl PgSettings {
             }
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
+            Key::QueryTimes => {
+                let Some(Value::Flag(flag)) = value else { misfit(key, value) };
+                self.query_times = flag;
+            }
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
             Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),
             Key::OpenFor => self.in_both(|tier| &mut tier.open_for, time(key, value)),

@@ -104,6 +104,8 @@ pub(crate) trait Directory: Send + Sync {
     /// Who has the connection in a slot.
     fn holder_at(&self, index: usize) -> Option<Holder>;
     fn count_slow_query(&self);
+    fn count_statement_timeout(&self);
+    fn record_query(&self, took: Duration);
 }
 
 impl Place {
@@ -131,6 +133,21 @@ impl Place {
     pub fn count_slow_query(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.count_slow_query();
+        }
+    }
+
+    /// Counts a statement that the server cancelled, in
+    /// [`Stats::statement_timeouts`](crate::Stats::statement_timeouts).
+    pub fn count_statement_timeout(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.count_statement_timeout();
+        }
+    }
+
+    /// Records how long a statement took, in [`Stats::query`](crate::Stats::query).
+    pub fn record_query(&self, took: Duration) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.record_query(took);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn prove<M: ManageConnection>(call: &Call, mut entry: Box<Entry<M>>) 
     let limit = shared.settings().validation_timeout;
     let left = match call.deadline {
         // One that does not wait still has its connection validated: that is not waiting for somebody else.
-        Some(deadline) if !call.will_not_wait() => deadline.saturating_duration_since(Instant::now()),
+        Some(deadline) if !call.waits_for_nobody() => deadline.saturating_duration_since(Instant::now()),
         _ => limit,
     };
     // A caller in a hurry must not make a slow answer look like a dead connection.
@@ -59,7 +59,7 @@ fn prove_aside<M: ManageConnection>(
     entry: Box<Entry<M>>,
     limit: Duration,
 ) -> Result<Proof<M>, Failure> {
-    let deadline = if call.will_not_wait() { Instant::now().checked_add(limit) } else { call.deadline };
+    let deadline = if call.waits_for_nobody() { Instant::now().checked_add(limit) } else { call.deadline };
     let caller = Arc::new(Caller::<M>::new());
     let check = validation_of(&entry.shared, &entry.body);
     send_aside(entry, check, Some(Arc::clone(&caller)));

@@ -31,9 +31,11 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     let mut wait = c.wait.snapshot();
     wait.counts[0] += direct;
     let counts = shared.lending.counts();
-    let (breaker, breaker_openings, last_open_failure) = {
+    let refused = c.refused.snapshot();
+    let (breaker, breaker_open_for, breaker_openings, last_open_failure) = {
         let breaker = shared.supply.breaker();
-        (breaker.state(), breaker.openings(), breaker.last().map(|failure| failure.to_string()))
+        let open_for = breaker.outage(shared.exact_now()).map(|outage| outage.since);
+        (breaker.state(), open_for, breaker.openings(), breaker.last().map(|failure| failure.to_string()))
     };
     let [transient, exhausted, permanent] = std::array::from_fn(|i| c.open_failures[i].get());
     Stats {
@@ -49,7 +51,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
             direct: direct + c.unqueued.get(),
             waited: c.waited.get(),
             timed_out: c.timed_out.get(),
-            rejected: c.rejected.get(),
+            rejected: refused.total(),
+            refused,
         },
         opened,
         closed,
@@ -60,6 +63,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         stuck_cancelled: c.stuck_cancelled.get(),
         stuck_terminated: c.stuck_terminated.get(),
         slow_queries: c.slow_queries.get(),
+        statement_timeouts: c.statement_timeouts.get(),
         suspicions: c.suspicions.get(),
         user_panics: c.user_panics.get(),
         events_lost: c.events_lost.get(),
@@ -67,8 +71,10 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         busy: hold.sum,
         hold,
         open: c.open.snapshot(),
+        query: c.query.snapshot(),
         oldest_waiter: shared.line.longest_wait(),
         breaker,
+        breaker_open_for,
         breaker_openings,
         last_open_failure,
         contact: contact(shared),

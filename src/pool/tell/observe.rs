@@ -1,6 +1,7 @@
 //! What can be seen of a pool just now: gauges, holders, waiters.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use r2d2::ManageConnection;
 
@@ -89,5 +90,13 @@ impl<M: ManageConnection> Directory for Shared<M> {
 
     fn count_slow_query(&self) {
         self.counters.slow_queries.bump();
+    }
+
+    fn count_statement_timeout(&self) {
+        self.counters.statement_timeouts.bump();
+    }
+
+    fn record_query(&self, took: Duration) {
+        self.counters.query.record(took);
     }
 }

@@ -5,8 +5,10 @@ use super::frames::Framer;
 /// A message that the server answers with a `ReadyForQuery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// The start-up message, a query, a function call, or the end of an extended-protocol batch.
+    /// The start-up message, a query, a function call, or the end of an extended-protocol batch that executes one.
     Work,
+    /// A batch in which nothing is executed: a statement is prepared, or the data of a `COPY` ends.
+    Unexecuted,
     /// A batch that does nothing but close statements or portals. The client sends it when a `Statement` is
     /// dropped and never waits for the answer.
     Housekeeping,
@@ -19,11 +21,12 @@ pub(crate) struct FrontendScanner {
     framer: Framer,
     closes: bool,
     works: bool,
+    executes: bool,
 }
 
 impl Default for FrontendScanner {
     fn default() -> Self {
-        FrontendScanner { framer: Framer::of_client(), closes: false, works: false }
+        FrontendScanner { framer: Framer::of_client(), closes: false, works: false, executes: false }
     }
 }
 
@@ -37,11 +40,15 @@ impl FrontendScanner {
             match piece.tag {
                 0 | b'Q' | b'F' => on(Request::Work),
                 b'S' => {
-                    let idle = self.closes && !self.works;
-                    on(if idle { Request::Housekeeping } else { Request::Work });
-                    (self.closes, self.works) = (false, false);
+                    on(match (self.executes, self.works, self.closes) {
+                        (true, ..) => Request::Work,
+                        (false, false, true) => Request::Housekeeping,
+                        _ => Request::Unexecuted,
+                    });
+                    (self.closes, self.works, self.executes) = (false, false, false);
                 }
                 b'C' => self.closes = true,
+                b'E' => self.executes = true,
                 // Passwords, terminate and flush belong to no batch.
                 b'p' | b'X' | b'H' => {}
                 _ => self.works = true,
@@ -64,10 +71,11 @@ mod tests {
         let bind = b"B\0\0\0\x04E\0\0\0\x04C\0\0\0\x04S\0\0\0\x04".as_slice();
         let query = b"Q\0\0\0\x05\0".as_slice();
         let sync = b"S\0\0\0\x04".as_slice();
-        for bytes in [start_up, password, close, bind, query, sync] {
+        let parse = b"P\0\0\0\x04D\0\0\0\x04S\0\0\0\x04".as_slice();
+        for bytes in [start_up, password, close, bind, query, sync, parse] {
             scanner.scan(bytes, |request| found.push(request));
         }
-        use Request::{Housekeeping, Work};
-        assert_eq!(found, [Work, Housekeeping, Work, Work, Work]);
+        use Request::{Housekeeping, Unexecuted, Work};
+        assert_eq!(found, [Work, Housekeeping, Work, Work, Unexecuted, Unexecuted]);
     }
 }

@@ -14,6 +14,7 @@
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
+//! | `times` | how long statements take, where it is asked for |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
@@ -28,6 +29,7 @@ mod splits;
 mod state;
 mod stream;
 mod texts;
+mod times;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;

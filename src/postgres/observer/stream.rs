@@ -16,6 +16,7 @@ use super::frontend::FrontendScanner;
 use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
+use super::times::QueryTimes;
 use crate::clock::Deadline;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
@@ -46,6 +47,7 @@ pub(crate) struct Observed<S> {
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
+    times: Option<QueryTimes>,
     end: End,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
@@ -56,10 +58,12 @@ impl<S> Observed<S> {
     /// began.
     pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
+        let times = shared.query_times().then(QueryTimes::default);
         Observed {
             inner,
             shared,
             slow,
+            times,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit),
@@ -107,11 +111,12 @@ impl<S> Observed<S> {
         if let Some(since) = self.limits.progress() {
             self.shared.note_heard(since);
         }
-        let shared = &self.shared;
-        let slow = &mut self.slow;
-        let end = &mut self.end;
+        let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
+            if let Some(times) = times {
+                times.heard(event, shared);
+            }
             if matches!(event, BackendEvent::Error { ends_session: true, .. }) {
                 // Unasked, the client takes it for the failure itself.
                 *end = if shared.awaits_reply() { End::Said } else { End::PassedOn };
@@ -222,7 +227,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.progress();
             let shared = &this.shared;
-            this.client.scan(&bytes[..count], |request| shared.note_request(request));
+            let times = &mut this.times;
+            this.client.scan(&bytes[..count], |request| {
+                shared.note_request(request);
+                if let Some(times) = times {
+                    times.sent(request, shared);
+                }
+            });
             if let Some(slow) = &mut this.slow {
                 slow.sent(&bytes[..count]);
             }

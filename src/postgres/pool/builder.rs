@@ -301,6 +301,7 @@ impl PgBuilder {
                 Some(limit) => SocketTimeout::After(limit),
             }),
             slow_query: settings.slow_query,
+            query_times: settings.query_times,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };

@@ -54,6 +54,7 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
     own.slow_query = settings.slow_query;
+    own.query_times = settings.query_times;
     Ok(own)
 }
 

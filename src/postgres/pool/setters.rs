@@ -81,6 +81,9 @@ impl PgBuilder {
         /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
         /// [`PgOptions::slow_query`](crate::postgres::PgOptions::slow_query) says what the text may hold.
         slow_query: Duration,
+        /// Sets whether the time of each statement is recorded, over TCP. Default: no.
+        /// [`PgOptions::query_times`](crate::postgres::PgOptions::query_times) says what of.
+        query_times: bool,
         /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
         connect_timeout: Duration,
         /// Sets how many failures to connect in a row open the circuit breaker of a tier; zero: none do. Default 3.

@@ -86,7 +86,8 @@ macro_rules! every_setting {
                 url: [],
                 default: Fallback::Value(Value::WaitMode(WaitMode::Timed)),
                 doc: "How a checkout waits: timedwait (up to the timeout), wait (the same where a timeout is set, else \
-                      without limit), nowait (not for others). POOL_GETMODE_WAIT and its like are read too.",
+                      without limit), nowait (for nobody's return; a new connection where there is room). \
+                      POOL_GETMODE_WAIT and its like are read too.",
             }
             MaxWaiting {
                 name: max_waiting,
@@ -143,6 +144,14 @@ macro_rules! every_setting {
                 url: ["slow_query" in Milliseconds],
                 default: words("never"),
                 doc: "Statements that take longer are logged with their text, over TCP. 0: none.",
+            }
+            QueryTimes {
+                name: query_times,
+                value: Flag(bool),
+                env: ["DB_QUERY_TIMES" in Bool],
+                url: [],
+                default: Fallback::Value(Value::Flag(false)),
+                doc: "Whether the time of each statement is recorded, over TCP.",
             }
             ConnectTimeout {
                 name: connect_timeout,

@@ -60,6 +60,8 @@ pub(crate) struct WireState {
     place: OnceLock<Place>,
     /// The time from which on a statement is slow, if any is.
     slow_query: Option<Duration>,
+    /// The time of each statement is recorded.
+    query_times: bool,
 }
 
 /// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
@@ -91,6 +93,7 @@ impl WireState {
             reader: Mutex::new(None),
             place: OnceLock::new(),
             slow_query: None,
+            query_times: false,
         };
         shared.set_socket_timeout(socket_timeout);
         shared
@@ -104,6 +107,16 @@ impl WireState {
 
     pub fn slow_query(&self) -> Option<Duration> {
         self.slow_query
+    }
+
+    /// Has the time of each statement recorded. Before the stream is wrapped.
+    pub fn with_query_times(mut self, query_times: bool) -> Self {
+        self.query_times = query_times;
+        self
+    }
+
+    pub fn query_times(&self) -> bool {
+        self.query_times
     }
 
     /// Set once, when the connection has its place in a pool.
@@ -128,7 +141,7 @@ impl WireState {
 
     pub fn note_request(&self, request: Request) {
         let number = add_one(&self.requests);
-        if request == Request::Work {
+        if request != Request::Housekeeping {
             self.last_work.store(number, Relaxed);
             add_one(&self.work);
         }
@@ -158,6 +171,11 @@ impl WireState {
                 }
                 if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
                     self.statements_mixed_up.store(true, Relaxed);
+                }
+                if means(code, Meaning::Cancelled)
+                    && let Some(place) = self.place()
+                {
+                    place.count_statement_timeout();
                 }
                 if means(code, Meaning::ReadOnly) {
                     self.route.note_refused_write();
