@@ -6,6 +6,7 @@ mod loaded;
 use std::time::Duration;
 
 use loaded::*;
+use tierpool::{PgPool, Tier};
 
 /// Short names of settings, so that a row keeps to its line.
 const SHORT: [(&str, &str); 11] = [
@@ -127,7 +128,7 @@ fn variables_that_disagree_are_one_fault_with_both_names() {
 const MODES: &str = "
 its default           | DB_POOL_GETMODE=POOL_GETMODE_TIMEDWAIT | wait_mode=timedwait
 without a limit       | DB_POOL_GETMODE=POOL_GETMODE_WAIT | wait_mode=wait
-in a profile          | DB_POOL_GETMODE=POOL_GETMODE_WAIT DB_POOL_PROFILE=minmax | wait_mode=wait
+in a profile          | DB_POOL_GETMODE=POOL_GETMODE_WAIT DB_POOL_PROFILE=minmax | wait_mode=timedwait
 with a limit          | DB_POOL_GETMODE=POOL_GETMODE_WAIT DB_POOL_TIMEOUT=30 | wait_mode=timedwait wait=30s
 by the URL            | DATABASE_URL=postgres://u@h/d?pool_timeout=9 DB_POOL_GETMODE=wait | wait_mode=timedwait wait=9s
 not at all            | DB_POOL_GETMODE=POOL_GETMODE_NOWAIT | wait_mode=nowait
@@ -186,6 +187,19 @@ fn breaker_leaks_and_name_come_from_variables() {
         ("billing.automation", "billing.adhoc")
     );
     assert_eq!(named.adhoc.leak_threshold, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn the_name_of_a_service_is_in_the_errors_of_its_pools() {
+    // Nobody listens there.
+    let builder = PgPool::builder().url("postgresql://u@127.0.0.1:1/d").name("billing");
+    let pool = builder.connection_timeout(Duration::from_millis(200)).build_unchecked().unwrap();
+    for (tier, name) in
+        [(Tier::Automation, "pool `billing.automation`"), (Tier::Adhoc, "pool `billing.adhoc`")]
+    {
+        let error = pool.get(tier).map(drop).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
 }
 
 /// A pooler that lends whole sessions is no reason for other defaults; one that lends transactions is.

@@ -1,11 +1,15 @@
 //! The rules between the settings of a `PgPool`.
 
 use super::settings::{MAX_APP_NAME, PgSettings};
-use super::sizes::BUDGET;
 use super::table::rows::{Key, settings};
 use super::table::source::Source;
 use super::table::value::shown;
 use crate::config::faults::Faults;
+
+/// The settings that share the budget. Nothing is made of the others, and no rule between them is told, where one of
+/// them could not be read.
+pub(super) const BUDGET: [Key; 5] =
+    [Key::BaseSize, Key::MaxOverflow, Key::MaxSize, Key::Reserved, Key::TotalConnections];
 
 impl PgSettings {
     /// Checks every rule, those of both tiers included, and returns all faults.

@@ -90,16 +90,23 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
         let follows = Source::Follows { of: built.spelled(Key::Name) };
         built.set(Key::AppName, Sourced::new(Some(Value::Text(service.to_owned())), follows));
     }
-    // As oracledb has it: WAIT waits for ever where nobody has set a limit. A program that says `Forever` means it.
-    let is_word = matches!(merged.get(Key::WaitMode).source, Source::Environment { .. });
-    if is_word
-        && built.automation.wait_mode == WaitMode::Forever
-        && built.source(Key::ConnectionTimeout).is_explicit()
-    {
-        let timed = Some(Value::WaitMode(WaitMode::Timed));
-        built.set(Key::WaitMode, Sourced::new(timed, merged.get(Key::WaitMode).source.clone()));
+    if let Some(mode) = timed_wait(merged) {
+        built.set(Key::WaitMode, mode);
     }
     built
+}
+
+/// The wait mode `wait` beside a timeout that somebody set, which it then keeps to, as with Oracle. A program that says
+/// `WaitMode::Forever` means it.
+fn timed_wait(merged: &Merged) -> Option<Sourced<Option<Value>>> {
+    let Sourced { value: Some(Value::WaitMode(WaitMode::Forever)), source } = merged.get(Key::WaitMode)
+    else {
+        return None;
+    };
+    let timeout = &merged.get(Key::ConnectionTimeout).source;
+    let is_set = !matches!(timeout, Source::Default | Source::Detected { .. });
+    let is_text = !matches!(source, Source::Builder { .. });
+    (is_set && is_text).then(|| Sourced::new(Some(Value::WaitMode(WaitMode::Timed)), source.clone()))
 }
 
 #[cfg(test)]

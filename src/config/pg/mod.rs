@@ -8,8 +8,8 @@
 //! | `server` | a connection string, taken apart and made into a server |
 //! | `settings` | the settings as they are used: two tiers, one server |
 //! | `check` | the rules between them |
-//! | `warnings` | what is allowed together and hardly meant |
 //! | `listing` | each setting in force, with its source |
+//! | `warnings` | what is allowed together and hardly meant |
 //! | `behind` | the settings again, once a pooler was found |
 //! | `merge` | the sources laid over each other |
 //! | `sizes` | sizes and budget, of which one gives the other |

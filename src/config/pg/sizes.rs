@@ -9,15 +9,12 @@
 //!
 //! A ceiling stands for base size and overflow. The sizes of a profile, and those for a pooler, count as said.
 
+use super::check::BUDGET;
 use super::merge::Merged;
 use super::table::rows::Key;
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
 use crate::config::faults::Faults;
-
-/// The settings that share the budget. Nothing is made of the others where one of them could not be read.
-pub(super) const BUDGET: [Key; 5] =
-    [Key::BaseSize, Key::MaxOverflow, Key::MaxSize, Key::Reserved, Key::TotalConnections];
 
 pub(super) struct Sizes {
     pub base: Sourced<u32>,
