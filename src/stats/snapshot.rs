@@ -50,7 +50,7 @@ pub struct Checkouts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Returned broken, marked so by its borrower, or its reset failed.
+    /// Returned broken, marked so by its borrower, or its reset failed or could not help.
     Broken,
     /// Failed its validation, or did not answer in time.
     Invalid,

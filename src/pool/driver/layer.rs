@@ -16,6 +16,8 @@ pub enum Condition {
     Clean,
     /// Usable after [`Driver::reset`]: an open transaction, a reply not read, changed session state.
     Dirty,
+    /// It works, and nothing gives the next borrower what it is to find. It is closed, and says nothing against others.
+    Unrestorable,
     /// Lost. It is closed, and all connections opened before now are suspect.
     Broken,
     /// It works, yet it and all that were opened before it lead to the wrong place, such as a server turned

@@ -22,7 +22,7 @@ use super::control::PgControl;
 use crate::clock::Deadline;
 use crate::error::FailureClass;
 use crate::pool::{Condition, Driver, SessionControl};
-use crate::postgres::connection::{PgConnection, TransactionStatus, reset};
+use crate::postgres::connection::{PgConnection, SettingsLeft, TransactionStatus, reset};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::options::ResetPolicy;
@@ -99,7 +99,8 @@ impl Driver<PgManager> for PgDriver {
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         // Where the session is reset the borrower's own settings are undone first.
-        let settled = !resets_session || !conn.is_used();
+        let left = conn.settings_left(policy);
+        let settled = left == SettingsLeft::Nothing && (!resets_session || !conn.is_used());
         if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
             return Condition::Misrouted;
         }
@@ -108,7 +109,11 @@ impl Driver<PgManager> for PgDriver {
             return Condition::Broken;
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
-        if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
+        match left {
+            SettingsLeft::Unrestorable => Condition::Unrestorable,
+            SettingsLeft::Nothing if idle && !(resets_session && conn.is_used()) => Condition::Clean,
+            SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
+        }
     }
 
     fn reset(
@@ -136,7 +141,9 @@ impl Driver<PgManager> for PgDriver {
 
     /// Over a Unix socket this costs the round trip that asks for the backend's process id.
     fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
-        Some(Arc::new(PgControl::new(manager, conn)))
+        let control = PgControl::new(manager, conn);
+        conn.end_set_up();
+        Some(Arc::new(control))
     }
 
     /// 53300, and what PgBouncer says instead, is [`FailureClass::Exhausted`]; a wrong password, role, database or

@@ -195,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.progress();
             let shared = &this.shared;
-            this.client.scan(&bytes[..count], |request| shared.note_request(request));
+            this.client.scan(&bytes[..count], |event| shared.note_sent(event));
             if let Some(slow) = &mut this.slow {
                 slow.sent(&bytes[..count]);
             }
