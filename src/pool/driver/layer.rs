@@ -58,6 +58,23 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         manager.is_valid(conn)
     }
 
+    /// Looks for signs that the connection is lost, without asking the server. `None`, the default: that cannot tell,
+    /// and [`Driver::validate`] has to.
+    ///
+    /// Tried first where a connection is validated for its next borrower, on that one's thread: with an answer the
+    /// validation is over. It may block amid a message of the server's that stopped half-way, at most for `limit`.
+    fn probe(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Option<Result<(), M::Error>> {
+        let _ = (manager, conn, limit);
+        None
+    }
+
+    /// Whether the connection is known to be lost, without a look at it. Such a one is not lent, whatever the pre-ping
+    /// policy. Default: no.
+    fn is_lost(&self, conn: &M::Connection) -> bool {
+        let _ = conn;
+        false
+    }
+
     /// Checks a connection that is suspect because another one was found dead: nothing but a sign of life from the
     /// server will do. Called like [`Driver::validate`], which is the default.
     fn validate_suspect(

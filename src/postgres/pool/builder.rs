@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::derived::{SetOnTier, adapt, own_server};
+use super::derived::{SetOnTier, adapt, own_pre_ping, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
@@ -105,7 +105,8 @@ impl PgBuilder {
         max_lifetime: Duration,
         /// Sets the idle time after which a connection is closed; zero: never. Default 10 min.
         idle_timeout: Duration,
-        /// Sets when a connection is validated before it is lent. Default: if idle for 500 ms.
+        /// Sets when a connection is validated before it is lent. Default: over TCP at each checkout, which costs no
+        /// round trip while the server was heard of within the last second; else if idle for 500 ms.
         pre_ping: PrePing,
         /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
         statement_timeout: Duration,
@@ -310,10 +311,14 @@ impl PgBuilder {
             made.map_err(|found| faults.extend_new(found)).ok()
         };
         let automation = manager(Tier::Automation, settings);
+        let mut of_adhoc = settings.adhoc.clone();
         let adhoc = match &self.adhoc_server {
             None => manager(Tier::Adhoc, settings),
             Some(url) => match own_server(url, settings) {
-                Ok(settings) => manager(Tier::Adhoc, &settings),
+                Ok(own) => {
+                    of_adhoc.pre_ping = own_pre_ping(&own, settings);
+                    manager(Tier::Adhoc, &own)
+                }
                 Err(found) => {
                     faults.extend(found);
                     None
@@ -343,7 +348,7 @@ impl PgBuilder {
             .adhoc_may_borrow(self.adhoc_may_borrow)
             .clock(self.clock)
             .automation(of_tier(&settings.automation, self.automation))
-            .adhoc(of_tier(&settings.adhoc, self.adhoc));
+            .adhoc(of_tier(&of_adhoc, self.adhoc));
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::config::{ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Source, TlsMode};
+use crate::config::{
+    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, PrePing, Source, TlsMode,
+};
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
@@ -52,6 +54,14 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     own.socket_timeout = settings.socket_timeout;
     own.slow_query = settings.slow_query;
     Ok(own)
+}
+
+/// When connections to a server of the ad-hoc tier's own are validated: as was said for both tiers, else by how that
+/// server is reached.
+pub(super) fn own_pre_ping(own: &PgSettings, settings: &PgSettings) -> PrePing {
+    let said = settings.adhoc.pre_ping;
+    let is_default = settings.source(Key::PrePing) == &Source::Default && said == settings.default_pre_ping();
+    if is_default { own.default_pre_ping() } else { said }
 }
 
 /// The faults with the name that the string has here: both tiers may have one of the same kind.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::pgbouncer::PgBouncer;
 use super::rows::Key;
 use super::value::Value;
-use crate::config::policy::PrePing;
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +104,6 @@ static PROFILES: [Profile; 9] = [
             seconds(Key::ConnectionTimeout, 60),
             seconds(Key::MaxLifetime, 1800),
             seconds(Key::IdleTimeout, 600),
-            (Key::PrePing, Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
         ],
     },
     Profile {
@@ -168,11 +166,6 @@ static PROFILES: [Profile; 9] = [
     Profile {
         name: "pgbouncer",
         purpose: "behind PgBouncer, which pools by itself",
-        overrides: &[
-            size(2),
-            overflow(5),
-            seconds(Key::MaxLifetime, 300),
-            (Key::PrePing, Value::PrePing(PrePing::Never)),
-        ],
+        overrides: &[size(2), overflow(5), seconds(Key::MaxLifetime, 300)],
     },
 ];

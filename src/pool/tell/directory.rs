@@ -1,0 +1,25 @@
+//! What a connection's place says of its pool, and does to it.
+
+use r2d2::ManageConnection;
+
+use crate::pool::driver::control::Directory;
+use crate::pool::shared::Shared;
+use crate::stats::Holder;
+
+impl<M: ManageConnection> Directory for Shared<M> {
+    fn pool_name(&self) -> String {
+        self.settings().name.clone()
+    }
+
+    fn holder_at(&self, index: usize) -> Option<Holder> {
+        self.card(index).holder(self.exact_now())
+    }
+
+    fn count_slow_query(&self) {
+        self.counters.slow_queries.bump();
+    }
+
+    fn look_closer(&self) {
+        self.fast.next_generation();
+    }
+}
