@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 /// Prints the status; returns the exit code.
 pub fn run() -> u8 {
     // None is opened before it is needed: one connection is enough to ask.
-    let pool = match PgPool::builder().adhoc(|tier| tier.min_idle(Some(0))).build_unchecked() {
+    let pool = match PgPool::builder().build_unchecked() {
         Ok(pool) => pool,
         Err(error) => {
             eprintln!("{error:#}");

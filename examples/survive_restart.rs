@@ -61,8 +61,7 @@ fn count(pool: &PgPool) -> Result<i64, PgError> {
 fn write(pool: &PgPool, worker: i32) -> i32 {
     // Written twice is written once, so that a session is run again also where nobody knows whether its COMMIT took
     // effect before the server went away.
-    let retry = Retry { attempts: 100, within: LONGEST, ..Retry::default() };
-    let options = SessionOptions::new().tag("pages").retry(retry).idempotent(true);
+    let options = SessionOptions::new().tag("pages").retry(Retry::default()).idempotent(true);
     let insert = "INSERT INTO pages VALUES ($1, $2) ON CONFLICT DO NOTHING";
     let one = |page: i32| {
         pool.session_with(Tier::Automation, &options, |tx| tx.execute(insert, &[&worker, &page]).map(drop))

@@ -140,10 +140,12 @@ impl<M: ManageConnection> TieredPool<M> {
     ///
     /// A tier that shrinks closes its idle connections now and those in use at their checkin, and the other one grows
     /// as these are closed, so that both together never have more than the budget, counting what is being opened or
-    /// closed. Until then [`Pool::max_size`] of the growing tier tells what it will have. Of a budget that was lowered
-    /// the excess closes likewise.
+    /// closed. But for a close that hangs: after [`close_grace`](crate::Driver::close_grace), 100 ms for plain
+    /// managers, its connection counts no more, and the server may have one beyond the budget until it is gone. Until
+    /// the other tier has closed them [`Pool::max_size`] of the growing tier tells what it will have. Of a budget that
+    /// was lowered the excess closes likewise.
     ///
-    /// The ad-hoc tier's base size follows `reserved`. Names stay. Otherwise as [`Pool::reconfigure`]; `change` too is
+    /// The ad-hoc tier's base size follows `reserved` where that is changed; else its sizes stay as they are. Names stay. Otherwise as [`Pool::reconfigure`]; `change` too is
     /// called again where another thread changes settings at the same time.
     ///
     /// # Errors

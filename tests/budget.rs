@@ -86,6 +86,36 @@ fn a_change_of_the_budget_is_refused_as_a_whole_or_applied_as_a_whole() {
 }
 
 #[test]
+fn a_division_of_the_reserve_stays_unless_the_reserve_is_changed() {
+    let pool = builder().build(|_| ScriptedManager::new()).unwrap();
+    let sizes = || {
+        let settings = pool.adhoc().settings();
+        (settings.base_size, settings.max_overflow)
+    };
+    pool.adhoc().reconfigure(|settings| (settings.base_size, settings.max_overflow) = (1, 1)).unwrap();
+    pool.reconfigure(|settings| settings.automation.connection_timeout = SHORT).unwrap();
+    assert_eq!(sizes(), (1, 1), "an unrelated change");
+    let text = pool
+        .reconfigure(|settings| {
+            settings.total_connections = 12;
+            settings.reserved = 4;
+            (settings.adhoc.base_size, settings.adhoc.max_overflow) = (2, 0);
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("reserved is 4: must be the ceiling of the ad-hoc tier, which is 2"), "{text}");
+    pool.reconfigure(|settings| {
+        settings.total_connections = 12;
+        settings.reserved = 4;
+        (settings.adhoc.base_size, settings.adhoc.max_overflow) = (3, 1);
+    })
+    .unwrap();
+    assert_eq!(sizes(), (3, 1), "both changed, and they agree");
+    pool.reconfigure(|settings| settings.reserved = 3).unwrap();
+    assert_eq!(sizes(), (3, 0));
+}
+
+#[test]
 fn a_tier_grows_only_as_the_excess_of_the_other_is_closed() {
     let pool = builder().build(|_| ScriptedManager::new()).unwrap();
     let mut automation: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
@@ -111,6 +141,25 @@ fn a_tier_grows_only_as_the_excess_of_the_other_is_closed() {
     let all: Vec<_> = (0..8).map(|_| pool.automation().get_timeout(BOUND).unwrap()).collect();
     assert_eq!(pool.adhoc().gauges().size(), 2);
     drop(all);
+}
+
+#[test]
+fn a_timeout_says_that_growth_waits_for_the_other_tier_and_only_where_it_does() {
+    let pool = builder().build(|_| ScriptedManager::new()).unwrap();
+    let refused = || thread::scope(|scope| scope.spawn(|| pool.adhoc().get_timeout(SHORT)).join().unwrap());
+    let told = || {
+        let error = refused().err().expect("none is left");
+        let waits = "5 of the 7 cannot be opened before the other tier has closed as many";
+        [error.to_string(), format!("{error:#}")].map(|text| text.contains(waits))
+    };
+    let mut automation: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let mut people: Vec<_> = (0..2).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(told(), [false, false], "they are all that it is to have");
+    pool.reconfigure(|settings| split(settings, 3)).unwrap();
+    assert_eq!(told(), [true, true]);
+    automation.truncate(3);
+    people.extend((0..5).map(|_| pool.adhoc().get_timeout(BOUND).unwrap()));
+    assert!(!refused().err().expect("none is left").to_string().contains("other tier"));
 }
 
 #[test]
@@ -269,6 +318,10 @@ fn what_a_tier_will_get_is_not_promised_before_the_other_has_closed_it() {
     pool.reconfigure(|settings| split(settings, 3)).unwrap();
     let stats = pool.get_database_stats();
     assert_eq!((stats.reserved, stats.guaranteed, stats.adhoc.ceiling), (7, 2, 2));
+    let people: Vec<_> = (0..2).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    let error = pool.adhoc().get_timeout(SHORT).unwrap_err().to_string();
+    assert!(error.contains("(2 of 2 connections: 0 idle, 2 in use"), "{error}");
+    drop(people);
     drop(held);
     eventually(BOUND, "the room is free", || pool.get_database_stats().guaranteed == 7);
 }

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, waiters};
-use support::wait::{BOUND, MS, SLACK, eventually, thread_names, took};
+use support::wait::{BOUND, LONG_BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
 use tierpool::stats::CloseCause;
-use tierpool::{Builder, ErrorKind, Pool};
+use tierpool::{Builder, ErrorKind, Pool, TieredPool};
 
 fn builder(size: u32) -> Builder<ScriptedManager> {
     Pool::builder().max_size(size).driver(Box::new(ScriptedDriver::new())).deadlock_detection(false)
@@ -51,11 +51,42 @@ fn build_gives_up_at_the_connection_timeout_with_the_cause() {
     let limit = 300 * MS;
     let build = || builder(1).connection_timeout(limit).failure_threshold(0).build(manager).unwrap_err();
     let (error, time) = took(build);
-    assert!(
-        error.is_connect_failed() && error.source().unwrap().to_string().contains("refused"),
-        "{error:#}"
-    );
+    assert!(error.is_timeout() && error.source().unwrap().to_string().contains("refused"), "{error:#}");
     assert!(time >= limit && time < limit + SLACK, "{time:?}");
+    let begin = "pool `pool` has not opened what it keeps within its connection_timeout of 300 ms";
+    assert!(error.to_string().starts_with(begin), "{error}");
+}
+
+#[test]
+fn whoever_waits_for_a_pool_to_be_filled_is_told_whose_limit_ran_out_and_of_a_cause_that_may_pass() {
+    for cause in [ScriptedError::transient("refused"), ScriptedError::exhausted()] {
+        let manager = ScriptedManager::new();
+        manager.always(Call::Connect, Step::err(cause.clone()));
+        let told = |error: tierpool::Error| {
+            assert!(error.is_timeout() && error.source().is_some(), "{error:#}");
+            let told = error.to_string();
+            assert!(told.contains("within its caller's limit of 100 ms"), "{told}");
+        };
+        let waiting = || builder(2).connection_timeout(LONG_BOUND).failure_threshold(0);
+        told(waiting().build_within(manager.clone(), 100 * MS).unwrap_err());
+        told(waiting().build_unchecked(manager.clone()).wait_ready(100 * MS).unwrap_err());
+        let tiers = || {
+            let driver = || Box::new(ScriptedDriver::new());
+            let tiers = TieredPool::builder().automation(|tier| tier.driver(driver()).min_size(1));
+            tiers.adhoc(|tier| tier.driver(driver()))
+        };
+        told(tiers().build_within(|_| manager.clone(), 100 * MS).unwrap_err());
+        let short = tiers().automation(|tier| tier.connection_timeout(100 * MS));
+        let error = short.build(|_| manager.clone()).unwrap_err().to_string();
+        assert!(
+            error.contains("`automation` has not opened what it keeps within its connection_timeout"),
+            "{error}"
+        );
+    }
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::permanent()));
+    let error = builder(2).build_unchecked(manager).wait_ready(100 * MS).unwrap_err();
+    assert!(error.is_connect_failed() && error.waited() >= 100 * MS, "{error:#}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `.env.example` and the table of settings say the same.
+//! `.env.example`, the README's table and the table of settings say the same.
 #![cfg(feature = "postgres")]
 
 use std::collections::BTreeMap;
@@ -28,4 +28,23 @@ fn the_example_file_has_every_variable_and_loads() {
     given.remove("DATABASE_URL");
     given.remove("SUPABASE_URL");
     assert!(PgSettings::load(&Overrides::default(), |name| given.get(name).cloned()).is_ok());
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_variables_its_method_and_its_default() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows: Vec<Vec<_>> = text
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    for setting in settings() {
+        let method = format!("`{}`", setting.name);
+        let says_it = |row: &&Vec<&str>| {
+            let variables = setting.env.iter().map(|spelling| format!("`{}`", spelling.name));
+            row.len() == 4 && row[2] == method && variables.into_iter().all(|name| row[1].contains(&name))
+        };
+        let row = rows.iter().find(says_it).unwrap_or_else(|| panic!("no row for {}", setting.name));
+        assert_eq!(row[3].replace('`', ""), setting.default.to_string(), "{}", setting.name);
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
+use support::logged;
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, pool_of};
 use support::wait::{BOUND, MS, SECOND, eventually};
 use tierpool::config::Faults;
@@ -57,6 +58,23 @@ fn a_tag_and_a_threads_name_forge_no_line_of_a_report() {
     assert_eq!(stats.long_holders[0].tag.as_deref(), Some(SHOWN));
     drop(held);
     waiter.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_pools_name_forges_no_line_of_a_log() {
+    logged::capture(log::LevelFilter::Info);
+    // No thread could have a name with a zero byte.
+    let pool =
+        Pool::builder().name(format!("{FORGERY}\0")).max_size(1).build(ScriptedManager::new()).unwrap();
+    let shown = format!(r"{SHOWN}\u{{0}}");
+    assert_eq!(pool.stats().pool, shown);
+    assert!(!logged::lines(&shown, log::Level::Info, "starting with").is_empty());
+    let held = pool.get().unwrap();
+    assert_harmless(&pool.get_timeout(MS).unwrap_err().to_string());
+    drop(held);
+    let long = Pool::builder().name("é".repeat(2000)).max_size(1).build(ScriptedManager::new()).unwrap();
+    assert!(long.stats().pool.len() <= 1024 && long.stats().pool.ends_with("é..."));
+    assert_eq!(long.settings().name, long.stats().pool, "the name is one wherever it is shown");
 }
 
 #[test]
@@ -115,6 +133,12 @@ fn debug_is_the_report_since_unwrap_prints_it() {
     assert_eq!(format!("{failure:?}"), "wrong password [28P01]");
     let error = Pool::builder().max_size(0).build(tierpool::MemoryManager).unwrap_err();
     assert_eq!(format!("{error:?}"), "invalid configuration: base_size is 0: must be at least 1");
+    let builder = Pool::builder().max_size(0).max_uses(Some(0));
+    let error = builder.build(tierpool::MemoryManager).unwrap_err();
+    let [first, second] =
+        ["base_size is 0: must be at least 1", "max_uses is 0: must be at least 1, or not set for no limit"];
+    assert_eq!(error.to_string(), format!("invalid configuration: {first}; {second}"));
+    assert_eq!(format!("{error:?}"), format!("invalid configuration:\n  {first}\n  {second}"));
 }
 
 /// An error that has the reason in its head, as SQLite's has the path, and a cause that tells less.
@@ -215,18 +239,30 @@ fn a_timeout_says_so_too_where_a_callers_own_thread_validates() {
     caller.join().unwrap().unwrap();
 }
 
-#[test]
-fn a_timeout_says_that_a_connection_is_being_opened() {
+/// What a timeout says after 1.1 s, of which all went by with a connection being opened that may take `limit`.
+fn told_while_opening(limit: Duration) -> String {
     let manager = ScriptedManager::new();
     let cold = Gate::new();
     manager.always(Call::Connect, Step::ok().behind(&cold));
-    let pool = Pool::builder().max_size(1).build_unchecked(manager);
+    let pool = Pool::builder().max_size(1).connect_timeout(Some(limit)).build_unchecked(manager);
     let text = pool.get_timeout(1100 * MS).unwrap_err().to_string();
     cold.open();
-    assert!(
-        text.contains("0 in use, 1 opening for 1.") && text.contains(", the server does not answer"),
-        "{text}"
-    );
+    text
+}
+
+#[test]
+fn a_server_that_takes_its_time_over_opening_is_not_called_silent() {
+    let text = told_while_opening(10 * SECOND);
+    assert!(text.contains("0 in use, 1 being opened for 1."), "{text}");
+    assert!(!text.contains("does not answer"), "{text}");
+}
+
+#[test]
+fn a_server_is_called_silent_once_an_opening_has_used_up_half_of_its_time() {
+    // And a second more, as that is when it is given up as hung.
+    let text = told_while_opening(500 * MS);
+    assert!(text.contains("0 in use, 1 being opened for 1."), "{text}");
+    assert!(text.contains(" s, the server does not answer; "), "{text}");
 }
 
 #[test]

@@ -251,3 +251,15 @@ mod postgres {
         assert_eq!(pool.automation().stats().opened, 1, "what was opened is kept");
     }
 }
+
+#[test]
+fn the_error_handler_of_r2d2s_choices_logs_each_error_and_forges_no_line() {
+    logged::capture(log::LevelFilter::Info);
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("refused\nERROR forged")));
+    let pool = Pool::builder().like_r2d2().max_size(1).connection_timeout(50 * MS);
+    pool.build(manager).unwrap_err();
+    let told = || logged::at("r2d2").into_iter().any(|(_, line)| line == r"refused\nERROR forged");
+    eventually(BOUND, "it is logged", told);
+    assert!(!logged::anywhere("refused\nERROR forged"), "as the manager wrote it");
+}

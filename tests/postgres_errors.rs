@@ -7,7 +7,9 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use log::{Level, LevelFilter};
 use support::cluster::cluster;
+use support::logged;
 use support::pools::pool_of;
 use support::wait::{MS, SECOND, eventually};
 use support::wire::{manager, open};
@@ -138,6 +140,51 @@ fn an_application_name_turns_no_report_around() {
     assert!(seen.query.ends_with(r"SELECT 'a\nb\u{1b}\u{202e}'"), "{}", seen.query);
     let text = seen.to_string();
     assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+}
+
+#[test]
+fn a_wait_event_forges_no_line_of_a_report() {
+    let cluster = cluster();
+    // An extension names its own from PostgreSQL 17 on. Here the view does, in the pool's database.
+    let mut admin = postgres::Client::connect(&cluster.superuser_url(), postgres::NoTls).unwrap();
+    admin
+        .batch_execute(
+            "SET allow_system_table_mods = on;
+            ALTER VIEW pg_catalog.pg_stat_activity RENAME TO as_it_was;
+            CREATE VIEW pg_catalog.pg_stat_activity AS
+                SELECT pid, application_name, usename, client_addr, state, query_start, xact_start, query, backend_type,
+                    'Extension' AS wait_event_type, E'a\\nb\\x1b' || repeat('c', 2000) AS wait_event
+                FROM pg_catalog.as_it_was;
+            GRANT SELECT ON pg_catalog.pg_stat_activity TO PUBLIC;
+            RESET allow_system_table_mods",
+        )
+        .unwrap();
+    let mut other = cluster.client();
+    other.batch_execute("BEGIN; SELECT 1").unwrap();
+    let pool = pool(cluster.url());
+    let queries = pool.long_running_queries(Duration::ZERO).unwrap();
+    let [seen] = &queries[..] else { panic!("{queries:?}") };
+    let event = seen.wait_event.as_deref().unwrap_or_default();
+    assert!(event.starts_with(r"Extension: a\nb\u{1b}ccc") && event.ends_with("..."), "{event}");
+    assert!(event.len() <= 1024 && seen.to_string().contains(event), "{seen}");
+}
+
+#[test]
+fn a_notice_forges_no_line_of_the_log() {
+    logged::capture(LevelFilter::Debug);
+    let cluster = cluster();
+    let server = format!("127.0.0.1:{}", cluster.port());
+    let several = cluster.url().replace(&server, &format!("{server},{server}"));
+    assert_ne!(several, cluster.url());
+    for (way, url) in [("tcp", cluster.url()), ("unix", cluster.url_unix()), ("several", several)] {
+        let raise = format!(r"RAISE NOTICE E'{way}\nERROR forged\x1b[2J%', repeat('x', 5000)");
+        pool(url).session(|tx| tx.batch_execute(&format!("DO $$ BEGIN {raise}; END $$"))).unwrap();
+        let begin = format!(r"NOTICE: {way}\nERROR forged\u{{1b}}[2Jxxx");
+        let told = || logged::at("tierpool::notice").into_iter().find(|line| line.1.starts_with(&begin));
+        eventually(5 * SECOND, "it is logged", || told().is_some());
+        assert!(told().is_some_and(|(level, line)| level == Level::Info && line.len() < 1100));
+        assert!(!logged::anywhere(&format!("{way}\nERROR forged")), "as it was written");
+    }
 }
 
 #[test]

@@ -70,6 +70,32 @@ fn what_the_pool_has_ended_is_not_repeated() {
 }
 
 #[test]
+fn a_transaction_that_overran_a_limit_of_the_servers_is_not_repeated() {
+    let cluster = cluster();
+    let bounded = SessionOptions::new().retry(Retry { within: Duration::from_secs(2), ..quick() });
+    let idempotent = bounded.idempotent(true);
+    // Long enough for the limit, where the work finds out by a call, and where only COMMIT does.
+    let idle = |tx: &mut Session<'_>| {
+        tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 50; SELECT 1")?;
+        eventually(LONG_BOUND, "the server ends the session", || {
+            cluster.connections("retry/automation") == 0
+        });
+        Ok::<_, PgError>(())
+    };
+    for url in [cluster.url(), cluster.url_unix()] {
+        let pool = pool(url.clone(), |builder| builder);
+        let (outcome, calls) = counted(&pool, &idempotent, |tx, _| {
+            idle(tx)?;
+            tx.batch_execute("SELECT 1")
+                .map_err(|_| PgError::from(std::io::Error::other("of the work's own")))
+        });
+        assert!(outcome.is_err() && calls == 1, "{outcome:?} after {calls} over {url}");
+        let (outcome, calls) = counted(&pool, &idempotent, |tx, _| idle(tx));
+        assert!(outcome.is_err() && calls == 1, "{outcome:?} after {calls}, at COMMIT over {url}");
+    }
+}
+
+#[test]
 fn a_borrowers_own_socket_timeout_outlives_its_sessions() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder);

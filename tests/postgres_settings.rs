@@ -8,9 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::logged;
 use support::pools::pool_of;
 use support::wait::SECOND;
 use support::wire::{chain, one};
+use tierpool::config::{Overrides, PgSettings};
 use tierpool::postgres::{Retry, SessionOptions, SocketTimeout};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
@@ -50,6 +52,35 @@ fn what_was_said_of_the_statement_timeout_wins_over_the_default_and_the_default_
 }
 
 #[test]
+fn a_time_in_start_up_options_is_read_as_the_server_reads_it() {
+    let cluster = cluster();
+    let mut client = cluster.client();
+    let numbers = "0|1|017|08|09.5|1500|2147483647|2147483648|1e3|1E+3|15e-1|1e|1e400|1e-400|0e9|0x10|0XfF|\
+                   0x|0xg|0x.8|0x1.8|0x1.8p2|0x1p2|1.5|.5|5.|+.5|-.1|.||+7|-7|-0|-0.4|-0.6|+-7|- 7|1_000|inf|\
+                   nan|0.5005|2.5|3.5|99999999999999999999|0x7fffffff|0xffffffffffffffffff|١";
+    let units =
+        ["", " ", "us", "ms", " ms", "s", "s ", "\u{b}min\t", "min", "h", "d", "S", "sec", "m s", "x"];
+    for (number, unit) in numbers.split('|').flat_map(|number| units.map(|unit| (number, unit))) {
+        for time in [format!("{number}{unit}"), format!(" {number}{unit}")] {
+            // Read by the same rules, and no danger to the questions here.
+            let set = "SELECT set_config('lock_timeout', $1, false)";
+            let server = client.query(set, &[&time]).ok().map(|_| {
+                let show = "SELECT setting::bigint FROM pg_settings WHERE name = 'lock_timeout'";
+                let ms: i64 = client.query_one(show, &[]).unwrap().get(0);
+                Duration::from_millis(ms.try_into().unwrap())
+            });
+            let escaped: String = time.chars().flat_map(|c| ['\\', c]).collect();
+            let string = format!("host=h options='-c statement_timeout={}'", escaped.replace('\\', r"\\"));
+            let mut overrides = Overrides::default();
+            overrides.url = Some(string.into());
+            let loaded = PgSettings::load(&overrides, |_| None).ok();
+            let here = loaded.map(|loaded| loaded.adhoc_statement_timeout.unwrap_or_default());
+            assert_eq!(here, server, "{time:?}");
+        }
+    }
+}
+
+#[test]
 fn each_server_gets_its_own_password_from_the_password_file() {
     let [first, second] = [cluster(), cluster()];
     second.admin().batch_execute("ALTER ROLE app PASSWORD 'other'").unwrap();
@@ -73,6 +104,19 @@ fn each_server_gets_its_own_password_from_the_password_file() {
         one::<String>(&mut pool.get(Tier::Automation).unwrap(), "SHOW port"),
         second.port().to_string()
     );
+}
+
+#[test]
+fn a_password_file_that_is_not_used_is_told_on_one_line() {
+    logged::capture(log::LevelFilter::Warn);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pass\n\u{202e}'words");
+    write(&file, "*:*:*:*:hush").unwrap();
+    set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let quoted = file.display().to_string().replace('\'', r"\'");
+    let string = format!("host=db.example user=app passfile='{quoted}'");
+    PgPool::builder().url(string).build_unchecked().unwrap();
+    assert!(logged::anywhere(r"/pass\n\u{202e}'words is not used: its permissions are 0644"));
 }
 
 #[test]

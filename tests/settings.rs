@@ -17,7 +17,7 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(tier.max_lifetime, Some(Duration::from_secs(1800)));
     assert_eq!(tier.idle_timeout, Some(Duration::from_secs(600)));
     assert_eq!(tier.pre_ping, PrePing::Always, "a look without a round trip");
-    assert_eq!((settings.adhoc.ceiling(), settings.adhoc.min_idle), (5, Some(1)));
+    assert_eq!((settings.adhoc.ceiling(), settings.adhoc.min_idle), (5, Some(0)));
     assert_eq!(settings.total_connections, 60);
     assert_eq!(settings.automation_statement_timeout, Some(Duration::from_secs(30)));
     assert_eq!(settings.connect_timeout, Duration::from_secs(10));
@@ -111,7 +111,7 @@ fn a_statement_timeout_said_as_a_setting_and_in_the_start_up_options_is_a_fault_
     one_fault(both, &["statement_timeout + PGOPTIONS is 5 s and 0 s"]);
     one_fault(
         load(&[("PGOPTIONS", "-c statement_timeout=soon")]),
-        &["PGOPTIONS is -c statement_timeout=soon", "such as 30000"],
+        &["PGOPTIONS is [redacted]", "such as 30000"],
     );
 }
 
@@ -126,6 +126,17 @@ fn words_are_read() {
 fn sizes(env: &[(&str, &str)]) -> (u32, u32) {
     let loaded = load(env).unwrap();
     (loaded.automation.base_size, loaded.automation.max_overflow)
+}
+
+#[test]
+fn the_reserve_lingers_for_seconds_unless_somebody_sets_an_idle_timeout() {
+    let lingers = |env: &[(&str, &str)]| load(env).unwrap().adhoc.base_lingers;
+    assert!(lingers(&[]) && !load(&[]).unwrap().automation.base_lingers);
+    assert!(lingers(&[("DB_POOL_PROFILE", "batch")]), "its idle timeout is the default for automation");
+    // Also where it is set to just its default.
+    for set in ["600", "60", "0"] {
+        assert!(!lingers(&[("DB_POOL_IDLE_TIMEOUT", set)]), "with {set}");
+    }
 }
 
 #[test]

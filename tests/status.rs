@@ -38,6 +38,7 @@ fn last_line(pool: &TieredPool<impl ManageConnection>) -> String {
 #[test]
 fn the_box_of_an_idle_pool_is_the_documented_one() {
     let pool = TieredPool::builder().build(|_| MemoryManager).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     assert_eq!(pool.get_database_stats().to_string(), IDLE);
 }
 
@@ -68,7 +69,8 @@ fn the_last_line_tells_high_load_and_exhaustion() {
 fn an_open_breaker_is_told_with_its_cause() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::transient("connection refused")));
-    let pool = TieredPool::builder().build_unchecked(|_| manager.clone()).unwrap();
+    let builder = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(1)));
+    let pool = builder.build_unchecked(|_| manager.clone()).unwrap();
     eventually(BOUND, "the ad-hoc tier's breaker opens", || pool.adhoc().breaker() == BreakerState::Open);
     assert_eq!(last_line(&pool), "⛔ Circuit open: connection refused");
     assert_nothing_is_promised(&print_connection_status(&pool));
@@ -82,6 +84,7 @@ fn load_is_told_apart_from_health() {
         .automation(|tier| tier.base_size(5).max_overflow(15))
         .build(|_| MemoryManager)
         .unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     let mut out = vec![];
     let mut load_with = |count: usize| {
         out.resize_with(count, || pool.get(Tier::Automation).unwrap());

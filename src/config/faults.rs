@@ -74,6 +74,15 @@ impl Faults {
         self.0.is_empty()
     }
 
+    /// Writes them below, or behind, a headline: in a report each on a line of its own where there are several.
+    pub(crate) fn write_below(&self, f: &mut fmt::Formatter<'_>, headline: &str) -> fmt::Result {
+        if f.alternate() && self.0.len() > 1 {
+            write!(f, "{headline}:")?;
+            return self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"));
+        }
+        write!(f, "{headline}: {self}")
+    }
+
     /// The faults in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
@@ -89,11 +98,13 @@ impl<'a> IntoIterator for &'a Faults {
     }
 }
 
+/// One line; `{:#}` has a line for each fault.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if f.alternate() { "\n" } else { "; " };
         for (i, fault) in self.0.iter().enumerate() {
             if i > 0 {
-                f.write_str("; ")?;
+                f.write_str(between)?;
             }
             fault.fmt(f)?;
         }

@@ -73,6 +73,11 @@ pub struct Settings {
     /// Idle time after which a connection above the base size is closed. Default 10 s; zero closes it at checkin
     /// when nobody waits.
     pub overflow_linger: Duration,
+    /// Whether connections within the base size are closed after `overflow_linger` as well, down to what `min_size` and
+    /// `min_idle` keep open. Default: no. In the ad-hoc tier of a [`TieredPool`](crate::TieredPool) or a `PgPool`: yes,
+    /// so that people outside this process find the reserve free, unless an idle timeout is set for that tier. Whoever
+    /// sets `idle_timeout`, in a builder or at run time, and says nothing of this switches it off.
+    pub base_lingers: bool,
     /// How often the keeper looks: the grain of idle timeouts, keepalive and lifetimes. Default 1 s.
     pub reaper_rate: Duration,
     /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
@@ -129,6 +134,7 @@ impl Default for Settings {
             max_uses: None,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             overflow_linger: Duration::from_secs(10),
+            base_lingers: false,
             reaper_rate: Duration::from_secs(1),
             open_concurrency: 4,
             failure_threshold: 0,
@@ -149,6 +155,16 @@ impl Default for Settings {
 pub const MAX_CEILING: u32 = 65_536;
 
 impl Settings {
+    /// The defaults of the automation tier.
+    pub(crate) fn of_automation() -> Settings {
+        Settings::of_tier("automation")
+    }
+
+    /// The defaults of the ad-hoc tier, which gives back what it does not use.
+    pub(crate) fn of_adhoc() -> Settings {
+        Settings { base_lingers: true, ..Settings::of_tier("adhoc") }
+    }
+
     /// The defaults of a tier: opened when needed, a minute to wait, and a breaker.
     pub(crate) fn of_tier(name: &str) -> Settings {
         Settings {
@@ -212,6 +228,21 @@ impl Settings {
     /// The bound on zombies in force.
     pub fn effective_max_zombies(&self) -> u32 {
         self.max_zombies.unwrap_or_else(|| self.ceiling())
+    }
+
+    /// Has what does not change at run time stay as it was before: the name is in threads, log targets and metrics. A
+    /// new idle timeout says how long the base stays.
+    pub(crate) fn completed(mut self, before: &Settings) -> Settings {
+        self.name.clone_from(&before.name);
+        if self.idle_timeout != before.idle_timeout && self.base_lingers == before.base_lingers {
+            self.base_lingers = false;
+        }
+        self
+    }
+
+    /// How many connections stay once they are opened, and are closed by nothing but their age and the idle timeout.
+    pub(crate) fn kept_size(&self) -> u32 {
+        if self.base_lingers { 0 } else { self.base_size }
     }
 
     /// Checks every rule and returns all faults; an empty list means that a pool can be built.
@@ -285,5 +316,47 @@ impl Settings {
                 faults.require(later >= limit, then.0, format_args!("{later:?}"), rule);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each field with its value.
+    fn fields(settings: &Settings) -> Vec<String> {
+        let text = format!("{settings:?}");
+        let text = text.trim_start_matches("Settings { ").trim_end_matches(" }");
+        text.split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_counts_as_chosen_like_r2d2_is_what_is_chosen() {
+        let time = Duration::from_secs(7);
+        let own = Settings {
+            wait_mode: WaitMode::Forever,
+            connection_timeout: time,
+            pre_ping: PrePing::Never,
+            validation_timeout: time,
+            keepalive: Some(time),
+            max_lifetime: Some(time),
+            lifetime_jitter: 0.7,
+            max_uses: Some(7),
+            idle_timeout: Some(time),
+            overflow_linger: time,
+            reaper_rate: time,
+            open_concurrency: 7,
+            failure_threshold: 7,
+            open_for: time,
+            slow_checkout: Some(time),
+            deadlock_refusal: true,
+            ..Settings::default()
+        };
+        let mut chosen = own.clone();
+        chosen.choose_like_r2d2();
+        let (before, after) = (fields(&own), fields(&chosen));
+        let changed = before.iter().zip(&after).filter(|(before, after)| before != after);
+        let names: Vec<_> = changed.filter_map(|(before, _)| before.split(": ").next()).collect();
+        assert_eq!(names, Settings::CHOSEN_LIKE_R2D2);
     }
 }

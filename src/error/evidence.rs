@@ -19,18 +19,38 @@ pub(crate) enum LimitSetBy {
     Caller(Duration),
 }
 
+impl LimitSetBy {
+    pub(crate) fn time(self) -> Duration {
+        match self {
+            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) => time,
+        }
+    }
+}
+
+/// What a caller waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    #[default]
+    Connection,
+    /// All connections that the pool keeps open.
+    Filling,
+}
+
 /// Work on connections that no caller has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct UnderWay {
     pub(crate) count: u32,
     /// How long the longest has been going on.
     pub(crate) longest: Duration,
+    /// Some of it has taken more than half of the time that it is given.
+    pub(crate) is_past_half: bool,
 }
 
 /// The evidence that an error carries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) pool: String,
+    pub(crate) awaited: Awaited,
     pub(crate) waited: Duration,
     /// None where no limit ran out.
     pub(crate) limit: Option<LimitSetBy>,
@@ -43,6 +63,8 @@ pub(crate) struct Evidence {
     pub(crate) resetting: UnderWay,
     pub(crate) opening: UnderWay,
     pub(crate) ceiling: u32,
+    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has closed as many.
+    pub(crate) yet_to_come: u32,
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,
     pub(crate) outage: Option<Outage>,

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::text::{harmless, line, links};
+use crate::text::{Cause, harmless, line, links};
 
 /// What a failed attempt to open a connection says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,42 +32,6 @@ impl FailureClass {
     }
 }
 
-/// One link of a chain of causes, as text: a manager's error need be neither `Send` nor `Clone`, yet every waiter
-/// gets it. Made harmless, and cut, so that many can have it.
-#[derive(Clone)]
-struct Cause {
-    text: String,
-    source: Option<Box<Cause>>,
-}
-
-/// Chains longer than this are cut: an error that names itself as its source must not fill the memory.
-const LONGEST_CHAIN: usize = 16;
-
-impl Cause {
-    fn of(error: &(dyn StdError + 'static), left: usize) -> Cause {
-        let source = error.source().filter(|_| left > 1);
-        Cause { text: harmless(error), source: source.map(|e| Box::new(Cause::of(e, left - 1))) }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&line(self))
-    }
-}
-
-impl StdError for Cause {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|cause| cause as _)
-    }
-}
-
 /// A failed attempt to open a connection, or a validation that timed out: what a pool's errors have as `source()`.
 ///
 /// `Display` is one line: the manager's error with those of its causes that say more, and the database's code; `{:#}`
@@ -89,12 +53,12 @@ impl OpenFailure {
         code: Option<String>,
         attempts: u64,
     ) -> Self {
-        let cause = Cause::of(error, LONGEST_CHAIN);
+        let cause = Cause::of(error);
         OpenFailure { class, code: code.map(harmless), cause, at: Instant::now(), attempts }
     }
 
     pub(crate) fn from_text(text: String, class: FailureClass, attempts: u64) -> Self {
-        OpenFailure { class, code: None, cause: Cause { text, source: None }, at: Instant::now(), attempts }
+        OpenFailure { class, code: None, cause: Cause::from_text(&text), at: Instant::now(), attempts }
     }
 
     /// What it says about the next attempt.

@@ -6,7 +6,7 @@ mod kind;
 mod pool_error;
 mod report;
 
-pub(crate) use evidence::{Evidence, LimitSetBy, Outage, UnderWay};
+pub(crate) use evidence::{Awaited, Evidence, LimitSetBy, Outage, UnderWay};
 pub use failure::{FailureClass, OpenFailure};
 pub use kind::ErrorKind;
 pub use pool_error::Error;

@@ -116,7 +116,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         if inner.kind == ErrorKind::InvalidConfig {
-            return write!(f, "invalid configuration: {}", inner.faults);
+            return inner.faults.write_below(f, "invalid configuration");
         }
         let cause = inner.cause.as_deref();
         if f.alternate() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::evidence::{Evidence, LimitSetBy, UnderWay};
+use super::evidence::{Awaited, Evidence, LimitSetBy, UnderWay};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 use crate::text::{Time, harmless};
@@ -11,9 +11,13 @@ use crate::text::{Time, harmless};
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
-/// What takes longer is not slow any more: whoever is asked does not answer. Far more than an answer takes on any
-/// network.
+/// A validation or a reset that takes longer is not slow any more: whoever is asked does not answer. Far more than an
+/// answer takes on any network. Opening is another matter: a cold server takes seconds over it, so there the attempt's
+/// own limit is the measure.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
+
+/// The time from which on it is told how long an opening has been going on.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// By what a wait may exceed its limit without a word: so much the pool allows itself.
 const LATE: Duration = Duration::from_millis(100);
@@ -27,7 +31,11 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
                 Some(LimitSetBy::Caller(limit)) => ("its caller's limit of ", limit),
                 None => ("", e.waited),
             };
-            write!(f, "no connection of pool `{pool}` within {whose}{}", Time(limit))?;
+            match e.awaited {
+                Awaited::Connection => write!(f, "no connection of pool `{pool}`")?,
+                Awaited::Filling => write!(f, "pool `{pool}` has not opened what it keeps")?,
+            }
+            write!(f, " within {whose}{}", Time(limit))?;
             // A helper was late, or the machine.
             if e.waited > limit + LATE { write!(f, ", after {}", Time(e.waited)) } else { Ok(()) }
         }
@@ -53,9 +61,11 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     // Those in the pool's own hands have no holder to look for.
     let lent = g.in_use.saturating_sub(e.validating.count + e.resetting.count);
     write!(f, "{} of {} connections: {} idle, {lent} in use", g.size(), e.ceiling, g.idle)?;
-    write!(f, ", {} opening", g.opening)?;
-    if e.opening.longest >= SILENT_AFTER {
-        write!(f, " for {}", Time(e.opening.longest))?;
+    match e.opening {
+        UnderWay { longest, is_past_half, .. } if longest >= WORTH_TELLING || is_past_half => {
+            write!(f, ", {} being opened for {}", g.opening, Time(longest))?;
+        }
+        _ => write!(f, ", {} opening", g.opening)?,
     }
     for (work, what) in [(e.validating, "validated"), (e.resetting, "reset")] {
         if work.count > 0 {
@@ -63,7 +73,7 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
         }
     }
     let is_silent = |work: UnderWay| work.count > 0 && work.longest >= SILENT_AFTER;
-    if [e.opening, e.validating, e.resetting].into_iter().any(is_silent) {
+    if e.opening.is_past_half || is_silent(e.validating) || is_silent(e.resetting) {
         f.write_str(", the server does not answer")?;
     }
     write!(f, "; {} waiting", g.waiting)
@@ -85,6 +95,19 @@ fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
 }
 
+/// Why a pool cannot grow that has not reached its ceiling.
+fn growth(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+    // While one could be opened it is not this that the caller waited for.
+    if e.yet_to_come == 0 || e.gauges.size() < e.ceiling {
+        return Ok(());
+    }
+    let (yet_to_come, all) = (e.yet_to_come, e.ceiling + e.yet_to_come);
+    write!(
+        f,
+        "{separator}{yet_to_come} of the {all} cannot be opened before the other tier has closed as many"
+    )
+}
+
 /// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
 fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     if !e.in_deadlock || kind != ErrorKind::Timeout {
@@ -94,6 +117,11 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
         f,
         "{separator}every connection was taken by a thread that waits for another: a deadlock, unless one was passed on"
     )
+}
+
+/// Whether the headline is about an outage, so that nothing but its time is left to say.
+fn is_about_outage(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ConnectFailed)
 }
 
 fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
@@ -117,13 +145,14 @@ pub(super) fn line(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, " ")?;
+    outage(f, e, if is_about_outage(kind) { " " } else { "; the circuit breaker is open " })?;
     f.write_str(" (")?;
     gauges(f, e)?;
     if let Some((joined, left)) = e.ahead {
         write!(f, "; place {} at first, {} at the end", joined + 1, left + 1)?;
     }
     f.write_str(")")?;
+    growth(f, e, "; ")?;
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
@@ -147,12 +176,13 @@ pub(super) fn full(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, "\n  ")?;
+    outage(f, e, if is_about_outage(kind) { "\n  " } else { "\n  the circuit breaker is open " })?;
     f.write_str("\n  ")?;
     gauges(f, e)?;
     if let Some((joined, left)) = e.ahead {
         write!(f, "\n  place in the queue: {} at first, {} at the end", joined + 1, left + 1)?;
     }
+    growth(f, e, "\n  ")?;
     if e.own > 0 {
         f.write_str("\n  ")?;
         own(f, e)?;
@@ -180,20 +210,35 @@ mod tests {
 
     #[test]
     fn no_time_is_told_in_nanoseconds() {
-        let told = |since, next_attempt_in| {
-            let outage = Some(Outage { since, next_attempt_in });
-            let evidence = Evidence { pool: "news".into(), outage, ..Evidence::default() };
-            let line = Error::new(ErrorKind::CircuitOpen, evidence, None).to_string();
-            line.split(" (").next().unwrap_or_default().to_owned()
-        };
         let (none, short) = (Duration::ZERO, Duration::from_millis(250));
         assert_eq!(
-            told(none, none),
+            headline(ErrorKind::CircuitOpen, none, none),
             "the circuit breaker of pool `news` is open since just now, next attempt now"
         );
         assert_eq!(
-            told(4 * short, short),
+            headline(ErrorKind::CircuitOpen, 4 * short, short),
             "the circuit breaker of pool `news` is open since 1.0 s, next attempt in 250 ms"
         );
+    }
+
+    #[test]
+    fn what_has_lasted_since_then_is_said() {
+        let (second, short) = (Duration::from_secs(1), Duration::from_millis(250));
+        assert_eq!(
+            headline(ErrorKind::Timeout, second, short),
+            "no connection of pool `news` within 2.0 s; the circuit breaker is open since 1.0 s, next attempt in 250 ms"
+        );
+        assert_eq!(
+            headline(ErrorKind::ConnectFailed, second, short),
+            "pool `news` cannot open connections since 1.0 s, next attempt in 250 ms"
+        );
+    }
+
+    fn headline(kind: ErrorKind, since: Duration, next_attempt_in: Duration) -> String {
+        let outage = Some(Outage { since, next_attempt_in });
+        let waited = Duration::from_secs(2);
+        let evidence = Evidence { pool: "news".into(), waited, outage, ..Evidence::default() };
+        let line = Error::new(kind, evidence, None).to_string();
+        line.split(" (").next().unwrap_or_default().to_owned()
     }
 }

@@ -12,14 +12,15 @@ use super::fitness::retire;
 use super::lend::call::Patience;
 use super::lend::checkout::checkout;
 use super::lend::guard::PooledConnection;
-use super::life::{self, CloseReport, Hope};
+use super::life::{self, CloseReport};
 use super::parts::budget::Budget;
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
+use super::wait::{Filling, Hope, Least, wait_filled};
 #[cfg(feature = "postgres")]
 use crate::clock::{Clock, Millis};
 use crate::config::{PrePing, Settings};
-use crate::error::Error;
+use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
 use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
 
@@ -250,8 +251,7 @@ impl<M: ManageConnection> Pool<M> {
             let before = self.shared().settings();
             let mut settings = Settings::clone(&before);
             change(&mut settings);
-            settings.name.clone_from(&before.name);
-            if change::reconfigure(self.shared(), &before, settings)? {
+            if change::reconfigure(self.shared(), &before, settings.completed(&before))? {
                 return Ok(());
             }
         }
@@ -261,9 +261,9 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `ConnectFailed` with the last cause, `Timeout`, or `Closed`.
+    /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), limit, Hope::ToTheEnd)
+        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Kept)], Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.
@@ -393,8 +393,8 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().supply.contact().failed(begun, || cause);
     }
 
-    /// Waits until it has opened what it keeps, at most `limit`, or less where waiting will not cure what is amiss.
-    pub(crate) fn wait_built(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), limit, Hope::UntilPermanent)
+    /// It, to be waited for while it is filled.
+    pub(crate) fn filling(&self, limit: LimitSetBy, least: Least) -> Filling<'_, M> {
+        Filling::new(self.shared(), limit, least)
     }
 }

@@ -14,10 +14,12 @@
 //! | `lend` | checkout, the line, checkin, and the guard |
 //! | `keep` | the keeper's looks: tidying, what is overdue, what is held for too long |
 //! | `change` | new settings, of one pool or of the two of a budget |
-//! | `life` | start, filling, end |
+//! | `life` | start and end |
+//! | `wait` | waiting until pools have what they keep |
 //! | `handle` | what a program holds of a pool |
 //! | `sizes` | base and overflow from what was said of the size |
 //! | `builder` | settings and collaborators of a pool |
+//! | `build` | makes a pool of them, and waits for what it keeps |
 //!
 //! Inversion: `Kept`, which `keep::tend` implements, since the keeper is a part, and tends pools without knowing them.
 //!
@@ -31,6 +33,7 @@
 //!
 //! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.
 
+mod build;
 mod builder;
 mod change;
 mod connection;
@@ -45,6 +48,7 @@ mod shared;
 mod sizes;
 mod supply;
 mod tell;
+mod wait;
 
 pub use builder::Builder;
 pub use driver::control::{Abandonment, Place, SessionControl};
@@ -56,3 +60,4 @@ pub(crate) use parts::budget::{Budget, Part};
 pub(crate) use parts::keeper::Keeper;
 #[cfg(feature = "postgres")]
 pub(crate) use tell::notify::panic_text;
+pub(crate) use wait::{Hope, Least, wait_filled};

@@ -62,7 +62,7 @@ pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheSt
 pub use driver::PgDriver;
 pub use error::PgError;
 pub(crate) use error::{is_lost, is_statement_timeout};
-pub use open::{Credentials, PgManager, ServerHealth};
+pub use open::{Credentials, PgManager, ServerHealth, log_notice};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{Uncommitted, attempt_on, is_outage};

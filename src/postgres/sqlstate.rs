@@ -13,6 +13,8 @@ use postgres::error::Severity;
 pub(crate) enum Meaning {
     /// The session is over, where the severity is not told.
     EndsSession,
+    /// The session is over, since its transaction overran a limit: the same work would once more.
+    Overran,
     /// The same work may succeed when it is done again.
     Transient,
     /// Says no more than that the transaction has failed before.
@@ -58,8 +60,8 @@ const TABLE: &[(&str, &str, &[Meaning])] = &[
     ("23", "integrity_constraint_violation", &[M::Violated]),
     ("25006", "read_only_sql_transaction", &[M::ReadOnly]),
     ("25P02", "in_failed_sql_transaction", &[M::FailedBefore]),
-    ("25P03", "idle_in_transaction_session_timeout", &[M::EndsSession]),
-    ("25P04", "transaction_timeout", &[M::EndsSession]),
+    ("25P03", "idle_in_transaction_session_timeout", &[M::EndsSession, M::Overran]),
+    ("25P04", "transaction_timeout", &[M::EndsSession, M::Overran]),
     ("26000", "invalid_sql_statement_name", &[M::StatementUnknown]),
     ("28", "invalid_authorization_specification", &[M::Refused, M::Permanent]),
     ("28000", "invalid_authorization_specification", &[M::NotAdmitted]),
@@ -135,5 +137,7 @@ mod tests {
         assert!(means(b"28000", Meaning::Refused) && means("28000", Meaning::NotAdmitted));
         assert!(means("08P01", Meaning::EndsSession) && means("08P01", Meaning::ProtocolViolation));
         assert!(means("57P01", Meaning::Transient) && !means("57P05", Meaning::Transient));
+        assert!(["25P03", "25P04"].iter().all(|code| means(code, Meaning::Overran)));
+        assert!(["57P01", "57P05", "08006"].iter().all(|code| !means(code, Meaning::Overran)));
     }
 }

@@ -108,8 +108,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// use tierpool::report::Verdict;
     /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
-    /// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0)));
-    /// let pool = tiers.build(|_| MemoryManager)?;
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?; // has opened nothing yet
     /// assert_eq!(pool.get_database_stats().verdict, Verdict::Unknown);
     /// let conn = pool.get(Tier::Automation)?;
     /// let stats = pool.get_database_stats();
@@ -164,6 +163,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// drop(pool.get(Tier::Adhoc)?);
     /// let status = pool.get_pool_status(Tier::Adhoc);
     /// assert_eq!((status.size, status.checked_out, status.available), (5, 0, 5));
     /// assert_eq!(status.to_string(), "0 in use (0 %), 1 idle, base size 5, 0 above it, 5 available");

@@ -121,9 +121,10 @@ impl<M: ManageConnection> TieredPool<M> {
     /// Judges the automation tier by the default thresholds.
     ///
     /// ```
-    /// use tierpool::{MemoryManager, TieredPool};
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// drop(pool.get(Tier::Automation)?); // the server has been seen
     /// let health = pool.check_pool_health();
     /// assert!(health.is_healthy());
     /// assert_eq!(health.to_string(), "healthy: 0 % of the connections are in use");

@@ -192,9 +192,10 @@ pub(super) fn print(text: impl fmt::Display) {
 /// # Examples
 ///
 /// ```
-/// use tierpool::{MemoryManager, TieredPool};
+/// use tierpool::{MemoryManager, Tier, TieredPool};
 ///
 /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// drop(pool.get(Tier::Adhoc)?); // the server has been seen
 /// let status = tierpool::print_connection_status(&pool);
 /// let exit_code = if status.is_healthy { 0 } else { 1 };
 /// assert_eq!(exit_code, 0);

@@ -56,7 +56,7 @@ pub enum CloseCause {
     Invalid,
     /// Reached `max_lifetime` or `max_uses`.
     Expired,
-    /// Idle for `idle_timeout`, or above a ceiling that was lowered.
+    /// Idle for `idle_timeout`, or for `overflow_linger` where the base lingers, or above a ceiling that was lowered.
     Idle,
     /// Above the base size and idle for `overflow_linger`.
     Overflow,

@@ -1,4 +1,4 @@
-//! Text of others: messages of a server, tags, the names of threads, hosts and applications.
+//! Text of others: messages of a server, tags, the names of threads, pools, hosts, files and applications.
 //!
 //! It goes into log lines, error messages, the status box and JSON, and from there to terminals. A line break in it
 //! could forge the next line of a log or a report, an escape sequence rewrite the terminal, a bidirectional mark turn a

@@ -10,6 +10,6 @@ mod chain;
 mod harmless;
 mod time;
 
-pub(crate) use chain::{line, links};
+pub(crate) use chain::{Cause, line, links};
 pub(crate) use harmless::harmless;
 pub(crate) use time::Time;

@@ -9,7 +9,7 @@ use crate::config::{Faults, Settings};
 pub struct TieredSettings {
     /// The budget: the connections that both tiers may have on the server together.
     pub total_connections: u32,
-    /// How many of them are the ad-hoc tier's own: its base size follows this.
+    /// How many of them are the ad-hoc tier's own. Where this is changed, its base size follows it, without overflow.
     pub reserved: u32,
     /// The automation tier.
     pub automation: Settings,
@@ -18,14 +18,14 @@ pub struct TieredSettings {
 }
 
 impl TieredSettings {
-    /// Has the ad-hoc tier's size follow `reserved`, unless that size itself was changed.
+    /// Has the ad-hoc tier's size follow a `reserved` that was changed, unless that size itself was changed.
     pub(super) fn completed(mut self, before: &TieredSettings) -> Self {
-        if self.adhoc.ceiling() == before.adhoc.ceiling() {
+        let sizes = |settings: &TieredSettings| (settings.adhoc.base_size, settings.adhoc.max_overflow);
+        if self.reserved != before.reserved && sizes(&self) == sizes(before) {
             (self.adhoc.base_size, self.adhoc.max_overflow) = (self.reserved, 0);
         }
-        // They name threads, log targets and metrics, which do not change.
-        self.automation.name.clone_from(&before.automation.name);
-        self.adhoc.name.clone_from(&before.adhoc.name);
+        self.automation = self.automation.completed(&before.automation);
+        self.adhoc = self.adhoc.completed(&before.adhoc);
         self
     }
 

@@ -35,7 +35,11 @@ pub fn capture(level: LevelFilter) {
 
 /// Returns all lines of a pool.
 pub fn of(pool: &str) -> Vec<(Level, String)> {
-    let target = format!("tierpool::{pool}");
+    at(&format!("tierpool::{pool}"))
+}
+
+/// Returns all lines of a target.
+pub fn at(target: &str) -> Vec<(Level, String)> {
     let lines = LINES.lock();
     let mine = lines.iter().filter(|line| line.target == target);
     mine.map(|line| (line.level, line.text.clone())).collect()

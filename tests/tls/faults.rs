@@ -10,6 +10,7 @@ use tierpool::postgres::{PgManager, PgOptions};
 
 use crate::authority::Authority;
 use crate::place::{Files, options};
+use crate::support::logged;
 
 #[track_caller]
 fn fault(tls: &TlsOptions, parts: &[&str]) -> String {
@@ -49,6 +50,14 @@ fn a_faulty_file_is_named_with_what_was_found() {
     let (cert, key) = (files.put("app.crt", &app.cert), files.put("app.key", &app.key));
     let faults = fault(&client(files.missing(), files.missing()), &["sslcert is", "sslkey is"]);
     assert_eq!(faults.matches("No such file").count(), 2, "all at once: {faults}");
+    let both = PgManager::with_tls(
+        "host=db.example".parse().unwrap(),
+        PgOptions::default(),
+        &client(files.missing(), files.missing()),
+    );
+    let report = format!("{:?}", both.unwrap_err());
+    assert!(report.starts_with("the PostgreSQL settings cannot be used:\n  sslcert is"), "{report}");
+    assert!(report.lines().count() == 3 && report.contains("\n  sslkey is"), "{report}");
     fault(&client(cert.clone(), cert.clone()), &["sslkey is", "app.crt (holds no key)"]);
     let foreign = files.put("foreign.key", &ours.client("app").key);
     fault(&client(cert.clone(), foreign), &["sslkey is", "foreign.key", "must be the key of", "app.crt"]);
@@ -59,6 +68,17 @@ fn a_faulty_file_is_named_with_what_was_found() {
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     let faults = fault(&client(cert, key), &["sslkey is", "app.key", "(permissions 0644)", "0600"]);
     assert!(!faults.contains(app.key.lines().nth(1).unwrap()), "nothing of the key");
+}
+
+#[test]
+fn a_files_name_forges_no_line_of_a_log() {
+    logged::capture(log::LevelFilter::Warn);
+    let files = Files::new();
+    let unreadable = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    let bundle = format!("{}{unreadable}", Authority::new("ours").cert());
+    let tls = options(VerifyCa, Some(files.put("ca\n\u{202e}.pem", &bundle)));
+    PgManager::with_tls("host=db.example".parse().unwrap(), PgOptions::default(), &tls).unwrap();
+    assert!(logged::anywhere(r"/ca\n\u{202e}.pem cannot be read"));
 }
 
 #[test]

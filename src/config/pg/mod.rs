@@ -26,7 +26,7 @@ pub use listing::Effective;
 pub use server::address::Server;
 pub use server::attrs::TargetSessionAttrs;
 #[cfg(unix)]
-pub(crate) use server::destination::shown_socket;
+pub(crate) use server::destination::socket_name;
 pub(crate) use server::destination::{Destination, Endpoint};
 pub use server::locate::server_variables;
 pub(crate) use server::startup::statement_timeout_in;

@@ -43,9 +43,10 @@ pub struct PgSettings {
     pub reserved: u32,
     /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
-    /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
-    /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier; a
-    /// pre-ping that nobody set is by the tier's own server, where it has one.
+    /// The ad-hoc tier: the reserved connections without overflow, closed after 10 s without use
+    /// ([`base_lingers`](Settings::base_lingers)) unless builder or environment set an idle timeout, which holds for
+    /// both tiers. Timeouts, ages, wait mode and pre-ping are those of the automation tier; a pre-ping that nobody set
+    /// is by the tier's own server, where it has one.
     pub adhoc: Settings,
     /// The limit of a statement in the automation tier. Default 30 s; `None`: no limit.
     pub automation_statement_timeout: Option<Duration>,
@@ -78,8 +79,8 @@ impl PgSettings {
             profile: String::new(),
             total_connections: 0,
             reserved: 0,
-            automation: Settings::of_tier("automation"),
-            adhoc: Settings::of_tier("adhoc"),
+            automation: Settings::of_automation(),
+            adhoc: Settings::of_adhoc(),
             automation_statement_timeout: None,
             adhoc_statement_timeout: None,
             socket_timeout: None,
@@ -101,7 +102,6 @@ impl PgSettings {
             Key::Reserved => {
                 self.reserved = count(key, value);
                 self.adhoc.base_size = self.reserved;
-                self.adhoc.min_idle = Some(self.reserved.min(1));
             }
             Key::MinSize => self.automation.min_size = count(key, value),
             Key::BaseSize => self.automation.base_size = count(key, value),
@@ -113,7 +113,10 @@ impl PgSettings {
                 self.in_both(|tier| &mut tier.wait_mode, mode);
             }
             Key::MaxLifetime => self.in_both(|tier| &mut tier.max_lifetime, limit(key, value)),
-            Key::IdleTimeout => self.in_both(|tier| &mut tier.idle_timeout, limit(key, value)),
+            Key::IdleTimeout => {
+                self.in_both(|tier| &mut tier.idle_timeout, limit(key, value));
+                self.adhoc.base_lingers = !source.is_explicit();
+            }
             Key::PrePing => {
                 let policy = match value {
                     None => self.default_pre_ping(),
@@ -151,6 +154,16 @@ impl PgSettings {
     fn in_both<T: Copy>(&mut self, field: impl Fn(&mut Settings) -> &mut T, value: T) {
         *field(&mut self.automation) = value;
         *field(&mut self.adhoc) = value;
+    }
+
+    /// The ad-hoc tier, where an idle timeout that a program has put there since it was loaded counts as set.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn adhoc_completed(&self) -> Settings {
+        let mut loaded = self.adhoc.clone();
+        if !self.source(Key::IdleTimeout).is_explicit() {
+            loaded.idle_timeout = Settings::default().idle_timeout;
+        }
+        self.adhoc.clone().completed(&loaded)
     }
 
     /// The address for one tier's connections: the server with connect timeout and `application_name`

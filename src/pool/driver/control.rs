@@ -81,7 +81,8 @@ pub trait SessionControl: Send + Sync {
     fn abandon(&self, why: Abandonment) -> bool;
 
     /// For how long nothing has been heard of the server on this connection, as an upper bound. Called when statistics
-    /// are taken and when the connection is closed, never at a checkout; must neither block nor do I/O.
+    /// are taken and when the connection is closed or given up, never at a checkout. Must neither block nor do I/O: of
+    /// a connection that is tidied away or hangs the keeper calls it, on which all pools of its group wait.
     ///
     /// Default: not known.
     fn silence(&self) -> Option<Duration> {

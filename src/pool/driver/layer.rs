@@ -113,7 +113,8 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     }
 
     /// How long the seat of a connection that is being closed is kept, so that the server never counts more
-    /// connections than the ceiling. A close that takes longer becomes a zombie and its seat is free. Default 100 ms.
+    /// connections than the ceiling. A close that takes longer becomes a zombie and its seat is free. Must neither
+    /// block nor do I/O: the keeper calls it too. Default 100 ms.
     fn close_grace(&self) -> Duration {
         Duration::from_millis(100)
     }

@@ -10,7 +10,7 @@ use super::call::{Call, Failure, Patience};
 use super::guard::PooledConnection;
 use super::prove::{Proof, prove};
 use super::queue::{Unlendable, stand_in_line};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Awaited, Error, ErrorKind};
 use crate::pool::fitness::judge::{Fitness, fitness};
 use crate::pool::shared::{Checked, Entry, Refusal, Shared};
 use crate::pool::supply::demand::ask_for_one;
@@ -134,5 +134,10 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     }
     let (limit, ahead, thread, in_deadlock) =
         (call.limit, call.ahead.zip(left), call.thread, call.in_deadlock);
-    evidence::error(shared, kind, cause, Unserved { waited, limit, ahead, thread, in_deadlock })
+    evidence::error(
+        shared,
+        kind,
+        cause,
+        Unserved { awaited: Awaited::Connection, waited, limit, ahead, thread, in_deadlock },
+    )
 }

@@ -271,12 +271,13 @@ impl<S, T> Errand<S, T> {
         }
     }
 
-    /// Since when its connection has been in hand; `None` where its seat is gone.
-    pub(crate) fn in_hand_since(&self) -> Option<Instant> {
+    /// For how long its connection has been in hand, and for how long it may be; `None` where its seat is gone.
+    pub(crate) fn in_hand(&self) -> Option<(Duration, Duration)> {
         use State::{Queued, QueuedLate, Running, RunningLate};
         let watched = self.watched.lock();
         let has_seat = matches!(watched.state, Queued(_) | QueuedLate(_) | Running(_) | RunningLate(_));
-        has_seat.then_some(watched.since)
+        let given = watched.give_up_at.instant().saturating_duration_since(watched.since);
+        has_seat.then(|| (watched.since.elapsed(), given))
     }
 
     pub(crate) fn give_up_at(&self) -> Deadline {

@@ -114,9 +114,12 @@ impl<S, T> Helpers<S, T> {
     pub(crate) fn under_way(&self, is_kind: impl Fn(Task) -> bool) -> UnderWay {
         let errands = self.errands.lock();
         let of_kind = errands.iter().filter(|errand| is_kind(errand.task));
-        of_kind.filter_map(|errand| errand.in_hand_since()).fold(UnderWay::default(), |sum, since| UnderWay {
-            count: sum.count + 1,
-            longest: sum.longest.max(since.elapsed()),
+        of_kind.filter_map(|errand| errand.in_hand()).fold(UnderWay::default(), |sum, (time, given)| {
+            UnderWay {
+                count: sum.count + 1,
+                longest: sum.longest.max(time),
+                is_past_half: sum.is_past_half || time > given / 2,
+            }
         })
     }
 

@@ -1,5 +1,6 @@
-//! The keeper: one thread that looks after the pools of a group. It decides and delegates, and never calls into a
-//! database layer itself.
+//! The keeper: one thread that looks after the pools of a group. It decides and delegates. Of a database layer it calls
+//! only what may neither block nor do I/O: [`close_grace`](crate::Driver::close_grace), and
+//! [`silence`](crate::SessionControl::silence) of a connection that it closes or gives up, whose control it then drops.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};

@@ -6,8 +6,10 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::contact;
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
-use crate::error::{Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
+use super::observe::{count, gauges_of, held_by, holders, sample_in_use, under_way, validating};
+use crate::config::Settings;
+use crate::core::Counts;
+use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
@@ -37,8 +39,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
-        // Less than the settings ask for while growth waits for the other tier of a budget.
-        ceiling: settings.ceiling().min(count(counts.ceiling)),
+        ceiling: ceiling(&settings, &counts),
         base_size: settings.base_size,
         max_waiting: settings.max_waiting,
         overflow: count(counts.size()).saturating_sub(settings.base_size),
@@ -74,9 +75,15 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     }
 }
 
+/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
+fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
+    settings.ceiling().min(count(counts.ceiling))
+}
+
 /// One checkout that failed, as far as its error tells of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unserved {
+    pub(crate) awaited: Awaited,
     pub(crate) waited: Duration,
     pub(crate) limit: Option<LimitSetBy>,
     /// Waiters ahead when it joined and when it left, where it stood in line.
@@ -99,19 +106,22 @@ pub(crate) fn error<M: ManageConnection>(
         let outage = breaker.outage(shared.exact_now());
         (breaker.last_within(unserved.waited).cloned(), breaker.attempts(), outage)
     };
+    let counts = shared.lending.counts();
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
     let evidence = Evidence {
         pool: settings.name.clone(),
+        awaited: unserved.awaited,
         waited: unserved.waited,
         limit: unserved.limit,
         ahead: unserved.ahead,
         max_waiting: settings.max_waiting,
-        gauges: gauges(shared),
+        gauges: gauges_of(shared, &counts),
         validating: validating(shared),
         resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
         opening: under_way(shared, Task::is_open),
-        ceiling: settings.ceiling(),
+        ceiling: ceiling(&settings, &counts),
+        yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,
         outage,
         holders,

@@ -35,8 +35,11 @@ pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     let now = shared.exact_now();
     let aside = under_way(shared, |task| matches!(task, Task::Check(Check::Validate { .. }, _)));
     let proved = shared.lending.slots().filter_map(|slot| slot.card.proved_for(now));
-    proved
-        .fold(aside, |sum, time| UnderWay { count: sum.count + 1, longest: sum.longest.max(time.duration()) })
+    proved.fold(aside, |sum, time| UnderWay {
+        count: sum.count + 1,
+        longest: sum.longest.max(time.duration()),
+        ..sum
+    })
 }
 
 /// The work of a kind in the hands of helpers.

@@ -10,11 +10,14 @@ use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
 use crate::text::{harmless, line, links};
 
+const SETTINGS: &str = "the PostgreSQL settings cannot be used";
+
 impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
             // It tells all there is to tell, in both forms.
             Kind::Checkout(error) => return fmt::Display::fmt(error, f),
+            Kind::Settings(faults) => return faults.write_below(f, SETTINGS),
             _ => self.write_line(f)?,
         }
         if f.alternate() { self.write_more(f) } else { Ok(()) }
@@ -74,7 +77,7 @@ impl PgError {
     fn told(&self) -> String {
         let with = |what: &str, error: &postgres::Error| format!("{what}: {}", cause(error));
         match self.kind() {
-            Kind::Settings(faults) => format!("the PostgreSQL settings cannot be used: {faults}"),
+            Kind::Settings(faults) => format!("{SETTINGS}: {faults}"),
             Kind::Opening(error) => line(error),
             Kind::Open(error) => cause(error),
             Kind::OpenAdvised(advised) => harmless(advised),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::backend::BackendScanner;
+use super::backend::{BackendEvent, BackendScanner};
 use super::frontend::FrontendScanner;
 use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
@@ -35,6 +36,9 @@ pub(crate) struct Observed<S> {
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
+    /// The server has just said why it ends the session, and the client is still to pass that on. It gives up at the
+    /// first failure of its stream, so the end of the stream in the same step would have the reason forgotten.
+    is_told: bool,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
 }
@@ -52,6 +56,7 @@ impl<S> Observed<S> {
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit),
             inject: 0,
+            is_told: false,
             parting: None,
         }
     }
@@ -96,8 +101,10 @@ impl<S> Observed<S> {
         }
         let shared = &self.shared;
         let slow = &mut self.slow;
+        let is_told = &mut self.is_told;
         self.server.scan(bytes, |event| {
             shared.note(event);
+            *is_told |= matches!(event, BackendEvent::Error { ends_session: true, .. });
             if let Some(slow) = slow {
                 slow.heard(event, shared);
             }
@@ -129,6 +136,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
         if this.inject > 0 {
             this.give_end_of_probe(buf);
             return Poll::Ready(Ok(()));
+        }
+        if mem::take(&mut this.is_told) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {

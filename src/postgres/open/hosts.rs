@@ -12,9 +12,10 @@ use postgres::config::Host;
 use super::role::Fit;
 use crate::clock::Deadline;
 #[cfg(unix)]
-use crate::config::shown_socket;
+use crate::config::socket_name;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{OpeningError, PgError};
+use crate::text::harmless;
 
 /// How long a server that would not do is tried after the others. A first server that swallows packets costs its
 /// share of the connect timeout each time it is tried, and one that is a standby a handshake; and after this time one
@@ -237,10 +238,10 @@ fn port(server: &Config) -> u16 {
 /// How a server is named in errors, and known again: `db1:5432`, `db1 (10.0.0.1):5432`, `/run/postgresql:5432`.
 pub(super) fn label(server: &Config) -> String {
     let host = match server.get_hosts().first() {
-        Some(Host::Tcp(name)) if name.contains(':') => format!("[{}]", name.escape_debug()),
-        Some(Host::Tcp(name)) => name.escape_debug().to_string(),
+        Some(Host::Tcp(name)) if name.contains(':') => format!("[{}]", harmless(name)),
+        Some(Host::Tcp(name)) => harmless(name),
         #[cfg(unix)]
-        Some(Host::Unix(path)) => shown_socket(path),
+        Some(Host::Unix(path)) => harmless(socket_name(path)),
         None => String::new(),
     };
     let port = port(server);
@@ -267,6 +268,9 @@ mod tests {
         assert_eq!(label(&server("host=127.0.0.1 hostaddr=127.0.0.1")), "127.0.0.1:5432");
         assert_eq!(label(&server("host=::1 port=7")), "[::1]:7");
         assert_eq!(label(&server("host=/run/pg")), "/run/pg:5432");
+        assert_eq!(label(&server("host='a\u{202e}b'")), r"a\u{202e}b:5432");
+        assert_eq!(label(&server("host='/run/p\u{1b}g'")), r"/run/p\u{1b}g:5432");
+        assert!(label(&server(&format!("host={}", "x".repeat(2000)))).len() < 1100);
     }
 
     #[test]

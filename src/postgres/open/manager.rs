@@ -67,6 +67,10 @@ impl PgManager {
     /// not, so two hours count as left open here; a [`PgPool`](crate::PgPool), which reads the connection string
     /// itself, keeps them.
     ///
+    /// A notice callback that `config` has been given stays, where it names one server, and so does the driver's own,
+    /// which logs what the server writes as it is; [`log_notice`](crate::postgres::log_notice) makes it harmless. With
+    /// several servers that one is taken.
+    ///
     /// `sslmode` and `sslnegotiation` of the connection string hold with libpq's meanings; anything but `disable` and
     /// `prefer` needs the feature `tls`. For certificates take [`PgManager::with_tls`].
     ///

@@ -2,6 +2,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `notices` | what the server says beside its answers, into the log |
 //! | `targets` | the servers that a connection string names |
 //! | `credentials` | user and password from a callback |
 //! | `role` | which kind of server a connection leads to, and whether it will do |
@@ -14,6 +15,7 @@ mod credentials;
 mod hosts;
 mod last_health;
 mod manager;
+mod notices;
 mod one_server;
 mod role;
 mod targets;
@@ -22,3 +24,4 @@ pub use credentials::Credentials;
 pub(super) use credentials::{Callback, CredentialSource};
 pub use last_health::ServerHealth;
 pub use manager::PgManager;
+pub use notices::log_notice;

@@ -3,6 +3,7 @@
 use postgres::Config;
 use postgres::config::{self, Host, LoadBalanceHosts, SslMode, SslNegotiation};
 
+use super::notices::log_notice;
 use crate::config::{Destination, Endpoint, Faults, TargetSessionAttrs};
 use crate::postgres::options::PgOptions;
 
@@ -27,7 +28,11 @@ impl Targets {
         let passwords: Vec<_> =
             (0..endpoints.len()).map(|index| destination.own_password(index).map(str::to_owned)).collect();
         let session_attrs = options.target_session_attrs.unwrap_or(destination.session_attrs());
+        let is_of_program = destination.is_of_program();
         let mut config = destination.into_config();
+        if !is_of_program {
+            config.notice_callback(log_notice);
+        }
         if let Some(name) = &options.application_name {
             config.application_name(name);
         }
@@ -61,10 +66,11 @@ fn with_observer(mut config: Config, host: &Host) -> Config {
     config
 }
 
-/// The configuration for one of several servers. `Config` can be added to but not taken from, so it is built anew; its
-/// notice callback falls back to the default, a log line.
+/// The configuration for one of several servers. `Config` can be added to but not taken from, so it is built anew; a
+/// program's notice callback is lost on the way, for the pool's own.
 fn only(config: &Config, endpoint: &Endpoint) -> Config {
     let mut one = Config::new();
+    one.notice_callback(log_notice);
     // The connector is asked for only where a host has a name, so an address alone is named by itself.
     match &endpoint.host {
         #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::derived::{SetOnTier, adapt, own_pre_ping, own_server};
+use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
@@ -12,7 +12,7 @@ use crate::config::{
     ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TargetSessionAttrs, WaitMode,
 };
 use crate::error::Error;
-use crate::pool::Builder;
+use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
@@ -103,7 +103,8 @@ impl PgBuilder {
         max_waiting: u32,
         /// Sets the age at which a connection is replaced; zero: never. Default 30 min.
         max_lifetime: Duration,
-        /// Sets the idle time after which a connection is closed; zero: never. Default 10 min.
+        /// Sets the idle time after which a connection is closed, in both tiers; zero: never. Default 10 min for
+        /// automation, and 10 s for ad-hoc connections, which people outside this process may need.
         idle_timeout: Duration,
         /// Sets when a connection is validated before it is lent. Default: over TCP at each checkout, which costs no
         /// round trip while the server was heard of within the last second; else if idle for 500 ms.
@@ -228,17 +229,18 @@ impl PgBuilder {
         self
     }
 
-    /// Builds the pool from what is set here and the environment, and waits until it has what it keeps open: by
-    /// default one ad-hoc connection. A server that is still starting is waited for, and the log says so every few
-    /// seconds.
+    /// Builds the pool from what is set here and the environment, opens a connection, and waits for it: so whatever
+    /// keeps the server from being used is told here. The ad-hoc tier opens one too where it has a server, a role or
+    /// credentials of its own. They close when they are idle, as others do; what is to be kept open is opened and
+    /// waited for as well. A server that is still starting is waited for, and the log says so every few seconds.
     ///
     /// # Blocking
     ///
-    /// At most `connection_timeout`; less where the server refuses for good.
+    /// At most `connection_timeout`; less where the server refuses either tier for good.
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault; `ConnectFailed` with the cause, or `Timeout`.
+    /// `InvalidConfig` with every fault; otherwise as [`Builder::build`](crate::Builder::build).
     pub fn build(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.build_from(settings)
@@ -257,20 +259,21 @@ impl PgBuilder {
     /// let pool = tierpool::PgPool::builder().build_within(Duration::from_secs(120))?;
     /// # Ok::<(), tierpool::Error>(())
     /// ```
+    #[doc(alias("initializationFailTimeout"))]
     pub fn build_within(self, limit: Duration) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.wait_built(settings, Some(limit))
     }
 
-    /// Builds the pool without waiting for a connection.
+    /// Builds the pool without opening a connection, but for what is to be kept open, which nobody waits for.
     ///
     /// # Errors
     ///
     /// `InvalidConfig` with every fault.
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
-        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        builder.build_unchecked(|tier| by_tier(tier, &automation, &adhoc)).map(PgPool::from)
+        let Assembled { tiers, managers, .. } = self.assemble(&settings)?;
+        tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from)
     }
 
     /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
@@ -290,52 +293,42 @@ impl PgBuilder {
     /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
         let adhoc_is_elsewhere = self.adhoc_server.is_some();
-        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(builder.of_tier(tier)));
-        let manager = |tier| by_tier(tier, &automation, &adhoc);
-        let pool = match limit {
-            Some(limit) => builder.build_within(manager, limit)?,
-            None => builder.build(manager)?,
-        };
-        if let Some(mode) = automation.pgbouncer() {
+        let Assembled { tiers, managers, adhoc_is_apart } = self.assemble(&settings)?;
+        let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
+        let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
+        let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
+        let pool = tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?;
+        if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, &settings.behind_found(mode), set, adhoc_is_elsewhere)?;
         }
         Ok(pool.into())
     }
 
-    fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
+    fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
         let mut faults = settings.check();
-        let mut manager = |tier, settings: &PgSettings| {
-            let made = self.manager(tier, settings);
+        let automation = self.manager(Tier::Automation, settings);
+        let automation = automation.map_err(|found| faults.extend_new(found)).ok();
+        let of_adhoc = match &self.adhoc_server {
+            None => Some(settings.clone()),
+            Some(url) => own_server(url, settings).map_err(|found| faults.extend(found)).ok(),
+        };
+        let adhoc = of_adhoc.as_ref().and_then(|settings| {
             // What both tiers share is told once.
-            made.map_err(|found| faults.extend_new(found)).ok()
-        };
-        let automation = manager(Tier::Automation, settings);
-        let mut of_adhoc = settings.adhoc.clone();
-        let adhoc = match &self.adhoc_server {
-            None => manager(Tier::Adhoc, settings),
-            Some(url) => match own_server(url, settings) {
-                Ok(own) => {
-                    of_adhoc.pre_ping = own_pre_ping(&own, settings);
-                    manager(Tier::Adhoc, &own)
-                }
-                Err(found) => {
-                    faults.extend(found);
-                    None
-                }
-            },
-        };
+            self.manager(Tier::Adhoc, settings).map_err(|found| faults.extend_new(found)).ok()
+        });
         let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
             adhoc.share_pooler(&automation);
         }
+        let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
+        let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
+            || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
-        let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
-            let settings = settings.clone();
+        let of_tier = |settings: crate::config::Settings, changes: Vec<Change>| {
             move |builder: Builder<PgManager>| {
                 let builder = builder.defaults(settings).driver(Box::new(PgDriver));
                 changes.into_iter().fold(builder, |builder, change| change(builder))
@@ -347,12 +340,12 @@ impl PgBuilder {
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
             .clock(self.clock)
-            .automation(of_tier(&settings.automation, self.automation))
-            .adhoc(of_tier(&of_adhoc, self.adhoc));
+            .automation(of_tier(settings.automation.clone(), self.automation))
+            .adhoc(of_tier(adhoc_settings, self.adhoc));
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }
-        Ok((builder, [automation, adhoc]))
+        Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart })
     }
 
     fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
@@ -384,7 +377,16 @@ impl PgBuilder {
     }
 }
 
-fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
+/// What a pool is built of.
+struct Assembled {
+    tiers: TieredBuilder<PgManager>,
+    /// Automation's, and that of the ad-hoc tier.
+    managers: [PgManager; 2],
+    /// The ad-hoc tier logs in elsewhere, or as somebody else: what one tier meets says nothing of the other.
+    adhoc_is_apart: bool,
+}
+
+fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
     match tier {
         Tier::Automation => automation.clone(),
         Tier::Adhoc => adhoc.clone(),

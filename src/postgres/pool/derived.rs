@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::config::{
-    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, PrePing, Source, TlsMode,
+    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Settings, Source, TlsMode,
 };
 use crate::error::Error;
 use crate::pool::Builder;
@@ -24,6 +24,7 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     let passfile = || settings.server.passfile().map(|path| path.display().to_string());
     let mut own = PgSettings::load(&overrides, |variable| match variable {
         "PGPASSFILE" => passfile(),
+        "USER" => settings.server.os_user().map(str::to_owned),
         "PGSSLMODE" if demanded.mode > TlsMode::Prefer => {
             says_mode.set(false);
             Some(demanded.mode.as_str().to_owned())
@@ -56,12 +57,16 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     Ok(own)
 }
 
-/// When connections to a server of the ad-hoc tier's own are validated: as was said for both tiers, else by how that
-/// server is reached.
-pub(super) fn own_pre_ping(own: &PgSettings, settings: &PgSettings) -> PrePing {
-    let said = settings.adhoc.pre_ping;
-    let is_default = settings.source(Key::PrePing) == &Source::Default && said == settings.default_pre_ping();
-    if is_default { own.default_pre_ping() } else { said }
+/// The settings of the ad-hoc tier's pool. When nobody said when connections are validated, that is by how the tier's
+/// own server is reached, where it has one.
+pub(super) fn of_adhoc_tier(own: Option<&PgSettings>, settings: &PgSettings) -> Settings {
+    let mut adhoc = settings.adhoc_completed();
+    let is_default = settings.source(Key::PrePing) == &Source::Default
+        && settings.adhoc.pre_ping == settings.default_pre_ping();
+    if let (Some(own), true) = (own, is_default) {
+        adhoc.pre_ping = own.default_pre_ping();
+    }
+    adhoc
 }
 
 /// The faults with the name that the string has here: both tiers may have one of the same kind.
@@ -188,6 +193,44 @@ mod tests {
         let set = |url: &str| format!("{url}?statement_cache_size=7");
         assert_eq!((size(pooled, &set(direct)), size(direct, &set(direct))), (0, 7));
         assert_eq!((size(direct, &set(pooled)), size(pooled, &set(pooled))), (7, 7));
+    }
+
+    #[test]
+    fn r2d2s_choices_are_the_programs_own_and_stay_behind_a_pooler() {
+        let set = |builder| {
+            let SetOnTier { sizes, max_lifetime, pre_ping } = SetOnTier::of(&builder);
+            [sizes, max_lifetime, pre_ping]
+        };
+        assert_eq!(set(Builder::new()), [false; 3]);
+        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true]);
+        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 3]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_string_without_a_user_finds_the_line_of_whoever_runs_the_program() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwords");
+        std::fs::write(&file, "other.example:*:nightly:nightly:hush\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let of_pool = |env: &[(&str, &str)]| {
+            let overrides =
+                Overrides { url: Some("postgresql://app@db.example/news".into()), ..Overrides::default() };
+            let file = ("PGPASSFILE", file.to_str().unwrap());
+            let all = [env, &[file]].concat();
+            let get = |name: &str| Some(all.iter().find(|(of, _)| *of == name)?.1.to_owned());
+            PgSettings::load(&overrides, get).unwrap_or_else(|faults| panic!("{faults}"))
+        };
+        let password = |env: &[(&str, &str)]| {
+            let own = own_server(&"postgresql://other.example".into(), &of_pool(env)).unwrap();
+            own.server.config().get_password().map(<[u8]>::to_vec)
+        };
+        for variable in ["USER", "LOGNAME"] {
+            assert_eq!(password(&[(variable, "nightly")]).as_deref(), Some(&b"hush"[..]), "{variable}");
+        }
+        assert_eq!(password(&[]), None);
     }
 
     #[cfg(feature = "tls")]

@@ -103,7 +103,12 @@ impl RoleLimit {
 
 /// Reads a text that others have chosen, made harmless; none is empty.
 pub(super) fn shown(row: &Row, column: &str) -> String {
-    harmless(row.get::<_, Option<&str>>(column).unwrap_or_default())
+    shown_if_any(row, column).unwrap_or_default()
+}
+
+/// The same, where there may be none.
+pub(super) fn shown_if_any(row: &Row, column: &str) -> Option<String> {
+    row.get::<_, Option<&str>>(column).map(harmless)
 }
 
 /// Reads a number of sessions.

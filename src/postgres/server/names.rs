@@ -2,6 +2,7 @@
 
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
+use crate::text::harmless;
 use crate::tiers::{Tier, TieredPool};
 
 /// The server keeps this many bytes of a name.
@@ -21,9 +22,10 @@ impl Names {
         let names = Names { automation: name(Tier::Automation), adhoc: name(Tier::Adhoc) };
         if names.automation.is_empty() || names.adhoc.is_empty() || names.automation == names.adhoc {
             return Err(PgError::refused(format!(
-                "the tiers cannot be told apart on the server: their application_name is {:?} and {:?}, and must be \
-                 set and differ",
-                names.automation, names.adhoc
+                "the tiers cannot be told apart on the server: their application_name is \"{}\" and \"{}\", and \
+                 must be set and differ",
+                harmless(&names.automation),
+                harmless(&names.adhoc)
             )));
         }
         Ok(names)

@@ -7,7 +7,7 @@ use postgres::types::{ToSql, Type};
 
 use super::activity::time;
 use super::ask::ask;
-use super::limits::shown;
+use super::limits::{shown, shown_if_any};
 use super::names::Names;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
@@ -95,7 +95,7 @@ impl RunningQuery {
             state: shown(row, "state"),
             running_for: time(row, "running"),
             in_transaction_for: time(row, "in_transaction"),
-            wait_event: row.get("wait_event"),
+            wait_event: shown_if_any(row, "wait_event"),
             query: shown(row, "query"),
         }
     }

@@ -3,6 +3,7 @@
 use postgres::types::{ToSql, Type};
 
 use super::ask::ask;
+use super::limits::shown;
 use super::names::Names;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
@@ -55,10 +56,9 @@ fn send(pool: &TieredPool<PgManager>, pid: i32, signal: &'static Signal) -> Resu
             Err(PgError::refused(format!("cannot {verb} process {pid}: it is the session that asks")))
         }
         None => {
-            let name: Option<String> = row.get("application_name");
-            let name = name.unwrap_or_default();
+            let name = shown(&row, "application_name");
             Err(PgError::refused(format!(
-                "cannot {verb} process {pid}: it belongs to the application {name:?} and not to this one"
+                "cannot {verb} process {pid}: it belongs to the application \"{name}\" and not to this one"
             )))
         }
     }

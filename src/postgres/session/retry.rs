@@ -16,7 +16,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 ///
 /// Never a failure after which nobody knows whether COMMIT took
 /// effect, unless the work is [idempotent](crate::postgres::SessionOptions::idempotent), never a panic, and never what
-/// the pool itself has ended (`terminate_stuck_after`, [`Pool::close`](crate::Pool::close)).
+/// took too long: what the pool itself has ended (`terminate_stuck_after`, [`Pool::close`](crate::Pool::close)), and a
+/// transaction that overran a limit of the server's (25P03, 25P04).
 ///
 /// Work that failed with an error of its own is judged by the last error that the server reported in its transaction.
 /// So the error may be of any type, and it does not matter how the work wrapped the server's.

@@ -8,6 +8,7 @@ use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::{PgError, is_lost};
 use crate::postgres::options::SOCKET_MARGIN;
 use crate::postgres::sqlstate::{Meaning, means};
+use crate::text::line;
 
 /// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
@@ -74,6 +75,7 @@ impl<E: From<PgError>> Setback<E> {
     /// A failure of the session's own frame; `passing` where it is not the error that tells of another attempt.
     fn of(error: PgError, passing: Option<Passing>) -> Self {
         let again = match &passing {
+            _ if error.sqlstate().is_some_and(|code| means(code, Meaning::Overran)) => Again::No,
             _ if error.is_outcome_unknown() => Again::IfIdempotent,
             Some(passing) => passing.again,
             None if !error.is_retryable() => Again::No,
@@ -107,8 +109,9 @@ impl Passing {
         Passing { again, cause: format!("SQLSTATE {code}") }
     }
 
-    /// A connection that is lost. Not by an outage where the server was silent for too long: it may be at work on a
-    /// statement to which the client gave too little time, and the next would fare no better.
+    /// A connection that is lost, but for one whose transaction overran a limit. Not by an outage where the server was
+    /// silent for too long: it may be at work on a statement to which the client gave too little time, and the next
+    /// would fare no better.
     fn lost(conn: &PgConnection) -> Self {
         let silent = conn.observer().is_some_and(|shared| {
             conn.present_socket_timeout().is_some_and(|limit| shared.silence() >= limit)
@@ -172,7 +175,10 @@ fn run_once<T, E: From<PgError>>(
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
 fn passing(conn: &mut PgConnection, noted: Noted) -> Option<Passing> {
-    if noted.sent_end {
+    let ending = conn.observer().and_then(|shared| shared.errors().ending());
+    let overran = noted.overran || ending.is_some_and(|code| means(code, Meaning::Overran));
+    // Work that was too slow for a limit of the server's is so once more.
+    if noted.sent_end || overran {
         return None;
     }
     let lost = conn.is_lost().then(|| Passing::lost(conn));
@@ -277,7 +283,7 @@ fn roll_back(conn: &mut PgConnection) {
         return;
     }
     if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
-        log::debug!("connection given up, as ROLLBACK failed: {error}");
+        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
         conn.abandon();
     }
 }

@@ -12,7 +12,7 @@ use postgres::{
 
 use super::retry::Retry;
 use crate::postgres::connection::PgConnection;
-use crate::postgres::error::{PgError, is_worth_repeating};
+use crate::postgres::error::{PgError, is_lost, is_worth_repeating};
 use crate::postgres::observer::WireState;
 use crate::postgres::sqlstate::{Meaning, means};
 
@@ -150,6 +150,8 @@ pub(super) struct Noted {
     wire: Option<Arc<WireState>>,
     /// The SQLSTATE of the last error, if that was one that passes.
     pub(super) transient: Option<String>,
+    /// The server ended the session, since the transaction overran a limit.
+    pub(super) overran: bool,
     /// The work has sent an end of the transaction of its own: what it did may stay, whatever came after.
     pub(super) sent_end: bool,
 }
@@ -170,7 +172,7 @@ fn ends_transaction(sql: &str) -> bool {
 
 impl Noted {
     pub(super) fn on(conn: &PgConnection) -> Self {
-        Noted { wire: conn.observer_handle(), transient: None, sent_end: false }
+        Noted { wire: conn.observer_handle(), transient: None, overran: false, sent_end: false }
     }
 
     fn note(&mut self, error: postgres::Error) -> PgError {
@@ -179,6 +181,7 @@ impl Noted {
         if !code.is_some_and(|code| means(code, Meaning::FailedBefore)) {
             self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
         }
+        self.overran |= is_lost(&error) && code.is_some_and(|code| means(code, Meaning::Overran));
         PgError::from(error).ended_by(self.wire.as_ref().and_then(|wire| wire.errors().ending()))
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::postgres::sqlstate::{Meaning, means};
+use crate::text::{harmless, line};
 
 /// What the server says, in English, and what helps. A server that speaks another language gets no advice.
 const ADVICE: [(&str, &str); 3] = [
@@ -41,8 +42,8 @@ impl Advised {
 impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause.as_db_error() {
-            Some(error) => write!(f, "{}: {}", error.message(), self.advice),
-            None => write!(f, "{}: {}", self.cause, self.advice),
+            Some(error) => write!(f, "{}: {}", harmless(error.message()), self.advice),
+            None => write!(f, "{}: {}", line(&self.cause), self.advice),
         }
     }
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 
 use crate::config::TlsOptions;
+use crate::text::harmless;
 
 /// What a message is made of.
 #[derive(Clone, Default)]
@@ -61,7 +62,7 @@ impl TlsFault {
 
 impl fmt::Display for TlsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&harmless(&self.0))
     }
 }
 
@@ -214,5 +215,16 @@ fn since(from: UnixTime, to: UnixTime) -> String {
         s if s >= 2 * 86_400 => format!("{} days", s / 86_400),
         s if s >= 2 * 3_600 => format!("{} hours", s / 3_600),
         s => format!("{} minutes", s / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_certificate_says_is_shown_on_one_line() {
+        let fault = TlsFault(wrong_name(&["DnsName(\"a\nb\u{202e}\")".to_owned()], &Context::default()));
+        assert!(fault.to_string().contains(r"is for a\nb\u{202e}, not for"), "{fault}");
     }
 }

@@ -11,6 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, RootCertStore};
 
 use crate::config::{Faults, TlsOptions};
+use crate::text::harmless;
 
 const A_CERTIFICATE: &str = "must be a file with a certificate in PEM form (-----BEGIN CERTIFICATE-----)";
 const A_KEY: &str = "must be a file with a key in PEM form (-----BEGIN PRIVATE KEY-----)";
@@ -31,7 +32,8 @@ pub(super) fn roots(path: &Path, faults: &mut Faults) -> Option<RootCertStore> {
         (_, 0) => {}
         // A bundle is of use without its exotic parts.
         (_, ignored) => {
-            log::warn!(target: "tierpool::tls", "{ignored} certificates of {} cannot be read", path.display());
+            let path = harmless(path.display());
+            log::warn!(target: "tierpool::tls", "{ignored} certificates of {path} cannot be read");
         }
     }
     Some(roots)

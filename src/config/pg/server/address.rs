@@ -10,12 +10,13 @@ use postgres::config::Host;
 use super::attrs::TargetSessionAttrs;
 use super::destination::Destination;
 #[cfg(unix)]
-use super::destination::shown_socket;
+use super::destination::socket_name;
 use super::libpq::{self, DEFAULT_PORT, Param};
 use super::startup;
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
 use crate::config::pg::table::source::{Source, Sourced};
+use crate::text::harmless;
 
 /// Ports where PgBouncer listens: Supabase's pooler, and PgBouncer's own default.
 const PGBOUNCER_PORTS: [u16; 2] = [6543, 6432];
@@ -32,6 +33,7 @@ pub struct Server {
     source: Source,
     statement_timeout: Option<Sourced<Duration>>,
     passfile: Option<PathBuf>,
+    os_user: Option<String>,
 }
 
 impl Server {
@@ -47,6 +49,12 @@ impl Server {
     /// The same with what follows from it.
     pub(crate) fn destination(&self) -> &Destination {
         &self.destination
+    }
+
+    /// Whether it is the same server as another one, or the same servers, and the same role logs in there by the same
+    /// means: then what one of the two connections meets the other one does too.
+    pub(crate) fn is_reached_as(&self, other: &Server) -> bool {
+        self.tls == other.tls && self.destination.is_reached_as(&other.destination)
     }
 
     /// What is asked of TLS. The driver's own mode follows it as far as it can.
@@ -72,6 +80,11 @@ impl Server {
     /// The password file that was looked for.
     pub(crate) fn passfile(&self) -> Option<&Path> {
         self.passfile.as_deref()
+    }
+
+    /// Who runs the program, as far as the environment told it: stands in for a user in the password file.
+    pub(crate) fn os_user(&self) -> Option<&str> {
+        self.os_user.as_deref()
     }
 
     /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
@@ -155,7 +168,8 @@ impl Server {
         if let Some(path) = passfile.as_ref().filter(|_| usable) {
             destination = destination.with_passfile(path, os_user);
         }
-        usable.then_some(Server { destination, tls, source, statement_timeout, passfile })
+        let os_user = os_user.map(str::to_owned);
+        usable.then_some(Server { destination, tls, source, statement_timeout, passfile, os_user })
     }
 }
 
@@ -163,8 +177,10 @@ impl Server {
 fn read_head(head: &str) -> Result<Config, String> {
     head.parse().map_err(|error: postgres::Error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        let range = if cause.contains("`port`") { ", which goes from 1 to 65535" } else { "" };
-        format!("cannot be used: {cause}{range}")
+        if cause.contains("`port`") {
+            return "has a port that cannot be used: ports are numbers from 1 to 65535".to_owned();
+        }
+        format!("cannot be used: {cause}")
     })
 }
 
@@ -217,14 +233,14 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgresql://")?;
         if let Some(user) = self.config().get_user() {
-            write!(f, "{}@", user.escape_debug())?;
+            write!(f, "{}@", harmless(user))?;
         }
         for (i, endpoint) in self.destination.endpoints().enumerate() {
             let comma = if i > 0 { "," } else { "" };
             write!(f, "{comma}{}:{}", shown_host(&endpoint.host), endpoint.port)?;
         }
         match self.config().get_dbname() {
-            Some(dbname) => write!(f, "/{}", dbname.escape_debug()),
+            Some(dbname) => write!(f, "/{}", harmless(dbname)),
             None => Ok(()),
         }
     }
@@ -232,10 +248,10 @@ impl fmt::Display for Server {
 
 fn shown_host(host: &Host) -> String {
     match host {
-        Host::Tcp(name) if name.contains(':') => format!("[{}]", name.escape_debug()),
-        Host::Tcp(name) => name.escape_debug().to_string(),
+        Host::Tcp(name) if name.contains(':') => format!("[{}]", harmless(name)),
+        Host::Tcp(name) => harmless(name),
         #[cfg(unix)]
-        Host::Unix(path) => shown_socket(path),
+        Host::Unix(path) => harmless(socket_name(path)),
     }
 }
 

@@ -4,6 +4,8 @@
 //! else, and the rules about hosts are here for both.
 
 use std::net::IpAddr;
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::libpq::DEFAULT_PORT;
+use super::libpq::{DEFAULT_PORT, NO_ZERO};
 use super::passfile::{Passfile, Wanted};
 use crate::config::faults::Faults;
 
@@ -34,6 +36,8 @@ const SOCKETS_OF_LOCALHOST: [&str; 3] = ["/tmp", "/run/postgresql", "/var/run/po
 pub(crate) struct Destination {
     config: Config,
     session_attrs: TargetSessionAttrs,
+    /// A program made the configuration, and may have given it a notice callback, which it does not hand out.
+    is_of_program: bool,
     /// The password of each server, where they are not one and the same.
     passwords: Vec<Option<String>>,
 }
@@ -71,7 +75,7 @@ impl Destination {
         };
         left_open.complete(&mut config);
         config.target_session_attrs(session_attrs.driver());
-        Destination { config, session_attrs, passwords: vec![] }
+        Destination { config, session_attrs, is_of_program: false, passwords: vec![] }
     }
 
     /// Looks the passwords up in a file, where none is given. `user` stands in where no user is named either.
@@ -88,7 +92,7 @@ impl Destination {
                     "localhost".to_owned()
                 }
                 #[cfg(unix)]
-                Host::Unix(path) => shown_socket(path),
+                Host::Unix(path) => socket_name(path),
             };
             let wanted = Wanted { host: &host, port: endpoint.port, dbname, user };
             file.password(&wanted).map(str::to_owned)
@@ -120,7 +124,7 @@ impl Destination {
         };
         left_open.complete(&mut config);
         let session_attrs = config.get_target_session_attrs().into();
-        Destination { config, session_attrs, passwords: vec![] }
+        Destination { config, session_attrs, is_of_program: true, passwords: vec![] }
     }
 
     /// Puts in what is a matter of the pool and not of the connection string.
@@ -136,6 +140,23 @@ impl Destination {
 
     pub(crate) fn into_config(self) -> Config {
         self.config
+    }
+
+    /// Whether a program made the configuration, with a notice callback of its own perhaps.
+    pub(crate) fn is_of_program(&self) -> bool {
+        self.is_of_program
+    }
+
+    /// Whether another one leads to the same servers, as the same role and with the same password.
+    pub(super) fn is_reached_as(&self, other: &Destination) -> bool {
+        let role = |config: &'_ Config| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            (text(config.get_user()), config.get_password().map(<[u8]>::to_vec), text(config.get_dbname()))
+        };
+        self.endpoints().eq(other.endpoints())
+            && role(&self.config) == role(&other.config)
+            && self.passwords == other.passwords
+            && self.session_attrs == other.session_attrs
     }
 
     /// Which of the servers may be used.
@@ -161,11 +182,31 @@ impl Destination {
         })
     }
 
-    /// The rules about hosts. The faults name `label` where that stands for all there is, as a connection string does;
-    /// else the option.
+    /// What goes to the server, or names it, as text.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let config = &self.config;
+        let hosts = config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => Some(name.as_bytes()),
+            // The first byte of an abstract socket's path is zero.
+            #[cfg(unix)]
+            Host::Unix(path) => path.as_os_str().as_bytes().get(1..),
+        });
+        let others = [
+            ("user", config.get_user().map(str::as_bytes)),
+            ("password", config.get_password()),
+            ("dbname", config.get_dbname().map(str::as_bytes)),
+            ("options", config.get_options().map(str::as_bytes)),
+        ];
+        let all = hosts.map(|host| ("host", host)).chain(others);
+        all.filter_map(|(option, text)| Some((option, text?)))
+    }
+
+    /// The rules about hosts, and about texts that the protocol does not take. The faults name `label` where that
+    /// stands for all there is, as a connection string does; else the option.
     pub(crate) fn check(&self, label: Option<&str>) -> Faults {
         let mut faults = Faults::new();
         let of = |option: &'static str| label.unwrap_or(option);
+        let with = if label.is_some() { "with " } else { "" };
         let (hosts, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs().len());
         let ports = self.config.get_ports();
         let servers = hosts.len().max(addresses);
@@ -179,13 +220,13 @@ impl Destination {
         faults.require(
             hosts.is_empty() || addresses == 0 || hosts.len() == addresses,
             of("hostaddr"),
-            format_args!("{addresses} addresses for {} hosts", hosts.len()),
+            format_args!("{with}{} for {}", counted(addresses, "address"), counted(hosts.len(), "host")),
             "must have one address per host",
         );
         faults.require(
             ports.len() <= 1 || servers == 0 || ports.len() == servers,
             of("port"),
-            format_args!("{} ports for {servers} hosts", ports.len()),
+            format_args!("{with}{} for {}", counted(ports.len(), "port"), counted(servers, "host")),
             "must have one port, or one for each host; in a URL with a host the port stands behind it, as host:6543",
         );
         faults.require(
@@ -194,6 +235,12 @@ impl Destination {
             if label.is_some() { "with port 0" } else { "0" },
             "ports are from 1 to 65535",
         );
+        for (option, text) in self.texts() {
+            if text.contains(&0) {
+                let found = label.map_or_else(String::new, |_| format!(" in the {option}"));
+                faults.push(of(option), format_args!("with a zero byte{found}"), NO_ZERO);
+            }
+        }
         faults
     }
 }
@@ -215,12 +262,21 @@ impl LeftOpen {
     }
 }
 
+fn counted(number: usize, what: &str) -> String {
+    let ending = match what {
+        _ if number == 1 => "",
+        "address" => "es",
+        _ => "s",
+    };
+    format!("{number} {what}{ending}")
+}
+
 /// How a socket is written in a connection string.
 #[cfg(unix)]
-pub(crate) fn shown_socket(path: &Path) -> String {
+pub(crate) fn socket_name(path: &Path) -> String {
     let path = path.display().to_string();
     match path.strip_prefix('\0') {
-        Some(name) => format!("@{}", name.escape_debug()),
-        None => path.escape_debug().to_string(),
+        Some(name) => format!("@{name}"),
+        None => path,
     }
 }

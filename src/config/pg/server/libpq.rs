@@ -54,6 +54,9 @@ impl Param {
 }
 
 const TEXT: &str = "must be text";
+/// The protocol ends each text with a zero.
+pub(super) const NO_ZERO: &str = "must be text without a zero byte (%00)";
+const NO_URL: &str = "must not be a URL: a connection string goes into DATABASE_URL, or to the builder's url";
 /// Linux takes no more of TCP_KEEPIDLE and TCP_KEEPINTVL, and refuses the socket otherwise (`MAX_TCP_KEEPIDLE`).
 const LONGEST_PERIOD: u64 = 32_767;
 const PERIOD: &str = "must be whole seconds from 0 (the system's) to 32767";
@@ -67,8 +70,8 @@ const HOSTS: &str = if ABSTRACT_SOCKETS {
 };
 /// What is told of `service`, and of `PGSERVICE`.
 pub(super) const SERVICE: &str =
-    "is not supported: service files are not read; give host, port, database and user";
-const ELSEWHERE: &str = "is not supported: leave it out";
+    "not supported, as service files are not read: give host, port, database and user";
+const ELSEWHERE: &str = "not supported: leave it out";
 
 /// Every parameter of libpq 18, and those that only the `postgres` crate has.
 static PARAMETERS: [(&str, Support); 50] = [
@@ -83,11 +86,11 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("keepalives_idle", Support::Driver(idle, PERIOD)),
     ("keepalives_interval", Support::Driver(interval, PERIOD)),
     ("keepalives_retries", Support::Driver(retries, RETRIES)),
+    ("keepalives_count", Support::Driver(retries, RETRIES)),
     ("load_balance_hosts", Support::Driver(load_balance, "must be disable or random")),
     ("channel_binding", Support::Driver(channel_binding, "must be disable, prefer or require")),
     ("sslnegotiation", Support::Driver(negotiation, "must be postgres or direct")),
     ("target_session_attrs", Support::Here),
-    ("keepalives_count", Support::Driver(retries, RETRIES)),
     ("tcp_user_timeout", Support::Driver(user_timeout, MILLISECONDS)),
     ("sslmode", Support::Here),
     ("sslrootcert", Support::Here),
@@ -112,7 +115,7 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("replication", Support::Refused(ELSEWHERE)),
     ("require_auth", Support::Refused(ELSEWHERE)),
     ("requirepeer", Support::Refused(ELSEWHERE)),
-    ("requiressl", Support::Refused("is not supported: use sslmode")),
+    ("requiressl", Support::Refused("not supported: use sslmode")),
     ("scram_client_key", Support::Refused(ELSEWHERE)),
     ("scram_server_key", Support::Refused(ELSEWHERE)),
     ("ssl_max_protocol_version", Support::Refused(ELSEWHERE)),
@@ -121,7 +124,7 @@ static PARAMETERS: [(&str, Support); 50] = [
     ("sslcrl", Support::Refused(ELSEWHERE)),
     ("sslcrldir", Support::Refused(ELSEWHERE)),
     ("sslkeylogfile", Support::Refused(ELSEWHERE)),
-    ("sslpassword", Support::Refused("is not supported: use a key that is not encrypted")),
+    ("sslpassword", Support::Refused("not supported: use a key that is not encrypted")),
 ];
 
 fn row(key: &str) -> Option<&'static (&'static str, Support)> {
@@ -133,10 +136,16 @@ pub(super) fn known(key: &str) -> Option<&'static str> {
     row(key).map(|(name, _)| *name)
 }
 
-/// Whether the value of a parameter is kept out of every message: the password, and whatever is refused, since many of
-/// those hold a secret and the rule of each can be understood without its value.
+/// Whether the value of a parameter is kept out of every message: the password; start-up options, which can set
+/// anything, a program's own secrets too; and whatever is refused, since many of those hold a secret and the rule of
+/// each can be understood without its value.
 pub(super) fn is_hidden(key: &str) -> bool {
-    key == "password" || matches!(row(key), Some((_, Support::Refused(_))))
+    is_free(key) || matches!(row(key), Some((_, Support::Refused(_))))
+}
+
+/// Whether the value may be any text, a URL too.
+fn is_free(key: &str) -> bool {
+    matches!(key, "password" | "options")
 }
 
 /// The names that are taken, for the rule of a fault.
@@ -150,6 +159,10 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
     let Some((_, support)) = row(param.key) else { return Ok(()) };
     let value = param.value.as_str();
     match support {
+        Support::Refused(rule) => Err((*rule).to_owned()),
+        _ if value.contains('\0') => Err(NO_ZERO.to_owned()),
+        // Its password would be shown with the rest of the address.
+        _ if value.contains("://") && !is_free(param.key) => Err(NO_URL.to_owned()),
         Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {
             Err("needs the feature `tls`; without it, leave it out".to_owned())
         }
@@ -160,7 +173,6 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
         Support::Here => Ok(()),
         Support::Moot(values) if values.contains(&value) => Ok(()),
         Support::Moot(values) => Err(format!("must be {} or left out", values.join(", "))),
-        Support::Refused(rule) => Err((*rule).to_owned()),
     }
 }
 
@@ -186,6 +198,8 @@ pub(super) fn host(config: &mut Config, name: &str) -> Option<()> {
         #[cfg(unix)]
         Some(name) if ABSTRACT_SOCKETS => done(config.host_path(format!("\0{name}"))),
         Some(_) => None,
+        // No host has one in its name; what stands before it may be a password.
+        None if name.contains('@') && !name.starts_with('/') => None,
         None => done(config.host(name)),
     }
 }

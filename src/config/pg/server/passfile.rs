@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{fmt, fs};
 
+use crate::text::harmless;
+
 /// Of passwords nobody but the owner may read or write the file.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
@@ -27,7 +29,7 @@ impl Passfile {
             Err(why) => {
                 log::warn!(
                     target: "tierpool::settings",
-                    "the password file {} is not used: {why}", path.display().to_string().escape_debug()
+                    "the password file {} is not used: {why}", harmless(path.display())
                 );
                 String::new()
             }
@@ -48,7 +50,10 @@ impl Passfile {
                 return Err(format!("its permissions are {mode:04o}, and must be 0600 or less"));
             }
         }
-        fs::read_to_string(path).map(Some).map_err(|error| error.to_string())
+        match fs::read_to_string(path) {
+            Ok(text) if text.contains('\0') => Err("it holds a zero byte".to_owned()),
+            outcome => outcome.map(Some).map_err(|error| error.to_string()),
+        }
     }
 
     /// The password of the first line that fits; an empty one is none.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::pgbouncer::PgBouncer;
 use crate::config::policy::{PrePing, WaitMode};
+use crate::text::harmless;
 
 /// The value of one setting of a [`PgPool`](crate::config::PgSettings), whatever its source.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +189,7 @@ pub(crate) fn shown(text: &str) -> String {
     if text.is_empty() {
         return "empty".to_owned();
     }
-    let mut line: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut line: String = harmless(text.chars().take(LONGEST).collect::<String>());
     if text.chars().nth(LONGEST).is_some() {
         line.push('…');
     }
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn shown_text_is_one_short_line_without_connection_strings() {
-        assert_eq!(shown("a\nb"), "a\\nb");
+        assert_eq!(shown("a\nb's"), r"a\nb's");
         assert_eq!(shown("postgres://u:hush@h/d"), "[redacted]");
         assert_eq!(shown("host=h PASSWORD=hush"), "[redacted]");
         assert!(shown(&"x".repeat(100)).chars().count() <= 65);

@@ -42,9 +42,10 @@ fn shown(url: Option<&str>, variables: &[(&str, &str)]) -> String {
 
 /// The parameter in both forms of a connection string, with nothing else amiss, and beside another fault.
 fn strings(parameter: &str, value: &str) -> [String; 4] {
+    let coded = value.replace('@', "%40").replace(' ', "%20").replace('\0', "%00");
     [
-        format!("postgresql://db.example/news?{parameter}={value}"),
-        format!("postgresql://db.example/news?pool_timeout=x&{parameter}={value}&sslmode=x"),
+        format!("postgresql://db.example/news?{parameter}={coded}"),
+        format!("postgresql://db.example/news?pool_timeout=x&{parameter}={coded}&sslmode=x"),
         format!("host=db.example {parameter}='{value}'"),
         format!("{parameter} = {value} host=db.example port=x"),
     ]
@@ -67,6 +68,36 @@ fn values_of_refused_and_secret_parameters_are_not_shown() {
         // The rest of a value with a blank, or with a `&`, is taken for a parameter of its own.
         assert_hidden(Some(&format!("host=db.example {name}=my hush1hush=x")), &[]);
         assert_hidden(Some(&format!("postgresql://db.example/news?{name}=my&hush1hush=x")), &[]);
+    }
+}
+
+#[test]
+fn start_up_options_are_not_shown() {
+    for options in [format!("--statement-timeout={MARKER}"), format!("-capp.token={MARKER}\0")] {
+        for url in strings("options", &options) {
+            assert_hidden(Some(&url), &[]);
+        }
+        assert_hidden(None, &[("PGHOST", "db.example"), ("PGOPTIONS", &options)]);
+    }
+}
+
+#[test]
+fn a_connection_string_in_the_place_of_another_value_is_not_shown() {
+    for (name, _) in &PARAMETERS {
+        for url in strings(name, PASTED) {
+            assert_hidden(Some(&url), &[]);
+        }
+    }
+    let without_scheme = "app:hush1hush@db.example";
+    for url in strings("host", without_scheme) {
+        assert_hidden(Some(&url), &[]);
+    }
+    for variable in server_variables() {
+        assert_hidden(None, &[("PGHOST", "db.example"), (variable, PASTED)]);
+        // Anything else may be called so.
+        if variable.contains("HOST") {
+            assert_hidden(None, &[(variable, without_scheme)]);
+        }
     }
 }
 

@@ -1,0 +1,18 @@
+//! The log lines that r2d2 writes by default.
+
+use std::error::Error;
+
+use r2d2::HandleError;
+
+use crate::text::harmless;
+
+/// Logs each error as r2d2's [`LoggingErrorHandler`](r2d2::LoggingErrorHandler) does, with the same target, and forges
+/// no further line by what is in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogsAsR2d2;
+
+impl<E: Error> HandleError<E> for LogsAsR2d2 {
+    fn handle_error(&self, error: E) {
+        log::error!(target: "r2d2", "{}", harmless(error));
+    }
+}
