@@ -5,8 +5,10 @@
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No connection within the deadline, or none at once in [`WaitMode::NoWait`](crate::config::WaitMode::NoWait).
+    #[doc(alias("P2024", "DPY-4005", "PoolTimeout", "QueuePool limit"))]
     Timeout,
     /// As many callers as `max_waiting` allows are waiting already.
+    #[doc(alias("TooManyRequests"))]
     QueueFull,
     /// The circuit breaker is open and no idle connection could serve the call.
     CircuitOpen,

@@ -77,6 +77,7 @@ pub struct PgOptions {
     /// string say another limit, or zero where they say one, that is a fault.
     pub statement_timeout: Option<Duration>,
     /// What is undone when a connection is returned. Default: an open transaction, and changed settings.
+    #[doc(alias("pool_reset_on_return", "AfterRelease"))]
     pub reset: ResetPolicy,
     /// The longest that opening a connection may take, start-up handshake included; zero: no limit. Default `None`:
     /// the connect timeout of the connection string, else 10 s.
@@ -99,6 +100,7 @@ pub struct PgOptions {
     ///
     /// None are kept where a PgBouncer was found out; where [`PgOptions::pgbouncer`] says one in transaction mode, set
     /// 0 as well, unless it keeps track of them (1.21, `max_prepared_statements`).
+    #[doc(alias("stmtcachesize"))]
     pub statement_cache_size: u32,
     /// Whether a PgBouncer is in between, and in which mode. `None` (default): found out on the first connection.
     ///
