@@ -73,3 +73,22 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
         assert!(aliases.contains(setting), "{setting}");
     }
 }
+
+#[test]
+fn the_texts_that_it_promises_are_those_of_the_errors() {
+    let guide = read("src/guide/coming_from.md");
+    let mut source = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
+    let texts = [
+        "no connection of pool `",
+        "its connection_timeout of ",
+        "the queue of pool `",
+        "the circuit breaker of pool `",
+        "the statement took too long",
+        "the connection was lost",
+    ];
+    for text in texts {
+        assert!(guide.contains(text), "{text} is not in the guide");
+        assert!(source.contains(text), "{text} is in no error");
+    }
+}
