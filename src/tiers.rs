@@ -111,6 +111,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// # Errors
     ///
     /// As [`Pool::get`].
+    #[doc(alias("acquire", "release", "getConnection", "getconn", "putconn"))]
     #[track_caller]
     pub fn get(&self, tier: Tier) -> Result<PooledConnection<M>, Error> {
         if tier == Tier::Adhoc
@@ -246,6 +247,7 @@ impl<M: ManageConnection> TieredPool<M> {
 
     /// Closes both tiers within one deadline: automation first, so that a person can watch it. Returns what each
     /// left over.
+    #[doc(alias("$disconnect"))]
     pub fn close(&self, limit: Duration) -> (CloseReport, CloseReport) {
         let automation = self.automation.close(limit);
         let adhoc = self.adhoc.close(limit.saturating_sub(automation.took));

@@ -181,7 +181,7 @@ fn cancelling_leaves_the_connection_good() {
     let mut conn = open(&manager);
     let timed_out = PgError::from(conn.batch_execute("SELECT pg_sleep(60)").unwrap_err());
     assert!(timed_out.is_statement_timeout() && !timed_out.is_connection_lost(), "{}", chain(&timed_out));
-    conn.batch_execute("SET statement_timeout = 0").unwrap();
+    conn.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").unwrap();
     let cancel = conn.cancel_handle();
     let pid = conn.backend_pid().unwrap();
     let worker = thread::spawn(move || (conn.batch_execute("SELECT pg_sleep(60)").unwrap_err(), conn));
@@ -190,7 +190,7 @@ fn cancelling_leaves_the_connection_good() {
     cancel.cancel(Duration::MAX).unwrap();
     let (error, mut conn) = worker.join().unwrap();
     let error = PgError::from(error);
-    conn.settle(SECOND).unwrap();
+    conn.batch_execute("ROLLBACK").unwrap();
     assert_eq!(error.sqlstate(), Some("57014"));
     assert!(!error.is_statement_timeout(), "a user's cancel is not a timeout");
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);

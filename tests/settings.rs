@@ -16,7 +16,7 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(tier.connection_timeout, Duration::from_secs(60));
     assert_eq!(tier.max_lifetime, Some(Duration::from_secs(1800)));
     assert_eq!(tier.idle_timeout, Some(Duration::from_secs(600)));
-    assert_eq!(tier.pre_ping, PrePing::IfIdleFor(Duration::from_millis(500)));
+    assert_eq!(tier.pre_ping, PrePing::Always, "a look without a round trip");
     assert_eq!((settings.adhoc.ceiling(), settings.adhoc.min_idle), (5, Some(0)));
     assert_eq!(settings.total_connections, 60);
     assert_eq!(settings.automation_statement_timeout, Some(Duration::from_secs(30)));

@@ -260,7 +260,7 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
         let loaded = load(&[env]).unwrap();
         assert_eq!(loaded.pgbouncer, Some(PgBouncer::Transaction));
         let tier = &loaded.automation;
-        assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Never));
+        assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Always));
         assert_eq!(tier.max_lifetime, Some(Duration::from_secs(300)));
         assert_eq!(loaded.source(Key::BaseSize), &Source::Detected { from: from.to_owned() });
     }
@@ -269,8 +269,8 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
     assert_eq!((off.pgbouncer, off.automation.base_size), (Some(PgBouncer::Off), 50));
     let batch = load(&[port, ("DB_POOL_PROFILE", "batch")]).unwrap();
     assert_eq!((batch.pgbouncer, batch.automation.base_size), (Some(PgBouncer::Transaction), 50));
-    let ping = load(&[port, ("DB_POOL_PRE_PING", "always")]).unwrap();
-    assert_eq!(ping.automation.pre_ping, PrePing::Always);
+    let ping = load(&[port, ("DB_POOL_PRE_PING", "never")]).unwrap();
+    assert_eq!(ping.automation.pre_ping, PrePing::Never);
 }
 
 #[test]

@@ -33,12 +33,13 @@ pub enum PrePing {
     Always,
     /// When the connection has been idle for at least this long. Zero means the same as [`PrePing::Always`].
     IfIdleFor(Duration),
-    /// Never, but for suspects; r2d2's `test_on_check_out(false)`.
+    /// Never, but for suspects, and what is known to be lost is not lent; r2d2's `test_on_check_out(false)`.
     Never,
 }
 
 impl Default for PrePing {
-    /// `IfIdleFor(500 ms)`, HikariCP's bypass window.
+    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A [`PgPool`](crate::PgPool) over TCP has [`PrePing::Always`],
+    /// which costs it next to nothing.
     fn default() -> Self {
         PrePing::IfIdleFor(Duration::from_millis(500))
     }

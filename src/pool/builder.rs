@@ -134,6 +134,7 @@ impl<M: ManageConnection> Builder<M> {
     }
 
     /// Sets the hard ceiling, r2d2's way. With `base_size` or `max_overflow` the other follows; all three must add up.
+    #[doc(alias("max", "MaxConns", "maximumPoolSize", "connection_limit"))]
     pub fn max_size(mut self, max_size: u32) -> Self {
         self.sizes.max = Some(max_size);
         self
@@ -233,6 +234,7 @@ impl<M: ManageConnection> Builder<M> {
     }
 
     /// Sets what prepares new connections and is given closed ones.
+    #[doc(alias("session_callback", "connectionInitSql", "configure", "AfterConnect"))]
     pub fn connection_customizer(
         mut self,
         customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,

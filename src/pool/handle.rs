@@ -292,8 +292,8 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().lending.is_suspended()
     }
 
-    /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable;
-    /// SQLAlchemy's `dispose`.
+    /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable.
+    #[doc(alias("dispose", "softEvictConnections"))]
     pub fn drain(&self) {
         retire::evict(self.shared());
     }

@@ -26,7 +26,7 @@
 //! Inversion: `Member`, which `supply::room` implements, since a budget is a part, and moves the ceilings of pools that
 //! it does not know.
 //!
-//! Inversion: `Directory`, which `tell::observe` implements, since a database layer is given a place in the pool, to
+//! Inversion: `Directory`, which `tell::directory` implements, since a database layer is given a place in the pool, to
 //! name its borrower by, and what drivers see of a pool knows nothing of it.
 //!
 //! Inversion: `Driver`, which `postgres::driver::pg_driver` implements, since a database layer stands above the pool.

@@ -12,8 +12,10 @@ use super::histogram::Histogram;
 #[non_exhaustive]
 pub struct Gauges {
     /// Connections ready to be lent.
+    #[doc(alias("checkedin"))]
     pub idle: u32,
     /// Connections lent, or in the pool's own hands for validation or reset.
+    #[doc(alias("busy", "checkedout"))]
     pub in_use: u32,
     /// Connections being opened.
     pub opening: u32,
@@ -25,6 +27,7 @@ pub struct Gauges {
 
 impl Gauges {
     /// `idle + in_use + opening`.
+    #[doc(alias("opened"))]
     pub fn size(&self) -> u32 {
         self.idle + self.in_use + self.opening
     }
@@ -79,7 +82,7 @@ impl Refused {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Returned broken, marked so by its borrower, or its reset failed.
+    /// Returned broken, marked so by its borrower, or its reset failed or could not help.
     Broken,
     /// Failed its validation, or did not answer in time.
     Invalid,
@@ -216,6 +219,7 @@ impl fmt::Display for BreakerState {
 ///
 /// Hold times are measured by the pool's coarse clock (grain 10 ms), so single short ones count as zero or as one
 /// grain; sums over many are right.
+#[doc(alias("get_stats"))]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

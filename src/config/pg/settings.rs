@@ -10,6 +10,7 @@ use super::table::pgbouncer::PgBouncer;
 use super::table::rows::{Key, ROWS};
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
+use crate::config::policy::PrePing;
 use crate::config::settings::Settings;
 
 /// The longest first part of `application_name`: the server keeps 63 bytes, and `/automation` has its place.
@@ -49,7 +50,8 @@ pub struct PgSettings {
     pub automation: Settings,
     /// The ad-hoc tier: the reserved connections without overflow, closed after 10 s without use
     /// ([`base_lingers`](Settings::base_lingers)) unless builder or environment set an idle timeout, which holds for
-    /// both tiers. Timeouts, ages, wait mode and pre-ping are those of the automation tier.
+    /// both tiers. Timeouts, ages, wait mode and pre-ping are those of the automation tier; a pre-ping that nobody set
+    /// is by the tier's own server, where it has one.
     pub adhoc: Settings,
     /// The limit of a statement in the automation tier. Default 30 s; `None`: no limit.
     pub automation_statement_timeout: Option<Duration>,
@@ -124,7 +126,11 @@ impl PgSettings {
                 self.adhoc.base_lingers = !source.is_explicit();
             }
             Key::PrePing => {
-                let Some(Value::PrePing(policy)) = value else { misfit(key, value) };
+                let policy = match value {
+                    None => self.default_pre_ping(),
+                    Some(Value::PrePing(policy)) => policy,
+                    other => misfit(key, other),
+                };
                 self.in_both(|tier| &mut tier.pre_ping, policy);
             }
             Key::StatementTimeout => {
@@ -163,6 +169,11 @@ impl PgSettings {
             Key::AppName => self.app_name = value.map_or_else(program_name, |value| text(key, value)),
         }
         self.sources[key as usize] = source;
+    }
+
+    /// Every checkout, where a look at the connection costs no round trip.
+    pub(crate) fn default_pre_ping(&self) -> PrePing {
+        if self.server.is_by_tcp() { PrePing::Always } else { PrePing::default() }
     }
 
     /// Sets what both tiers have in common.

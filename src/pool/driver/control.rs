@@ -106,6 +106,7 @@ pub(crate) trait Directory: Send + Sync {
     fn count_slow_query(&self);
     fn count_statement_timeout(&self);
     fn record_query(&self, took: Duration);
+    fn look_closer(&self);
 }
 
 impl Place {
@@ -127,6 +128,14 @@ impl Place {
     pub fn holder(&self) -> Option<Holder> {
         let holder = self.pool.upgrade()?.holder_at(self.index);
         holder.filter(|holder| holder.connection_id == self.id)
+    }
+
+    /// Has the pool look whether connections are known to be lost, once for each, before it lends them: what happened
+    /// to this one while it was idle does not show by itself. See [`Driver::is_lost`](crate::Driver::is_lost).
+    pub fn look_closer(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.look_closer();
+        }
     }
 
     /// Counts a statement that took too long, in [`Stats::slow_queries`](crate::Stats::slow_queries).

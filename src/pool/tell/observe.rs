@@ -1,13 +1,11 @@
 //! What can be seen of a pool just now: gauges, holders, waiters.
 
 use std::cmp::Reverse;
-use std::time::Duration;
 
 use r2d2::ManageConnection;
 
 use crate::core::Counts;
 use crate::error::UnderWay;
-use crate::pool::driver::control::Directory;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Gauges, Holder, Waiting};
@@ -77,26 +75,4 @@ pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
         waited: waiter.since.elapsed(),
     });
     told.collect()
-}
-
-impl<M: ManageConnection> Directory for Shared<M> {
-    fn pool_name(&self) -> String {
-        self.settings().name.clone()
-    }
-
-    fn holder_at(&self, index: usize) -> Option<Holder> {
-        self.card(index).holder(self.exact_now())
-    }
-
-    fn count_slow_query(&self) {
-        self.counters.slow_queries.bump();
-    }
-
-    fn count_statement_timeout(&self) {
-        self.counters.statement_timeouts.bump();
-    }
-
-    fn record_query(&self, took: Duration) {
-        self.counters.query.record(took);
-    }
 }

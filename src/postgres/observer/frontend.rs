@@ -1,6 +1,7 @@
 //! What the client's messages ask for.
 
 use super::frames::Framer;
+use super::statements::{Sets, StatementReader};
 
 /// A message that the server answers with a `ReadyForQuery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,45 +15,69 @@ pub(crate) enum Request {
     Housekeeping,
 }
 
+/// A fact read off the client's side of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrontendEvent {
+    /// A request begins.
+    Request(Request),
+    /// What the text of its statements says. Told within a request that was told before, or ahead of it.
+    Sets(Sets),
+}
+
 /// Reads the client's side of a connection, from its first byte on.
 ///
-/// Any split of the stream gives the same requests in the same order. Nothing is allocated.
+/// Any split of the stream gives the same events in the same order. Nothing is allocated, but for prepared statements
+/// that set something.
 pub(crate) struct FrontendScanner {
     framer: Framer,
     closes: bool,
     works: bool,
     executes: bool,
+    statements: StatementReader,
 }
 
 impl Default for FrontendScanner {
     fn default() -> Self {
-        FrontendScanner { framer: Framer::of_client(), closes: false, works: false, executes: false }
+        FrontendScanner {
+            framer: Framer::of_client(),
+            closes: false,
+            works: false,
+            executes: false,
+            statements: StatementReader::default(),
+        }
     }
 }
 
 impl FrontendScanner {
-    /// Reads the next bytes and calls `on` for each request that begins in them.
-    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(Request)) {
+    /// Reads the next bytes and calls `on` for each fact found.
+    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(FrontendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
-            if !piece.first {
-                continue;
+            if piece.first {
+                self.begin(piece.tag, &mut on);
             }
-            match piece.tag {
-                0 | b'Q' | b'F' => on(Request::Work),
-                b'S' => {
-                    on(match (self.executes, self.works, self.closes) {
-                        (true, ..) => Request::Work,
-                        (false, false, true) => Request::Housekeeping,
-                        _ => Request::Unexecuted,
-                    });
-                    (self.closes, self.works, self.executes) = (false, false, false);
-                }
-                b'C' => self.closes = true,
-                b'E' => self.executes = true,
-                // Passwords, terminate and flush belong to no batch.
-                b'p' | b'X' | b'H' => {}
-                _ => self.works = true,
+            self.statements.read(&piece);
+            if piece.last {
+                self.statements.end(piece.tag, &mut |sets| on(FrontendEvent::Sets(sets)));
             }
+        }
+    }
+
+    fn begin(&mut self, tag: u8, on: &mut impl FnMut(FrontendEvent)) {
+        match tag {
+            0 | b'Q' | b'F' => on(FrontendEvent::Request(Request::Work)),
+            b'S' => {
+                on(FrontendEvent::Request(match (self.executes, self.works, self.closes) {
+                    (true, ..) => Request::Work,
+                    (false, false, true) => Request::Housekeeping,
+                    _ => Request::Unexecuted,
+                }));
+                (self.closes, self.works, self.executes) = (false, false, false);
+            }
+            b'C' => self.closes = true,
+            b'E' => self.executes = true,
+            // Passwords, terminate and flush belong to no batch.
+            b'p' | b'X' | b'H' => {}
+            _ => self.works = true,
         }
     }
 }
@@ -73,9 +98,10 @@ mod tests {
         let sync = b"S\0\0\0\x04".as_slice();
         let parse = b"P\0\0\0\x04D\0\0\0\x04S\0\0\0\x04".as_slice();
         for bytes in [start_up, password, close, bind, query, sync, parse] {
-            scanner.scan(bytes, |request| found.push(request));
+            scanner.scan(bytes, |event| found.push(event));
         }
         use Request::{Housekeeping, Unexecuted, Work};
-        assert_eq!(found, [Work, Housekeeping, Work, Work, Unexecuted, Unexecuted]);
+        let told = [Work, Housekeeping, Work, Work, Unexecuted, Unexecuted];
+        assert_eq!(found, told.map(FrontendEvent::Request));
     }
 }

@@ -9,6 +9,8 @@
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend` | what the server's messages say |
+//! | `settings_text` | what the text of a request does to the settings of its session |
+//! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
 //! | `texts` | the texts of the client's statements |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
@@ -23,10 +25,12 @@ mod connector;
 mod frames;
 mod frontend;
 mod limits;
+mod settings_text;
 mod slow;
 #[cfg(test)]
 mod splits;
 mod state;
+mod statements;
 mod stream;
 mod texts;
 mod times;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::backend::{BackendEvent, BackendScanner};
-use super::frontend::FrontendScanner;
+use super::frontend::{FrontendEvent, FrontendScanner};
 use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
@@ -228,9 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             this.limits.progress();
             let shared = &this.shared;
             let times = &mut this.times;
-            this.client.scan(&bytes[..count], |request| {
-                shared.note_request(request);
-                if let Some(times) = times {
+            this.client.scan(&bytes[..count], |event| {
+                shared.note_sent(event);
+                if let (Some(times), FrontendEvent::Request(request)) = (times.as_mut(), event) {
                     times.sent(request, shared);
                 }
             });

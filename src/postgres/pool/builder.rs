@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::derived::{SetOnTier, adapt, own_server};
+use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
@@ -187,6 +187,7 @@ impl PgBuilder {
     /// let pool = tierpool::PgPool::builder().build_within(Duration::from_secs(120))?;
     /// # Ok::<(), tierpool::Error>(())
     /// ```
+    #[doc(alias("initializationFailTimeout"))]
     pub fn build_within(self, limit: Duration) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.wait_built(settings, Some(limit))
@@ -249,6 +250,7 @@ impl PgBuilder {
         if self.adhoc_server.is_none() {
             adhoc.share_pooler(&automation);
         }
+        let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
         let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
             || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
         for setting in settings.effective() {
@@ -270,7 +272,7 @@ impl PgBuilder {
             .adhoc_may_borrow(self.adhoc_may_borrow)
             .clock(self.clock)
             .automation(of_tier(settings.automation.clone(), self.automation))
-            .adhoc(of_tier(settings.adhoc_completed(), self.adhoc));
+            .adhoc(of_tier(adhoc_settings, self.adhoc));
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }

@@ -58,6 +58,18 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     Ok(own)
 }
 
+/// The settings of the ad-hoc tier's pool. When nobody said when connections are validated, that is by how the tier's
+/// own server is reached, where it has one.
+pub(super) fn of_adhoc_tier(own: Option<&PgSettings>, settings: &PgSettings) -> Settings {
+    let mut adhoc = settings.adhoc_completed();
+    let is_default = settings.source(Key::PrePing) == &Source::Default
+        && settings.adhoc.pre_ping == settings.default_pre_ping();
+    if let (Some(own), true) = (own, is_default) {
+        adhoc.pre_ping = own.default_pre_ping();
+    }
+    adhoc
+}
+
 /// The faults with the name that the string has here: both tiers may have one of the same kind.
 fn told_of_adhoc(found: &Faults) -> Faults {
     let mut faults = Faults::new();

@@ -25,6 +25,7 @@ use crate::tiers::{Tier, TieredPool};
 /// assert!(!pool.get_database_stats().is_healthy, "nobody has seen the server yet");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("create_engine", "create_pool", "QueuePool", "HikariDataSource", "pgxpool"))]
 #[derive(Clone)]
 pub struct PgPool(TieredPool<PgManager>);
 

@@ -96,6 +96,11 @@ impl Server {
         })
     }
 
+    /// Whether all of it is reached by TCP, so that connections are observed.
+    pub(crate) fn is_by_tcp(&self) -> bool {
+        self.destination.endpoints().all(|endpoint| matches!(endpoint.host, Host::Tcp(_)))
+    }
+
     /// The port that suggests a PgBouncer, if there is one.
     pub(crate) fn pgbouncer_port(&self) -> Option<u16> {
         self.destination.endpoints().map(|endpoint| endpoint.port).find(|port| PGBOUNCER_PORTS.contains(port))

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::pgbouncer::PgBouncer;
 use super::rows::Key;
 use super::value::Value;
-use crate::config::policy::PrePing;
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +111,6 @@ static PROFILES: [Profile; 16] = [
             seconds(Key::ConnectionTimeout, 60),
             seconds(Key::MaxLifetime, 1800),
             seconds(Key::IdleTimeout, 600),
-            (Key::PrePing, Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
         ],
     },
     Profile {
@@ -273,7 +271,6 @@ static PROFILES: [Profile; 16] = [
             overflow(5),
             seconds(Key::ConnectionTimeout, 30),
             seconds(Key::MaxLifetime, 300),
-            (Key::PrePing, Value::PrePing(PrePing::Never)),
         ],
     },
 ];

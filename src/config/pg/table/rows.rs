@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::value::{Unit, Value};
-use crate::config::policy::{PrePing, WaitMode};
+use crate::config::policy::WaitMode;
 
 /// Hands every setting to a macro: what a setting is called, what it holds and what it does is said here and nowhere
 /// else. `Secret` stands for what must not become a [`Value`].
@@ -118,7 +118,7 @@ macro_rules! every_setting {
                 value: PrePing(PrePing),
                 env: ["DB_POOL_PRE_PING" in PrePing],
                 url: [],
-                default: Fallback::Value(Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
+                default: words("always over TCP, where it costs no round trip; else if idle for 500 ms"),
                 doc: "When a connection is validated before it is lent: always, never, or idle milliseconds.",
             }
             StatementTimeout {

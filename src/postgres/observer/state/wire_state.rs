@@ -11,9 +11,10 @@ use super::abandoned::Abandoned;
 use super::errors::Errors;
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
+use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::backend::BackendEvent;
-use crate::postgres::observer::frontend::Request;
+use crate::postgres::observer::frontend::{FrontendEvent, Request};
 use crate::postgres::sqlstate::{Meaning, means};
 
 /// Stands for "no limit" and "never" in the times below.
@@ -42,6 +43,7 @@ pub(crate) struct WireState {
     broken: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
+    settings: SessionSettings,
     errors: Errors,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
@@ -83,6 +85,7 @@ impl WireState {
             broken: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
+            settings: SessionSettings::default(),
             errors: Errors::default(),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
@@ -139,8 +142,16 @@ impl WireState {
 
     // Written by the stream.
 
-    pub fn note_request(&self, request: Request) {
+    pub fn note_sent(&self, event: FrontendEvent) {
+        match event {
+            FrontendEvent::Request(request) => self.note_request(request),
+            FrontendEvent::Sets(sets) => self.settings.note_text(self.requests.load(Relaxed), sets),
+        }
+    }
+
+    fn note_request(&self, request: Request) {
         let number = add_one(&self.requests);
+        self.settings.note_request(number);
         if request != Request::Housekeeping {
             self.last_work.store(number, Relaxed);
             add_one(&self.work);
@@ -160,6 +171,9 @@ impl WireState {
                 // answered, the one after the data is.
                 self.copy_in.store(true, Relaxed);
                 self.answer();
+            }
+            BackendEvent::SettingsSet => {
+                self.settings.note_tag(self.replies.load(Relaxed) + 1, self.requests.load(Relaxed));
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
             BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
@@ -256,6 +270,10 @@ impl WireState {
 
     pub fn errors(&self) -> &Errors {
         &self.errors
+    }
+
+    pub fn settings(&self) -> &SessionSettings {
+        &self.settings
     }
 
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
