@@ -1,5 +1,6 @@
 //! Scrapes a folder of real documents into PostgreSQL; `--help` tells the options and exit codes.
 
+mod dotenv;
 #[path = "scraper/mod.rs"]
 mod scraper;
 #[path = "../tests/support/mod.rs"]
@@ -28,6 +29,10 @@ const INCOMPLETE: u8 = 3;
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    if let Err(error) = dotenv::read() {
+        complain(&error);
+        return ExitCode::from(NOT_CARRIED_OUT);
+    }
     // The runner says there when more workers are asked for than can be served.
     let quiet = env_logger::Env::default().default_filter_or("error,tierpool::batch=warn");
     env_logger::init_from_env(quiet);

@@ -1,5 +1,6 @@
 //! Prints how long checkouts take, beside r2d2; `--help` tells the options and exit codes.
 
+mod dotenv;
 #[path = "latency/mod.rs"]
 mod latency;
 #[path = "../tests/support/mod.rs"]
@@ -19,6 +20,10 @@ const NOT_CARRIED_OUT: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Err(error) = dotenv::read() {
+        complain(&error);
+        return ExitCode::from(NOT_CARRIED_OUT);
+    }
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error"));
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Request::Help) => {

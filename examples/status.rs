@@ -6,13 +6,15 @@
 //!
 //! `PGAPPNAME` is the name of the application to look at, the first part of its `application_name`: that of its
 //! program's file unless it has set another. The server and the budget come from the same variables as the
-//! application's own; see `.env.example`.
+//! application's own; see `.env.example`. They may stand in a file `.env`, in this folder or one above.
 //!
 //! | exit code | meaning |
 //! | --- | --- |
 //! | 0 | healthy, as the last line of the box says, and automation has connections or room for one |
 //! | 1 | the server answers, and one of these does not hold |
 //! | 2 | the server could not be asked, or the settings cannot be used |
+
+mod dotenv;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,13 +26,17 @@ use tierpool::PgPool;
 const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
+    if let Err(error) = dotenv::read() {
+        eprintln!("{error}");
+        return ExitCode::from(2);
+    }
     ExitCode::from(run())
 }
 
 /// Prints the status; returns the exit code.
 pub fn run() -> u8 {
     // None is opened before it is needed: one connection is enough to ask.
-    let pool = match PgPool::builder().adhoc(|tier| tier.min_idle(Some(0))).build_unchecked() {
+    let pool = match PgPool::builder().build_unchecked() {
         Ok(pool) => pool,
         Err(error) => {
             eprintln!("{error:#}");

@@ -111,6 +111,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// # Errors
     ///
     /// As [`Pool::get`].
+    #[doc(alias("acquire", "release", "getConnection", "getconn", "putconn"))]
     #[track_caller]
     pub fn get(&self, tier: Tier) -> Result<PooledConnection<M>, Error> {
         if tier == Tier::Adhoc
@@ -145,8 +146,9 @@ impl<M: ManageConnection> TieredPool<M> {
     /// the other tier has closed them [`Pool::max_size`] of the growing tier tells what it will have. Of a budget that
     /// was lowered the excess closes likewise.
     ///
-    /// The ad-hoc tier's base size follows `reserved` where that is changed; else its sizes stay as they are. Names stay. Otherwise as [`Pool::reconfigure`]; `change` too is
-    /// called again where another thread changes settings at the same time.
+    /// The ad-hoc tier's base size follows `reserved` where that is changed; else its sizes stay as they are. Names
+    /// stay. Otherwise as [`Pool::reconfigure`]; `change` too is called again where another thread changes settings at
+    /// the same time.
     ///
     /// # Errors
     ///
@@ -227,8 +229,27 @@ impl<M: ManageConnection> TieredPool<M> {
         self.adhoc.max_size()
     }
 
+    /// Replaces all connections of both tiers: closes idle ones now and those in use at their checkin. The pool stays
+    /// usable; SQLAlchemy's `dispose`.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// *pool.get(Tier::Adhoc)? = 7; // MemoryManager's connections are numbers
+    /// assert_eq!(*pool.get(Tier::Adhoc)?, 7);
+    /// pool.drain();
+    /// assert_eq!(*pool.get(Tier::Adhoc)?, 0, "a new one");
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn drain(&self) {
+        self.automation.drain();
+        self.adhoc.drain();
+    }
+
     /// Closes both tiers within one deadline: automation first, so that a person can watch it. Returns what each
     /// left over.
+    #[doc(alias("$disconnect"))]
     pub fn close(&self, limit: Duration) -> (CloseReport, CloseReport) {
         let automation = self.automation.close(limit);
         let adhoc = self.adhoc.close(limit.saturating_sub(automation.took));

@@ -144,6 +144,25 @@ fn a_tier_grows_only_as_the_excess_of_the_other_is_closed() {
 }
 
 #[test]
+fn a_timeout_says_that_growth_waits_for_the_other_tier_and_only_where_it_does() {
+    let pool = builder().build(|_| ScriptedManager::new()).unwrap();
+    let refused = || thread::scope(|scope| scope.spawn(|| pool.adhoc().get_timeout(SHORT)).join().unwrap());
+    let told = || {
+        let error = refused().unwrap_err();
+        let waits = "5 of the 7 cannot be opened before the other tier has closed as many";
+        [error.to_string(), format!("{error:#}")].map(|text| text.contains(waits))
+    };
+    let mut automation: Vec<_> = (0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let mut people: Vec<_> = (0..2).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(told(), [false, false], "they are all that it is to have");
+    pool.reconfigure(|settings| split(settings, 3)).unwrap();
+    assert_eq!(told(), [true, true]);
+    automation.truncate(3);
+    people.extend((0..5).map(|_| pool.adhoc().get_timeout(BOUND).unwrap()));
+    assert!(!refused().unwrap_err().to_string().contains("other tier"));
+}
+
+#[test]
 fn idle_connections_of_the_shrinking_tier_are_closed_for_the_other() {
     let pool = builder().build(|_| ScriptedManager::new()).unwrap();
     drop((0..8).map(|_| pool.get(Tier::Automation).unwrap()).collect::<Vec<_>>());
@@ -275,7 +294,7 @@ fn a_change_in_the_middle_of_another_is_no_fault() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 0..4_000_u32 {
+            for round in 0..12_000_u32 {
                 pool.reconfigure(|settings| split(settings, if round % 2 == 0 { 3 } else { 8 })).unwrap();
             }
             over.store(true, SeqCst);
@@ -285,6 +304,15 @@ fn a_change_in_the_middle_of_another_is_no_fault() {
                 pool.reconfigure(|settings| settings.automation.connection_timeout += SHORT).unwrap();
             }
         });
+        // Faults are told of one moment, and these hold nothing that would keep others from changing it meanwhile.
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    let refused = pool.reconfigure(|settings| settings.adhoc.min_size = 99).unwrap_err();
+                    assert!(!refused.to_string().contains("total_connections"), "{refused}");
+                }
+            });
+        }
         while !over.load(SeqCst) {
             pool.automation().reconfigure(|settings| settings.connection_timeout += SHORT).unwrap();
         }

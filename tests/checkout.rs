@@ -10,7 +10,7 @@ use support::scripted::{
 };
 use support::wait::{BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
-use tierpool::{ErrorKind, OpenFailure, Pool};
+use tierpool::{ErrorKind, OpenFailure, Pool, PrePing};
 
 #[test]
 fn a_connection_goes_round_without_queueing() {
@@ -65,7 +65,7 @@ fn a_timeout_names_wait_place_gauges_and_holders() {
     let wanted = [
         "no connection of pool `autumn` within ",
         "2 of 2 connections: 0 idle, 2 in use, 0 opening; 0 waiting",
-        "place 1 at first, 1 at the end",
+        "place 1 in the queue",
         "importer at ",
         "[job 42]",
         &format!("{}:{line}", file!()),
@@ -77,9 +77,7 @@ fn a_timeout_names_wait_place_gauges_and_holders() {
     assert!(!text.contains('\n'), "one line for a log: {text:?}");
     let full = format!("{error:#}");
     assert!(full.lines().count() > 4, "{full}");
-    for part in
-        ["[job 42]", "importer at ", "already holds 1 connection of", "place in the queue: 1 at first"]
-    {
+    for part in ["[job 42]", "importer at ", "already holds 1 connection of", "place 1 in the queue"] {
         assert!(full.contains(part), "no {part:?} in {full:?}");
     }
     done.open();
@@ -181,10 +179,79 @@ fn a_pool_that_does_not_wait_answers_at_once() {
     let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let (error, time) = took(|| pool.get().unwrap_err());
-    assert!(error.is_timeout() && time < SLACK, "{error} after {time:?}");
+    assert!(error.is_exhausted() && !error.is_timeout() && time < SLACK, "{error} after {time:?}");
+    assert!(error.to_string().starts_with("pool `pool` is exhausted"), "{error}");
     assert!(pool.get_timeout(20 * MS).unwrap_err().waited() >= 20 * MS, "a timeout of one's own still waits");
     drop(held);
     assert!(pool.get().is_ok());
+}
+
+#[test]
+fn a_caller_that_does_not_wait_for_others_gets_a_connection_of_its_own() {
+    let builder = Pool::builder().max_size(5).min_idle(Some(1)).wait_mode(WaitMode::NoWait);
+    let (manager, pool) = built(builder);
+    let held: Vec<_> = (0..5).map(|_| pool.get().expect("there is room")).collect();
+    assert_eq!(manager.opened(), 5);
+    assert!(pool.get().unwrap_err().is_exhausted());
+    assert!(pool.try_get().is_none());
+    drop(held);
+    // Dead, all of them: closing one makes the room for another.
+    manager.kill_all();
+    pool.reconfigure(|settings| settings.pre_ping = PrePing::Always).unwrap();
+    assert!(pool.get().is_ok());
+}
+
+#[test]
+fn a_caller_that_does_not_wait_overtakes_nobody_and_is_no_more_than_there_is_room_for() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.always(Call::Connect, Step::ok().behind(&gate));
+    let builder = Pool::builder().max_size(2).min_idle(Some(0)).wait_mode(WaitMode::NoWait);
+    let pool = builder.build_unchecked(manager.clone());
+    let spawn = || {
+        let before = pool.gauges().waiting;
+        let waiting = pool.clone();
+        let waiter = thread::spawn(move || waiting.get());
+        eventually(BOUND, "it stands in line", || pool.gauges().waiting == before + 1);
+        waiter
+    };
+    let waiters = [spawn(), spawn()];
+    let (error, time) = took(|| pool.get().unwrap_err());
+    assert!(error.is_exhausted() && time < SLACK, "{error} after {time:?}");
+    assert_eq!(error.gauges().waiting, 2);
+    gate.open();
+    let held = waiters.map(|waiter| waiter.join().unwrap().unwrap());
+    assert_eq!((manager.opened(), pool.stats().checkouts.timed_out), (2, 0));
+    drop(held);
+}
+
+#[test]
+fn an_opening_is_waited_for_by_its_own_limit_alone() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.always(Call::Connect, Step::ok().behind(&gate));
+    let builder = Pool::builder().max_size(1).min_idle(Some(0)).wait_mode(WaitMode::NoWait);
+    let pool = builder.connect_timeout(Some(100 * MS)).build_unchecked(manager);
+    let (error, time) = took(|| pool.get().unwrap_err());
+    assert!(error.is_timeout() && time >= 100 * MS && time < 100 * MS + SLACK, "{error} after {time:?}");
+    assert!(error.to_string().contains("within its connect_timeout of 100 ms"), "{error}");
+    gate.open();
+}
+
+#[test]
+fn a_caller_that_does_not_wait_is_told_of_a_full_server_at_once() {
+    let manager = ScriptedManager::new();
+    let builder = Pool::builder().max_size(2).min_idle(Some(1)).wait_mode(WaitMode::NoWait);
+    let builder = builder.driver(Box::new(ScriptedDriver::new()));
+    let pool = builder.build(manager.clone()).unwrap();
+    let held = pool.get().unwrap();
+    manager.always(Call::Connect, Step::err(ScriptedError::exhausted()));
+    for whoever in ["finds out", "comes later"] {
+        let (error, time) = took(|| pool.get().unwrap_err());
+        assert!(error.is_exhausted() && time < SLACK, "{whoever}: {error} after {time:?}");
+        assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("53300"), "{error}");
+    }
+    drop(held);
 }
 
 #[test]

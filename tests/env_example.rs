@@ -1,7 +1,11 @@
 //! `.env.example`, the README's table and the table of settings say the same.
 #![cfg(feature = "postgres")]
 
+#[path = "../examples/dotenv/mod.rs"]
+mod dotenv;
+
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use tierpool::config::{Overrides, PgSettings, server_variables, settings};
 
@@ -30,21 +34,80 @@ fn the_example_file_has_every_variable_and_loads() {
     assert!(PgSettings::load(&Overrides::default(), |name| given.get(name).cloned()).is_ok());
 }
 
+/// Says that this process is to read `.env`.
+const READS: &str = "TIERPOOL_TEST_READS_ENV";
+
+/// No test of its own: a program that reads `.env`, as a child process.
 #[test]
-fn the_readme_has_every_setting_with_its_variables_its_method_and_its_default() {
+fn reads_the_file_as_a_child() {
+    if std::env::var_os(READS).is_none() {
+        return;
+    }
+    match dotenv::read() {
+        Ok(()) => match PgSettings::from_env(&Overrides::default()) {
+            Ok(settings) => settings.effective().iter().for_each(|row| println!("{row}")),
+            Err(faults) => println!("{faults}"),
+        },
+        Err(error) => println!("{error}"),
+    }
+}
+
+/// What a child prints in a folder with this file and this variable.
+fn child(file: Option<&str>, (name, value): (&str, &str)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(text) = file {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "reads_the_file_as_a_child", "--nocapture"]).current_dir(folder.path());
+    for variable in settings().iter().flat_map(|row| row.env).map(|row| row.name).chain(server_variables()) {
+        command.env_remove(variable);
+    }
+    let output = command.env(READS, "1").env(name, value).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_examples_read_the_file_and_the_environment_wins() {
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let used =
+        example.replace("#DATABASE_URL=", "DATABASE_URL=").replace("#DB_POOL_SIZE=50", "DB_POOL_SIZE=40");
+    let told = child(Some(&used), ("DB_MAX_OVERFLOW", "9"));
+    for row in [
+        "url = postgresql://scraper@localhost:5432/news (environment DATABASE_URL)",
+        "base_size = 40 (environment DB_POOL_SIZE)",
+        "max_overflow = 9 (environment DB_MAX_OVERFLOW)",
+    ] {
+        assert!(told.contains(row), "{told}");
+    }
+    assert!(child(Some(&used), ("DB_POOL_SIZE", "7")).contains("base_size = 7 "));
+    assert!(child(None, ("DATABASE_URL", "postgresql://u@h/d")).contains("base_size = 50 (default)"));
+    let broken = child(Some("POSTGRES_PASSWORD='hush\n"), ("PGHOST", "h"));
+    assert!(broken.contains("a line of .env is not NAME=value") && !broken.contains("hush"), "{broken}");
+}
+
+/// What the README's table says of each setting: its variables, its URL parameters, its method of the builder.
+#[test]
+fn the_readme_has_a_row_for_every_setting_with_all_its_names_and_its_default() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let rows: Vec<Vec<_>> = text
+    let rows: Vec<Vec<&str>> = text
         .lines()
-        .filter(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .skip_while(|line| !line.starts_with("| what | environment | URL parameter | builder |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
         .collect();
+    let has = |cell: &str, name: &str| cell.split('`').any(|part| part == name);
     for setting in settings() {
-        let method = format!("`{}`", setting.name);
-        let says_it = |row: &&Vec<&str>| {
-            let variables = setting.env.iter().map(|spelling| format!("`{}`", spelling.name));
-            row.len() == 4 && row[2] == method && variables.into_iter().all(|name| row[1].contains(&name))
-        };
-        let row = rows.iter().find(says_it).unwrap_or_else(|| panic!("no row for {}", setting.name));
-        assert_eq!(row[3].replace('`', ""), setting.default.to_string(), "{}", setting.name);
+        let row = rows
+            .iter()
+            .find(|row| has(row[3], setting.name) && setting.env.iter().all(|v| has(row[1], v.name)));
+        let row =
+            row.unwrap_or_else(|| panic!("no row with the variables and the method of {}", setting.name));
+        for parameter in setting.url {
+            assert!(has(row[2], parameter.name), "{} is not in {row:?}", parameter.name);
+        }
+        let (told, is) = (row[4].replace('`', ""), setting.default.to_string());
+        assert!(told.starts_with(&is), "{}: {told}, and the code says {is}", setting.name);
     }
 }

@@ -38,10 +38,10 @@ fn defaults(settings: &Settings) -> (u32, u32, Option<Duration>, PrePing) {
     (settings.base_size, settings.max_overflow, settings.max_lifetime, settings.pre_ping)
 }
 
-const BEHIND: (u32, u32, Option<Duration>, PrePing) = (2, 5, Some(Duration::from_secs(300)), PrePing::Never);
+const BEHIND: (u32, u32, Option<Duration>, PrePing) = (2, 5, Some(Duration::from_secs(300)), PrePing::Always);
 
 fn batch() -> (u32, u32, Option<Duration>, PrePing) {
-    (50, 5, Some(Duration::from_secs(1800)), PrePing::default())
+    (50, 5, Some(Duration::from_secs(1800)), PrePing::Always)
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn said_by_port_environment_or_url_it_gets_no_startup_option_and_the_defaults_of
     ] {
         let settings = load(&env);
         assert_eq!(settings.pgbouncer, Some(mode));
-        let cached = if mode == PgBouncer::Session { 100 } else { 0 };
-        assert_eq!(settings.statement_cache_size, cached);
+        let is_session = mode == PgBouncer::Session;
+        assert_eq!(settings.statement_cache_size, if is_session { 100 } else { 0 });
         let pool = build(settings);
-        assert_eq!(defaults(&pool.automation().settings()), BEHIND);
+        assert_eq!(defaults(&pool.automation().settings()), if is_session { batch() } else { BEHIND });
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert_eq!(pool.get(Tier::Adhoc).unwrap().pgbouncer(), mode);
     }
@@ -80,7 +80,9 @@ fn found_by_the_server_itself_it_gets_the_same() {
         assert_eq!(settings.pgbouncer, None);
         let pool = build(settings);
         assert_eq!(defaults(&pool.automation().settings()), BEHIND);
-        assert_eq!(pool.adhoc().settings().pre_ping, PrePing::Never);
+        assert_eq!(pool.adhoc().settings().pre_ping, PrePing::Always);
+        assert_eq!(pool.total_connections(), 12, "it follows the sizes");
+        assert_eq!(pool.automation().settings().connection_timeout, Duration::from_secs(30));
         assert_eq!(timeout_in_session(&pool), "1234ms");
         assert!(pool.get(Tier::Automation).unwrap().is_transaction_pooled());
         let refusals = bouncer.log().matches("closing because: unsupported startup parameter").count();
@@ -137,10 +139,10 @@ fn every_default_can_be_set_back() {
     for said in [("", ""), ("USE_PGBOUNCER", "true")] {
         let pool = build(load(&[("DATABASE_URL", &url), ("DB_POOL_PROFILE", "batch"), said]));
         assert_eq!(defaults(&pool.automation().settings()), batch());
-        let own = [("DB_POOL_SIZE", "3"), ("DB_POOL_RECYCLE", "77"), ("DB_POOL_PRE_PING", "always")];
+        let own = [("DB_POOL_SIZE", "3"), ("DB_POOL_RECYCLE", "77"), ("DB_POOL_PRE_PING", "never")];
         let pool = build(load(&[("DATABASE_URL", &url), said, own[0], own[1], own[2]]));
         let seconds = Duration::from_secs(77);
-        assert_eq!(defaults(&pool.automation().settings()), (3, 5, Some(seconds), PrePing::Always));
+        assert_eq!(defaults(&pool.automation().settings()), (3, 5, Some(seconds), PrePing::Never));
         let cached = load(&[("DATABASE_URL", &url), said, ("DB_STATEMENT_CACHE_SIZE", "7")]);
         assert_eq!(cached.statement_cache_size, 7);
     }
@@ -157,7 +159,7 @@ fn every_default_can_be_set_back() {
         .automation(move |tier| tier.max_size(base + overflow).base_size(base).max_lifetime(lifetime))
         .adhoc(move |tier| tier.pre_ping(pre_ping));
     let said = said.build().unwrap();
-    assert_eq!(defaults(&said.automation().settings()), (base, overflow, lifetime, PrePing::Never));
+    assert_eq!(defaults(&said.automation().settings()), (base, overflow, lifetime, pre_ping));
     assert_eq!(said.adhoc().settings().pre_ping, pre_ping);
     let mut settings = load(&[("DATABASE_URL", &url)]);
     settings.automation.max_lifetime = Some(Duration::from_secs(77));

@@ -92,8 +92,7 @@ fn a_refused_log_in_is_said_once() {
     let cluster = cluster();
     cluster.admin().batch_execute("ALTER ROLE app NOLOGIN").unwrap();
     let error = manager(&cluster.url(), |_| ()).connect_within(5 * SECOND).unwrap_err();
-    let line = "role \"app\" is not permitted to log in (SQLSTATE 28000)";
-    assert_eq!(error.to_string(), format!("127.0.0.1:{}: {line}", cluster.port()));
+    assert_eq!(error.to_string(), "role \"app\" is not permitted to log in (SQLSTATE 28000)");
 
     let builder = PgPool::builder().url(cluster.url()).app_name("errors");
     let pool = builder.connection_timeout(SECOND).build_unchecked().unwrap();

@@ -131,7 +131,7 @@ fn a_statement_without_the_servers_limit_meets_the_socket_timeout_which_names_it
         conn.batch_execute(&format!("{begin}{lift} statement_timeout = 0")).unwrap();
         let error = PgError::from(conn.batch_execute(&long).unwrap_err());
         assert!(error.is_client_timeout() && error.is_connection_lost(), "{error}");
-        for part in ["within 500ms (socket_timeout)", "SessionOptions", "PgConnection::set_socket_timeout"] {
+        for part in ["within 500 ms (socket_timeout)", "SessionOptions", "PgConnection::set_socket_timeout"] {
             assert!(chain(&error).contains(part), "{part:?} is not in {}", chain(&error));
         }
     }

@@ -97,7 +97,11 @@ fn a_handshake_that_is_never_answered_ends_at_the_deadline() {
     let manager = manager(&format!("host=127.0.0.1 port={port} user=u"), |_| ());
     let (error, time) = took(|| manager.connect_within(Duration::from_millis(300)).unwrap_err());
     assert!(time >= Duration::from_millis(300) && time < Duration::from_millis(500), "{time:?}");
-    assert!(chain(&error).contains("start-up handshake within 300ms (connect_timeout)"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("start-up handshake within 300 ms (connect_timeout)"),
+        "{}",
+        chain(&error)
+    );
     assert!(error.is_client_timeout());
     assert_eq!(PgDriver.classify(&error), FailureClass::Transient);
 }
@@ -115,7 +119,7 @@ fn a_silent_server_is_given_up_after_the_socket_timeout() {
     assert!(time >= limit && time < limit + Duration::from_millis(100), "{time:?}");
     let error = PgError::from(error);
     assert!(
-        chain(&error).contains("no reply from the server within 300ms (socket_timeout)"),
+        chain(&error).contains("no reply from the server within 300 ms (socket_timeout)"),
         "{}",
         chain(&error)
     );
@@ -177,7 +181,7 @@ fn cancelling_leaves_the_connection_good() {
     let mut conn = open(&manager);
     let timed_out = PgError::from(conn.batch_execute("SELECT pg_sleep(60)").unwrap_err());
     assert!(timed_out.is_statement_timeout() && !timed_out.is_connection_lost(), "{}", chain(&timed_out));
-    conn.batch_execute("SET statement_timeout = 0").unwrap();
+    conn.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").unwrap();
     let cancel = conn.cancel_handle();
     let pid = conn.backend_pid().unwrap();
     let worker = thread::spawn(move || (conn.batch_execute("SELECT pg_sleep(60)").unwrap_err(), conn));
@@ -186,7 +190,7 @@ fn cancelling_leaves_the_connection_good() {
     cancel.cancel(Duration::MAX).unwrap();
     let (error, mut conn) = worker.join().unwrap();
     let error = PgError::from(error);
-    conn.settle(SECOND).unwrap();
+    conn.batch_execute("ROLLBACK").unwrap();
     assert_eq!(error.sqlstate(), Some("57014"));
     assert!(!error.is_statement_timeout(), "a user's cancel is not a timeout");
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);

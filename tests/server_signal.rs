@@ -201,7 +201,7 @@ fn a_lock_that_keeps_the_question_waiting_ends_it_at_the_limit() {
         let error = outcome.unwrap_err();
         // A second try finds no connection: the lock keeps a new one from logging in.
         if error.as_checkout().is_none() {
-            assert_eq!(error.to_string(), "no answer from the server within 500ms (inquiry_timeout)");
+            assert_eq!(error.to_string(), "no answer from the server within 500 ms (inquiry_timeout)");
             assert!(error.is_client_timeout() && !error.is_connection_lost());
         }
         eventually(LONG_BOUND, "it answers again", || pool.server_activity().is_ok());

@@ -18,8 +18,15 @@ use tierpool::{PgBuilder, PgPool, Tier, TieredPool};
 const CHILD_URL: &str = "TIERPOOL_TEST_CHILD_URL";
 
 fn build(url: &str, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    // Of one ad-hoc connection, the one that asks, none is opened ahead of demand: the counts are exact.
-    pool_of(8, "fleet", url, |builder| change(builder.reserved(1)))
+    // One ad-hoc connection, the one that asks, and none of automation's: the counts are exact.
+    let keeps_one = |builder: PgBuilder| change(builder.reserved(1).adhoc(|tier| tier.min_idle(Some(1))));
+    let pool = pool_of(8, "fleet", url, keeps_one);
+    pool.automation().evict_idle();
+    eventually(LONG_BOUND, "what `build` opened for automation is closed", || {
+        let gauges = pool.automation().gauges();
+        gauges.size() + gauges.zombies == 0
+    });
+    pool
 }
 
 fn pool(url: &str) -> PgPool {

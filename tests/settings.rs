@@ -16,8 +16,8 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(tier.connection_timeout, Duration::from_secs(60));
     assert_eq!(tier.max_lifetime, Some(Duration::from_secs(1800)));
     assert_eq!(tier.idle_timeout, Some(Duration::from_secs(600)));
-    assert_eq!(tier.pre_ping, PrePing::IfIdleFor(Duration::from_millis(500)));
-    assert_eq!((settings.adhoc.ceiling(), settings.adhoc.min_idle), (5, Some(1)));
+    assert_eq!(tier.pre_ping, PrePing::Always, "a look without a round trip");
+    assert_eq!((settings.adhoc.ceiling(), settings.adhoc.min_idle), (5, Some(0)));
     assert_eq!(settings.total_connections, 60);
     assert_eq!(settings.automation_statement_timeout, Some(Duration::from_secs(30)));
     assert_eq!(settings.connect_timeout, Duration::from_secs(10));
@@ -52,8 +52,12 @@ fn builder_wins_over_environment_over_url_over_profile() {
 fn first_variable_wins_and_an_empty_one_is_not_set() {
     let loaded = load(&[("DB_POOL_TIMEOUT", " "), ("DATABASE_POOL_TIMEOUT", "4")]).unwrap();
     assert_eq!(loaded.automation.connection_timeout, Duration::from_secs(4));
-    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "9")]).unwrap();
+    let loaded = load(&[("DB_STATEMENT_TIMEOUT", "1500"), ("DATABASE_QUERY_TIMEOUT", "1.5")]).unwrap();
     assert_eq!(loaded.automation_statement_timeout, Some(Duration::from_millis(1500)));
+    assert_eq!(
+        loaded.source(Key::StatementTimeout),
+        &Source::Environment { variable: "DB_STATEMENT_TIMEOUT" }
+    );
     let loaded = load(&[("DATABASE_QUERY_TIMEOUT", "0.5")]).unwrap();
     assert_eq!(loaded.adhoc_statement_timeout, Some(Duration::from_millis(500)));
 }
@@ -120,12 +124,38 @@ fn words_are_read() {
     let loaded = load(&[("DB_POOL_GETMODE", "NoWait"), ("DB_POOL_PRE_PING", "true")]).unwrap();
     assert_eq!(loaded.automation.wait_mode, WaitMode::NoWait);
     assert_eq!(loaded.automation.pre_ping, PrePing::Always);
-    one_fault(load(&[("DB_POOL_GETMODE", "forceget")]), &["forceget", "wait, nowait or timedwait"]);
+    one_fault(load(&[("DB_POOL_GETMODE", "force")]), &["is force", "wait, nowait, timedwait or forceget"]);
+}
+
+#[test]
+fn wait_keeps_to_a_timeout_that_was_set_and_is_for_ever_without_one() {
+    let mode = |loaded: Result<PgSettings, _>| loaded.unwrap_or_else(|_| panic!("no fault")).adhoc.wait_mode;
+    let (wait, timeout) = (("DB_POOL_GETMODE", "wait"), ("DB_POOL_TIMEOUT", "30"));
+    assert_eq!(mode(load(&[wait])), WaitMode::Forever);
+    assert_eq!(mode(load(&[wait, timeout])), WaitMode::Timed);
+    let url = format!("{URL}?pool_timeout=30");
+    assert_eq!(mode(load(&[("DATABASE_URL", url.as_str()), wait])), WaitMode::Timed);
+    assert_eq!(mode(load(&[("DB_POOL_GETMODE", "nowait"), timeout])), WaitMode::NoWait);
+    // A program that says for ever means it.
+    let mut overrides = Overrides::default();
+    overrides.wait_mode = Some(WaitMode::Forever);
+    assert_eq!(mode(load_only(&overrides, &[("DATABASE_URL", URL), timeout])), WaitMode::Forever);
 }
 
 fn sizes(env: &[(&str, &str)]) -> (u32, u32) {
     let loaded = load(env).unwrap();
     (loaded.automation.base_size, loaded.automation.max_overflow)
+}
+
+#[test]
+fn the_reserve_lingers_for_seconds_unless_somebody_sets_an_idle_timeout() {
+    let lingers = |env: &[(&str, &str)]| load(env).unwrap().adhoc.base_lingers;
+    assert!(lingers(&[]) && !load(&[]).unwrap().automation.base_lingers);
+    assert!(lingers(&[("DB_POOL_PROFILE", "batch")]), "its idle timeout is the default for automation");
+    // Also where it is set to just its default.
+    for set in ["600", "60", "0"] {
+        assert!(!lingers(&[("DB_POOL_IDLE_TIMEOUT", set)]), "with {set}");
+    }
 }
 
 #[test]
@@ -162,13 +192,24 @@ fn a_stronger_source_has_the_say_on_the_ceiling() {
 
 #[test]
 fn the_budget_must_hold_both_tiers() {
-    one_fault(
-        load(&[("DB_POOL_SIZE", "60")]),
-        &["DB_POOL_SIZE + max_overflow (default) + reserved (default) is 60 + 5 + 5 = 70", "budget of 60"],
-    );
     one_fault(load(&[("DB_TOTAL_CONNECTIONS", "0")]), &["DB_TOTAL_CONNECTIONS is 0", "at least 1"]);
     let biggest = [("DB_POOL_SIZE", "4294967295"), ("DB_MAX_OVERFLOW", "4294967295")];
-    assert!(faults(load(&biggest)).iter().any(|fault| fault.contains("= 8589934595")));
+    one_fault(load(&biggest), &["DB_POOL_SIZE + DB_MAX_OVERFLOW is 4294967295 + 4294967295", "65536"]);
+    let mut overrides = Overrides::default();
+    (overrides.total_connections, overrides.base_size) = (Some(20), Some(18));
+    one_fault(
+        load_only(&overrides, &[("DATABASE_URL", URL)]),
+        &[
+            "total_connections is 20: must be at least 23 = base_size 18 + max_overflow 0",
+            "; or base_size at most 15",
+        ],
+    );
+    // What a program has changed is held again.
+    let mut loaded = load(&[]).unwrap();
+    loaded.automation.base_size = 60;
+    let told =
+        "total_connections (default) is 60: must be at least 70 = base_size 60 (default) + max_overflow 5";
+    assert!(loaded.check().to_string().starts_with(told), "{}", loaded.check());
 }
 
 #[test]

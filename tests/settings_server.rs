@@ -12,6 +12,11 @@ use tierpool::config::{Key, Overrides, PgBouncer, PrePing, Source, TargetSession
 fn a_missing_server_lists_what_was_looked_for() {
     let missing = load_only(&Overrides::default(), &[("POSTGRES_DB", "news")]);
     one_fault(missing, &["DATABASE_URL", "SUPABASE_URL", "POSTGRES_HOST", "PGHOST", "POSTGRES_DB alone"]);
+    let of_oracle = [("DB_USER", "shop"), ("DB_PASSWORD", "hush"), ("DB_DSN", "db.example/news")];
+    one_fault(
+        load_only(&Overrides::default(), &of_oracle),
+        &["; DB_DSN + DB_USER + DB_PASSWORD is not read"],
+    );
 }
 
 #[test]
@@ -239,7 +244,8 @@ fn a_password_is_never_shown() {
         }
         let mut overrides = Overrides::default();
         overrides.url = Some(url.as_str().into());
-        assert!(!format!("{overrides:?}").contains("sh"), "{overrides:?}");
+        let text = format!("{overrides:?}");
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
 
@@ -254,7 +260,7 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
         let loaded = load(&[env]).unwrap();
         assert_eq!(loaded.pgbouncer, Some(PgBouncer::Transaction));
         let tier = &loaded.automation;
-        assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Never));
+        assert_eq!((tier.base_size, tier.max_overflow, tier.pre_ping), (2, 5, PrePing::Always));
         assert_eq!(tier.max_lifetime, Some(Duration::from_secs(300)));
         assert_eq!(loaded.source(Key::BaseSize), &Source::Detected { from: from.to_owned() });
     }
@@ -263,8 +269,8 @@ fn pgbouncer_is_detected_and_every_default_can_be_set_back() {
     assert_eq!((off.pgbouncer, off.automation.base_size), (Some(PgBouncer::Off), 50));
     let batch = load(&[port, ("DB_POOL_PROFILE", "batch")]).unwrap();
     assert_eq!((batch.pgbouncer, batch.automation.base_size), (Some(PgBouncer::Transaction), 50));
-    let ping = load(&[port, ("DB_POOL_PRE_PING", "always")]).unwrap();
-    assert_eq!(ping.automation.pre_ping, PrePing::Always);
+    let ping = load(&[port, ("DB_POOL_PRE_PING", "never")]).unwrap();
+    assert_eq!(ping.automation.pre_ping, PrePing::Never);
 }
 
 #[test]

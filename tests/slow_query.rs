@@ -152,7 +152,7 @@ fn a_socket_timeout_of_the_url_ends_a_call_and_is_named_in_its_error() {
     let pool = built(by_url);
     let error = pool.get(Tier::Automation).unwrap().batch_execute("SELECT pg_sleep(60)").unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    assert!(cause.contains("within 300ms (socket_timeout)"), "{error}: {cause}");
+    assert!(cause.contains("within 300 ms (socket_timeout)"), "{error}: {cause}");
 
     let by_builder = PgPool::builder().url(url).base_size(1).max_overflow(0);
     let pool = built(by_builder.socket_timeout(SocketTimeout::Off));

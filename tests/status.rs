@@ -38,6 +38,7 @@ fn last_line(pool: &TieredPool<impl ManageConnection>) -> String {
 #[test]
 fn the_box_of_an_idle_pool_is_the_documented_one() {
     let pool = TieredPool::builder().build(|_| MemoryManager).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     assert_eq!(pool.get_database_stats().to_string(), IDLE);
 }
 
@@ -68,10 +69,90 @@ fn the_last_line_tells_high_load_and_exhaustion() {
 fn an_open_breaker_is_told_with_its_cause() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::transient("connection refused")));
-    let pool = TieredPool::builder().build_unchecked(|_| manager.clone()).unwrap();
+    let builder = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(1)));
+    let pool = builder.build_unchecked(|_| manager.clone()).unwrap();
     eventually(BOUND, "the ad-hoc tier's breaker opens", || pool.adhoc().breaker() == BreakerState::Open);
     assert_eq!(last_line(&pool), "⛔ Circuit open: connection refused");
-    assert_nothing_is_promised(&print_connection_status(&pool));
+    let stats = print_connection_status(&pool);
+    assert_nothing_is_promised(&stats);
+    assert_eq!((stats.available, stats.guaranteed), (0, 0), "{stats}");
+    let text = stats.to_string();
+    assert!(
+        text.contains("Available: 0\n") && text.contains("Guaranteed Available: 0 connections\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_idle_counts_for_nothing_while_the_circuit_is_open() {
+    let manager = ScriptedManager::new();
+    let pool = TieredPool::builder().build(|_| manager.clone()).unwrap();
+    assert_eq!(pool.get_database_stats().guaranteed, 5);
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("connection refused")));
+    assert!(pool.automation().get_timeout(BOUND).unwrap_err().is_circuit_open());
+    let stats = pool.get_database_stats();
+    assert_eq!((stats.available, stats.guaranteed, stats.adhoc.gauges.idle), (0, 0, 1), "{stats}");
+    assert_eq!(pool.check_pool_health().pool_stats.available, 0);
+}
+
+#[test]
+fn the_reserve_is_promised_as_a_whole_and_what_is_left_of_it_is_told() {
+    let pool = TieredPool::builder().build(|_| MemoryManager).unwrap();
+    let person = pool.get(Tier::Adhoc).unwrap();
+    let stats = pool.get_database_stats();
+    assert_eq!(last_line(&pool), "✅ Healthy: 5 connections always available for ad-hoc work, 4 free now");
+    let text = stats.to_string();
+    assert!(text.contains("Reserved for Ad-hoc: 5 (always available)\n"), "{text}");
+    assert!(text.contains("Guaranteed Available: 5 connections, 4 free now\n"), "{text}");
+    assert_eq!((stats.reserved, stats.guaranteed), (5, 4));
+    drop(person);
+    assert_eq!(pool.get_database_stats().to_string(), IDLE);
+}
+
+#[test]
+fn every_way_to_ask_gives_one_verdict() {
+    let (clock, hand) = Clock::manual();
+    let manager = ScriptedManager::new();
+    let pool = passive(clock).build(|_| manager.clone()).unwrap();
+    let verdict = || {
+        let (stats, health) = (pool.get_database_stats(), pool.check_pool_health());
+        assert_eq!((stats.verdict, stats.is_healthy), (health.verdict, health.is_healthy()), "{stats}");
+        assert_eq!(health.healthy, health.is_healthy());
+        health.verdict
+    };
+    assert_eq!(verdict(), Verdict::Unknown);
+    let held: Vec<_> = (0..5).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    assert_eq!(verdict(), Verdict::Exhausted);
+    assert_eq!(pool.check_pool_health().message, "EXHAUSTED: no connection left for ad-hoc work");
+    drop(held);
+    assert_eq!(verdict(), Verdict::Healthy);
+    hand.advance(61 * SECOND);
+    assert_eq!(verdict(), Verdict::Unknown);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn json_is_as_endpoints_document_it() {
+    let pool = TieredPool::builder().build(|_| MemoryManager).unwrap();
+    let health = serde_json::to_string(&pool.check_pool_health()).unwrap();
+    assert_eq!(
+        health,
+        "{\"healthy\":true,\"message\":\"Pool healthy\",\"pool_stats\":{\"pool_size\":50,\"checked_out\":0,\
+         \"overflow\":0,\"total_connections\":0,\"available\":55,\"utilization_percent\":0.0}}"
+    );
+    let mut first = pool.get(Tier::Automation).unwrap();
+    let stats = serde_json::to_value(pool.get_pool_stats()).unwrap();
+    assert_eq!((&stats["checked_out"], &stats["utilization_percent"]), (&1.into(), &1.8.into()));
+    assert_eq!(
+        serde_json::to_value(pool.get_pool_status(Tier::Automation)).unwrap()["utilization_percent"],
+        1.8
+    );
+    first.mark_broken();
+    drop(first);
+    let closed = serde_json::to_value(pool.automation().stats()).unwrap()["closed"].clone();
+    let names = ["broken", "invalid", "expired", "idle", "overflow", "evicted", "closed", "detached"];
+    assert_eq!(closed.as_object().map(|causes| causes.len()), Some(names.len()));
+    assert_eq!(names.map(|name| closed[name].as_u64()), [1, 0, 0, 0, 0, 0, 0, 0].map(Some));
 }
 
 #[test]
@@ -82,6 +163,7 @@ fn load_is_told_apart_from_health() {
         .automation(|tier| tier.base_size(5).max_overflow(15))
         .build(|_| MemoryManager)
         .unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     let mut out = vec![];
     let mut load_with = |count: usize| {
         out.resize_with(count, || pool.get(Tier::Automation).unwrap());

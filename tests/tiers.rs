@@ -5,9 +5,10 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
-use support::wait::{LONG_BOUND, eventually, took};
-use tierpool::{BreakerState, ErrorKind, MemoryManager, Tier, TieredBuilder, TieredPool};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
+use support::wait::{LONG_BOUND, SECOND, eventually, took};
+use tierpool::stats::CloseCause;
+use tierpool::{BreakerState, Clock, ClockHand, ErrorKind, MemoryManager, Tier, TieredBuilder, TieredPool};
 
 /// What "at once" may mean on a machine under load.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -74,13 +75,148 @@ fn each_tier_has_a_manager_and_settings_of_its_own() {
         .adhoc(|tier| tier.test_on_check_out(true))
         .build(|tier| if tier == Tier::Adhoc { adhoc.clone() } else { automation.clone() })
         .unwrap();
-    assert_eq!((automation.opened(), adhoc.opened()), (0, 1));
+    assert_eq!((automation.opened(), adhoc.opened()), (0, 0), "nothing is kept unless somebody says so");
     assert!(pool.adhoc().test_on_check_out() && !pool.automation().test_on_check_out());
     assert_eq!((pool.tier(Tier::Automation).max_size(), pool.tier(Tier::Adhoc).max_size()), (8, 2));
     assert_eq!((pool.total_connections(), pool.reserved()), (10, 2));
     drop(pool.get(Tier::Automation).unwrap());
-    assert_eq!(adhoc.opened(), 1);
+    assert_eq!(adhoc.opened(), 0);
     eventually(LONG_BOUND, "automation has opened one", || automation.opened() > 0);
+}
+
+#[test]
+fn what_waiting_will_not_cure_in_one_tier_ends_the_wait_for_both() {
+    let keeps_one = |tier: tierpool::Builder<_>| {
+        tier.min_idle(Some(1)).connection_timeout(LONG).driver(Box::new(ScriptedDriver::new()))
+    };
+    for broken in [Tier::Automation, Tier::Adhoc] {
+        let gate = Gate::new();
+        let manager = |tier| {
+            let manager = ScriptedManager::new();
+            let refused = Step::err(ScriptedError::permanent());
+            manager.always(Call::Connect, if tier == broken { refused } else { Step::ok().behind(&gate) });
+            manager
+        };
+        let (error, time) =
+            took(|| builder().automation(keeps_one).adhoc(keeps_one).build(manager).unwrap_err());
+        gate.open();
+        assert!(time < AT_ONCE, "{time:?}");
+        assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+        assert!(error.to_string().contains(&format!("pool `{broken}` cannot open connections")), "{error}");
+    }
+}
+
+#[test]
+fn each_tier_is_waited_for_as_long_as_its_own_checkouts_may_take() {
+    let (short, gate) = (Duration::from_millis(50), Gate::new());
+    let manager = |tier| {
+        let manager = ScriptedManager::new();
+        if tier == Tier::Adhoc {
+            manager.always(Call::Connect, Step::ok().behind(&gate));
+        }
+        manager
+    };
+    let builder = builder()
+        .automation(|tier| tier.min_idle(Some(1)))
+        .adhoc(|tier| tier.min_idle(Some(1)).connection_timeout(short));
+    let (error, time) = took(|| builder.build(manager).unwrap_err());
+    gate.open();
+    assert!(short <= time && time < AT_ONCE, "{time:?}");
+    assert!(error.is_timeout() && error.to_string().contains("pool `adhoc`"), "{error}");
+}
+
+/// A reserve of three on a clock moved by hand, all of it and an automation connection idle.
+fn idle_reserve(
+    change: impl FnOnce(tierpool::Builder<ScriptedManager>) -> tierpool::Builder<ScriptedManager>,
+) -> (ScriptedManager, TieredPool<ScriptedManager>, ClockHand) {
+    let (clock, hand) = Clock::manual();
+    let manager = ScriptedManager::new();
+    let builder = builder().total_connections(11).reserved(3).clock(clock);
+    let pool = builder
+        .automation(|tier| tier.keepalive(None).leak_threshold(Some(5 * SECOND)))
+        .adhoc(|tier| change(tier.keepalive(None)))
+        .build(|_| manager.clone())
+        .unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    drop((0..3).map(|_| pool.get(Tier::Adhoc).unwrap()).collect::<Vec<_>>());
+    assert_eq!(pool.adhoc().gauges().idle, 3);
+    (manager, pool, hand)
+}
+
+fn sizes(pool: &TieredPool<ScriptedManager>) -> (u32, u32) {
+    (pool.automation().gauges().size(), pool.adhoc().gauges().size())
+}
+
+#[test]
+fn ad_hoc_gives_back_what_it_does_not_use_and_automation_keeps_it() {
+    let (_, pool, hand) = idle_reserve(|tier| tier);
+    let guaranteed = || pool.get_database_stats().guaranteed;
+    hand.advance(9 * SECOND);
+    drop(pool.get(Tier::Adhoc).unwrap());
+    assert_eq!((sizes(&pool), guaranteed()), ((1, 3), 3), "what is idle can be had");
+    hand.advance(2 * SECOND);
+    eventually(LONG_BOUND, "but for the one used since", || sizes(&pool) == (1, 1));
+    hand.advance(9 * SECOND);
+    eventually(LONG_BOUND, "all of the reserve is given back", || sizes(&pool) == (1, 0));
+    assert_eq!(guaranteed(), 3, "and what is not open can be had as well");
+    hand.advance(500 * SECOND);
+    assert_eq!(pool.automation().gauges().size(), 1);
+    assert_eq!(pool.adhoc().stats().closed.count(CloseCause::Idle), 3);
+    drop(pool.get(Tier::Adhoc).unwrap());
+}
+
+#[test]
+fn what_is_asked_for_of_the_reserve_stays_and_is_not_opened_again_and_again() {
+    let (manager, pool, hand) = idle_reserve(|tier| tier.min_idle(Some(1)));
+    hand.advance(11 * SECOND);
+    eventually(LONG_BOUND, "one is left", || sizes(&pool) == (1, 1));
+    let opened = manager.opened();
+    for round in 1..=4 {
+        let held = pool.get(Tier::Automation).unwrap();
+        hand.advance(11 * SECOND);
+        // By the keeper, which looks at both tiers.
+        let warned = || pool.automation().stats().long_holds == round;
+        eventually(LONG_BOUND, "the long hold is warned of", warned);
+        drop(held);
+    }
+    assert_eq!((manager.opened(), sizes(&pool)), (opened, (1, 1)));
+}
+
+#[test]
+fn an_idle_timeout_that_is_set_wins_over_the_linger_of_the_reserve() {
+    let minute = Some(60 * SECOND);
+    let by_builder = idle_reserve(|tier| tier.idle_timeout(minute));
+    let at_run_time = idle_reserve(|tier| tier);
+    at_run_time.1.adhoc().reconfigure(|settings| settings.idle_timeout = minute).unwrap();
+    let of_both = idle_reserve(|tier| tier);
+    of_both.1.reconfigure(|settings| settings.adhoc.idle_timeout = minute).unwrap();
+    for (_, pool, hand) in [by_builder, at_run_time, of_both] {
+        assert!(!pool.adhoc().settings().base_lingers);
+        hand.advance(59 * SECOND);
+        drop(pool.get(Tier::Adhoc).unwrap());
+        assert_eq!(sizes(&pool), (1, 3));
+        hand.advance(2 * SECOND);
+        eventually(LONG_BOUND, "only then", || sizes(&pool) == (1, 1));
+    }
+    // Whoever sets both means both, in any order, and a time of its own for the linger is one.
+    for (_, pool, hand) in [
+        idle_reserve(|tier| tier.base_lingers(true).idle_timeout(minute)),
+        idle_reserve(|tier| tier.overflow_linger(10 * SECOND)),
+        idle_reserve(|tier| tier.idle_timeout(minute).base_lingers(true)),
+    ] {
+        assert!(pool.adhoc().settings().base_lingers);
+        hand.advance(11 * SECOND);
+        eventually(LONG_BOUND, "all are given back", || sizes(&pool) == (1, 0));
+    }
+}
+
+#[test]
+fn without_a_linger_the_reserve_is_given_back_at_the_checkin() {
+    let (clock, _hand) = Clock::manual();
+    let builder = builder().clock(clock).adhoc(|tier| tier.overflow_linger(Duration::ZERO));
+    let pool = builder.build(|_| ScriptedManager::new()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
+    eventually(LONG_BOUND, "it is closed", || sizes(&pool) == (0, 0));
 }
 
 #[test]

@@ -116,16 +116,12 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         let pool = pools::r2d2(cluster, CONNECTIONS, tested);
         Box::new(move || r2d2_asks(&pool))
     };
-    let works: [Work<'_>; 4] = [
-        (
-            "tierpool",
-            Box::new(|| {
-                let pool = pools::ours(cluster, CONNECTIONS);
-                Box::new(move || ours_asks(&pool))
-            }),
-        ),
+    let ours = |pool: PgPool| -> Box<dyn Fn()> { Box::new(move || ours_asks(&pool)) };
+    let works: [Work<'_>; 5] = [
+        ("tierpool", Box::new(|| ours(pools::ours(cluster, CONNECTIONS)))),
         ("r2d2", Box::new(|| r2d2(true))),
         ("r2d2, not tested", Box::new(|| r2d2(false))),
+        ("tierpool, timed", Box::new(|| ours(pools::ours_timed(cluster, CONNECTIONS)))),
         (
             "r2d2, text",
             Box::new(|| {
@@ -137,7 +133,8 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         ),
     ];
     let costs = compare(mode, cluster, placement, QUERY, &works, mode.pick(300, 50));
-    for (peer, (name, _)) in works.iter().enumerate().skip(1) {
+    for peer in [1, 2, 4] {
+        let name = works[peer].0;
         let row = Row::new(
             format!("get + {QUERY} (cached) + return, {placement}"),
             nanos(costs.median(0)),
@@ -146,4 +143,12 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         );
         table.push(if peer == 1 { row.bar(Bound::AtLeast(1.6)).goal(Bound::AtLeast(1.9)) } else { row });
     }
+    let cost = costs.difference(3, 0);
+    let row = Row::new(
+        format!("what `query_times` adds to it, {placement}"),
+        format!("{} over {}", nanos(cost), nanos(costs.median(0))),
+        "without it".to_owned(),
+        cost / 1e3,
+    );
+    table.push(row.unit(" µs").bar(Bound::AtMost(2.0)).goal(Bound::AtMost(0.5)));
 }

@@ -19,6 +19,11 @@ pub fn ours_at(url: &str, size: u32) -> PgPool {
     sized(PgBuilder::new().url(url), size).build().unwrap()
 }
 
+/// As [`ours`], with the time of each statement recorded.
+pub fn ours_timed(cluster: &Cluster, size: u32) -> PgPool {
+    sized(PgBuilder::new().url(cluster.url()).query_times(true), size).build().unwrap()
+}
+
 fn sized(builder: PgBuilder, size: u32) -> PgBuilder {
     builder.app_name("bench").base_size(size).max_overflow(0).min_size(size)
 }

@@ -203,7 +203,12 @@ impl<I> fmt::Display for Report<I> {
         writeln!(f, "committed    {}", self.committed)?;
         writeln!(f, "failed       {}", self.failed.len())?;
         for (class, count) in self.failed_by_class() {
-            writeln!(f, "  {:<18} {count}", class.as_str())?;
+            write!(f, "  {:<18} {count}", class.as_str())?;
+            // One of each kind, for whoever reads nothing but this.
+            match self.failed.iter().find(|failed| failed.class == class) {
+                Some(failed) => writeln!(f, ", such as: {}", line(&*failed.error))?,
+                None => writeln!(f)?,
+            }
         }
         writeln!(f, "not started  {}", self.not_started)?;
         writeln!(f, "retried      {}", self.retried)?;
@@ -225,6 +230,35 @@ impl<I> fmt::Display for Report<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_kind_of_failure_is_told_with_one_of_its_errors() {
+        let failed = |class, error: &str| Failed { item: (), error: error.into(), class, attempts: 1 };
+        let report = Report {
+            items: 3,
+            committed: 0,
+            failed: vec![
+                failed(Class::Database, "division by\nzero"),
+                failed(Class::StatementTimeout, "the statement took too long"),
+                failed(Class::Database, "another"),
+            ],
+            not_started: 0,
+            retried: 0,
+            ended: Ended::Completed,
+            elapsed: Duration::from_secs(1),
+            wait: Percentiles::default(),
+            session: Percentiles::default(),
+            peak_in_use: 1,
+            peak_waiting: 0,
+        };
+        let text = report.to_string();
+        for told in [
+            "database error     2, such as: division by\\nzero\n",
+            "1, such as: the statement took too long\n",
+        ] {
+            assert!(text.contains(told), "{text}");
+        }
+    }
 
     #[test]
     fn percentiles_read_as_a_person_would_write_them() {

@@ -22,4 +22,6 @@ pub use faults::{Fault, Faults};
 pub use pg::*;
 pub use policy::{PrePing, WaitMode};
 pub use settings::{MAX_CEILING, Settings};
-pub use sizing::{deadlock_free_size, size_for_requests, size_for_workers};
+pub use sizing::{
+    capacity, deadlock_free_size, size_for_requests, size_for_users, size_for_workers, utilization,
+};

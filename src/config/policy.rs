@@ -5,14 +5,18 @@ use std::time::Duration;
 /// How long [`Pool::get`](crate::Pool::get) waits when no connection is free.
 ///
 /// Oracle's names WAIT, NOWAIT and TIMEDWAIT stand for [`WaitMode::Forever`], [`WaitMode::NoWait`] and
-/// [`WaitMode::Timed`]; its FORCEGET is what overflow is for.
+/// [`WaitMode::Timed`]; its FORCEGET is what overflow is for. In the environment `wait` means for ever only where no
+/// timeout was set: with one it is a timed wait, as there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitMode {
     /// At most `connection_timeout`. The default.
     #[default]
     Timed,
-    /// Not at all: a free connection now, or a timeout error at once.
+    /// Not for others: an idle connection now, or a new one where the pool may still grow and nobody who waits would be
+    /// overtaken, within the time that opening one may take (`connect_timeout`); else
+    /// [`Exhausted`](crate::ErrorKind::Exhausted) at once. [`Pool::try_get`](crate::Pool::try_get) does not wait for an
+    /// opening either.
     NoWait,
     /// Until a connection comes, the pool closes, or the cause of an outage is known to be permanent.
     Forever,
@@ -29,12 +33,13 @@ pub enum PrePing {
     Always,
     /// When the connection has been idle for at least this long. Zero means the same as [`PrePing::Always`].
     IfIdleFor(Duration),
-    /// Never, but for suspects; r2d2's `test_on_check_out(false)`.
+    /// Never, but for suspects, and what is known to be lost is not lent; r2d2's `test_on_check_out(false)`.
     Never,
 }
 
 impl Default for PrePing {
-    /// `IfIdleFor(500 ms)`, HikariCP's bypass window.
+    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A [`PgPool`](crate::PgPool) over TCP has [`PrePing::Always`],
+    /// which costs it next to nothing.
     fn default() -> Self {
         PrePing::IfIdleFor(Duration::from_millis(500))
     }

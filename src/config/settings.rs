@@ -27,21 +27,26 @@ pub struct Settings {
     /// The name in log targets, thread names and metrics. Default `"pool"`.
     pub name: String,
     /// Connections that are kept once opened. Default 10, r2d2's `max_size`.
+    #[doc(alias("pool_size"))]
     pub base_size: u32,
     /// Connections above the base size, closed when load falls. Default 0.
     pub max_overflow: u32,
     /// Connections kept open in total, idle or in use. Default 0.
+    #[doc(alias("min", "MinConns"))]
     pub min_size: u32,
     /// Idle connections kept ready, within the ceiling. `None` (default) is r2d2's default, as many as the base size;
     /// where `min_size` is set, that alone says what is kept open, and `None` means none besides.
+    #[doc(alias("minimumIdle", "MinIdleConns"))]
     pub min_idle: Option<u32>,
     /// How many callers may queue; the next gets `QueueFull`. `None` (default): as many as there are threads.
     pub max_waiting: Option<u32>,
     /// How `get` waits. Default: at most `connection_timeout`.
     #[cfg_attr(feature = "serde", serde(skip))]
+    #[doc(alias("getmode", "POOL_GETMODE_WAIT", "POOL_GETMODE_NOWAIT", "POOL_GETMODE_TIMEDWAIT"))]
     pub wait_mode: WaitMode,
     /// The one deadline of a checkout: queueing, opening, set-up, validation, reset. Default 30 s. An opening goes on
     /// after its caller has left, up to `connect_timeout`.
+    #[doc(alias("pool_timeout", "wait_timeout", "connectionTimeout", "timeout"))]
     pub connection_timeout: Duration,
     /// The longest that opening one connection may take, and setting it up as long again; what is opened is kept, also
     /// where whoever waited for it has left. A second later it is given up as hung, with its thread. `None` (default):
@@ -50,42 +55,64 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// When an idle connection is validated before it is lent. Default: if idle for 500 ms.
     #[cfg_attr(feature = "serde", serde(skip))]
+    #[doc(alias(
+        "pool_pre_ping",
+        "ping_interval",
+        "connectionTestQuery",
+        "PrepareConn",
+        "BeforeAcquire",
+        "check"
+    ))]
     pub pre_ping: PrePing,
     /// The longest a validation or a reset may take before the connection is given up. Default 5 s.
+    #[doc(alias("validationTimeout"))]
     pub validation_timeout: Duration,
     /// Idle connections are validated in the background when nothing was heard of them for this long, minus up to
     /// 10 % so that they do not all fall due together. Default 60 s; `None`: never.
+    #[doc(alias("keepaliveTime"))]
     pub keepalive: Option<Duration>,
     /// The age at which a connection is replaced. Default 30 min; `None`: no limit.
     ///
     /// It ends up to `lifetime_jitter` earlier. While callers wait and the ceiling leaves room, one that is due is lent
     /// on until its replacement is open, for up to a tenth of its lifetime more, and never beyond. Where something
     /// outside ends connections at a certain age, set this to at most nine tenths of that.
+    #[doc(alias("pool_recycle", "max_lifetime_session", "maxLifetime", "MaxConnLifetime"))]
     pub max_lifetime: Option<Duration>,
     /// The part of `max_lifetime` by which a connection's own limit may be earlier, drawn when it is opened, so that
     /// connections opened together do not expire together. From 0 to 1. Default 0.05.
+    #[doc(alias("MaxConnLifetimeJitter"))]
     pub lifetime_jitter: f64,
     /// Checkouts after which a connection is replaced. Default: no limit.
     pub max_uses: Option<u64>,
     /// Idle time after which a connection above `min_size` is closed; what `min_idle` asks for is opened anew, so that
     /// no connection lies idle for longer, as with r2d2. Default 10 min; `None`: never.
+    #[doc(alias("idleTimeout", "max_idle", "MaxConnIdleTime"))]
     pub idle_timeout: Option<Duration>,
     /// Idle time after which a connection above the base size is closed. Default 10 s; zero closes it at checkin
     /// when nobody waits.
     pub overflow_linger: Duration,
+    /// Whether connections within the base size are closed after `overflow_linger` as well, down to what `min_size` and
+    /// `min_idle` keep open. Default: no. In the ad-hoc tier of a [`TieredPool`](crate::TieredPool) or a `PgPool`: yes,
+    /// so that people outside this process find the reserve free, unless an idle timeout is set for that tier. Whoever
+    /// sets `idle_timeout`, in a builder or at run time, and says nothing of this switches it off.
+    pub base_lingers: bool,
     /// How often the keeper looks: the grain of idle timeouts, keepalive and lifetimes. Default 1 s.
+    #[doc(alias("HealthCheckPeriod"))]
     pub reaper_rate: Duration,
     /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
+    #[doc(alias("increment", "num_workers"))]
     pub open_concurrency: u32,
     /// Consecutive connect failures that open the circuit breaker, which then refuses callers at once that no idle
     /// connection can serve. 0 switches it off: they wait out an outage within their deadlines. Default 0, as with
     /// r2d2; for the tiers of a [`TieredPool`](crate::TieredPool) or a `PgPool` 3.
     pub failure_threshold: u32,
     /// The longest time between two probes while the breaker is open. Default 10 s.
+    #[doc(alias("reconnect_timeout"))]
     pub open_for: Duration,
     /// A checkout that takes longer is logged as a warning and counted. Default 2 s; `None`: never.
     pub slow_checkout: Option<Duration>,
     /// A connection held longer is logged as a warning, once, and counted. Default: never.
+    #[doc(alias("leakDetectionThreshold"))]
     pub leak_threshold: Option<Duration>,
     /// A connection held longer has its statement cancelled on the server, once, and is closed when it is returned.
     /// Only with a driver that can (PostgreSQL's can). Checked every `reaper_rate`. Default: never.
@@ -129,6 +156,7 @@ impl Default for Settings {
             max_uses: None,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             overflow_linger: Duration::from_secs(10),
+            base_lingers: false,
             reaper_rate: Duration::from_secs(1),
             open_concurrency: 4,
             failure_threshold: 0,
@@ -149,6 +177,16 @@ impl Default for Settings {
 pub const MAX_CEILING: u32 = 65_536;
 
 impl Settings {
+    /// The defaults of the automation tier.
+    pub(crate) fn of_automation() -> Settings {
+        Settings::of_tier("automation")
+    }
+
+    /// The defaults of the ad-hoc tier, which gives back what it does not use.
+    pub(crate) fn of_adhoc() -> Settings {
+        Settings { base_lingers: true, ..Settings::of_tier("adhoc") }
+    }
+
     /// The defaults of a tier: opened when needed, a minute to wait, and a breaker.
     pub(crate) fn of_tier(name: &str) -> Settings {
         Settings {
@@ -212,6 +250,21 @@ impl Settings {
     /// The bound on zombies in force.
     pub fn effective_max_zombies(&self) -> u32 {
         self.max_zombies.unwrap_or_else(|| self.ceiling())
+    }
+
+    /// Has what does not change at run time stay as it was before: the name is in threads, log targets and metrics. A
+    /// new idle timeout says how long the base stays.
+    pub(crate) fn completed(mut self, before: &Settings) -> Settings {
+        self.name.clone_from(&before.name);
+        if self.idle_timeout != before.idle_timeout && self.base_lingers == before.base_lingers {
+            self.base_lingers = false;
+        }
+        self
+    }
+
+    /// How many connections stay once they are opened, and are closed by nothing but their age and the idle timeout.
+    pub(crate) fn kept_size(&self) -> u32 {
+        if self.base_lingers { 0 } else { self.base_size }
     }
 
     /// Checks every rule and returns all faults; an empty list means that a pool can be built.

@@ -34,11 +34,7 @@ pub fn size_for_requests(concurrent: u32, average_seconds: f64, headroom: f64) -
     if !usable(average_seconds) || !usable(headroom) {
         return None;
     }
-    let size = f64::from(concurrent) * average_seconds / 2.0 * (1.0 + headroom);
-    // A product such as 25 × 1.2 may end a hair above the whole number that it is on paper.
-    let rounded = (size - 1e-9).ceil().max(1.0);
-    // Every u32 has an exact f64, so the comparison is exact and the cast within range.
-    (rounded <= f64::from(u32::MAX)).then_some(rounded as u32)
+    whole(f64::from(concurrent) * average_seconds / 2.0 * (1.0 + headroom))
 }
 
 /// The least size at which threads that hold several connections at once cannot deadlock:
@@ -58,4 +54,56 @@ pub fn size_for_requests(concurrent: u32, average_seconds: f64, headroom: f64) -
 /// ```
 pub fn deadlock_free_size(threads: u32, connections_per_thread: u32) -> Option<u32> {
     threads.checked_mul(connections_per_thread.saturating_sub(1))?.checked_add(1)
+}
+
+/// The size for users of a service: `users × the part of them that has a connection at a time`, rounded up and at least
+/// 1.
+///
+/// The part is measured, or guessed as a tenth: of 500 users who read and type, 50 have a request in progress. `None`:
+/// the part is not between 0 and 1.
+///
+/// ```
+/// use tierpool::config::size_for_users;
+///
+/// assert_eq!(size_for_users(500, 0.1), Some(50));
+/// assert_eq!(size_for_users(3, 0.1), Some(1));
+/// assert_eq!(size_for_users(500, 10.0), None);
+/// ```
+pub fn size_for_users(users: u32, part_at_a_time: f64) -> Option<u32> {
+    (0.0..=1.0).contains(&part_at_a_time).then(|| whole(f64::from(users) * part_at_a_time)).flatten()
+}
+
+/// The part of `of` connections that `in_use` are, in percent; the rest up to 100 is headroom. Of no connections at all
+/// nothing is left: 100 where one is in use, else 0.
+///
+/// ```
+/// use tierpool::config::utilization;
+///
+/// assert_eq!(utilization(40, 50), 80.0); // and 20 % headroom
+/// assert_eq!((utilization(0, 0), utilization(1, 0)), (0.0, 100.0));
+/// ```
+pub fn utilization(in_use: u32, of: u32) -> f64 {
+    100.0 * f64::from(in_use) / f64::from(of.max(1))
+}
+
+/// What a server has for programs: its `max_connections` without those that are reserved, for its administrators
+/// (`superuser_reserved_connections`, `reserved_connections`) and by your own rule. 0 where all are reserved.
+///
+/// ```
+/// use tierpool::config::{capacity, utilization};
+///
+/// let usable = capacity(100, 10);
+/// assert_eq!(usable, 90);
+/// assert_eq!(utilization(50, usable).round(), 56.0);
+/// ```
+pub fn capacity(max_connections: u32, reserved: u32) -> u32 {
+    max_connections.saturating_sub(reserved)
+}
+
+/// A number of connections, rounded up and at least 1; `None` where it does not fit.
+fn whole(size: f64) -> Option<u32> {
+    // A product such as 25 × 1.2 may end a hair above the whole number that it is on paper.
+    let rounded = (size - 1e-9).ceil().max(1.0);
+    // Every u32 has an exact f64, so the comparison is exact and the cast within range.
+    (rounded <= f64::from(u32::MAX)).then_some(rounded as u32)
 }

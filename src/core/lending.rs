@@ -51,7 +51,7 @@ pub(crate) enum Joined<T, R> {
         ticket: Ticket,
         ahead: usize,
     },
-    /// The line is full.
+    /// The line is full, or no place for this caller.
     Full,
     /// Nobody is served for now, for this reason.
     Refused(R),
@@ -187,6 +187,15 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// Stands in line, unless a value is free or the rules of the moment say otherwise. `old` is the ticket of a
     /// caller that was served once and comes back: it stands where it stood, and no bound applies to it.
     pub(crate) fn join(&self, old: Option<Ticket>, max_waiting: Option<usize>) -> Joined<T, R> {
+        self.join_where(old, max_waiting, |_| true)
+    }
+
+    fn join_where(
+        &self,
+        old: Option<Ticket>,
+        max_waiting: Option<usize>,
+        is_welcome: impl FnOnce(&Desk<T, R>) -> bool,
+    ) -> Joined<T, R> {
         let mut desk = self.desk.lock();
         if self.gate.is_closed() {
             return Joined::Closed;
@@ -204,6 +213,9 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         }
         if let Some(reason) = desk.refusal.clone() {
             return Joined::Refused(reason);
+        }
+        if old.is_none() && !is_welcome(&desk) {
+            return Joined::Full;
         }
         self.gate.enter();
         let (waiter, ticket, ahead) = desk.queue.join(old);

@@ -17,12 +17,14 @@ pub(crate) enum LimitSetBy {
     /// The pool's `connection_timeout`.
     Settings(Duration),
     Caller(Duration),
+    /// What an opening may take, for a caller that waits for nothing else.
+    Opening(Duration),
 }
 
 impl LimitSetBy {
     pub(crate) fn time(self) -> Duration {
         match self {
-            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) => time,
+            LimitSetBy::Settings(time) | LimitSetBy::Caller(time) | LimitSetBy::Opening(time) => time,
         }
     }
 }
@@ -63,6 +65,8 @@ pub(crate) struct Evidence {
     pub(crate) resetting: UnderWay,
     pub(crate) opening: UnderWay,
     pub(crate) ceiling: u32,
+    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has closed as many.
+    pub(crate) yet_to_come: u32,
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,
     pub(crate) outage: Option<Outage>,

@@ -4,9 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No connection within the deadline, or none at once in [`WaitMode::NoWait`](crate::config::WaitMode::NoWait).
+    /// No connection within the deadline.
+    #[doc(alias("P2024", "DPY-4005", "PoolTimeout", "QueuePool limit"))]
     Timeout,
+    /// No connection is idle and the pool has no room for another, in
+    /// [`WaitMode::NoWait`](crate::config::WaitMode::NoWait).
+    Exhausted,
     /// As many callers as `max_waiting` allows are waiting already.
+    #[doc(alias("TooManyRequests"))]
     QueueFull,
     /// The circuit breaker is open and no idle connection could serve the call.
     CircuitOpen,

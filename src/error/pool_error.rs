@@ -56,6 +56,11 @@ impl Error {
         self.0.kind == ErrorKind::Timeout
     }
 
+    /// Whether no connection was idle and none could be opened for a caller that does not wait for others.
+    pub fn is_exhausted(&self) -> bool {
+        self.0.kind == ErrorKind::Exhausted
+    }
+
     /// Whether the queue was full.
     pub fn is_queue_full(&self) -> bool {
         self.0.kind == ErrorKind::QueueFull

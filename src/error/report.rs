@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::evidence::{Awaited, Evidence, LimitSetBy, UnderWay};
 use super::failure::OpenFailure;
 use super::kind::ErrorKind;
-use crate::text::{Time, harmless};
+use crate::text::{Ago, Limit, Time, harmless};
 
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
@@ -29,16 +29,18 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
             let (whose, limit) = match e.limit {
                 Some(LimitSetBy::Settings(limit)) => ("its connection_timeout of ", limit),
                 Some(LimitSetBy::Caller(limit)) => ("its caller's limit of ", limit),
+                Some(LimitSetBy::Opening(limit)) => ("its connect_timeout of ", limit),
                 None => ("", e.waited),
             };
             match e.awaited {
                 Awaited::Connection => write!(f, "no connection of pool `{pool}`")?,
                 Awaited::Filling => write!(f, "pool `{pool}` has not opened what it keeps")?,
             }
-            write!(f, " within {whose}{}", Time(limit))?;
+            write!(f, " within {whose}{}", Limit(limit))?;
             // A helper was late, or the machine.
             if e.waited > limit + LATE { write!(f, ", after {}", Time(e.waited)) } else { Ok(()) }
         }
+        ErrorKind::Exhausted => write!(f, "pool `{pool}` is exhausted, and nowait waits for nobody's return"),
         ErrorKind::QueueFull => write!(
             f,
             "the queue of pool `{pool}` is full: {} callers wait, max_waiting is {}",
@@ -79,20 +81,46 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     write!(f, "; {} waiting", g.waiting)
 }
 
+/// Whether the failure to open is all there is to say, and not one of several reasons for which a caller may have
+/// waited in vain.
+fn is_cause(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ConnectFailed)
+}
+
 fn failures(f: &mut fmt::Formatter<'_>, e: &Evidence, last: &OpenFailure) -> fmt::Result {
+    let (ago, class) = (Ago(last.age()), last.class().as_str());
     if e.open_failures == 0 {
         // A validation's, or one that a success has followed since.
         let what = if last.attempts() == 0 { "a validation" } else { "an attempt to open" };
-        return write!(f, "{what} failed {} ago ({})", Time(last.age()), last.class().as_str());
+        return write!(f, "{what} failed {ago} ({class})");
     }
     let plural = if e.open_failures == 1 { "" } else { "s" };
     write!(f, "{} failed attempt{plural} to open since the last success", e.open_failures)?;
-    write!(f, ", the last {} ago ({})", Time(last.age()), last.class().as_str())
+    write!(f, ", the last {ago} ({class})")
+}
+
+fn place(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+    let Some((joined, left)) = e.ahead else { return Ok(()) };
+    write!(f, "{separator}place {} in the queue", joined + 1)?;
+    if left == joined { Ok(()) } else { write!(f, " at first, {} at the end", left + 1) }
 }
 
 fn own(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
     let plural = if e.own == 1 { "" } else { "s" };
     write!(f, "this thread already holds {} connection{plural} of this pool", e.own)
+}
+
+/// Why a pool cannot grow that has not reached its ceiling.
+fn growth(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+    // While one could be opened it is not this that the caller waited for.
+    if e.yet_to_come == 0 || e.gauges.size() < e.ceiling {
+        return Ok(());
+    }
+    let (yet_to_come, all) = (e.yet_to_come, e.ceiling + e.yet_to_come);
+    write!(
+        f,
+        "{separator}{yet_to_come} of the {all} cannot be opened before the other tier has closed as many"
+    )
 }
 
 /// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
@@ -106,17 +134,10 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
     )
 }
 
-/// Whether the headline is about an outage, so that nothing but its time is left to say.
-fn is_about_outage(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::CircuitOpen | ErrorKind::ConnectFailed)
-}
-
-fn outage(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Result {
+fn outage(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     let Some(o) = e.outage else { return Ok(()) };
-    match o.since.is_zero() {
-        true => write!(f, "{separator}since just now")?,
-        false => write!(f, "{separator}since {}", Time(o.since))?,
-    }
+    let what = if kind == ErrorKind::CircuitOpen { "it" } else { "the circuit breaker" };
+    write!(f, "{separator}{what} opened {}", Ago(o.since))?;
     match o.next_attempt_in.is_zero() {
         true => f.write_str(", next attempt now"),
         false => write!(f, ", next attempt in {}", Time(o.next_attempt_in)),
@@ -132,17 +153,21 @@ pub(super) fn line(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, if is_about_outage(kind) { " " } else { "; the circuit breaker is open " })?;
+    if let Some(last) = cause.filter(|_| is_cause(kind)) {
+        write!(f, ": {last}")?;
+    }
+    outage(f, kind, e, "; ")?;
     f.write_str(" (")?;
     gauges(f, e)?;
-    if let Some((joined, left)) = e.ahead {
-        write!(f, "; place {} at first, {} at the end", joined + 1, left + 1)?;
-    }
+    place(f, e, "; ")?;
     f.write_str(")")?;
+    growth(f, e, "; ")?;
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
-        write!(f, ": {last}")?;
+        if !is_cause(kind) {
+            write!(f, ": {last}")?;
+        }
     }
     for (i, holder) in e.holders.iter().take(HOLDERS_IN_LINE).enumerate() {
         write!(f, "{}{holder}", if i == 0 { "; held longest by " } else { ", " })?;
@@ -162,12 +187,13 @@ pub(super) fn full(
     cause: Option<&OpenFailure>,
 ) -> fmt::Result {
     headline(f, kind, e)?;
-    outage(f, e, if is_about_outage(kind) { "\n  " } else { "\n  the circuit breaker is open " })?;
+    let (first, last) = if is_cause(kind) { (cause, None) } else { (None, cause) };
+    causes(f, e, first)?;
+    outage(f, kind, e, "\n  ")?;
     f.write_str("\n  ")?;
     gauges(f, e)?;
-    if let Some((joined, left)) = e.ahead {
-        write!(f, "\n  place in the queue: {} at first, {} at the end", joined + 1, left + 1)?;
-    }
+    place(f, e, "\n  ")?;
+    growth(f, e, "\n  ")?;
     if e.own > 0 {
         f.write_str("\n  ")?;
         own(f, e)?;
@@ -179,51 +205,74 @@ pub(super) fn full(
             write!(f, "\n    {holder}")?;
         }
     }
-    if let Some(last) = cause {
-        f.write_str("\n  ")?;
-        failures(f, e, last)?;
-        write!(f, ":\n    {}", format!("{last:#}").replace('\n', "\n  "))?;
-    }
-    Ok(())
+    causes(f, e, last)
+}
+
+fn causes(f: &mut fmt::Formatter<'_>, e: &Evidence, last: Option<&OpenFailure>) -> fmt::Result {
+    let Some(last) = last else { return Ok(()) };
+    f.write_str("\n  ")?;
+    failures(f, e, last)?;
+    write!(f, ":\n    {}", format!("{last:#}").replace('\n', "\n  "))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::error::{Error, ErrorKind, Evidence, Outage};
+    use crate::error::{Error, ErrorKind, Evidence, FailureClass, OpenFailure, Outage};
+
+    fn told(kind: ErrorKind, evidence: Evidence) -> (String, String) {
+        let cause = OpenFailure::from_text("no route to db1".into(), FailureClass::Transient, 3);
+        let evidence = Evidence { pool: "news".into(), open_failures: 3, ..evidence };
+        let error = Error::new(kind, evidence, Some(Arc::new(cause)));
+        (error.to_string(), format!("{error:#}"))
+    }
 
     #[test]
-    fn no_time_is_told_in_nanoseconds() {
-        let (none, short) = (Duration::ZERO, Duration::from_millis(250));
-        assert_eq!(
-            headline(ErrorKind::CircuitOpen, none, none),
-            "the circuit breaker of pool `news` is open since just now, next attempt now"
-        );
-        assert_eq!(
-            headline(ErrorKind::CircuitOpen, 4 * short, short),
-            "the circuit breaker of pool `news` is open since 1.0 s, next attempt in 250 ms"
+    fn what_cannot_be_opened_is_told_with_its_cause_first() {
+        let (second, none) = (Duration::from_secs(1), Duration::ZERO);
+        let outage = |since, next_attempt_in| Evidence {
+            outage: Some(Outage { since, next_attempt_in }),
+            ..Evidence::default()
+        };
+        let gauges = "0 of 0 connections: 0 idle, 0 in use, 0 opening; 0 waiting";
+        let failed = "3 failed attempts to open since the last success, the last just now (transient)";
+
+        let (line, report) = told(ErrorKind::CircuitOpen, outage(second, second / 4));
+        let opened = "it opened 1.0 s ago, next attempt in 250 ms";
+        let headline = "the circuit breaker of pool `news` is open";
+        assert_eq!(line, format!("{headline}: no route to db1; {opened} ({gauges}); {failed}"));
+        assert_eq!(report, format!("{headline}\n  {failed}:\n    no route to db1\n  {opened}\n  {gauges}"));
+        let (line, _) = told(ErrorKind::CircuitOpen, outage(none, none));
+        let opened = "it opened just now, next attempt now";
+        assert_eq!(line, format!("{headline}: no route to db1; {opened} ({gauges}); {failed}"));
+
+        let (line, _) = told(ErrorKind::ConnectFailed, outage(second, second));
+        let opened = "the circuit breaker opened 1.0 s ago, next attempt in 1.0 s";
+        let headline = "pool `news` cannot open connections";
+        assert_eq!(line, format!("{headline}: no route to db1; {opened} ({gauges}); {failed}"));
+    }
+
+    #[test]
+    fn a_timeout_tells_its_place_in_the_queue_once_where_it_did_not_change() {
+        let place =
+            |ahead| told(ErrorKind::Timeout, Evidence { ahead: Some(ahead), ..Evidence::default() }).0;
+        assert!(place((2, 2)).contains("; place 3 in the queue); "), "{}", place((2, 2)));
+        assert!(
+            place((2, 0)).contains("; place 3 in the queue at first, 1 at the end); "),
+            "{}",
+            place((2, 0))
         );
     }
 
     #[test]
-    fn what_has_lasted_since_then_is_said() {
-        let (second, short) = (Duration::from_secs(1), Duration::from_millis(250));
-        assert_eq!(
-            headline(ErrorKind::Timeout, second, short),
-            "no connection of pool `news` within 2.0 s; the circuit breaker is open since 1.0 s, next attempt in 250 ms"
-        );
-        assert_eq!(
-            headline(ErrorKind::ConnectFailed, second, short),
-            "pool `news` cannot open connections since 1.0 s, next attempt in 250 ms"
-        );
-    }
-
-    fn headline(kind: ErrorKind, since: Duration, next_attempt_in: Duration) -> String {
-        let outage = Some(Outage { since, next_attempt_in });
-        let waited = Duration::from_secs(2);
-        let evidence = Evidence { pool: "news".into(), waited, outage, ..Evidence::default() };
-        let line = Error::new(kind, evidence, None).to_string();
-        line.split(" (").next().unwrap_or_default().to_owned()
+    fn a_timeout_with_the_circuit_open_says_since_when() {
+        let (second, waited) = (Duration::from_secs(1), Duration::from_secs(2));
+        let outage = Some(Outage { since: second, next_attempt_in: second / 4 });
+        let (line, _) = told(ErrorKind::Timeout, Evidence { waited, outage, ..Evidence::default() });
+        let begin = "no connection of pool `news` within 2 s; \
+            the circuit breaker opened 1.0 s ago, next attempt in 250 ms (0 of 0";
+        assert!(line.starts_with(begin), "{line}");
     }
 }

@@ -9,6 +9,7 @@
 #![cfg_attr(
     feature = "postgres",
     doc = "\
+| [`coming_from`] | I know another pool: what is it called here, and what differs? (feature `postgres`) |
 | [`failover`] | what about several servers, a failover, passwords that change? (feature `postgres`) |
 | [`retries`] | which limit acts where, and when is work repeated? (feature `postgres`) |
 | [`postgres`] | what is particular to PostgreSQL? (feature `postgres`) |
@@ -34,6 +35,10 @@ pub mod migration {}
 #[cfg(feature = "diesel")]
 #[doc = include_str!("diesel.md")]
 pub mod diesel {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("coming_from.md")]
+pub mod coming_from {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("failover.md")]

@@ -1,28 +1,23 @@
-//! The builder: settings and collaborators of a pool.
+//! The builder: settings and collaborators of a pool. `build` makes the pool of it.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
-use super::driver::hooks::Hooks;
 use super::driver::layer::{Driver, PlainDriver};
 use super::driver::logging::LogsAsR2d2;
-use super::handle::Pool;
 use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
-use super::parts::sinks::Sinks;
-use super::shared::Shared;
 use super::sizes::Sizes;
 use crate::clock::Clock;
 use crate::config::{Faults, PrePing, Settings, WaitMode};
-use crate::error::{Error, LimitSetBy};
 use crate::event::HandleEvent;
 use crate::text::harmless;
 
-/// Builds a [`Pool`]; r2d2's builder with the settings that tierpool adds.
+/// Builds a [`Pool`](crate::Pool); r2d2's builder with the settings that tierpool adds.
 ///
 /// Each method's setting is described at the field of the same name of [`Settings`], with its default.
 ///
@@ -40,17 +35,17 @@ use crate::text::harmless;
 /// # Ok::<(), tierpool::Error>(())
 /// ```
 pub struct Builder<M: ManageConnection> {
-    settings: Settings,
+    pub(super) settings: Settings,
     sizes: Sizes,
     /// The settings that were set, also where to just their defaults.
     set: Vec<&'static str>,
-    driver: Box<dyn Driver<M>>,
-    customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
-    error_handler: Box<dyn HandleError<M::Error>>,
-    event_handler: Option<Box<dyn HandleEvent>>,
-    clock: Clock,
-    pub(crate) keeper: Option<Arc<Keeper>>,
-    part: Part,
+    pub(super) driver: Box<dyn Driver<M>>,
+    pub(super) customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
+    pub(super) error_handler: Box<dyn HandleError<M::Error>>,
+    pub(super) event_handler: Option<Box<dyn HandleEvent>>,
+    pub(super) clock: Clock,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) part: Part,
     manager: PhantomData<M>,
 }
 
@@ -126,7 +121,7 @@ impl<M: ManageConnection> Builder<M> {
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self.sizes = Sizes::default();
-        self.set.push(ALL);
+        self.set = vec![ALL];
         self
     }
 
@@ -139,6 +134,7 @@ impl<M: ManageConnection> Builder<M> {
     }
 
     /// Sets the hard ceiling, r2d2's way. With `base_size` or `max_overflow` the other follows; all three must add up.
+    #[doc(alias("max", "MaxConns", "maximumPoolSize", "connection_limit"))]
     pub fn max_size(mut self, max_size: u32) -> Self {
         self.sizes.max = Some(max_size);
         self
@@ -198,6 +194,8 @@ impl<M: ManageConnection> Builder<M> {
         idle_timeout: Option<Duration>,
         /// Sets the idle time after which a connection above the base size is closed.
         overflow_linger: Duration,
+        /// Sets whether a connection within the base size, too, is closed after that time.
+        base_lingers: bool,
         /// Sets how often the keeper looks.
         reaper_rate: Duration,
         /// Sets how many connections are opened at a time.
@@ -229,13 +227,14 @@ impl<M: ManageConnection> Builder<M> {
         self
     }
 
-    /// Sets what is told of events. [`Pool::subscribe`] is another way, through a channel.
+    /// Sets what is told of events. [`Pool::subscribe`](crate::Pool::subscribe) is another way, through a channel.
     pub fn event_handler(mut self, handler: Box<dyn HandleEvent>) -> Self {
         self.event_handler = Some(handler);
         self
     }
 
     /// Sets what prepares new connections and is given closed ones.
+    #[doc(alias("session_callback", "connectionInitSql", "configure", "AfterConnect"))]
     pub fn connection_customizer(
         mut self,
         customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
@@ -290,103 +289,13 @@ impl<M: ManageConnection> Builder<M> {
     pub(crate) fn resolved(&self) -> (Settings, Faults) {
         let mut settings = self.settings.clone();
         let mut faults = Faults::new();
+        if self.set.contains(&"idle_timeout") && !self.set.contains(&"base_lingers") {
+            settings.base_lingers = false;
+        }
         (settings.base_size, settings.max_overflow) = self.sizes.resolve(&self.settings, &mut faults);
         faults.extend(settings.check());
         settings.name = harmless(settings.name);
         (settings, faults)
-    }
-
-    /// Builds the pool and waits until it has opened what it keeps.
-    ///
-    /// A server that is still starting is waited for, and the log says so every few seconds. [`Builder::build_within`]
-    /// has a limit of its own for that; [`Builder::build_unchecked`] waits for nothing, and [`Pool::wait_ready`] then
-    /// waits where the program wants to.
-    ///
-    /// # Blocking
-    ///
-    /// At most `connection_timeout`; less where the cause of a failure is one that waiting will not cure.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidConfig` with every fault of the settings; `ConnectFailed` for a cause that waiting will not cure;
-    /// `Timeout`, with the cause of the last failure, where the connections could not be opened in time.
-    pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
-        let pool = self.try_build_unchecked(manager)?;
-        pool.wait_built(Instant::now(), LimitSetBy::Settings(pool.connection_timeout()))?;
-        Ok(pool)
-    }
-
-    /// As [`Builder::build`], but waits at most `limit`, whatever a checkout may take.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tierpool::{MemoryManager, Pool};
-    ///
-    /// let builder = Pool::builder().connection_timeout(Duration::from_secs(2));
-    /// let pool = builder.build_within(MemoryManager, Duration::from_secs(60))?;
-    /// assert_eq!(pool.state().idle_connections, 10);
-    /// # Ok::<(), tierpool::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    pub fn build_within(self, manager: M, limit: Duration) -> Result<Pool<M>, Error> {
-        let pool = self.try_build_unchecked(manager)?;
-        pool.wait_built(Instant::now(), LimitSetBy::Caller(limit))?;
-        Ok(pool)
-    }
-
-    /// Builds the pool without waiting for a connection.
-    ///
-    /// # Panics
-    ///
-    /// If the settings are invalid; [`Builder::try_build_unchecked`] returns an error instead.
-    pub fn build_unchecked(self, manager: M) -> Pool<M> {
-        match self.try_build_unchecked(manager) {
-            Ok(pool) => pool,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Builds the pool without waiting for a connection.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidConfig` with every fault of the settings.
-    pub fn try_build_unchecked(self, manager: M) -> Result<Pool<M>, Error> {
-        let (settings, faults) = self.resolved();
-        if !faults.is_empty() {
-            return Err(Error::invalid(faults));
-        }
-        log::info!(target: &format!("tierpool::{}", settings.name), "starting with {settings:?}");
-        let keeper = self.keeper.unwrap_or_else(|| Keeper::new(&settings.name, self.clock.clone()));
-        let shared = Arc::new(Shared::new(
-            settings,
-            Hooks::new(manager, self.driver, self.customizer, self.error_handler),
-            Sinks::new(self.event_handler),
-            self.clock,
-            keeper,
-            self.part,
-        ));
-        Ok(Pool::start(shared))
-    }
-}
-
-// Here and not beside the other methods of a pool, so that the handle need not know its builder.
-impl<M: ManageConnection> Pool<M> {
-    /// Creates a pool with the default settings; see [`Builder::build`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    pub fn new(manager: M) -> Result<Pool<M>, Error> {
-        Pool::builder().build(manager)
-    }
-
-    /// Returns a builder with the default settings.
-    pub fn builder() -> Builder<M> {
-        Builder::new()
     }
 }
 

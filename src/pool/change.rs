@@ -60,8 +60,7 @@ pub(crate) fn reconfigure<M: ManageConnection>(
         let before = shared.settings();
         let mut settings = Settings::clone(&before);
         change(&mut settings);
-        settings.name.clone_from(&before.name);
-        if replace(shared, &before, settings)? {
+        if replace(shared, &before, settings.completed(&before))? {
             return Ok(());
         }
     }
@@ -86,11 +85,15 @@ fn replace<M: ManageConnection>(
     if !faults.is_empty() {
         return Err(Error::invalid(faults));
     }
-    if !shared.supply.part().resize(settings.ceiling()) {
+    let moved = shared.supply.part().resize(settings.ceiling());
+    if moved.is_none() {
         shared.lending.set_ceiling(settings.ceiling() as usize);
     }
     let lifted = adopt(shared, settings, &change);
     drop(change);
+    if let Some(moved) = moved {
+        moved.use_room();
+    }
     take_effect(shared, lifted);
     Ok(true)
 }
@@ -118,7 +121,7 @@ pub(crate) fn reconfigure_both<M: ManageConnection>(
     if pools.iter().zip(before).any(|(shared, before)| !Arc::ptr_eq(before, &shared.settings())) {
         return false;
     }
-    budget.change(total, [0, 1].map(|index: usize| settings[index].ceiling()));
+    let moved = budget.change(total, [0, 1].map(|index: usize| settings[index].ceiling()));
     let mut lifted = [false; 2];
     for (((shared, settings), change), lifted) in
         pools.into_iter().zip(settings).zip(&changes).zip(&mut lifted)
@@ -126,6 +129,7 @@ pub(crate) fn reconfigure_both<M: ManageConnection>(
         *lifted = adopt(shared, settings, change);
     }
     drop(changes);
+    moved.use_room();
     for (shared, lifted) in pools.into_iter().zip(lifted) {
         take_effect(shared, lifted);
     }

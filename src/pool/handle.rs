@@ -1,9 +1,11 @@
 //! The handle: what a program holds of a pool.
 
+mod inside;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use r2d2::ManageConnection;
 
@@ -12,12 +14,10 @@ use super::fitness::retire;
 use super::lend::call::Patience;
 use super::lend::checkout::checkout;
 use super::lend::guard::PooledConnection;
-use super::life::{self, CloseReport, Hope};
-use super::parts::budget::Budget;
+use super::life::{self, CloseReport};
 use super::shared::Shared;
 use super::tell::{evidence, notify, observe};
-#[cfg(feature = "postgres")]
-use crate::clock::{Clock, Millis};
+use super::wait::{Hope, Least, wait_filled};
 use crate::config::{PrePing, Settings};
 use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
@@ -93,10 +93,10 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `Timeout`; `QueueFull`; `CircuitOpen` where the server is known to be down and no idle connection is left;
-    /// `ConnectFailed` for a cause that waiting will not cure; `WouldDeadlock` where sessions that wait hold every
-    /// connection, or guards do and `deadlock_refusal` is on; `Closed`. Each names what was going on, and its
-    /// `source()` is the last failure to open a connection.
+    /// `Timeout`; `Exhausted` in [`WaitMode::NoWait`](crate::WaitMode::NoWait); `QueueFull`; `CircuitOpen` where the
+    /// server is known to be down and no idle connection is left; `ConnectFailed` for a cause that waiting will not
+    /// cure; `WouldDeadlock` where sessions that wait hold every connection, or guards do and `deadlock_refusal` is on;
+    /// `Closed`. Each names what was going on, and its `source()` is the last failure to open a connection.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
@@ -116,7 +116,8 @@ impl<M: ManageConnection> Pool<M> {
 
     /// Takes a connection if one is idle and nobody waits for it.
     ///
-    /// If none is and there is room, the pool opens one in the background for the next try.
+    /// If none is and there is room, the pool opens one in the background for the next try; `get` in
+    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it.
     ///
     /// # Blocking
     ///
@@ -255,7 +256,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        life::wait_filled(self.shared(), Instant::now(), LimitSetBy::Caller(limit), Hope::ToTheEnd)
+        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Kept)], Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.
@@ -284,8 +285,8 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().lending.is_suspended()
     }
 
-    /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable;
-    /// SQLAlchemy's `dispose`.
+    /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable.
+    #[doc(alias("dispose", "softEvictConnections"))]
     pub fn drain(&self) {
         retire::evict(self.shared());
     }
@@ -334,64 +335,5 @@ impl<M: ManageConnection> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.shared().settings();
         f.debug_struct("Pool").field("settings", &settings).field("gauges", &self.gauges()).finish()
-    }
-}
-
-// What the rest of the crate may ask of a pool.
-impl<M: ManageConnection> Pool<M> {
-    #[cfg(feature = "postgres")]
-    pub(crate) fn manager(&self) -> &M {
-        self.shared().hooks.manager()
-    }
-
-    /// The clock by which it measures ages.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn clock(&self) -> &Clock {
-        self.shared().clock()
-    }
-
-    /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].
-    pub(crate) fn reconfigure_with(
-        &self,
-        other: &Pool<M>,
-        budget: &Budget,
-        before: &[Arc<Settings>; 2],
-        total: u32,
-        settings: [Settings; 2],
-    ) -> bool {
-        change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
-    }
-
-    /// That this thread is changing the settings of this pool and of the other one.
-    pub(crate) fn begin_change_with(&self, other: &Pool<M>) -> Result<change::Changing, Error> {
-        change::Changing::begin(&[self.shared(), other.shared()])
-    }
-
-    /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
-    pub(crate) fn are_in_force_with(&self, other: &Pool<M>, settings: &[Arc<Settings>; 2]) -> bool {
-        change::are_in_force([self.shared(), other.shared()], settings)
-    }
-
-    /// The settings in force, to be told from later ones.
-    pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
-        self.shared().settings()
-    }
-
-    /// The server has answered a question.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_answer(&self) {
-        self.shared().supply.contact().seen(self.shared().exact_now());
-    }
-
-    /// The server has not answered a question that was begun this long ago.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
-        let begun = self.shared().exact_now().less(Millis::of(ago));
-        self.shared().supply.contact().failed(begun, || cause);
-    }
-
-    /// Waits until it has opened what it keeps, at most `limit`, or less where waiting will not cure what is amiss.
-    pub(crate) fn wait_built(&self, begun: Instant, limit: LimitSetBy) -> Result<(), Error> {
-        life::wait_filled(self.shared(), begun, limit, Hope::UntilPermanent)
     }
 }

@@ -1,4 +1,4 @@
-//! The life of a pool: its start, filling, its end.
+//! The life of a pool: its start and its end.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,13 +11,9 @@ use super::parts::keeper::Kept;
 use super::shared::{Refusal, Shared};
 use super::supply::close::dispose;
 use super::supply::demand::demand;
-use super::tell::accounts;
-use super::tell::evidence::{self, Unserved};
 use super::tell::observe::{gauges, holders};
 use crate::clock::Deadline;
-use crate::error::{Awaited, Error, ErrorKind, LimitSetBy};
 use crate::stats::{CloseCause, Gauges, Holder};
-use crate::threads;
 
 /// What [`Pool::close`](crate::Pool::close) found at its end.
 #[derive(Clone, Debug)]
@@ -54,72 +50,6 @@ pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
         log::error!(target: "tierpool", "cannot start the keeper thread: {error}");
     }
     demand(shared);
-}
-
-/// How long whoever waits for a pool to be filled keeps hoping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hope {
-    /// Until the time is up, whatever the cause of a failure.
-    ToTheEnd,
-    /// Until there is a cause that waiting will not cure.
-    UntilPermanent,
-}
-
-/// How often whoever waits is told of in the log.
-const TELL_EVERY: Duration = Duration::from_secs(3);
-
-/// Waits until the pool has what it keeps open, for a time that has begun, and says so in the log now and then.
-pub(crate) fn wait_filled<M: ManageConnection>(
-    shared: &Shared<M>,
-    begun: Instant,
-    limit: LimitSetBy,
-    hope: Hope,
-) -> Result<(), Error> {
-    let end = Deadline::after(begun, limit.time());
-    while !end.left().is_zero() {
-        let settled = shared.changed.wait_until(Deadline::of(end.left().min(TELL_EVERY)), || {
-            let hopeless =
-                hope == Hope::UntilPermanent && shared.supply.breaker().is_locked(shared.exact_now());
-            is_filled(shared) || hopeless || shared.lending.is_closed()
-        });
-        if settled {
-            break;
-        }
-        if !end.left().is_zero() {
-            accounts::still_filling(shared, begun.elapsed(), limit.time());
-        }
-    }
-    if is_filled(shared) && !shared.lending.is_closed() {
-        return Ok(());
-    }
-    let kind = if shared.lending.is_closed() {
-        ErrorKind::Closed
-    } else if shared.supply.breaker().is_permanent() {
-        ErrorKind::ConnectFailed
-    } else {
-        ErrorKind::Timeout
-    };
-    let unserved = Unserved {
-        awaited: Awaited::Filling,
-        waited: begun.elapsed(),
-        limit: Some(limit),
-        ahead: None,
-        thread: threads::me().0,
-        in_deadlock: false,
-    };
-    Err(evidence::error(shared, kind, None, unserved))
-}
-
-/// Whether the pool has what it keeps open.
-fn is_filled<M: ManageConnection>(shared: &Shared<M>) -> bool {
-    let settings = shared.settings();
-    let counts = shared.lending.counts();
-    let keeps = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
-    // After the counts: one that they found open and not yet idle was announced before, under the desk's lock; where
-    // its end is missed, the change has this asked again. Whoever is told that the pool is ready can take a connection
-    // at once.
-    let introducing = shared.supply.introducing() as usize;
-    counts.idle + counts.in_use >= keeps as usize + introducing
 }
 
 /// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.

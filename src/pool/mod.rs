@@ -14,23 +14,26 @@
 //! | `lend` | checkout, the line, checkin, and the guard |
 //! | `keep` | the keeper's looks: tidying, what is overdue, what is held for too long |
 //! | `change` | new settings, of one pool or of the two of a budget |
-//! | `life` | start, filling, end |
+//! | `life` | start and end |
+//! | `wait` | waiting until pools have what they keep |
 //! | `handle` | what a program holds of a pool |
 //! | `sizes` | base and overflow from what was said of the size |
 //! | `builder` | settings and collaborators of a pool |
+//! | `build` | makes a pool of them, and waits for what it keeps |
 //!
 //! Inversion: `Kept`, which `keep::tend` implements, since the keeper is a part, and tends pools without knowing them.
 //!
 //! Inversion: `Member`, which `supply::room` implements, since a budget is a part, and moves the ceilings of pools that
 //! it does not know.
 //!
-//! Inversion: `Directory`, which `tell::observe` implements, since a database layer is given a place in the pool, to
+//! Inversion: `Directory`, which `tell::directory` implements, since a database layer is given a place in the pool, to
 //! name its borrower by, and what drivers see of a pool knows nothing of it.
 //!
 //! Inversion: `Driver`, which `postgres::driver::pg_driver` implements, since a database layer stands above the pool.
 //!
 //! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.
 
+mod build;
 mod builder;
 mod change;
 mod connection;
@@ -45,6 +48,7 @@ mod shared;
 mod sizes;
 mod supply;
 mod tell;
+mod wait;
 
 pub use builder::Builder;
 pub use driver::control::{Abandonment, Place, SessionControl};
@@ -56,3 +60,4 @@ pub(crate) use parts::budget::{Budget, Part};
 pub(crate) use parts::keeper::Keeper;
 #[cfg(feature = "postgres")]
 pub(crate) use tell::notify::panic_text;
+pub(crate) use wait::{Hope, Least, wait_filled};

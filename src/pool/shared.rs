@@ -76,7 +76,7 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) line: Line,
     pub(crate) counters: Counters,
     pub(crate) sinks: Sinks,
-    pub(crate) changed: Changed,
+    pub(crate) changed: Arc<Changed>,
     clock: Clock,
     /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
     settings: RwLock<Arc<Settings>>,
@@ -98,6 +98,7 @@ impl<M: ManageConnection> Shared<M> {
         Shared {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
             hooks,
+            changed: part.changed(),
             supply: Supply::new(&settings, part),
             helpers: Helpers::new(&settings.name, settings.open_concurrency as usize, keeper),
             generations: Generations::new(),
@@ -105,7 +106,6 @@ impl<M: ManageConnection> Shared<M> {
             line: Line::default(),
             counters: Counters::default(),
             sinks,
-            changed: Changed::default(),
             clock,
             fast: CachePadded::new(fast),
             settings: RwLock::new(Arc::new(settings)),

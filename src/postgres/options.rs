@@ -10,24 +10,35 @@ use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in}
 ///
 /// | policy | undoes | round trips |
 /// | --- | --- | --- |
-/// | `Rollback` | an open or failed transaction, a reply not read | 0 clean, 1 dirty |
-/// | `Full` | that, and what the borrower changed in the session | 0 unused, 1 used |
+/// | `Rollback` | an open or failed transaction, a reply not read; settings | 0 clean, 1 dirty |
+/// | `Full` | that, and what else the borrower changed in the session | 0 unused, 1 used |
 /// | `None` | nothing | 0 |
-/// | `Sql` | a transaction, and what the text undoes | 0 unused, 1 used |
+/// | `Sql` | a transaction; settings; what the text undoes | 0 unused, 1 used |
+///
+/// **Settings**, role and session authorization that a borrower changed are put back to what the session began with,
+/// over TCP under every policy but `None`. What was changed is seen by the server's command tags (`SET`, `RESET`,
+/// `DISCARD`) and by the word `set_config` in the text of a request; what ends with its transaction (`SET LOCAL`,
+/// `set_config(…, true)`) does not count. What a function or a `DO` block sets by a `SET` of its own is not seen, and
+/// nothing is over a Unix socket: there only [`ResetPolicy::Full`] undoes it.
+///
+/// Where a customizer of the program's has set something on the new connection, putting back would undo that: under
+/// `Rollback` such a connection is replaced when a borrower has changed settings, and under `Sql` the text is left to
+/// set what has to be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetPolicy {
-    /// Rolls back an open transaction and nothing else. Settings, temporary tables, advisory locks and
-    /// subscriptions of one borrower reach the next. The default.
+    /// Rolls back an open transaction, and puts back settings that the borrower changed. Temporary tables, advisory
+    /// locks and subscriptions of one borrower reach the next. The default.
     #[default]
     Rollback,
-    /// Also undoes settings, role and session authorization, cursors, temporary tables, advisory locks, `LISTEN`
-    /// and cached sequence values. Prepared statements are kept.
+    /// Also undoes cursors, temporary tables, advisory locks, `LISTEN` and cached sequence values, and settings
+    /// however they were changed, those of a customizer included. Prepared statements are kept.
     Full,
     /// Sends nothing. A connection returned inside a transaction is closed.
     None,
-    /// Runs this text, as one message, whenever the connection was used. `DISCARD ALL` is not a good one: it
-    /// drops the statements with which the client looks up types, and those of the statement cache each time.
+    /// Runs this text, in one message with what else is undone, whenever the connection was used. `DISCARD ALL` is
+    /// not a good one: it drops the statements with which the client looks up types, and those of the statement cache
+    /// each time.
     Sql(String),
 }
 
@@ -65,7 +76,8 @@ pub struct PgOptions {
     /// for, and what the connection string or the server says holds. Where the start-up options of the connection
     /// string say another limit, or zero where they say one, that is a fault.
     pub statement_timeout: Option<Duration>,
-    /// What is undone when a connection is returned. Default: an open transaction.
+    /// What is undone when a connection is returned. Default: an open transaction, and changed settings.
+    #[doc(alias("pool_reset_on_return", "AfterRelease"))]
     pub reset: ResetPolicy,
     /// The longest that opening a connection may take, start-up handshake included; zero: no limit. Default `None`:
     /// the connect timeout of the connection string, else 10 s.
@@ -88,6 +100,7 @@ pub struct PgOptions {
     ///
     /// None are kept where a PgBouncer was found out; where [`PgOptions::pgbouncer`] says one in transaction mode, set
     /// 0 as well, unless it keeps track of them (1.21, `max_prepared_statements`).
+    #[doc(alias("stmtcachesize"))]
     pub statement_cache_size: u32,
     /// Whether a PgBouncer is in between, and in which mode. `None` (default): found out on the first connection.
     ///
@@ -101,6 +114,9 @@ pub struct PgOptions {
     /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
     /// text and so of the log. The first 1024 bytes are shown, in one line.
     pub slow_query: Option<Duration>,
+    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP. Default: no, and then
+    /// no time is taken.
+    pub query_times: bool,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
     ///
@@ -120,6 +136,7 @@ impl Default for PgOptions {
             statement_cache_size: 100,
             pgbouncer: None,
             slow_query: None,
+            query_times: false,
             inquiry_timeout: INQUIRY_TIMEOUT,
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::verdict::{Judgement, Load, Verdict, contact_of_both};
-use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
+use super::verdict::{HIGH_LOAD, Judgement, Load, Verdict, contact_of_both};
+use crate::config::utilization;
+use crate::stats::{BreakerState, Contact, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
 /// Holds longer than this are shown in the status box.
@@ -22,7 +23,8 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 pub struct DatabaseStats {
     /// Automation connections in use.
     pub in_use: u32,
-    /// Automation connections that could still be taken: idle, or not opened yet.
+    /// Automation connections that could still be taken: idle, or not opened yet. With the circuit open none, since
+    /// none can be opened and those that are idle may be as dead as the server.
     pub available: u32,
     /// Automation connections above the base size.
     pub overflow: u32,
@@ -30,7 +32,7 @@ pub struct DatabaseStats {
     pub total_possible: u32,
     /// Connections that are the ad-hoc tier's own.
     pub reserved: u32,
-    /// Ad-hoc connections that nobody has: what is left of the reserve.
+    /// Ad-hoc connections that nobody has: what is left of the reserve. With the circuit open none.
     pub guaranteed: u32,
     /// The budget of both tiers.
     pub total_connections: u32,
@@ -56,7 +58,7 @@ pub struct DatabaseStats {
     pub waiters: Vec<Waiting>,
 }
 
-/// One tier's sizes, by SQLAlchemy's names; `Display` is one line.
+/// One tier's sizes, by SQLAlchemy's names; `Display` is one line. In JSON the utilisation has one decimal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -71,23 +73,85 @@ pub struct PoolStatus {
     pub overflow: u32,
     /// Connections open or being opened.
     pub total_connections: u32,
-    /// Connections that could still be taken: idle, or not opened yet.
+    /// Connections that could still be taken: idle, or not opened yet. With the circuit open none, since none can be
+    /// opened and those that are idle may be as dead as the server.
     pub available: u32,
     /// Connections in use as a percentage of the ceiling.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "one_decimal"))]
     pub utilization_percent: f64,
+}
+
+/// What health endpoints tell of one tier; `Display` is one line. In JSON the utilisation has one decimal.
+///
+/// ```
+/// use tierpool::{MemoryManager, TieredPool};
+///
+/// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// let stats = pool.get_pool_stats();
+/// assert_eq!((stats.pool_size, stats.available, stats.utilization_percent), (50, 55, 0.0));
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// The base size.
+    pub pool_size: u32,
+    /// Connections in use.
+    pub checked_out: u32,
+    /// Connections above the base size.
+    pub overflow: u32,
+    /// Connections open or being opened.
+    pub total_connections: u32,
+    /// As [`PoolStatus::available`].
+    pub available: u32,
+    /// Connections in use as a percentage of the ceiling.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "one_decimal"))]
+    pub utilization_percent: f64,
+}
+
+impl From<PoolStatus> for PoolStats {
+    fn from(status: PoolStatus) -> Self {
+        let PoolStatus {
+            size, checked_out, overflow, total_connections, available, utilization_percent, ..
+        } = status;
+        PoolStats {
+            pool_size: size,
+            checked_out,
+            overflow,
+            total_connections,
+            available,
+            utilization_percent,
+        }
+    }
+}
+
+impl fmt::Display for PoolStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PoolStats { pool_size, checked_out, overflow, total_connections, available, .. } = self;
+        write!(f, "pool_size={pool_size} checked_out={checked_out} overflow={overflow}")?;
+        write!(f, " total_connections={total_connections} available={available}")?;
+        write!(f, " utilization_percent={:.1}", self.utilization_percent)
+    }
+}
+
+#[cfg(feature = "serde")]
+fn one_decimal<S: serde::Serializer>(percent: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((percent * 10.0).round() / 10.0)
 }
 
 impl PoolStatus {
     pub(super) fn of(stats: &Stats) -> Self {
         let gauges = stats.gauges;
+        let room = stats.ceiling.saturating_sub(gauges.in_use);
         PoolStatus {
             size: stats.base_size,
             checked_in: gauges.idle,
             checked_out: gauges.in_use,
             overflow: stats.overflow,
             total_connections: gauges.size(),
-            available: stats.ceiling.saturating_sub(gauges.in_use),
-            utilization_percent: 100.0 * f64::from(gauges.in_use) / f64::from(stats.ceiling.max(1)),
+            available: if stats.breaker == BreakerState::Closed { room } else { 0 },
+            utilization_percent: utilization(gauges.in_use, stats.ceiling),
         }
     }
 }
@@ -108,8 +172,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// use tierpool::report::Verdict;
     /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
-    /// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0)));
-    /// let pool = tiers.build(|_| MemoryManager)?;
+    /// let pool = TieredPool::builder().build(|_| MemoryManager)?; // has opened nothing yet
     /// assert_eq!(pool.get_database_stats().verdict, Verdict::Unknown);
     /// let conn = pool.get(Tier::Automation)?;
     /// let stats = pool.get_database_stats();
@@ -139,7 +202,7 @@ impl<M: ManageConnection> TieredPool<M> {
         let judgement = Judgement::of(&automation, &adhoc, reserved, &contact);
         DatabaseStats {
             in_use: status.checked_out,
-            available: status.available,
+            available: if judgement.verdict == Verdict::CircuitOpen { 0 } else { status.available },
             overflow: status.overflow,
             total_possible: automation.ceiling,
             reserved,
@@ -149,7 +212,7 @@ impl<M: ManageConnection> TieredPool<M> {
             is_healthy: judgement.verdict == Verdict::Healthy,
             verdict: judgement.verdict,
             message: judgement.message,
-            load: Load::of(&automation),
+            load: Load::of(&automation, HIGH_LOAD),
             contact,
             automation,
             adhoc,
@@ -164,6 +227,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// drop(pool.get(Tier::Adhoc)?);
     /// let status = pool.get_pool_status(Tier::Adhoc);
     /// assert_eq!((status.size, status.checked_out, status.available), (5, 0, 5));
     /// assert_eq!(status.to_string(), "0 in use (0 %), 1 idle, base size 5, 0 above it, 5 available");
@@ -171,5 +235,20 @@ impl<M: ManageConnection> TieredPool<M> {
     /// ```
     pub fn get_pool_status(&self, tier: Tier) -> PoolStatus {
         PoolStatus::of(&self.tier(tier).stats())
+    }
+
+    /// Returns what health endpoints tell of the automation tier.
+    pub fn get_pool_stats(&self) -> PoolStats {
+        self.get_pool_status(Tier::Automation).into()
+    }
+
+    /// Logs the figures of each tier in a line, at info, with the tier's log target.
+    pub fn log_pool_stats(&self) {
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            let pool = self.tier(tier);
+            let waiting = pool.gauges().waiting;
+            let stats = PoolStats::from(self.get_pool_status(tier));
+            log::info!(target: &pool.log_target(), "{stats} waiting={waiting}");
+        }
     }
 }

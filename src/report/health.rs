@@ -1,26 +1,26 @@
-//! Health by utilisation, with thresholds of one's own.
+//! Health as endpoints tell it: the one verdict, with the load and what to say of it.
 
 use std::fmt;
 
 use r2d2::ManageConnection;
 
-use super::data::PoolStatus;
-use super::verdict::{SEEN_WITHIN, contact_of_both};
-use crate::stats::{BreakerState, Contact, Stats};
+use super::data::{PoolStats, PoolStatus};
+use super::verdict::{HIGH_LOAD, Judgement, Load, Verdict, contact_of_both};
+use crate::stats::Stats;
 use crate::tiers::{Tier, TieredPool};
 
-/// From which utilisation on a tier is worth a warning, and from which it is unhealthy.
+/// From which utilisation on a tier's load is worth a warning, and from which it is high.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HealthThresholds {
     /// Percentage of the ceiling in use above which a warning is given. Default 70.
     pub warning_percent: f64,
-    /// Percentage of the ceiling in use above which the tier is unhealthy. Default 90.
-    pub unhealthy_percent: f64,
+    /// Percentage of the ceiling in use from which on the load is [`Load::High`]. Default 90.
+    pub high_percent: f64,
 }
 
 impl Default for HealthThresholds {
     fn default() -> Self {
-        HealthThresholds { warning_percent: 70.0, unhealthy_percent: 90.0 }
+        HealthThresholds { warning_percent: 70.0, high_percent: HIGH_LOAD }
     }
 }
 
@@ -30,11 +30,11 @@ impl Default for HealthThresholds {
 pub enum HealthState {
     /// Nothing to say.
     Healthy,
-    /// Still working, and worth a look.
+    /// Healthy, and the load is worth a look.
     Warning,
-    /// Not full, and whether the server is there is not known: nothing was heard of it within 60 s.
+    /// Whether the server is there is not known: the verdict is [`Verdict::Unknown`].
     Unknown,
-    /// About to fail its callers, or failing them.
+    /// Any other verdict but [`Verdict::Healthy`].
     Unhealthy,
 }
 
@@ -56,92 +56,98 @@ impl fmt::Display for HealthState {
     }
 }
 
-/// How full one tier is, judged by thresholds, and never healthy without a server; `Display` is the grade with its
-/// reason. What both tiers promise is another matter: see [`Verdict`](super::Verdict).
+/// The verdict on both tiers with the load of one, in the form of a health endpoint; `Display` is the message.
+///
+/// In JSON (feature `serde`) it is `healthy`, `message` and `pool_stats`, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Health {
-    /// The tier's grade.
-    pub state: HealthState,
-    /// Why, in one sentence.
+    /// Whether the verdict is [`Verdict::Healthy`]: the same as [`DatabaseStats::is_healthy`](super::DatabaseStats),
+    /// whatever the load.
+    pub healthy: bool,
+    /// `Pool healthy`; else why not, or what there is to say of the load, in one line.
     pub message: String,
-    /// The numbers judged.
-    pub status: PoolStatus,
+    /// The numbers of the tier.
+    pub pool_stats: PoolStats,
+    /// What is known of the server and the reserve.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub verdict: Verdict,
+    /// How much of the tier is in use.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub load: Load,
+    /// Verdict and load as one grade.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub state: HealthState,
 }
 
 impl Health {
-    fn of(stats: &Stats, contact: &Contact, thresholds: HealthThresholds) -> Self {
-        let status = PoolStatus::of(stats);
-        let percent = status.utilization_percent;
-        let (state, message) = if stats.breaker != BreakerState::Closed {
-            let cause = stats.last_open_failure.as_deref().unwrap_or("no cause known");
-            (HealthState::Unhealthy, format!("the circuit breaker is open: {cause}"))
-        } else if contact.failure.is_some() {
-            (HealthState::Unhealthy, format!("the server cannot be reached: {contact}"))
-        } else if percent > thresholds.unhealthy_percent {
-            let limit = thresholds.unhealthy_percent;
-            (
-                HealthState::Unhealthy,
-                format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
-            )
-        } else if !contact.is_within(SEEN_WITHIN) {
-            (HealthState::Unknown, format!("the server was {contact}"))
-        } else if status.overflow > status.size {
-            let (overflow, size) = (status.overflow, status.size);
-            (
-                HealthState::Warning,
-                format!("{overflow} overflow connections, more than the base size of {size}"),
-            )
-        } else if percent > thresholds.warning_percent {
-            let limit = thresholds.warning_percent;
-            (
-                HealthState::Warning,
-                format!("{percent:.0} % of the connections are in use, above {limit:.0} %"),
-            )
-        } else {
-            (HealthState::Healthy, format!("{percent:.0} % of the connections are in use"))
+    fn of(judgement: Judgement, tier: &Stats, thresholds: HealthThresholds) -> Self {
+        let pool_stats = PoolStats::from(PoolStatus::of(tier));
+        let load = Load::of(tier, thresholds.high_percent);
+        let PoolStats { pool_size, checked_out, utilization_percent: percent, .. } = pool_stats;
+        let used = format!("{checked_out} of {} connections in use ({percent:.1} %)", tier.ceiling);
+        let (state, message) = match (judgement.verdict, load) {
+            (Verdict::Unknown, _) => (HealthState::Unknown, judgement.message),
+            (verdict, _) if verdict != Verdict::Healthy => (HealthState::Unhealthy, judgement.message),
+            (_, Load::High) => (HealthState::Warning, format!("High load: {used}")),
+            (_, Load::Overflow) => {
+                (HealthState::Warning, format!("Overflow: {used}, more than the base size of {pool_size}"))
+            }
+            (_, Load::Normal) if percent > thresholds.warning_percent => {
+                (HealthState::Warning, format!("Pool healthy, and filling: {used}"))
+            }
+            (_, Load::Normal) => (HealthState::Healthy, "Pool healthy".to_owned()),
         };
-        Health { state, message, status }
+        let (verdict, healthy) = (judgement.verdict, judgement.verdict == Verdict::Healthy);
+        Health { healthy, message, pool_stats, verdict, load, state }
     }
 
-    /// Whether the tier serves its callers: healthy, or with a warning.
+    /// Whether the verdict is [`Verdict::Healthy`].
     pub fn is_healthy(&self) -> bool {
-        matches!(self.state, HealthState::Healthy | HealthState::Warning)
+        self.healthy
+    }
+
+    /// What an endpoint answers that a load balancer asks: 200 where the pool is healthy and its load normal, else
+    /// 503, so that no more work is sent here.
+    pub fn http_status(&self) -> u16 {
+        if self.healthy && self.load == Load::Normal { 200 } else { 503 }
     }
 }
 
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.state, self.message)
+        f.write_str(&self.message)
     }
 }
 
 impl<M: ManageConnection> TieredPool<M> {
-    /// Judges the automation tier by the default thresholds.
+    /// Tells the verdict, with the load of the automation tier by the default thresholds. Asks nobody.
     ///
     /// ```
-    /// use tierpool::{MemoryManager, TieredPool};
+    /// use tierpool::{MemoryManager, Tier, TieredPool};
     ///
     /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+    /// drop(pool.get(Tier::Automation)?); // the server has been seen
     /// let health = pool.check_pool_health();
     /// assert!(health.is_healthy());
-    /// assert_eq!(health.to_string(), "healthy: 0 % of the connections are in use");
+    /// assert_eq!((health.to_string().as_str(), health.http_status()), ("Pool healthy", 200));
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn check_pool_health(&self) -> Health {
         self.check_pool_health_with(Tier::Automation, HealthThresholds::default())
     }
 
-    /// Judges a tier by thresholds of one's own. Asks nobody.
+    /// Tells the verdict, with the load of a tier by thresholds of one's own. Asks nobody.
     pub fn check_pool_health_with(&self, tier: Tier, thresholds: HealthThresholds) -> Health {
         let (automation, adhoc) = (self.automation().stats(), self.adhoc().stats());
         let contact = contact_of_both(&automation, &adhoc);
+        let judgement = Judgement::of(&automation, &adhoc, self.reserved(), &contact);
         let judged = match tier {
             Tier::Automation => automation,
             Tier::Adhoc => adhoc,
         };
-        Health::of(&judged, &contact, thresholds)
+        Health::of(judgement, &judged, thresholds)
     }
 }
 
@@ -150,55 +156,70 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    fn judged(stats: &Stats, contact: &Contact) -> Health {
-        Health::of(stats, contact, HealthThresholds::default())
-    }
+    use crate::stats::{BreakerState, Contact};
 
     fn seen(seconds: u64) -> Contact {
         Contact::new(Some(Duration::from_secs(seconds)), None)
     }
 
-    fn stats(in_use: u32, overflow: u32) -> Stats {
-        let mut stats = Stats { ceiling: 10, base_size: 2, overflow, ..Stats::default() };
+    fn stats(in_use: u32) -> Stats {
+        let mut stats = Stats { ceiling: 20, base_size: 16, ..Stats::default() };
         stats.gauges.in_use = in_use;
         stats
     }
 
-    #[test]
-    fn the_grades_begin_above_their_thresholds() {
-        let state = |in_use, overflow| judged(&stats(in_use, overflow), &seen(0)).state;
-        assert_eq!(state(7, 0), HealthState::Healthy);
-        assert_eq!(state(8, 0), HealthState::Warning);
-        assert_eq!(state(9, 0), HealthState::Warning);
-        assert_eq!(state(10, 0), HealthState::Unhealthy);
-        assert_eq!(state(3, 2), HealthState::Healthy);
-        assert_eq!(state(3, 3), HealthState::Warning);
+    fn judged(automation: &Stats, contact: &Contact) -> Health {
+        let adhoc = Stats { ceiling: 5, base_size: 5, ..Stats::default() };
+        let judgement = Judgement::of(automation, &adhoc, 5, contact);
+        Health::of(judgement, automation, HealthThresholds::default())
     }
 
     #[test]
-    fn an_open_breaker_is_unhealthy_and_names_its_cause() {
-        let mut stats = stats(0, 0);
+    fn a_load_is_told_and_leaves_the_pool_healthy() {
+        let told = |in_use| {
+            let health = judged(&stats(in_use), &seen(0));
+            assert!(health.is_healthy(), "{health}");
+            (health.state, health.load, health.http_status(), health.message)
+        };
+        assert_eq!(told(14), (HealthState::Healthy, Load::Normal, 200, "Pool healthy".to_owned()));
+        let filling = "Pool healthy, and filling: 15 of 20 connections in use (75.0 %)".to_owned();
+        assert_eq!(told(15), (HealthState::Warning, Load::Normal, 200, filling));
+        let overflow =
+            "Overflow: 17 of 20 connections in use (85.0 %), more than the base size of 16".to_owned();
+        assert_eq!(told(17), (HealthState::Warning, Load::Overflow, 503, overflow));
+        let high = "High load: 18 of 20 connections in use (90.0 %)".to_owned();
+        assert_eq!(told(18), (HealthState::Warning, Load::High, 503, high));
+    }
+
+    #[test]
+    fn an_open_breaker_is_unhealthy_names_its_cause_and_leaves_nothing_available() {
+        let mut stats = stats(0);
         stats.breaker = BreakerState::Open;
         stats.last_open_failure = Some("refused".into());
         let health = judged(&stats, &seen(0));
         assert!(!health.is_healthy());
-        assert_eq!(health.message, "the circuit breaker is open: refused");
+        assert_eq!((health.message.as_str(), health.http_status()), ("Circuit open: refused", 503));
+        assert_eq!(health.pool_stats.available, 0);
     }
 
     #[test]
     fn a_server_that_was_not_seen_is_never_healthy() {
-        let told = |in_use, contact: &Contact| judged(&stats(in_use, 0), contact).to_string();
-        assert_eq!(told(0, &seen(60)), "healthy: 0 % of the connections are in use");
-        assert_eq!(told(0, &seen(61)), "unknown: the server was last seen 61 s ago");
-        assert_eq!(told(0, &Contact::default()), "unknown: the server was not seen yet");
+        let told = |in_use, contact: &Contact| {
+            let health = judged(&stats(in_use), contact);
+            assert_eq!(health.healthy, health.verdict == Verdict::Healthy);
+            (health.state, health.message)
+        };
+        assert_eq!(told(0, &seen(60)).0, HealthState::Healthy);
+        assert_eq!(
+            told(0, &seen(61)),
+            (HealthState::Unknown, "Unknown: the server was last seen 61 s ago".to_owned())
+        );
         let failing =
             Contact::new(Some(Duration::from_secs(9)), Some((Duration::from_secs(2), "refused".into())));
-        assert_eq!(told(0, &failing), "unhealthy: the server cannot be reached: refused, 2 s ago");
-        assert!(told(8, &seen(60)).starts_with("warning: ") && judged(&stats(8, 0), &seen(60)).is_healthy());
-        for in_use in [0, 8] {
-            assert!(told(in_use, &seen(61)).starts_with("unknown: "));
-            assert!(!judged(&stats(in_use, 0), &seen(61)).is_healthy());
+        for in_use in [0, 18] {
+            let unreachable = (HealthState::Unhealthy, "Unreachable: refused, 2 s ago".to_owned());
+            assert_eq!(told(in_use, &failing), unreachable);
+            assert_eq!(told(in_use, &Contact::default()).0, HealthState::Unknown);
         }
     }
 }

@@ -7,7 +7,7 @@ mod status;
 mod verbose;
 mod verdict;
 
-pub use data::{DatabaseStats, PoolStatus};
+pub use data::{DatabaseStats, PoolStats, PoolStatus};
 pub use health::{Health, HealthState, HealthThresholds};
 pub use status::{Plain, print_connection_status};
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use r2d2::ManageConnection;
 
 use super::data::DatabaseStats;
-use super::verdict::{Load, Verdict, connections};
+use super::verdict::{Load, Verdict, connections, free_now};
 use crate::tiers::TieredPool;
 
 /// Waiters listed before the rest is only counted.
@@ -87,11 +87,14 @@ impl DatabaseStats {
         let base = self.automation.base_size;
         writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
         writeln!(f, "{}{}: {} connections", marks.limit, self.limit_name, self.total_connections)?;
-        // What is promised is not said of a server that nobody has seen.
-        let (always, if_seen) = match self.verdict {
-            Verdict::Healthy => (" (always available)", ""),
-            _ if self.guaranteed == 0 => ("", ""),
-            _ => ("", ", once the server answers"),
+        // What is promised is not said of a server that nobody has seen, or that cannot be reached.
+        let (always, left) = match self.verdict {
+            Verdict::Healthy => {
+                let rest = free_now(self.guaranteed, self.reserved);
+                (" (always available)", format!("{}{rest}", connections(self.reserved)))
+            }
+            _ if self.guaranteed == 0 => ("", connections(0)),
+            _ => ("", format!("{}, once the server answers", connections(self.guaranteed))),
         };
         writeln!(f, "   {last} Reserved for Ad-hoc: {}{always}", self.reserved)?;
         writeln!(
@@ -104,7 +107,7 @@ impl DatabaseStats {
         writeln!(f, "   {branch} Available: {}", self.available)?;
         writeln!(f, "   {last} Overflow Active: {}\n", self.overflow)?;
         writeln!(f, "{}Ad-hoc (Development/Manual):", marks.adhoc)?;
-        writeln!(f, "   {last} Guaranteed Available: {}{if_seen}\n", connections(self.guaranteed))?;
+        writeln!(f, "   {last} Guaranteed Available: {left}\n")?;
         self.write_people(f, marks)?;
         self.write_last_line(f, marks)?;
         f.write_str(&rule)
@@ -192,9 +195,10 @@ pub(super) fn print(text: impl fmt::Display) {
 /// # Examples
 ///
 /// ```
-/// use tierpool::{MemoryManager, TieredPool};
+/// use tierpool::{MemoryManager, Tier, TieredPool};
 ///
 /// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// drop(pool.get(Tier::Adhoc)?); // the server has been seen
 /// let status = tierpool::print_connection_status(&pool);
 /// let exit_code = if status.is_healthy { 0 } else { 1 };
 /// assert_eq!(exit_code, 0);

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::config::utilization;
 use crate::stats::{BreakerState, Contact, Stats};
 
 /// A server seen within this counts as being there. The keepalive of idle connections, by default, comes in less.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
-/// The part of the automation ceiling from which on the load is called high.
-const HIGH_LOAD: f64 = 0.9;
+/// The percentage of its ceiling in use from which on the load of a tier is called high.
+pub(super) const HIGH_LOAD: f64 = 90.0;
 
 /// What is known of the server that both tiers lead to.
 pub(super) fn contact_of_both(automation: &Stats, adhoc: &Stats) -> Contact {
@@ -52,7 +53,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// How much of the automation tier is in use. Whatever it is, the pool may be healthy: a batch is meant to use it.
+/// How much of a tier is in use. Whatever it is, the pool may be healthy: a batch is meant to use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -75,11 +76,11 @@ impl Load {
         }
     }
 
-    pub(super) fn of(automation: &Stats) -> Self {
-        let in_use = automation.gauges.in_use;
-        if f64::from(in_use) >= HIGH_LOAD * f64::from(automation.ceiling) {
+    pub(super) fn of(tier: &Stats, high_percent: f64) -> Self {
+        let in_use = tier.gauges.in_use;
+        if utilization(in_use, tier.ceiling) >= high_percent {
             Load::High
-        } else if in_use > automation.base_size {
+        } else if in_use > tier.base_size {
             Load::Overflow
         } else {
             Load::Normal
@@ -98,11 +99,16 @@ pub(super) fn connections(count: u32) -> String {
     format!("{count} connection{}", if count == 1 { "" } else { "s" })
 }
 
+/// What is left of the reserve, where that is not all of it.
+pub(super) fn free_now(left: u32, reserved: u32) -> String {
+    if left < reserved { format!(", {left} free now") } else { String::new() }
+}
+
 /// The verdict and what it rests on.
 pub(super) struct Judgement {
     pub verdict: Verdict,
     pub message: String,
-    /// Ad-hoc connections that nobody has.
+    /// Ad-hoc connections that nobody has, and that can be had.
     pub guaranteed: u32,
 }
 
@@ -112,12 +118,11 @@ impl Judgement {
         let left = reserved.min(adhoc.ceiling).saturating_sub(adhoc.gauges.in_use);
         let tiers = [automation, adhoc];
         let cause = |stats: &Stats| stats.last_open_failure.clone();
+        let open = tiers.into_iter().find(|stats| stats.breaker != BreakerState::Closed);
         // Of a tier that has none at hand and could not open one, nothing is guaranteed.
         let adhoc_is_cut_off = cause(adhoc).filter(|_| adhoc.gauges.idle == 0);
-        let guaranteed = if adhoc_is_cut_off.is_some() { 0 } else { left };
-        let (verdict, message) = if let Some(open) =
-            tiers.into_iter().find(|stats| stats.breaker != BreakerState::Closed)
-        {
+        let guaranteed = if open.is_some() || adhoc_is_cut_off.is_some() { 0 } else { left };
+        let (verdict, message) = if let Some(open) = open {
             let cause = cause(open).or_else(|| tiers.into_iter().find_map(cause));
             let cause = cause.unwrap_or_else(|| "no cause known".to_owned());
             (Verdict::CircuitOpen, format!("Circuit open: {cause}"))
@@ -128,8 +133,10 @@ impl Judgement {
         } else if let Some(cause) = adhoc_is_cut_off {
             (Verdict::Exhausted, format!("EXHAUSTED: no connection for ad-hoc work can be opened: {cause}"))
         } else if contact.is_within(SEEN_WITHIN) {
-            let left = connections(guaranteed);
-            (Verdict::Healthy, format!("Healthy: {left} always available for ad-hoc work"))
+            // What is promised is the whole reserve; what somebody has of it just now is no breach of that.
+            let promised = connections(reserved);
+            let rest = free_now(guaranteed, reserved);
+            (Verdict::Healthy, format!("Healthy: {promised} always available for ad-hoc work{rest}"))
         } else {
             (Verdict::Unknown, format!("Unknown: the server was {contact}"))
         };

@@ -29,6 +29,22 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
+    /// The average; `None` if nothing was recorded.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tierpool::stats::Histogram;
+    ///
+    /// let mut queries = Histogram::default();
+    /// assert_eq!(queries.mean(), None);
+    /// (queries.counts[2], queries.sum) = (4, Duration::from_millis(14));
+    /// assert_eq!(queries.mean(), Some(Duration::from_micros(3500)));
+    /// ```
+    pub fn mean(&self) -> Option<Duration> {
+        let nanos = self.sum.as_nanos().checked_div(self.count().into())?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
     /// The upper bound of the bucket in which the quantile `q` (from 0 to 1) lies; `None` if nothing was recorded
     /// or it lies beyond the last bound.
     ///

@@ -12,8 +12,10 @@ use super::histogram::Histogram;
 #[non_exhaustive]
 pub struct Gauges {
     /// Connections ready to be lent.
+    #[doc(alias("checkedin"))]
     pub idle: u32,
     /// Connections lent, or in the pool's own hands for validation or reset.
+    #[doc(alias("busy", "checkedout"))]
     pub in_use: u32,
     /// Connections being opened.
     pub opening: u32,
@@ -25,6 +27,7 @@ pub struct Gauges {
 
 impl Gauges {
     /// `idle + in_use + opening`.
+    #[doc(alias("opened"))]
     pub fn size(&self) -> u32 {
         self.idle + self.in_use + self.opening
     }
@@ -39,10 +42,39 @@ pub struct Checkouts {
     pub direct: u64,
     /// Served after queueing.
     pub waited: u64,
-    /// Not served by the deadline.
+    /// Not served by the deadline, or not at once by `try_get`.
     pub timed_out: u64,
-    /// Refused: queue full, breaker open, connect failed, deadlock, closed.
+    /// Refused, for whatever reason: the sum of `refused`.
     pub rejected: u64,
+    /// Refused, by the kind of error.
+    pub refused: Refused,
+}
+
+/// Checkouts refused, by the [`ErrorKind`](crate::ErrorKind) that their callers got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Refused {
+    /// No room, for a caller that does not wait for others.
+    pub exhausted: u64,
+    /// As many callers as `max_waiting` allows were waiting.
+    pub queue_full: u64,
+    /// The circuit breaker was open.
+    pub circuit_open: u64,
+    /// A connection could not be opened, for a cause that waiting does not cure.
+    pub connect_failed: u64,
+    /// Waiting would have been a deadlock.
+    pub would_deadlock: u64,
+    /// The pool was closed.
+    pub closed: u64,
+}
+
+impl Refused {
+    /// How many were refused in all.
+    pub fn total(&self) -> u64 {
+        let Refused { exhausted, queue_full, circuit_open, connect_failed, would_deadlock, closed } = self;
+        exhausted + queue_full + circuit_open + connect_failed + would_deadlock + closed
+    }
 }
 
 /// Why a connection was closed, or left the pool.
@@ -50,13 +82,13 @@ pub struct Checkouts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Returned broken, marked so by its borrower, or its reset failed.
+    /// Returned broken, marked so by its borrower, or its reset failed or could not help.
     Broken,
     /// Failed its validation, or did not answer in time.
     Invalid,
     /// Reached `max_lifetime` or `max_uses`.
     Expired,
-    /// Idle for `idle_timeout`, or above a ceiling that was lowered.
+    /// Idle for `idle_timeout`, or for `overflow_linger` where the base lingers, or above a ceiling that was lowered.
     Idle,
     /// Above the base size and idle for `overflow_linger`.
     Overflow,
@@ -103,9 +135,8 @@ impl fmt::Display for CloseCause {
     }
 }
 
-/// Connections closed, by cause; `Debug` has each with its name.
+/// Connections closed, by cause; `Debug` and JSON (feature `serde`) have each with its name.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClosedBy(pub(crate) [u64; CloseCause::ALL.len()]);
 
 impl ClosedBy {
@@ -127,6 +158,13 @@ impl fmt::Debug for ClosedBy {
             told.field(cause.as_str(), &self.count(cause));
         }
         told.finish()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ClosedBy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(CloseCause::ALL.map(|cause| (cause.as_str(), self.count(cause))))
     }
 }
 
@@ -181,6 +219,7 @@ impl fmt::Display for BreakerState {
 ///
 /// Hold times are measured by the pool's coarse clock (grain 10 ms), so single short ones count as zero or as one
 /// grain; sums over many are right.
+#[doc(alias("get_stats"))]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -223,6 +262,9 @@ pub struct Stats {
     pub stuck_terminated: u64,
     /// Statements that took longer than `slow_query`, where the database layer measures them.
     pub slow_queries: u64,
+    /// Statements that the server cancelled, where the database layer sees it (PostgreSQL's over TCP, by SQLSTATE
+    /// 57014): at their `statement_timeout`, or since somebody asked for it, as `cancel_stuck_after` does.
+    pub statement_timeouts: u64,
     /// Times that a dead connection made all older ones suspect.
     pub suspicions: u64,
     /// Panics caught in managers, customizers and handlers.
@@ -235,12 +277,17 @@ pub struct Stats {
     pub hold: Histogram,
     /// How long successful opens took.
     pub open: Histogram,
+    /// How long statements took, from the request until the reply was read: empty unless asked for, where the database
+    /// layer measures them (`query_times`; PostgreSQL's over TCP). To prepare one does not count.
+    pub query: Histogram,
     /// How long the oldest waiter has waited.
     pub oldest_waiter: Option<Duration>,
     /// Connection-seconds spent in use by borrowers who have returned them.
     pub busy: Duration,
     /// The state of the circuit breaker.
     pub breaker: BreakerState,
+    /// How long ago the breaker opened; `None` while it is closed. Probes in between do not count as an end.
+    pub breaker_open_for: Option<Duration>,
     /// Times the breaker opened.
     pub breaker_openings: u64,
     /// The last failure to open since an open succeeded, in words.

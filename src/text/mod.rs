@@ -12,4 +12,4 @@ mod time;
 
 pub(crate) use chain::{Cause, line, links};
 pub(crate) use harmless::harmless;
-pub(crate) use time::Time;
+pub(crate) use time::{Ago, Limit, Time};

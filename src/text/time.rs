@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A time that was measured, to the tenth of a fitting unit: `0 s`, `12 us`, `2.5 ms`, `340 ms`, `2.0 s`, `3.5 min`,
 /// `7.0 h`, `3.0 d`. In ASCII, for the plain form of the status box.
 ///
-/// A setting's value is not measured: it is told in the form in which it can be set.
+/// A setting's value is not measured: that is a [`Limit`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub Duration);
 
@@ -27,9 +27,44 @@ impl fmt::Display for Time {
     }
 }
 
+/// A time that was set, as whoever sets it writes it: `60 s`, `300 ms`. Another than a whole number is told to the
+/// tenth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit(pub Duration);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_nanos()) {
+            (seconds @ 1.., 0) => write!(f, "{seconds} s"),
+            _ => Time(self.0).fmt(f),
+        }
+    }
+}
+
+/// How long ago something was: `just now`, `340 ms ago`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ago(pub Duration);
+
+/// What is more recent than this is not told in numbers.
+const NOW: Duration = Duration::from_millis(10);
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < NOW { f.write_str("just now") } else { write!(f, "{} ago", Time(self.0)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_read_as_they_were_set_and_the_recent_past_as_just_now() {
+        let limit = |ms| Limit(Duration::from_millis(ms)).to_string();
+        assert_eq!([0, 300, 1000, 1500, 60_000].map(limit), ["0 s", "300 ms", "1 s", "1.5 s", "60 s"]);
+        let ago = |ms| Ago(Duration::from_millis(ms)).to_string();
+        assert_eq!([0, 9, 10, 4000].map(ago), ["just now", "just now", "10 ms ago", "4.0 s ago"]);
+    }
 
     #[test]
     fn times_read_as_a_person_would_write_them() {

@@ -1,6 +1,6 @@
 //! The builder of two tiers within one budget.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use r2d2::ManageConnection;
 
@@ -8,7 +8,7 @@ use super::{Tier, TieredPool, settings};
 use crate::clock::Clock;
 use crate::config::{Faults, Settings};
 use crate::error::{Error, LimitSetBy};
-use crate::pool::{Budget, Builder, Keeper, Part, Pool};
+use crate::pool::{Budget, Builder, Hope, Keeper, Least, Part, wait_filled};
 
 /// Builds a [`TieredPool`].
 pub struct TieredBuilder<M: ManageConnection> {
@@ -24,16 +24,15 @@ pub struct TieredBuilder<M: ManageConnection> {
 
 impl<M: ManageConnection> Default for TieredBuilder<M> {
     fn default() -> Self {
-        let tier = |tier: Tier| Builder::new().settings(Settings::of_tier(tier.as_str()));
+        let tier = |settings| Builder::new().settings(settings);
         TieredBuilder {
             total_connections: 60,
             limit_name: "Total Connection Limit",
             reserved: 5,
             open_concurrency: 4,
             adhoc_may_borrow: false,
-            automation: tier(Tier::Automation).base_size(50).max_overflow(5),
-            // One is kept warm, so that a person does not wait for a connection to be opened.
-            adhoc: tier(Tier::Adhoc).min_idle(Some(1)),
+            automation: tier(Settings::of_automation()).base_size(50).max_overflow(5),
+            adhoc: tier(Settings::of_adhoc()),
             clock: Clock::default(),
         }
     }
@@ -72,8 +71,8 @@ impl<M: ManageConnection> TieredBuilder<M> {
         self
     }
 
-    /// Changes the ad-hoc tier's settings but for its size, which [`TieredBuilder::reserved`] sets. Default: one
-    /// connection kept warm, 60 s to wait.
+    /// Changes the ad-hoc tier's settings but for its size, which [`TieredBuilder::reserved`] sets. Default: opened
+    /// when needed, closed after 10 s without use ([`base_lingers`](Settings::base_lingers)), 60 s to wait.
     pub fn adhoc(mut self, change: impl FnOnce(Builder<M>) -> Builder<M>) -> Self {
         self.adhoc = change(self.adhoc);
         self
@@ -92,6 +91,19 @@ impl<M: ManageConnection> TieredBuilder<M> {
             Tier::Automation => &self.automation,
             Tier::Adhoc => &self.adhoc,
         }
+    }
+
+    /// Has the budget be what the sizes of the tiers come to.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn budget_follows(mut self) -> Self {
+        self.total_connections = self.automation.resolved().0.ceiling().saturating_add(self.reserved);
+        self
+    }
+
+    /// The budget set so far.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn budget(&self) -> u32 {
+        self.total_connections
     }
 
     /// Sets what the status box calls the budget: by whose limit it is set.
@@ -116,8 +128,8 @@ impl<M: ManageConnection> TieredBuilder<M> {
         faults
     }
 
-    /// Builds both tiers and waits until each has opened what it keeps. `manager` is asked for one manager a tier, so
-    /// that they may use different roles.
+    /// Builds both tiers and waits until each has opened what it keeps, which is nothing unless `min_size` or
+    /// `min_idle` says so. `manager` is asked for one manager a tier, so that they may use different roles.
     ///
     /// # Blocking
     ///
@@ -125,9 +137,10 @@ impl<M: ManageConnection> TieredBuilder<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`].
+    /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`], for the first
+    /// tier that cannot be built.
     pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
-        self.build_and_wait(manager, |pool| LimitSetBy::Settings(pool.connection_timeout()))
+        self.build_with(manager, None, |_| Least::Kept)
     }
 
     /// As [`TieredBuilder::build`], but waits at most `limit`, whatever the checkouts of the tiers may take.
@@ -140,20 +153,23 @@ impl<M: ManageConnection> TieredBuilder<M> {
         manager: impl FnMut(Tier) -> M,
         limit: Duration,
     ) -> Result<TieredPool<M>, Error> {
-        self.build_and_wait(manager, |_| LimitSetBy::Caller(limit))
+        self.build_with(manager, Some(limit), |_| Least::Kept)
     }
 
-    fn build_and_wait(
+    /// Builds both tiers and waits until each has `least` open, for `limit` or as long as its checkouts may take.
+    pub(crate) fn build_with(
         self,
         manager: impl FnMut(Tier) -> M,
-        limit: impl Fn(&Pool<M>) -> LimitSetBy,
+        limit: Option<Duration>,
+        least: impl Fn(Tier) -> Least,
     ) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
-        // Both open at the same time, so the time of the first counts for the second as well.
-        let begun = Instant::now();
-        for tier in [Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier)) {
-            tier.wait_built(begun, limit(tier))?;
-        }
+        let filling = [Tier::Automation, Tier::Adhoc].map(|tier| {
+            let (pool, least) = (pool.tier(tier), least(tier));
+            let own = || LimitSetBy::Settings(pool.connection_timeout());
+            pool.filling(limit.map_or_else(own, LimitSetBy::Caller), least)
+        });
+        wait_filled(Vec::from(filling), Hope::UntilPermanent)?;
         Ok(pool)
     }
 

@@ -24,9 +24,8 @@ impl TieredSettings {
         if self.reserved != before.reserved && sizes(&self) == sizes(before) {
             (self.adhoc.base_size, self.adhoc.max_overflow) = (self.reserved, 0);
         }
-        // They name threads, log targets and metrics, which do not change.
-        self.automation.name.clone_from(&before.automation.name);
-        self.adhoc.name.clone_from(&before.adhoc.name);
+        self.automation = self.automation.completed(&before.automation);
+        self.adhoc = self.adhoc.completed(&before.adhoc);
         self
     }
 

@@ -18,37 +18,58 @@ impl PgSettings {
         let mut changed = self.clone();
         let found = |value| Sourced::new(Some(value), Source::Detected { from: "the server".to_owned() });
         changed.set(Key::Pgbouncer, found(Value::PgBouncer(mode)));
-        for key in [Key::BaseSize, Key::MaxOverflow, Key::MaxLifetime, Key::PrePing, Key::StatementCacheSize]
-        {
-            let source = self.source(key);
+        for key in [
+            Key::BaseSize,
+            Key::MaxOverflow,
+            Key::ConnectionTimeout,
+            Key::MaxLifetime,
+            Key::PrePing,
+            Key::StatementCacheSize,
+        ] {
             // Whoever set a size of the cache did not know of the pooler.
-            let is_set = source != &Source::Default || !self.is_default(key);
-            if is_set && key != Key::StatementCacheSize {
+            if self.is_said(key) && key != Key::StatementCacheSize {
                 continue;
             }
             if let Some(value) = profiles::behind_pgbouncer(key, mode) {
                 changed.set(key, found(value));
             }
         }
+        if !self.is_said(Key::TotalConnections) {
+            let total = changed.automation.ceiling().saturating_add(changed.adhoc.ceiling());
+            let follows = Source::Follows { of: "the server".to_owned() };
+            changed.set(Key::TotalConnections, Sourced::new(Some(Value::Count(total)), follows));
+        }
         if !changed.check().is_empty() {
             let sizes = [
                 (Key::BaseSize, self.automation.base_size),
                 (Key::MaxOverflow, self.automation.max_overflow),
+                (Key::TotalConnections, self.total_connections),
             ];
             for (key, size) in sizes {
                 changed.set(key, Sourced::new(Some(Value::Count(size)), self.source(key).clone()));
             }
         }
-        if self.source(Key::MaxSize) == &Source::Default {
+        if !self.is_said(Key::MaxSize) {
             let of_base = changed.source(Key::BaseSize).clone();
             changed.set(Key::MaxSize, Sourced::new(None, of_base));
         }
         changed
     }
 
-    /// Whether a setting that no source gave has its default still: a program may have changed the field.
-    fn is_default(&self, key: Key) -> bool {
-        let Fallback::Value(default) = &key.setting().default else { return true };
-        self.value_text(key) == default.to_string()
+    /// Whether somebody set the budget: it follows the sizes where nobody did.
+    pub(crate) fn is_budget_said(&self) -> bool {
+        self.is_said(Key::TotalConnections)
+    }
+
+    /// Whether somebody set it: by a source, or by changing the field of what had its default.
+    fn is_said(&self, key: Key) -> bool {
+        match (self.source(key), &key.setting().default) {
+            (Source::Default, Fallback::Value(default)) => self.value_text(key) != default.to_string(),
+            (Source::Default | Source::Follows { .. }, _) if key == Key::TotalConnections => {
+                self.total_connections != self.automation.ceiling().saturating_add(self.adhoc.ceiling())
+            }
+            (Source::Default | Source::Follows { .. }, _) => false,
+            _ => true,
+        }
     }
 }

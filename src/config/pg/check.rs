@@ -2,11 +2,13 @@
 
 use super::settings::{MAX_APP_NAME, PgSettings};
 use super::table::rows::{Key, settings};
+use super::table::source::Source;
 use super::table::value::shown;
 use crate::config::faults::Faults;
 
-/// The settings that share the budget; a rule between them is told only when all could be read.
-const BUDGET: [Key; 5] =
+/// The settings that share the budget. Nothing is made of the others, and no rule between them is told, where one of
+/// them could not be read.
+pub(super) const BUDGET: [Key; 5] =
     [Key::BaseSize, Key::MaxOverflow, Key::MaxSize, Key::Reserved, Key::TotalConnections];
 
 impl PgSettings {
@@ -21,7 +23,7 @@ impl PgSettings {
     /// let mut settings = PgSettings::load(&overrides, |_| None).unwrap();
     /// assert!(settings.check().is_empty());
     /// settings.total_connections = 40;
-    /// assert!(settings.check().to_string().contains("50 + 5 + 5 = 60: must not exceed"));
+    /// assert!(settings.check().to_string().contains("is 40: must be at least 60"));
     /// ```
     pub fn check(&self) -> Faults {
         self.check_except(&[])
@@ -34,12 +36,15 @@ impl PgSettings {
         if !BUDGET.iter().any(|key| unreadable.contains(key)) {
             self.check_budget(&mut faults);
         }
-        faults.require(
-            (1..=MAX_APP_NAME).contains(&self.app_name.len()) && !self.app_name.contains('\0'),
-            &self.spelled(Key::AppName),
-            shown(&self.app_name),
-            format!("must have 1 to {MAX_APP_NAME} bytes, none of them zero"),
-        );
+        let is_name = |name: &str| (1..=MAX_APP_NAME).contains(&name.len()) && !name.contains('\0');
+        let rule = || format!("must have 1 to {MAX_APP_NAME} bytes, none of them zero");
+        if let Some(name) = self.service() {
+            faults.require(is_name(name), &self.spelled(Key::Name), shown(name), rule());
+        }
+        // One that follows the name of the service has been told of there.
+        let is_told = matches!(self.source(Key::AppName), Source::Follows { .. });
+        let name = &self.app_name;
+        faults.require(is_told || is_name(name), &self.spelled(Key::AppName), shown(name), rule());
         faults
     }
 
@@ -77,15 +82,18 @@ impl PgSettings {
             faults.push(total, 0, "must be at least 1");
             return;
         }
-        let parts = [self.automation.base_size, self.automation.max_overflow, self.adhoc.ceiling()];
-        let sum: u64 = parts.iter().map(|part| u64::from(*part)).sum();
-        let [base, overflow, reserved] = parts;
-        faults.require(
-            sum <= u64::from(self.total_connections),
-            &self.spelled_together(&[Key::BaseSize, Key::MaxOverflow, Key::Reserved]),
-            format_args!("{base} + {overflow} + {reserved} = {sum}"),
-            format!("must not exceed the budget of {} ({total})", self.total_connections),
-        );
+        let parts = [
+            (Key::BaseSize, self.automation.base_size),
+            (Key::MaxOverflow, self.automation.max_overflow),
+            (Key::Reserved, self.adhoc.ceiling()),
+        ];
+        let sum: u64 = parts.iter().map(|(_, size)| u64::from(*size)).sum();
+        // What cannot be counted has been told of the tier already.
+        if sum.min(u64::from(u32::MAX)) > u64::from(self.total_connections) {
+            let told = parts.map(|(key, size)| self.told_with(key, size)).join(" + ");
+            let rule = format!("must be at least {sum} = {told}{}", self.what_else_would_do());
+            faults.push(total, self.total_connections, rule);
+        }
         faults.require(
             self.adhoc.ceiling() == self.reserved,
             &self.spelled(Key::Reserved),
@@ -94,7 +102,50 @@ impl PgSettings {
         );
     }
 
-    fn spelled(&self, key: Key) -> String {
+    /// A part of the budget with its size: `DB_POOL_SIZE 60`, `max_overflow 5 (default)`.
+    fn told_with(&self, key: Key, size: u32) -> String {
+        let (source, name) = (self.source(key), key.setting().name);
+        match source {
+            source if source.is_explicit() => format!("{} {size}", source.spelled(name)),
+            Source::Follows { .. } => format!("{name} {size}"),
+            source => format!("{name} {size} ({source})"),
+        }
+    }
+
+    /// The size that would fit into the budget, where one part alone can make it fit.
+    fn what_else_would_do(&self) -> String {
+        let is_ceiling = self.source(Key::MaxSize).is_explicit()
+            && [Key::BaseSize, Key::MaxOverflow]
+                .iter()
+                .all(|key| self.source(*key) == self.source(Key::MaxSize));
+        let base_follows = matches!(self.source(Key::BaseSize), Source::Follows { .. });
+        let (key, others) = match (is_ceiling, base_follows) {
+            (true, _) => (Key::MaxSize, 0),
+            (false, true) => (Key::MaxOverflow, self.automation.base_size),
+            (false, false) => (Key::BaseSize, self.automation.max_overflow),
+        };
+        let least = if key == Key::MaxOverflow { 0 } else { 1 };
+        let room = self
+            .total_connections
+            .checked_sub(self.adhoc.ceiling())
+            .and_then(|left| left.checked_sub(others));
+        match room.filter(|room| *room >= least) {
+            Some(room) => format!("; or {} at most {room}", self.to_set(key)),
+            None => String::new(),
+        }
+    }
+
+    /// The name by which to set a setting: as it is set already, else in the way of the budget.
+    fn to_set(&self, key: Key) -> String {
+        let setting = key.setting();
+        match (self.source(key), self.source(Key::TotalConnections), setting.env.first()) {
+            (source, _, _) if source.is_explicit() => source.spelled(setting.name),
+            (_, Source::Environment { .. } | Source::Url { .. }, Some(variable)) => variable.name.to_owned(),
+            _ => setting.name.to_owned(),
+        }
+    }
+
+    pub(super) fn spelled(&self, key: Key) -> String {
         self.source(key).spelled(key.setting().name)
     }
 

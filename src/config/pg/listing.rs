@@ -70,15 +70,23 @@ impl PgSettings {
                 Some(time) => return limit(Some(time).filter(|time| !time.is_zero()), "no limit"),
             },
             Key::SlowQuery => return limit(self.slow_query, "never"),
+            Key::QueryTimes => Value::Flag(self.query_times),
             Key::ConnectTimeout => {
                 return limit(Some(self.connect_timeout).filter(|time| !time.is_zero()), "no limit");
             }
+            Key::FailureThreshold => Value::Count(tier.failure_threshold),
+            Key::OpenFor => Value::Time(tier.open_for),
+            Key::LeakThreshold => return limit(tier.leak_threshold, "never"),
             Key::StatementCacheSize => Value::Count(self.statement_cache_size),
             Key::Pgbouncer => match self.pgbouncer {
                 Some(mode) => Value::PgBouncer(mode),
                 None => return "not known before the first connection".to_owned(),
             },
             Key::Profile => Value::Text(self.profile.clone()),
+            Key::Name => match self.service() {
+                Some(name) => Value::Text(name.to_owned()),
+                None => return "none".to_owned(),
+            },
             Key::AppName => Value::Text(self.app_name.clone()),
         };
         value.to_string()

@@ -4,18 +4,20 @@ use super::merge::Merged;
 use super::server::address::Server;
 use super::server::locate;
 use super::settings::PgSettings;
+use super::sizes::Sizes;
 use super::table::env::{self, Env, NotUtf8};
 use super::table::overrides::Overrides;
 use super::table::rows::{Key, settings};
-use super::table::source::Sourced;
+use super::table::source::{Source, Sourced};
 use super::table::value::Value;
 use crate::config::faults::Faults;
+use crate::config::policy::WaitMode;
 
 impl PgSettings {
     /// Loads the settings from `overrides`, the environment given as a function, and the connection string found.
     ///
-    /// A variable that is empty or blank counts as not set. Of several variables for one setting the first that is
-    /// set wins, and only the one that wins is read.
+    /// A variable that is empty or blank counts as not set. Several variables for one setting may be set where they
+    /// agree; those for the server excepted, of which the first that is set wins.
     ///
     /// # Errors
     ///
@@ -68,59 +70,43 @@ impl PgSettings {
 
 fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
     let mut built = PgSettings::of_server(server);
-    for setting in settings().iter().filter(|setting| setting.key != Key::Server) {
-        built.set(setting.key, merged.get(setting.key).clone());
-    }
-    let (base_size, max_overflow) = sizes(merged, faults);
+    let Sizes { base, overflow, total } = Sizes::of(merged, faults);
     if !merged.get(Key::MaxSize).source.is_explicit() {
-        built.set(Key::MaxSize, Sourced::new(None, base_size.source.clone()));
+        built.set(Key::MaxSize, Sourced::new(None, base.source.clone()));
     }
-    for (key, size) in [(Key::BaseSize, base_size), (Key::MaxOverflow, max_overflow)] {
-        built.set(key, Sourced::new(Some(Value::Count(size.value)), size.source));
+    let sizes = [(Key::TotalConnections, total), (Key::BaseSize, base), (Key::MaxOverflow, overflow)];
+    for setting in settings().iter().filter(|setting| setting.key != Key::Server) {
+        let size = sizes.iter().find(|(of, _)| *of == setting.key);
+        match (setting.key, size) {
+            (key, Some((_, size))) => {
+                built.set(key, Sourced::new(Some(Value::Count(size.value)), size.source.clone()));
+            }
+            // What is left open of it was filled in above.
+            (Key::MaxSize, None) if !merged.get(Key::MaxSize).source.is_explicit() => {}
+            (key, None) => built.set(key, merged.get(key).clone()),
+        }
+    }
+    if let (None, Some(service)) = (&merged.get(Key::AppName).value, built.service()) {
+        let follows = Source::Follows { of: built.spelled(Key::Name) };
+        built.set(Key::AppName, Sourced::new(Some(Value::Text(service.to_owned())), follows));
+    }
+    if let Some(mode) = timed_wait(merged) {
+        built.set(Key::WaitMode, mode);
     }
     built
 }
 
-/// Base size and overflow of the automation tier, also where a ceiling is given instead.
-fn sizes(merged: &Merged, faults: &mut Faults) -> (Sourced<u32>, Sourced<u32>) {
-    let given = |key| match merged.get(key) {
-        Sourced { value: Some(Value::Count(count)), source } => Some(Sourced::new(*count, source.clone())),
-        _ => None,
+/// The wait mode `wait` beside a timeout that somebody set, which it then keeps to, as with Oracle. A program that says
+/// `WaitMode::Forever` means it.
+fn timed_wait(merged: &Merged) -> Option<Sourced<Option<Value>>> {
+    let Sourced { value: Some(Value::WaitMode(WaitMode::Forever)), source } = merged.get(Key::WaitMode)
+    else {
+        return None;
     };
-    let (Some(base), Some(overflow)) = (given(Key::BaseSize), given(Key::MaxOverflow)) else {
-        unreachable!("BUG: base size or overflow has no default")
-    };
-    let Some(ceiling) = given(Key::MaxSize) else { return (base, overflow) };
-    let rank = ceiling.source.rank();
-    if base.source.rank() < rank || overflow.source.rank() < rank {
-        return (base, overflow);
-    }
-    let from_ceiling = |value| Sourced::new(value, ceiling.source.clone());
-    match (base.source.rank() == rank, overflow.source.rank() == rank) {
-        (false, false) => (from_ceiling(ceiling.value), from_ceiling(0)),
-        (true, false) if base.value <= ceiling.value => {
-            let rest = ceiling.value - base.value;
-            (base, from_ceiling(rest))
-        }
-        (false, true) if overflow.value <= ceiling.value => {
-            let rest = ceiling.value - overflow.value;
-            (from_ceiling(rest), overflow)
-        }
-        (true, true) if base.value.checked_add(overflow.value) == Some(ceiling.value) => (base, overflow),
-        (with_base, with_overflow) => {
-            let mut parts = vec![];
-            for (is_given, key, size) in
-                [(with_base, Key::BaseSize, &base), (with_overflow, Key::MaxOverflow, &overflow)]
-            {
-                if is_given {
-                    parts.push(format!("{} = {}", size.source.spelled(key.setting().name), size.value));
-                }
-            }
-            let rule = format!("contradicts {}; it is their sum, or stands alone", parts.join(" and "));
-            faults.push(ceiling.source.spelled("max_size"), ceiling.value, rule);
-            (base, overflow)
-        }
-    }
+    let timeout = &merged.get(Key::ConnectionTimeout).source;
+    let is_set = !matches!(timeout, Source::Default | Source::Detected { .. });
+    let is_text = !matches!(source, Source::Builder { .. });
+    (is_set && is_text).then(|| Sourced::new(Some(Value::WaitMode(WaitMode::Timed)), source.clone()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::server::address::Server;
 use super::server::locate::PoolParams;
 use super::table::env::{Env, Found};
 use super::table::overrides::Overrides;
-use super::table::pgbouncer::PgBouncer;
+use super::table::pgbouncer::{PgBouncer, session_pooler};
 use super::table::profiles::{self, Profile};
 use super::table::rows::{Fallback, Key, ROWS, Spelling, settings};
 use super::table::source::{Source, Sourced};
@@ -26,6 +26,16 @@ struct Explicit<'a> {
     url: &'a PoolParams,
     faults: &'a mut Faults,
     unreadable: Vec<Key>,
+}
+
+/// What the environment variables of one setting gave.
+enum InEnvironment {
+    /// None is set.
+    Nothing,
+    /// Something unusable, which is among the faults by now.
+    Faulty,
+    /// A value.
+    Value(Sourced<Option<Value>>),
 }
 
 impl Merged {
@@ -77,22 +87,51 @@ impl Explicit<'_> {
         if let Some(value) = self.overrides.value(key) {
             return Some(Sourced::new(Some(value), Source::Builder { method: setting.name }));
         }
-        for spelling in setting.env {
-            match self.env.get(spelling.name, self.faults) {
-                Found::Nothing => {}
-                Found::Faulty => {
-                    self.unreadable.push(key);
-                    return None;
-                }
-                Found::Text(text) => {
-                    return self.read(key, *spelling, &text, Source::Environment { variable: spelling.name });
-                }
+        match self.in_environment(key) {
+            InEnvironment::Nothing => {}
+            InEnvironment::Faulty => {
+                self.unreadable.push(key);
+                return None;
             }
+            InEnvironment::Value(value) => return Some(value),
         }
         let url = self.url;
         let (spelling, text) =
             setting.url.iter().find_map(|spelling| Some((spelling, url.get(spelling.name)?)))?;
         self.read(key, *spelling, text, Source::Url { parameter: spelling.name })
+    }
+
+    /// The value of the first variable that is set. All of them are read: two that disagree are a fault, since whoever
+    /// set one of them would not get it.
+    fn in_environment(&mut self, key: Key) -> InEnvironment {
+        let mut first: Option<Sourced<Option<Value>>> = None;
+        let mut is_faulty = false;
+        for spelling in key.setting().env {
+            let text = match self.env.get(spelling.name, self.faults) {
+                Found::Nothing => continue,
+                Found::Faulty => {
+                    is_faulty = true;
+                    continue;
+                }
+                Found::Text(text) => text,
+            };
+            let value = self.read(key, *spelling, &text, Source::Environment { variable: spelling.name });
+            match (&first, value) {
+                (_, None) => is_faulty = true,
+                (None, value) => first = value,
+                (Some(first), Some(other)) if first.value != other.value => {
+                    let rule = "leave out one of the two, or have them agree";
+                    self.said_twice(key, first, (&other, &other.source.spelled(key.setting().name)), rule);
+                    is_faulty = true;
+                }
+                (Some(_), Some(_)) => {}
+            }
+        }
+        match first {
+            _ if is_faulty => InEnvironment::Faulty,
+            Some(value) => InEnvironment::Value(value),
+            None => InEnvironment::Nothing,
+        }
     }
 
     fn read(
@@ -110,6 +149,25 @@ impl Explicit<'_> {
         value.map(|value| Sourced::new(Some(value), source))
     }
 
+    /// Tells of a setting that was given in two places.
+    fn said_twice(
+        &mut self,
+        key: Key,
+        first: &Sourced<Option<Value>>,
+        (other, spelled): (&Sourced<Option<Value>>, &str),
+        rule: &str,
+    ) {
+        let name = key.setting().name;
+        let shown = |sourced: &Sourced<Option<Value>>| {
+            sourced.value.as_ref().map_or_else(String::new, Value::to_string)
+        };
+        self.faults.push(
+            format!("{} + {spelled}", first.source.spelled(name)),
+            format!("{} and {}", shown(first), shown(other)),
+            format!("{name} must be said once: {rule}"),
+        );
+    }
+
     /// The limit of a statement that a person gave: as a setting, or in the start-up options of the connection string.
     fn statement_timeout(&mut self, server: Option<&Server>) -> Option<Sourced<Option<Value>>> {
         let given = self.get(Key::StatementTimeout);
@@ -118,16 +176,8 @@ impl Explicit<'_> {
             Sourced::new(Some(Value::Time(limit.value)), source)
         });
         let (Some(setting), Some(options)) = (&given, &in_options) else { return given.or(in_options) };
-        let name = Key::StatementTimeout.setting().name;
-        let spelled = format!("{} + {}", setting.source.spelled(name), options.source.spelled("options"));
-        let shown = |sourced: &Sourced<Option<Value>>| {
-            sourced.value.as_ref().map_or_else(String::new, Value::to_string)
-        };
-        self.faults.push(
-            spelled,
-            format!("{} and {}", shown(setting), shown(options)),
-            "statement_timeout must be said once: leave out one of the two",
-        );
+        let spelled = options.source.spelled("options");
+        self.said_twice(Key::StatementTimeout, setting, (options, &spelled), "leave out one of the two");
         given
     }
 
@@ -144,17 +194,18 @@ impl Explicit<'_> {
         found.map(|profile| Sourced::new(profile, source))
     }
 
-    /// Whether PgBouncer is in between: said, or seen by the port, or not known before a connection is open.
+    /// Whether PgBouncer is in between: said, or seen by port or host, or not known before a connection is open.
     fn pgbouncer(&mut self, server: Option<&Server>) -> Sourced<Option<Value>> {
         if let Some(said) = self.get(Key::Pgbouncer) {
             return said;
         }
-        match server.and_then(Server::pgbouncer_port) {
-            Some(port) => Sourced::new(
-                Some(Value::PgBouncer(PgBouncer::from(true))),
-                Source::Detected { from: format!("port {port}") },
-            ),
-            None => Sourced::new(None, Source::Default),
+        let detected = |mode, from| Sourced::new(Some(Value::PgBouncer(mode)), Source::Detected { from });
+        let port = server.and_then(Server::pgbouncer_port);
+        let host = server.and_then(|server| session_pooler(server.config()));
+        match (port, host) {
+            (Some(port), _) => detected(PgBouncer::Transaction, format!("port {port}")),
+            (None, Some(host)) => detected(PgBouncer::Session, format!("host {host}")),
+            (None, None) => Sourced::new(None, Source::Default),
         }
     }
 }

@@ -9,8 +9,10 @@
 //! | `settings` | the settings as they are used: two tiers, one server |
 //! | `check` | the rules between them |
 //! | `listing` | each setting in force, with its source |
+//! | `warnings` | what is allowed together and hardly meant |
 //! | `behind` | the settings again, once a pooler was found |
 //! | `merge` | the sources laid over each other |
+//! | `sizes` | sizes and budget, of which one gives the other |
 //! | `load` | all of it: from overrides, environment and connection string to settings or faults |
 
 mod behind;
@@ -20,7 +22,9 @@ mod load;
 mod merge;
 mod server;
 mod settings;
+mod sizes;
 mod table;
+mod warnings;
 
 pub use listing::Effective;
 pub use server::address::Server;
@@ -34,6 +38,7 @@ pub use server::tls::{TlsMode, TlsOptions};
 pub use settings::PgSettings;
 pub use table::overrides::{ConnectionString, Overrides};
 pub use table::pgbouncer::PgBouncer;
+pub(crate) use table::pgbouncer::session_pooler;
 pub use table::profiles::{Profile, profiles};
 pub use table::rows::{Fallback, Key, Setting, Spelling, settings};
 pub use table::source::{Source, Sourced};

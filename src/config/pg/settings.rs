@@ -10,6 +10,7 @@ use super::table::pgbouncer::PgBouncer;
 use super::table::rows::{Key, ROWS};
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
+use crate::config::policy::PrePing;
 use crate::config::settings::Settings;
 
 /// The longest first part of `application_name`: the server keeps 63 bytes, and `/automation` has its place.
@@ -28,6 +29,10 @@ pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
 /// the strongest source that names any of the three has a say on the ceiling: a program that sets `base_size` is not
 /// bound by `DB_POOL_MAX`.
 ///
+/// Where no budget is set, it is the ceiling and the reserve. Where one is set and no base size, the base size is what
+/// reserve and overflow leave of it, and an overflow that nobody has set gives way to the base size. The sizes of a
+/// profile, and those for a pooler, count as set.
+///
 /// [`settings`]: crate::config::settings
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -36,14 +41,17 @@ pub struct PgSettings {
     pub server: Server,
     /// The name of the profile. Default `batch`.
     pub profile: String,
-    /// The budget: what both ceilings together may not exceed. Default 60.
+    /// The budget: what both ceilings together may not exceed. Default: what they come to, which is 60.
     pub total_connections: u32,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,
-    /// The automation tier. Default: base size 50, overflow 5, nothing kept open ahead of demand.
+    /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base
+    /// size 50, overflow 5, nothing kept open ahead of demand.
     pub automation: Settings,
-    /// The ad-hoc tier: the reserved connections without overflow, one of them kept open and idle so that a person
-    /// need not wait for a handshake. Timeouts, ages, wait mode and pre-ping are those of the automation tier.
+    /// The ad-hoc tier: the reserved connections without overflow, closed after 10 s without use
+    /// ([`base_lingers`](Settings::base_lingers)) unless builder or environment set an idle timeout, which holds for
+    /// both tiers. Timeouts, ages, wait mode and pre-ping are those of the automation tier; a pre-ping that nobody set
+    /// is by the tier's own server, where it has one.
     pub adhoc: Settings,
     /// The limit of a statement in the automation tier. Default 30 s; `None`: no limit.
     pub automation_statement_timeout: Option<Duration>,
@@ -54,6 +62,8 @@ pub struct PgSettings {
     pub socket_timeout: Option<Duration>,
     /// Statements that take longer are logged with their text, over TCP. Default `None`: none.
     pub slow_query: Option<Duration>,
+    /// The time of each statement is recorded, over TCP. Default: no.
+    pub query_times: bool,
     /// The limit of opening a connection, handshake included. Default 10 s; zero: no limit.
     pub connect_timeout: Duration,
     /// Prepared statements kept per connection. Default 100; 0: none.
@@ -76,12 +86,13 @@ impl PgSettings {
             profile: String::new(),
             total_connections: 0,
             reserved: 0,
-            automation: Settings::of_tier("automation"),
-            adhoc: Settings::of_tier("adhoc"),
+            automation: Settings::of_automation(),
+            adhoc: Settings::of_adhoc(),
             automation_statement_timeout: None,
             adhoc_statement_timeout: None,
             socket_timeout: None,
             slow_query: None,
+            query_times: false,
             connect_timeout: Duration::ZERO,
             statement_cache_size: 0,
             pgbouncer: None,
@@ -99,7 +110,6 @@ impl PgSettings {
             Key::Reserved => {
                 self.reserved = count(key, value);
                 self.adhoc.base_size = self.reserved;
-                self.adhoc.min_idle = Some(self.reserved.min(1));
             }
             Key::MinSize => self.automation.min_size = count(key, value),
             Key::BaseSize => self.automation.base_size = count(key, value),
@@ -111,9 +121,16 @@ impl PgSettings {
                 self.in_both(|tier| &mut tier.wait_mode, mode);
             }
             Key::MaxLifetime => self.in_both(|tier| &mut tier.max_lifetime, limit(key, value)),
-            Key::IdleTimeout => self.in_both(|tier| &mut tier.idle_timeout, limit(key, value)),
+            Key::IdleTimeout => {
+                self.in_both(|tier| &mut tier.idle_timeout, limit(key, value));
+                self.adhoc.base_lingers = !source.is_explicit();
+            }
             Key::PrePing => {
-                let Some(Value::PrePing(policy)) = value else { misfit(key, value) };
+                let policy = match value {
+                    None => self.default_pre_ping(),
+                    Some(Value::PrePing(policy)) => policy,
+                    other => misfit(key, other),
+                };
                 self.in_both(|tier| &mut tier.pre_ping, policy);
             }
             Key::StatementTimeout => {
@@ -122,7 +139,17 @@ impl PgSettings {
             }
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
+            Key::QueryTimes => {
+                let Some(Value::Flag(flag)) = value else { misfit(key, value) };
+                self.query_times = flag;
+            }
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
+            Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),
+            Key::OpenFor => self.in_both(|tier| &mut tier.open_for, time(key, value)),
+            Key::LeakThreshold => {
+                let threshold = value.and_then(|value| limit(key, Some(value)));
+                self.in_both(|tier| &mut tier.leak_threshold, threshold);
+            }
             Key::StatementCacheSize => self.statement_cache_size = count(key, value),
             Key::Pgbouncer => {
                 self.pgbouncer = value.map(|value| match value {
@@ -131,15 +158,38 @@ impl PgSettings {
                 });
             }
             Key::Profile => self.profile = value.map_or_else(|| "batch".to_owned(), |value| text(key, value)),
+            Key::Name => {
+                if let Some(value) = value {
+                    let name = text(key, value);
+                    for tier in [&mut self.automation, &mut self.adhoc] {
+                        tier.name = format!("{name}.{}", tier.name);
+                    }
+                }
+            }
             Key::AppName => self.app_name = value.map_or_else(program_name, |value| text(key, value)),
         }
         self.sources[key as usize] = source;
+    }
+
+    /// Every checkout, where a look at the connection costs no round trip.
+    pub(crate) fn default_pre_ping(&self) -> PrePing {
+        if self.server.is_by_tcp() { PrePing::Always } else { PrePing::default() }
     }
 
     /// Sets what both tiers have in common.
     fn in_both<T: Copy>(&mut self, field: impl Fn(&mut Settings) -> &mut T, value: T) {
         *field(&mut self.automation) = value;
         *field(&mut self.adhoc) = value;
+    }
+
+    /// The ad-hoc tier, where an idle timeout that a program has put there since it was loaded counts as set.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn adhoc_completed(&self) -> Settings {
+        let mut loaded = self.adhoc.clone();
+        if !self.source(Key::IdleTimeout).is_explicit() {
+            loaded.idle_timeout = Settings::default().idle_timeout;
+        }
+        self.adhoc.clone().completed(&loaded)
     }
 
     /// The address for one tier's connections: the server with connect timeout and `application_name`
@@ -166,6 +216,11 @@ impl PgSettings {
     /// Whether the server is one of Supabase's.
     pub fn is_supabase(&self) -> bool {
         self.server.is_supabase()
+    }
+
+    /// The name of the service, where it has one.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.automation.name.strip_suffix(".automation")
     }
 
     /// Where the value of a setting came from.

@@ -1,7 +1,8 @@
 //! Capacity and gauges: what the desk knows in numbers.
 
-use super::{Desk, Lending};
+use super::{Desk, Joined, Lending};
 use crate::core::ledger::Standing;
+use crate::core::queue::Ticket;
 
 /// The gauges of the pool and what goes with them, all read in one hold of the desk's lock.
 ///
@@ -92,5 +93,57 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             peak_in_use: desk.peak_in_use,
             peak_waiting: desk.peak_waiting,
         }
+    }
+
+    /// As [`Lending::join`], for a caller that does not wait for others to return what they have: in line only where
+    /// more values can still come, by new seats and by those being opened, than there are waiters. `leaving` is how
+    /// many open ones the caller itself is about to close. To it the line is full while lending is suspended.
+    pub(crate) fn join_if_room(
+        &self,
+        old: Option<Ticket>,
+        max_waiting: Option<usize>,
+        leaving: usize,
+    ) -> Joined<T, R> {
+        self.join_where(old, max_waiting, |desk| {
+            let open = desk.ledger.open().saturating_sub(leaving);
+            let to_come = desk.ledger.ceiling().saturating_sub(open);
+            to_come > desk.queue.len() && !self.gate.is_suspended()
+        })
+    }
+}
+
+#[cfg(all(test, not(tierpool_loom)))]
+mod tests {
+    use crate::core::ledger::Standing;
+    use crate::core::{Joined, Lending};
+
+    #[test]
+    fn room_is_what_can_still_be_opened_beyond_those_who_wait() {
+        let line = Lending::<u32, (), &str>::new(2);
+        assert!(matches!(line.join_if_room(None, None, 0), Joined::InLine { ahead: 0, .. }));
+        assert_eq!(line.claim(), Some(0));
+        assert!(matches!(line.join_if_room(None, Some(1), 0), Joined::Full), "the bound of all");
+        assert!(
+            matches!(line.join_if_room(None, None, 0), Joined::InLine { ahead: 1, .. }),
+            "one is opening"
+        );
+        assert!(
+            matches!(line.join_if_room(None, None, 0), Joined::Full),
+            "it would overtake nobody, and wait"
+        );
+        let Joined::InLine { ticket, .. } = line.join(None, None) else { panic!("others may wait") };
+        line.close(&"over");
+        let line = Lending::<u32, (), &str>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        line.restate(0, Standing::Opening, Standing::Open);
+        assert!(matches!(line.join_if_room(None, None, 0), Joined::Full), "it is out");
+        assert!(
+            matches!(line.join_if_room(None, None, 1), Joined::InLine { .. }),
+            "in the caller's own hand"
+        );
+        let line = Lending::<u32, (), &str>::new(9);
+        assert!(line.suspend());
+        assert!(matches!(line.join_if_room(None, None, 0), Joined::Full), "nobody is served");
+        assert_eq!(ticket, 2);
     }
 }

@@ -104,6 +104,9 @@ pub(crate) trait Directory: Send + Sync {
     /// Who has the connection in a slot.
     fn holder_at(&self, index: usize) -> Option<Holder>;
     fn count_slow_query(&self);
+    fn count_statement_timeout(&self);
+    fn record_query(&self, took: Duration);
+    fn look_closer(&self);
 }
 
 impl Place {
@@ -127,10 +130,33 @@ impl Place {
         holder.filter(|holder| holder.connection_id == self.id)
     }
 
+    /// Has the pool look whether connections are known to be lost, once for each, before it lends them: what happened
+    /// to this one while it was idle does not show by itself. See [`Driver::is_lost`](crate::Driver::is_lost).
+    pub fn look_closer(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.look_closer();
+        }
+    }
+
     /// Counts a statement that took too long, in [`Stats::slow_queries`](crate::Stats::slow_queries).
     pub fn count_slow_query(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.count_slow_query();
+        }
+    }
+
+    /// Counts a statement that the server cancelled, in
+    /// [`Stats::statement_timeouts`](crate::Stats::statement_timeouts).
+    pub fn count_statement_timeout(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.count_statement_timeout();
+        }
+    }
+
+    /// Records how long a statement took, in [`Stats::query`](crate::Stats::query).
+    pub fn record_query(&self, took: Duration) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.record_query(took);
         }
     }
 }

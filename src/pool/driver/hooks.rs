@@ -54,6 +54,14 @@ impl<M: ManageConnection> Hooks<M> {
         self.driver.is_bounded()
     }
 
+    pub(crate) fn probe(&self, conn: &mut M::Connection, limit: Duration) -> Option<Result<(), M::Error>> {
+        self.driver.probe(&self.manager, conn, limit)
+    }
+
+    pub(crate) fn is_lost(&self, conn: &M::Connection) -> bool {
+        self.driver.is_lost(conn)
+    }
+
     pub(crate) fn validate(&self, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
         self.driver.validate(&self.manager, conn, limit)
     }

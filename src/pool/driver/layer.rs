@@ -16,6 +16,8 @@ pub enum Condition {
     Clean,
     /// Usable after [`Driver::reset`]: an open transaction, a reply not read, changed session state.
     Dirty,
+    /// It works, and nothing gives the next borrower what it is to find. It is closed, and says nothing against others.
+    Unrestorable,
     /// Lost. It is closed, and all connections opened before now are suspect.
     Broken,
     /// It works, yet it and all that were opened before it lead to the wrong place, such as a server turned
@@ -54,6 +56,23 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     fn validate(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
         let _ = limit;
         manager.is_valid(conn)
+    }
+
+    /// Looks for signs that the connection is lost, without asking the server. `None`, the default: that cannot tell,
+    /// and [`Driver::validate`] has to.
+    ///
+    /// Tried first where a connection is validated for its next borrower, on that one's thread: with an answer the
+    /// validation is over. It may block amid a message of the server's that stopped half-way, at most for `limit`.
+    fn probe(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Option<Result<(), M::Error>> {
+        let _ = (manager, conn, limit);
+        None
+    }
+
+    /// Whether the connection is known to be lost, without a look at it. Such a one is not lent, whatever the pre-ping
+    /// policy. Default: no.
+    fn is_lost(&self, conn: &M::Connection) -> bool {
+        let _ = conn;
+        false
     }
 
     /// Checks a connection that is suspect because another one was found dead: nothing but a sign of life from the

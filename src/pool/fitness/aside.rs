@@ -102,6 +102,7 @@ fn reinstate<M: ManageConnection>(mut entry: Box<Entry<M>>) {
                 restore(entry);
             }
         }
+        Ok(Condition::Unrestorable) => dispose(entry, CloseCause::Broken),
         Ok(Condition::Broken) => dispose_dead(entry, CloseCause::Broken, "it broke after its reset"),
         Err(panic) => dispose_dead(entry, CloseCause::Broken, &panic),
         Ok(_) => restore(entry),

@@ -27,6 +27,8 @@ pub(crate) fn fitness<M: ManageConnection>(shared: &Shared<M>, entry: &Entry<M>)
     let body = &entry.body;
     if shared.generations.is_evicted(body.born) {
         Fitness::Unfit(CloseCause::Evicted)
+    } else if guarded(shared, "is_lost", || shared.hooks.is_lost(&body.conn)).unwrap_or(true) {
+        Fitness::Unfit(CloseCause::Broken)
     } else if body.is_worn(now, shared.settings().max_uses) {
         Fitness::Unfit(CloseCause::Expired)
     } else if shared.generations.is_suspect(body.seen) || body.check_at <= now {
@@ -39,6 +41,27 @@ pub(crate) fn fitness<M: ManageConnection>(shared: &Shared<M>, entry: &Entry<M>)
 /// The validation that settles whether a connection can be lent.
 pub(crate) fn validation_of<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>) -> Check {
     Check::Validate { suspect: shared.generations.is_suspect(body.seen) }
+}
+
+/// Looks at a connection about to be lent, where that says enough. It says nothing of the server, which was not asked:
+/// so nothing is written that threads share.
+pub(crate) fn probe<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: &mut Body<M::Connection>,
+    limit: Duration,
+) -> Option<Result<(), String>> {
+    // From before the call, so that a suspicion raised meanwhile still applies.
+    let generation = shared.fast.generation();
+    match guarded(shared, "probe", || shared.hooks.probe(&mut body.conn, limit)) {
+        Ok(None) => None,
+        Ok(Some(Ok(()))) => {
+            body.seen = generation;
+            body.fresh();
+            Some(Ok(()))
+        }
+        Ok(Some(Err(error))) => Some(Err(told(shared, error))),
+        Err(panic) => Some(Err(panic.into())),
+    }
 }
 
 /// Validates or resets on the present thread; a connection that comes out well is as good as new. The error says what
@@ -68,11 +91,14 @@ pub(crate) fn perform<M: ManageConnection>(
             body.fresh();
             Ok(())
         }
-        Ok(Err(error)) => {
-            let why = guarded(shared, "an error's text", || line(&error)).unwrap_or_else(String::from);
-            let _ = guarded(shared, "the error handler", || hooks.handle_error(error));
-            Err(why)
-        }
+        Ok(Err(error)) => Err(told(shared, error)),
         Err(panic) => Err(panic.into()),
     }
+}
+
+/// The text of an error, which goes to the error handler.
+fn told<M: ManageConnection>(shared: &Shared<M>, error: M::Error) -> String {
+    let why = guarded(shared, "an error's text", || line(&error)).unwrap_or_else(String::from);
+    let _ = guarded(shared, "the error handler", || shared.hooks.handle_error(error));
+    why
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use r2d2::ManageConnection;
 
 use crate::clock::Millis;
+use crate::config::Settings;
 use crate::pool::shared::{Entry, Shared};
 use crate::pool::supply::close::{dispose, put_back};
 use crate::pool::supply::demand::demand;
@@ -30,12 +31,28 @@ pub(crate) fn restore<M: ManageConnection>(mut entry: Box<Entry<M>>) {
     if counts.size() > counts.ceiling {
         return dispose(entry, CloseCause::Idle);
     }
-    let overflow = counts.size() > settings.base_size as usize;
-    if overflow && settings.overflow_linger.is_zero() && counts.waiting == 0 {
-        return dispose(entry, CloseCause::Overflow);
+    // This one counts as in use.
+    let spare = cause_of_spare(counts.size(), counts.idle, &settings);
+    if let Some(cause) = spare
+        && settings.overflow_linger.is_zero()
+        && counts.waiting == 0
+    {
+        return dispose(entry, cause);
     }
     entry.body.rests(now, shared.fast.ping_after());
     put_back(entry);
+}
+
+/// As what a connection is closed that has rested for `overflow_linger`, if it is one of those that are not kept once
+/// they are opened; `idle` are idle besides it. A minimum that was asked for stays, also where it reaches into them: it
+/// would be opened again.
+pub(crate) fn cause_of_spare(size: usize, idle: usize, settings: &Settings) -> Option<CloseCause> {
+    let others = if settings.min_idle.is_some() { idle } else { size.saturating_sub(1) };
+    let is_spare = size > settings.kept_size() as usize
+        && size > settings.min_size as usize
+        && others >= settings.effective_min_idle() as usize;
+    let cause = if size > settings.base_size as usize { CloseCause::Overflow } else { CloseCause::Idle };
+    is_spare.then_some(cause)
 }
 
 /// Whether a connection that is due may be closed now. While callers wait and the ceiling leaves room, its

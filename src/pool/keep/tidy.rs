@@ -12,7 +12,7 @@ use crate::core::Counts;
 use crate::pool::connection::body::plan_keepalive;
 use crate::pool::connection::card::Card;
 use crate::pool::fitness::aside::send_aside;
-use crate::pool::fitness::retire::may_retire;
+use crate::pool::fitness::retire::{cause_of_spare, may_retire};
 use crate::pool::parts::errand::Check;
 use crate::pool::shared::{Entry, Shared};
 use crate::pool::supply::close::{dispose, put_back};
@@ -27,7 +27,7 @@ pub(crate) fn sweep<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Millis, s
         let card = shared.card(index);
         let look = changed
             || is_due_for_validation(card, now, settings)
-            || needs_a_look(card, now, shared.lending.size(), settings);
+            || needs_a_look(shared, card, now, settings);
         if look && let Some(entry) = shared.lending.take_at(index) {
             tidy(entry, now, settings);
         }
@@ -36,12 +36,21 @@ pub(crate) fn sweep<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Millis, s
 
 /// Whether there is reason to take a slot's connection out for a moment. A caller finds it missing meanwhile, and
 /// the gauges show it in use, so one that would be put back is left alone.
-fn needs_a_look(card: &Card, now: Millis, size: usize, settings: &Settings) -> bool {
+fn needs_a_look<M: ManageConnection>(
+    shared: &Shared<M>,
+    card: &Card,
+    now: Millis,
+    settings: &Settings,
+) -> bool {
+    let size = shared.lending.size();
+    // Asked last, since it walks over all slots.
+    let is_spare =
+        || cause_of_spare(size, shared.lending.counts().idle.saturating_sub(1), settings).is_some();
     let idle_for = now.since(card.idle_since());
     let past = |limit: Duration| idle_for >= Millis::of(limit);
     card.due_at() <= now
         || (size > settings.min_size as usize && settings.idle_timeout.is_some_and(past))
-        || (size > settings.base_size as usize && past(settings.overflow_linger))
+        || (size > settings.kept_size() as usize && past(settings.overflow_linger) && is_spare())
         || size > settings.ceiling() as usize
 }
 
@@ -91,12 +100,10 @@ fn reason_to_close<M: ManageConnection>(
     if size > counts.ceiling {
         return Some(CloseCause::Idle);
     }
-    // A minimum that was asked for stays, also where it reaches into the overflow: it would be opened again.
     // This one counts as in use while the keeper has it in hand, so those idle are others.
-    let above_min =
-        size > settings.min_size as usize && counts.idle >= settings.min_idle.unwrap_or(0) as usize;
-    if above_min && size > settings.base_size as usize && past(settings.overflow_linger) {
-        return Some(CloseCause::Overflow);
+    let spare = cause_of_spare(size, counts.idle, settings);
+    if spare.is_some() && past(settings.overflow_linger) {
+        return spare;
     }
     let spare = size > settings.min_size as usize;
     (spare && settings.idle_timeout.is_some_and(past)).then_some(CloseCause::Idle)

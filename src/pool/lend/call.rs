@@ -15,6 +15,8 @@ pub(crate) enum Patience {
     Configured,
     /// Not at all.
     None,
+    /// Not for others: for a connection of its own to be opened, where there is room for one.
+    ForOpening,
     /// At most so long.
     For(Duration),
     Forever,
@@ -25,7 +27,7 @@ impl Patience {
     fn settled(self, settings: &Settings) -> Self {
         match (self, settings.wait_mode) {
             (Patience::Configured, WaitMode::Timed) => Patience::For(settings.connection_timeout),
-            (Patience::Configured, WaitMode::NoWait) => Patience::None,
+            (Patience::Configured, WaitMode::NoWait) => Patience::ForOpening,
             (Patience::Configured, WaitMode::Forever) => Patience::Forever,
             (said, _) => said,
         }
@@ -63,10 +65,10 @@ impl Call {
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
-            Patience::None | Patience::Forever | Patience::Configured => None,
+            Patience::None | Patience::ForOpening | Patience::Forever | Patience::Configured => None,
         };
         let deadline = match patience {
-            Patience::None => Some(start),
+            Patience::None | Patience::ForOpening => Some(start),
             Patience::For(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
@@ -84,8 +86,15 @@ impl Call {
         }
     }
 
-    pub(crate) fn will_not_wait(&self) -> bool {
-        matches!(self.patience, Patience::None)
+    /// Whether it waits for nobody's return, so that a validation has its own limit.
+    pub(crate) fn waits_for_nobody(&self) -> bool {
+        matches!(self.patience, Patience::None | Patience::ForOpening)
+    }
+
+    /// Gives it the time that an opening may take, once it stands in line for one.
+    pub(crate) fn wait_for_opening(&mut self, limit: Duration) {
+        self.deadline = Instant::now().checked_add(limit);
+        self.limit = Some(LimitSetBy::Opening(limit));
     }
 }
 
@@ -96,6 +105,8 @@ pub(crate) enum Failure {
         left: Option<usize>,
     },
     QueueFull,
+    /// No room for a caller that does not wait for others.
+    Exhausted,
     Deadlock,
     Refused(Refusal),
 }

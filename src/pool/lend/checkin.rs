@@ -71,7 +71,9 @@ fn checkin_closely<M: ManageConnection>(
         _ if entry.card().is_seized() => dispose_refused(entry),
         Ok(Condition::Broken) => dispose_dead(entry, CloseCause::Broken, "it was returned broken"),
         Err(panic) => dispose_dead(entry, CloseCause::Broken, &panic),
-        Ok(_) if entry.body.marked_broken => dispose(entry, CloseCause::Broken),
+        Ok(condition) if entry.body.marked_broken || condition == Condition::Unrestorable => {
+            dispose(entry, CloseCause::Broken)
+        }
         Ok(Condition::Misrouted) => {
             // In what state it came back is not known.
             if let Some(entry) = misrouted(entry) {

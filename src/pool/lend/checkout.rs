@@ -75,7 +75,7 @@ fn find<M: ManageConnection>(
     loop {
         let entry = match candidate.take().or_else(|| shared.lending.try_take(threads::me().1)) {
             Some(entry) => entry,
-            None if call.will_not_wait() => {
+            None if matches!(call.patience, Patience::None) => {
                 ask_for_one(shared).map_err(Failure::Refused)?;
                 return Err(Failure::Timeout { left: None });
             }
@@ -119,6 +119,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     let (kind, cause, left) = match failure {
         Failure::Timeout { left } => (ErrorKind::Timeout, None, left),
         Failure::QueueFull => (ErrorKind::QueueFull, None, None),
+        Failure::Exhausted => (ErrorKind::Exhausted, None, None),
         Failure::Deadlock => (ErrorKind::WouldDeadlock, None, None),
         Failure::Refused(Refusal::Closed) => (ErrorKind::Closed, None, None),
         Failure::Refused(Refusal::CircuitOpen(cause)) => (ErrorKind::CircuitOpen, Some(cause), None),
@@ -130,7 +131,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
         let timeout = if let Patience::For(timeout) = call.patience { Some(timeout) } else { None };
         accounts::timed_out(shared, waited, timeout);
     } else {
-        accounts::rejected(shared);
+        accounts::refused(shared, kind);
     }
     let (limit, ahead, thread, in_deadlock) =
         (call.limit, call.ahead.zip(left), call.thread, call.in_deadlock);

@@ -5,17 +5,21 @@ use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
-use super::call::{Call, Failure};
+use super::call::{Call, Failure, Patience};
 use crate::core::{Joined, Outcome, Ticket, Waiter};
 use crate::pool::parts::line::InLine;
 use crate::pool::shared::{Entry, Refusal, Shared};
 use crate::pool::supply::close::dispose;
+use crate::pool::supply::connect::connect_limit;
 use crate::pool::supply::demand::demand;
 use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
 use crate::stats::CloseCause;
 
 /// How long what may be none must look like a deadlock before it is called one.
 const DEADLOCK_GRACE: Duration = Duration::from_millis(100);
+
+/// How often whoever waits for an opening alone looks whether the server has any left.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A connection that could not be lent, closed when this is dropped: once its caller stands in line again or has
 /// found another, for until then the next connection in its seat would go to somebody behind the caller.
@@ -36,10 +40,22 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     in_hand: Unlendable<M>,
 ) -> Result<Box<Entry<M>>, Failure> {
     let max_waiting = shared.settings().max_waiting.map(|max| max as usize);
-    let joined = shared.lending.join(call.ticket, max_waiting);
+    let for_opening = matches!(call.patience, Patience::ForOpening);
+    let joined = if for_opening {
+        if is_server_full(shared) {
+            return Err(Failure::Exhausted);
+        }
+        if call.ticket.is_none() {
+            call.wait_for_opening(connect_limit(shared));
+        }
+        shared.lending.join_if_room(call.ticket, max_waiting, usize::from(in_hand.0.is_some()))
+    } else {
+        shared.lending.join(call.ticket, max_waiting)
+    };
     drop(in_hand);
     let (waiter, ticket) = match joined {
         Joined::Got(entry) => return Ok(entry),
+        Joined::Full if for_opening => return Err(Failure::Exhausted),
         Joined::Full => return Err(Failure::QueueFull),
         Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Joined::Closed => return Err(Failure::Refused(Refusal::Closed)),
@@ -53,7 +69,11 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     let listed = shared.line.list(ticket, InLine { thread, location, since, deadline, listed: 0 });
     demand(shared);
     let refused = would_deadlock(shared, call, ticket, &waiter);
-    let outcome = if refused { waiter.leave() } else { waiter.wait(call.deadline) };
+    let outcome = match refused {
+        true => waiter.leave(),
+        false if for_opening => wait_for_opening(shared, call, &waiter),
+        false => waiter.wait(call.deadline),
+    };
     if matches!(outcome, Outcome::Nothing) && shared.settings().deadlock_detection {
         call.in_deadlock = deadlock_of(shared, thread, ticket) != Deadlock::No;
     }
@@ -71,9 +91,33 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         Outcome::Nothing => {
             let left = shared.lending.ahead_of(ticket);
             shared.lending.forget(waiter, ticket);
-            Err(if refused { Failure::Deadlock } else { Failure::Timeout { left: Some(left) } })
+            Err(match refused {
+                true => Failure::Deadlock,
+                false if for_opening && is_server_full(shared) => Failure::Exhausted,
+                false => Failure::Timeout { left: Some(left) },
+            })
         }
     }
+}
+
+fn is_server_full<M: ManageConnection>(shared: &Shared<M>) -> bool {
+    shared.supply.breaker().is_server_full(shared.exact_now())
+}
+
+/// Waits for an opening: until its limit, or until the server has no connection left to open, since from then on only
+/// the return of another borrower could serve this caller.
+fn wait_for_opening<M: ManageConnection>(
+    shared: &Shared<M>,
+    call: &Call,
+    waiter: &Waiter<Entry<M>, Refusal>,
+) -> Outcome<Entry<M>, Refusal> {
+    while !is_server_full(shared) {
+        let next = Instant::now() + LOOK_EVERY;
+        if call.deadline.is_some_and(|deadline| deadline <= next) || waiter.watch(Some(next)) {
+            return waiter.wait(call.deadline);
+        }
+    }
+    waiter.leave()
 }
 
 /// Whether this caller is to be refused, since nobody is left who could serve it.

@@ -301,6 +301,12 @@ impl Breaker {
         self.permanent
     }
 
+    /// Whether the server had no connection left at the last attempt, and the next is still to come.
+    pub(crate) fn is_server_full(&self, now: Millis) -> bool {
+        now < self.not_before
+            && self.last.as_ref().is_some_and(|last| last.class() == FailureClass::Exhausted)
+    }
+
     /// Whether the last cause is permanent and the next attempt is still far off.
     pub(crate) fn is_locked(&self, now: Millis) -> bool {
         self.permanent && now < self.not_before

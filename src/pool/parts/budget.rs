@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::changed::Changed;
 use crate::config::MAX_CEILING;
 
 /// What a budget does to one of its pools.
@@ -31,6 +32,8 @@ pub(crate) struct Budget {
     /// Relaxed. It is set before the other pool's desk is asked what that pool has, and read after a seat was given
     /// back at that desk: either the desk was asked later and told of that seat, or its lock makes this known.
     pending: AtomicBool,
+    /// One for both pools, so that somebody can wait for both at once.
+    changed: Arc<Changed>,
 }
 
 struct State {
@@ -48,8 +51,18 @@ struct Side {
     ceiling: usize,
 }
 
-/// Pools that were asked for under the lock, to be let go of behind it: one may end with that.
-type Asked = Vec<Arc<dyn Member>>;
+/// The pools that a change has asked, and whether the ceiling of each has risen. To be dealt with behind every lock of
+/// the caller's: a pool may end as it is let go of, and what it opens is foreign.
+#[must_use = "a pool whose ceiling has risen opens nothing until it is told"]
+pub(crate) struct Moved([(Option<Arc<dyn Member>>, bool); 2]);
+
+impl Moved {
+    /// Has the pools whose ceiling has risen open what they can.
+    pub(crate) fn use_room(self) {
+        let has_risen = |(member, risen): (Option<Arc<dyn Member>>, bool)| member.filter(|_| risen);
+        self.0.into_iter().filter_map(has_risen).for_each(Member::use_room);
+    }
+}
 
 impl Budget {
     /// A budget with the ceiling that each of the pools begins with. The second one's is its share, the rest that of
@@ -61,7 +74,7 @@ impl Budget {
             Side { member: None, share: shares[index], wanted: ceiling, ceiling }
         };
         let state = Mutex::new(State { total, sides: [side(0), side(1)] });
-        Arc::new(Budget { state, pending: AtomicBool::new(false) })
+        Arc::new(Budget { state, pending: AtomicBool::new(false), changed: Arc::default() })
     }
 
     pub(crate) fn total(&self) -> u32 {
@@ -69,37 +82,34 @@ impl Budget {
     }
 
     /// Changes everything in one step: what shrinks does so at once, and what grows as far as there is room.
-    pub(crate) fn change(&self, total: u32, ceilings: [u32; 2]) {
+    pub(crate) fn change(&self, total: u32, ceilings: [u32; 2]) -> Moved {
         self.within(|state| {
             state.total = total;
             let shares = [total - ceilings[1], ceilings[1]];
             for (side, (share, ceiling)) in state.sides.iter_mut().zip(shares.into_iter().zip(ceilings)) {
                 (side.share, side.wanted) = (share, ceiling as usize);
             }
-        });
+        })
     }
 
     /// Lets the pools grow into the room that has become free.
     fn settle(&self) {
         if self.pending.load(Ordering::Relaxed) {
-            self.within(|_| ()).into_iter().for_each(Member::use_room);
+            self.within(|_| ()).use_room();
         }
     }
 
-    /// Changes what is wanted, and the ceilings after that. Returns the pools whose ceiling has risen.
-    fn within(&self, change: impl FnOnce(&mut State)) -> Asked {
-        let (asked, grown) = {
-            let mut state = self.state.lock();
-            change(&mut state);
-            self.pending.store(true, Ordering::Relaxed);
-            let asked = state.members();
-            let grown = state.move_ceilings(&asked);
-            let waits = state.sides.iter().any(|side| side.ceiling < side.wanted);
-            self.pending.store(waits, Ordering::Relaxed);
-            (asked, grown)
-        };
-        let has_grown = |(member, grown): (Option<Arc<dyn Member>>, bool)| member.filter(|_| grown);
-        asked.into_iter().zip(grown).filter_map(has_grown).collect()
+    /// Changes what is wanted, and the ceilings after that.
+    fn within(&self, change: impl FnOnce(&mut State)) -> Moved {
+        let mut state = self.state.lock();
+        change(&mut state);
+        self.pending.store(true, Ordering::Relaxed);
+        let asked = state.members();
+        let risen = state.move_ceilings(&asked);
+        let waits = state.sides.iter().any(|side| side.ceiling < side.wanted);
+        self.pending.store(waits, Ordering::Relaxed);
+        let [first, second] = asked;
+        Moved([(first, risen[0]), (second, risen[1])])
     }
 }
 
@@ -110,7 +120,7 @@ impl State {
 
     /// Returns which of the ceilings have risen.
     fn move_ceilings(&mut self, members: &[Option<Arc<dyn Member>>; 2]) -> [bool; 2] {
-        let mut grown = [false; 2];
+        let mut risen = [false; 2];
         for (side, member) in self.sides.iter_mut().zip(members) {
             if side.wanted < side.ceiling {
                 side.set_ceiling(side.wanted, member);
@@ -124,10 +134,10 @@ impl State {
             let ceiling = side.wanted.min(room);
             if ceiling > side.ceiling {
                 side.set_ceiling(ceiling, &members[index]);
-                grown[index] = true;
+                risen[index] = true;
             }
         }
-        grown
+        risen
     }
 }
 
@@ -149,6 +159,11 @@ impl Part {
         Part(Some((Arc::clone(budget), index)))
     }
 
+    /// What wakes those who wait for a change of the pool: the same for both pools of a budget.
+    pub(crate) fn changed(&self) -> Arc<Changed> {
+        self.0.as_ref().map_or_else(Arc::default, |(budget, _)| Arc::clone(&budget.changed))
+    }
+
     /// The most that the ceiling may become by the pool's own settings.
     pub(crate) fn share(&self) -> u32 {
         self.0.as_ref().map_or(MAX_CEILING, |(budget, index)| budget.state.lock().sides[*index].share)
@@ -162,12 +177,11 @@ impl Part {
         }
     }
 
-    /// Has the ceiling become what the pool's settings ask for, as soon as there is room. False where there is no
-    /// budget to ask.
-    pub(crate) fn resize(&self, ceiling: u32) -> bool {
-        let Some((budget, index)) = &self.0 else { return false };
-        budget.within(|state| state.sides[*index].wanted = ceiling as usize);
-        true
+    /// Has the ceiling become what the pool's settings ask for, as soon as there is room; that may let the other pool
+    /// grow as well. `None` where there is no budget to ask.
+    pub(crate) fn resize(&self, ceiling: u32) -> Option<Moved> {
+        let (budget, index) = self.0.as_ref()?;
+        Some(budget.within(|state| state.sides[*index].wanted = ceiling as usize))
     }
 
     /// Whether a pool of the budget will grow as soon as the other one has closed what it has above its ceiling.
@@ -228,7 +242,7 @@ mod tests {
         let budget = Budget::new(10, [8, 2]);
         let [(shrinking, part), (growing, _)] = pools(&budget, [8, 2]);
         let ceilings = || [&shrinking, &growing].map(|pool| pool.ceiling.load(Ordering::SeqCst));
-        budget.change(10, [3, 7]);
+        budget.change(10, [3, 7]).use_room();
         assert_eq!(ceilings(), [3, 2], "all eight are open still");
         for (taken, grown) in [(7, 3), (6, 4), (6, 4), (2, 7), (0, 7)] {
             shrinking.taken.store(taken, Ordering::SeqCst);
@@ -238,7 +252,7 @@ mod tests {
         assert_eq!(growing.asked.load(Ordering::SeqCst), 3, "once for each step");
         // Back again, before what was to be opened is open.
         growing.taken.store(2, Ordering::SeqCst);
-        budget.change(10, [8, 2]);
+        budget.change(10, [8, 2]).use_room();
         assert_eq!(ceilings(), [8, 2]);
     }
 
@@ -247,14 +261,30 @@ mod tests {
         let budget = Budget::new(10, [8, 2]);
         let [(first, _), (second, part)] = pools(&budget, [8, 2]);
         let ceilings = || [&first, &second].map(|pool| pool.ceiling.load(Ordering::SeqCst));
-        budget.change(14, [10, 4]);
+        budget.change(14, [10, 4]).use_room();
         assert_eq!((budget.total(), ceilings(), part.share()), (14, [10, 4], 4));
         first.taken.store(10, Ordering::SeqCst);
-        budget.change(6, [1, 5]);
+        budget.change(6, [1, 5]).use_room();
         assert_eq!((budget.total(), ceilings()), (6, [1, 4]), "four were there before");
         first.taken.store(1, Ordering::SeqCst);
         part.settle();
         assert_eq!(ceilings(), [1, 5]);
-        assert!(!part.resize(4) || ceilings() == [1, 4]);
+        part.resize(4).unwrap().use_room();
+        assert_eq!(ceilings(), [1, 4]);
+        assert!(Part::default().resize(4).is_none());
+    }
+
+    #[test]
+    fn a_resize_that_finds_room_for_the_other_pool_has_it_used_and_not_before_its_caller_says_so() {
+        let budget = Budget::new(10, [8, 2]);
+        let [(shrinking, part), (growing, _)] = pools(&budget, [8, 2]);
+        budget.change(10, [3, 7]).use_room();
+        // Closed, and the resize comes ahead of whoever was to tell of that.
+        shrinking.taken.store(3, Ordering::SeqCst);
+        let moved = part.resize(3).unwrap();
+        let seen = || (growing.ceiling.load(Ordering::SeqCst), growing.asked.load(Ordering::SeqCst));
+        assert_eq!((seen(), part.growth_waits()), ((7, 0), false), "nobody else would tell it");
+        moved.use_room();
+        assert_eq!((seen(), shrinking.asked.load(Ordering::SeqCst)), ((7, 1), 0));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::stats::{CloseCause, Recorder};
+use crate::error::ErrorKind;
+use crate::stats::{CloseCause, Recorder, Refused};
 
 /// Counters of everything but the direct path, which counts in the slots' cards. All Relaxed: they are
 /// independent sums.
@@ -12,7 +13,7 @@ pub(crate) struct Counters {
     pub(crate) unqueued: Counter,
     pub(crate) waited: Counter,
     pub(crate) timed_out: Counter,
-    pub(crate) rejected: Counter,
+    pub(crate) refused: Refusals,
     pub(crate) opened: Counter,
     pub(crate) closed: [Counter; CloseCause::ALL.len()],
     pub(crate) open_failures: [Counter; 3],
@@ -22,12 +23,53 @@ pub(crate) struct Counters {
     pub(crate) stuck_cancelled: Counter,
     pub(crate) stuck_terminated: Counter,
     pub(crate) slow_queries: Counter,
+    pub(crate) statement_timeouts: Counter,
     pub(crate) suspicions: Counter,
     pub(crate) user_panics: Counter,
     pub(crate) events_lost: Counter,
     pub(crate) peak_in_use: Peak,
     pub(crate) wait: Recorder,
     pub(crate) open: Recorder,
+    pub(crate) query: Recorder,
+}
+
+/// Checkouts refused, by what their callers were told.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    exhausted: Counter,
+    queue_full: Counter,
+    circuit_open: Counter,
+    connect_failed: Counter,
+    would_deadlock: Counter,
+    closed: Counter,
+}
+
+impl Refusals {
+    pub(crate) fn count(&self, kind: ErrorKind) {
+        let counter = match kind {
+            ErrorKind::Exhausted => &self.exhausted,
+            ErrorKind::QueueFull => &self.queue_full,
+            ErrorKind::CircuitOpen => &self.circuit_open,
+            ErrorKind::ConnectFailed => &self.connect_failed,
+            ErrorKind::WouldDeadlock => &self.would_deadlock,
+            ErrorKind::Closed => &self.closed,
+            ErrorKind::Timeout | ErrorKind::InvalidConfig => {
+                unreachable!("BUG: a checkout is not refused for {kind:?}")
+            }
+        };
+        counter.bump();
+    }
+
+    pub(crate) fn snapshot(&self) -> Refused {
+        Refused {
+            exhausted: self.exhausted.get(),
+            queue_full: self.queue_full.get(),
+            circuit_open: self.circuit_open.get(),
+            connect_failed: self.connect_failed.get(),
+            would_deadlock: self.would_deadlock.get(),
+            closed: self.closed.get(),
+        }
+    }
 }
 
 /// A number that only grows.

@@ -40,7 +40,7 @@ impl Fast {
     pub(crate) fn adopt(&self, settings: &Settings) {
         self.ping_after.store(settings.pre_ping.threshold().map_or(Millis::NEVER, Millis::of));
         self.max_uses.store(settings.max_uses.unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.set_care(TRIMS, settings.max_overflow > 0 && settings.overflow_linger.is_zero());
+        self.set_care(TRIMS, settings.ceiling() > settings.kept_size() && settings.overflow_linger.is_zero());
         self.generation.begin_next();
     }
 

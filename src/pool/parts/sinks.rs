@@ -1,5 +1,7 @@
 //! Who is told of events, and how often the log is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::RwLock;
 
 use super::counters::{Counted, Gauge};
@@ -31,6 +33,8 @@ pub(crate) struct Sinks {
     quiet_until: [AtomicMillis; 4],
     /// Events that wait for a helper to deliver them.
     pending: Gauge,
+    /// It was told that the pool is ready.
+    told_ready: AtomicBool,
 }
 
 impl Sinks {
@@ -40,7 +44,14 @@ impl Sinks {
             channels: RwLock::new(Vec::new()),
             quiet_until: std::array::from_fn(|_| AtomicMillis::new(Millis::ZERO)),
             pending: Gauge::default(),
+            told_ready: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this is the first time that the pool is ready.
+    pub(crate) fn is_first_ready(&self) -> bool {
+        // Relaxed: a flag on its own.
+        !self.told_ready.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn handler(&self) -> Option<&dyn HandleEvent> {

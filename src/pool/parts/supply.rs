@@ -27,6 +27,8 @@ pub(crate) struct Supply {
     renewing: Gauge,
     /// Connections opened that are not yet in their slots or with a waiter.
     introducing: Gauge,
+    /// Those who wait for a first connection, whatever the pool keeps.
+    awaiting: Gauge,
     contact: Contact,
 }
 
@@ -39,6 +41,7 @@ impl Supply {
             credits: AtomicU32::new(0),
             renewing: Gauge::default(),
             introducing: Gauge::default(),
+            awaiting: Gauge::default(),
             contact: Contact::default(),
         }
     }
@@ -85,6 +88,15 @@ impl Supply {
     pub(crate) fn take_credit(&self) -> bool {
         let take = |credits: u32| credits.checked_sub(1);
         self.credits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Has a connection be wanted for as long as the guard lives, whatever the pool keeps.
+    pub(crate) fn await_first(&self) -> Counted {
+        self.awaiting.enter()
+    }
+
+    pub(crate) fn is_first_awaited(&self) -> bool {
+        self.awaiting.get() > 0
     }
 
     pub(crate) fn introduce(&self) -> Counted {

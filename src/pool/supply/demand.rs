@@ -38,7 +38,8 @@ fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize
     // While lending is suspended callers wait beside idle connections that will serve them.
     let callers = counts.waiting.saturating_sub(counts.idle).max(hinted);
     let open = counts.idle + counts.in_use;
-    let for_size = (settings.min_size as usize).saturating_sub(open);
+    let least = (settings.min_size as usize).max(usize::from(shared.supply.is_first_awaited()));
+    let for_size = least.saturating_sub(open);
     let kept = settings.effective_min_idle() as usize;
     // Where nothing is said of idle ones the base size is kept open, idle or not: keeping as many idle besides
     // those in use would open overflow that nobody asked for.

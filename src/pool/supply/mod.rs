@@ -13,7 +13,7 @@
 //! have to be closed at once, and the end of either frees what the next demand is waiting for.
 
 pub(super) mod close;
-mod connect;
+pub(super) mod connect;
 pub(super) mod demand;
 pub(super) mod open;
 pub(super) mod outcome;

@@ -17,7 +17,7 @@ use crate::pool::shared::{Entry, Errand, Seat, Shared};
 use crate::pool::tell::accounts;
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
-use crate::text::Time;
+use crate::text::Limit;
 
 /// Opens a connection in this seat, and puts it to use.
 pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
@@ -73,7 +73,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
 pub(crate) fn attempt_hung<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M>, purpose: Purpose) {
     let limit = connect_limit(shared);
     let attempts = shared.supply.breaker().attempts() + 1;
-    let text = format!("opening a connection had no answer within {} (connect_timeout)", Time(limit));
+    let text = format!("opening a connection had no answer within {} (connect_timeout)", Limit(limit));
     let failure = OpenFailure::from_text(text, FailureClass::Transient, attempts);
     let begun = shared.exact_now().less(Millis::of(limit.saturating_add(GRACE)));
     outcome::failed(shared, seat, purpose, begun, Arc::new(failure));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::notify::{emit, emit_aside, warn};
-use crate::error::OpenFailure;
+use crate::config::WaitMode;
+use crate::error::{ErrorKind, OpenFailure};
 use crate::event::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent,
     SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
@@ -45,6 +46,26 @@ pub(crate) fn still_filling<M: ManageConnection>(shared: &Shared<M>, waited: Dur
         "still waiting for connections to be opened, for {} of {}{last}",
         Time(waited),
         Time(limit)
+    );
+}
+
+/// The pool has opened what it keeps: told once.
+pub(crate) fn ready<M: ManageConnection>(shared: &Shared<M>) {
+    if !shared.sinks.is_first_ready() {
+        return;
+    }
+    let settings = shared.settings();
+    let (open, ceiling) = (shared.lending.size(), settings.ceiling());
+    let wait = match settings.wait_mode {
+        WaitMode::Timed => format!("wait up to {}", Time(settings.connection_timeout)),
+        WaitMode::NoWait => "do not wait for others".to_owned(),
+        WaitMode::Forever => "wait for ever".to_owned(),
+    };
+    log::info!(
+        target: &shared.target(),
+        "ready: {open} of {ceiling} connections open, base size {} and {} overflow, checkouts {wait}",
+        settings.base_size,
+        settings.max_overflow
     );
 }
 
@@ -103,8 +124,8 @@ pub(crate) fn timed_out<M: ManageConnection>(
 }
 
 /// A checkout was refused.
-pub(crate) fn rejected<M: ManageConnection>(shared: &Shared<M>) {
-    shared.counters.rejected.bump();
+pub(crate) fn refused<M: ManageConnection>(shared: &Shared<M>, kind: ErrorKind) {
+    shared.counters.refused.count(kind);
 }
 
 /// A checkout has ended.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::contact;
-use super::observe::{count, gauges, gauges_of, held_by, holders, sample_in_use, under_way, validating};
+use super::observe::{count, gauges_of, held_by, holders, sample_in_use, under_way, validating};
 use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
@@ -31,9 +31,11 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     let mut wait = c.wait.snapshot();
     wait.counts[0] += direct;
     let counts = shared.lending.counts();
-    let (breaker, breaker_openings, last_open_failure) = {
+    let refused = c.refused.snapshot();
+    let (breaker, breaker_open_for, breaker_openings, last_open_failure) = {
         let breaker = shared.supply.breaker();
-        (breaker.state(), breaker.openings(), breaker.last().map(|failure| failure.to_string()))
+        let open_for = breaker.outage(shared.exact_now()).map(|outage| outage.since);
+        (breaker.state(), open_for, breaker.openings(), breaker.last().map(|failure| failure.to_string()))
     };
     let [transient, exhausted, permanent] = std::array::from_fn(|i| c.open_failures[i].get());
     Stats {
@@ -49,7 +51,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
             direct: direct + c.unqueued.get(),
             waited: c.waited.get(),
             timed_out: c.timed_out.get(),
-            rejected: c.rejected.get(),
+            rejected: refused.total(),
+            refused,
         },
         opened,
         closed,
@@ -60,6 +63,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         stuck_cancelled: c.stuck_cancelled.get(),
         stuck_terminated: c.stuck_terminated.get(),
         slow_queries: c.slow_queries.get(),
+        statement_timeouts: c.statement_timeouts.get(),
         suspicions: c.suspicions.get(),
         user_panics: c.user_panics.get(),
         events_lost: c.events_lost.get(),
@@ -67,8 +71,10 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         busy: hold.sum,
         hold,
         open: c.open.snapshot(),
+        query: c.query.snapshot(),
         oldest_waiter: shared.line.longest_wait(),
         breaker,
+        breaker_open_for,
         breaker_openings,
         last_open_failure,
         contact: contact(shared),
@@ -106,6 +112,7 @@ pub(crate) fn error<M: ManageConnection>(
         let outage = breaker.outage(shared.exact_now());
         (breaker.last_within(unserved.waited).cloned(), breaker.attempts(), outage)
     };
+    let counts = shared.lending.counts();
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
     let evidence = Evidence {
@@ -115,11 +122,12 @@ pub(crate) fn error<M: ManageConnection>(
         limit: unserved.limit,
         ahead: unserved.ahead,
         max_waiting: settings.max_waiting,
-        gauges: gauges(shared),
+        gauges: gauges_of(shared, &counts),
         validating: validating(shared),
         resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
         opening: under_way(shared, Task::is_open),
-        ceiling: ceiling(&settings, &shared.lending.counts()),
+        ceiling: ceiling(&settings, &counts),
+        yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,
         outage,
         holders,

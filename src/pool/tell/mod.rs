@@ -5,6 +5,7 @@
 //! | `notify` | calls foreign code and catches its panics; delivers events; logs no kind of warning too often |
 //! | `contact` | when the server was last seen, as far as that is known without asking it |
 //! | `accounts` | what is counted, logged and told when a connection is opened, lent, returned, closed or found dead |
+//! | `directory` | what a connection's place says of its pool |
 //! | `observe` | gauges, holders and waiters |
 //! | `deadlock` | whether all connections are held by threads that wait for one |
 //! | `evidence` | everything counted as one snapshot, and what an error carries |
@@ -12,6 +13,7 @@
 pub(super) mod accounts;
 pub(super) mod contact;
 pub(super) mod deadlock;
+pub(super) mod directory;
 pub(super) mod evidence;
 pub(super) mod notify;
 pub(super) mod observe;

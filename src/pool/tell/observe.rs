@@ -6,7 +6,6 @@ use r2d2::ManageConnection;
 
 use crate::core::Counts;
 use crate::error::UnderWay;
-use crate::pool::driver::control::Directory;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Gauges, Holder, Waiting};
@@ -76,18 +75,4 @@ pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
         waited: waiter.since.elapsed(),
     });
     told.collect()
-}
-
-impl<M: ManageConnection> Directory for Shared<M> {
-    fn pool_name(&self) -> String {
-        self.settings().name.clone()
-    }
-
-    fn holder_at(&self, index: usize) -> Option<Holder> {
-        self.card(index).holder(self.exact_now())
-    }
-
-    fn count_slow_query(&self) {
-        self.counters.slow_queries.bump();
-    }
 }

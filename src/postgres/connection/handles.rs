@@ -28,6 +28,10 @@ impl AbandonHandle {
     pub fn abandon(&self) -> bool {
         if let Some(shared) = &self.0 {
             shared.abandon(Abandoned::GivenUp);
+            // It may be idle by now.
+            if let Some(place) = shared.place() {
+                place.look_closer();
+            }
         }
         self.0.is_some()
     }

@@ -21,6 +21,6 @@ mod statement_cache;
 pub use handles::{AbandonHandle, CancelHandle};
 pub use pg_connection::{PgConnection, TransactionStatus};
 pub(super) use pooler::{Behind, Pooler, likely_mode};
-pub(super) use reset::reset;
+pub(super) use reset::{SettingsLeft, reset};
 pub use statement_cache::StatementCacheStats;
 pub(super) use statement_cache::{CacheTotals, StatementCache, is_refused};

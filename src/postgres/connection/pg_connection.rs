@@ -52,6 +52,8 @@ pub struct PgConnection {
     backend_pid: Option<i32>,
     /// `round_trips` when the session was last as good as new.
     fresh_at: u64,
+    /// What set it up after its opening has changed settings, and so a reset of the settings would undo that.
+    pub(super) is_customized: bool,
     /// The limit that a borrower's own is put back to.
     socket_timeout: Option<Duration>,
     /// After the client, so that it drops later: then the statements need not be closed one by one.
@@ -79,6 +81,7 @@ impl PgConnection {
             secure,
             backend_pid,
             fresh_at: 0,
+            is_customized: false,
             socket_timeout,
             statements,
             behind: Behind::NOTHING,
@@ -208,7 +211,20 @@ impl PgConnection {
             // What the handshake told is a number of the pooler's own.
             self.backend_pid = None;
         }
+        self.accept_settings();
         self.mark_fresh();
+    }
+
+    /// Ends what the program does to set a new connection up: its settings are those that borrowers find, from here on.
+    pub(in crate::postgres) fn end_set_up(&mut self) {
+        self.is_customized = self.observer().is_some_and(|shared| shared.settings().are_changed());
+        self.accept_settings();
+    }
+
+    pub(super) fn accept_settings(&self) {
+        if let Some(shared) = self.observer() {
+            shared.settings().accept();
+        }
     }
 
     /// Limits how long the server may be silent while a reply is due; `None` for no limit. It holds until the

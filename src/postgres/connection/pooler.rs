@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 use postgres::Config;
-use postgres::config::Host;
 
-use crate::config::PgBouncer;
+use crate::config::{PgBouncer, session_pooler};
 use crate::postgres::options::{PgOptions, ResetPolicy, in_milliseconds};
 
 const UNKNOWN: u8 = 0;
@@ -83,16 +82,10 @@ pub(super) fn resets_session(policy: &ResetPolicy) -> bool {
     matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_))
 }
 
-/// The mode to go by where a pooler was found and nobody said which: that of transactions, which is safe for both.
-/// Supabase serves session mode at port 5432 of its pooler's hosts, and transaction mode at 6543.
+/// The mode to go by where a pooler was found and nobody said which: that of transactions, which is safe for both, but
+/// at the address of a provider's pooler in session mode.
 pub(in crate::postgres) fn likely_mode(config: &Config) -> PgBouncer {
-    let is_supabase = config.get_hosts().iter().any(|host| match host {
-        Host::Tcp(name) => name.trim_end_matches('.').to_ascii_lowercase().ends_with(".pooler.supabase.com"),
-        #[cfg(unix)]
-        Host::Unix(_) => false,
-    });
-    let usual_port = config.get_ports().iter().all(|port| *port == 5432);
-    if is_supabase && usual_port { PgBouncer::Session } else { PgBouncer::Transaction }
+    if session_pooler(config).is_some() { PgBouncer::Session } else { PgBouncer::Transaction }
 }
 
 /// How one connection is to be used, by what is between it and the server.

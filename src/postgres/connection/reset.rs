@@ -10,14 +10,48 @@ use crate::clock::Deadline;
 use crate::postgres::error::PgError;
 use crate::postgres::options::ResetPolicy;
 
-/// What `DISCARD ALL` does, without the prepared statements: the client holds on to those by which it looks up types.
-/// One message, so one round trip.
-const FULL: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-                    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+/// Puts settings and role back to what they were when the session began.
+const SETTINGS: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL";
+
+/// With [`SETTINGS`], what `DISCARD ALL` does without the prepared statements: the client holds on to those by which it
+/// looks up types. All in one message, so one round trip.
+const REST_OF_FULL: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
+                            DISCARD SEQUENCES";
 
 /// Tells a clean session from an open transaction (false) and a failed one (an error): in a transaction time stands
 /// still.
 const IS_CLEAN: &str = "SELECT pg_catalog.now() = pg_catalog.statement_timestamp()";
+
+/// What a borrower has left of settings changed in its session, as far as a policy is concerned with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum SettingsLeft {
+    /// Nothing to be done, or not known.
+    Nothing,
+    Restorable,
+    /// What the program had set up besides would be undone too, and only a new connection gets it again.
+    Unrestorable,
+}
+
+impl PgConnection {
+    /// What is known of the settings that a borrower has changed. Costs nothing.
+    ///
+    /// Behind a pooler in transaction mode the session that it changed is somebody else's by now.
+    pub(in crate::postgres) fn settings_left(&self, policy: &ResetPolicy) -> SettingsLeft {
+        let are_changed = self.observer().is_some_and(|shared| shared.settings().are_changed());
+        if !are_changed || self.is_transaction_pooled() {
+            return SettingsLeft::Nothing;
+        }
+        match (policy, self.is_customized) {
+            (ResetPolicy::None, _) => SettingsLeft::Nothing,
+            // After each use in any case.
+            (ResetPolicy::Full, _) => SettingsLeft::Restorable,
+            (ResetPolicy::Rollback, true) => SettingsLeft::Unrestorable,
+            // A text of the program's own is left to know what has to be set.
+            (ResetPolicy::Sql(_), true) => SettingsLeft::Nothing,
+            (ResetPolicy::Rollback | ResetPolicy::Sql(_), false) => SettingsLeft::Restorable,
+        }
+    }
+}
 
 /// Resets `conn` by `policy` within `limit`; `suspect` asks for a sign of life in any case.
 pub(in crate::postgres) fn reset(
@@ -39,8 +73,10 @@ pub(in crate::postgres) fn reset(
     if in_transaction && *policy == ResetPolicy::None {
         return Err(PgError::left_in_transaction());
     }
-    if let Some(mut text) = statements(policy, in_transaction, conn.is_used()) {
-        if !matches!(policy, ResetPolicy::Rollback)
+    let left = conn.settings_left(policy);
+    let settings = left == SettingsLeft::Restorable;
+    if let Some(mut text) = statements(policy, in_transaction, conn.is_used(), settings) {
+        if (settings || !matches!(policy, ResetPolicy::Rollback))
             && let Some(restored) = conn.restored_after_reset()
         {
             // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an
@@ -53,24 +89,27 @@ pub(in crate::postgres) fn reset(
             conn.parts().1.clear();
         }
     }
+    if left != SettingsLeft::Unrestorable {
+        conn.accept_settings();
+    }
     conn.discard_notifications();
     conn.mark_fresh();
     Ok(())
 }
 
 /// The message to send, if any. ROLLBACK outside of a transaction would put a warning into the server's log.
-fn statements(policy: &ResetPolicy, in_transaction: bool, used: bool) -> Option<String> {
-    let rest = match policy {
-        ResetPolicy::Full => FULL,
+fn statements(policy: &ResetPolicy, in_transaction: bool, used: bool, settings: bool) -> Option<String> {
+    let used = used || in_transaction;
+    let of_policy = match policy {
+        ResetPolicy::Full => REST_OF_FULL,
         ResetPolicy::Sql(text) => text,
         ResetPolicy::Rollback | ResetPolicy::None => "",
     };
-    match (in_transaction, rest) {
-        (true, "") => Some("ROLLBACK".to_owned()),
-        (true, rest) => Some(format!("ROLLBACK; {rest}")),
-        (false, "") => None,
-        (false, rest) => used.then(|| rest.to_owned()),
-    }
+    let settings = settings || used && *policy == ResetPolicy::Full;
+    let parts =
+        [(in_transaction, "ROLLBACK"), (settings, SETTINGS), (used && !of_policy.is_empty(), of_policy)];
+    let parts: Vec<_> = parts.into_iter().filter(|(wanted, _)| *wanted).map(|(_, part)| part).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The round trip by which an unobserved connection tells its status.
@@ -88,12 +127,18 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_is_sent() {
-        let of = |policy, in_transaction, used| statements(&policy, in_transaction, used);
+        let of = |policy, in_transaction, used| statements(&policy, in_transaction, used, false);
         assert_eq!(of(ResetPolicy::Rollback, false, true), None);
         assert_eq!(of(ResetPolicy::Rollback, true, true).unwrap(), "ROLLBACK");
         assert_eq!(of(ResetPolicy::Full, false, false), None);
-        assert_eq!(of(ResetPolicy::Full, false, true).unwrap(), FULL);
-        assert!(of(ResetPolicy::Full, true, true).unwrap().starts_with("ROLLBACK; CLOSE ALL"));
+        assert_eq!(of(ResetPolicy::Full, false, true).unwrap(), format!("{SETTINGS}; {REST_OF_FULL}"));
+        assert!(of(ResetPolicy::Full, true, true).unwrap().starts_with("ROLLBACK; SET SESSION"));
         assert_eq!(of(ResetPolicy::Sql("X".to_owned()), true, true).unwrap(), "ROLLBACK; X");
+
+        let changed = |policy, in_transaction| statements(&policy, in_transaction, true, true).unwrap();
+        assert_eq!(changed(ResetPolicy::Rollback, false), SETTINGS);
+        assert_eq!(changed(ResetPolicy::Rollback, true), format!("ROLLBACK; {SETTINGS}"));
+        // What the text itself sets has to stay.
+        assert_eq!(changed(ResetPolicy::Sql("X".to_owned()), false), format!("{SETTINGS}; X"));
     }
 }

@@ -6,7 +6,9 @@
 //! round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy pool. But a
 //! busy pool hears from its connections all the time, and a reply received is as good as a ping. So a validation
 //! probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one ping a second
-//! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe.
+//! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe, and so
+//! every checkout over TCP is validated by default. Behind a pooler in transaction mode the silence may be longer
+//! ([`PING_AFTER_POOLED`]).
 //!
 //! With `target_session_attrs` other than `any` a connection is also looked at, at each return and validation, for what
 //! the server has said of itself since it was opened. So connections leave a demoted server though nobody writes.
@@ -22,13 +24,16 @@ use super::control::PgControl;
 use crate::clock::Deadline;
 use crate::error::FailureClass;
 use crate::pool::{Condition, Driver, SessionControl};
-use crate::postgres::connection::{PgConnection, TransactionStatus, reset};
+use crate::postgres::connection::{PgConnection, SettingsLeft, TransactionStatus, reset};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::options::ResetPolicy;
 
 /// The silence after which a probe is not enough: long against a round trip and short against a timeout.
 const PING_AFTER: Duration = Duration::from_secs(1);
+
+/// The same behind a pooler in transaction mode, where a ping takes a server connection from other clients.
+const PING_AFTER_POOLED: Duration = Duration::from_secs(30);
 
 /// How long a worker waits for a backend to end. A server that answers ends a session in milliseconds, on an
 /// overloaded machine in a few hundred; one that does not would not open another either.
@@ -42,6 +47,12 @@ const CLOSE_MARGIN: Duration = Duration::from_millis(100);
 pub struct PgDriver;
 
 impl PgDriver {
+    /// Whether so little was heard of the server lately that a probe is not enough.
+    fn is_silent(conn: &PgConnection) -> bool {
+        let limit = if conn.is_transaction_pooled() { PING_AFTER_POOLED } else { PING_AFTER };
+        conn.observer().is_some_and(|shared| shared.silence() >= limit)
+    }
+
     /// A connection that failed a check is given up, so that dropping it waits for nothing.
     fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
         if outcome.is_err() {
@@ -53,7 +64,7 @@ impl PgDriver {
 
 impl Driver<PgManager> for PgDriver {
     fn connect(&self, manager: &PgManager, limit: Duration) -> Result<PgConnection, PgError> {
-        manager.connect_within(limit)
+        manager.connect_for_pool(limit)
     }
 
     /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
@@ -63,12 +74,29 @@ impl Driver<PgManager> for PgDriver {
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Deadline::of(limit);
-        let outcome = conn.settle(limit).and_then(|()| conn.probe(limit)).and_then(|()| {
-            let silent = conn.observer().is_some_and(|shared| shared.silence() >= PING_AFTER);
-            if silent { conn.ping(end.left()) } else { Ok(()) }
-        });
+        let outcome = conn
+            .settle(limit)
+            .and_then(|()| conn.probe(limit))
+            .and_then(|()| if Self::is_silent(conn) { conn.ping(end.left()) } else { Ok(()) });
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
+    }
+
+    fn probe(
+        &self,
+        manager: &PgManager,
+        conn: &mut PgConnection,
+        limit: Duration,
+    ) -> Option<Result<(), PgError>> {
+        if !conn.is_observed() || conn.is_reply_pending() || Self::is_silent(conn) {
+            return None;
+        }
+        let outcome = conn.probe(limit);
+        Some(Self::give_up_on_error(conn, outcome).and_then(|()| manager.check_role(conn)))
+    }
+
+    fn is_lost(&self, conn: &PgConnection) -> bool {
+        conn.is_lost()
     }
 
     fn validate_suspect(
@@ -99,7 +127,8 @@ impl Driver<PgManager> for PgDriver {
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         // Where the session is reset the borrower's own settings are undone first.
-        let settled = !resets_session || !conn.is_used();
+        let left = conn.settings_left(policy);
+        let settled = left == SettingsLeft::Nothing && (!resets_session || !conn.is_used());
         if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
             return Condition::Misrouted;
         }
@@ -108,7 +137,11 @@ impl Driver<PgManager> for PgDriver {
             return Condition::Broken;
         }
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
-        if !idle || (resets_session && conn.is_used()) { Condition::Dirty } else { Condition::Clean }
+        match left {
+            SettingsLeft::Unrestorable => Condition::Unrestorable,
+            SettingsLeft::Nothing if idle && !(resets_session && conn.is_used()) => Condition::Clean,
+            SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
+        }
     }
 
     fn reset(
@@ -136,7 +169,9 @@ impl Driver<PgManager> for PgDriver {
 
     /// Over a Unix socket this costs the round trip that asks for the backend's process id.
     fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
-        Some(Arc::new(PgControl::new(manager, conn)))
+        let control = PgControl::new(manager, conn);
+        conn.end_set_up();
+        Some(Arc::new(control))
     }
 
     /// 53300, and what PgBouncer says instead, is [`FailureClass::Exhausted`]; a wrong password, role, database or

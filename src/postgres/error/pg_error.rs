@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::evidence::{find_io, is_lost, is_statement_timeout, is_tls_mismatch, is_worth_repeating};
+use super::evidence::{
+    find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch, is_worth_repeating,
+};
 use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
@@ -61,7 +63,7 @@ struct Told {
     /// Whether what the transaction did is undone and worth doing again, where a session knows that and the error does
     /// not tell: its connection went before COMMIT was sent, or after an end of the work's own.
     undone: Option<bool>,
-    /// Of an attempt to open: the server, where it was the only one.
+    /// The server that was to be connected to, where it was the only one.
     server: Option<String>,
     /// See [`PgError::causes`].
     causes: Option<Cause>,
@@ -213,11 +215,6 @@ impl PgError {
         self.0.causes.as_ref()
     }
 
-    /// Of an attempt to open: the server, where it was the only one.
-    pub(super) fn server(&self) -> Option<&str> {
-        self.0.server.as_deref()
-    }
-
     pub(super) fn kind(&self) -> &Kind {
         &self.0.kind
     }
@@ -225,6 +222,18 @@ impl PgError {
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
     pub(super) fn ended(&self) -> Option<&str> {
         self.0.ended.as_deref()
+    }
+
+    /// The server that has not been heard of, where it was the only one. Of one that answers its message tells enough.
+    pub(super) fn silent_server(&self) -> Option<&str> {
+        let is_silent = match &self.0.kind {
+            Kind::Open(error) => {
+                is_of_another_protocol(error) || find_io(error).is_some_and(|error| !is_tls_mismatch(error))
+            }
+            Kind::Opening(error) => matches!(error, OpeningError::Lookup(_)),
+            _ => false,
+        };
+        self.0.server.as_deref().filter(|_| is_silent)
     }
 
     pub(super) fn postgres(&self) -> Option<&postgres::Error> {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use postgres::error::DbError;
 
-use super::evidence::find_io;
+use super::evidence::{find_io, is_of_another_protocol};
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
-use crate::text::{Cause, harmless, line, links};
+use crate::text::{Cause, Limit, harmless, line, links};
 
 const SETTINGS: &str = "the PostgreSQL settings cannot be used";
 
@@ -49,20 +49,6 @@ fn cause(error: &postgres::Error) -> String {
         (None, Some(error)) => line(error),
         (None, None) => line(error),
     }
-}
-
-/// What the driver says of an answer to its greeting that it cannot read.
-const UNREADABLE: [&str; 4] = [
-    "invalid message length",
-    "bytes remaining on stream",
-    "unexpected message from server",
-    "error parsing response from server",
-];
-
-/// Whether what answered while connecting is something else than PostgreSQL.
-fn is_of_another_protocol(error: &postgres::Error) -> bool {
-    let told = line(error);
-    error.as_db_error().is_none() && UNREADABLE.iter().any(|text| told.contains(text))
 }
 
 /// What the server says besides its message.
@@ -106,8 +92,8 @@ impl PgError {
 
     fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.told();
-        if let Some(server) = self.server() {
-            write!(f, "{server}: ")?;
+        if let Some(server) = self.silent_server() {
+            write!(f, "{}: ", harmless(server))?;
         }
         f.write_str(&told)?;
         // Where an error within it has not named it.
@@ -154,7 +140,7 @@ impl PgError {
             Kind::Lost => "the connection was closed by the server".to_owned(),
             Kind::Checkout(error) => error.to_string(),
             Kind::Unanswered(limit) => {
-                format!("no answer from the server within {limit:?} (inquiry_timeout)")
+                format!("no answer from the server within {} (inquiry_timeout)", Limit(*limit))
             }
             Kind::Refused(why) => harmless(why),
             Kind::NotAllowed(what, error) => with(&harmless(what), error),

@@ -2,7 +2,7 @@
 
 use postgres::error::Severity;
 
-use super::frames::{Framer, Piece};
+use super::frames::{Framer, Piece, Text};
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
@@ -20,6 +20,9 @@ pub(crate) enum BackendEvent {
         /// Whether it is the "cached plan must not change result type" of 0A000.
         cached_plan: bool,
     },
+    /// A command of the request has set settings of the session, or put them back: its tag is `SET`, `RESET` or
+    /// `DISCARD`.
+    SettingsSet,
     /// The server now reads `COPY` data from the client.
     CopyIn,
     /// The process id of the backend, from the start-up handshake.
@@ -51,31 +54,8 @@ enum Reading {
     Status(Text<1>),
     Key(Text<4>),
     Error(ErrorFields),
+    Tag(Text<8>),
     Parameter { name: Text<32>, value: Text<4>, in_value: bool },
-}
-
-/// The first `N` bytes of a text, and how long it really is.
-#[derive(Clone, Copy)]
-struct Text<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Text<N> {
-    fn new() -> Self {
-        Text { bytes: [0; N], len: 0 }
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        let start = self.len.min(N);
-        let taken = more.len().min(N - start);
-        self.bytes[start..start + taken].copy_from_slice(&more[..taken]);
-        self.len += more.len();
-    }
-
-    fn is(&self, text: &[u8]) -> bool {
-        self.len == text.len() && self.bytes.get(..self.len) == Some(text)
-    }
 }
 
 /// An `ErrorResponse` under way: a list of fields, each a type byte and a text ended by a zero byte.
@@ -171,6 +151,7 @@ impl Reading {
             b'Z' => Reading::Status(Text::new()),
             b'E' => Reading::Error(ErrorFields::new()),
             b'K' => Reading::Key(Text::new()),
+            b'C' => Reading::Tag(Text::new()),
             b'S' => Reading::Parameter { name: Text::new(), value: Text::new(), in_value: false },
             _ => Reading::Skipped,
         }
@@ -186,6 +167,11 @@ impl Reading {
             Reading::Key(id) => {
                 id.push(piece.bytes);
                 piece.last.then(|| BackendEvent::ProcessId(i32::from_be_bytes(id.bytes)))
+            }
+            Reading::Tag(tag) => {
+                tag.push(piece.bytes);
+                let sets = tag.is(b"SET\0") || tag.is(b"RESET\0") || tag.starts_with(b"DISCARD");
+                (piece.last && sets).then_some(BackendEvent::SettingsSet)
             }
             Reading::Error(fields) => {
                 fields.read(piece.bytes);
@@ -276,6 +262,17 @@ mod tests {
             |cached_plan| BackendEvent::Error { code: *b"0A000", ends_session: false, cached_plan };
         assert_eq!(of("RevalidateCachedQuery"), expected(true));
         assert_eq!(of("RevalidateCachedQuery2"), expected(false));
+    }
+
+    #[test]
+    fn a_command_that_sets_something_is_known_by_its_tag() {
+        let sets = |tag: &str| !events(&[&message(b'C', format!("{tag}\0").as_bytes())]).is_empty();
+        for tag in ["SET", "RESET", "DISCARD", "DISCARD ALL", "DISCARD TEMP"] {
+            assert!(sets(tag), "{tag}");
+        }
+        for tag in ["SELECT 1", "SET CONSTRAINTS", "UPDATE 5", "", "RESETTLE", "INSERT 0 1"] {
+            assert!(!sets(tag), "{tag}");
+        }
     }
 
     #[test]

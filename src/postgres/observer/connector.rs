@@ -28,6 +28,7 @@ pub(crate) struct Connector<C> {
     limit: Duration,
     socket_timeout: Option<Duration>,
     slow_query: Option<Duration>,
+    query_times: bool,
     last: Arc<Mutex<Option<Arc<WireState>>>>,
 }
 
@@ -40,6 +41,7 @@ impl<C> Connector<C> {
             limit,
             socket_timeout,
             slow_query: None,
+            query_times: false,
             last: Arc::default(),
         }
     }
@@ -47,6 +49,11 @@ impl<C> Connector<C> {
     /// Has the connection log statements that take so long.
     pub fn slow_query(self, slow_query: Option<Duration>) -> Self {
         Connector { slow_query, ..self }
+    }
+
+    /// Has the time of each statement recorded.
+    pub fn query_times(self, query_times: bool) -> Self {
+        Connector { query_times, ..self }
     }
 
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
@@ -71,7 +78,8 @@ where
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, C::Error> {
         let secure = self.secure.make_tls_connect(domain)?;
-        let shared = Arc::new(WireState::new(self.socket_timeout).with_slow_query(self.slow_query));
+        let shared = WireState::new(self.socket_timeout).with_slow_query(self.slow_query);
+        let shared = Arc::new(shared.with_query_times(self.query_times));
         *self.last.lock() = Some(Arc::clone(&shared));
         Ok(Wrap { secure, shared, deadline: self.deadline, limit: self.limit })
     }

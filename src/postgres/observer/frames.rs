@@ -75,6 +75,38 @@ impl Framer {
     }
 }
 
+/// The first `N` bytes of a text, and how long it really is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text<const N: usize> {
+    pub bytes: [u8; N],
+    pub len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    pub fn new() -> Self {
+        Text { bytes: [0; N], len: 0 }
+    }
+
+    pub fn push(&mut self, more: &[u8]) {
+        let start = self.len.min(N);
+        let taken = more.len().min(N - start);
+        self.bytes[start..start + taken].copy_from_slice(&more[..taken]);
+        self.len += more.len();
+    }
+
+    pub fn is(&self, text: &[u8]) -> bool {
+        self.len == text.len() && self.bytes.get(..self.len) == Some(text)
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.len <= N
+    }
+
+    pub fn starts_with(&self, text: &[u8]) -> bool {
+        self.len >= text.len() && self.bytes.starts_with(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,51 +1,83 @@
 //! What the client's messages ask for.
 
 use super::frames::Framer;
+use super::statements::{Sets, StatementReader};
 
 /// A message that the server answers with a `ReadyForQuery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// The start-up message, a query, a function call, or the end of an extended-protocol batch.
+    /// The start-up message, a query, a function call, or the end of an extended-protocol batch that executes one.
     Work,
+    /// A batch in which nothing is executed: a statement is prepared, or the data of a `COPY` ends.
+    Unexecuted,
     /// A batch that does nothing but close statements or portals. The client sends it when a `Statement` is
     /// dropped and never waits for the answer.
     Housekeeping,
 }
 
+/// A fact read off the client's side of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrontendEvent {
+    /// A request begins.
+    Request(Request),
+    /// What the text of its statements says. Told within a request that was told before, or ahead of it.
+    Sets(Sets),
+}
+
 /// Reads the client's side of a connection, from its first byte on.
 ///
-/// Any split of the stream gives the same requests in the same order. Nothing is allocated.
+/// Any split of the stream gives the same events in the same order. Nothing is allocated, but for prepared statements
+/// that set something.
 pub(crate) struct FrontendScanner {
     framer: Framer,
     closes: bool,
     works: bool,
+    executes: bool,
+    statements: StatementReader,
 }
 
 impl Default for FrontendScanner {
     fn default() -> Self {
-        FrontendScanner { framer: Framer::of_client(), closes: false, works: false }
+        FrontendScanner {
+            framer: Framer::of_client(),
+            closes: false,
+            works: false,
+            executes: false,
+            statements: StatementReader::default(),
+        }
     }
 }
 
 impl FrontendScanner {
-    /// Reads the next bytes and calls `on` for each request that begins in them.
-    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(Request)) {
+    /// Reads the next bytes and calls `on` for each fact found.
+    pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(FrontendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
-            if !piece.first {
-                continue;
+            if piece.first {
+                self.begin(piece.tag, &mut on);
             }
-            match piece.tag {
-                0 | b'Q' | b'F' => on(Request::Work),
-                b'S' => {
-                    let idle = self.closes && !self.works;
-                    on(if idle { Request::Housekeeping } else { Request::Work });
-                    (self.closes, self.works) = (false, false);
-                }
-                b'C' => self.closes = true,
-                // Passwords, terminate and flush belong to no batch.
-                b'p' | b'X' | b'H' => {}
-                _ => self.works = true,
+            self.statements.read(&piece);
+            if piece.last {
+                self.statements.end(piece.tag, &mut |sets| on(FrontendEvent::Sets(sets)));
             }
+        }
+    }
+
+    fn begin(&mut self, tag: u8, on: &mut impl FnMut(FrontendEvent)) {
+        match tag {
+            0 | b'Q' | b'F' => on(FrontendEvent::Request(Request::Work)),
+            b'S' => {
+                on(FrontendEvent::Request(match (self.executes, self.works, self.closes) {
+                    (true, ..) => Request::Work,
+                    (false, false, true) => Request::Housekeeping,
+                    _ => Request::Unexecuted,
+                }));
+                (self.closes, self.works, self.executes) = (false, false, false);
+            }
+            b'C' => self.closes = true,
+            b'E' => self.executes = true,
+            // Passwords, terminate and flush belong to no batch.
+            b'p' | b'X' | b'H' => {}
+            _ => self.works = true,
         }
     }
 }
@@ -64,10 +96,12 @@ mod tests {
         let bind = b"B\0\0\0\x04E\0\0\0\x04C\0\0\0\x04S\0\0\0\x04".as_slice();
         let query = b"Q\0\0\0\x05\0".as_slice();
         let sync = b"S\0\0\0\x04".as_slice();
-        for bytes in [start_up, password, close, bind, query, sync] {
-            scanner.scan(bytes, |request| found.push(request));
+        let parse = b"P\0\0\0\x04D\0\0\0\x04S\0\0\0\x04".as_slice();
+        for bytes in [start_up, password, close, bind, query, sync, parse] {
+            scanner.scan(bytes, |event| found.push(event));
         }
-        use Request::{Housekeeping, Work};
-        assert_eq!(found, [Work, Housekeeping, Work, Work, Work]);
+        use Request::{Housekeeping, Unexecuted, Work};
+        let told = [Work, Housekeeping, Work, Work, Unexecuted, Unexecuted];
+        assert_eq!(found, told.map(FrontendEvent::Request));
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use super::state::WireState;
 use crate::clock::Deadline;
+use crate::text::Limit;
 
 /// The limit whose expiry ended a connection. It is the cause inside the `io::Error` of kind `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,14 @@ impl fmt::Display for LimitExpired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LimitExpired::Opening(limit) => {
-                let limit = to_the_millisecond(*limit);
-                write!(
-                    f,
-                    "the server did not finish the start-up handshake within {limit:?} (connect_timeout)"
-                )
+                let limit = Limit(to_the_millisecond(*limit));
+                write!(f, "the server did not finish the start-up handshake within {limit} (connect_timeout)")
             }
             LimitExpired::Reply(limit) => {
+                let limit = Limit(*limit);
                 write!(
                     f,
-                    "no reply from the server within {limit:?} (socket_timeout), which may still be at work on the \
+                    "no reply from the server within {limit} (socket_timeout), which may still be at work on the \
                      statement; one that may take longer needs the statement_timeout of SessionOptions, or \
                      PgConnection::set_socket_timeout"
                 )
@@ -191,7 +190,7 @@ mod tests {
     #[test]
     fn a_limit_is_told_without_its_odd_microseconds() {
         let told = |nanos| LimitExpired::Opening(Duration::from_nanos(nanos)).to_string();
-        assert!(told(1_999_947_172).contains("within 2s ("), "{}", told(1_999_947_172));
-        assert!(told(349_947_172).contains("within 350ms ("), "{}", told(349_947_172));
+        assert!(told(1_999_947_172).contains("within 2 s ("), "{}", told(1_999_947_172));
+        assert!(told(349_947_172).contains("within 350 ms ("), "{}", told(349_947_172));
     }
 }

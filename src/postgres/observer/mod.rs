@@ -9,11 +9,14 @@
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend` | what the server's messages say |
+//! | `settings_text` | what the text of a request does to the settings of its session |
+//! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
 //! | `texts` | the texts of the client's statements |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
+//! | `times` | how long statements take, where it is asked for |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
@@ -22,12 +25,15 @@ mod connector;
 mod frames;
 mod frontend;
 mod limits;
+mod settings_text;
 mod slow;
 #[cfg(test)]
 mod splits;
 mod state;
+mod statements;
 mod stream;
 mod texts;
+mod times;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;

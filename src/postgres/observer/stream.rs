@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,10 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::backend::{BackendEvent, BackendScanner};
-use super::frontend::FrontendScanner;
+use super::frontend::{FrontendEvent, FrontendScanner};
 use super::limits::{Limits, Silence};
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
+use super::times::QueryTimes;
 use crate::clock::Deadline;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
@@ -25,6 +25,17 @@ const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
+/// end of the stream, met in the same step as the reason, would have the reason forgotten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Unknown,
+    /// The reason was read, and the client is still to pass it on.
+    Said,
+    /// What follows is the end of the stream, whether it has arrived or not: nothing more must be sent.
+    PassedOn,
+}
 
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
@@ -36,9 +47,8 @@ pub(crate) struct Observed<S> {
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
-    /// The server has just said why it ends the session, and the client is still to pass that on. It gives up at the
-    /// first failure of its stream, so the end of the stream in the same step would have the reason forgotten.
-    is_told: bool,
+    times: Option<QueryTimes>,
+    end: End,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
 }
@@ -48,15 +58,17 @@ impl<S> Observed<S> {
     /// began.
     pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
+        let times = shared.query_times().then(QueryTimes::default);
         Observed {
             inner,
             shared,
             slow,
+            times,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit),
             inject: 0,
-            is_told: false,
+            end: End::Unknown,
             parting: None,
         }
     }
@@ -99,12 +111,16 @@ impl<S> Observed<S> {
         if let Some(since) = self.limits.progress() {
             self.shared.note_heard(since);
         }
-        let shared = &self.shared;
-        let slow = &mut self.slow;
-        let is_told = &mut self.is_told;
+        let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
-            *is_told |= matches!(event, BackendEvent::Error { ends_session: true, .. });
+            if let Some(times) = times {
+                times.heard(event, shared);
+            }
+            if matches!(event, BackendEvent::Error { ends_session: true, .. }) {
+                // Unasked, the client takes it for the failure itself.
+                *end = if shared.awaits_reply() { End::Said } else { End::PassedOn };
+            }
             if let Some(slow) = slow {
                 slow.heard(event, shared);
             }
@@ -137,9 +153,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             this.give_end_of_probe(buf);
             return Poll::Ready(Ok(()));
         }
-        if mem::take(&mut this.is_told) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match this.end {
+            End::Unknown => {}
+            End::Said => {
+                this.end = End::PassedOn;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            End::PassedOn => return Poll::Ready(Ok(())),
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
@@ -206,7 +227,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.progress();
             let shared = &this.shared;
-            this.client.scan(&bytes[..count], |request| shared.note_request(request));
+            let times = &mut this.times;
+            this.client.scan(&bytes[..count], |event| {
+                shared.note_sent(event);
+                if let (Some(times), FrontendEvent::Request(request)) = (times.as_mut(), event) {
+                    times.sent(request, shared);
+                }
+            });
             if let Some(slow) = &mut this.slow {
                 slow.sent(&bytes[..count]);
             }

@@ -19,8 +19,8 @@ const GRACE: Duration = Duration::from_millis(20);
 
 /// Whether the server answers, by [`PgPool::check_health`](crate::TieredPool::check_health).
 ///
-/// `Display` is the message. [`report::Health`](crate::report::Health) is something else: it judges how full a tier is,
-/// and asks nobody.
+/// `Display` is the message. [`report::Health`](crate::report::Health) is something else: the verdict of the status box
+/// with the load, for which nobody is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -10,6 +10,7 @@ use postgres::Config;
 use r2d2::ManageConnection;
 
 use super::credentials::{CredentialSource, Credentials};
+use super::first_look::FirstLook;
 use super::hosts::{Memory, Round};
 use super::last_health::LastHealth;
 use super::one_server::Opener;
@@ -43,6 +44,7 @@ pub struct PgManager {
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
     health: LastHealth,
+    first_look: Option<Arc<FirstLook>>,
 }
 
 impl Clone for PgManager {
@@ -55,6 +57,7 @@ impl Clone for PgManager {
             sessions_repeated: Arc::clone(&self.sessions_repeated),
             // An answer is about the pool that asked as well, whose ad-hoc tier may be closed or used up.
             health: LastHealth::default(),
+            first_look: self.first_look.clone(),
         }
     }
 }
@@ -120,6 +123,7 @@ impl PgManager {
                 credentials: None,
                 sessions_repeated: Arc::default(),
                 health: LastHealth::default(),
+                first_look: None,
                 opener: Opener::new(security, options),
             }),
             (targets, security) => {
@@ -133,6 +137,21 @@ impl PgManager {
     /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
     pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
         self.opener.share_pooler(&other.opener);
+    }
+
+    /// Has the first connection looked at that a pool opens by this manager, or by another with the same look.
+    pub(in crate::postgres) fn look_first(&mut self, look: Arc<FirstLook>) {
+        self.first_look = Some(look);
+    }
+
+    /// Opens a connection for a pool.
+    pub(in crate::postgres) fn connect_for_pool(&self, limit: Duration) -> Result<PgConnection, PgError> {
+        let Some(look) = &self.first_look else { return self.connect_within(limit) };
+        let deadline = Deadline::of(limit);
+        look.begin();
+        let mut conn = self.connect_within(limit)?;
+        look.through(&mut conn, deadline.left());
+        Ok(conn)
     }
 
     /// What is between this manager and the server, as far as it is known: said by the options, or found when the

@@ -9,9 +9,11 @@
 //! | `hosts` | the order of several servers, and the time that each gets |
 //! | `last_health` | the last answer to whether the server is healthy |
 //! | `one_server` | opening one connection to one server |
+//! | `first_look` | a look at the server through a pool's first connection |
 //! | `manager` | all of that, as r2d2's manager |
 
 mod credentials;
+mod first_look;
 mod hosts;
 mod last_health;
 mod manager;
@@ -22,6 +24,7 @@ mod targets;
 
 pub use credentials::Credentials;
 pub(super) use credentials::{Callback, CredentialSource};
+pub(super) use first_look::FirstLook;
 pub use last_health::ServerHealth;
 pub use manager::PgManager;
 pub use notices::log_notice;

@@ -20,7 +20,6 @@ use crate::text::harmless;
 /// let manager = PgManager::new(config, PgOptions::default()).unwrap();
 /// # drop(manager);
 /// ```
-#[allow(clippy::needless_pass_by_value)] // What the driver's callback is given.
 pub fn log_notice(notice: DbError) {
     let is_for_developers = notice.parsed_severity() == Some(Severity::Debug);
     let level = if is_for_developers { log::Level::Debug } else { log::Level::Info };

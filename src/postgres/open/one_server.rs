@@ -150,7 +150,8 @@ impl Opener {
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
         let connector = Connector::new(secure.clone(), limit, socket_timeout)
-            .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()));
+            .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()))
+            .query_times(self.options.query_times);
         let mut client =
             PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
         // Before the opening ends, so that its limit holds for this too.

@@ -2,20 +2,20 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::derived::{SetOnTier, adapt, own_server};
+use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
-use crate::config::{
-    ConnectionString, Faults, Overrides, PgBouncer, PgSettings, PrePing, TargetSessionAttrs, WaitMode,
-};
+use crate::config::{ConnectionString, Faults, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
-use crate::pool::Builder;
+use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
+use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
 type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
@@ -35,7 +35,7 @@ type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
 /// ```
 #[derive(Default)]
 pub struct PgBuilder {
-    overrides: Overrides,
+    pub(super) overrides: Overrides,
     reset: ResetPolicy,
     socket_timeout: Option<SocketTimeout>,
     adhoc_statement_timeout: Option<Duration>,
@@ -48,81 +48,10 @@ pub struct PgBuilder {
     adhoc: Vec<Change>,
 }
 
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.overrides.$name = Some($name);
-            self
-        })*
-    };
-}
-
 impl PgBuilder {
     /// Starts with nothing set.
     pub fn new() -> Self {
         PgBuilder::default()
-    }
-
-    /// Sets the server, as a URL or libpq's `key=value` string, with pool parameters.
-    pub fn url(mut self, url: impl Into<ConnectionString>) -> Self {
-        self.overrides.url = Some(url.into());
-        self
-    }
-
-    /// Sets the profile, the defaults for a kind of use; [`config::profiles`](crate::config::profiles) lists them.
-    pub fn profile(mut self, name: impl Into<String>) -> Self {
-        self.overrides.profile = Some(name.into());
-        self
-    }
-
-    /// Sets the first part of `application_name`: connections show as `"<name>/automation"` and `"<name>/adhoc"`.
-    pub fn app_name(mut self, name: impl Into<String>) -> Self {
-        self.overrides.app_name = Some(name.into());
-        self
-    }
-
-    setters! {
-        /// Sets the budget of both tiers. Default 60.
-        total_connections: u32,
-        /// Sets the ad-hoc tier's part of it. Default 5.
-        reserved: u32,
-        /// Sets how many automation connections are kept open. Default 0.
-        min_size: u32,
-        /// Sets the automation tier's base size. Default 50.
-        base_size: u32,
-        /// Sets the automation tier's overflow. Default 5.
-        max_overflow: u32,
-        /// Sets the automation tier's ceiling, instead of base size and overflow.
-        max_size: u32,
-        /// Sets the deadline of a checkout. Default 60 s.
-        connection_timeout: Duration,
-        /// Sets how a checkout waits.
-        wait_mode: WaitMode,
-        /// Sets how many callers may queue. Default: no bound.
-        max_waiting: u32,
-        /// Sets the age at which a connection is replaced; zero: never. Default 30 min.
-        max_lifetime: Duration,
-        /// Sets the idle time after which a connection is closed; zero: never. Default 10 min.
-        idle_timeout: Duration,
-        /// Sets when a connection is validated before it is lent. Default: if idle for 500 ms.
-        pre_ping: PrePing,
-        /// Sets the limit of a statement, in both tiers; zero: none. Default 30 s.
-        statement_timeout: Duration,
-        /// Sets the time from which on a statement is logged with its text, over TCP; zero: none is. Default: none.
-        /// [`PgOptions::slow_query`] says what the text may hold.
-        slow_query: Duration,
-        /// Sets the limit of opening a connection, handshake included; zero: none. Default 10 s.
-        connect_timeout: Duration,
-        /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
-        statement_cache_size: u32,
-    }
-
-    /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
-    /// for both. Default: detected by the port, or on the first connection.
-    pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
-        self.overrides.pgbouncer = Some(mode.into());
-        self
     }
 
     /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
@@ -206,7 +135,8 @@ impl PgBuilder {
         self
     }
 
-    /// Changes any setting of the automation tier's pool, after all others.
+    /// Changes any setting of the automation tier's pool, after all others. A budget that nobody has set follows its
+    /// size.
     pub fn automation(
         mut self,
         change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static,
@@ -227,13 +157,14 @@ impl PgBuilder {
         self
     }
 
-    /// Builds the pool from what is set here and the environment, and waits until it has what it keeps open: by
-    /// default one ad-hoc connection. A server that is still starting is waited for, and the log says so every few
-    /// seconds.
+    /// Builds the pool from what is set here and the environment, opens a connection, and waits for it: so whatever
+    /// keeps the server from being used is told here. The ad-hoc tier opens one too where it has a server, a role or
+    /// credentials of its own. They close when they are idle, as others do; what is to be kept open is opened and
+    /// waited for as well. A server that is still starting is waited for, and the log says so every few seconds.
     ///
     /// # Blocking
     ///
-    /// At most `connection_timeout`; less where the server refuses for good.
+    /// At most `connection_timeout`; less where the server refuses either tier for good.
     ///
     /// # Errors
     ///
@@ -256,20 +187,21 @@ impl PgBuilder {
     /// let pool = tierpool::PgPool::builder().build_within(Duration::from_secs(120))?;
     /// # Ok::<(), tierpool::Error>(())
     /// ```
+    #[doc(alias("initializationFailTimeout"))]
     pub fn build_within(self, limit: Duration) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         self.wait_built(settings, Some(limit))
     }
 
-    /// Builds the pool without waiting for a connection.
+    /// Builds the pool without opening a connection, but for what is to be kept open, which nobody waits for.
     ///
     /// # Errors
     ///
     /// `InvalidConfig` with every fault.
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
-        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        builder.build_unchecked(|tier| by_tier(tier, &automation, &adhoc)).map(PgPool::from)
+        let Assembled { tiers, managers, .. } = self.assemble(&settings)?;
+        tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from)
     }
 
     /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
@@ -289,48 +221,45 @@ impl PgBuilder {
     /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
         let adhoc_is_elsewhere = self.adhoc_server.is_some();
-        let (builder, [automation, adhoc]) = self.assemble(&settings)?;
-        let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(builder.of_tier(tier)));
-        let manager = |tier| by_tier(tier, &automation, &adhoc);
-        let pool = match limit {
-            Some(limit) => builder.build_within(manager, limit)?,
-            None => builder.build(manager)?,
-        };
-        if let Some(mode) = automation.pgbouncer() {
+        let Assembled { tiers, managers, adhoc_is_apart } = self.assemble(&settings)?;
+        let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
+        let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
+        let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
+        let pool = tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?;
+        if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, &settings.behind_found(mode), set, adhoc_is_elsewhere)?;
         }
         Ok(pool.into())
     }
 
-    fn assemble(self, settings: &PgSettings) -> Result<(TieredBuilder<PgManager>, [PgManager; 2]), Error> {
+    fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
         let mut faults = settings.check();
-        let mut manager = |tier, settings: &PgSettings| {
-            let made = self.manager(tier, settings);
+        let automation = self.manager(Tier::Automation, settings);
+        let automation = automation.map_err(|found| faults.extend_new(found)).ok();
+        let of_adhoc = match &self.adhoc_server {
+            None => Some(settings.clone()),
+            Some(url) => own_server(url, settings).map_err(|found| faults.extend(found)).ok(),
+        };
+        let adhoc = of_adhoc.as_ref().and_then(|settings| {
             // What both tiers share is told once.
-            made.map_err(|found| faults.extend_new(found)).ok()
-        };
-        let automation = manager(Tier::Automation, settings);
-        let adhoc = match &self.adhoc_server {
-            None => manager(Tier::Adhoc, settings),
-            Some(url) => match own_server(url, settings) {
-                Ok(settings) => manager(Tier::Adhoc, &settings),
-                Err(found) => {
-                    faults.extend(found);
-                    None
-                }
-            },
-        };
-        let (Some(automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
+            self.manager(Tier::Adhoc, settings).map_err(|found| faults.extend_new(found)).ok()
+        });
+        let (Some(mut automation), Some(mut adhoc), true) = (automation, adhoc, faults.is_empty()) else {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
             adhoc.share_pooler(&automation);
         }
+        let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
+        let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
+            || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }
-        let of_tier = |settings: &crate::config::Settings, changes: Vec<Change>| {
-            let settings = settings.clone();
+        for warning in settings.warnings() {
+            log::warn!(target: "tierpool::settings", "{warning}");
+        }
+        let of_tier = |settings: crate::config::Settings, changes: Vec<Change>| {
             move |builder: Builder<PgManager>| {
                 let builder = builder.defaults(settings).driver(Box::new(PgDriver));
                 changes.into_iter().fold(builder, |builder, change| change(builder))
@@ -342,12 +271,16 @@ impl PgBuilder {
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
             .clock(self.clock)
-            .automation(of_tier(&settings.automation, self.automation))
-            .adhoc(of_tier(&settings.adhoc, self.adhoc));
+            .automation(of_tier(settings.automation.clone(), self.automation))
+            .adhoc(of_tier(adhoc_settings, self.adhoc));
         if settings.is_supabase() {
             builder = builder.limit_name("Total Supabase Limit");
         }
-        Ok((builder, [automation, adhoc]))
+        if !settings.is_budget_said() {
+            builder = builder.budget_follows();
+        }
+        look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
+        Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart })
     }
 
     fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
@@ -370,6 +303,7 @@ impl PgBuilder {
                 Some(limit) => SocketTimeout::After(limit),
             }),
             slow_query: settings.slow_query,
+            query_times: settings.query_times,
             inquiry_timeout: self.inquiry_timeout.unwrap_or(INQUIRY_TIMEOUT),
             ..PgOptions::default()
         };
@@ -379,7 +313,30 @@ impl PgBuilder {
     }
 }
 
-fn by_tier(tier: Tier, automation: &PgManager, adhoc: &PgManager) -> PgManager {
+/// What a pool is built of.
+struct Assembled {
+    tiers: TieredBuilder<PgManager>,
+    /// Automation's, and that of the ad-hoc tier.
+    managers: [PgManager; 2],
+    /// The ad-hoc tier logs in elsewhere, or as somebody else: what one tier meets says nothing of the other.
+    adhoc_is_apart: bool,
+}
+
+/// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.
+fn look_at_room(
+    tiers: &TieredBuilder<PgManager>,
+    [automation, adhoc]: [&mut PgManager; 2],
+    adhoc_is_elsewhere: bool,
+) {
+    let own = tiers.of_tier(Tier::Automation).resolved().0.ceiling();
+    let look = look_for_room([automation, adhoc], if adhoc_is_elsewhere { own } else { tiers.budget() });
+    if !adhoc_is_elsewhere {
+        adhoc.look_first(Arc::clone(&look));
+    }
+    automation.look_first(look);
+}
+
+fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
     match tier {
         Tier::Automation => automation.clone(),
         Tier::Adhoc => adhoc.clone(),

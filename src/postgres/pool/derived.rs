@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use crate::config::{
-    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Source, TlsMode, settings as rows,
+    ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Settings, Source, TlsMode,
+    settings as rows,
 };
 use crate::error::Error;
 use crate::pool::Builder;
@@ -58,6 +59,7 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
     own.slow_query = settings.slow_query;
+    own.query_times = settings.query_times;
     Ok(own)
 }
 
@@ -73,6 +75,18 @@ fn without_effect(own: &PgSettings) -> Faults {
         }
     }
     faults
+}
+
+/// The settings of the ad-hoc tier's pool. When nobody said when connections are validated, that is by how the tier's
+/// own server is reached, where it has one.
+pub(super) fn of_adhoc_tier(own: Option<&PgSettings>, settings: &PgSettings) -> Settings {
+    let mut adhoc = settings.adhoc_completed();
+    let is_default = settings.source(Key::PrePing) == &Source::Default
+        && settings.adhoc.pre_ping == settings.default_pre_ping();
+    if let (Some(own), true) = (own, is_default) {
+        adhoc.pre_ping = own.default_pre_ping();
+    }
+    adhoc
 }
 
 /// The faults with the name that the string has here: both tiers may have one of the same kind.
@@ -104,6 +118,7 @@ fn cache_size(own: &PgSettings, settings: &PgSettings) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SetOnTier {
     sizes: bool,
+    connection_timeout: bool,
     max_lifetime: bool,
     pre_ping: bool,
 }
@@ -113,6 +128,7 @@ impl SetOnTier {
         let is_set = |setting| builder.is_set(setting);
         SetOnTier {
             sizes: ["max_size", "base_size", "max_overflow"].into_iter().any(is_set),
+            connection_timeout: is_set("connection_timeout"),
             max_lifetime: is_set("max_lifetime"),
             pre_ping: is_set("pre_ping"),
         }
@@ -130,33 +146,41 @@ pub(super) fn adapt(
     adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
     let [of_automation, of_adhoc] = set;
-    let tiers = [
-        (pool.automation(), of_automation, &built.automation, &found.automation),
-        (pool.adhoc(), of_adhoc, &built.adhoc, &found.adhoc),
-    ];
-    let affected = if adhoc_is_elsewhere { 1 } else { 2 };
-    for (tier, set, built, found) in tiers.into_iter().take(affected) {
-        if built == found {
-            continue;
+    pool.reconfigure(|tiers| {
+        take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
+        if !adhoc_is_elsewhere {
+            take_over(&mut tiers.adhoc, of_adhoc, &built.adhoc, &found.adhoc);
         }
-        tier.reconfigure(|settings| {
-            let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-            if !set.sizes && kept <= found.ceiling() {
-                settings.base_size = found.base_size;
-                settings.max_overflow = found.max_overflow;
-            }
-            if !set.max_lifetime {
-                settings.max_lifetime = found.max_lifetime;
-            }
-            if !set.pre_ping {
-                settings.pre_ping = found.pre_ping;
-            }
-        })?;
-    }
+        // A budget that follows the sizes does so where these were taken over.
+        if found.total_connections == tiers.automation.ceiling() + tiers.adhoc.ceiling() {
+            tiers.total_connections = found.total_connections;
+        }
+    })?;
     for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
         log::info!(target: "tierpool::settings", "{}", setting.0);
     }
     Ok(())
+}
+
+/// Has one tier take the defaults for a pooler, but for what was set on its builder.
+fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &Settings) {
+    if built == found {
+        return;
+    }
+    let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
+    if !set.sizes && kept <= found.ceiling() {
+        settings.base_size = found.base_size;
+        settings.max_overflow = found.max_overflow;
+    }
+    if !set.connection_timeout {
+        settings.connection_timeout = found.connection_timeout;
+    }
+    if !set.max_lifetime {
+        settings.max_lifetime = found.max_lifetime;
+    }
+    if !set.pre_ping {
+        settings.pre_ping = found.pre_ping;
+    }
 }
 
 /// Whether a statement timeout was set for the pool, and not by the `options` of one of its connection strings, which
@@ -221,12 +245,12 @@ mod tests {
     #[test]
     fn r2d2s_choices_are_the_programs_own_and_stay_behind_a_pooler() {
         let set = |builder| {
-            let SetOnTier { sizes, max_lifetime, pre_ping } = SetOnTier::of(&builder);
-            [sizes, max_lifetime, pre_ping]
+            let SetOnTier { sizes, max_lifetime, pre_ping, connection_timeout } = SetOnTier::of(&builder);
+            [sizes, max_lifetime, pre_ping, connection_timeout]
         };
-        assert_eq!(set(Builder::new()), [false; 3]);
-        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true]);
-        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 3]);
+        assert_eq!(set(Builder::new()), [false; 4]);
+        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true, true]);
+        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 4]);
     }
 
     #[cfg(unix)]

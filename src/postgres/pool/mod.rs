@@ -7,6 +7,7 @@
 //! | `servers` | what the builder sets about servers and credentials |
 //! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
 //! | `builder` | builds a pool from settings |
+//! | `setters` | the builder's part of the table of settings |
 //! | `constructors` | how a program comes by a pool |
 
 mod builder;
@@ -15,6 +16,7 @@ mod derived;
 mod pg_pool;
 mod servers;
 mod sessions;
+mod setters;
 
 pub use builder::PgBuilder;
 pub use pg_pool::PgPool;

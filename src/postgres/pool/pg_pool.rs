@@ -20,12 +20,12 @@ use crate::tiers::{Tier, TieredPool};
 /// use tierpool::{PgPool, TieredPool};
 ///
 /// let manager = PgManager::new("host=db.example user=app".parse()?, PgOptions::default())?;
-/// let tiers = TieredPool::builder().adhoc(|tier| tier.min_idle(Some(0))); // opens nothing yet
-/// let pool = PgPool::from(tiers.build_unchecked(|_| manager.clone())?);
+/// let pool = PgPool::from(TieredPool::builder().build_unchecked(|_| manager.clone())?); // opens nothing yet
 /// assert_eq!(pool.total_connections(), 60);
 /// assert!(!pool.get_database_stats().is_healthy, "nobody has seen the server yet");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("create_engine", "create_pool", "QueuePool", "HikariDataSource", "pgxpool"))]
 #[derive(Clone)]
 pub struct PgPool(TieredPool<PgManager>);
 

@@ -24,6 +24,12 @@ impl Servers {
         self.adhoc_credentials = Some(Arc::new(CredentialSource::new(callback)));
     }
 
+    /// Whether the ad-hoc tier's credentials come from elsewhere than automation's; `own_server` where it has a
+    /// connection string of its own.
+    pub fn tell_apart(&self, own_server: bool) -> bool {
+        self.adhoc_credentials.is_some() || (own_server && self.credentials.is_some())
+    }
+
     /// Gives a tier's manager its callback; `own_server` where the ad-hoc tier has a connection string of its own.
     pub fn put_into(&self, manager: PgManager, tier: Tier, own_server: bool) -> PgManager {
         let common = match tier {

@@ -67,6 +67,7 @@ impl TieredPool<PgManager> {
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias("$transaction"))]
     #[track_caller]
     pub fn session<T, E: From<PgError>>(
         &self,

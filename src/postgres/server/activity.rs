@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use postgres::Row;
 use postgres::types::{ToSql, Type};
+use postgres::{Client, Row};
 
 use super::ask::ask;
 use super::limits::{RoleLimit, ServerLimits, count, shown};
@@ -98,7 +98,7 @@ impl ServerActivity {
         }
     }
 
-    fn of(names: &Names, rows: &[Row]) -> Self {
+    pub(super) fn of(names: &Names, rows: &[Row]) -> Self {
         let first = rows.first().unwrap_or_else(|| unreachable!("BUG: one row of limits is always there"));
         let limits = ServerLimits::of(first);
         let tier = |tier: Tier, name: &str| {
@@ -174,6 +174,22 @@ pub(super) fn time(row: &Row, column: &str) -> Option<Duration> {
     seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
+/// Asks for the sessions under the names of each tier, and for the limits of each tier's role, or of the session's own
+/// where none is known.
+pub(super) fn query_activity(
+    client: &mut Client,
+    [automation, adhoc]: &[Vec<String>; 2],
+    [automation_role, adhoc_role]: &[Option<String>; 2],
+) -> Result<Vec<Row>, postgres::Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+        (automation, Type::TEXT_ARRAY),
+        (adhoc, Type::TEXT_ARRAY),
+        (automation_role, Type::TEXT),
+        (adhoc_role, Type::TEXT),
+    ];
+    client.query_typed(include_str!("activity.sql"), &parameters)
+}
+
 impl TieredPool<PgManager> {
     /// Asks the server who is connected to it: the sessions of this application's tiers, **of all its processes**, told
     /// by `application_name` and listed by client host; everybody else's as a sum; and what the limits leave. So a
@@ -212,18 +228,9 @@ impl TieredPool<PgManager> {
     #[track_caller]
     pub fn server_activity(&self) -> Result<ServerActivity, PgError> {
         let names = Names::of(self)?;
-        let [automation, adhoc] = names.shown();
-        let user = |tier| self.tier(tier).manager().user();
-        let (automation_role, adhoc_role) = (user(Tier::Automation), user(Tier::Adhoc));
-        let rows = ask(self, "server activity", move |client| {
-            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-                (&automation, Type::TEXT_ARRAY),
-                (&adhoc, Type::TEXT_ARRAY),
-                (&automation_role, Type::TEXT),
-                (&adhoc_role, Type::TEXT),
-            ];
-            client.query_typed(include_str!("activity.sql"), &parameters)
-        })?;
+        let shown = names.shown();
+        let roles = [Tier::Automation, Tier::Adhoc].map(|tier| self.tier(tier).manager().user());
+        let rows = ask(self, "server activity", move |client| query_activity(client, &shown, &roles))?;
         Ok(ServerActivity::of(&names, &rows))
     }
 }

@@ -75,15 +75,22 @@ impl ServerLimits {
     /// and database.
     pub(super) fn room(&self, role: &RoleLimit) -> u32 {
         let left = |limit: u32, in_use: u32| limit.saturating_sub(in_use);
-        let slots = left(self.max_connections, self.in_use);
+        let slots = left(self.max_connections, self.in_use).saturating_sub(self.kept_from(role));
         if role.is_superuser {
             return slots;
         }
-        let reserved = if role.may_use_reserved { 0 } else { self.reserved.unwrap_or(0) };
-        let slots = slots.saturating_sub(self.superuser_reserved).saturating_sub(reserved);
         let by_role = role.limit.map(|limit| left(limit, role.in_use));
         let by_database = self.database.limit.map(|limit| left(limit, self.database.in_use));
         [by_role, by_database].into_iter().flatten().fold(slots, u32::min)
+    }
+
+    /// The connections that the server reserves for others than `role`.
+    pub(super) fn kept_from(&self, role: &RoleLimit) -> u32 {
+        match (role.is_superuser, role.may_use_reserved) {
+            (true, _) => 0,
+            (false, true) => self.superuser_reserved,
+            (false, false) => self.superuser_reserved.saturating_add(self.reserved.unwrap_or(0)),
+        }
     }
 }
 

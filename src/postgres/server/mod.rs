@@ -10,6 +10,7 @@
 //! | `names` | which sessions are this application's |
 //! | `limits` | the limits on connections, and the room that they leave |
 //! | `activity` | who is connected |
+//! | `room` | whether there is room for a budget |
 //! | `queries` | what has been running for long |
 //! | `show` | activity and queries as text |
 //! | `signal` | ending a statement or a session |
@@ -20,9 +21,11 @@ mod health;
 mod limits;
 mod names;
 mod queries;
+mod room;
 mod show;
 mod signal;
 
 pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;
+pub(super) use room::look_for_room;

@@ -18,8 +18,14 @@ pub(super) struct Names {
 impl Names {
     /// The names that this pool's connections are opened with.
     pub fn of(pool: &TieredPool<PgManager>) -> Result<Names, PgError> {
-        let name = |tier| pool.tier(tier).manager().application_name().unwrap_or_default().to_owned();
-        let names = Names { automation: name(Tier::Automation), adhoc: name(Tier::Adhoc) };
+        Names::of_managers([Tier::Automation, Tier::Adhoc].map(|tier| pool.tier(tier).manager()))
+    }
+
+    /// The names that the connections of these managers, automation's and the ad-hoc tier's, are opened with.
+    pub fn of_managers(managers: [&PgManager; 2]) -> Result<Names, PgError> {
+        let [automation, adhoc] =
+            managers.map(|manager| manager.application_name().unwrap_or_default().to_owned());
+        let names = Names { automation, adhoc };
         if names.automation.is_empty() || names.adhoc.is_empty() || names.automation == names.adhoc {
             return Err(PgError::refused(format!(
                 "the tiers cannot be told apart on the server: their application_name is \"{}\" and \"{}\", and \

@@ -51,6 +51,12 @@ impl Server {
         &self.destination
     }
 
+    /// Whether it is the same server as another one, or the same servers, and the same role logs in there by the same
+    /// means: then what one of the two connections meets the other one does too.
+    pub(crate) fn is_reached_as(&self, other: &Server) -> bool {
+        self.tls == other.tls && self.destination.is_reached_as(&other.destination)
+    }
+
     /// What is asked of TLS. The driver's own mode follows it as far as it can.
     pub fn tls(&self) -> &TlsOptions {
         &self.tls
@@ -88,6 +94,11 @@ impl Server {
             #[cfg(unix)]
             Host::Unix(_) => false,
         })
+    }
+
+    /// Whether all of it is reached by TCP, so that connections are observed.
+    pub(crate) fn is_by_tcp(&self) -> bool {
+        self.destination.endpoints().all(|endpoint| matches!(endpoint.host, Host::Tcp(_)))
     }
 
     /// The port that suggests a PgBouncer, if there is one.

@@ -147,6 +147,18 @@ impl Destination {
         self.is_of_program
     }
 
+    /// Whether another one leads to the same servers, as the same role and with the same password.
+    pub(super) fn is_reached_as(&self, other: &Destination) -> bool {
+        let role = |config: &'_ Config| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            (text(config.get_user()), config.get_password().map(<[u8]>::to_vec), text(config.get_dbname()))
+        };
+        self.endpoints().eq(other.endpoints())
+            && role(&self.config) == role(&other.config)
+            && self.passwords == other.passwords
+            && self.session_attrs == other.session_attrs
+    }
+
     /// Which of the servers may be used.
     pub(crate) fn session_attrs(&self) -> TargetSessionAttrs {
         self.session_attrs

@@ -43,6 +43,10 @@ static LIBPQ: [(&str, &str); 5] = [
     ("PGUSER", "user"),
 ];
 
+/// Variables that name the server of another kind of pool. They are not read, which is told where nothing else names
+/// a server.
+static NOT_READ: [&str; 3] = ["DB_DSN", "DB_USER", "DB_PASSWORD"];
+
 /// libpq's variables that fill in what an address leaves open, wherever that came from. So a demand such as
 /// `PGSSLMODE=verify-full` holds for a `DATABASE_URL` that says nothing of TLS.
 static FILL_IN: [(&str, &str); 11] = [
@@ -109,17 +113,22 @@ pub(crate) fn server(
         }
     }
     refuse_service(env, faults);
-    faults.push("server", "not set", looked_for(&others_set));
+    let is_set = |name: &&str| matches!(env.get(name, &mut Faults::new()), Found::Text(_));
+    let not_read: Vec<_> = NOT_READ.into_iter().filter(is_set).collect();
+    faults.push("server", "not set", looked_for(&others_set, &not_read));
     Default::default()
 }
 
-fn looked_for(others_set: &[String]) -> String {
+fn looked_for(others_set: &[String], not_read: &[&str]) -> String {
     let mut rule = "looked for DATABASE_URL, SUPABASE_URL, POSTGRES_HOST (with POSTGRES_PORT, POSTGRES_DB, \
                     POSTGRES_USER, POSTGRES_PASSWORD), PGHOST and PGHOSTADDR (with PGPORT, PGDATABASE, PGUSER, \
                     PGPASSWORD); set one of them"
         .to_owned();
     if !others_set.is_empty() {
         rule.push_str(&format!("; {} alone name no host", others_set.join(", ")));
+    }
+    if !not_read.is_empty() {
+        rule.push_str(&format!("; {} is not read", not_read.join(" + ")));
     }
     rule
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use postgres::Config;
+use postgres::config::Host;
+
 /// Whether a PgBouncer, or a pooler like it, is between the pool and the server, and when it lends its connections.
 ///
 /// A client cannot ask a PgBouncer for its mode. What is right in transaction mode is right in session mode too, so
@@ -45,6 +48,20 @@ impl PgBouncer {
             PgBouncer::Transaction => "transaction",
         }
     }
+}
+
+/// The host of a provider's pooler that is asked for session mode: Supabase serves that at port 5432 of its poolers'
+/// hosts, and transaction mode at 6543.
+pub(crate) fn session_pooler(config: &Config) -> Option<&str> {
+    let is_pooler =
+        |name: &&str| name.trim_end_matches('.').to_ascii_lowercase().ends_with(".pooler.supabase.com");
+    let names = config.get_hosts().iter().filter_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        #[cfg(unix)]
+        Host::Unix(_) => None,
+    });
+    let is_usual_port = config.get_ports().iter().all(|port| *port == 5432);
+    names.into_iter().find(is_pooler).filter(|_| is_usual_port)
 }
 
 impl From<bool> for PgBouncer {

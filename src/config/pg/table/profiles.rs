@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::pgbouncer::PgBouncer;
 use super::rows::Key;
 use super::value::Value;
-use crate::config::policy::PrePing;
 
 /// A named set of defaults for a kind of deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +46,8 @@ impl fmt::Display for Profile {
 /// All profiles, `batch` first.
 ///
 /// A profile gives defaults: builder, environment and URL each win over it. Without one, the defaults are those of
-/// `batch`, but for a server behind PgBouncer, whose defaults are those of `pgbouncer`; a profile that is asked for
-/// by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
+/// `batch`, but behind a PgBouncer in transaction mode, where they are those of `pgbouncer`; a profile that is asked
+/// for by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
 /// back by nothing but its own setting.
 ///
 /// ```
@@ -65,15 +64,18 @@ pub fn profiles() -> &'static [Profile] {
     &PROFILES
 }
 
-/// The default of a setting behind PgBouncer, where it has one.
+/// The default of a setting behind PgBouncer, where it has one. In session mode there is none: a connection is a
+/// session of the server there, and is worth keeping as without.
 ///
 /// A named profile wins over it, but for the statement cache: cached statements fail in transaction mode, so only
 /// the setting itself brings them back, for a PgBouncer that keeps track of them (1.21, `max_prepared_statements`).
 pub(crate) fn behind_pgbouncer(key: Key, mode: PgBouncer) -> Option<Value> {
     match (key, mode) {
-        (_, PgBouncer::Off) => None,
+        (_, PgBouncer::Off | PgBouncer::Session) => None,
         (Key::StatementCacheSize, PgBouncer::Transaction) => Some(Value::Count(0)),
-        _ => Profile::named("pgbouncer").and_then(|profile| profile.value(key)).cloned(),
+        (_, PgBouncer::Transaction) => {
+            Profile::named("pgbouncer").and_then(|profile| profile.value(key)).cloned()
+        }
     }
 }
 
@@ -87,6 +89,10 @@ const fn size(base: u32) -> (Key, Value) {
     (Key::BaseSize, Value::Count(base))
 }
 
+const fn kept(least: u32) -> (Key, Value) {
+    (Key::MinSize, Value::Count(least))
+}
+
 const fn overflow(overflow: u32) -> (Key, Value) {
     (Key::MaxOverflow, Value::Count(overflow))
 }
@@ -95,7 +101,7 @@ const fn seconds(key: Key, seconds: u64) -> (Key, Value) {
     (key, Value::Time(Duration::from_secs(seconds)))
 }
 
-static PROFILES: [Profile; 9] = [
+static PROFILES: [Profile; 16] = [
     Profile {
         name: "batch",
         purpose: "scrapers, ETL jobs, cron fleets; the defaults",
@@ -105,7 +111,6 @@ static PROFILES: [Profile; 9] = [
             seconds(Key::ConnectionTimeout, 60),
             seconds(Key::MaxLifetime, 1800),
             seconds(Key::IdleTimeout, 600),
-            (Key::PrePing, Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
         ],
     },
     Profile {
@@ -130,19 +135,79 @@ static PROFILES: [Profile; 9] = [
         ],
     },
     Profile {
+        name: "web",
+        purpose: "a web application",
+        overrides: &[
+            size(10),
+            overflow(10),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::MaxLifetime, 3600),
+            seconds(Key::StatementTimeout, 10),
+        ],
+    },
+    Profile {
         name: "staging",
         purpose: "a rehearsal of production",
-        overrides: &[size(10), overflow(10), seconds(Key::ConnectionTimeout, 10)],
+        overrides: &[
+            size(10),
+            overflow(10),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::StatementTimeout, 10),
+        ],
     },
     Profile {
         name: "production",
-        purpose: "a service under usual load",
-        overrides: &[size(20), overflow(10), seconds(Key::ConnectionTimeout, 10)],
+        purpose: "a web application under usual load",
+        overrides: &[
+            size(20),
+            overflow(10),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::StatementTimeout, 10),
+        ],
     },
     Profile {
         name: "high-traffic",
-        purpose: "a service under high load, which fails early",
-        overrides: &[size(30), overflow(20), seconds(Key::ConnectionTimeout, 5)],
+        purpose: "a web application under high load, whose slow statements fail early",
+        overrides: &[
+            size(30),
+            overflow(20),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::StatementTimeout, 5),
+        ],
+    },
+    Profile {
+        name: "resilient",
+        purpose: "a service that shall outlive the outages of its server",
+        overrides: &[
+            size(10),
+            overflow(20),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::MaxLifetime, 3600),
+            seconds(Key::StatementTimeout, 30),
+            seconds(Key::ConnectTimeout, 10),
+        ],
+    },
+    Profile {
+        name: "resilient-high-load",
+        purpose: "the same under high load, which gives everything more time",
+        overrides: &[
+            size(10),
+            overflow(20),
+            seconds(Key::ConnectionTimeout, 45),
+            seconds(Key::MaxLifetime, 3600),
+            seconds(Key::StatementTimeout, 60),
+            seconds(Key::ConnectTimeout, 15),
+        ],
+    },
+    Profile {
+        name: "service",
+        purpose: "a fixed ceiling of 20 for a service",
+        overrides: &[
+            size(20),
+            overflow(0),
+            seconds(Key::ConnectionTimeout, 20),
+            (Key::StatementCacheSize, Value::Count(100)),
+        ],
     },
     Profile {
         name: "peak",
@@ -158,7 +223,7 @@ static PROFILES: [Profile; 9] = [
         name: "minmax",
         purpose: "5 kept open, at most 40",
         overrides: &[
-            (Key::MinSize, Value::Count(5)),
+            kept(5),
             size(40),
             overflow(0),
             seconds(Key::ConnectionTimeout, 30),
@@ -166,13 +231,46 @@ static PROFILES: [Profile; 9] = [
         ],
     },
     Profile {
+        name: "minmax-development",
+        purpose: "2 kept open, at most 10",
+        overrides: &[
+            kept(2),
+            size(10),
+            overflow(0),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::MaxLifetime, 3600),
+        ],
+    },
+    Profile {
+        name: "minmax-medium",
+        purpose: "10 kept open, at most 50",
+        overrides: &[
+            kept(10),
+            size(50),
+            overflow(0),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::MaxLifetime, 3600),
+        ],
+    },
+    Profile {
+        name: "minmax-high",
+        purpose: "15 kept open, at most 100",
+        overrides: &[
+            kept(15),
+            size(100),
+            overflow(0),
+            seconds(Key::ConnectionTimeout, 30),
+            seconds(Key::MaxLifetime, 3600),
+        ],
+    },
+    Profile {
         name: "pgbouncer",
-        purpose: "behind PgBouncer, which pools by itself",
+        purpose: "behind a PgBouncer in transaction mode, which pools by itself",
         overrides: &[
             size(2),
             overflow(5),
+            seconds(Key::ConnectionTimeout, 30),
             seconds(Key::MaxLifetime, 300),
-            (Key::PrePing, Value::PrePing(PrePing::Never)),
         ],
     },
 ];

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::value::{Unit, Value};
-use crate::config::policy::{PrePing, WaitMode};
+use crate::config::policy::WaitMode;
 
 /// Hands every setting to a macro: what a setting is called, what it holds and what it does is said here and nowhere
 /// else. `Secret` stands for what must not become a [`Value`].
@@ -25,8 +25,9 @@ macro_rules! every_setting {
                 value: Count(u32),
                 env: ["DB_TOTAL_CONNECTIONS" in Count],
                 url: [],
-                default: count(60),
-                doc: "The budget: connections that both tiers together may open on the server.",
+                default: words("max_size + reserved, which is 60"),
+                doc: "The budget: connections that both tiers together may open on the server. Not set: it follows the \
+                      sizes; with it set and no sizes, they follow it.",
             }
             Reserved {
                 name: reserved,
@@ -50,7 +51,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_SIZE" in Count],
                 url: [],
                 default: count(50),
-                doc: "Connections of the automation tier that stay once opened.",
+                doc: "Connections of the automation tier that stay once opened. Not set beside a budget: what reserve \
+                      and overflow leave of it.",
             }
             MaxOverflow {
                 name: max_overflow,
@@ -83,8 +85,9 @@ macro_rules! every_setting {
                 env: ["DB_POOL_GETMODE" in WaitMode],
                 url: [],
                 default: Fallback::Value(Value::WaitMode(WaitMode::Timed)),
-                doc: "How a checkout waits: wait (without limit), nowait (not at all), timedwait (up to the \
-                      timeout).",
+                doc: "How a checkout waits: timedwait (up to the timeout), wait (the same where a timeout is set, else \
+                      without limit), nowait (for nobody's return; a new connection where there is room). \
+                      POOL_GETMODE_WAIT and its like are read too.",
             }
             MaxWaiting {
                 name: max_waiting,
@@ -115,7 +118,7 @@ macro_rules! every_setting {
                 value: PrePing(PrePing),
                 env: ["DB_POOL_PRE_PING" in PrePing],
                 url: [],
-                default: Fallback::Value(Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)))),
+                default: words("always over TCP, where it costs no round trip; else if idle for 500 ms"),
                 doc: "When a connection is validated before it is lent: always, never, or idle milliseconds.",
             }
             StatementTimeout {
@@ -142,6 +145,14 @@ macro_rules! every_setting {
                 default: words("never"),
                 doc: "Statements that take longer are logged with their text, over TCP. 0: none.",
             }
+            QueryTimes {
+                name: query_times,
+                value: Flag(bool),
+                env: ["DB_QUERY_TIMES" in Bool],
+                url: [],
+                default: Fallback::Value(Value::Flag(false)),
+                doc: "Whether the time of each statement is recorded, over TCP.",
+            }
             ConnectTimeout {
                 name: connect_timeout,
                 value: Time(Duration),
@@ -149,6 +160,30 @@ macro_rules! every_setting {
                 url: ["connect_timeout" in SecondsOrNone],
                 default: seconds(10),
                 doc: "The longest that opening a connection may take, handshake included. 0: no limit.",
+            }
+            FailureThreshold {
+                name: failure_threshold,
+                value: Count(u32),
+                env: ["DB_BREAKER_THRESHOLD" in Count],
+                url: [],
+                default: count(3),
+                doc: "Failures to connect in a row that open the circuit breaker. 0: it stays closed.",
+            }
+            OpenFor {
+                name: open_for,
+                value: Time(Duration),
+                env: ["DB_BREAKER_OPEN_SECONDS" in Seconds],
+                url: [],
+                default: seconds(10),
+                doc: "How long the circuit breaker stays open before it lets a probe through at the latest.",
+            }
+            LeakThreshold {
+                name: leak_threshold,
+                value: Time(Duration),
+                env: ["DB_LEAK_THRESHOLD" in Seconds],
+                url: [],
+                default: words("never"),
+                doc: "A checkout that lasts longer is logged with its holder. 0: none.",
             }
             StatementCacheSize {
                 name: statement_cache_size,
@@ -175,12 +210,21 @@ macro_rules! every_setting {
                 default: words("batch"),
                 doc: "A named set of defaults.",
             }
+            Name {
+                name: name,
+                value: Text(String),
+                env: ["DB_POOL_NAME" in Text],
+                url: [],
+                default: words("none"),
+                doc: "The name of the service, in the names of its pools and so in log and errors: name.automation, \
+                      name.adhoc.",
+            }
             AppName {
                 name: app_name,
                 value: Text(String),
                 env: ["PGAPPNAME" in Text],
                 url: ["application_name" in Text, "fallback_application_name" in Text],
-                default: words("the name of the program's file"),
+                default: words("the name of the service, else of the program's file"),
                 doc: "The first part of application_name; the tier follows it: name/automation, name/adhoc.",
             }
         }

@@ -39,6 +39,11 @@ pub enum Source {
         /// What gave it away, such as `port 6543`.
         from: String,
     },
+    /// What other settings leave, or come to: the budget follows the sizes, or the sizes follow the budget.
+    Follows {
+        /// Those settings as the person who set them wrote them.
+        of: String,
+    },
     /// The default of the setting.
     Default,
 }
@@ -50,7 +55,9 @@ impl Source {
             Source::Builder { method } => (*method).to_owned(),
             Source::Environment { variable } => (*variable).to_owned(),
             Source::Url { parameter } => format!("URL parameter {parameter}"),
-            Source::Profile { .. } | Source::Detected { .. } | Source::Default => format!("{key} ({self})"),
+            Source::Profile { .. } | Source::Detected { .. } | Source::Follows { .. } | Source::Default => {
+                format!("{key} ({self})")
+            }
         }
     }
 
@@ -62,7 +69,8 @@ impl Source {
             Source::Url { .. } => 2,
             Source::Profile { .. } => 3,
             Source::Detected { .. } => 4,
-            Source::Default => 5,
+            Source::Follows { .. } => 5,
+            Source::Default => 6,
         }
     }
 
@@ -80,6 +88,7 @@ impl fmt::Display for Source {
             Source::Url { parameter } => write!(f, "URL parameter {parameter}"),
             Source::Profile { name } => write!(f, "profile {name}"),
             Source::Detected { from } => write!(f, "detected from {from}"),
+            Source::Follows { of } => write!(f, "follows {of}"),
             Source::Default => f.write_str("default"),
         }
     }

@@ -44,7 +44,8 @@ pub enum Unit {
     /// `always`, `never` or the idle time in whole milliseconds; `true` and `false` are taken as `always` and
     /// `never`. Numbers are milliseconds, so `0` means always.
     PrePing,
-    /// `wait`, `nowait` or `timedwait`, in any case.
+    /// `wait`, `nowait`, `timedwait` or `forceget`, in any case, also as oracledb has them: `POOL_GETMODE_WAIT`. The
+    /// last one counts as `timedwait`; what it stands for is an overflow.
     WaitMode,
     /// `session` or `transaction`, or the words of a [`Unit::Bool`], in any case; `true` and its like count as
     /// `transaction`, which is safe for both.
@@ -74,7 +75,7 @@ impl Unit {
             Unit::Milliseconds => MILLISECONDS,
             Unit::Bool => "must be true, false, 1, 0, yes, no, on or off",
             Unit::PrePing => "must be always, never, or the idle time in whole milliseconds",
-            Unit::WaitMode => "must be wait, nowait or timedwait",
+            Unit::WaitMode => "must be wait, nowait, timedwait or forceget, or the same after POOL_GETMODE_",
             Unit::PgBouncer => "must be true, false, 1, 0, yes, no, on, off, session or transaction",
             Unit::Text => "must be text",
             Unit::Url => "must be a URL of the form postgresql://user:password@host:port/database",
@@ -150,10 +151,11 @@ fn pre_ping(text: &str) -> Option<PrePing> {
 }
 
 fn wait_mode(text: &str) -> Option<WaitMode> {
-    match text.to_ascii_lowercase().as_str() {
+    let word = text.to_ascii_lowercase();
+    match word.strip_prefix("pool_getmode_").unwrap_or(&word) {
         "wait" => Some(WaitMode::Forever),
         "nowait" => Some(WaitMode::NoWait),
-        "timedwait" => Some(WaitMode::Timed),
+        "timedwait" | "forceget" => Some(WaitMode::Timed),
         _ => None,
     }
 }

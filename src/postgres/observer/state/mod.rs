@@ -5,6 +5,7 @@
 //! | `abandoned` | why a wait was ended |
 //! | `errors` | what errors tell of prepared statements and of the transaction |
 //! | `route` | whether it leads to a server that takes writes |
+//! | `settings` | whether the session's settings are still those it began with |
 //! | `probe` | a look whether the other side is still there, step by step |
 //! | `wire_state` | the facts, readable by the connection's owner, and the switches |
 
@@ -12,6 +13,7 @@ mod abandoned;
 mod errors;
 mod probe;
 mod route;
+mod settings;
 mod wire_state;
 
 pub(crate) use abandoned::Abandoned;

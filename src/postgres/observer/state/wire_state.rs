@@ -11,9 +11,10 @@ use super::abandoned::Abandoned;
 use super::errors::Errors;
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
+use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::backend::BackendEvent;
-use crate::postgres::observer::frontend::Request;
+use crate::postgres::observer::frontend::{FrontendEvent, Request};
 use crate::postgres::sqlstate::{Meaning, means};
 
 /// Stands for "no limit" and "never" in the times below.
@@ -42,6 +43,7 @@ pub(crate) struct WireState {
     broken: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
+    settings: SessionSettings,
     errors: Errors,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
@@ -62,6 +64,8 @@ pub(crate) struct WireState {
     place: OnceLock<Place>,
     /// The time from which on a statement is slow, if any is.
     slow_query: Option<Duration>,
+    /// The time of each statement is recorded.
+    query_times: bool,
 }
 
 /// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
@@ -83,6 +87,7 @@ impl WireState {
             broken: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
+            settings: SessionSettings::default(),
             errors: Errors::default(),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
@@ -94,6 +99,7 @@ impl WireState {
             reader: Mutex::new(None),
             place: OnceLock::new(),
             slow_query: None,
+            query_times: false,
         };
         shared.set_socket_timeout(socket_timeout);
         shared
@@ -107,6 +113,16 @@ impl WireState {
 
     pub fn slow_query(&self) -> Option<Duration> {
         self.slow_query
+    }
+
+    /// Has the time of each statement recorded. Before the stream is wrapped.
+    pub fn with_query_times(mut self, query_times: bool) -> Self {
+        self.query_times = query_times;
+        self
+    }
+
+    pub fn query_times(&self) -> bool {
+        self.query_times
     }
 
     /// Set once, when the connection has its place in a pool.
@@ -129,9 +145,17 @@ impl WireState {
 
     // Written by the stream.
 
-    pub fn note_request(&self, request: Request) {
+    pub fn note_sent(&self, event: FrontendEvent) {
+        match event {
+            FrontendEvent::Request(request) => self.note_request(request),
+            FrontendEvent::Sets(sets) => self.settings.note_text(self.requests.load(Relaxed), sets),
+        }
+    }
+
+    fn note_request(&self, request: Request) {
         let number = add_one(&self.requests);
-        if request == Request::Work {
+        self.settings.note_request(number);
+        if request != Request::Housekeeping {
             self.last_work.store(number, Relaxed);
             add_one(&self.work);
         }
@@ -151,6 +175,9 @@ impl WireState {
                 self.copy_in.store(true, Relaxed);
                 self.answer();
             }
+            BackendEvent::SettingsSet => {
+                self.settings.note_tag(self.replies.load(Relaxed) + 1, self.requests.load(Relaxed));
+            }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
             BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
             BackendEvent::Error { code, ends_session, cached_plan } => {
@@ -161,6 +188,11 @@ impl WireState {
                 }
                 if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
                     self.statements_mixed_up.store(true, Relaxed);
+                }
+                if means(code, Meaning::Cancelled)
+                    && let Some(place) = self.place()
+                {
+                    place.count_statement_timeout();
                 }
                 if means(code, Meaning::ReadOnly) {
                     self.route.note_refused_write();
@@ -246,6 +278,10 @@ impl WireState {
 
     pub fn errors(&self) -> &Errors {
         &self.errors
+    }
+
+    pub fn settings(&self) -> &SessionSettings {
+        &self.settings
     }
 
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.

@@ -121,8 +121,9 @@ fn passwords_are_not_shown_wherever_they_were_put() {
         assert_hidden(None, &[("POSTGRES_HOST", "db.example"), ("DB_POOL_SIZE", "x"), (variable, MARKER)]);
     }
     let host = ("POSTGRES_HOST", "db.example");
-    // A name is to be seen, on the server too.
-    for setting in settings().iter().filter(|setting| setting.key != Key::AppName) {
+    // Names are to be seen, on the server too.
+    let is_name = |key: Key| matches!(key, Key::AppName | Key::Name);
+    for setting in settings().iter().filter(|setting| !is_name(setting.key)) {
         for spelling in setting.env {
             assert_hidden(None, &[host, (spelling.name, PASTED)]);
         }

@@ -1,0 +1,78 @@
+//! What the rest of the crate may ask of a pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::Pool;
+#[cfg(feature = "postgres")]
+use crate::clock::{Clock, Millis};
+use crate::config::Settings;
+use crate::error::{Error, LimitSetBy};
+use crate::pool::change;
+use crate::pool::parts::budget::Budget;
+use crate::pool::wait::{Filling, Least};
+
+impl<M: ManageConnection> Pool<M> {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn manager(&self) -> &M {
+        self.shared().hooks.manager()
+    }
+
+    /// The clock by which it measures ages.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn clock(&self) -> &Clock {
+        self.shared().clock()
+    }
+
+    /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].
+    pub(crate) fn reconfigure_with(
+        &self,
+        other: &Pool<M>,
+        budget: &Budget,
+        before: &[Arc<Settings>; 2],
+        total: u32,
+        settings: [Settings; 2],
+    ) -> bool {
+        change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
+    }
+
+    /// That this thread is changing the settings of this pool and of the other one.
+    pub(crate) fn begin_change_with(&self, other: &Pool<M>) -> Result<change::Changing, Error> {
+        change::Changing::begin(&[self.shared(), other.shared()])
+    }
+
+    /// Whether these are its settings and those of the other one; see [`change::are_in_force`].
+    pub(crate) fn are_in_force_with(&self, other: &Pool<M>, settings: &[Arc<Settings>; 2]) -> bool {
+        change::are_in_force([self.shared(), other.shared()], settings)
+    }
+
+    /// The target of its log lines.
+    pub(crate) fn log_target(&self) -> String {
+        self.shared().target()
+    }
+
+    /// The settings in force, to be told from later ones.
+    pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
+        self.shared().settings()
+    }
+
+    /// The server has answered a question.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn note_answer(&self) {
+        self.shared().supply.contact().seen(self.shared().exact_now());
+    }
+
+    /// The server has not answered a question that was begun this long ago.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
+        let begun = self.shared().exact_now().less(Millis::of(ago));
+        self.shared().supply.contact().failed(begun, || cause);
+    }
+
+    /// It, to be waited for while it is filled.
+    pub(crate) fn filling(&self, limit: LimitSetBy, least: Least) -> Filling<'_, M> {
+        Filling::new(self.shared(), limit, least)
+    }
+}

@@ -1,0 +1,105 @@
+//! What is counted of the statements that pass: those that the server cancelled, and how long each took.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::io::Write;
+use std::time::Duration;
+
+use support::cluster::cluster;
+use support::pools::pool_of;
+use support::wait::MS;
+use tierpool::config::{Overrides, PgSettings};
+use tierpool::stats::Histogram;
+use tierpool::{PgPool, Tier};
+
+#[test]
+fn statements_that_the_server_cancelled_are_counted() {
+    let cluster = cluster();
+    let pool = pool_of(1, "timeouts", cluster.url(), |builder| builder.statement_timeout(50 * MS));
+    let counted = || pool.automation().stats().statement_timeouts;
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    conn.batch_execute("SELECT 1").unwrap();
+    assert!(conn.batch_execute("SELECT 1 / 0").is_err());
+    assert_eq!(counted(), 0);
+    for times in 1..=2 {
+        assert!(conn.execute("SELECT pg_sleep(10)", &[]).is_err());
+        assert_eq!(counted(), times);
+    }
+    assert_eq!(pool.adhoc().stats().statement_timeouts, 0);
+}
+
+fn times(pool: &PgPool) -> Histogram {
+    pool.automation().stats().query
+}
+
+#[test]
+fn the_time_of_each_statement_is_recorded_where_that_is_asked_for() {
+    let cluster = cluster();
+    let pool = pool_of(1, "times", cluster.url(), |builder| builder.query_times(true));
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    assert_eq!(times(&pool).count(), 0, "opening is none");
+    // Prepared and executed: one.
+    conn.execute("SELECT pg_sleep($1)", &[&0.1f64]).unwrap();
+    let first = times(&pool);
+    assert_eq!((first.count(), first.quantile(0.95)), (1, Some(Duration::from_millis(250))));
+    assert!(first.mean() >= Some(100 * MS) && first.mean() < Some(1000 * MS), "{first:?}");
+    let statement = conn.prepare("SELECT 1").unwrap();
+    assert_eq!(times(&pool).count(), 1, "nothing was executed");
+    for _ in 0..3 {
+        conn.query_one(&statement, &[]).unwrap();
+    }
+    drop(statement);
+    conn.batch_execute("SELECT 1; SELECT 2").unwrap();
+    assert!(conn.batch_execute("SELECT 1 / 0").is_err());
+    assert_eq!(times(&pool).count(), 6);
+    conn.batch_execute("CREATE TEMPORARY TABLE words (word text)").unwrap();
+    let mut copy = conn.copy_in("COPY words FROM STDIN").unwrap();
+    copy.write_all(b"a\nb\n").unwrap();
+    copy.finish().unwrap();
+    assert_eq!(times(&pool).count(), 8, "a COPY with its data is one");
+    assert!(times(&pool).sum < 5 * first.sum, "{:?}", times(&pool));
+    assert_eq!(pool.adhoc().stats().query.count(), 0);
+}
+
+#[test]
+fn a_reply_left_unread_does_not_count_for_the_next_statement() {
+    let cluster = cluster();
+    let pool = pool_of(1, "unread", cluster.url(), |builder| builder.query_times(true));
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let params: [&str; 0] = [];
+    let rows = conn.query_raw("SELECT repeat('x', 100000) FROM generate_series(1, 300)", params).unwrap();
+    drop(rows);
+    cluster_waits(&mut pool.get(Tier::Adhoc).unwrap());
+    conn.batch_execute("SELECT 1").unwrap();
+    let times = times(&pool);
+    assert!(times.count() >= 1 && times.sum < 300 * MS, "{times:?}");
+}
+
+/// Lets time pass that is the borrower's own.
+fn cluster_waits(other: &mut postgres::Client) {
+    other.batch_execute("SELECT pg_sleep(0.4)").unwrap();
+}
+
+#[test]
+fn nothing_is_recorded_unless_it_is_asked_for() {
+    let cluster = cluster();
+    let pool = pool_of(1, "untimed", cluster.url(), |builder| builder);
+    pool.get(Tier::Automation).unwrap().batch_execute("SELECT 1").unwrap();
+    assert_eq!(times(&pool), Histogram::default());
+}
+
+#[test]
+fn the_environment_asks_for_it() {
+    let load = |value: &str| {
+        let env = |name: &str| match name {
+            "DATABASE_URL" => Some("postgresql://app@db.example/news".to_owned()),
+            "DB_QUERY_TIMES" => Some(value.to_owned()),
+            _ => None,
+        };
+        PgSettings::load(&Overrides::default(), env)
+    };
+    assert!(load("on").unwrap().query_times);
+    assert!(!load("").unwrap().query_times);
+    assert!(load("sometimes").unwrap_err().to_string().contains("DB_QUERY_TIMES is sometimes"));
+}

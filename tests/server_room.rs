@@ -1,0 +1,117 @@
+//! Whether the server has room for the budget: asked once a pool, and told in the log with the figures.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use log::{Level, LevelFilter};
+use support::bouncer::Bouncer;
+use support::cluster::{Cluster, cluster};
+use support::logged::{capture, lines};
+use support::wait::{LONG_BOUND, eventually};
+use tierpool::{PgBuilder, PgPool, Tier};
+
+/// The lines about a budget, which is another one in each test.
+fn told(level: Level, budget: u32) -> Vec<String> {
+    lines("postgres", level, &format!(": {budget} of "))
+}
+
+fn builder(url: String) -> PgBuilder {
+    capture(LevelFilter::Debug);
+    PgPool::builder().url(url).reserved(2)
+}
+
+/// A server with 20 connections, 3 of them for superusers.
+fn narrow() -> Cluster {
+    Cluster::builder().max_connections(20).start().unwrap()
+}
+
+#[test]
+fn a_budget_beyond_the_servers_room_is_told_once_with_the_reckoning() {
+    let cluster = narrow();
+    let others: Vec<_> = (0..4).map(|_| cluster.client()).collect();
+    let pool = builder(cluster.url()).total_connections(61).build_unchecked().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    let taken: Vec<_> = [Tier::Automation, Tier::Automation, Tier::Adhoc].map(|tier| pool.get(tier)).into();
+    let reckoning = "61 of 13 usable (max_connections 20, less 3 reserved by the server and 4 of others)";
+    let told_once = [format!("the budget is beyond what the server has room for: {reckoning}")];
+    assert_eq!(told(Level::Warn, 61), told_once);
+    drop((others, taken));
+    pool.automation().drain();
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!(told(Level::Warn, 61), told_once);
+}
+
+#[test]
+fn a_budget_that_fits_is_told_too() {
+    let cluster = narrow();
+    let pool = builder(cluster.url()).base_size(8).max_overflow(2).build().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    let reckoning = "12 of 17 usable (max_connections 20, less 3 reserved by the server and 0 of others)";
+    assert_eq!(told(Level::Info, 12), [format!("the server has room for the budget: {reckoning}")]);
+    let stats = pool.automation().stats();
+    assert_eq!(stats.checkouts.direct + stats.checkouts.waited, 1, "asking is no checkout");
+}
+
+#[test]
+fn the_tightest_limit_is_named() {
+    let cluster = narrow();
+    cluster.admin().batch_execute("ALTER DATABASE app CONNECTION LIMIT 9").unwrap();
+    let other = cluster.client();
+    let pool = builder(cluster.url()).total_connections(62).build().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    let start = "the budget is beyond what the server has room for";
+    assert_eq!(
+        told(Level::Warn, 62),
+        [format!("{start}: 62 of 8 usable (database app may have 9; 1 are others')")]
+    );
+    drop(pool);
+    eventually(LONG_BOUND, "the pool's connections are gone", || cluster.connections("%/%") == 0);
+    cluster.admin().batch_execute("ALTER ROLE app CONNECTION LIMIT 7").unwrap();
+    let pool = builder(cluster.url()).total_connections(63).build().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!(
+        told(Level::Warn, 63),
+        [format!("{start}: 63 of 6 usable (role app may have 7; 1 are others')")]
+    );
+    drop(other);
+}
+
+#[test]
+fn a_superuser_may_have_all_of_them() {
+    let cluster = narrow();
+    let pool = builder(cluster.superuser_url()).total_connections(64).build().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    let reckoning = "64 of 20 usable (max_connections 20, less 0 reserved by the server and 0 of others)";
+    assert!(told(Level::Warn, 64)[0].ends_with(reckoning), "{:?}", told(Level::Warn, 64));
+}
+
+#[test]
+fn behind_a_pooler_its_own_limits_hold_and_nothing_is_told() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    let pool = builder(bouncer.url()).total_connections(500).build().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!((told(Level::Warn, 500), told(Level::Info, 500)), (vec![], vec![]));
+}
+
+#[test]
+fn a_budget_that_nobody_has_set_follows_what_a_tier_is_changed_to() {
+    let cluster = narrow();
+    let pool = builder(cluster.url()).automation(|tier| tier.max_size(80)).build().unwrap();
+    assert_eq!(pool.total_connections(), 82);
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!(told(Level::Warn, 82).len(), 1);
+    let said = builder(cluster.url()).total_connections(60).automation(|tier| tier.max_size(80)).build();
+    assert!(said.unwrap_err().to_string().contains("total_connections is 60: must be at least 82"));
+}
+
+#[test]
+fn a_tier_that_leads_elsewhere_takes_no_room_here() {
+    let (cluster, elsewhere) = (narrow(), cluster());
+    let pool =
+        builder(cluster.url()).adhoc_url(elsewhere.url()).base_size(21).max_overflow(0).build().unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
+    assert_eq!(told(Level::Info, 23).len(), 0);
+    drop(pool.get(Tier::Automation).unwrap());
+    assert_eq!(told(Level::Warn, 21).len(), 1, "the reserve is on the other server");
+}
