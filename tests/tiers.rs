@@ -354,3 +354,21 @@ fn a_change_within_a_change_is_refused_and_does_not_go_on_for_ever() {
     assert_eq!(tier.max_size(), 7);
     tier.reconfigure(|settings| settings.base_size = 8).unwrap();
 }
+
+#[test]
+fn no_pool_is_ready_before_its_server_was_seen() {
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
+    let pool = TieredPool::builder().total_connections(4).reserved(1);
+    let pool = pool
+        .automation(|tier| tier.base_size(3).max_overflow(0))
+        .build_unchecked(|_| manager.clone())
+        .unwrap();
+    let limit = std::time::Duration::from_millis(100);
+    assert!(pool.wait_ready(limit).is_err() && pool.automation().wait_ready(limit).is_err());
+    manager.always(Call::Connect, Step::ok());
+    pool.wait_ready(LONG_BOUND).unwrap();
+    for tier in [pool.automation(), pool.adhoc()] {
+        assert!(tier.gauges().idle >= 1 && tier.breaker() == BreakerState::Closed);
+    }
+}

@@ -250,13 +250,14 @@ impl<M: ManageConnection> Pool<M> {
         change::reconfigure(self.shared(), change)
     }
 
-    /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), at most `limit`.
+    /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), and one connection in any case, at most
+    /// `limit`. So the server has been seen, also where the pool keeps nothing; never while the circuit breaker is open.
     ///
     /// # Errors
     ///
     /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Kept)], Hope::ToTheEnd)
+        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Ready)], Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.

@@ -12,6 +12,7 @@ use super::tell::accounts;
 use super::tell::evidence::{self, Unserved};
 use crate::clock::Deadline;
 use crate::error::{Awaited, Error, ErrorKind, LimitSetBy};
+use crate::stats::BreakerState;
 use crate::threads;
 
 /// How long whoever waits for pools to be filled keeps hoping.
@@ -31,6 +32,8 @@ pub(crate) enum Least {
     /// That, and in any case one connection, which is opened for whoever waits. It is kept no longer than any other.
     #[cfg(feature = "postgres")]
     First,
+    /// As `First`, and a breaker that is not open: the server has been seen.
+    Ready,
 }
 
 /// How often whoever waits is told of in the log.
@@ -43,6 +46,7 @@ pub(crate) struct Filling<'a, M: ManageConnection> {
     end: Deadline,
     /// There for as long as the pool has to have a connection that it need not keep.
     first: Option<Counted>,
+    least: Least,
 }
 
 impl<'a, M: ManageConnection> Filling<'a, M> {
@@ -52,10 +56,13 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         if first.is_some() {
             demand(pool);
         }
-        Filling { pool, limit, end: Deadline::of(limit.time()), first }
+        Filling { pool, limit, end: Deadline::of(limit.time()), first, least }
     }
 
     fn is_filled(&self) -> bool {
+        if self.least == Least::Ready && self.pool.supply.breaker().state() != BreakerState::Closed {
+            return false;
+        }
         let settings = self.pool.settings();
         let counts = self.pool.lending.counts();
         let kept = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
