@@ -334,8 +334,8 @@ fn dropping_the_last_handle_does_not_wait_for_anything_hung() {
 #[test]
 fn no_limit_is_said_to_have_passed_where_a_pool_goes_while_it_opens_a_connection() {
     logged::capture(log::LevelFilter::Debug);
-    let ended: [(&str, fn(Pool<ScriptedManager>)); 2] =
-        [("clse", |pool| drop(pool.close(Duration::ZERO))), ("drpe", drop)];
+    type End = fn(Pool<ScriptedManager>);
+    let ended: [(&str, End); 2] = [("clse", |pool| drop(pool.close(Duration::ZERO))), ("drpe", drop)];
     for (name, end) in ended {
         let manager = ScriptedManager::new();
         let gate = Gate::new();

@@ -251,7 +251,8 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), and one connection in any case, at most
-    /// `limit`. So the server has been seen, also where the pool keeps nothing; never while the circuit breaker is open.
+    /// `limit`: so the server has been seen, also where the pool keeps nothing. Never while the circuit breaker is
+    /// open.
     ///
     /// # Errors
     ///

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use postgres::error::DbError;
+
 use crate::postgres::observer::LimitExpired;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 use crate::text::line;
@@ -64,4 +66,10 @@ const UNREADABLE: [&str; 4] = [
 pub(super) fn is_of_another_protocol(error: &postgres::Error) -> bool {
     let told = line(error);
     error.as_db_error().is_none() && UNREADABLE.iter().any(|text| told.contains(text))
+}
+
+/// What the server says besides its message.
+pub(super) fn besides(error: &DbError) -> impl Iterator<Item = (&'static str, &str)> {
+    let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
+    more.into_iter().filter_map(|(what, text)| Some((what, text?)))
 }

@@ -1,10 +1,13 @@
 //! What can go wrong with a PostgreSQL connection.
 
+// Longer than 400 lines: the kinds and what is asked of each are one table.
+
 use std::io;
 use std::time::Duration;
 
 use super::evidence::{
-    find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch, is_worth_repeating,
+    besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
+    is_worth_repeating,
 };
 use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
@@ -21,9 +24,9 @@ use crate::text::Cause;
 /// has its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 ///
 /// [`std::error::Error::source`] gives what the line has not said, as text that is harmless too: the server's detail,
-/// hint and context; or the causes of what a callback or an I/O error tells; where several servers were tried, a line that names each with its
-/// cause. The driver's error itself is [`PgError::as_postgres`]. The kind is private, so that kinds can be added; ask
-/// the predicates.
+/// hint and context; or the causes of what a callback or an I/O error tells; where several servers were tried, a line
+/// that names each with its cause. The driver's error itself is [`PgError::as_postgres`]. The kind is
+/// private, so that kinds can be added; ask the predicates.
 ///
 /// It comes of a [`postgres::Error`], of the pool's [`Error`](crate::Error), and of an [`io::Error`], so that `?` works
 /// for all that is called in a session:
@@ -94,6 +97,34 @@ pub(super) enum Kind {
     NotAllowed(String, postgres::Error),
     /// What the work read or wrote besides.
     Io(io::Error),
+}
+
+impl Kind {
+    /// The driver's error, where there is one.
+    fn postgres(&self) -> Option<&postgres::Error> {
+        match self {
+            Kind::Opening(error) => error.telling()?.postgres(),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
+                Some(error)
+            }
+            Kind::OpenAdvised(advised) => Some(advised.cause()),
+            Kind::LostBeforeCommit(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The causes that the line does not tell. As text: the driver's own chain has the server's as they came.
+    fn causes(&self) -> Option<Cause> {
+        match self {
+            Kind::Io(error) => Cause::of(error).into_source(),
+            Kind::Opening(error) => Cause::of(error).into_source(),
+            _ => {
+                let error = self.postgres()?.as_db_error()?;
+                let more: Vec<_> = besides(error).map(|(what, text)| format!("{what}: {text}")).collect();
+                (!more.is_empty()).then(|| Cause::from_text(&more.join("; ")))
+            }
+        }
+    }
 }
 
 impl PgError {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use postgres::error::DbError;
 
-use super::evidence::{find_io, is_of_another_protocol};
+use super::evidence::{besides, find_io, is_of_another_protocol};
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
-use crate::text::{Cause, Limit, harmless, line, links};
+use crate::text::{Limit, harmless, line, links};
 
 const SETTINGS: &str = "the PostgreSQL settings cannot be used";
 
@@ -48,40 +48,6 @@ fn cause(error: &postgres::Error) -> String {
         (Some(error), _) => harmless(error.message()),
         (None, Some(error)) => line(error),
         (None, None) => line(error),
-    }
-}
-
-/// What the server says besides its message.
-fn besides(error: &DbError) -> impl Iterator<Item = (&'static str, &str)> {
-    let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
-    more.into_iter().filter_map(|(what, text)| Some((what, text?)))
-}
-
-impl Kind {
-    /// The driver's error, where there is one.
-    pub(super) fn postgres(&self) -> Option<&postgres::Error> {
-        match self {
-            Kind::Opening(error) => error.telling()?.as_postgres(),
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
-                Some(error)
-            }
-            Kind::OpenAdvised(advised) => Some(advised.cause()),
-            Kind::LostBeforeCommit(error) => error.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// The causes that the line does not tell. As text: the driver's own chain has the server's as they came.
-    pub(super) fn causes(&self) -> Option<Cause> {
-        match self {
-            Kind::Io(error) => Cause::of(error).into_source(),
-            Kind::Opening(error) => Cause::of(error).into_source(),
-            _ => {
-                let error = self.postgres()?.as_db_error()?;
-                let more: Vec<_> = besides(error).map(|(what, text)| format!("{what}: {text}")).collect();
-                (!more.is_empty()).then(|| Cause::from_text(&more.join("; ")))
-            }
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use postgres::Config;
 use postgres::config::{SslMode, SslNegotiation};
 
-use super::libpq::{Param, TLS};
+use super::libpq::{A_PATH, Param, TLS, is_path};
 use crate::config::faults::Faults;
 
 /// The `sslrootcert` that stands for the authorities that the system trusts.
@@ -13,16 +13,6 @@ const SYSTEM: &str = "system";
 
 /// The rule about a mode that demands encryption, where there is none.
 const NEEDS_TLS: &str = "needs the feature `tls`; without it, must be disable, allow or prefer";
-
-/// The rule about what cannot be a path: the usual slip with secrets of containers, which come as text.
-pub(super) const A_PATH: &str = "must be the path of a file, and not what the file holds";
-
-/// Whether a text can be a path: not one with the marks of such a file, nor of so many lines. What a file holds is not
-/// shown anywhere, for it may be the key.
-pub(super) fn is_path(text: &str) -> bool {
-    let is_marked = ["-----BEGIN", "-----END"].iter().any(|mark| text.contains(mark));
-    !is_marked && text.lines().count() <= 2
-}
 
 /// How far the server's encryption is demanded and checked; the later, the stronger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

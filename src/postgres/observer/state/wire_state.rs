@@ -1,5 +1,7 @@
 //! What is known of one connection, and the switches that end a wait on it.
 
+// Longer than 400 lines: all that is known of one stream is one struct.
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
