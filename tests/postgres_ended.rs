@@ -15,6 +15,7 @@ use tierpool::postgres::{PgConnection, Session};
 /// Sessions ended by each test for each kind of call: a reason that gets lost in one call of ten does so here.
 const TIMES: usize = 60;
 
+type Work<'a> = dyn Fn(&mut Session<'_>) -> Result<(), PgError> + 'a;
 type Call = fn(&mut PgConnection, &str) -> Result<(), postgres::Error>;
 
 /// Of one step and of several, by the simple protocol and by the extended one.
@@ -76,7 +77,7 @@ fn what_a_session_lost_before_commit_is_retryable_and_what_overran_a_limit_is_no
         terminate(&cluster, pid);
         eventually(LONG_BOUND, "it has ended", || gone(&cluster, pid));
     };
-    let works: [(&str, &dyn Fn(&mut Session<'_>) -> Result<(), PgError>); 4] = [
+    let works: [(&str, &Work); 4] = [
         ("between its statements", &|tx| {
             end(pid(tx));
             tx.execute("SELECT 1", &[]).map(drop)
