@@ -77,7 +77,7 @@ fn what_a_session_lost_before_commit_is_retryable_and_what_overran_a_limit_is_no
         terminate(&cluster, pid);
         eventually(LONG_BOUND, "it has ended", || gone(&cluster, pid));
     };
-    let works: [(&str, &Work); 4] = [
+    let works: [(&str, &Work<'_>); 4] = [
         ("between its statements", &|tx| {
             end(pid(tx));
             tx.execute("SELECT 1", &[]).map(drop)
