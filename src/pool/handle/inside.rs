@@ -1,6 +1,7 @@
 //! What the rest of the crate may ask of a pool.
 
 use std::sync::Arc;
+#[cfg(feature = "postgres")]
 use std::time::Duration;
 
 use r2d2::ManageConnection;
