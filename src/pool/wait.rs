@@ -63,15 +63,19 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         if self.least == Least::Ready && self.pool.supply.breaker().state() != BreakerState::Closed {
             return false;
         }
-        let settings = self.pool.settings();
         let counts = self.pool.lending.counts();
-        let kept = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
-        let least = kept.max(u32::from(self.first.is_some()));
+        let least = self.kept().max(u32::from(self.first.is_some()));
         // After the counts: one that they found open and not yet idle was announced before, under the desk's lock;
         // where its end is missed, the change has this asked again. Whoever is told that the pool is ready can take a
         // connection at once.
         let introducing = self.pool.supply.introducing() as usize;
         counts.idle + counts.in_use >= least as usize + introducing && !self.pool.lending.is_closed()
+    }
+
+    /// How many it keeps open.
+    fn kept(&self) -> u32 {
+        let settings = self.pool.settings();
+        settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling())
     }
 
     /// Whether there is nothing to wait for any more.
@@ -90,7 +94,7 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         };
         let thread = threads::me().0;
         let unserved = Unserved {
-            awaited: Awaited::Filling,
+            awaited: if self.kept() == 0 { Awaited::First } else { Awaited::Filling },
             waited,
             limit: Some(self.limit),
             ahead: None,
