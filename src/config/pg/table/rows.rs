@@ -308,7 +308,8 @@ pub struct Setting {
     pub key: Key,
     /// Its name in listings and in the builder, where the method is called so too.
     pub name: &'static str,
-    /// The environment variables, in order: the first that is set wins.
+    /// The environment variables, in order. Where several are set their values must agree, else that is a fault; but of
+    /// those that name the server the first that is set wins.
     pub env: &'static [Spelling],
     /// The parameters of the server's URL, in order.
     pub url: &'static [Spelling],
