@@ -54,7 +54,8 @@ impl PgBuilder {
         PgBuilder::default()
     }
 
-    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
+    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back, and
+    /// settings that the borrower has changed are put back; [`ResetPolicy`] says how that is known.
     pub fn reset_policy(mut self, policy: ResetPolicy) -> Self {
         self.reset = policy;
         self
