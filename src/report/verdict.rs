@@ -28,7 +28,9 @@ pub enum Verdict {
     Unknown,
     /// The last that was tried failed: an attempt to connect, a validation, a question to the server.
     Unreachable,
-    /// No connection is left for ad-hoc work: all are out, or the server gives no more.
+    /// No connection is left for ad-hoc work: all are out, or the server gives no more. Of the reserve alone: a pool
+    /// without room is [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted), a full server
+    /// [`FailureClass::Exhausted`](crate::FailureClass::Exhausted).
     Exhausted,
     /// The circuit breaker of a tier is open.
     CircuitOpen,
