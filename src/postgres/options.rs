@@ -5,6 +5,7 @@ use std::time::Duration;
 use postgres::Config;
 
 use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in};
+use crate::text::Limit;
 
 /// What a returned connection's session state is put back to.
 ///
@@ -203,23 +204,22 @@ impl PgOptions {
         let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
         let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let rule = "must be at most 24 h, or 0 for no limit";
-        faults.require(connect <= LONGEST, "connect_timeout", format!("{connect:?}"), rule);
-        let found = format!("{:?}", self.inquiry_timeout);
-        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", found, within);
+        faults.require(connect <= LONGEST, "connect_timeout", Limit(connect), rule);
+        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", Limit(self.inquiry_timeout), within);
         if let SocketTimeout::After(limit) = self.socket_timeout {
-            faults.require(ok(limit), "socket_timeout", format!("{limit:?}"), within);
+            faults.require(ok(limit), "socket_timeout", Limit(limit), within);
         }
         if let Some(limit) = self.statement_timeout {
             // The server holds it in an `int` of milliseconds.
             let most = Duration::from_millis(i32::MAX as u64);
             let rule = "must be at most 2147483647 ms, or 0 for none";
-            faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
+            faults.require(limit <= most, "statement_timeout", Limit(limit), rule);
             if let Some(Ok(said)) = given.and_then(statement_timeout_in)
                 && in_milliseconds(said) != in_milliseconds(limit)
             {
                 faults.push(
                     "statement_timeout + options",
-                    format!("{limit:?} and {said:?}"),
+                    format!("{} and {}", Limit(limit), Limit(said)),
                     "must not contradict each other: leave out one of the two",
                 );
             }
@@ -299,10 +299,11 @@ mod tests {
         };
         assert_eq!(
             told(Some(30), "-c statement_timeout=0"),
-            "statement_timeout + options is 30s and 0ns: must not contradict each other: leave out one of the two"
+            "statement_timeout + options is 30 s and 0 s: must not contradict each other: leave out one of the two"
         );
         assert!(
-            told(Some(0), "-c statement_timeout=5s").starts_with("statement_timeout + options is 0ns and 5s")
+            told(Some(0), "-c statement_timeout=5s")
+                .starts_with("statement_timeout + options is 0 s and 5 s")
         );
         assert_eq!(told(Some(5), "-c statement_timeout=5s"), "");
         assert_eq!((told(None, "-c statement_timeout=5s"), told(Some(5), "-c geqo=off")), Default::default());

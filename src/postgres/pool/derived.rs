@@ -9,6 +9,7 @@ use crate::config::{
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
+use crate::text::Limit;
 use crate::tiers::TieredPool;
 
 /// The settings with the server of another connection string.
@@ -46,7 +47,11 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
             let mut faults = Faults::new();
             faults.push(
                 format!("{setting} + adhoc_url, {}", limit.source.spelled("options")),
-                format!("{:?} and {:?}", settings.adhoc_statement_timeout.unwrap_or_default(), limit.value),
+                format!(
+                    "{} and {}",
+                    Limit(settings.adhoc_statement_timeout.unwrap_or_default()),
+                    Limit(limit.value)
+                ),
                 "statement_timeout must be said once: leave out one of the two",
             );
             return Err(faults);
