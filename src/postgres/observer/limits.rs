@@ -48,8 +48,8 @@ impl fmt::Display for LimitExpired {
     }
 }
 
-/// What is left of a limit, once a name was looked up, is a little less than what was set, and a share of one has no end
-/// of decimals.
+/// What is left of a limit, once a name was looked up, is a little less than what was set, and a share of one has no
+/// end of decimals.
 fn without_crumbs(limit: Duration) -> Duration {
     let unit = Duration::from_millis(if limit < Duration::from_secs(1) { 1 } else { 100 });
     let units = (limit + unit / 2).as_nanos() / unit.as_nanos();
