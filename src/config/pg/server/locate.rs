@@ -184,7 +184,9 @@ fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> 
     let split = match url::split(text) {
         Ok(split) => split,
         Err(rule) => {
-            faults.push(source.spelled("server"), "[redacted]", rule);
+            // Of an empty text there is nothing to hide.
+            let found = if text.trim().is_empty() { "empty" } else { "[redacted]" };
+            faults.push(source.spelled("server"), found, rule);
             return Default::default();
         }
     };
