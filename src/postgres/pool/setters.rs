@@ -38,6 +38,7 @@ impl PgBuilder {
     /// assert_eq!(pool.automation().settings().name, "billing.automation");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
+    #[doc(alias("poolName"))]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.overrides.name = Some(name.into());
         self
