@@ -65,7 +65,8 @@ pub(crate) struct Evidence {
     pub(crate) resetting: UnderWay,
     pub(crate) opening: UnderWay,
     pub(crate) ceiling: u32,
-    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has closed as many.
+    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has
+    /// closed as many.
     pub(crate) yet_to_come: u32,
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,
