@@ -85,7 +85,7 @@ under high load       | DB_POOL_PROFILE=resilient-high-load | base=10 overflow=2
 its limits            | DB_POOL_PROFILE=resilient-high-load | statement=60s connect=15s wait=45s
 the same by variables | DATABASE_QUERY_TIMEOUT=60 DATABASE_CONNECT_TIMEOUT=15 DATABASE_POOL_TIMEOUT=45 | statement=60s
 with the rest of them | DATABASE_CONNECT_TIMEOUT=15 DATABASE_POOL_TIMEOUT=45 | connect=15s wait=45s
-behind its pooler     | USE_PGBOUNCER=true | base=2 overflow=5 wait=30s recycle=300s ping=never
+behind its pooler     | USE_PGBOUNCER=true | base=2 overflow=5 wait=30s recycle=300s ping=always
 by name               | DB_POOL_PROFILE=pgbouncer | base=2 overflow=5 wait=30s total=12
 min and max           | DB_POOL_PROFILE=minmax | min=5 max=40 wait=30s recycle=3600s
 by variables          | DB_POOL_MIN=5 DB_POOL_MAX=40 DB_POOL_TIMEOUT=30 DB_POOL_RECYCLE=3600 | min=5 max=40
@@ -209,7 +209,7 @@ its session pooler    | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:54
 its other defaults    | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:5432/d | overflow=5 recycle=1800s
 its cache             | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com/d | cache=100
 its other pooler      | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:6543/d | pgbouncer=transaction base=2
-its other defaults    | DATABASE_URL=postgresql://u@h:6543/d | overflow=5 recycle=300s ping=never
+its other defaults    | DATABASE_URL=postgresql://u@h:6543/d | overflow=5 recycle=300s ping=always
 its cache             | DATABASE_URL=postgresql://u@h:6432/d | cache=0 pgbouncer=transaction
 session mode, said    | DATABASE_URL=postgresql://u@h:6543/d USE_PGBOUNCER=session | pgbouncer=session base=50
 its other defaults    | USE_PGBOUNCER=session | overflow=5 recycle=1800s cache=100

@@ -23,7 +23,6 @@ impl PgSettings {
             Key::MaxOverflow,
             Key::ConnectionTimeout,
             Key::MaxLifetime,
-            Key::PrePing,
             Key::StatementCacheSize,
         ] {
             // Whoever set a size of the cache did not know of the pooler.
