@@ -310,7 +310,8 @@ pub struct Setting {
     pub key: Key,
     /// Its name in listings and in the builder, where the method is called so too.
     pub name: &'static str,
-    /// The environment variables, in order: the first that is set wins.
+    /// The environment variables, in order. Those for the server are taken in this order; of any other setting all that
+    /// are set must agree.
     pub env: &'static [Spelling],
     /// The parameters of the server's URL, in order.
     pub url: &'static [Spelling],
