@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use crate::error::Error;
-use crate::pool::{Budget, CloseReport, Pool, PooledConnection};
+use crate::error::{Error, LimitSetBy};
+use crate::pool::{Budget, CloseReport, Hope, Least, Pool, PooledConnection, wait_filled};
 
 pub use builder::TieredBuilder;
 pub use settings::TieredSettings;
@@ -152,7 +152,8 @@ impl<M: ManageConnection> TieredPool<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault of both tiers and of the budget, and nothing is changed.
+    /// `InvalidConfig` with every fault of both tiers and of the budget, and nothing is changed; also when called
+    /// within `change` itself, as a tier's own `reconfigure` there.
     ///
     /// # Examples
     ///
@@ -175,6 +176,7 @@ impl<M: ManageConnection> TieredPool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn reconfigure(&self, change: impl Fn(&mut TieredSettings)) -> Result<(), Error> {
+        let _changing = self.automation.begin_change_with(&self.adhoc)?;
         loop {
             let before = [self.automation.settings_in_force(), self.adhoc.settings_in_force()];
             let present = TieredSettings {
@@ -201,6 +203,30 @@ impl<M: ManageConnection> TieredPool<M> {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until each tier has opened what it keeps, and one connection in any case, at most `limit` for both: as
+    /// [`Pool::wait_ready`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::wait_ready`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tierpool::{MemoryManager, TieredPool};
+    ///
+    /// let pool = TieredPool::builder().build_unchecked(|_| MemoryManager)?;
+    /// pool.wait_ready(Duration::from_secs(60))?;
+    /// assert_eq!((pool.automation().gauges().idle, pool.adhoc().gauges().idle), (1, 1));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
+        let limit = LimitSetBy::Caller(limit);
+        wait_filled(
+            vec![self.automation.filling(limit, Least::Ready), self.adhoc.filling(limit, Least::Ready)],
+            Hope::ToTheEnd,
+        )
     }
 
     /// What the status box calls the budget.

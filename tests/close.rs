@@ -6,6 +6,7 @@ use std::error::Error as _;
 use std::thread;
 use std::time::Duration;
 
+use support::logged;
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, waiters};
 use support::wait::{BOUND, LONG_BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
@@ -328,4 +329,23 @@ fn dropping_the_last_handle_does_not_wait_for_anything_hung() {
     assert!(time < SLACK, "{time:?}");
     gate.open();
     eventually(BOUND, "they are closed", || manager.live() == 0);
+}
+
+#[test]
+fn no_limit_is_said_to_have_passed_where_a_pool_goes_while_it_opens_a_connection() {
+    logged::capture(log::LevelFilter::Debug);
+    type End = fn(Pool<ScriptedManager>);
+    let ended: [(&str, End); 2] = [("clse", |pool| drop(pool.close(Duration::ZERO))), ("drpe", drop)];
+    for (name, end) in ended {
+        let manager = ScriptedManager::new();
+        let gate = Gate::new();
+        manager.always(Call::Connect, Step::ok().behind(&gate));
+        let pool = builder(1).name(name).build_unchecked(manager.clone());
+        eventually(BOUND, "it is opening", || gate.waiting() == 1);
+        end(pool);
+        eventually(BOUND, "the keeper ends", || !thread_names().contains(&format!("{name}-keeper")));
+        gate.open();
+        let told = logged::of(name);
+        assert!(!told.iter().any(|(_, text)| text.contains("had no answer within")), "{told:?}");
+    }
 }

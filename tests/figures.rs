@@ -105,6 +105,7 @@ fn the_figures_of_both_tiers_can_be_logged() {
 fn draining_replaces_the_connections_of_both_tiers() {
     let manager = ScriptedManager::new();
     let pool = TieredPool::builder().build(|_| manager.clone()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     let held = pool.get(Tier::Automation).unwrap();
     let before = manager.opened();
     pool.drain();

@@ -152,7 +152,7 @@ fn a_build_has_a_limit_of_its_own_where_it_is_given_one() {
     let manager = ScriptedManager::new();
     away_for(&manager, SECOND);
     let tiers = TieredPool::builder().automation(|tier| tier.connection_timeout(100 * MS).min_size(1));
-    let tiers = tiers.adhoc(|tier| tier.connection_timeout(100 * MS));
+    let tiers = tiers.adhoc(|tier| tier.connection_timeout(100 * MS).min_idle(Some(1)));
     let pool = tiers.build_within(|_| manager.clone(), LONG_BOUND).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((pool.automation().gauges().idle, pool.adhoc().gauges().idle), (1, 1));
 

@@ -1,4 +1,4 @@
-//! What a client outside of sessions is told when the server ends its session.
+//! What a client is told when the server ends its session.
 #![cfg(feature = "postgres")]
 
 mod support;
@@ -6,14 +6,16 @@ mod support;
 use std::thread;
 
 use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
 use support::wait::{LONG_BOUND, eventually};
 use support::wire::{manager, open};
 use tierpool::PgError;
-use tierpool::postgres::PgConnection;
+use tierpool::postgres::{PgConnection, Session};
 
 /// Sessions ended by each test for each kind of call: a reason that gets lost in one call of ten does so here.
 const TIMES: usize = 60;
 
+type Work<'a> = dyn Fn(&mut Session<'_>) -> Result<(), PgError> + 'a;
 type Call = fn(&mut PgConnection, &str) -> Result<(), postgres::Error>;
 
 /// Of one step and of several, by the simple protocol and by the extended one.
@@ -59,4 +61,60 @@ fn a_statement_amid_which_its_session_ends_says_why() {
         terminate(cluster, pid);
         running.join().unwrap()
     });
+}
+
+fn gone(cluster: &Cluster, pid: i32) -> bool {
+    let ask = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1";
+    cluster.admin().query_one(ask, &[&pid]).unwrap().get(0)
+}
+
+#[test]
+fn what_a_session_lost_before_commit_is_retryable_and_what_overran_a_limit_is_not() {
+    let cluster = cluster();
+    let pool = pool_of(1, "ended", cluster.url(), |builder| builder);
+    let pid = |tx: &mut Session<'_>| tx.query_one("SELECT pg_backend_pid()", &[]).unwrap().get::<_, i32>(0);
+    let end = |pid| {
+        terminate(&cluster, pid);
+        eventually(LONG_BOUND, "it has ended", || gone(&cluster, pid));
+    };
+    let works: [(&str, &Work<'_>); 4] = [
+        ("between its statements", &|tx| {
+            end(pid(tx));
+            tx.execute("SELECT 1", &[]).map(drop)
+        }),
+        ("between its statements, then a batch", &|tx| {
+            end(pid(tx));
+            tx.batch_execute("SELECT 1")
+        }),
+        ("amid a statement", &|tx| tx.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())")),
+        ("before COMMIT", &|tx| {
+            end(pid(tx));
+            Ok(())
+        }),
+    ];
+    for (when, work) in works {
+        let error = pool.session(|tx| work(tx)).unwrap_err();
+        assert!(error.is_connection_lost() && error.is_retryable(), "{when}: {error}");
+        assert!(!error.is_outcome_unknown(), "{when}: {error}");
+    }
+    let late = |tx: &mut Session<'_>| {
+        tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 1")?;
+        let pid = pid(tx);
+        eventually(LONG_BOUND, "it has ended", || gone(&cluster, pid));
+        Ok::<_, PgError>(())
+    };
+    for work in
+        [&late as &dyn Fn(&mut Session<'_>) -> _, &|tx| late(tx).and_then(|()| tx.batch_execute("SELECT 1"))]
+    {
+        let error = pool.session(|tx| work(tx)).unwrap_err();
+        assert!(error.is_connection_lost() && !error.is_retryable(), "{error}");
+    }
+    let committed = pool.session(|tx| {
+        let pid = pid(tx);
+        tx.batch_execute("COMMIT")?;
+        end(pid);
+        tx.execute("SELECT 1", &[]).map(drop)
+    });
+    let error = committed.unwrap_err();
+    assert!(error.is_connection_lost() && !error.is_retryable(), "its own COMMIT was sent: {error}");
 }

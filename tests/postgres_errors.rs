@@ -12,7 +12,7 @@ use support::cluster::cluster;
 use support::logged;
 use support::pools::pool_of;
 use support::wait::{MS, SECOND, eventually};
-use support::wire::{manager, open};
+use support::wire::{chain, manager, open};
 use tierpool::postgres::SessionOptions;
 use tierpool::{PgError, PgPool, Tier};
 
@@ -68,7 +68,8 @@ fn the_line_is_the_servers_message_with_the_names_that_come_with_it() {
     let report = format!("{error:#}");
     assert!(report.ends_with("\n  detail: Key (url)=(/a) already exists."), "{report}");
     assert_eq!(format!("{error:?}"), report, "unwrap and main print it");
-    assert!(error.source().is_some_and(|source| source.is::<postgres::Error>()));
+    assert_eq!(error.source().unwrap().to_string(), "detail: Key (url)=(/a) already exists.");
+    assert_eq!(error.as_postgres().and_then(|error| error.code()).unwrap().code(), "23505");
 }
 
 #[test]
@@ -259,5 +260,47 @@ fn a_copy_reports_its_errors_as_the_rest_of_a_session_does() {
     assert_eq!(PgError::from(of_copy).sqlstate(), Some("22012"));
     let besides = PgError::from(std::io::Error::new(std::io::ErrorKind::NotFound, "no file"));
     assert_eq!(besides.to_string(), "no file");
-    assert!(!besides.is_connection_lost() && besides.source().is_some());
+    assert!(!besides.is_connection_lost() && besides.as_io().is_some() && besides.source().is_none());
+}
+
+#[test]
+fn no_link_of_the_chain_has_what_a_terminal_obeys_and_none_repeats_the_message() {
+    let cluster = cluster();
+    let mut conn = open(&manager(&cluster.url(), |_| ()));
+    let raise =
+        "DO $$ BEGIN RAISE EXCEPTION E'stop\\x1b[2J\\nnow' USING DETAIL = E'more\\x1b[31m\\nlines'; END $$";
+    let of_server = PgError::from(conn.batch_execute(raise).unwrap_err());
+    let besides = PgError::from(std::io::Error::other("torn\u{1b}[2J\nfile"));
+    for (error, message) in [(of_server, "stop"), (besides, "torn")] {
+        let chain = chain(&error);
+        assert!(!chain.contains(char::is_control), "{chain:?}");
+        assert_eq!(chain.matches(message).count(), 1, "{chain}");
+    }
+}
+
+#[test]
+fn an_error_of_opening_names_its_only_server() {
+    let closed = support::port::free_port().unwrap();
+    let told = |url: &str| manager(url, |_| ()).connect_within(SECOND).unwrap_err().to_string();
+    for (host, says) in [
+        ("no.such.host.invalid", "could not look up the name of the server"),
+        ("/no/such/folder", "No such file or directory"),
+        ("127.0.0.1", "Connection refused"),
+    ] {
+        let told = told(&format!("host={host} port={closed} user=app"));
+        assert!(told.starts_with(&format!("{host}:{closed}: ")) && told.contains(says), "{told}");
+    }
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-x\r\n", "R\0\0\0\0"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            std::io::Read::read(&mut socket, &mut [0; 1024]).unwrap();
+            socket.write_all(answer.as_bytes()).unwrap();
+        });
+        let told = told(&format!("host=127.0.0.1 port={port} user=app sslmode=disable"));
+        let expected = format!("127.0.0.1:{port}: what answers there does not speak PostgreSQL's protocol: ");
+        assert!(told.starts_with(&expected), "{told}");
+        serving.join().unwrap();
+    }
 }

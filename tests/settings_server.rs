@@ -288,3 +288,28 @@ fn supabase_is_recognised_by_its_hosts() {
     assert!(is("db.abc.supabase.co") && is("aws-0.pooler.SUPABASE.com:6543") && is("supabase.co."));
     assert!(!is("notsupabase.co") && !is("supabase.co.example"));
 }
+
+#[test]
+fn a_key_in_place_of_its_path_is_told_of_and_not_shown() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIhush\n-----END PRIVATE KEY-----\n";
+    let server = ("DATABASE_URL", "postgresql://db.example/news");
+    for variable in ["PGSSLKEY", "PGSSLCERT", "PGSSLROOTCERT", "PGPASSFILE"] {
+        for text in [key.to_owned(), key.replace('\n', "\\n"), key.replace('\n', "")] {
+            let faults = load(&[server, (variable, &text)]).unwrap_err().to_string();
+            assert_eq!(
+                faults,
+                format!("{variable} is [redacted]: must be the path of a file, and not what the file holds")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_negative_connect_timeout_is_no_limit_where_it_is_libpqs() {
+    let none = Duration::ZERO;
+    assert_eq!(with_query("connect_timeout=-1").unwrap().connect_timeout, none);
+    let server = ("DATABASE_URL", "postgresql://db.example/news");
+    assert_eq!(load(&[server, ("PGCONNECT_TIMEOUT", "-5")]).unwrap().connect_timeout, none);
+    one_fault(load(&[server, ("DATABASE_CONNECT_TIMEOUT", "-5")]), &["DATABASE_CONNECT_TIMEOUT is -5"]);
+    one_fault(with_query("connect_timeout=-x"), &["0 or less for no limit"]);
+}

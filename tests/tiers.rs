@@ -329,3 +329,46 @@ fn an_open_breaker_of_automation_does_not_touch_ad_hoc() {
     }
     assert_eq!(pool.adhoc().stats().checkouts.rejected, 0);
 }
+
+#[test]
+fn a_change_within_a_change_is_refused_and_does_not_go_on_for_ever() {
+    let pool = TieredPool::builder().total_connections(12).reserved(2);
+    let pool = pool.automation(|tier| tier.base_size(8).max_overflow(0)).build(|_| MemoryManager).unwrap();
+    let refused = |outcome: Result<(), tierpool::Error>| {
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("reconfigure is called within its own closure"), "{error}");
+    };
+    let tier = pool.automation();
+    tier.reconfigure(|settings| {
+        refused(tier.reconfigure(|settings| settings.base_size = 4));
+        refused(pool.reconfigure(|settings| settings.reserved = 3));
+        pool.adhoc().reconfigure(|_| ()).unwrap();
+        settings.base_size = 7;
+    })
+    .unwrap();
+    pool.reconfigure(|_| {
+        refused(pool.reconfigure(|settings| settings.reserved = 3));
+        refused(tier.reconfigure(|settings| settings.base_size = 4));
+    })
+    .unwrap();
+    assert_eq!(tier.max_size(), 7);
+    tier.reconfigure(|settings| settings.base_size = 8).unwrap();
+}
+
+#[test]
+fn no_pool_is_ready_before_its_server_was_seen() {
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("refused")));
+    let pool = TieredPool::builder().total_connections(4).reserved(1);
+    let pool = pool
+        .automation(|tier| tier.base_size(3).max_overflow(0))
+        .build_unchecked(|_| manager.clone())
+        .unwrap();
+    let limit = std::time::Duration::from_millis(100);
+    assert!(pool.wait_ready(limit).is_err() && pool.automation().wait_ready(limit).is_err());
+    manager.always(Call::Connect, Step::ok());
+    pool.wait_ready(LONG_BOUND).unwrap();
+    for tier in [pool.automation(), pool.adhoc()] {
+        assert!(tier.gauges().idle >= 1 && tier.breaker() == BreakerState::Closed);
+    }
+}

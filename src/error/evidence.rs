@@ -36,6 +36,8 @@ pub(crate) enum Awaited {
     Connection,
     /// All connections that the pool keeps open.
     Filling,
+    /// One connection of a pool that keeps none open.
+    First,
 }
 
 /// Work on connections that no caller has.

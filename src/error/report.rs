@@ -34,6 +34,7 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
             };
             match e.awaited {
                 Awaited::Connection => write!(f, "no connection of pool `{pool}`")?,
+                Awaited::First => write!(f, "pool `{pool}` has not opened a connection")?,
                 Awaited::Filling => write!(f, "pool `{pool}` has not opened what it keeps")?,
             }
             write!(f, " within {whose}{}", Limit(limit))?;

@@ -1,5 +1,6 @@
 //! New settings: for one pool, or for the two of a budget in one step.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -9,12 +10,65 @@ use super::parts::budget::Budget;
 use super::shared::Shared;
 use super::supply::demand::demand;
 use super::tell::accounts;
-use crate::config::Settings;
+use crate::config::{Faults, Settings};
 use crate::error::Error;
+
+thread_local! {
+    /// The pools whose settings this thread is changing, by their addresses.
+    static CHANGING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// That this thread is changing the settings of a pool, for as long as this lives.
+pub(crate) struct Changing {
+    before: usize,
+}
+
+impl Changing {
+    /// Begins a change. One within a change of the same pool would have that begin anew each time, and never end.
+    pub(crate) fn begin<M: ManageConnection>(pools: &[&Arc<Shared<M>>]) -> Result<Changing, Error> {
+        let pools = pools.iter().map(|shared| Arc::as_ptr(shared).addr());
+        CHANGING.with_borrow_mut(|changing| {
+            if pools.clone().any(|pool| changing.contains(&pool)) {
+                let mut faults = Faults::new();
+                faults.push(
+                    "reconfigure",
+                    "called within its own closure",
+                    "must be called after that has returned",
+                );
+                return Err(Error::invalid(faults));
+            }
+            let before = changing.len();
+            changing.extend(pools);
+            Ok(Changing { before })
+        })
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        CHANGING.with_borrow_mut(|changing| changing.truncate(self.before));
+    }
+}
+
+/// Changes settings, and does so again where somebody else has changed them meanwhile.
+pub(crate) fn reconfigure<M: ManageConnection>(
+    shared: &Arc<Shared<M>>,
+    change: impl Fn(&mut Settings),
+) -> Result<(), Error> {
+    let _changing = Changing::begin(&[shared])?;
+    loop {
+        let before = shared.settings();
+        let mut settings = Settings::clone(&before);
+        change(&mut settings);
+        if replace(shared, &before, settings.completed(&before))? {
+            return Ok(());
+        }
+    }
+}
 
 /// Adopts new settings. Shrinking closes idle connections now and those in use at their checkin.
 /// False where somebody else has changed them since they were `before`.
-pub(crate) fn reconfigure<M: ManageConnection>(
+fn replace<M: ManageConnection>(
     shared: &Arc<Shared<M>>,
     before: &Arc<Settings>,
     settings: Settings,

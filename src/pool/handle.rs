@@ -235,7 +235,7 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault, and nothing is changed.
+    /// `InvalidConfig` with every fault, and nothing is changed; also when called within `change` itself.
     ///
     /// ```
     /// use tierpool::{MemoryManager, Pool};
@@ -247,23 +247,18 @@ impl<M: ManageConnection> Pool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn reconfigure(&self, change: impl Fn(&mut Settings)) -> Result<(), Error> {
-        loop {
-            let before = self.shared().settings();
-            let mut settings = Settings::clone(&before);
-            change(&mut settings);
-            if change::reconfigure(self.shared(), &before, settings.completed(&before))? {
-                return Ok(());
-            }
-        }
+        change::reconfigure(self.shared(), change)
     }
 
-    /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), at most `limit`.
+    /// Waits until the pool has opened what it keeps (`min_size`, `min_idle`), and one connection in any case, at most
+    /// `limit`: so the server has been seen, also where the pool keeps nothing. Never while the circuit breaker is
+    /// open.
     ///
     /// # Errors
     ///
     /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
-        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Kept)], Hope::ToTheEnd)
+        wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Ready)], Hope::ToTheEnd)
     }
 
     /// Stops lending until [`Pool::resume`]: callers wait within their deadlines. Returns false if it was so already.

@@ -12,6 +12,7 @@ use super::tell::accounts;
 use super::tell::evidence::{self, Unserved};
 use crate::clock::Deadline;
 use crate::error::{Awaited, Error, ErrorKind, LimitSetBy};
+use crate::stats::BreakerState;
 use crate::threads;
 
 /// How long whoever waits for pools to be filled keeps hoping.
@@ -31,6 +32,8 @@ pub(crate) enum Least {
     /// That, and in any case one connection, which is opened for whoever waits. It is kept no longer than any other.
     #[cfg(feature = "postgres")]
     First,
+    /// As `First`, and a breaker that is not open: the server has been seen.
+    Ready,
 }
 
 /// How often whoever waits is told of in the log.
@@ -43,6 +46,7 @@ pub(crate) struct Filling<'a, M: ManageConnection> {
     end: Deadline,
     /// There for as long as the pool has to have a connection that it need not keep.
     first: Option<Counted>,
+    least: Least,
 }
 
 impl<'a, M: ManageConnection> Filling<'a, M> {
@@ -52,19 +56,26 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         if first.is_some() {
             demand(pool);
         }
-        Filling { pool, limit, end: Deadline::of(limit.time()), first }
+        Filling { pool, limit, end: Deadline::of(limit.time()), first, least }
     }
 
     fn is_filled(&self) -> bool {
-        let settings = self.pool.settings();
+        if self.least == Least::Ready && self.pool.supply.breaker().state() != BreakerState::Closed {
+            return false;
+        }
         let counts = self.pool.lending.counts();
-        let kept = settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling());
-        let least = kept.max(u32::from(self.first.is_some()));
+        let least = self.kept().max(u32::from(self.first.is_some()));
         // After the counts: one that they found open and not yet idle was announced before, under the desk's lock;
         // where its end is missed, the change has this asked again. Whoever is told that the pool is ready can take a
         // connection at once.
         let introducing = self.pool.supply.introducing() as usize;
         counts.idle + counts.in_use >= least as usize + introducing && !self.pool.lending.is_closed()
+    }
+
+    /// How many it keeps open.
+    fn kept(&self) -> u32 {
+        let settings = self.pool.settings();
+        settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling())
     }
 
     /// Whether there is nothing to wait for any more.
@@ -83,7 +94,7 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         };
         let thread = threads::me().0;
         let unserved = Unserved {
-            awaited: Awaited::Filling,
+            awaited: if self.kept() == 0 { Awaited::First } else { Awaited::Filling },
             waited,
             limit: Some(self.limit),
             ahead: None,

@@ -148,6 +148,12 @@ impl Cause {
         Cause { told: Told::of(error), source }
     }
 
+    /// Its own cause.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn into_source(self) -> Option<Cause> {
+        self.source.map(|source| *source)
+    }
+
     pub(crate) fn from_text(text: &str) -> Cause {
         Cause { told: Told::of(text), source: None }
     }

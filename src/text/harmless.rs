@@ -59,12 +59,21 @@ impl Shown {
     }
 }
 
+/// Whether it takes no room, so that two texts that look the same are not.
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 /// Whether a terminal or a viewer does something else with it than show it.
 fn is_obeyed(c: char) -> bool {
     let is_bidirectional =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks_lines = matches!(c, '\u{2028}' | '\u{2029}');
-    c.is_control() || is_bidirectional || breaks_lines
+    c.is_control() || is_bidirectional || breaks_lines || is_unseen(c)
 }
 
 #[cfg(test)]
@@ -79,6 +88,7 @@ mod tests {
             harmless("gnp\u{202e}exe\u{2069}\u{200f}\u{61c}"),
             r"gnp\u{202e}exe\u{2069}\u{200f}\u{61c}"
         );
+        assert_eq!(harmless("ad\u{200b}min\u{feff}\u{ad}\u{e0041}"), r"ad\u{200b}min\u{feff}\u{ad}\u{e0041}");
         assert_eq!(harmless("one\u{2028}two\u{85}"), r"one\u{2028}two\u{85}");
         assert_eq!(harmless(r"früh ✅ 'C:\new' 日本"), r"früh ✅ 'C:\new' 日本");
     }

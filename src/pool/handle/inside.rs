@@ -1,6 +1,7 @@
 //! What the rest of the crate may ask of a pool.
 
 use std::sync::Arc;
+#[cfg(feature = "postgres")]
 use std::time::Duration;
 
 use r2d2::ManageConnection;
@@ -9,7 +10,7 @@ use super::Pool;
 #[cfg(feature = "postgres")]
 use crate::clock::{Clock, Millis};
 use crate::config::Settings;
-use crate::error::LimitSetBy;
+use crate::error::{Error, LimitSetBy};
 use crate::pool::change;
 use crate::pool::parts::budget::Budget;
 use crate::pool::wait::{Filling, Least};
@@ -36,6 +37,11 @@ impl<M: ManageConnection> Pool<M> {
         settings: [Settings; 2],
     ) -> bool {
         change::reconfigure_both(budget, [self.shared(), other.shared()], before, total, settings)
+    }
+
+    /// That this thread is changing the settings of this pool and of the other one.
+    pub(crate) fn begin_change_with(&self, other: &Pool<M>) -> Result<change::Changing, Error> {
+        change::Changing::begin(&[self.shared(), other.shared()])
     }
 
     /// Whether these are its settings and those of the other one; see [`change::are_in_force`].

@@ -18,16 +18,18 @@ use crate::text::Time;
 /// Gives up on errands that took too long. Returns when the next one falls due.
 pub(crate) fn give_up_overdue<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Instant) -> Option<Instant> {
     for errand in shared.helpers.overdue(now) {
-        give_up(shared, &errand);
+        give_up(shared, &errand, now);
     }
     shared.helpers.next_due()
 }
 
 /// A helper takes too long. The connection stays with it as a zombie, and keeps its seat there where there are too
 /// many zombies.
-fn give_up<M: ManageConnection>(shared: &Arc<Shared<M>>, errand: &Arc<Errand<M>>) {
+fn give_up<M: ManageConnection>(shared: &Arc<Shared<M>>, errand: &Arc<Errand<M>>, now: Instant) {
     let settings = shared.settings();
     let limit = settings.validation_timeout;
+    // Openings are given up at the end of their pool as well, whatever is left of their time.
+    let is_due = errand.give_up_at().instant() <= now;
     let given_up = shared.helpers.give_up(errand, limit, settings.effective_max_zombies(), |seat, fate| {
         match (errand.task, fate) {
             // Before the helper can end it and tell of that.
@@ -47,8 +49,8 @@ fn give_up<M: ManageConnection>(shared: &Arc<Shared<M>>, errand: &Arc<Errand<M>>
         shared.helpers.forget(errand);
         vacate(shared, seat.index());
         match errand.task {
-            Task::Open(purpose) => attempt_hung(shared, seat, purpose),
-            Task::Check(..) | Task::Close => drop(seat),
+            Task::Open(purpose) if is_due => attempt_hung(shared, seat, purpose),
+            Task::Open(_) | Task::Check(..) | Task::Close => drop(seat),
         }
         demand(shared);
     }

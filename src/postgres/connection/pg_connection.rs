@@ -265,8 +265,7 @@ impl PgConnection {
 
     /// Whether the pool has ended it on purpose while it was out.
     pub(in crate::postgres) fn is_ended_by_pool(&self) -> bool {
-        let why = self.observer().filter(|shared| shared.is_abandoned()).map(WireState::abandoned);
-        matches!(why, Some(Abandoned::HeldTooLong | Abandoned::PoolClosed))
+        self.observer().is_some_and(WireState::is_ended_by_pool)
     }
 
     /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so

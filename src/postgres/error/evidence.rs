@@ -3,8 +3,11 @@
 use std::error::Error as StdError;
 use std::io;
 
+use postgres::error::DbError;
+
 use crate::postgres::observer::LimitExpired;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
+use crate::text::line;
 
 /// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
 pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
@@ -49,4 +52,24 @@ pub(in crate::postgres) fn is_stale_plan(error: &postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
         means(error.code().code(), Meaning::Unsupported) && error.routine() == Some("RevalidateCachedQuery")
     })
+}
+
+/// What the driver says of an answer to its greeting that it cannot read.
+const UNREADABLE: [&str; 4] = [
+    "invalid message length",
+    "bytes remaining on stream",
+    "unexpected message from server",
+    "error parsing response from server",
+];
+
+/// Whether what answered while connecting is something else than PostgreSQL.
+pub(super) fn is_of_another_protocol(error: &postgres::Error) -> bool {
+    let told = line(error);
+    error.as_db_error().is_none() && UNREADABLE.iter().any(|text| told.contains(text))
+}
+
+/// What the server says besides its message.
+pub(super) fn besides(error: &DbError) -> impl Iterator<Item = (&'static str, &str)> {
+    let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
+    more.into_iter().filter_map(|(what, text)| Some((what, text?)))
 }

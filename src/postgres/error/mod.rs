@@ -5,10 +5,12 @@
 //! | `evidence` | what an error of the driver tells |
 //! | `opening` | why no connection could be opened, where it is more than one error of the driver |
 //! | `pg_error` | the error, with predicates for the decisions that a program takes on it |
+//! | `origin` | what an error comes of, and how that is had back |
 //! | `shown` | its texts: one line, and the report |
 
 mod evidence;
 mod opening;
+mod origin;
 mod pg_error;
 mod shown;
 

@@ -1,13 +1,19 @@
 //! What can go wrong with a PostgreSQL connection.
 
+// Longer than 400 lines: the kinds and what is asked of each are one table.
+
 use std::io;
 use std::time::Duration;
 
-use super::evidence::{find_io, is_lost, is_statement_timeout, is_tls_mismatch, is_worth_repeating};
+use super::evidence::{
+    besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
+    is_worth_repeating,
+};
 use super::opening::{OpeningError, ServersTried};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
+use crate::text::Cause;
 
 /// An error of a PostgreSQL connection, with predicates for the decisions that a program takes on it.
 ///
@@ -17,10 +23,10 @@ use crate::postgres::tls::Advised;
 /// which `unwrap`, `expect` and a `main` that fails print. Whatever others have written in it, the server among them,
 /// has its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
 ///
-/// [`std::error::Error::source`] gives the `postgres::Error` where there is one, as the driver has it; where several
-/// servers were tried, a line that names each with its cause; where the server refused for want of encryption or of a
-/// client certificate, its message with what to change. The kind is private, so that kinds can be added; ask the
-/// predicates.
+/// [`std::error::Error::source`] gives what the line has not said, as text that is harmless too: the server's detail,
+/// hint and context; or the causes of what a callback or an I/O error tells; where several servers were tried, a line
+/// that names each with its cause. The driver's error itself is [`PgError::as_postgres`]. The kind is
+/// private, so that kinds can be added; ask the predicates.
 ///
 /// It comes of a [`postgres::Error`], of the pool's [`Error`](crate::Error), and of an [`io::Error`], so that `?` works
 /// for all that is called in a session:
@@ -57,8 +63,13 @@ struct Told {
     kind: Kind,
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
     ended: Option<String>,
+    /// Whether what the transaction did is undone and worth doing again, where a session knows that and the error does
+    /// not tell: its connection went before COMMIT was sent, or after an end of the work's own.
+    undone: Option<bool>,
     /// The server that was to be connected to, where it was the only one.
     server: Option<String>,
+    /// See [`PgError::causes`].
+    causes: Option<Cause>,
 }
 
 pub(super) enum Kind {
@@ -70,7 +81,7 @@ pub(super) enum Kind {
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
     CommitLost(postgres::Error),
-    /// The connection went before COMMIT was sent.
+    /// The connection went before COMMIT was sent, and COMMIT found out.
     LostBeforeCommit(Option<postgres::Error>),
     CommitAborted,
     InTransaction,
@@ -88,9 +99,38 @@ pub(super) enum Kind {
     Io(io::Error),
 }
 
+impl Kind {
+    /// The driver's error, where there is one.
+    fn postgres(&self) -> Option<&postgres::Error> {
+        match self {
+            Kind::Opening(error) => error.telling()?.postgres(),
+            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
+                Some(error)
+            }
+            Kind::OpenAdvised(advised) => Some(advised.cause()),
+            Kind::LostBeforeCommit(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The causes that the line does not tell. As text: the driver's own chain has the server's as they came.
+    fn causes(&self) -> Option<Cause> {
+        match self {
+            Kind::Io(error) => Cause::of(error).into_source(),
+            Kind::Opening(error) => Cause::of(error).into_source(),
+            _ => {
+                let error = self.postgres()?.as_db_error()?;
+                let more: Vec<_> = besides(error).map(|(what, text)| format!("{what}: {text}")).collect();
+                (!more.is_empty()).then(|| Cause::from_text(&more.join("; ")))
+            }
+        }
+    }
+}
+
 impl PgError {
-    fn of(kind: Kind) -> Self {
-        PgError(Box::new(Told { kind, ended: None, server: None }))
+    pub(super) fn of(kind: Kind) -> Self {
+        let causes = kind.causes();
+        PgError(Box::new(Told { kind, ended: None, undone: None, server: None, causes }))
     }
 
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
@@ -128,12 +168,32 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended, .. } = *error.0;
+        let Told { kind, ended, causes, .. } = *error.0;
         let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
         };
-        PgError(Box::new(Told { kind: Kind::LostBeforeCommit(cause), ended, server: None }))
+        PgError(Box::new(Told {
+            kind: Kind::LostBeforeCommit(cause),
+            ended,
+            undone: None,
+            server: None,
+            causes,
+        }))
+    }
+
+    /// Says, where the connection is lost, that no COMMIT was sent on it.
+    pub(in crate::postgres) fn before_commit(mut self) -> Self {
+        if self.is_connection_lost() && !self.is_outcome_unknown() {
+            self.0.undone = Some(true);
+        }
+        self
+    }
+
+    /// Says that the work is not to be done again: some of it may have been done, or the pool has ended it.
+    pub(in crate::postgres) fn for_good(mut self) -> Self {
+        self.0.undone = Some(false);
+        self
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
@@ -181,6 +241,11 @@ impl PgError {
         }
     }
 
+    /// Causes as text, with nothing in it that the line has said.
+    pub(super) fn causes(&self) -> Option<&Cause> {
+        self.0.causes.as_ref()
+    }
+
     pub(super) fn kind(&self) -> &Kind {
         &self.0.kind
     }
@@ -193,7 +258,9 @@ impl PgError {
     /// The server that has not been heard of, where it was the only one. Of one that answers its message tells enough.
     pub(super) fn silent_server(&self) -> Option<&str> {
         let is_silent = match &self.0.kind {
-            Kind::Open(error) => find_io(error).is_some_and(|error| !is_tls_mismatch(error)),
+            Kind::Open(error) => {
+                is_of_another_protocol(error) || find_io(error).is_some_and(|error| !is_tls_mismatch(error))
+            }
             Kind::Opening(error) => matches!(error, OpeningError::Lookup(_)),
             _ => false,
         };
@@ -201,15 +268,7 @@ impl PgError {
     }
 
     pub(super) fn postgres(&self) -> Option<&postgres::Error> {
-        match &self.0.kind {
-            Kind::Opening(error) => error.telling()?.postgres(),
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
-                Some(error)
-            }
-            Kind::OpenAdvised(advised) => Some(advised.cause()),
-            Kind::LostBeforeCommit(error) => error.as_ref(),
-            _ => None,
-        }
+        self.0.kind.postgres()
     }
 
     /// The SQLSTATE that the server gave, if it gave one; of a connection that the server ended, also where a later
@@ -258,16 +317,19 @@ impl PgError {
     /// Whether the same work may succeed when it is done again, and cannot have been done yet: a serialization
     /// failure (40001), a deadlock (40P01), a server that ends or refuses the session (57P01, 57P02, 57P03), a
     /// connection lost before COMMIT was sent, or a prepared statement that a change of the schema made unusable
-    /// (0A000, "cached plan must not change result type").
+    /// (0A000, "cached plan must not change result type"). Of a session's errors it says what
+    /// [`Retry`](crate::postgres::Retry) goes by.
     ///
-    /// Never true for an error after which the outcome is unknown. A statement outside of a transaction commits by
-    /// itself: there a lost connection does not tell whether it did, and so is not retryable either.
+    /// Never true for an error after which the outcome is unknown, nor for work that took too long: a transaction that
+    /// overran a limit of the server's (25P03, 25P04), or what the pool itself has ended. A statement outside of a
+    /// transaction commits by itself: there a lost connection does not tell whether it did, and is not retryable but
+    /// for the server's own word (57P01 to 57P03). The same goes for calls of the driver's that a session hands on,
+    /// as of its bare client or of the writer of a `COPY`: what they return does not know of the transaction.
     pub fn is_retryable(&self) -> bool {
-        match &self.0.kind {
-            Kind::CommitLost(_) => false,
-            Kind::LostBeforeCommit(_) => true,
-            _ => self.postgres().is_some_and(is_worth_repeating),
+        if matches!(self.0.kind, Kind::CommitLost(_)) || self.means(Meaning::Overran) {
+            return false;
         }
+        self.0.undone.unwrap_or_else(|| self.postgres().is_some_and(is_worth_repeating))
     }
 
     /// Whether a write was refused because the server or the transaction is read-only (25006).
@@ -336,37 +398,7 @@ impl PgError {
         is_open && (self.sqlstate().is_none() || self.means(Meaning::NotAdmitted)) && self.is_permanent()
     }
 
-    /// The pool's error, where no connection could be had from it.
-    pub fn as_checkout(&self) -> Option<&crate::Error> {
-        match &self.0.kind {
-            Kind::Checkout(error) => Some(error),
-            _ => None,
-        }
-    }
-
     fn io_error(&self) -> Option<&io::Error> {
         find_io(self.postgres()?)
-    }
-}
-
-impl From<crate::Error> for PgError {
-    fn from(error: crate::Error) -> Self {
-        PgError::of(Kind::Checkout(error))
-    }
-}
-
-impl From<postgres::Error> for PgError {
-    fn from(error: postgres::Error) -> Self {
-        PgError::of(Kind::Query(error))
-    }
-}
-
-impl From<io::Error> for PgError {
-    /// Of the writer of a `COPY` it is the server's error in it; else what the work read or wrote besides.
-    fn from(error: io::Error) -> Self {
-        match error.downcast::<postgres::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => PgError::of(Kind::Io(error)),
-        }
     }
 }

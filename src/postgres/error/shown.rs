@@ -5,7 +5,7 @@ use std::fmt;
 
 use postgres::error::DbError;
 
-use super::evidence::find_io;
+use super::evidence::{besides, find_io, is_of_another_protocol};
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
 use crate::text::{Limit, harmless, line, links};
@@ -35,10 +35,7 @@ impl StdError for PgError {
         match self.kind() {
             // Its own text is this one's.
             Kind::Checkout(error) => error.source(),
-            Kind::Opening(error) => error.source(),
-            Kind::OpenAdvised(advised) => Some(advised),
-            Kind::Io(error) => Some(error),
-            _ => self.postgres().map(|error| error as _),
+            _ => self.causes().map(|cause| cause as _),
         }
     }
 }
@@ -47,6 +44,7 @@ impl StdError for PgError {
 /// what the driver says.
 fn cause(error: &postgres::Error) -> String {
     match (error.as_db_error(), find_io(error)) {
+        (Some(error), _) if error.message().trim().is_empty() => "the server gave no message".to_owned(),
         (Some(error), _) => harmless(error.message()),
         (None, Some(error)) => line(error),
         (None, None) => line(error),
@@ -82,6 +80,9 @@ impl PgError {
         match self.kind() {
             Kind::Settings(faults) => format!("{SETTINGS}: {faults}"),
             Kind::Opening(error) => line(error),
+            Kind::Open(error) if is_of_another_protocol(error) => {
+                with("what answers there does not speak PostgreSQL's protocol", error)
+            }
             Kind::Open(error) => cause(error),
             Kind::OpenAdvised(advised) => harmless(advised),
             Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
@@ -129,8 +130,6 @@ impl PgError {
         let Some(error) = self.db() else {
             return links(self).iter().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"));
         };
-        let more = [("detail", error.detail()), ("hint", error.hint()), ("context", error.where_())];
-        let given = more.into_iter().filter_map(|(what, text)| Some((what, text?)));
-        given.into_iter().try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
+        besides(error).try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum LimitExpired {
     /// The server was silent for too long while a reply was due.
     Reply(Duration),
     /// A validation, a reset or a close did not end in time.
-    Call,
+    Call(Duration),
 }
 
 impl fmt::Display for LimitExpired {
@@ -40,8 +40,9 @@ impl fmt::Display for LimitExpired {
                      PgConnection::set_socket_timeout"
                 )
             }
-            LimitExpired::Call => {
-                f.write_str("no reply from the server within the time given for this check")
+            LimitExpired::Call(limit) => {
+                let limit = to_the_millisecond(*limit);
+                write!(f, "no reply from the server within the {limit:?} that the pool gives this check")
             }
         }
     }
@@ -158,7 +159,7 @@ impl Limits {
     fn first_due(&self, shared: &WireState, waits: bool) -> Option<(Instant, LimitExpired)> {
         let (deadline, limit) = self.opening;
         let opening = (!shared.is_open()).then(|| (deadline.instant(), LimitExpired::Opening(limit)));
-        let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call));
+        let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call(shared.bound_limit())));
         let reply = shared.socket_timeout().zip(self.since).filter(|_| waits).map(|(limit, since)| {
             let due = shared.instant(since.saturating_add(limit));
             (due, LimitExpired::Reply(Duration::from_nanos(limit)))

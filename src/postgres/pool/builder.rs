@@ -86,7 +86,8 @@ impl PgBuilder {
     }
 
     /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
-    /// part counts. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
+    /// part counts, and a setting of the pool in it is a fault. Where it says nothing of TLS, what the other tier
+    /// demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
         self

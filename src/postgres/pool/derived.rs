@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::config::{
     ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Settings, Source, TlsMode,
+    settings as rows,
 };
 use crate::error::Error;
 use crate::pool::Builder;
@@ -35,6 +36,10 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
         _ => None,
     })
     .map_err(|faults| told_of_adhoc(&faults))?;
+    let idle = without_effect(&own);
+    if !idle.is_empty() {
+        return Err(told_of_adhoc(&idle));
+    }
     match own.server.statement_timeout() {
         Some(limit) if is_setting(settings.source(Key::StatementTimeout)) => {
             let setting = settings.source(Key::StatementTimeout).spelled("statement_timeout");
@@ -56,6 +61,20 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     own.slow_query = settings.slow_query;
     own.query_times = settings.query_times;
     Ok(own)
+}
+
+/// The parameters of the string that cannot count: those of the pool, but for what is in front of this server.
+fn without_effect(own: &PgSettings) -> Faults {
+    let mut faults = Faults::new();
+    for row in rows().iter().filter(|row| row.key != Key::Pgbouncer) {
+        if let Source::Url { parameter } = own.source(row.key)
+            && row.url.iter().any(|spelling| spelling.name == *parameter)
+        {
+            let rule = "without effect here: set it on the builder or in the pool's own connection string";
+            faults.push(format!("URL parameter {parameter}"), "set", rule);
+        }
+    }
+    faults
 }
 
 /// The settings of the ad-hoc tier's pool. When nobody said when connections are validated, that is by how the tier's
@@ -189,6 +208,23 @@ mod tests {
         assert!(told("news").starts_with("adhoc_url is [redacted]: must be a URL"), "{}", told("news"));
         let told = told("postgresql://db.example/news?pgbouncer=maybe");
         assert!(told.starts_with("adhoc_url, URL parameter pgbouncer is maybe: must be true"), "{told}");
+    }
+
+    #[test]
+    fn what_cannot_count_in_the_string_is_a_fault() {
+        let of_pool = settings("postgresql://db.example/news");
+        let told = |query: &str| {
+            let url = format!("postgresql://db.example/news?{query}");
+            own_server(&url.as_str().into(), &of_pool).map(drop).map_err(|faults| faults.to_string())
+        };
+        let faults = told("statement_timeout=1234&connect_timeout=5").unwrap_err();
+        for parameter in ["statement_timeout", "connect_timeout"] {
+            let fault = format!("adhoc_url, URL parameter {parameter} is set: without effect here");
+            assert!(faults.contains(&fault), "{faults}");
+        }
+        for counts in ["pgbouncer=session", "options=-c%20statement_timeout%3D5s", "keepalives_idle=7"] {
+            assert_eq!(told(counts), Ok(()));
+        }
     }
 
     #[test]

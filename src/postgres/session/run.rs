@@ -228,8 +228,14 @@ impl Drop for LimitsInForce<'_> {
     }
 }
 
+/// Says of an error before COMMIT that the same work is worth doing again, where that is the connection's loss and not
+/// the pool's own doing.
+fn undone(conn: &PgConnection, error: PgError) -> PgError {
+    if conn.is_ended_by_pool() { error.for_good() } else { error.before_commit() }
+}
+
 fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
-    conn.settle(SETTLE_LIMIT)?;
+    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, error))?;
     if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
         return Err(PgError::in_transaction());
     }
@@ -240,7 +246,7 @@ fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErro
     conn.batch_execute(&text).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
-        conn.explained(error.into())
+        undone(conn, conn.explained(error.into()))
     })
 }
 
@@ -248,7 +254,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
     let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
-    conn.settle(SETTLE_LIMIT).map_err(PgError::lost_before_commit)?;
+    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, PgError::lost_before_commit(error)))?;
     match conn.transaction_status() {
         // `work` has ended the transaction by itself.
         Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),
@@ -258,14 +264,18 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
         }
         Some(_) | None => {}
     }
+    // By then the session is over, and no server reads what is sent.
+    let was_lost = conn.is_lost();
     let sent_before = conn.round_trips();
     match conn.batch_execute(text) {
         Ok(()) => Ok(()),
         Err(error) if is_lost(&error) => {
-            let unsent = sent_before.is_some() && conn.round_trips() == sent_before;
-            let lost =
-                if unsent { PgError::lost_before_commit(error.into()) } else { PgError::commit_lost(error) };
-            Err(conn.explained(lost))
+            let unsent = was_lost || sent_before.is_some() && conn.round_trips() == sent_before;
+            if !unsent {
+                return Err(conn.explained(PgError::commit_lost(error)));
+            }
+            let lost = conn.explained(PgError::lost_before_commit(error.into()));
+            Err(undone(conn, lost))
         }
         Err(error) if error.code().is_some_and(|code| means(code.code(), Meaning::FailedBefore)) => {
             roll_back(conn);

@@ -182,7 +182,11 @@ impl Noted {
             self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
         }
         self.overran |= is_lost(&error) && code.is_some_and(|code| means(code, Meaning::Overran));
-        PgError::from(error).ended_by(self.wire.as_ref().and_then(|wire| wire.errors().ending()))
+        let wire = self.wire.as_deref();
+        let error = PgError::from(error).ended_by(wire.and_then(|wire| wire.errors().ending()));
+        // After an end of its own the work may have been done, and what the pool has ended would be once more.
+        let is_undone = !self.sent_end && !wire.is_some_and(WireState::is_ended_by_pool);
+        if is_undone { error.before_commit() } else { error.for_good() }
     }
 }
 

@@ -49,7 +49,8 @@ impl Param {
 
     /// The value as a fault may show it.
     pub(super) fn shown(&self) -> String {
-        if is_hidden(self.key) { "[redacted]".to_owned() } else { shown(&self.value) }
+        let is_hidden = is_hidden(self.key) || is_file(self.key) && !is_path(&self.value);
+        if is_hidden { "[redacted]".to_owned() } else { shown(&self.value) }
     }
 }
 
@@ -143,6 +144,21 @@ pub(super) fn is_hidden(key: &str) -> bool {
     is_free(key) || matches!(row(key), Some((_, Support::Refused(_))))
 }
 
+/// The rule about what cannot be a path: the usual slip with secrets of containers, which come as text.
+pub(super) const A_PATH: &str = "must be the path of a file, and not what the file holds";
+
+/// Whether a text can be a path: not one with the marks of such a file, nor of so many lines. What a file holds is not
+/// shown anywhere, for it may be the key.
+pub(super) fn is_path(text: &str) -> bool {
+    let is_marked = ["-----BEGIN", "-----END"].iter().any(|mark| text.contains(mark));
+    !is_marked && text.lines().count() <= 2
+}
+
+/// Whether the value is the path of a file.
+fn is_file(key: &str) -> bool {
+    matches!(key, "sslrootcert" | "sslcert" | "sslkey" | "passfile")
+}
+
 /// Whether the value may be any text, a URL too.
 fn is_free(key: &str) -> bool {
     matches!(key, "password" | "options")
@@ -161,6 +177,7 @@ pub(super) fn take(param: &Param, config: &mut Config) -> Result<(), String> {
     match support {
         Support::Refused(rule) => Err((*rule).to_owned()),
         _ if value.contains('\0') => Err(NO_ZERO.to_owned()),
+        _ if is_file(param.key) && !is_path(value) => Err(A_PATH.to_owned()),
         // Its password would be shown with the rest of the address.
         _ if value.contains("://") && !is_free(param.key) => Err(NO_URL.to_owned()),
         Support::Driver(..) if !TLS && matches!((param.key, value), ("sslnegotiation", "direct")) => {

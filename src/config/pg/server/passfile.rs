@@ -24,21 +24,21 @@ impl Passfile {
     /// Reads a file. One that others may read is told in the log and not used, as by libpq; one that is not there is
     /// none.
     pub(super) fn read(path: &Path) -> Passfile {
-        let text = match Passfile::text(path) {
-            Ok(text) => text.unwrap_or_default(),
+        let lines = match Passfile::lines(path) {
+            Ok(lines) => lines,
             Err(why) => {
                 log::warn!(
                     target: "tierpool::settings",
                     "the password file {} is not used: {why}", harmless(path.display())
                 );
-                String::new()
+                vec![]
             }
         };
-        Passfile(text.lines().filter(|line| !line.starts_with('#')).filter_map(fields).collect())
+        Passfile(lines.iter().filter(|line| !line.starts_with('#')).filter_map(|line| fields(line)).collect())
     }
 
-    fn text(path: &Path) -> Result<Option<String>, String> {
-        let Ok(metadata) = fs::metadata(path) else { return Ok(None) };
+    fn lines(path: &Path) -> Result<Vec<String>, String> {
+        let Ok(metadata) = fs::metadata(path) else { return Ok(vec![]) };
         if !metadata.is_file() {
             return Err("it is not a plain file".to_owned());
         }
@@ -50,10 +50,25 @@ impl Passfile {
                 return Err(format!("its permissions are {mode:04o}, and must be 0600 or less"));
             }
         }
-        match fs::read_to_string(path) {
-            Ok(text) if text.contains('\0') => Err("it holds a zero byte".to_owned()),
-            outcome => outcome.map(Some).map_err(|error| error.to_string()),
+        let text = fs::read(path).map_err(|error| error.to_string())?;
+        if text.contains(&0) {
+            return Err("it holds a zero byte".to_owned());
         }
+        let mut lines = vec![];
+        for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            match str::from_utf8(line) {
+                Ok(line) => lines.push(line.to_owned()),
+                // A password that the driver cannot be given; the others are no worse for it.
+                Err(_) => log::warn!(
+                    target: "tierpool::settings",
+                    "line {} of the password file {} is not used: it is not valid UTF-8",
+                    at + 1,
+                    harmless(path.display())
+                ),
+            }
+        }
+        Ok(lines)
     }
 
     /// The password of the first line that fits; an empty one is none.
@@ -122,5 +137,18 @@ mod tests {
         assert_eq!(password("db.example", 5432, "news", "nobody"), None, "an empty password is none");
         assert_eq!(password("*", 5432, "d", "u"), Some("never"));
         assert_eq!(format!("{file:?}"), "Passfile(4 lines)");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_line_that_is_not_utf8_costs_no_other() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"db1:*:*:*:caf\xe9\ndb2:*:*:*:hush\r\n").unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let read = Passfile::read(file.path());
+        let password = |host| read.password(&Wanted { host, port: 5432, dbname: "news", user: "app" });
+        assert_eq!((password("db1"), password("db2")), (None, Some("hush")));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use postgres::Config;
 use postgres::config::{SslMode, SslNegotiation};
 
-use super::libpq::{Param, TLS};
+use super::libpq::{A_PATH, Param, TLS, is_path};
 use crate::config::faults::Faults;
 
 /// The `sslrootcert` that stands for the authorities that the system trusts.
@@ -110,6 +110,13 @@ impl TlsOptions {
     /// The rules between the settings. Reads no file.
     pub(crate) fn check(&self, negotiation: SslNegotiation) -> Faults {
         let mut faults = Faults::new();
+        for (setting, file) in self.files() {
+            let holds = file.is_none_or(|file| is_path(&file.to_string_lossy()));
+            faults.require(holds, setting, "[redacted]", A_PATH);
+        }
+        if !faults.is_empty() {
+            return faults;
+        }
         let mode = self.mode.as_str();
         let direct = negotiation == SslNegotiation::Direct;
         if !TLS {

@@ -158,8 +158,8 @@ macro_rules! every_setting {
             ConnectTimeout {
                 name: connect_timeout,
                 value: Time(Duration),
-                env: ["DATABASE_CONNECT_TIMEOUT" in Seconds, "PGCONNECT_TIMEOUT" in Seconds],
-                url: ["connect_timeout" in Seconds],
+                env: ["DATABASE_CONNECT_TIMEOUT" in Seconds, "PGCONNECT_TIMEOUT" in SecondsOrNone],
+                url: ["connect_timeout" in SecondsOrNone],
                 default: seconds(10),
                 doc: "The longest that opening a connection may take, handshake included. 0: no limit.",
             }

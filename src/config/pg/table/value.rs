@@ -35,6 +35,8 @@ pub enum Unit {
     Count,
     /// Seconds, with up to nine decimals.
     Seconds,
+    /// Seconds as libpq has them for `connect_timeout`: a negative whole number is as good as 0, no limit.
+    SecondsOrNone,
     /// Whole milliseconds.
     Milliseconds,
     /// `true`, `false`, `1`, `0`, `yes`, `no`, `on` or `off`, in any case.
@@ -67,6 +69,9 @@ impl Unit {
         match self {
             Unit::Count => "must be a whole number from 0 to 4294967295",
             Unit::Seconds => "must be a number of seconds such as 30 or 0.5, not negative, at most 100 years",
+            Unit::SecondsOrNone => {
+                "must be a number of seconds such as 30 or 0.5, at most 100 years; 0 or less for no limit"
+            }
             Unit::Milliseconds => MILLISECONDS,
             Unit::Bool => "must be true, false, 1, 0, yes, no, on or off",
             Unit::PrePing => "must be always, never, or the idle time in whole milliseconds",
@@ -92,6 +97,10 @@ impl Unit {
         match self {
             Unit::Count => digits(text)?.parse().ok().map(Value::Count),
             Unit::Seconds => seconds(text).map(Value::Time),
+            Unit::SecondsOrNone => match text.strip_prefix('-') {
+                Some(below) => digits(below).map(|_| Value::Time(Duration::ZERO)),
+                None => seconds(text).map(Value::Time),
+            },
             Unit::Milliseconds => milliseconds(text).map(Value::Time),
             Unit::Bool => flag(text).map(Value::Flag),
             Unit::PrePing => pre_ping(text).map(Value::PrePing),

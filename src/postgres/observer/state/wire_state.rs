@@ -1,5 +1,7 @@
 //! What is known of one connection, and the switches that end a wait on it.
 
+// Longer than 400 lines: all that is known of one stream is one struct.
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
@@ -51,6 +53,8 @@ pub(crate) struct WireState {
     socket_timeout: AtomicU64,
     /// Nanoseconds since `epoch` by which the call under way must end; `NONE` outside of bounded calls.
     bound: AtomicU64,
+    /// How long that call may take, in nanoseconds.
+    bound_limit: AtomicU64,
     /// Nanoseconds that a goodbye waits for the server to hang up.
     parting: AtomicU64,
     probe: Probe,
@@ -90,6 +94,7 @@ impl WireState {
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
+            bound_limit: AtomicU64::new(NONE),
             parting: AtomicU64::new(nanos(PARTING_LIMIT)),
             probe: Probe::default(),
             abandoned: AtomicU8::new(0),
@@ -234,6 +239,11 @@ impl WireState {
         some(self.bound.load(Relaxed))
     }
 
+    /// How long a bounded call may take.
+    pub fn bound_limit(&self) -> Duration {
+        Duration::from_nanos(self.bound_limit.load(Relaxed))
+    }
+
     pub fn socket_timeout(&self) -> Option<u64> {
         some(self.socket_timeout.load(Relaxed))
     }
@@ -309,6 +319,11 @@ impl WireState {
         Abandoned::of(self.abandoned.load(Relaxed))
     }
 
+    /// Whether the pool has ended it on purpose while it was out.
+    pub fn is_ended_by_pool(&self) -> bool {
+        self.is_abandoned() && matches!(self.abandoned(), Abandoned::HeldTooLong | Abandoned::PoolClosed)
+    }
+
     /// How long ago the server was last known to be alive; an upper bound.
     pub fn silence(&self) -> Duration {
         Duration::from_nanos(self.now().saturating_sub(self.heard.load(Relaxed)))
@@ -320,6 +335,7 @@ impl WireState {
 
     /// Ends the call that follows after `limit`, until [`WireState::clear_bound`].
     pub fn set_bound(&self, limit: Duration) {
+        self.bound_limit.store(nanos(limit), Relaxed);
         self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
     }
 
