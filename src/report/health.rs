@@ -25,8 +25,22 @@ impl Default for HealthThresholds {
 }
 
 /// The grades of health.
+///
+/// There may be more of them one day, so a `match` needs an arm for the rest:
+///
+/// ```compile_fail,E0004
+/// use tierpool::report::HealthState;
+///
+/// fn is_fine(state: HealthState) -> bool {
+///     match state {
+///         HealthState::Healthy | HealthState::Warning => true,
+///         HealthState::Unknown | HealthState::Unhealthy => false,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum HealthState {
     /// Nothing to say.
     Healthy,
