@@ -130,3 +130,22 @@ fn borrowers_who_have_the_whole_reserve_say_nothing_against_the_server() {
     drop(held);
     assert!(pool.get_database_stats().is_healthy);
 }
+
+#[test]
+fn borrowers_who_have_all_that_the_reserve_comes_to_so_far_say_nothing_against_the_server() {
+    let cluster = cluster();
+    let pool = quiet(&cluster.url(), |builder| builder.base_size(3).max_overflow(0));
+    let held: Vec<_> = (0..3).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let person = pool.get(Tier::Adhoc).unwrap();
+    // Automation holds what the reserve is to grow by.
+    pool.reconfigure(|settings| {
+        settings.reserved = 3;
+        settings.automation.base_size = 1;
+    })
+    .unwrap();
+    let asked = || std::thread::scope(|scope| scope.spawn(|| pool.print_connection_status()).join().unwrap());
+    assert!(pool.check_health(true).message.contains("no connection of pool"));
+    let stats = asked();
+    assert_eq!((stats.verdict, stats.contact.failure), (Verdict::Exhausted, None));
+    drop((held, person));
+}

@@ -12,6 +12,8 @@ use crate::config::Settings;
 use crate::error::LimitSetBy;
 use crate::pool::change;
 use crate::pool::parts::budget::Budget;
+#[cfg(feature = "postgres")]
+use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
 
 impl<M: ManageConnection> Pool<M> {
@@ -51,6 +53,14 @@ impl<M: ManageConnection> Pool<M> {
     /// The settings in force, to be told from later ones.
     pub(crate) fn settings_in_force(&self) -> Arc<Settings> {
         self.shared().settings()
+    }
+
+    /// Whether borrowers have all that it may lend now: its ceiling is less than what is asked for while growth waits.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_lent_out(&self) -> bool {
+        let shared = self.shared();
+        let ceiling = observe::ceiling(&shared.settings(), &shared.lending.counts());
+        self.holders().len() >= ceiling as usize
     }
 
     /// The server has answered a question.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::contact;
-use super::observe::{count, gauges_of, held_by, holders, sample_in_use, under_way, validating};
-use crate::config::Settings;
-use crate::core::Counts;
+use super::observe::{
+    ceiling, count, gauges_of, held_by, holders, sample_in_use, under_way, validating,
+};
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
@@ -79,11 +79,6 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         last_open_failure,
         contact: contact(shared),
     }
-}
-
-/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
-fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
-    settings.ceiling().min(count(counts.ceiling))
 }
 
 /// One checkout that failed, as far as its error tells of it.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use r2d2::ManageConnection;
 
+use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::UnderWay;
 use crate::pool::parts::errand::{Check, Task};
@@ -28,6 +29,11 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
         waiting: count(counts.waiting),
         zombies: shared.helpers.zombies() + count(counts.leaving),
     }
+}
+
+/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
+pub(crate) fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
+    settings.ceiling().min(count(counts.ceiling))
 }
 
 /// The validations under way: in the hands of helpers, and on the threads of callers.
