@@ -64,8 +64,11 @@ pub(crate) struct Evidence {
     pub(crate) validating: UnderWay,
     pub(crate) resetting: UnderWay,
     pub(crate) opening: UnderWay,
+    /// Some of it has waited for long, and nothing was heard of the server since.
+    pub(crate) does_not_answer: bool,
     pub(crate) ceiling: u32,
-    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has closed as many.
+    /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has
+    /// closed as many.
     pub(crate) yet_to_come: u32,
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,

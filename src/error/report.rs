@@ -11,11 +11,6 @@ use crate::text::{Ago, Limit, Time, harmless};
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
-/// A validation or a reset that takes longer is not slow any more: whoever is asked does not answer. Far more than an
-/// answer takes on any network. Opening is another matter: a cold server takes seconds over it, so there the attempt's
-/// own limit is the measure.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
-
 /// The time from which on it is told how long an opening has been going on.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
@@ -74,8 +69,7 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
             write!(f, ", {} being {what} for {}", work.count, Time(work.longest))?;
         }
     }
-    let is_silent = |work: UnderWay| work.count > 0 && work.longest >= SILENT_AFTER;
-    if e.opening.is_past_half || is_silent(e.validating) || is_silent(e.resetting) {
+    if e.does_not_answer {
         f.write_str(", the server does not answer")?;
     }
     write!(f, "; {} waiting", g.waiting)

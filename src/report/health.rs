@@ -170,10 +170,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stats::{BreakerState, Contact};
+    use crate::stats::{BreakerState, Contact, ContactFailure};
 
     fn seen(seconds: u64) -> Contact {
-        Contact::new(Some(Duration::from_secs(seconds)), None)
+        Contact { last_seen: Some(Duration::from_secs(seconds)), failure: None }
     }
 
     fn stats(in_use: u32) -> Stats {
@@ -226,12 +226,12 @@ mod tests {
         assert_eq!(told(0, &seen(60)).0, HealthState::Healthy);
         assert_eq!(
             told(0, &seen(61)),
-            (HealthState::Unknown, "Unknown: the server was last seen 61 s ago".to_owned())
+            (HealthState::Unknown, "Unknown: the server was last seen 61.0 s ago".to_owned())
         );
-        let failing =
-            Contact::new(Some(Duration::from_secs(9)), Some((Duration::from_secs(2), "refused".into())));
+        let failure = ContactFailure::new(Duration::from_secs(3), Duration::from_secs(2), "refused".into());
+        let failing = Contact { failure: Some(failure), ..seen(9) };
         for in_use in [0, 18] {
-            let unreachable = (HealthState::Unhealthy, "Unreachable: refused, 2 s ago".to_owned());
+            let unreachable = (HealthState::Unhealthy, "Unreachable: refused, 2.0 s ago".to_owned());
             assert_eq!(told(in_use, &failing), unreachable);
             assert_eq!(told(in_use, &Contact::default()).0, HealthState::Unknown);
         }

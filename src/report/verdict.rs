@@ -26,7 +26,9 @@ pub enum Verdict {
     Healthy,
     /// Nothing was heard of the server within 60 s, neither good nor bad.
     Unknown,
-    /// The last that was tried failed: an attempt to connect, a validation, a question to the server.
+    /// What was tried last has failed, or an answer is due for so long that errors say that the server does not answer:
+    /// an attempt to connect, a validation that got no answer in time, a question to the server. A connection found
+    /// dead says nothing of the server, which may have closed it.
     Unreachable,
     /// No connection is left for ad-hoc work: all are out, or the server gives no more.
     Exhausted,

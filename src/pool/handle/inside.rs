@@ -72,8 +72,8 @@ impl<M: ManageConnection> Pool<M> {
     /// The server has not answered a question that was begun this long ago.
     #[cfg(feature = "postgres")]
     pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
-        let begun = self.shared().exact_now().less(Millis::of(ago));
-        self.shared().supply.contact().failed(begun, || cause);
+        let now = self.shared().exact_now();
+        self.shared().supply.contact().failed(now.less(Millis::of(ago)), now, || cause);
     }
 
     /// It, to be waited for while it is filled.

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::contact::contact;
+use super::contact::{contact, does_not_answer};
 use super::observe::{
-    ceiling, count, gauges_of, held_by, holders, sample_in_use, under_way, validating,
+    ceiling, count, gauges_of, held_by, holders, opening, resetting, sample_in_use, validating,
 };
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
-use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
 use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
 
@@ -119,8 +118,9 @@ pub(crate) fn error<M: ManageConnection>(
         max_waiting: settings.max_waiting,
         gauges: gauges_of(shared, &counts),
         validating: validating(shared),
-        resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
-        opening: under_way(shared, Task::is_open),
+        resetting: resetting(shared),
+        opening: opening(shared),
+        does_not_answer: does_not_answer(shared),
         ceiling: ceiling(&settings, &counts),
         yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,

@@ -48,8 +48,18 @@ pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     })
 }
 
+/// The resets under way.
+pub(crate) fn resetting<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _)))
+}
+
+/// The attempts to connect that are under way.
+pub(crate) fn opening<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, Task::is_open)
+}
+
 /// The work of a kind in the hands of helpers.
-pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
     shared.helpers.under_way(is_kind)
 }
 

@@ -1,0 +1,103 @@
+//! The verdict on a tiered pool while something waits for an answer, or after it got none.
+
+mod support;
+
+use std::thread;
+use std::time::Duration;
+
+use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
+use support::wait::{BOUND, SECOND, eventually};
+use tierpool::report::Verdict;
+use tierpool::{Builder, Clock, DatabaseStats, ManageConnection, Tier, TieredPool};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// What every way to ask says, which is the same.
+#[track_caller]
+fn asked(pool: &TieredPool<impl ManageConnection>) -> DatabaseStats {
+    let (stats, health) = (pool.get_database_stats(), pool.check_pool_health());
+    assert_eq!((stats.verdict, stats.is_healthy), (health.verdict, health.healthy), "{stats}");
+    if !stats.is_healthy {
+        assert_eq!((&stats.message, health.http_status()), (&health.message, 503));
+        assert!(!stats.to_string().contains("always available"), "{stats}");
+    }
+    stats
+}
+
+/// A tier that does nothing by itself: no connection is kept, and no breaker opens.
+fn still<M: ManageConnection>(tier: Builder<M>) -> Builder<M> {
+    tier.min_idle(Some(0)).keepalive(None).failure_threshold(0)
+}
+
+#[test]
+fn a_server_of_which_errors_say_that_it_does_not_answer_is_not_healthy_meanwhile() {
+    let manager = ScriptedManager::new();
+    let builder = TieredPool::builder().automation(still);
+    let builder = builder.adhoc(|tier| still(tier).test_on_check_out(true).validation_timeout(20 * SECOND));
+    let pool = builder.reserved(1).build(|_| manager.clone()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
+    assert!(asked(&pool).is_healthy);
+    manager.always(Call::IsValid, Step::ok().after(3 * SECOND));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| pool.adhoc().get_timeout(BOUND).map(drop));
+        let told = || pool.adhoc().get_timeout(SHORT).unwrap_err().to_string();
+        eventually(BOUND, "it is said", || told().contains("the server does not answer"));
+        let stats = asked(&pool);
+        assert_eq!(stats.verdict, Verdict::Unreachable, "{stats}");
+        let cause = "Unreachable: a validation has had no answer for 1.";
+        assert!(stats.message.starts_with(cause) && !stats.message.contains("ago"), "{stats}");
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(asked(&pool).is_healthy, "it has answered");
+}
+
+#[test]
+fn a_server_that_was_heard_since_is_not_said_to_be_silent() {
+    let manager = ScriptedManager::new();
+    let builder = TieredPool::builder().automation(still);
+    let builder = builder.adhoc(|tier| still(tier).test_on_check_out(true).validation_timeout(20 * SECOND));
+    let pool = builder.reserved(3).build(|_| manager.clone()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
+    manager.always(Call::IsValid, Step::ok().after(3 * SECOND));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| pool.adhoc().get_timeout(BOUND).map(drop));
+        eventually(BOUND, "it is silent", || !asked(&pool).is_healthy);
+        // Another one is opened.
+        let other = pool.adhoc().get_timeout(BOUND).unwrap();
+        assert!(asked(&pool).is_healthy);
+        let last = pool.adhoc().get_timeout(BOUND).unwrap();
+        let error = pool.adhoc().get_timeout(SHORT).unwrap_err().to_string();
+        assert!(error.contains("1 being validated for ") && !error.contains("does not answer"), "{error}");
+        waiting.join().unwrap().unwrap();
+        drop((other, last));
+    });
+}
+
+#[test]
+fn a_failure_is_of_one_age_in_the_box_and_in_an_error() {
+    let manager = ScriptedManager::new();
+    let refused = Step::err(ScriptedError::transient("connection refused")).after(SECOND);
+    manager.always(Call::Connect, refused);
+    let pool = TieredPool::builder().automation(still).adhoc(still).build(|_| manager.clone()).unwrap();
+    let error = pool.adhoc().get_timeout(SECOND + 4 * SHORT).unwrap_err();
+    let failure = pool.get_database_stats().contact.failure.expect("it was refused");
+    let age = error.open_failure().expect("it was refused").age();
+    assert!(failure.ago.abs_diff(age) < SECOND / 2, "{:?} and {age:?}", failure.ago);
+}
+
+#[test]
+fn a_connection_found_dead_is_no_failure_to_reach_the_server_and_takes_no_sign_of_life_back() {
+    let (clock, hand) = Clock::manual();
+    let manager = ScriptedManager::new();
+    let builder = TieredPool::builder().clock(clock).automation(still);
+    let pool = builder.adhoc(|tier| still(tier).test_on_check_out(true)).build(|_| manager.clone()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
+    hand.advance(SECOND);
+    // What takes its place is not there before the end of the test.
+    manager.always(Call::IsValid, Step::err(ScriptedError::transient("terminated by an administrator")));
+    manager.always(Call::Connect, Step::ok().after(2 * SECOND));
+    assert!(pool.adhoc().try_get().is_none());
+    let stats = asked(&pool);
+    assert_eq!((stats.verdict, stats.contact.last_seen), (Verdict::Healthy, Some(SECOND)), "{stats}");
+    assert_eq!(stats.contact.failure, None);
+}
