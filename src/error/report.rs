@@ -128,6 +128,15 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
     )
 }
 
+/// Whoever waited for a connection, or found no place to wait at, did so for this reason.
+fn suspension(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
+    let is_cause = matches!(kind, ErrorKind::Timeout | ErrorKind::Exhausted | ErrorKind::QueueFull);
+    if !e.is_suspended || !is_cause || e.awaited != Awaited::Connection {
+        return Ok(());
+    }
+    write!(f, "{separator}lending is suspended")
+}
+
 fn outage(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     let Some(o) = e.outage else { return Ok(()) };
     let what = if kind == ErrorKind::CircuitOpen { "it" } else { "the circuit breaker" };
@@ -150,6 +159,7 @@ pub(super) fn line(
     if let Some(last) = cause.filter(|_| is_cause(kind)) {
         write!(f, ": {last}")?;
     }
+    suspension(f, kind, e, "; ")?;
     outage(f, kind, e, "; ")?;
     f.write_str(" (")?;
     gauges(f, e)?;
@@ -183,6 +193,7 @@ pub(super) fn full(
     headline(f, kind, e)?;
     let (first, last) = if is_cause(kind) { (cause, None) } else { (None, cause) };
     causes(f, e, first)?;
+    suspension(f, kind, e, "\n  ")?;
     outage(f, kind, e, "\n  ")?;
     f.write_str("\n  ")?;
     gauges(f, e)?;

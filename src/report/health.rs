@@ -5,7 +5,8 @@ use std::fmt;
 use r2d2::ManageConnection;
 
 use super::data::{PoolStats, PoolStatus};
-use super::verdict::{HIGH_LOAD, Judgement, Load, Verdict, contact_of_both};
+use super::judgement::{Judgement, Tiers};
+use super::verdict::{HIGH_LOAD, Load, Verdict};
 use crate::stats::Stats;
 use crate::tiers::{Tier, TieredPool};
 
@@ -155,8 +156,12 @@ impl<M: ManageConnection> TieredPool<M> {
     /// Tells the verdict, with the load of a tier by thresholds of one's own. Asks nobody.
     pub fn check_pool_health_with(&self, tier: Tier, thresholds: HealthThresholds) -> Health {
         let (automation, adhoc) = (self.automation().stats(), self.adhoc().stats());
-        let contact = contact_of_both(&automation, &adhoc);
-        let judgement = Judgement::of(&automation, &adhoc, self.reserved(), &contact);
+        let judgement = Judgement::of(Tiers {
+            automation: &automation,
+            adhoc: &adhoc,
+            reserved: self.reserved(),
+            adhoc_is_apart: self.adhoc_is_apart(),
+        });
         let judged = match tier {
             Tier::Automation => automation,
             Tier::Adhoc => adhoc,
@@ -183,8 +188,9 @@ mod tests {
     }
 
     fn judged(automation: &Stats, contact: &Contact) -> Health {
-        let adhoc = Stats { ceiling: 5, base_size: 5, ..Stats::default() };
-        let judgement = Judgement::of(automation, &adhoc, 5, contact);
+        let adhoc = Stats { ceiling: 5, base_size: 5, contact: contact.clone(), ..Stats::default() };
+        let tiers = Tiers { automation, adhoc: &adhoc, reserved: 5, adhoc_is_apart: false };
+        let judgement = Judgement::of(tiers);
         Health::of(judgement, automation, HealthThresholds::default())
     }
 

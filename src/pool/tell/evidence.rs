@@ -7,11 +7,11 @@ use r2d2::ManageConnection;
 
 use super::contact::{contact, does_not_answer};
 use super::observe::{
-    ceiling, count, gauges_of, held_by, holders, opening, resetting, sample_in_use, validating,
+    ceiling, count, gauges_of, held_by, holders, lending, opening, resetting, sample_in_use, validating,
 };
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::shared::Shared;
-use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
+use crate::stats::{Checkouts, ClosedBy, Histogram, LendingState, OpenFailures, Stats};
 
 /// Holders that an error carries.
 const HOLDERS_IN_ERROR: usize = 8;
@@ -40,6 +40,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
+        lending: lending(shared),
         ceiling: ceiling(&settings, &counts),
         base_size: settings.base_size,
         max_waiting: settings.max_waiting,
@@ -121,6 +122,7 @@ pub(crate) fn error<M: ManageConnection>(
         resetting: resetting(shared),
         opening: opening(shared),
         does_not_answer: does_not_answer(shared),
+        is_suspended: lending(shared) == LendingState::Suspended,
         ceiling: ceiling(&settings, &counts),
         yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,

@@ -9,7 +9,7 @@ use crate::core::Counts;
 use crate::error::UnderWay;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
-use crate::stats::{Gauges, Holder, Waiting};
+use crate::stats::{Gauges, Holder, LendingState, Waiting};
 use crate::threads;
 
 /// A number of things in the pool, as it is told.
@@ -34,6 +34,17 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
 /// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
 pub(crate) fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
     settings.ceiling().min(count(counts.ceiling))
+}
+
+/// Whether it lends.
+pub(crate) fn lending<M: ManageConnection>(shared: &Shared<M>) -> LendingState {
+    if shared.lending.is_closed() {
+        LendingState::Closed
+    } else if shared.lending.is_suspended() {
+        LendingState::Suspended
+    } else {
+        LendingState::Lending
+    }
 }
 
 /// The validations under way: in the hands of helpers, and on the threads of callers.
