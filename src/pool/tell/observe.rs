@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 
 use r2d2::ManageConnection;
 
+use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::UnderWay;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
-use crate::stats::{Gauges, Holder, Waiting};
+use crate::stats::{Gauges, Holder, LendingState, Waiting};
 use crate::threads;
 
 /// A number of things in the pool, as it is told.
@@ -30,6 +31,22 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
     }
 }
 
+/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
+pub(crate) fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
+    settings.ceiling().min(count(counts.ceiling))
+}
+
+/// Whether it lends.
+pub(crate) fn lending<M: ManageConnection>(shared: &Shared<M>) -> LendingState {
+    if shared.lending.is_closed() {
+        LendingState::Closed
+    } else if shared.lending.is_suspended() {
+        LendingState::Suspended
+    } else {
+        LendingState::Lending
+    }
+}
+
 /// The validations under way: in the hands of helpers, and on the threads of callers.
 pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     let now = shared.exact_now();
@@ -42,8 +59,18 @@ pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     })
 }
 
+/// The resets under way.
+pub(crate) fn resetting<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _)))
+}
+
+/// The attempts to connect that are under way.
+pub(crate) fn opening<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, Task::is_open)
+}
+
 /// The work of a kind in the hands of helpers.
-pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
     shared.helpers.under_way(is_kind)
 }
 

@@ -271,6 +271,7 @@ impl PgBuilder {
             .reserved(settings.reserved)
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
+            .adhoc_is_apart(adhoc_is_apart)
             .clock(self.clock)
             .automation(of_tier(settings.automation.clone(), self.automation))
             .adhoc(of_tier(adhoc_settings, self.adhoc));
