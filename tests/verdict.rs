@@ -6,10 +6,12 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::scripted::{Call, ScriptedError, ScriptedManager, Step};
+use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step};
 use support::wait::{BOUND, SECOND, eventually};
 use tierpool::report::Verdict;
-use tierpool::{Builder, Clock, DatabaseStats, ManageConnection, MemoryManager, Pool, Tier, TieredPool};
+use tierpool::{
+    Builder, Clock, Condition, DatabaseStats, ManageConnection, MemoryManager, Pool, Tier, TieredPool,
+};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -31,6 +33,26 @@ fn seen() -> TieredPool<MemoryManager> {
     drop((pool.get(Tier::Automation).unwrap(), pool.get(Tier::Adhoc).unwrap()));
     assert!(asked(&pool).is_healthy);
     pool
+}
+
+#[test]
+fn what_the_pool_itself_puts_back_in_order_is_nobodys_and_exhausts_nothing() {
+    let manager = ScriptedManager::new();
+    let gate = Gate::new();
+    manager.always(Call::Reset, Step::ok().behind(&gate));
+    manager.conditions([Condition::Dirty]);
+    let builder = TieredPool::builder().reserved(1).total_connections(2);
+    let builder = builder.automation(|tier| tier.base_size(1).max_overflow(0));
+    let builder = builder.adhoc(|tier| tier.driver(Box::new(ScriptedDriver::new())));
+    let pool = builder.build(|_| manager.clone()).unwrap();
+    let person = pool.get(Tier::Adhoc).unwrap();
+    assert_eq!(asked(&pool).verdict, Verdict::Exhausted);
+    drop(person);
+    eventually(BOUND, "it is put back in order", || manager.running(Call::Reset) == 1);
+    let stats = asked(&pool);
+    assert_eq!((stats.verdict, stats.adhoc.gauges.in_use, stats.adhoc.lent), (Verdict::Healthy, 1, 0));
+    assert_eq!(stats.guaranteed, 1);
+    gate.open();
 }
 
 type Act = fn(&TieredPool<MemoryManager>);

@@ -183,7 +183,7 @@ mod tests {
 
     fn stats(in_use: u32) -> Stats {
         let mut stats = Stats { ceiling: 20, base_size: 16, ..Stats::default() };
-        stats.gauges.in_use = in_use;
+        (stats.gauges.in_use, stats.lent) = (in_use, in_use);
         stats
     }
 

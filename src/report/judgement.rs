@@ -44,7 +44,7 @@ pub(super) fn free_now(left: u32, promised: u32) -> String {
 /// What of a tier can still be had, by its own state: nothing where it does not lend, or can open nothing.
 pub(super) fn available(stats: &Stats) -> u32 {
     let gives = stats.breaker == BreakerState::Closed && stats.lending == LendingState::Lending;
-    if gives { stats.ceiling.saturating_sub(stats.gauges.in_use) } else { 0 }
+    if gives { stats.ceiling.saturating_sub(stats.lent) } else { 0 }
 }
 
 /// What of the reserve is there: less than all while its growth waits for the other tier to close what it has above
@@ -67,7 +67,7 @@ pub(super) fn is_seen(contact: &Contact) -> bool {
 impl Judgement {
     pub(super) fn of(tiers: Tiers<'_>) -> Self {
         let Tiers { automation, adhoc, reserved, .. } = tiers;
-        let left = promised(reserved, adhoc).saturating_sub(adhoc.gauges.in_use);
+        let left = promised(reserved, adhoc).saturating_sub(adhoc.lent);
         // Of a tier that has none at hand and could not open one, nothing is guaranteed.
         let cut_off = adhoc.last_open_failure.as_deref().filter(|_| adhoc.gauges.idle == 0);
         let guaranteed = if cut_off.is_none() { left.min(tiers.reachable(adhoc)) } else { 0 };

@@ -259,6 +259,8 @@ pub struct Stats {
     pub pool: String,
     /// The gauges.
     pub gauges: Gauges,
+    /// Of those in use, how many borrowers have: the rest the pool itself is validating or putting back in order.
+    pub lent: u32,
     /// Whether it lends.
     pub lending: LendingState,
     /// The hard ceiling, `base_size + max_overflow`; less while growth waits for the other tier of a budget.

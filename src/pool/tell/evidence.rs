@@ -7,7 +7,7 @@ use r2d2::ManageConnection;
 
 use super::contact::{contact, does_not_answer};
 use super::observe::{
-    ceiling, count, gauges_of, held_by, holders, lending, opening, resetting, sample_in_use, validating,
+    ceiling, count, gauges_of, held, held_by, holders, lending, opening, resetting, sample_in_use, validating,
 };
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::shared::Shared;
@@ -40,6 +40,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
+        lent: held(shared).min(count(counts.in_use)),
         lending: lending(shared),
         ceiling: ceiling(&settings, &counts),
         base_size: settings.base_size,

@@ -74,10 +74,14 @@ fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> 
     shared.helpers.under_way(is_kind)
 }
 
+/// How many connections borrowers have: those in use but for what the pool itself validates or puts back in order.
+pub(crate) fn held<M: ManageConnection>(shared: &Shared<M>) -> u32 {
+    count(shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count())
+}
+
 /// Takes note of the number of connections in use, for its peak.
 pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
-    let held = shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count();
-    shared.counters.peak_in_use.note(count(held));
+    shared.counters.peak_in_use.note(held(shared));
 }
 
 /// How many connections of this pool a thread has, going by who took them or last used them.
