@@ -38,7 +38,7 @@ pub enum PrePing {
 }
 
 impl Default for PrePing {
-    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A [`PgPool`](crate::PgPool) over TCP has [`PrePing::Always`],
+    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A `PgPool` over TCP has [`PrePing::Always`],
     /// which costs it next to nothing.
     fn default() -> Self {
         PrePing::IfIdleFor(Duration::from_millis(500))
