@@ -79,7 +79,7 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     #[inline]
-    fn shared(&self) -> &Arc<Shared<M>> {
+    pub(super) fn shared(&self) -> &Arc<Shared<M>> {
         &self.0.0
     }
 

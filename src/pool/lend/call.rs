@@ -3,9 +3,11 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::config::{Settings, WaitMode};
+use crate::clock::Millis;
+use crate::config::WaitMode;
 use crate::core::Ticket;
 use crate::error::LimitSetBy;
+use crate::pool::parts::fast::Fast;
 use crate::pool::shared::Refusal;
 
 /// How long a caller is willing to wait.
@@ -24,12 +26,12 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// With what the settings say of a plain `get`.
-    fn settled(self, settings: &Settings) -> Self {
-        match (self, settings.wait_mode) {
-            (Patience::Configured, WaitMode::Timed) => Patience::For(settings.connection_timeout),
-            (Patience::Configured, WaitMode::NoWait) => Patience::ForOpening,
-            (Patience::Configured, WaitMode::Forever) => Patience::Forever,
-            (said, _) => said,
+    fn settled(self, fast: &Fast) -> Self {
+        let Patience::Configured = self else { return self };
+        match fast.wait() {
+            (WaitMode::Timed, limit) => Patience::For(limit),
+            (WaitMode::NoWait, _) => Patience::ForOpening,
+            (WaitMode::Forever, _) => Patience::Forever,
         }
     }
 }
@@ -37,6 +39,8 @@ impl Patience {
 /// What is known of the caller, and of its way so far.
 pub(crate) struct Call {
     pub(crate) start: Instant,
+    /// The same by the pool's clock, which may be a tick late.
+    pub(crate) begun: Millis,
     /// None without a deadline, or one too far away to be expressed.
     pub(crate) deadline: Option<Instant>,
     pub(crate) patience: Patience,
@@ -55,13 +59,14 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(
         patience: Patience,
-        settings: &Settings,
+        fast: &Fast,
+        begun: Millis,
         location: &'static Location<'static>,
         thread: u64,
     ) -> Self {
         let start = Instant::now();
         let asked = matches!(patience, Patience::For(_));
-        let patience = patience.settled(settings);
+        let patience = patience.settled(fast);
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
@@ -75,6 +80,7 @@ impl Call {
         };
         Call {
             start,
+            begun,
             deadline,
             patience,
             limit,

@@ -49,7 +49,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         peak_in_use: c.peak_in_use.get().max(count(counts.peak_in_use)),
         peak_waiting: count(counts.peak_waiting),
         checkouts: Checkouts {
-            direct: direct + c.unqueued.get(),
+            direct,
             waited: c.waited.get(),
             timed_out: c.timed_out.get(),
             rejected: refused.total(),
