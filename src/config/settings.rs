@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::policy::{PrePing, WaitMode};
+use crate::text::Limit;
 
 /// Every setting of one pool.
 ///
@@ -335,8 +336,8 @@ impl Settings {
         let [.., leak, cancel, terminate] = positive;
         for (first, then) in [(leak, cancel), (cancel, terminate), (leak, terminate)] {
             if let (Some(limit), Some(later)) = (first.1, then.1) {
-                let rule = format!("must not be shorter than {}, which is {limit:?}", first.0);
-                faults.require(later >= limit, then.0, format_args!("{later:?}"), rule);
+                let rule = format!("must not be shorter than {}, which is {}", first.0, Limit(limit));
+                faults.require(later >= limit, then.0, Limit(later), rule);
             }
         }
     }

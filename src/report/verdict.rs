@@ -25,7 +25,9 @@ pub enum Verdict {
     /// an attempt to connect, a validation that got no answer in time, a question to the server. A connection found
     /// dead says nothing of the server, which may have closed it.
     Unreachable,
-    /// No connection is left for ad-hoc work: all are out, or the server gives no more.
+    /// No connection is left for ad-hoc work: all are out, or the server gives no more. Of the reserve alone: a pool
+    /// without room is [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted), a full server
+    /// [`FailureClass::Exhausted`](crate::FailureClass::Exhausted).
     Exhausted,
     /// The circuit breaker of a tier is open.
     CircuitOpen,

@@ -54,7 +54,8 @@ impl PgBuilder {
         PgBuilder::default()
     }
 
-    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
+    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back, and
+    /// settings that the borrower has changed are put back; [`ResetPolicy`] says how that is known.
     pub fn reset_policy(mut self, policy: ResetPolicy) -> Self {
         self.reset = policy;
         self
@@ -86,8 +87,8 @@ impl PgBuilder {
     }
 
     /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
-    /// part counts, and a setting of the pool in it is a fault. Where it says nothing of TLS, what the other tier
-    /// demands of the server holds for it as well.
+    /// part counts, and a setting of the pool in it is a fault, `application_name` included: both tiers go by the pool's.
+    /// Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
         self

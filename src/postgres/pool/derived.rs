@@ -9,15 +9,12 @@ use crate::config::{
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
+use crate::text::Limit;
 use crate::tiers::TieredPool;
 
 /// The settings with the server of another connection string.
 pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSettings, Faults> {
-    let overrides = Overrides {
-        url: Some(url.clone()),
-        app_name: Some(settings.app_name.clone()),
-        ..Overrides::default()
-    };
+    let overrides = Overrides { url: Some(url.clone()), ..Overrides::default() };
     let demanded = settings.server.tls();
     // A variable is asked for only where the string does not say it, the mode first. A string with a mode of its own
     // has said what it trusts.
@@ -46,7 +43,11 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
             let mut faults = Faults::new();
             faults.push(
                 format!("{setting} + adhoc_url, {}", limit.source.spelled("options")),
-                format!("{:?} and {:?}", settings.adhoc_statement_timeout.unwrap_or_default(), limit.value),
+                format!(
+                    "{} and {}",
+                    Limit(settings.adhoc_statement_timeout.unwrap_or_default()),
+                    Limit(limit.value)
+                ),
                 "statement_timeout must be said once: leave out one of the two",
             );
             return Err(faults);
@@ -55,6 +56,8 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
         Some(_) => {}
         None => own.adhoc_statement_timeout = settings.adhoc_statement_timeout,
     }
+    // By which the server's figures tell both tiers from others.
+    own.app_name = settings.app_name.clone();
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
@@ -63,12 +66,14 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     Ok(own)
 }
 
-/// The parameters of the string that cannot count: those of the pool, but for what is in front of this server.
+/// The parameters of the string that cannot count: those of the pool, but for what is in front of this server, and for
+/// what is meant to give way to any other.
 fn without_effect(own: &PgSettings) -> Faults {
     let mut faults = Faults::new();
     for row in rows().iter().filter(|row| row.key != Key::Pgbouncer) {
         if let Source::Url { parameter } = own.source(row.key)
             && row.url.iter().any(|spelling| spelling.name == *parameter)
+            && *parameter != "fallback_application_name"
         {
             let rule = "without effect here: set it on the builder or in the pool's own connection string";
             faults.push(format!("URL parameter {parameter}"), "set", rule);
@@ -217,14 +222,16 @@ mod tests {
             let url = format!("postgresql://db.example/news?{query}");
             own_server(&url.as_str().into(), &of_pool).map(drop).map_err(|faults| faults.to_string())
         };
-        let faults = told("statement_timeout=1234&connect_timeout=5").unwrap_err();
-        for parameter in ["statement_timeout", "connect_timeout"] {
+        let faults = told("statement_timeout=1234&connect_timeout=5&application_name=people").unwrap_err();
+        for parameter in ["statement_timeout", "connect_timeout", "application_name"] {
             let fault = format!("adhoc_url, URL parameter {parameter} is set: without effect here");
             assert!(faults.contains(&fault), "{faults}");
         }
         for counts in ["pgbouncer=session", "options=-c%20statement_timeout%3D5s", "keepalives_idle=7"] {
             assert_eq!(told(counts), Ok(()));
         }
+        assert_eq!(told("fallback_application_name=spare"), Ok(()), "it gives way to any other");
+        assert_eq!(own("host=h fallback_application_name=spare", "host=h application_name=x").app_name, "x");
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl PgBuilder {
     /// ```
     /// # use tierpool::PgPool;
     /// let builder = PgPool::builder().url("postgresql://db.example/news").name("billing");
-    /// let pool = builder.adhoc(|tier| tier.min_idle(Some(0))).build_unchecked()?; // opens nothing yet
+    /// let pool = builder.build_unchecked()?; // opens nothing yet
     /// assert_eq!(pool.automation().settings().name, "billing.automation");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
