@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use postgres::Config;
 
-use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in};
+use crate::config::{
+    Faults, LONGEST_RULE, LONGEST_STATEMENT, PgBouncer, TargetSessionAttrs, statement_timeout_in,
+};
 use crate::text::Limit;
 
 /// What a returned connection's session state is put back to.
@@ -210,10 +212,7 @@ impl PgOptions {
             faults.require(ok(limit), "socket_timeout", Limit(limit), within);
         }
         if let Some(limit) = self.statement_timeout {
-            // The server holds it in an `int` of milliseconds.
-            let most = Duration::from_millis(i32::MAX as u64);
-            let rule = "must be at most 2147483647 ms, or 0 for none";
-            faults.require(limit <= most, "statement_timeout", Limit(limit), rule);
+            faults.require(limit <= LONGEST_STATEMENT, "statement_timeout", Limit(limit), LONGEST_RULE);
             if let Some(Ok(said)) = given.and_then(statement_timeout_in)
                 && in_milliseconds(said) != in_milliseconds(limit)
             {

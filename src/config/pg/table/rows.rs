@@ -310,13 +310,8 @@ pub struct Setting {
     pub key: Key,
     /// Its name in listings and in the builder, where the method is called so too.
     pub name: &'static str,
-<<<<<<< HEAD
-    /// The environment variables, in order. Those for the server are taken in this order; of any other setting all that
-    /// are set must agree.
-=======
     /// The environment variables, in order. Where several are set their values must agree, else that is a fault; but of
     /// those that name the server the first that is set wins.
->>>>>>> h-h4
     pub env: &'static [Spelling],
     /// The parameters of the server's URL, in order.
     pub url: &'static [Spelling],
