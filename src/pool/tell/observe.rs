@@ -47,6 +47,11 @@ pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl F
     shared.helpers.under_way(is_kind)
 }
 
+/// How many connections the pool itself has in hand and will lend when it is done with them, or replace.
+pub(crate) fn in_own_hands<M: ManageConnection>(shared: &Shared<M>) -> usize {
+    shared.helpers.about_to_come()
+}
+
 /// Takes note of the number of connections in use, for its peak.
 pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
     let held = shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count();
