@@ -96,9 +96,9 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 
     /// As [`Lending::join`], for a caller that does not wait for others to return what they have: in line only where
-    /// more values can still come than there are waiters: by new seats, by those being opened, and the `returning` open
-    /// ones that no borrower has. `leaving` is how many open ones the caller itself is about to close. To it the line is
-    /// full while lending is suspended.
+    /// more values can still come than there are waiters: by new seats, by those being opened, and by the `returning`
+    /// open ones that no borrower has. `leaving` is how many open ones the caller itself is about to close. To it the
+    /// line is full while lending is suspended.
     pub(crate) fn join_if_room(
         &self,
         old: Option<Ticket>,
@@ -157,10 +157,10 @@ mod tests {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        let Joined::InLine { ticket, .. } = line.join_if_room(None, None, 0, 1) else {
+        let Joined::InLine { ticket: first, .. } = line.join_if_room(None, None, 0, 1) else {
             panic!("no borrower has it")
         };
-        assert!(line.has_room_for(ticket, 1) && !line.has_room_for(ticket, 0), "a borrower has it now");
+        assert!(line.has_room_for(first, 1) && !line.has_room_for(first, 0), "a borrower has it now");
         assert!(matches!(line.join_if_room(None, None, 0, 1), Joined::Full), "it is the other one's");
         let line = Lending::<u32, (), &str>::new(9);
         assert!(line.suspend());
