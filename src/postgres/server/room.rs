@@ -38,7 +38,7 @@ pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32)
 fn ask(conn: &mut PgConnection, names: &Names, limit: Duration) -> Result<Vec<Row>, PgError> {
     let names = names.shown();
     // The role is that of the session.
-    conn.bounded(limit, |client| query_activity(client, &names, &[None, None]))
+    conn.bounded_own(limit, |client| query_activity(client, &names, &[None, None]))
 }
 
 /// The connections that a pool may have on its server.
