@@ -17,7 +17,8 @@ pub(crate) enum Patience {
     Configured,
     /// Not at all.
     None,
-    /// Not for others: for a connection of its own to be opened, where there is room for one.
+    /// Not for other borrowers: for a connection of its own to be opened, where there is room for one, or for one that
+    /// the pool itself has in hand.
     ForOpening,
     /// At most so long.
     For(Duration),
@@ -70,10 +71,12 @@ impl Call {
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
-            Patience::None | Patience::ForOpening | Patience::Forever | Patience::Configured => None,
+            Patience::ForOpening => Some(LimitSetBy::Settings(settings.connection_timeout)),
+            Patience::None | Patience::Forever | Patience::Configured => None,
         };
         let deadline = match patience {
-            Patience::None | Patience::ForOpening => Some(start),
+            Patience::None => Some(start),
+            Patience::ForOpening => start.checked_add(settings.connection_timeout),
             Patience::For(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
@@ -92,15 +95,23 @@ impl Call {
         }
     }
 
-    /// Whether it waits for nobody's return, so that a validation has its own limit.
-    pub(crate) fn waits_for_nobody(&self) -> bool {
-        matches!(self.patience, Patience::None | Patience::ForOpening)
+    /// Whether it does not wait at all, so that a validation has its own limit.
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        matches!(self.patience, Patience::None)
     }
 
-    /// Gives it the time that an opening may take, once it stands in line for one.
+    /// Whether its time has run out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Leaves it no more time than an opening may take, once it stands in line for one.
     pub(crate) fn wait_for_opening(&mut self, limit: Duration) {
-        self.deadline = Instant::now().checked_add(limit);
-        self.limit = Some(LimitSetBy::Opening(limit));
+        let Some(end) = Instant::now().checked_add(limit) else { return };
+        if self.deadline.is_none_or(|deadline| end < deadline) {
+            self.deadline = Some(end);
+            self.limit = Some(LimitSetBy::Opening(limit));
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn prove<M: ManageConnection>(
     let limit = entry.shared.fast.validation_timeout();
     let left = match call.deadline {
         // One that does not wait still has its connection validated: that is not waiting for somebody else.
-        Some(deadline) if !call.waits_for_nobody() => deadline.saturating_duration_since(now),
+        Some(deadline) if !call.waits_for_nothing() => deadline.saturating_duration_since(now),
         _ => limit,
     };
     let check = validation_of(&entry.shared, &entry.body);
@@ -83,7 +83,7 @@ fn prove_aside<M: ManageConnection>(
     check: Check,
     limit: Duration,
 ) -> Result<Proof<M>, Failure> {
-    let deadline = if call.waits_for_nobody() { Instant::now().checked_add(limit) } else { call.deadline };
+    let deadline = if call.waits_for_nothing() { Instant::now().checked_add(limit) } else { call.deadline };
     let caller = Arc::new(Caller::<M>::new());
     send_aside(entry, check, Some(Arc::clone(&caller)));
     match caller.wait(deadline) {

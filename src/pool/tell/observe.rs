@@ -79,6 +79,11 @@ pub(crate) fn held<M: ManageConnection>(shared: &Shared<M>) -> u32 {
     count(shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count())
 }
 
+/// How many connections the pool itself has in hand and will lend when it is done with them, or replace.
+pub(crate) fn in_own_hands<M: ManageConnection>(shared: &Shared<M>) -> usize {
+    shared.helpers.about_to_come()
+}
+
 /// Takes note of the number of connections in use, for its peak.
 pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
     shared.counters.peak_in_use.note(held(shared));

@@ -32,7 +32,7 @@ pub(super) fn ask<T: Send + 'static>(
     let outcome = checkout(pool, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
-            true => conn.bounded(left(end), question),
+            true => conn.bounded_own(left(end), question),
             false => ask_aside(conn, left(end), question),
         }
     });

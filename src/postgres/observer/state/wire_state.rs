@@ -47,6 +47,8 @@ pub(crate) struct WireState {
     route: Route,
     settings: SessionSettings,
     errors: Errors,
+    /// What is sent is the pool's own, and no statement of a borrower.
+    own: AtomicBool,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -91,6 +93,7 @@ impl WireState {
             route: Route::default(),
             settings: SessionSettings::default(),
             errors: Errors::default(),
+            own: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -212,6 +215,11 @@ impl WireState {
         self.heard.store(at, Relaxed);
     }
 
+    /// Whether what is sent now is the pool's own: for as long as its owner says so, and while it is being opened.
+    pub fn is_own(&self) -> bool {
+        self.own.load(Relaxed) || !self.is_open()
+    }
+
     pub fn note_lost(&self) {
         self.broken.store(true, Relaxed);
     }
@@ -276,6 +284,11 @@ impl WireState {
     /// Ends the opening; from here on requests are counted and its limit no longer holds.
     pub fn note_open(&self) {
         self.opening_work.store(self.work.load(Relaxed), Relaxed);
+    }
+
+    /// Says whether what the owner sends from here on is the pool's own.
+    pub fn set_own(&self, own: bool) {
+        self.own.store(own, Relaxed);
     }
 
     pub fn errors(&self) -> &Errors {
