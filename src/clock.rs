@@ -203,6 +203,11 @@ impl Clock {
         if tick == STALE { self.stale_ms() } else { Millis(tick) }
     }
 
+    /// Whether real time may have passed since a coarse reading, beyond its grain. Of one moved by hand nobody knows.
+    pub(crate) fn has_moved(&self, since: Millis) -> bool {
+        self.is_manual() || self.coarse_ms() != since
+    }
+
     #[cold]
     fn stale_ms(&self) -> Millis {
         // Relaxed: a count that triggers once; nothing is concluded from its exactness.

@@ -79,7 +79,7 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     #[inline]
-    fn shared(&self) -> &Arc<Shared<M>> {
+    pub(super) fn shared(&self) -> &Arc<Shared<M>> {
         &self.0.0
     }
 
@@ -117,7 +117,7 @@ impl<M: ManageConnection> Pool<M> {
     /// Takes a connection if one is idle and nobody waits for it.
     ///
     /// If none is and there is room, the pool opens one in the background for the next try; `get` in
-    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it.
+    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it, within `connection_timeout`.
     ///
     /// # Blocking
     ///

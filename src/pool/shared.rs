@@ -139,6 +139,11 @@ impl<M: ManageConnection> Shared<M> {
         self.clock.coarse_ms()
     }
 
+    /// Whether time has passed since `now` told it, as far as `now` can tell.
+    pub(crate) fn has_moved(&self, since: Millis) -> bool {
+        self.clock.has_moved(since)
+    }
+
     /// The time, read from the system now.
     pub(crate) fn exact_now(&self) -> Millis {
         self.clock.precise_ms()
@@ -163,15 +168,60 @@ impl<M: ManageConnection> Shared<M> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::mem::{size_of, size_of_val};
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
 
     use super::{Entry, Lending, Refusal};
-    use crate::MemoryManager;
     use crate::core::{Ticket, Waiter};
     use crate::pool::parts::line::InLine;
+    use crate::{Driver, MemoryManager, Pool};
 
     /// The most that a slot or a waiter may take beside the connection itself.
     const LIMIT: usize = 1024;
+
+    /// A driver to which a look at a connection says enough.
+    struct Looks;
+
+    impl Driver<MemoryManager> for Looks {
+        fn probe(&self, _: &MemoryManager, _: &mut u64, _: Duration) -> Option<Result<(), Infallible>> {
+            Some(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_checkout_that_only_looks_at_its_connection_writes_to_nothing_that_threads_share() {
+        let builder = Pool::builder().max_size(1).test_on_check_out(true).driver(Box::new(Looks));
+        let pool = builder.build(MemoryManager).unwrap();
+        let shared = Arc::clone(pool.shared());
+        let (waits, pulse) = (shared.counters.wait.snapshot().count(), shared.lending.slot(0).card.direct());
+        // Whoever reads the settings writes to their lock, and waits for this.
+        let settings = shared.settings.write();
+        let (done, outcome) = channel();
+        let caller = thread::spawn({
+            let pool = pool.clone();
+            move || {
+                for patience in [None, Some(Duration::from_secs(60))] {
+                    drop(patience.map_or_else(|| pool.get(), |limit| pool.get_timeout(limit)).unwrap());
+                    done.send(()).unwrap();
+                }
+                drop(pool.try_get().unwrap());
+                done.send(()).unwrap();
+            }
+        });
+        let served = (0..3).take_while(|_| outcome.recv_timeout(Duration::from_secs(5)).is_ok()).count();
+        drop(settings);
+        caller.join().unwrap();
+        assert_eq!(served, 3, "it read the settings");
+        assert_eq!(shared.counters.wait.snapshot().count(), waits, "it wrote to the pool's own histogram");
+        // By these the pool's clock goes on ticking, too.
+        assert_eq!(shared.lending.slot(0).card.direct(), pulse + 3);
+        let stats = pool.stats();
+        assert_eq!((stats.checkouts.direct, stats.wait.count()), (pulse + 3, waits + pulse + 3));
+    }
 
     #[test]
     fn a_slot_takes_less_than_a_kibibyte() {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use postgres::Config;
 
-use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in};
+use crate::config::{
+    Faults, LONGEST_RULE, LONGEST_STATEMENT, PgBouncer, TargetSessionAttrs, statement_timeout_in,
+};
 use crate::text::Limit;
 
 /// What a returned connection's session state is put back to.
@@ -111,13 +113,14 @@ pub struct PgOptions {
     /// is sent but the statements of the cache, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
     pub pgbouncer: Option<PgBouncer>,
     /// A statement that takes longer is logged as a warning, with its text but not its parameters, and counted. Over
-    /// TCP only. `None` or zero (default `None`): no text is read and no time taken.
+    /// TCP only. `None` or zero (default `None`): no text is read and no time taken. What the pool sends for itself is
+    /// left out.
     ///
     /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
     /// text and so of the log. The first 1024 bytes are shown, in one line.
     pub slow_query: Option<Duration>,
-    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP. Default: no, and then
-    /// no time is taken.
+    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP, but of none that the
+    /// pool sends for itself. Default: no, and then no time is taken.
     pub query_times: bool,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
@@ -210,10 +213,7 @@ impl PgOptions {
             faults.require(ok(limit), "socket_timeout", Limit(limit), within);
         }
         if let Some(limit) = self.statement_timeout {
-            // The server holds it in an `int` of milliseconds.
-            let most = Duration::from_millis(i32::MAX as u64);
-            let rule = "must be at most 2147483647 ms, or 0 for none";
-            faults.require(limit <= most, "statement_timeout", Limit(limit), rule);
+            faults.require(limit <= LONGEST_STATEMENT, "statement_timeout", Limit(limit), LONGEST_RULE);
             if let Some(Ok(said)) = given.and_then(statement_timeout_in)
                 && in_milliseconds(said) != in_milliseconds(limit)
             {

@@ -23,7 +23,6 @@ impl PgSettings {
             Key::MaxOverflow,
             Key::ConnectionTimeout,
             Key::MaxLifetime,
-            Key::PrePing,
             Key::StatementCacheSize,
         ] {
             // Whoever set a size of the cache did not know of the pooler.
@@ -50,8 +49,10 @@ impl PgSettings {
             }
         }
         if !self.is_said(Key::MaxSize) {
-            let of_base = changed.source(Key::BaseSize).clone();
-            changed.set(Key::MaxSize, Sourced::new(None, of_base));
+            let parts =
+                [Key::BaseSize, Key::MaxOverflow].map(|key| (key.setting().name, changed.source(key)));
+            let follows = Source::following(&parts);
+            changed.set(Key::MaxSize, Sourced::new(None, follows));
         }
         changed
     }

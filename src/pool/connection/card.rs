@@ -58,7 +58,7 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// Begins a checkout that was served without queueing or any other delay.
+    /// Begins a checkout that was served without queueing.
     #[inline]
     pub(crate) fn lent_directly(&self, thread: u64, location: &'static Location<'static>, now: Millis) {
         let count = self.direct.load(Ordering::Relaxed);

@@ -29,7 +29,7 @@ pub(crate) fn fitness<M: ManageConnection>(shared: &Shared<M>, entry: &Entry<M>)
         Fitness::Unfit(CloseCause::Evicted)
     } else if guarded(shared, "is_lost", || shared.hooks.is_lost(&body.conn)).unwrap_or(true) {
         Fitness::Unfit(CloseCause::Broken)
-    } else if body.is_worn(now, shared.settings().max_uses) {
+    } else if body.is_worn(now, Some(shared.fast.max_uses())) {
         Fitness::Unfit(CloseCause::Expired)
     } else if shared.generations.is_suspect(body.seen) || body.check_at <= now {
         Fitness::Unproven

@@ -3,9 +3,11 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::config::{Settings, WaitMode};
+use crate::clock::Millis;
+use crate::config::WaitMode;
 use crate::core::Ticket;
 use crate::error::LimitSetBy;
+use crate::pool::parts::fast::Fast;
 use crate::pool::shared::Refusal;
 
 /// How long a caller is willing to wait.
@@ -15,7 +17,8 @@ pub(crate) enum Patience {
     Configured,
     /// Not at all.
     None,
-    /// Not for others: for a connection of its own to be opened, where there is room for one.
+    /// Not for other borrowers: for a connection of its own to be opened, where there is room for one, or for one that
+    /// the pool itself has in hand.
     ForOpening,
     /// At most so long.
     For(Duration),
@@ -24,12 +27,12 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// With what the settings say of a plain `get`.
-    fn settled(self, settings: &Settings) -> Self {
-        match (self, settings.wait_mode) {
-            (Patience::Configured, WaitMode::Timed) => Patience::For(settings.connection_timeout),
-            (Patience::Configured, WaitMode::NoWait) => Patience::ForOpening,
-            (Patience::Configured, WaitMode::Forever) => Patience::Forever,
-            (said, _) => said,
+    fn settled(self, fast: &Fast) -> Self {
+        let Patience::Configured = self else { return self };
+        match fast.wait() {
+            (WaitMode::Timed, limit) => Patience::For(limit),
+            (WaitMode::NoWait, _) => Patience::ForOpening,
+            (WaitMode::Forever, _) => Patience::Forever,
         }
     }
 }
@@ -37,6 +40,8 @@ impl Patience {
 /// What is known of the caller, and of its way so far.
 pub(crate) struct Call {
     pub(crate) start: Instant,
+    /// The same by the pool's clock, which may be a tick late.
+    pub(crate) begun: Millis,
     /// None without a deadline, or one too far away to be expressed.
     pub(crate) deadline: Option<Instant>,
     pub(crate) patience: Patience,
@@ -55,26 +60,30 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(
         patience: Patience,
-        settings: &Settings,
+        fast: &Fast,
+        begun: Millis,
         location: &'static Location<'static>,
         thread: u64,
     ) -> Self {
         let start = Instant::now();
         let asked = matches!(patience, Patience::For(_));
-        let patience = patience.settled(settings);
+        let patience = patience.settled(fast);
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
-            Patience::None | Patience::ForOpening | Patience::Forever | Patience::Configured => None,
+            Patience::ForOpening => Some(LimitSetBy::Settings(settings.connection_timeout)),
+            Patience::None | Patience::Forever | Patience::Configured => None,
         };
         let deadline = match patience {
-            Patience::None | Patience::ForOpening => Some(start),
+            Patience::None => Some(start),
+            Patience::ForOpening => start.checked_add(settings.connection_timeout),
             Patience::For(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
         };
         Call {
             start,
+            begun,
             deadline,
             patience,
             limit,
@@ -86,15 +95,23 @@ impl Call {
         }
     }
 
-    /// Whether it waits for nobody's return, so that a validation has its own limit.
-    pub(crate) fn waits_for_nobody(&self) -> bool {
-        matches!(self.patience, Patience::None | Patience::ForOpening)
+    /// Whether it does not wait at all, so that a validation has its own limit.
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        matches!(self.patience, Patience::None)
     }
 
-    /// Gives it the time that an opening may take, once it stands in line for one.
+    /// Whether its time has run out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Leaves it no more time than an opening may take, once it stands in line for one.
     pub(crate) fn wait_for_opening(&mut self, limit: Duration) {
-        self.deadline = Instant::now().checked_add(limit);
-        self.limit = Some(LimitSetBy::Opening(limit));
+        let Some(end) = Instant::now().checked_add(limit) else { return };
+        if self.deadline.is_none_or(|deadline| end < deadline) {
+            self.deadline = Some(end);
+            self.limit = Some(LimitSetBy::Opening(limit));
+        }
     }
 }
 

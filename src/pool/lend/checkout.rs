@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
@@ -14,11 +15,15 @@ use crate::error::{Awaited, Error, ErrorKind};
 use crate::pool::fitness::judge::{Fitness, fitness};
 use crate::pool::shared::{Checked, Entry, Refusal, Shared};
 use crate::pool::supply::demand::ask_for_one;
-use crate::pool::tell::accounts::{self, Way};
+use crate::pool::tell::accounts;
 use crate::pool::tell::evidence::{self, Unserved};
 use crate::pool::tell::observe::sample_in_use;
 use crate::stats::CloseCause;
 use crate::threads;
+
+/// A slow checkout of less than this is measured by a clock of its own: by the pool's, with its grain, a longer one
+/// cannot be missed.
+const FINE: Duration = Duration::from_millis(100);
 
 /// Takes a connection.
 #[inline]
@@ -50,7 +55,9 @@ pub(crate) fn checkout<M: ManageConnection>(
     checkout_closely(shared, None, patience, location, thread)
 }
 
-#[cold]
+/// The checkout of a connection that wants a closer look, or of none. One that finds an idle connection and does no more
+/// than look at it is the usual one where each checkout validates: it writes to nothing that threads share.
+#[inline(never)]
 fn checkout_closely<M: ManageConnection>(
     shared: &Arc<Shared<M>>,
     candidate: Option<Box<Entry<M>>>,
@@ -58,7 +65,7 @@ fn checkout_closely<M: ManageConnection>(
     location: &'static Location<'static>,
     thread: u64,
 ) -> Result<PooledConnection<M>, Error> {
-    let mut call = Call::new(patience, &shared.settings(), location, thread);
+    let mut call = Call::new(patience, &shared.fast, shared.now(), location, thread);
     match find(shared, &mut call, candidate) {
         Ok(entry) => Ok(lend(shared, &call, entry)),
         Err(failure) => Err(fail(shared, &call, failure)),
@@ -72,7 +79,9 @@ fn find<M: ManageConnection>(
     mut candidate: Option<Box<Entry<M>>>,
 ) -> Result<Box<Entry<M>>, Failure> {
     let mut in_hand = Unlendable(None);
+    let mut begun = candidate.is_some().then_some(call.start);
     loop {
+        let now = begun.take();
         let entry = match candidate.take().or_else(|| shared.lending.try_take(threads::me().1)) {
             Some(entry) => entry,
             None if matches!(call.patience, Patience::None) => {
@@ -85,7 +94,7 @@ fn find<M: ManageConnection>(
         in_hand = match fitness(shared, &entry) {
             Fitness::Fit => return Ok(entry),
             Fitness::Unfit(cause) => Unlendable(Some((entry, cause))),
-            Fitness::Unproven => match prove(call, entry)? {
+            Fitness::Unproven => match prove(call, entry, now.unwrap_or_else(Instant::now))? {
                 Proof::Checked(Checked::Fit(entry)) => return Ok(entry),
                 Proof::Checked(Checked::Dead(entry)) => Unlendable(Some((entry, CloseCause::Invalid))),
                 Proof::Gone => Unlendable(None),
@@ -100,18 +109,35 @@ fn lend<M: ManageConnection>(
     call: &Call,
     entry: Box<Entry<M>>,
 ) -> PooledConnection<M> {
-    let took = call.start.elapsed();
+    let took = (!is_unremarkable(shared, call)).then(|| call.start.elapsed());
     let id = entry.body.id;
     threads::set_home(entry.seat.index());
     entry.body.thread.store(call.thread, Ordering::Relaxed);
     // Whoever listens is told how long it was held; nobody else needs the exact time.
     let since = if shared.fast.is_noisy() { shared.begin_now() } else { shared.now() };
-    entry.card().lent(call.thread, call.location, since);
-    accounts::count_lent(shared, took, if call.ahead.is_some() { Way::Queued } else { Way::Unqueued });
+    match took.filter(|_| call.ahead.is_some()) {
+        Some(waited) => {
+            entry.card().lent(call.thread, call.location, since);
+            accounts::count_waited(shared, waited);
+        }
+        None => entry.card().lent_directly(call.thread, call.location, since),
+    }
     // From here on a panic of a handler returns it.
     let guard = PooledConnection::new(entry);
-    accounts::lent(shared, id, took);
+    if let Some(took) = took {
+        accounts::lent(shared, id, took);
+    }
     guard
+}
+
+/// Whether there is nothing to tell of a checkout, and so no need to know how long it took: it did not queue, and was
+/// over before the pool's clock moved.
+fn is_unremarkable<M: ManageConnection>(shared: &Shared<M>, call: &Call) -> bool {
+    call.ahead.is_none()
+        && !shared.fast.is_noisy()
+        && log::max_level() < log::LevelFilter::Debug
+        && shared.fast.slow_checkout() >= FINE
+        && !shared.has_moved(call.begun)
 }
 
 /// Makes the error of a checkout that failed.

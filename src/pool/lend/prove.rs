@@ -22,49 +22,59 @@ pub(crate) enum Proof<M: ManageConnection> {
     Gone,
 }
 
-/// Validates a connection: by a look at it where that says enough, else on the caller's thread where the driver bounds
-/// itself and there is time for its whole limit.
-pub(crate) fn prove<M: ManageConnection>(call: &Call, mut entry: Box<Entry<M>>) -> Result<Proof<M>, Failure> {
-    let shared = Arc::clone(&entry.shared);
-    let limit = shared.settings().validation_timeout;
+/// Validates a connection, on the caller's thread where that can be done there. `now` is the time.
+pub(crate) fn prove<M: ManageConnection>(
+    call: &Call,
+    mut entry: Box<Entry<M>>,
+    now: Instant,
+) -> Result<Proof<M>, Failure> {
+    let limit = entry.shared.fast.validation_timeout();
     let left = match call.deadline {
         // One that does not wait still has its connection validated: that is not waiting for somebody else.
-        Some(deadline) if !call.waits_for_nobody() => deadline.saturating_duration_since(Instant::now()),
+        Some(deadline) if !call.waits_for_nothing() => deadline.saturating_duration_since(now),
         _ => limit,
     };
-    let check = validation_of(&shared, &entry.body);
+    let check = validation_of(&entry.shared, &entry.body);
     let subject = entry.body.subject();
+    match prove_here(&mut entry, check, left, limit) {
+        None => prove_aside(call, entry, check, limit),
+        Some(Ok(())) => Ok(Proof::Checked(Checked::Fit(entry))),
+        Some(Err(why)) => {
+            found_dead(&entry.shared, subject, &why);
+            Ok(Proof::Checked(Checked::Dead(entry)))
+        }
+    }
+}
+
+/// Validates by a look at the connection where that says enough, else where the driver bounds itself and there is time
+/// for its whole limit. `None` where it cannot be done on the caller's thread. A look writes to nothing that threads
+/// share, for it may be part of every checkout.
+fn prove_here<M: ManageConnection>(
+    entry: &mut Entry<M>,
+    check: Check,
+    left: Duration,
+    limit: Duration,
+) -> Option<Result<(), String>> {
+    let Entry { body, seat, shared } = entry;
     if let Check::Validate { suspect: false } = check
-        && let Some(outcome) = probe(&shared, &mut entry.body, left.min(limit))
+        && let Some(outcome) = probe(shared, body, left.min(limit))
     {
-        return Ok(Proof::Checked(match outcome {
-            Ok(()) => Checked::Fit(entry),
-            Err(why) => {
-                found_dead(&shared, subject, &why);
-                Checked::Dead(entry)
-            }
-        }));
+        return Some(outcome);
     }
     // A caller in a hurry must not make a slow answer look like a dead connection.
-    let is_bounded = guarded(&shared, "is_bounded", || shared.hooks.is_bounded()).unwrap_or(false);
+    let is_bounded = guarded(shared, "is_bounded", || shared.hooks.is_bounded()).unwrap_or(false);
     if !is_bounded || left < limit {
-        return prove_aside(call, entry, check, limit);
+        return None;
     }
     let begun = Instant::now();
-    let card = shared.card(entry.seat.index());
+    let card = shared.card(seat.index());
     card.prove_begins(shared.now());
-    let outcome = perform(&shared, &mut entry.body, check, limit);
+    let outcome = perform(shared, body, check, limit);
     card.prove_ends();
-    Ok(Proof::Checked(match outcome {
-        Ok(()) => Checked::Fit(entry),
-        Err(why) => {
-            if begun.elapsed() >= limit {
-                ping_timed_out(&shared, limit);
-            }
-            found_dead(&shared, subject, &why);
-            Checked::Dead(entry)
-        }
-    }))
+    if outcome.is_err() && begun.elapsed() >= limit {
+        ping_timed_out(shared, limit);
+    }
+    Some(outcome)
 }
 
 fn prove_aside<M: ManageConnection>(
@@ -73,7 +83,7 @@ fn prove_aside<M: ManageConnection>(
     check: Check,
     limit: Duration,
 ) -> Result<Proof<M>, Failure> {
-    let deadline = if call.waits_for_nobody() { Instant::now().checked_add(limit) } else { call.deadline };
+    let deadline = if call.waits_for_nothing() { Instant::now().checked_add(limit) } else { call.deadline };
     let caller = Arc::new(Caller::<M>::new());
     send_aside(entry, check, Some(Arc::clone(&caller)));
     match caller.wait(deadline) {

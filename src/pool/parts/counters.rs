@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::error::ErrorKind;
 use crate::stats::{CloseCause, Recorder, Refused};
 
-/// Counters of everything but the direct path, which counts in the slots' cards. All Relaxed: they are
-/// independent sums.
+/// Counters of everything but checkouts that found an idle connection, which the slots' cards count. All Relaxed: they
+/// are independent sums.
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) unqueued: Counter,
     pub(crate) waited: Counter,
     pub(crate) timed_out: Counter,
     pub(crate) refused: Refusals,

@@ -1,17 +1,24 @@
 //! What every checkout and checkin reads.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Millis};
-use crate::config::Settings;
+use crate::config::{Settings, WaitMode};
 
 /// Somebody listens to events: checkouts and checkins have to be told.
 const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
 
-/// On a line of its own that is written only when something changes.
+/// In place of a time to wait: not for others.
+const NO_WAIT: u64 = 0;
+/// In place of a time to wait: without an end.
+const FOREVER: u64 = u64::MAX;
+
+/// On a line of its own that is written only when something changes. What it has of the settings is here so that no
+/// checkout that finds an idle connection has to read them, which would be a write to memory that all threads share.
 ///
 /// All Relaxed: a checkout that reads an old value came before the change.
 pub(crate) struct Fast {
@@ -23,6 +30,17 @@ pub(crate) struct Fast {
     care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     max_uses: AtomicU64,
+    /// How a plain `get` waits: [`NO_WAIT`], [`FOREVER`], or so many nanoseconds.
+    wait: AtomicU64,
+    /// In nanoseconds, as the next.
+    validation_timeout: AtomicU64,
+    /// The longest that a checkout may take without being told of.
+    slow_checkout: AtomicU64,
+}
+
+/// A span in nanoseconds; one of more than 584 years is as good as that.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Fast {
@@ -32,6 +50,9 @@ impl Fast {
             ping_after: AtomicMillis::default(),
             care: AtomicU8::new(if noisy { NOISY } else { 0 }),
             max_uses: AtomicU64::new(u64::MAX),
+            wait: AtomicU64::new(FOREVER),
+            validation_timeout: AtomicU64::new(u64::MAX),
+            slow_checkout: AtomicU64::new(u64::MAX),
         };
         fast.adopt(settings);
         fast
@@ -40,6 +61,14 @@ impl Fast {
     pub(crate) fn adopt(&self, settings: &Settings) {
         self.ping_after.store(settings.pre_ping.threshold().map_or(Millis::NEVER, Millis::of));
         self.max_uses.store(settings.max_uses.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let wait = match settings.wait_mode {
+            WaitMode::Timed => nanos(settings.connection_timeout).clamp(NO_WAIT + 1, FOREVER - 1),
+            WaitMode::NoWait => NO_WAIT,
+            WaitMode::Forever => FOREVER,
+        };
+        self.wait.store(wait, Ordering::Relaxed);
+        self.validation_timeout.store(nanos(settings.validation_timeout), Ordering::Relaxed);
+        self.slow_checkout.store(settings.slow_checkout.map_or(u64::MAX, nanos), Ordering::Relaxed);
         self.set_care(TRIMS, settings.ceiling() > settings.kept_size() && settings.overflow_linger.is_zero());
         self.generation.begin_next();
     }
@@ -62,6 +91,23 @@ impl Fast {
     #[inline]
     pub(crate) fn max_uses(&self) -> u64 {
         self.max_uses.load(Ordering::Relaxed)
+    }
+
+    /// How a plain `get` waits, and how long where that is timed.
+    pub(crate) fn wait(&self) -> (WaitMode, Duration) {
+        match self.wait.load(Ordering::Relaxed) {
+            NO_WAIT => (WaitMode::NoWait, Duration::ZERO),
+            FOREVER => (WaitMode::Forever, Duration::MAX),
+            limit => (WaitMode::Timed, Duration::from_nanos(limit)),
+        }
+    }
+
+    pub(crate) fn validation_timeout(&self) -> Duration {
+        Duration::from_nanos(self.validation_timeout.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn slow_checkout(&self) -> Duration {
+        Duration::from_nanos(self.slow_checkout.load(Ordering::Relaxed))
     }
 
     /// Whether anybody listens to events.

@@ -47,7 +47,7 @@ pub(crate) fn failed<M: ManageConnection>(
     match failure.class() {
         // It is there, and said so.
         FailureClass::Exhausted => shared.supply.contact().seen(now),
-        _ => shared.supply.contact().failed(begun, || failure.to_string()),
+        _ => shared.supply.contact().failed(begun, now, || failure.to_string()),
     }
     let reaction = {
         let mut breaker = shared.supply.breaker();
@@ -69,7 +69,7 @@ pub(crate) fn ping_timed_out<M: ManageConnection>(shared: &Arc<Shared<M>>, limit
     let failure = Arc::new(OpenFailure::from_text(text, FailureClass::Transient, attempts));
     let now = shared.exact_now();
     let begun = now.less(Millis::of(limit));
-    shared.supply.contact().failed(begun, || failure.to_string());
+    shared.supply.contact().failed(begun, now, || failure.to_string());
     let reaction = {
         let mut breaker = shared.supply.breaker();
         let reaction = breaker.ping_timed_out(now, begun, Arc::clone(&failure));

@@ -82,31 +82,20 @@ pub(crate) fn breaker_closed<M: ManageConnection>(shared: &Arc<Shared<M>>, why: 
     emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
 }
 
-/// How a checkout that took the long way was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    Queued,
-    Unqueued,
-}
-
 /// A connection has been lent the long way.
 pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
     log::debug!(target: &shared.target(), "connection {id} lent after {}", Time(took));
     emit(shared, || Event::CheckedOut(CheckoutEvent { id, duration: took }));
-    if shared.settings().slow_checkout.is_some_and(|limit| took > limit) {
+    if took > shared.fast.slow_checkout() {
         shared.counters.slow_checkouts.bump();
         warn(shared, Warning::Slow, || format!("a checkout took {}", Time(took)));
         emit(shared, || Event::SlowCheckout(SlowCheckoutEvent { id, duration: took }));
     }
 }
 
-/// Counts a checkout that took the long way; before its connection can come back.
-pub(crate) fn count_lent<M: ManageConnection>(shared: &Shared<M>, took: Duration, way: Way) {
-    let (counter, waited) = match way {
-        Way::Queued => (&shared.counters.waited, took),
-        Way::Unqueued => (&shared.counters.unqueued, Duration::ZERO),
-    };
-    counter.bump();
+/// Counts a checkout that stood in line; before its connection can come back. All others the slots' cards count.
+pub(crate) fn count_waited<M: ManageConnection>(shared: &Shared<M>, waited: Duration) {
+    shared.counters.waited.bump();
     shared.counters.wait.record(waited);
 }
 

@@ -84,7 +84,7 @@ pub(in crate::postgres) fn reset(
             text.push_str("\n; ");
             text.push_str(&restored);
         }
-        conn.bounded(end.left(), |client| client.batch_execute(&text))?;
+        conn.bounded_own(end.left(), |client| client.batch_execute(&text))?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();
         }

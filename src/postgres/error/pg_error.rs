@@ -283,6 +283,11 @@ impl PgError {
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
+    /// Whether this side did not do it: the server was not asked.
+    pub(in crate::postgres) fn is_not_done(&self) -> bool {
+        matches!(self.0.kind, Kind::Refused(_))
+    }
+
     /// Whether the server refused user or password.
     pub(in crate::postgres) fn is_refusal(&self) -> bool {
         self.means(Meaning::Refused)

@@ -9,7 +9,7 @@ use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgSettings, TargetSessionAttrs};
+use crate::config::{ConnectionString, Faults, LONGEST_STATEMENT, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
 use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
@@ -272,6 +272,7 @@ impl PgBuilder {
             .reserved(settings.reserved)
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
+            .adhoc_is_apart(adhoc_is_apart)
             .clock(self.clock)
             .automation(of_tier(settings.automation.clone(), self.automation))
             .adhoc(of_tier(adhoc_settings, self.adhoc));
@@ -286,9 +287,11 @@ impl PgBuilder {
     }
 
     fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
+        // One of the settings that is too long was told when they were checked.
+        let checked = |limit: Option<Duration>| limit.map(|limit| limit.min(LONGEST_STATEMENT));
         let statement_timeout = match (tier, self.adhoc_statement_timeout) {
-            (Tier::Automation, _) => settings.automation_statement_timeout,
-            (Tier::Adhoc, None) => settings.adhoc_statement_timeout,
+            (Tier::Automation, _) => checked(settings.automation_statement_timeout),
+            (Tier::Adhoc, None) => checked(settings.adhoc_statement_timeout),
             (Tier::Adhoc, own) => own,
         };
         let options = PgOptions {

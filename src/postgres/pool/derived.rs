@@ -125,7 +125,6 @@ pub(super) struct SetOnTier {
     sizes: bool,
     connection_timeout: bool,
     max_lifetime: bool,
-    pre_ping: bool,
 }
 
 impl SetOnTier {
@@ -135,7 +134,6 @@ impl SetOnTier {
             sizes: ["max_size", "base_size", "max_overflow"].into_iter().any(is_set),
             connection_timeout: is_set("connection_timeout"),
             max_lifetime: is_set("max_lifetime"),
-            pre_ping: is_set("pre_ping"),
         }
     }
 }
@@ -182,9 +180,6 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
     }
     if !set.max_lifetime {
         settings.max_lifetime = found.max_lifetime;
-    }
-    if !set.pre_ping {
-        settings.pre_ping = found.pre_ping;
     }
 }
 
@@ -252,12 +247,12 @@ mod tests {
     #[test]
     fn r2d2s_choices_are_the_programs_own_and_stay_behind_a_pooler() {
         let set = |builder| {
-            let SetOnTier { sizes, max_lifetime, pre_ping, connection_timeout } = SetOnTier::of(&builder);
-            [sizes, max_lifetime, pre_ping, connection_timeout]
+            let SetOnTier { sizes, max_lifetime, connection_timeout } = SetOnTier::of(&builder);
+            [sizes, max_lifetime, connection_timeout]
         };
-        assert_eq!(set(Builder::new()), [false; 4]);
-        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true, true]);
-        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 4]);
+        assert_eq!(set(Builder::new()), [false; 3]);
+        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true]);
+        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 3]);
     }
 
     #[cfg(unix)]

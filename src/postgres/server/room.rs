@@ -40,7 +40,7 @@ const MOST: Duration = Duration::from_secs(2);
 fn ask(conn: &mut PgConnection, names: &Names, limit: Duration) -> Result<ServerActivity, PgError> {
     let shown = names.shown();
     // The role is that of the session.
-    let rows = conn.bounded(limit, |client| query_activity(client, &shown, &[None, None]))?;
+    let rows = conn.bounded_own(limit, |client| query_activity(client, &shown, &[None, None]))?;
     ServerActivity::of(names, &rows)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct WireState {
     route: Route,
     settings: SessionSettings,
     errors: Errors,
+    /// What is sent is the pool's own, and no statement of a borrower.
+    own: AtomicBool,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -78,6 +80,7 @@ impl WireState {
             route: Route::default(),
             settings: SessionSettings::default(),
             errors: Errors::default(),
+            own: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -181,6 +184,11 @@ impl WireState {
         self.heard.store(at, Relaxed);
     }
 
+    /// Whether what is sent now is the pool's own: for as long as its owner says so, and while it is being opened.
+    pub fn is_own(&self) -> bool {
+        self.own.load(Relaxed) || !self.is_open()
+    }
+
     pub fn note_lost(&self) {
         self.broken.store(true, Relaxed);
     }
@@ -244,6 +252,11 @@ impl WireState {
     /// Ends the opening; from here on requests are counted and its limit no longer holds.
     pub fn note_open(&self) {
         self.exchange.note_open();
+    }
+
+    /// Says whether what the owner sends from here on is the pool's own.
+    pub fn set_own(&self, own: bool) {
+        self.own.store(own, Relaxed);
     }
 
     pub fn errors(&self) -> &Errors {
