@@ -18,8 +18,8 @@ pub(crate) enum Patience {
     /// Not at all.
     None,
     /// Not for other borrowers: for a connection of its own to be opened, where there is room for one, or for one that
-    /// the pool itself has in hand.
-    ForOpening,
+    /// the pool itself has in hand. At most so long.
+    ForOpening(Duration),
     /// At most so long.
     For(Duration),
     Forever,
@@ -31,7 +31,7 @@ impl Patience {
         let Patience::Configured = self else { return self };
         match fast.wait() {
             (WaitMode::Timed, limit) => Patience::For(limit),
-            (WaitMode::NoWait, _) => Patience::ForOpening,
+            (WaitMode::NoWait, limit) => Patience::ForOpening(limit),
             (WaitMode::Forever, _) => Patience::Forever,
         }
     }
@@ -71,13 +71,12 @@ impl Call {
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
-            Patience::ForOpening => Some(LimitSetBy::Settings(settings.connection_timeout)),
+            Patience::ForOpening(limit) => Some(LimitSetBy::Settings(limit)),
             Patience::None | Patience::Forever | Patience::Configured => None,
         };
         let deadline = match patience {
             Patience::None => Some(start),
-            Patience::ForOpening => start.checked_add(settings.connection_timeout),
-            Patience::For(limit) => start.checked_add(limit),
+            Patience::For(limit) | Patience::ForOpening(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
         };

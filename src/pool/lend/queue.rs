@@ -41,7 +41,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     in_hand: Unlendable<M>,
 ) -> Result<Box<Entry<M>>, Failure> {
     let max_waiting = shared.settings().max_waiting.map(|max| max as usize);
-    let for_opening = matches!(call.patience, Patience::ForOpening);
+    let for_opening = matches!(call.patience, Patience::ForOpening(_));
     let joined = if for_opening {
         if is_server_full(shared) {
             return Err(Failure::Exhausted);

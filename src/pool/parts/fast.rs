@@ -12,8 +12,8 @@ const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
 
-/// In place of a time to wait: not for others.
-const NO_WAIT: u64 = 0;
+/// Beside a time to wait: not for others.
+const NO_WAIT: u64 = 1 << 63;
 /// In place of a time to wait: without an end.
 const FOREVER: u64 = u64::MAX;
 
@@ -30,7 +30,7 @@ pub(crate) struct Fast {
     care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     max_uses: AtomicU64,
-    /// How a plain `get` waits: [`NO_WAIT`], [`FOREVER`], or so many nanoseconds.
+    /// How a plain `get` waits: so many nanoseconds, with [`NO_WAIT`] or without; or [`FOREVER`].
     wait: AtomicU64,
     /// In nanoseconds, as the next.
     validation_timeout: AtomicU64,
@@ -61,9 +61,10 @@ impl Fast {
     pub(crate) fn adopt(&self, settings: &Settings) {
         self.ping_after.store(settings.pre_ping.threshold().map_or(Millis::NEVER, Millis::of));
         self.max_uses.store(settings.max_uses.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let limit = nanos(settings.connection_timeout).min(NO_WAIT - 2);
         let wait = match settings.wait_mode {
-            WaitMode::Timed => nanos(settings.connection_timeout).clamp(NO_WAIT + 1, FOREVER - 1),
-            WaitMode::NoWait => NO_WAIT,
+            WaitMode::Timed => limit,
+            WaitMode::NoWait => limit | NO_WAIT,
             WaitMode::Forever => FOREVER,
         };
         self.wait.store(wait, Ordering::Relaxed);
@@ -93,11 +94,11 @@ impl Fast {
         self.max_uses.load(Ordering::Relaxed)
     }
 
-    /// How a plain `get` waits, and how long where that is timed.
+    /// How a plain `get` waits, and how long at most.
     pub(crate) fn wait(&self) -> (WaitMode, Duration) {
         match self.wait.load(Ordering::Relaxed) {
-            NO_WAIT => (WaitMode::NoWait, Duration::ZERO),
             FOREVER => (WaitMode::Forever, Duration::MAX),
+            wait if wait & NO_WAIT != 0 => (WaitMode::NoWait, Duration::from_nanos(wait & !NO_WAIT)),
             limit => (WaitMode::Timed, Duration::from_nanos(limit)),
         }
     }
