@@ -44,9 +44,9 @@ what would do instead | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=60 | ! ; or DB_POOL
 budget and ceiling    | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! must be at least 65 = DB_POOL_MAX 60
 its own part          | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! = DB_POOL_MAX 60 + reserved 5 (default); or
 what would do instead | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! ; or DB_POOL_MAX at most 55
-ceiling and its part  | DB_TOTAL_CONNECTIONS=20 DB_POOL_MAX=20 DB_POOL_SIZE=9 | ! = DB_POOL_MAX 20 + reserved 5 (default)
+ceiling and its part  | DB_TOTAL_CONNECTIONS=20 DB_POOL_MAX=20 DB_POOL_SIZE=9 | ! = DB_POOL_MAX 20 + reserved 5
 what would do instead | DB_TOTAL_CONNECTIONS=20 DB_POOL_MAX=20 DB_POOL_SIZE=9 | ! ; or DB_POOL_MAX at most 15
-below its part        | DB_TOTAL_CONNECTIONS=9 DB_POOL_MAX=9 DB_POOL_SIZE=9 | ! is 9: must be at least 14 = DB_POOL_MAX 9 +
+below its part        | DB_TOTAL_CONNECTIONS=9 DB_POOL_MAX=9 DB_POOL_SIZE=9 | ! must be at least 14 = DB_POOL_MAX 9
 all, and too much     | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=50 DB_MAX_OVERFLOW=9 | ! be at least 64 = DB_POOL_SIZE 50
 sizes and no budget   | DB_POOL_SIZE=90 DB_MAX_OVERFLOW=20 | base=90 overflow=20 total=115
 a base alone          | DB_POOL_SIZE=60 | base=60 overflow=5 total=70
@@ -113,7 +113,7 @@ two checkout timeouts | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=20 | ! DATABASE
 that agree            | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=30.0 | wait=30s
 two statement limits  | DB_STATEMENT_TIMEOUT=5000 DATABASE_QUERY_TIMEOUT=9 | ! + DATABASE_QUERY_TIMEOUT is 5 s and 9 s
 that agree            | DB_STATEMENT_TIMEOUT=9000 DATABASE_QUERY_TIMEOUT=9 | statement=9s
-beyond the server's   | DB_STATEMENT_TIMEOUT=2147483648 | ! DB_STATEMENT_TIMEOUT is 2147483.648s: must be at most 2147483647
+beyond the server's   | DB_STATEMENT_TIMEOUT=2147483648 | ! DB_STATEMENT_TIMEOUT is 2147483.648s: must be at most
 that which it has     | DB_STATEMENT_TIMEOUT=2147483647 | total=60
 in the other's unit   | DB_STATEMENT_TIMEOUT=10 DATABASE_QUERY_TIMEOUT=10 | ! 10 ms and 10 s: statement_timeout must be
 two connect timeouts  | DATABASE_CONNECT_TIMEOUT=5 PGCONNECT_TIMEOUT=9 | ! PGCONNECT_TIMEOUT is 5 s and 9 s
@@ -121,7 +121,7 @@ one cannot be read    | DB_POOL_MAX=40 DB_CONNECTION_LIMIT=many | ! DB_CONNECTIO
 an empty one          | DB_POOL_MAX=40 DB_CONNECTION_LIMIT= | max=40
 of a stronger source  | DATABASE_URL=postgresql://u@h/d?pool_timeout=9 DB_POOL_TIMEOUT=8 | wait=8s
 a ceiling and its sum | DB_POOL_MAX=40 DB_POOL_SIZE=30 DB_MAX_OVERFLOW=5 | ! DB_POOL_MAX is 40: contradicts DB_POOL_SIZE
-no base left of it    | DB_POOL_MAX=30 DB_MAX_OVERFLOW=30 | ! DB_POOL_MAX is 30: must be above DB_MAX_OVERFLOW, 30: the rest
+no base left of it    | DB_POOL_MAX=30 DB_MAX_OVERFLOW=30 | ! DB_POOL_MAX is 30: must be above DB_MAX_OVERFLOW, 30
 and none at all       | DB_POOL_MAX=0 DB_MAX_OVERFLOW=0 | ! DB_POOL_MAX is 0: must be at least 1
 a minimum above it    | DB_POOL_MIN=50 DB_POOL_MAX=40 | ! DB_POOL_MIN is 50: must not exceed the ceiling of 40
 in the options too    | PGOPTIONS=-cstatement_timeout=1s DB_STATEMENT_TIMEOUT=1000 | ! PGOPTIONS is 1 s and 1 s

@@ -229,7 +229,7 @@ impl PgBuilder {
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
         let pool = tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?;
         if let Some(mode) = managers[0].pgbouncer() {
-            adapt(&pool, &settings, &settings.behind_found(mode), set, adhoc_is_elsewhere)?;
+            adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
         Ok(pool.into())
     }

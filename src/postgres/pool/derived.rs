@@ -144,10 +144,12 @@ impl SetOnTier {
 pub(super) fn adapt(
     pool: &TieredPool<PgManager>,
     built: &PgSettings,
-    found: &PgSettings,
+    mode: PgBouncer,
     set: [SetOnTier; 2],
     adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
+    let (found, faults) = built.behind_found(mode);
+    tell_what_stays(&faults, &built.automation);
     let [of_automation, of_adhoc] = set;
     pool.reconfigure(|tiers| {
         take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
@@ -170,16 +172,33 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
     if built == found {
         return;
     }
-    let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-    if !set.sizes && kept <= found.ceiling() {
-        settings.base_size = found.base_size;
-        settings.max_overflow = found.max_overflow;
+    if !set.sizes {
+        let mut resized = settings.clone();
+        resized.base_size = found.base_size;
+        resized.max_overflow = found.max_overflow;
+        let faults = resized.check();
+        tell_what_stays(&faults, settings);
+        if faults.is_empty() {
+            *settings = resized;
+        }
     }
     if !set.connection_timeout {
         settings.connection_timeout = found.connection_timeout;
     }
     if !set.max_lifetime {
         settings.max_lifetime = found.max_lifetime;
+    }
+}
+
+/// Tells why a pool keeps its sizes behind a pooler, where the sizes for one would have faults.
+fn tell_what_stays(faults: &Faults, settings: &Settings) {
+    if !faults.is_empty() {
+        log::warn!(
+            target: "tierpool::settings",
+            "pool `{}` is behind a PgBouncer, but cannot have the sizes for one: {faults}; base size and overflow stay \
+             {} + {}: set them, or say pgbouncer=session if that is its mode",
+            settings.name, settings.base_size, settings.max_overflow
+        );
     }
 }
 
