@@ -2,14 +2,19 @@
 //! variable is one that is read.
 #![cfg(feature = "postgres")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
 
-use tierpool::config::settings;
-
-/// What has no item that it could lead to.
-const WITHOUT_AN_ITEM: [&str; 3] = ["echo_pool", "pool_use_lifo", "wait"];
+use support::cluster::cluster;
+use support::scripted::{Call, ScriptedError, ScriptedManager, Step, built};
+use support::wait::{BOUND, MS, SECOND, eventually};
+use support::wire::{manager, open};
+use tierpool::config::{Overrides, PgSettings, Unit, settings};
+use tierpool::{BreakerState, Builder, Clock, PgError, Pool, WaitMode};
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -42,12 +47,16 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
         .collect();
     let is_ours = |name: &str| {
         let declared = [format!("pub fn {name}("), format!("pub {name}: "), format!("pub struct {name}")];
-        let set = [format!("fn {name}("), format!("        {name}: ")];
+        let set = [format!("fn {name}("), format!("        {name}: "), format!("    {name},\n")];
         declared.iter().chain(&set).any(|form| source.contains(form.as_str()))
     };
     let spelled: Vec<_> =
         settings().iter().flat_map(|setting| setting.env.iter().chain(setting.url)).collect();
     let is_read = |name: &str| spelled.iter().any(|spelling| spelling.name == name);
+    let is_word = |text: &str| {
+        let mut units = spelled.iter().map(|spelling| spelling.unit);
+        units.any(|unit| !matches!(unit, Unit::Text | Unit::Url) && unit.parse(text).is_some())
+    };
     let rows: Vec<Vec<&str>> = guide
         .lines()
         .filter(|line| line.starts_with("| `"))
@@ -56,7 +65,7 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
         .collect();
     assert!(rows.len() > 50, "the tables were not found");
     for row in &rows {
-        for name in quoted(row[0]).filter(|name| !WITHOUT_AN_ITEM.contains(name)) {
+        for name in quoted(row[0]) {
             assert!(aliases.contains(name) || is_ours(name), "{name} leads nowhere: {row:?}");
         }
         let variables: Vec<_> = quoted(row[1]).filter(|text| !text.starts_with("RUST_LOG")).collect();
@@ -70,8 +79,11 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
             settings().iter().any(|setting| Some(setting.name) == of_row && !setting.env.is_empty());
         assert!(!has_variable || !variables.is_empty(), "a variable is missing: {row:?}");
         for item in quoted(row[2]).map(|item| item.rsplit("::").next().unwrap()) {
-            let is_there =
-                is_ours(item) || is_read(item) || item.starts_with("DB_") || item == "POSTGRES_HOST";
+            let is_there = is_ours(item)
+                || is_read(item)
+                || is_word(item)
+                || item.starts_with("DB_")
+                || item == "POSTGRES_HOST";
             assert!(is_there, "{item} is none of ours: {row:?}");
         }
     }
@@ -81,22 +93,119 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
     }
 }
 
+/// A pool with the name of the guide's and one connection.
+fn small(change: impl FnOnce(Builder<ScriptedManager>) -> Builder<ScriptedManager>) -> Pool<ScriptedManager> {
+    built(change(Pool::builder().name("automation").max_size(1).connection_timeout(SECOND))).1
+}
+
+/// The errors that the guide shows, as they are printed.
+fn errors_of_pools() -> Vec<String> {
+    let (patient, hasty) =
+        (small(|pool| pool.max_waiting(Some(1))), small(|pool| pool.wait_mode(WaitMode::NoWait)));
+    let held = [patient.get().unwrap(), hasty.get().unwrap()];
+    let mut told = vec![hasty.get().unwrap_err().to_string()];
+    let waiter = thread::spawn({
+        let patient = patient.clone();
+        move || patient.get().unwrap_err().to_string()
+    });
+    eventually(BOUND, "one waits", || patient.gauges().waiting == 1);
+    told.push(patient.get().unwrap_err().to_string());
+    told.push(waiter.join().unwrap());
+    drop(held);
+
+    let (clock, hand) = Clock::manual();
+    let manager = ScriptedManager::new();
+    manager.always(Call::Connect, Step::err(ScriptedError::transient("connection refused")));
+    let broken = Pool::builder().name("automation").max_size(1).failure_threshold(1).clock(clock);
+    let broken = broken.min_idle(Some(0)).build_unchecked(manager);
+    eventually(BOUND, "the circuit opens", || {
+        broken.get_timeout(MS).unwrap_err();
+        broken.stats().breaker == BreakerState::Open
+    });
+    hand.advance(4 * SECOND);
+    told.push(broken.get().unwrap_err().to_string());
+    told
+}
+
+fn errors_of_the_server() -> Vec<String> {
+    let cluster = cluster();
+    let mut conn = open(&manager(&cluster.url(), |options| options.statement_timeout = Some(20 * MS)));
+    let statements = ["SELECT pg_sleep(60)", "SELECT pg_terminate_backend(pg_backend_pid())"];
+    statements.map(|sql| PgError::from(conn.batch_execute(sql).unwrap_err()).to_string()).into()
+}
+
+/// Each number is a `#`.
+fn without_numbers(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        let follows = shown.ends_with('#');
+        match c {
+            c if c.is_ascii_digit() && follows => {}
+            c if c.is_ascii_digit() => shown.push('#'),
+            c => shown.push(c),
+        }
+    }
+    shown.replace("#.#", "#")
+}
+
+/// Whether a text begins with the pieces of the pattern, in their order: `…` stands for anything.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let mut rest = text;
+    pattern.split('…').enumerate().all(|(i, piece)| match rest.find(piece) {
+        Some(at) if at == 0 || i > 0 => {
+            rest = &rest[at + piece.len()..];
+            true
+        }
+        _ => false,
+    })
+}
+
 #[test]
 fn the_texts_that_it_promises_are_those_of_the_errors() {
     let guide = read("src/guide/coming_from.md");
-    let mut source = String::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
-    let texts = [
-        "no connection of pool `",
-        "its connection_timeout of ",
-        "the queue of pool `",
-        "is exhausted, and nowait waits for nobody's return",
-        "the circuit breaker of pool `",
-        "the statement took too long",
-        "the connection was lost",
-    ];
-    for text in texts {
-        assert!(guide.contains(text), "{text} is not in the guide");
-        assert!(source.contains(text), "{text} is in no error");
+    let texts = guide.split("# Error texts").nth(1).and_then(|rest| rest.split("\n# ").next()).unwrap();
+    // Code with a backtick in it has two around it.
+    let shown = |cell: &str| match cell.split("``").nth(1) {
+        Some(text) => Some(text.to_owned()),
+        None => quoted(cell).find(|text| text.contains(' ')).map(str::to_owned),
+    };
+    let rows = texts.lines().filter(|line| line.starts_with("| `"));
+    let promised: Vec<_> =
+        rows.filter_map(|row| shown(row.split(" | ").nth(1)?)).map(|text| without_numbers(&text)).collect();
+    let told: Vec<_> = [errors_of_pools(), errors_of_the_server()].concat();
+    assert_eq!(promised.len(), told.len(), "{promised:#?} {told:#?}");
+    for error in told {
+        let like = promised.iter().filter(|pattern| is_like(&without_numbers(&error), pattern)).count();
+        assert_eq!(like, 1, "{error}: {promised:#?}");
     }
+}
+
+#[test]
+fn what_it_says_of_connection_strings_is_what_their_faults_say() {
+    let guide = read("src/guide/coming_from.md");
+    let strings =
+        guide.split("# Connection strings").nth(1).and_then(|rest| rest.split("\n# ").next()).unwrap();
+    let load = |text: &str| {
+        let mut overrides = Overrides::default();
+        overrides.url = Some(text.into());
+        PgSettings::load(&overrides, |_| None)
+    };
+    let mut tried = 0;
+    for row in strings.lines().filter(|line| line.starts_with("| `")) {
+        let (theirs, ours) = row.split_once(" | ").unwrap();
+        for text in quoted(theirs) {
+            let name = text.trim_matches(['?', '=']);
+            let text = if text.starts_with('?') {
+                format!("postgresql://h/d{text}x")
+            } else {
+                text.replace('…', "h/d")
+            };
+            let faults = load(&text).expect_err(&text).to_string();
+            let is_told = quoted(ours).any(|word| faults.contains(word.trim_matches(['?', '=', '…'])));
+            assert!(is_told || faults.contains("leave it out"), "{name}: {faults}");
+            assert!(!faults.contains("must be one of"), "{name}: {faults}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 13);
 }

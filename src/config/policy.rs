@@ -6,7 +6,8 @@ use std::time::Duration;
 ///
 /// Oracle's names WAIT, NOWAIT and TIMEDWAIT stand for [`WaitMode::Forever`], [`WaitMode::NoWait`] and
 /// [`WaitMode::Timed`]; its FORCEGET is what overflow is for. In the environment `wait` means for ever only where no
-/// timeout was set: with one it is a timed wait, as there.
+/// timeout was set: with one it is a timed wait, as there. A program that sets [`WaitMode::Forever`] means it, whatever
+/// timeout is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitMode {

@@ -21,6 +21,7 @@
 #![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]
+#[doc(alias("echo_pool"))]
 pub mod operating {}
 
 #[doc = include_str!("sizing.md")]

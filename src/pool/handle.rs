@@ -97,6 +97,7 @@ impl<M: ManageConnection> Pool<M> {
     /// server is known to be down and no idle connection is left; `ConnectFailed` for a cause that waiting will not
     /// cure; `WouldDeadlock` where sessions that wait hold every connection, or guards do and `deadlock_refusal` is on;
     /// `Closed`. Each names what was going on, and its `source()` is the last failure to open a connection.
+    #[doc(alias("pool_use_lifo"))]
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
@@ -259,6 +260,7 @@ impl<M: ManageConnection> Pool<M> {
     /// # Errors
     ///
     /// `Timeout` with the last cause, `ConnectFailed` for one that waiting will not cure, or `Closed`.
+    #[doc(alias("wait"))]
     pub fn wait_ready(&self, limit: Duration) -> Result<(), Error> {
         wait_filled(vec![self.filling(LimitSetBy::Caller(limit), Least::Ready)], Hope::ToTheEnd)
     }
