@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend` | what the server's messages say |
+//! | `words` | words of a text that comes in pieces |
 //! | `settings_text` | what the text of a request does to the settings of its session |
 //! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
@@ -34,6 +35,7 @@ mod statements;
 mod stream;
 mod texts;
 mod times;
+mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
