@@ -59,6 +59,7 @@ fn what_a_borrower_set_is_put_back_in_one_round_trip_and_the_rest_costs_none() {
         "SELECT set_config('app.user', 'eve', false)",
         "BEGIN; SELECT set_config('app.user', 'eve', false); COMMIT",
         "DO $$ BEGIN PERFORM set_config('search_path', 'nowhere', false); END $$",
+        "UPDATE pg_settings SET setting = '0' WHERE name = 'statement_timeout'",
     ] {
         conn.batch_execute(text).unwrap();
         assert_eq!(returned(&manager, conn), (Condition::Dirty, 1), "{text}");

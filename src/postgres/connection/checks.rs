@@ -105,15 +105,6 @@ impl PgConnection {
         self.as_own(|conn| conn.bounded(limit, call))
     }
 
-    /// Has what `call` sends count as the pool's own: it is no statement of a borrower, so neither timed nor logged.
-    pub(super) fn as_own<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
-        let say = |conn: &Self, own| conn.observer().into_iter().for_each(|shared| shared.set_own(own));
-        say(self, true);
-        let outcome = call(self);
-        say(self, false);
-        outcome
-    }
-
     /// Runs `call` under `limit`; past it the connection is lost. Without effect on an unobserved connection.
     pub(in crate::postgres) fn bounded<T>(
         &mut self,

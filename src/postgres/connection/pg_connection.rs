@@ -227,6 +227,15 @@ impl PgConnection {
         }
     }
 
+    /// Has what `call` sends count as the pool's own: it is no statement of a borrower, so neither timed nor logged.
+    pub(super) fn as_own<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
+        let say = |conn: &Self, own| conn.observer().into_iter().for_each(|shared| shared.set_own(own));
+        say(self, true);
+        let outcome = call(self);
+        say(self, false);
+        outcome
+    }
+
     /// Limits how long the server may be silent while a reply is due; `None` for no limit. It holds until the
     /// connection goes back to its pool. Without effect on an unobserved connection.
     ///

@@ -10,6 +10,7 @@
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend` | what the server's messages say |
 //! | `fields` | the fields with which the client's messages about statements begin |
+//! | `words` | words of a text that comes in pieces |
 //! | `settings_text` | what the text of a request does to the settings of its session |
 //! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
@@ -36,6 +37,7 @@ mod statements;
 mod stream;
 mod texts;
 mod times;
+mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;

@@ -1,12 +1,15 @@
 //! What a request's text does to the settings of its session.
 //!
 //! The server says by its command tag that settings were set, and not for how long: `SET LOCAL` and `SET` have the same
-//! one. And a `set_config` within a query has no tag of its own. So the text is looked at where it passes, to tell two
-//! things: whether all that it sets ends with its transaction, and whether it calls `set_config` for longer.
+//! one. And a `set_config` within a query has no tag of its own, nor has an `UPDATE` of `pg_settings`, which is a `SET`
+//! too. So the text is looked at where it passes, to tell two things: whether all that it sets ends with its
+//! transaction, and whether it calls `set_config` for longer, or updates that view.
 //!
 //! Nothing of it is kept and nothing allocated, and it need not be understood: a text is cut at every semicolon, also
 //! at one within quotes. Each statement begins behind a semicolon, so none that sets something is missed; what looks
 //! like one and is none costs a reset that was not needed. Every other doubt is decided in the same way.
+
+use super::words::{Needle, Word, is_of_word};
 
 /// What a text was found to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,21 +18,18 @@ pub(super) struct Effect {
     pub local: bool,
     /// It sets something that stays, or begins in a way that may hide that.
     pub lasting: bool,
-    /// It calls `set_config` for longer than the transaction, or may do so.
+    /// It calls `set_config` for longer than the transaction or updates `pg_settings`, or may do so.
     pub config: bool,
 }
 
 /// Reads one text, in whatever pieces it comes.
-#[derive(Default)]
 pub(super) struct TextReader {
     place: Place,
     call: Call,
-    /// How much of [`NEEDLE`] the bytes so far end with.
-    matched: usize,
+    name: Needle,
+    update: Update,
     found: Effect,
 }
-
-const NEEDLE: &[u8] = b"set_config";
 
 /// Where in a statement the reader is.
 #[derive(Clone, Copy, Default)]
@@ -57,29 +57,67 @@ enum Call {
     },
 }
 
-/// The beginning of a word, in lower case.
+/// An `UPDATE` of `pg_settings`.
 #[derive(Clone, Copy, Default)]
-struct Word {
-    bytes: [u8; 12],
-    len: usize,
+enum Update {
+    /// No statement has begun that may be one.
+    #[default]
+    None,
+    /// One has begun that is to hold these words, one behind the other, the last of them being the view's.
+    Begun(Needle, Option<Needle>),
 }
 
-impl Word {
-    fn push(&mut self, byte: u8) {
-        if let Some(free) = self.bytes.get_mut(self.len) {
-            *free = byte.to_ascii_lowercase();
+impl Update {
+    const VIEW: Needle = Needle::new(b"pg_settings");
+
+    /// What a statement with this first word makes of it, where none has begun before.
+    fn by(first: &Word) -> Self {
+        let may_hold_one: [&[u8]; 4] = [b"with", b"explain", b"do", b"prepare"];
+        if first.is(b"update") {
+            Update::Begun(Self::VIEW, None)
+        } else if may_hold_one.iter().any(|word| first.is(word)) {
+            Self::hidden()
+        } else {
+            Update::None
         }
-        self.len += 1;
     }
 
-    fn is(&self, word: &[u8]) -> bool {
-        self.bytes.get(..self.len) == Some(word)
+    /// Anything may be behind this.
+    const fn hidden() -> Self {
+        Update::Begun(Needle::new(b"update"), Some(Self::VIEW))
+    }
+
+    /// Whether it is complete with these bytes.
+    fn read(&mut self, mut bytes: &[u8]) -> bool {
+        let Update::Begun(sought, next) = self else { return false };
+        loop {
+            let [byte, rest @ ..] = sought.skip(bytes) else { return false };
+            bytes = rest;
+            if sought.is_complete_with(*byte) {
+                let Some(next) = next.take() else { return true };
+                *sought = next;
+            }
+        }
+    }
+}
+
+impl Default for TextReader {
+    fn default() -> Self {
+        TextReader {
+            place: Place::default(),
+            call: Call::default(),
+            name: Needle::new(b"set_config"),
+            update: Update::default(),
+            found: Effect::default(),
+        }
     }
 }
 
 impl TextReader {
     pub(super) fn read(&mut self, bytes: &[u8]) {
-        self.read_starts(bytes);
+        let has_begun = matches!(self.update, Update::Begun(..));
+        let behind = self.read_starts(bytes);
+        self.found.config |= self.update.read(if has_begun { bytes } else { behind });
         self.read_calls(bytes);
     }
 
@@ -92,12 +130,13 @@ impl TextReader {
         std::mem::take(self).found
     }
 
-    /// Looks at the first words of statements.
-    fn read_starts(&mut self, mut bytes: &[u8]) {
+    /// Looks at the first words of statements. Returns what is behind the one with which an update may have begun.
+    fn read_starts<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        let mut behind: &[u8] = &[];
         while let [byte, rest @ ..] = bytes {
             match &mut self.place {
                 Place::Rest => {
-                    let Some(end) = bytes.iter().position(|byte| *byte == b';') else { return };
+                    let Some(end) = bytes.iter().position(|byte| *byte == b';') else { break };
                     self.place = Place::Start;
                     bytes = &bytes[end + 1..];
                     continue;
@@ -110,10 +149,16 @@ impl TextReader {
                 Place::Start => {
                     // A comment, behind which there may be anything.
                     self.found.lasting = true;
+                    if let Update::None = self.update {
+                        (self.update, behind) = (Update::hidden(), rest);
+                    }
                     self.place = Place::Rest;
                 }
                 Place::First(word) | Place::Second(word) if is_of_word(*byte) => word.push(*byte),
                 Place::First(word) => {
+                    if let Update::None = self.update {
+                        (self.update, behind) = (Update::by(word), rest);
+                    }
                     if word.is(b"set") && byte.is_ascii_whitespace() {
                         self.place = Place::Second(Word::default());
                     } else {
@@ -137,26 +182,18 @@ impl TextReader {
             }
             bytes = rest;
         }
+        behind
     }
 
     /// Looks for calls of `set_config`.
     fn read_calls(&mut self, mut bytes: &[u8]) {
         loop {
-            if self.matched == 0 && matches!(self.call, Call::None) {
-                let Some(at) = bytes.iter().position(|byte| byte.eq_ignore_ascii_case(&NEEDLE[0])) else {
-                    return;
-                };
-                bytes = &bytes[at..];
+            if let Call::None = self.call {
+                bytes = self.name.skip(bytes);
             }
             let [byte, rest @ ..] = bytes else { return };
             self.follow(*byte);
-            // The first letter occurs in the needle once, so only the byte in hand can begin another match.
-            self.matched = match byte.to_ascii_lowercase() {
-                byte if byte == NEEDLE[self.matched] => self.matched + 1,
-                byte => usize::from(byte == NEEDLE[0]),
-            };
-            if self.matched == NEEDLE.len() {
-                self.matched = 0;
+            if self.name.is_complete_with(*byte) {
                 // One among the arguments of another is not looked at any closer.
                 self.found.config |= matches!(self.call, Call::Arguments { .. });
                 self.call = Call::Named;
@@ -213,10 +250,6 @@ impl TextReader {
         self.found.config = true;
         self.call = Call::None;
     }
-}
-
-fn is_of_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]
@@ -286,6 +319,12 @@ mod tests {
             "SELECT set_config /* a comment */ ('a', 'b', false)",
             "DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$",
             "SELECT sset_set_config('a', 'b'",
+            "UPDATE pg_settings SET setting = '0' WHERE name = 'statement_timeout'",
+            "BEGIN; update only pg_catalog . \"pg_settings\" set setting = $1",
+            "WITH u AS (SELECT 1) UPDATE pg_settings SET setting = '0'",
+            "/* why */ UPDATE/**/pg_settings SET setting = '0'",
+            "SELECT 1; EXPLAIN ANALYZE UPDATE pg_settings SET setting = '0'",
+            "DO $$ BEGIN UPDATE pg_settings SET setting = '0'; END $$",
         ] {
             assert!(effect(text).config, "{text}");
         }
@@ -295,6 +334,10 @@ mod tests {
             "SELECT current_setting('a'), set_configuration(1)",
             "SELECT 'set_config'",
             "UPDATE t SET config = 1",
+            "SELECT setting FROM pg_settings",
+            "SELECT 1 FROM pg_settings; UPDATE t SET a = 1",
+            "WITH s AS (SELECT * FROM pg_settings) SELECT * FROM s",
+            "-- one more\nSELECT updated FROM t",
         ] {
             assert!(!effect(text).config, "{text}");
         }
