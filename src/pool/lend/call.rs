@@ -28,10 +28,10 @@ impl Patience {
     /// With what the settings say of a plain `get`.
     fn settled(self, fast: &Fast) -> Self {
         let Patience::Configured = self else { return self };
-        match fast.wait() {
-            (WaitMode::Timed, limit) => Patience::For(limit),
-            (WaitMode::NoWait, _) => Patience::ForOpening,
-            (WaitMode::Forever, _) => Patience::Forever,
+        match fast.wait_mode() {
+            WaitMode::Timed => Patience::For(fast.connection_timeout()),
+            WaitMode::NoWait => Patience::ForOpening,
+            WaitMode::Forever => Patience::Forever,
         }
     }
 }

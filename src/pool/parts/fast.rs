@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_utils::atomic::AtomicCell;
+
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Millis};
 use crate::config::{Settings, WaitMode};
@@ -12,15 +14,11 @@ const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
 
-/// In place of a time to wait: not for others.
-const NO_WAIT: u64 = 0;
-/// In place of a time to wait: without an end.
-const FOREVER: u64 = u64::MAX;
-
 /// On a line of its own that is written only when something changes. What it has of the settings is here so that no
-/// checkout that finds an idle connection has to read them, which would be a write to memory that all threads share.
+/// checkout that finds an idle connection has to read them, which would write to memory that all threads share.
 ///
-/// All Relaxed: a checkout that reads an old value came before the change.
+/// All Relaxed, or in a cell that orders more than is needed: a checkout that reads an old value came before the
+/// change, and one that reads some old and some new came amid it.
 pub(crate) struct Fast {
     /// Raised by every change that makes idle connections worth a closer look.
     generation: AtomicGeneration,
@@ -30,9 +28,9 @@ pub(crate) struct Fast {
     care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     max_uses: AtomicU64,
-    /// How a plain `get` waits: [`NO_WAIT`], [`FOREVER`], or so many nanoseconds.
-    wait: AtomicU64,
-    /// In nanoseconds, as the next.
+    wait_mode: AtomicCell<WaitMode>,
+    /// In nanoseconds, as the next two.
+    connection_timeout: AtomicU64,
     validation_timeout: AtomicU64,
     /// The longest that a checkout may take without being told of.
     slow_checkout: AtomicU64,
@@ -50,7 +48,8 @@ impl Fast {
             ping_after: AtomicMillis::default(),
             care: AtomicU8::new(if noisy { NOISY } else { 0 }),
             max_uses: AtomicU64::new(u64::MAX),
-            wait: AtomicU64::new(FOREVER),
+            wait_mode: AtomicCell::default(),
+            connection_timeout: AtomicU64::new(u64::MAX),
             validation_timeout: AtomicU64::new(u64::MAX),
             slow_checkout: AtomicU64::new(u64::MAX),
         };
@@ -61,12 +60,8 @@ impl Fast {
     pub(crate) fn adopt(&self, settings: &Settings) {
         self.ping_after.store(settings.pre_ping.threshold().map_or(Millis::NEVER, Millis::of));
         self.max_uses.store(settings.max_uses.unwrap_or(u64::MAX), Ordering::Relaxed);
-        let wait = match settings.wait_mode {
-            WaitMode::Timed => nanos(settings.connection_timeout).clamp(NO_WAIT + 1, FOREVER - 1),
-            WaitMode::NoWait => NO_WAIT,
-            WaitMode::Forever => FOREVER,
-        };
-        self.wait.store(wait, Ordering::Relaxed);
+        self.wait_mode.store(settings.wait_mode);
+        self.connection_timeout.store(nanos(settings.connection_timeout), Ordering::Relaxed);
         self.validation_timeout.store(nanos(settings.validation_timeout), Ordering::Relaxed);
         self.slow_checkout.store(settings.slow_checkout.map_or(u64::MAX, nanos), Ordering::Relaxed);
         self.set_care(TRIMS, settings.ceiling() > settings.kept_size() && settings.overflow_linger.is_zero());
@@ -93,13 +88,12 @@ impl Fast {
         self.max_uses.load(Ordering::Relaxed)
     }
 
-    /// How a plain `get` waits, and how long where that is timed.
-    pub(crate) fn wait(&self) -> (WaitMode, Duration) {
-        match self.wait.load(Ordering::Relaxed) {
-            NO_WAIT => (WaitMode::NoWait, Duration::ZERO),
-            FOREVER => (WaitMode::Forever, Duration::MAX),
-            limit => (WaitMode::Timed, Duration::from_nanos(limit)),
-        }
+    pub(crate) fn wait_mode(&self) -> WaitMode {
+        self.wait_mode.load()
+    }
+
+    pub(crate) fn connection_timeout(&self) -> Duration {
+        Duration::from_nanos(self.connection_timeout.load(Ordering::Relaxed))
     }
 
     pub(crate) fn validation_timeout(&self) -> Duration {
