@@ -79,7 +79,7 @@
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
 //! | Encryption that is asked for is had or refused, with what to change; nothing is weakened. | `tests/tls.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
-//! | A status calls healthy only what was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/status_postgres.rs` |
+//! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not

@@ -65,6 +65,7 @@ pub struct TieredPool<M: ManageConnection> {
     budget: Arc<Budget>,
     limit_name: &'static str,
     adhoc_may_borrow: bool,
+    adhoc_is_apart: bool,
     /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics.
     question: Option<fn(&TieredPool<M>)>,
 }
@@ -232,6 +233,11 @@ impl<M: ManageConnection> TieredPool<M> {
     /// What the status box calls the budget.
     pub(crate) fn limit_name(&self) -> &'static str {
         self.limit_name
+    }
+
+    /// Whether each tier leads to a server, or a role, of its own.
+    pub(crate) fn adhoc_is_apart(&self) -> bool {
+        self.adhoc_is_apart
     }
 
     /// Has the server asked, before a status is printed, by `question`.

@@ -197,6 +197,40 @@ fn a_connection_that_was_set_up_by_the_program_is_replaced_where_a_borrower_sets
 }
 
 #[test]
+fn what_a_reset_sets_arrives_in_whatever_encoding_a_borrower_left() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "session").start();
+    let sql = ResetPolicy::Sql("SET app.note = 'ü''ü'".to_owned());
+    for (url, mode, policy) in [
+        (cluster.url(), PgBouncer::Off, sql.clone()),
+        (bouncer.url(), PgBouncer::Session, sql),
+        (bouncer.url(), PgBouncer::Session, ResetPolicy::Rollback),
+    ] {
+        let pool = pool_of(1, "ü'ü", url, |builder| builder.pgbouncer(mode).reset_policy(policy.clone()));
+        let state = |conn: &mut PgConnection| {
+            let text = "SELECT concat_ws('|', current_setting('application_name'),
+                current_setting('client_encoding'), coalesce(current_setting('app.note', true), ''))";
+            one::<String>(conn, text)
+        };
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        let new = state(&mut conn);
+        let note = if policy == ResetPolicy::Rollback { "" } else { "ü'ü" };
+        for left in ["", "; BEGIN", "; BEGIN; SELECT 1 / 0"] {
+            conn.batch_execute("SET client_encoding = 'LATIN1'; SET application_name = 'x'").unwrap();
+            conn.batch_execute(&format!("SELECT 1{left}")).err();
+            drop(conn);
+            conn = pool.get(Tier::Automation).unwrap();
+            assert_eq!(
+                state(&mut conn),
+                format!("{}|{note}", new.trim_end_matches('|')),
+                "{mode}, {policy:?}{left}"
+            );
+        }
+        assert_eq!(pool.automation().stats().opened, 1);
+    }
+}
+
+#[test]
 fn the_next_borrower_of_a_pool_has_the_pools_statement_timeout() {
     let cluster = cluster();
     let bouncer = Bouncer::over(&cluster, "session").start();

@@ -10,7 +10,7 @@ use support::scripted::{
 };
 use support::wait::{BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
-use tierpool::{ErrorKind, OpenFailure, Pool, PrePing};
+use tierpool::{Condition, ErrorKind, OpenFailure, Pool, PrePing};
 
 #[test]
 fn a_connection_goes_round_without_queueing() {
@@ -226,16 +226,51 @@ fn a_caller_that_does_not_wait_overtakes_nobody_and_is_no_more_than_there_is_roo
 }
 
 #[test]
-fn an_opening_is_waited_for_by_its_own_limit_alone() {
-    let manager = ScriptedManager::new();
+fn a_caller_that_does_not_wait_for_others_waits_for_what_the_pool_has_in_hand() {
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).connection_timeout(100 * MS);
+    let (manager, pool) = built(builder.driver(Box::new(ScriptedDriver::new())).validation_timeout(BOUND));
+    for round in 0..200 {
+        manager.conditions([Condition::Dirty]);
+        let conn = pool.get();
+        drop(conn.unwrap_or_else(|error| panic!("round {round}: {error}")));
+    }
+    eventually(BOUND, "the last reset is done", || pool.gauges().idle == 1);
     let gate = Gate::new();
-    manager.always(Call::Connect, Step::ok().behind(&gate));
-    let builder = Pool::builder().max_size(1).min_idle(Some(0)).wait_mode(WaitMode::NoWait);
-    let pool = builder.connect_timeout(Some(100 * MS)).build_unchecked(manager);
+    manager.script(Call::Reset, [Step::ok().behind(&gate)]);
+    manager.conditions([Condition::Dirty]);
+    drop(pool.get().unwrap());
+    let far = pool.clone();
+    let first = thread::spawn(move || took(|| far.get().unwrap_err()));
+    eventually(BOUND, "one waits for it", || pool.gauges().waiting == 1);
     let (error, time) = took(|| pool.get().unwrap_err());
+    assert!(error.is_exhausted() && time < SLACK, "{error} after {time:?}");
+    let (error, time) = first.join().unwrap();
     assert!(error.is_timeout() && time >= 100 * MS && time < 100 * MS + SLACK, "{error} after {time:?}");
-    assert!(error.to_string().contains("within its connect_timeout of 100 ms"), "{error}");
+    assert!(error.to_string().contains("within its connection_timeout of 100 ms"), "{error}");
     gate.open();
+    eventually(BOUND, "it is back", || pool.gauges().idle == 1);
+    let held = pool.get().unwrap();
+    assert!(pool.get().unwrap_err().is_exhausted(), "a borrower has it");
+    drop(held);
+}
+
+#[test]
+fn an_opening_is_waited_for_until_the_first_of_two_limits() {
+    for (own, connect, named) in [
+        (100 * MS, None, "connection_timeout of 100 ms"),
+        (100 * MS, Some(BOUND), "connection_timeout of 100 ms"),
+        (BOUND, Some(100 * MS), "connect_timeout of 100 ms"),
+    ] {
+        let manager = ScriptedManager::new();
+        let gate = Gate::new();
+        manager.always(Call::Connect, Step::ok().behind(&gate));
+        let builder = Pool::builder().max_size(1).min_idle(Some(0)).wait_mode(WaitMode::NoWait);
+        let pool = builder.connection_timeout(own).connect_timeout(connect).build_unchecked(manager);
+        let (error, time) = took(|| pool.get().unwrap_err());
+        assert!(error.is_timeout() && time >= 100 * MS && time < 100 * MS + SLACK, "{error} after {time:?}");
+        assert!(error.to_string().contains(&format!("within its {named}")), "{error}");
+        gate.open();
+    }
 }
 
 #[test]

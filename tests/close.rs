@@ -35,6 +35,23 @@ fn a_pool_that_is_ready_has_its_connections_at_hand() {
 }
 
 #[test]
+fn a_pool_that_nobody_waits_for_says_once_that_it_is_ready() {
+    logged::capture(log::LevelFilter::Info);
+    let told = |name: &str| logged::lines(name, log::Level::Info, "ready: ");
+    let filled = builder(3).name("unwaited").build_unchecked(ScriptedManager::new());
+    eventually(BOUND, "it is told", || !told("unwaited").is_empty());
+    filled.drain();
+    filled.wait_ready(BOUND).unwrap();
+    assert_eq!(told("unwaited").len(), 1);
+    assert!(told("unwaited")[0].starts_with("ready: 3 of 3 connections open"), "{:?}", told("unwaited"));
+
+    let empty = builder(3).min_idle(Some(0)).name("unfilled").build_unchecked(ScriptedManager::new());
+    drop(empty.get().unwrap());
+    eventually(BOUND, "it is told", || !told("unfilled").is_empty());
+    assert!(told("unfilled")[0].starts_with("ready: 1 of 3 connections open"), "{:?}", told("unfilled"));
+}
+
+#[test]
 fn build_reports_a_permanent_cause_at_once() {
     let manager = ScriptedManager::new();
     manager.always(Call::Connect, Step::err(ScriptedError::permanent()));

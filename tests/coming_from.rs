@@ -59,18 +59,25 @@ fn each_name_of_the_tables_is_an_alias_or_a_name_of_ours() {
         for name in quoted(row[0]).filter(|name| !WITHOUT_AN_ITEM.contains(name)) {
             assert!(aliases.contains(name) || is_ours(name), "{name} leads nowhere: {row:?}");
         }
-        for variable in quoted(row[1]).filter(|text| !text.starts_with("RUST_LOG")) {
+        let variables: Vec<_> = quoted(row[1]).filter(|text| !text.starts_with("RUST_LOG")).collect();
+        for variable in &variables {
             let name = variable.trim_start_matches('?').split('=').next().unwrap();
             assert!(is_read(name), "{name} is not read: {row:?}");
         }
+        // What a variable sets is not said to be a matter of the program alone.
+        let of_row = quoted(row[2]).next();
+        let has_variable =
+            settings().iter().any(|setting| Some(setting.name) == of_row && !setting.env.is_empty());
+        assert!(!has_variable || !variables.is_empty(), "a variable is missing: {row:?}");
         for item in quoted(row[2]).map(|item| item.rsplit("::").next().unwrap()) {
             let is_there =
                 is_ours(item) || is_read(item) || item.starts_with("DB_") || item == "POSTGRES_HOST";
             assert!(is_there, "{item} is none of ours: {row:?}");
         }
     }
-    for setting in ["pool_recycle", "maximumPoolSize", "MaxConns", "stmtcachesize", "dispose"] {
-        assert!(aliases.contains(setting), "{setting}");
+    let told: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(row[0])).collect();
+    for name in ["pool_recycle", "maximumPoolSize", "poolName", "MaxConns", "stmtcachesize", "dispose"] {
+        assert!(aliases.contains(name) && told.contains(name), "{name}");
     }
 }
 
@@ -83,6 +90,7 @@ fn the_texts_that_it_promises_are_those_of_the_errors() {
         "no connection of pool `",
         "its connection_timeout of ",
         "the queue of pool `",
+        "is exhausted, and nowait waits for nobody's return",
         "the circuit breaker of pool `",
         "the statement took too long",
         "the connection was lost",

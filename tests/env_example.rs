@@ -7,7 +7,7 @@ mod dotenv;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use tierpool::config::{Overrides, PgSettings, server_variables, settings};
+use tierpool::config::{Key, Overrides, PgSettings, profiles, server_variables, settings};
 
 #[test]
 fn the_example_file_has_every_variable_and_loads() {
@@ -86,17 +86,53 @@ fn the_examples_read_the_file_and_the_environment_wins() {
     assert!(broken.contains("a line of .env is not NAME=value") && !broken.contains("hush"), "{broken}");
 }
 
+/// Below the heading of the README's table: its rows, as cells.
+fn rows_below<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    text.lines()
+        .skip_while(|line| !line.starts_with(heading))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
+        .collect()
+}
+
+#[test]
+fn the_readme_has_the_figures_of_every_profile() {
+    const COLUMNS: [Key; 8] = [
+        Key::MinSize,
+        Key::BaseSize,
+        Key::MaxOverflow,
+        Key::ConnectionTimeout,
+        Key::MaxLifetime,
+        Key::StatementTimeout,
+        Key::ConnectTimeout,
+        Key::StatementCacheSize,
+    ];
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows =
+        rows_below(&text, "| profile | kept open | base size | overflow | checkout timeout | lifetime |");
+    let names: Vec<_> = rows.iter().map(|row| row[0].replace('`', "")).collect();
+    assert_eq!(names, profiles().iter().map(|profile| profile.name).collect::<Vec<_>>());
+    for (row, profile) in rows.iter().zip(profiles()) {
+        for (cell, key) in row[1..].iter().zip(COLUMNS) {
+            let figure = profile.value(key).map(ToString::to_string).unwrap_or_default();
+            assert_eq!(*cell, figure, "{} of {}", key.setting().name, profile.name);
+        }
+        for (key, value) in profile.overrides.iter().filter(|(key, _)| !COLUMNS.contains(key)) {
+            assert_eq!(
+                value.to_string(),
+                key.setting().default.to_string(),
+                "{profile} has no column for it"
+            );
+        }
+    }
+}
+
 /// What the README's table says of each setting: its variables, its URL parameters, its method of the builder.
 #[test]
 fn the_readme_has_a_row_for_every_setting_with_all_its_names_and_its_default() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let rows: Vec<Vec<&str>> = text
-        .lines()
-        .skip_while(|line| !line.starts_with("| what | environment | URL parameter | builder |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.split('|').map(str::trim).skip(1).collect())
-        .collect();
+    let rows = rows_below(&text, "| what | environment | URL parameter | builder |");
     let has = |cell: &str, name: &str| cell.split('`').any(|part| part == name);
     for setting in settings() {
         let row = rows

@@ -83,7 +83,7 @@ fn a_pool_says_once_that_it_is_ready() {
     let builder = Pool::builder().name("readily").base_size(2).max_overflow(3);
     let pool = builder.connection_timeout(7 * SECOND).build(MemoryManager).unwrap();
     pool.wait_ready(BOUND).unwrap();
-    let told = "ready: 2 of 5 connections open, base size 2 and 3 overflow, checkouts wait up to 7.0 s";
+    let told = "ready: 2 of 5 connections open, base size 2 and 3 overflow, checkouts wait up to 7 s";
     assert_eq!(lines("readily", log::Level::Info, "ready"), [told]);
 }
 

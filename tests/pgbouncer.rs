@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
+use support::logged;
 use support::wire::{manager, one, open};
 use tierpool::config::{Key, Overrides, PgBouncer, PgSettings, Settings, Source};
 use tierpool::postgres::{PgDriver, PgManager, ResetPolicy, SessionOptions, run_session};
@@ -166,6 +167,47 @@ fn every_default_can_be_set_back() {
     assert_eq!(build(settings).automation().settings().max_lifetime, Some(Duration::from_secs(77)));
     let kept = PgPool::builder().url(&*url).min_size(9).build().unwrap();
     assert_eq!(kept.automation().max_size(), 55, "what is kept open would not fit");
+}
+
+#[test]
+fn sizes_that_stay_since_those_for_a_pooler_do_not_fit_are_told_with_the_fault() {
+    logged::capture(log::LevelFilter::Info);
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").start();
+    let told = |part: &str| -> Vec<String> {
+        let lines = logged::at("tierpool::settings").into_iter();
+        lines
+            .filter(|(level, text)| *level == log::Level::Warn && text.contains(part))
+            .map(|(_, text)| text)
+            .collect()
+    };
+    let fits = [
+        ("DATABASE_URL", bouncer.url()),
+        ("DB_POOL_MIN", "7".to_owned()),
+        ("DB_POOL_NAME", "fits".to_owned()),
+    ];
+    build(load(&fits.each_ref().map(|(name, value)| (*name, value.as_str()))));
+    assert_eq!(told("pool `fits.automation`"), [""; 0]);
+
+    let url = bouncer.url();
+    let pool = build(load(&[("DATABASE_URL", &url), ("DB_POOL_MIN", "10"), ("DB_POOL_NAME", "large")]));
+    let settings = pool.automation().settings();
+    assert_eq!((settings.base_size, settings.max_overflow), (50, 5));
+    assert_eq!((settings.connection_timeout, settings.max_lifetime), (Duration::from_secs(30), BEHIND.2));
+    let lines = told("pool `large.automation`");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let fault = "DB_POOL_MIN is 10: must not exceed the ceiling of 7 (base_size + max_overflow)";
+    assert!(line.contains(fault) && line.contains("stay 50 + 5"), "{line}");
+
+    // Set on a tier's builder, which no setting knows of.
+    let tier = PgPool::builder().url(&*url).name("tier").automation(|tier| tier.min_size(9)).build().unwrap();
+    assert_eq!(tier.automation().max_size(), 55);
+    let lines = told("pool `tier.automation`");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(
+        line.contains("min_size is 9: must not exceed the ceiling of 7") && line.contains("50 + 5"),
+        "{line}"
+    );
 }
 
 #[test]

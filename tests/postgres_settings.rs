@@ -46,9 +46,9 @@ fn what_was_said_of_the_statement_timeout_wins_over_the_default_and_the_default_
 
     let fault = |builder: PgBuilder| builder.build_unchecked().unwrap_err().to_string();
     let of_adhoc = PgPool::builder().url(with("0")).adhoc_statement_timeout(seconds(5));
-    assert!(fault(of_adhoc).contains("statement_timeout + options is 5s and 0ns"));
+    assert!(fault(of_adhoc).contains("statement_timeout + options is 5 s and 0 s"));
     let of_string = PgPool::builder().url(&*url).statement_timeout(seconds(5)).adhoc_url(with("0"));
-    assert!(fault(of_string).contains("statement_timeout + adhoc_url, URL parameter options is 5s and 0ns"));
+    assert!(fault(of_string).contains("statement_timeout + adhoc_url, URL parameter options is 5 s and 0 s"));
 }
 
 #[test]

@@ -6,12 +6,14 @@ mod support;
 use std::io::Write;
 use std::time::Duration;
 
+use log::LevelFilter;
 use support::cluster::cluster;
+use support::logged;
 use support::pools::pool_of;
-use support::wait::MS;
+use support::wait::{BOUND, MS};
 use tierpool::config::{Overrides, PgSettings};
 use tierpool::stats::Histogram;
-use tierpool::{PgPool, Tier};
+use tierpool::{PgBuilder, PgPool, Tier};
 
 #[test]
 fn statements_that_the_server_cancelled_are_counted() {
@@ -79,6 +81,32 @@ fn a_reply_left_unread_does_not_count_for_the_next_statement() {
 /// Lets time pass that is the borrower's own.
 fn cluster_waits(other: &mut postgres::Client) {
     other.batch_execute("SELECT pg_sleep(0.4)").unwrap();
+}
+
+#[test]
+fn what_the_pool_sends_for_itself_is_no_statement() {
+    let cluster = cluster();
+    logged::capture(LevelFilter::Warn);
+    let change = |builder: PgBuilder| builder.query_times(true).slow_query(Duration::from_nanos(1));
+    let pool = pool_of(1, "own-requests", cluster.url(), change);
+    let counted = || {
+        [pool.automation(), pool.adhoc()].map(|tier| {
+            let stats = tier.stats();
+            (stats.query.count(), stats.slow_queries)
+        })
+    };
+    pool.wait_ready(BOUND).unwrap();
+    pool.long_running_queries(Duration::from_secs(60)).unwrap();
+    assert_eq!(counted(), [(0, 0); 2]);
+    for times in 1..=3 {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        conn.batch_execute("SET lock_timeout = 5").unwrap();
+        conn.ping(BOUND).unwrap();
+        drop(conn);
+        drop(pool.get(Tier::Automation).unwrap());
+        assert_eq!(counted(), [(times, times), (0, 0)], "it was reset");
+    }
+    assert!(!logged::anywhere("pg_stat_activity"));
 }
 
 #[test]

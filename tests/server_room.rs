@@ -3,11 +3,15 @@
 
 mod support;
 
+use std::time::Duration;
+
 use log::{Level, LevelFilter};
+use postgres::{Client, NoTls};
 use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
 use support::logged::{capture, lines};
-use support::wait::{LONG_BOUND, eventually};
+use support::wait::{LONG_BOUND, SECOND, eventually, took};
+use tierpool::stats::OpenFailures;
 use tierpool::{PgBuilder, PgPool, Tier};
 
 /// The lines about a budget, which is another one in each test.
@@ -114,4 +118,41 @@ fn a_tier_that_leads_elsewhere_takes_no_room_here() {
     assert_eq!(told(Level::Info, 23).len(), 0);
     drop(pool.get(Tier::Automation).unwrap());
     assert_eq!(told(Level::Warn, 21).len(), 1, "the reserve is on the other server");
+}
+
+/// Has the server count with a function of the role's own, for what only resembles PostgreSQL.
+fn counting(cluster: &Cluster, counter: &str) {
+    let aggregate = "CREATE AGGREGATE odd.count(*) (SFUNC = odd.next, STYPE = int4, INITCOND = '0')";
+    let path = "ALTER ROLE app SET search_path = odd, pg_catalog; GRANT USAGE ON SCHEMA odd TO app";
+    let mut superuser = Client::connect(&cluster.superuser_url(), NoTls).unwrap();
+    superuser.batch_execute(&format!("CREATE SCHEMA odd; {counter}; {aggregate}; {path}")).unwrap();
+}
+
+#[test]
+fn a_server_with_other_types_serves_all_the_same() {
+    let cluster = narrow();
+    let next = "CREATE FUNCTION odd.next(int4) RETURNS int4 LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1'";
+    counting(&cluster, next);
+    let pool = builder(cluster.url()).total_connections(66).build().unwrap();
+    let stats = pool.automation().stats();
+    assert_eq!((stats.opened, stats.open_failures), (1, OpenFailures::default()));
+    assert_eq!((told(Level::Warn, 66), told(Level::Info, 66)), (vec![], vec![]));
+    let activity = pool.server_activity().unwrap_err().to_string();
+    assert!(activity.contains("cannot convert"), "{activity}");
+}
+
+#[test]
+fn a_look_without_an_answer_costs_little_time_and_no_borrower() {
+    let cluster = narrow();
+    let next = "CREATE FUNCTION odd.next(int4) RETURNS int4 LANGUAGE plpgsql AS \
+                'BEGIN PERFORM pg_catalog.pg_sleep(20); RETURN 1; END'";
+    counting(&cluster, next);
+    for limit in [SECOND, Duration::ZERO] {
+        let build = || builder(cluster.url()).connect_timeout(limit).build().unwrap();
+        let (pool, time) = took(build);
+        assert!(time < 5 * SECOND, "{limit:?}: {time:?}");
+        pool.get(Tier::Automation).unwrap().batch_execute("SELECT 1").unwrap();
+        let stats = pool.automation().stats();
+        assert_eq!((stats.opened, stats.closed.total(), stats.suspicions), (1, 0, 0), "{limit:?}");
+    }
 }

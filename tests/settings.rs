@@ -264,6 +264,8 @@ fn profiles_all_load_and_give_their_values() {
             assert_eq!(rows[*key as usize].value, value.to_string(), "{profile}");
             assert_eq!(loaded.source(*key), &Source::Profile { name: profile.name });
         }
+        assert!(profile.value(Key::PrePing).is_none(), "{profile}: the probe costs no round trip");
+        assert_eq!(loaded.automation.pre_ping, PrePing::Always, "{profile}");
     }
     let strict = load(&[("DB_POOL_PROFILE", "development-strict")]).unwrap();
     assert_eq!(strict.connect_timeout, Duration::from_secs(5));

@@ -84,7 +84,7 @@ fn an_unknown_parameter_is_told_with_every_one_that_is_known() {
 fn wrong_configurations_say_what_was_wrong_what_was_found_and_what_is_allowed() {
     let of_url = |url: &str| load(&[("DATABASE_URL", url)]);
     let sizes = [("DB_POOL_SIZE", "10"), ("DB_MAX_OVERFLOW", "5"), ("DB_POOL_MAX", "20")];
-    let budget = [("DB_TOTAL_CONNECTIONS", "20")];
+    let budget = [("DB_TOTAL_CONNECTIONS", "60"), ("DB_POOL_SIZE", "60")];
     let cases = [
         (
             with_query("pool_timeout=5s"),
@@ -114,10 +114,7 @@ fn wrong_configurations_say_what_was_wrong_what_was_found_and_what_is_allowed() 
         ),
         (load(&[("DB_POOL_PROFILE", "huge")]), "DB_POOL_PROFILE is huge: must be one of batch, "),
         (load(&sizes), "DB_POOL_MAX is 20: contradicts DB_POOL_SIZE = 10 and DB_MAX_OVERFLOW = 5"),
-        (
-            load(&budget),
-            "base_size (default) + max_overflow (default) + reserved (default) is 50 + 5 + 5 = 60: must not exceed",
-        ),
+        (load(&budget), "DB_TOTAL_CONNECTIONS is 60: must be at least 65 = DB_POOL_SIZE 60 + "),
     ];
     for (loaded, start) in cases {
         let faults = faults(loaded);

@@ -20,6 +20,15 @@ fn a_missing_server_lists_what_was_looked_for() {
 }
 
 #[test]
+fn an_empty_connection_string_is_told_to_be_empty() {
+    for text in ["", "  "] {
+        let mut overrides = Overrides::default();
+        overrides.url = Some(text.into());
+        one_fault(load_only(&overrides, &[]), &["url is empty: must be a URL of the form postgresql://"]);
+    }
+}
+
+#[test]
 fn libpq_parameters_are_passed_on_or_refused_with_a_rule() {
     let loaded =
         with_query("target_session_attrs=read-write&keepalives_count=7&tcp_user_timeout=1500").unwrap();

@@ -42,7 +42,11 @@ a base that does not  | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=60 | ! DB_TOTAL_CON
 its own part          | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=60 | ! DB_POOL_SIZE 60 + max_overflow 0 + reserved 5
 what would do instead | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=60 | ! ; or DB_POOL_SIZE at most 55
 budget and ceiling    | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! must be at least 65 = DB_POOL_MAX 60
+its own part          | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! = DB_POOL_MAX 60 + reserved 5 (default); or
 what would do instead | DB_TOTAL_CONNECTIONS=60 DB_POOL_MAX=60 | ! ; or DB_POOL_MAX at most 55
+ceiling and its part  | DB_TOTAL_CONNECTIONS=20 DB_POOL_MAX=20 DB_POOL_SIZE=9 | ! = DB_POOL_MAX 20 + reserved 5
+what would do instead | DB_TOTAL_CONNECTIONS=20 DB_POOL_MAX=20 DB_POOL_SIZE=9 | ! ; or DB_POOL_MAX at most 15
+below its part        | DB_TOTAL_CONNECTIONS=9 DB_POOL_MAX=9 DB_POOL_SIZE=9 | ! must be at least 14 = DB_POOL_MAX 9
 all, and too much     | DB_TOTAL_CONNECTIONS=60 DB_POOL_SIZE=50 DB_MAX_OVERFLOW=9 | ! be at least 64 = DB_POOL_SIZE 50
 sizes and no budget   | DB_POOL_SIZE=90 DB_MAX_OVERFLOW=20 | base=90 overflow=20 total=115
 a base alone          | DB_POOL_SIZE=60 | base=60 overflow=5 total=70
@@ -85,7 +89,7 @@ under high load       | DB_POOL_PROFILE=resilient-high-load | base=10 overflow=2
 its limits            | DB_POOL_PROFILE=resilient-high-load | statement=60s connect=15s wait=45s
 the same by variables | DATABASE_QUERY_TIMEOUT=60 DATABASE_CONNECT_TIMEOUT=15 DATABASE_POOL_TIMEOUT=45 | statement=60s
 with the rest of them | DATABASE_CONNECT_TIMEOUT=15 DATABASE_POOL_TIMEOUT=45 | connect=15s wait=45s
-behind its pooler     | USE_PGBOUNCER=true | base=2 overflow=5 wait=30s recycle=300s ping=never
+behind its pooler     | USE_PGBOUNCER=true | base=2 overflow=5 wait=30s recycle=300s ping=always
 by name               | DB_POOL_PROFILE=pgbouncer | base=2 overflow=5 wait=30s total=12
 min and max           | DB_POOL_PROFILE=minmax | min=5 max=40 wait=30s recycle=3600s
 by variables          | DB_POOL_MIN=5 DB_POOL_MAX=40 DB_POOL_TIMEOUT=30 DB_POOL_RECYCLE=3600 | min=5 max=40
@@ -109,12 +113,16 @@ two checkout timeouts | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=20 | ! DATABASE
 that agree            | DB_POOL_TIMEOUT=30 DATABASE_POOL_TIMEOUT=30.0 | wait=30s
 two statement limits  | DB_STATEMENT_TIMEOUT=5000 DATABASE_QUERY_TIMEOUT=9 | ! + DATABASE_QUERY_TIMEOUT is 5 s and 9 s
 that agree            | DB_STATEMENT_TIMEOUT=9000 DATABASE_QUERY_TIMEOUT=9 | statement=9s
+beyond the server's   | DB_STATEMENT_TIMEOUT=2147483648 | ! DB_STATEMENT_TIMEOUT is 2147483.648s: must be at most
+that which it has     | DB_STATEMENT_TIMEOUT=2147483647 | total=60
 in the other's unit   | DB_STATEMENT_TIMEOUT=10 DATABASE_QUERY_TIMEOUT=10 | ! 10 ms and 10 s: statement_timeout must be
 two connect timeouts  | DATABASE_CONNECT_TIMEOUT=5 PGCONNECT_TIMEOUT=9 | ! PGCONNECT_TIMEOUT is 5 s and 9 s
 one cannot be read    | DB_POOL_MAX=40 DB_CONNECTION_LIMIT=many | ! DB_CONNECTION_LIMIT is many: must be a whole number
 an empty one          | DB_POOL_MAX=40 DB_CONNECTION_LIMIT= | max=40
 of a stronger source  | DATABASE_URL=postgresql://u@h/d?pool_timeout=9 DB_POOL_TIMEOUT=8 | wait=8s
 a ceiling and its sum | DB_POOL_MAX=40 DB_POOL_SIZE=30 DB_MAX_OVERFLOW=5 | ! DB_POOL_MAX is 40: contradicts DB_POOL_SIZE
+no base left of it    | DB_POOL_MAX=30 DB_MAX_OVERFLOW=30 | ! DB_POOL_MAX is 30: must be above DB_MAX_OVERFLOW, 30
+and none at all       | DB_POOL_MAX=0 DB_MAX_OVERFLOW=0 | ! DB_POOL_MAX is 0: must be at least 1
 a minimum above it    | DB_POOL_MIN=50 DB_POOL_MAX=40 | ! DB_POOL_MIN is 50: must not exceed the ceiling of 40
 in the options too    | PGOPTIONS=-cstatement_timeout=1s DB_STATEMENT_TIMEOUT=1000 | ! PGOPTIONS is 1 s and 1 s
 ";
@@ -209,7 +217,7 @@ its session pooler    | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:54
 its other defaults    | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:5432/d | overflow=5 recycle=1800s
 its cache             | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com/d | cache=100
 its other pooler      | DATABASE_URL=postgresql://u@aws-0.pooler.supabase.com:6543/d | pgbouncer=transaction base=2
-its other defaults    | DATABASE_URL=postgresql://u@h:6543/d | overflow=5 recycle=300s ping=never
+its other defaults    | DATABASE_URL=postgresql://u@h:6543/d | overflow=5 recycle=300s ping=always
 its cache             | DATABASE_URL=postgresql://u@h:6432/d | cache=0 pgbouncer=transaction
 session mode, said    | DATABASE_URL=postgresql://u@h:6543/d USE_PGBOUNCER=session | pgbouncer=session base=50
 its other defaults    | USE_PGBOUNCER=session | overflow=5 recycle=1800s cache=100
@@ -261,4 +269,12 @@ fn check(row: &str) -> Result<(), String> {
             if missing.is_empty() { Ok(()) } else { Err(format!("no {missing:?} in {given:?}")) }
         }
     }
+}
+
+#[test]
+fn a_statement_timeout_beyond_the_servers_is_told_once_by_whoever_checks_it() {
+    let mut settings = load(&[]).unwrap();
+    settings.automation_statement_timeout = Some(Duration::from_millis(1 << 31));
+    let error = PgPool::builder().build_from(settings).map(drop).unwrap_err().to_string();
+    assert_eq!(error.matches("must be at most 2147483647 ms").count(), 1, "{error}");
 }

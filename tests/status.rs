@@ -87,6 +87,7 @@ fn an_open_breaker_is_told_with_its_cause() {
 fn what_is_idle_counts_for_nothing_while_the_circuit_is_open() {
     let manager = ScriptedManager::new();
     let pool = TieredPool::builder().build(|_| manager.clone()).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     assert_eq!(pool.get_database_stats().guaranteed, 5);
     manager.always(Call::Connect, Step::err(ScriptedError::transient("connection refused")));
     assert!(pool.automation().get_timeout(BOUND).unwrap_err().is_circuit_open());
@@ -134,6 +135,7 @@ fn every_way_to_ask_gives_one_verdict() {
 #[test]
 fn json_is_as_endpoints_document_it() {
     let pool = TieredPool::builder().build(|_| MemoryManager).unwrap();
+    drop(pool.get(Tier::Adhoc).unwrap());
     let health = serde_json::to_string(&pool.check_pool_health()).unwrap();
     assert_eq!(
         health,
@@ -212,7 +214,7 @@ fn a_server_is_healthy_only_where_it_was_seen_and_unknown_else() {
         hand.advance(60 * SECOND);
         assert!(pool.get_database_stats().is_healthy, "opened a minute ago");
         hand.advance(SECOND);
-        assert_eq!(last_line(&pool), "❓ Unknown: the server was last seen 61 s ago");
+        assert_eq!(last_line(&pool), "❓ Unknown: the server was last seen 61.0 s ago");
         assert_nothing_is_promised(&pool.get_database_stats());
     }
     // Idle for long, it is validated.
@@ -244,7 +246,7 @@ fn what_fails_after_the_server_was_seen_counts_until_it_is_seen_again() {
     hand.advance(2 * SECOND);
     assert!(pool.automation().get_timeout(Duration::from_millis(100)).is_err());
     hand.advance(3 * SECOND);
-    assert_eq!(last_line(&pool), "⛔ Unreachable: connection refused, 3 s ago");
+    assert_eq!(last_line(&pool), "⛔ Unreachable: connection refused, 3.0 s ago");
     let stats = print_connection_status(&pool);
     assert_eq!((stats.verdict, stats.contact.last_seen), (Verdict::Unreachable, Some(5 * SECOND)));
     assert_nothing_is_promised(&stats);

@@ -130,3 +130,80 @@ fn borrowers_who_have_the_whole_reserve_say_nothing_against_the_server() {
     drop(held);
     assert!(pool.get_database_stats().is_healthy);
 }
+
+#[test]
+fn borrowers_who_have_all_that_the_reserve_comes_to_so_far_say_nothing_against_the_server() {
+    let cluster = cluster();
+    let pool = quiet(&cluster.url(), |builder| builder.base_size(3).max_overflow(0));
+    let held: Vec<_> = (0..3).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let person = pool.get(Tier::Adhoc).unwrap();
+    // Automation holds what the reserve is to grow by.
+    pool.reconfigure(|settings| {
+        settings.reserved = 3;
+        settings.automation.base_size = 1;
+    })
+    .unwrap();
+    let asked = || std::thread::scope(|scope| scope.spawn(|| pool.print_connection_status()).join().unwrap());
+    assert!(pool.check_health(true).message.contains("no connection of pool"));
+    let stats = asked();
+    assert_eq!((stats.verdict, stats.contact.failure), (Verdict::Exhausted, None));
+    drop((held, person));
+}
+
+#[test]
+fn a_question_that_suspended_lending_holds_up_says_nothing_against_the_server() {
+    let cluster = cluster();
+    let pool = quiet(&cluster.url(), |builder| builder);
+    assert!(pool.adhoc().suspend());
+    let stats = pool.verbose_connection_status().stats;
+    assert!(!stats.is_healthy && stats.contact.failure.is_none(), "{stats}");
+    assert_eq!(stats.message, "Suspended: lending of the ad-hoc tier is suspended");
+    let health = pool.check_health(true);
+    assert!(!health.healthy && health.message.contains("; lending is suspended ("), "{health}");
+    assert!(pool.adhoc().resume());
+    assert!(pool.print_connection_status().is_healthy);
+}
+
+/// An automation tier and an ad-hoc one that each have an address of their own.
+fn apart(automation: &str, adhoc: &str) -> PgPool {
+    let change = |tier: tierpool::Builder<_>| tier.min_idle(Some(0)).keepalive(None).failure_threshold(0);
+    let builder = PgPool::builder().url(automation).adhoc_url(adhoc).inquiry_timeout(LIMIT);
+    builder.automation(change).adhoc(change).build_unchecked().unwrap()
+}
+
+#[test]
+fn a_reply_to_automation_says_nothing_of_another_server_that_adhoc_work_leads_to() {
+    let cluster = cluster();
+    let dead = format!("postgresql://app@127.0.0.1:{}/news", free_port().unwrap());
+    let pool = apart(&cluster.url(), &dead);
+    let reply = || pool.get(Tier::Automation).unwrap().batch_execute("SELECT 1").unwrap();
+    reply();
+    let stats = pool.get_database_stats();
+    assert_eq!(stats.message, "Unknown: the server for ad-hoc work was not seen yet");
+    assert_eq!(pool.check_pool_health().verdict, Verdict::Unknown);
+    assert_nothing_is_promised(&pool.print_connection_status());
+    reply();
+    for stats in [pool.get_database_stats(), pool.print_connection_status()] {
+        assert_eq!(stats.verdict, Verdict::Unreachable, "{stats}");
+        assert!(stats.message.starts_with("Unreachable for ad-hoc work: "), "{stats}");
+        assert_nothing_is_promised(&stats);
+    }
+    for tier in [Tier::Automation, Tier::Adhoc] {
+        assert_eq!(pool.check_pool_health_with(tier, Default::default()).verdict, Verdict::Unreachable);
+    }
+}
+
+#[test]
+fn an_answer_to_adhoc_work_says_nothing_of_another_server_that_automation_leads_to() {
+    let cluster = cluster();
+    let dead = format!("postgresql://app@127.0.0.1:{}/news", free_port().unwrap());
+    let pool = apart(&dead, &cluster.url());
+    let stats = pool.print_connection_status();
+    let unseen = ", automation's server was not seen yet";
+    assert!(stats.is_healthy && stats.message.ends_with(unseen), "the reserve is there: {stats}");
+    assert!(pool.automation().get_timeout(LIMIT).is_err());
+    assert!(pool.check_health(true).healthy);
+    let stats = pool.get_database_stats();
+    assert_eq!(stats.verdict, Verdict::Unreachable, "{stats}");
+    assert!(stats.message.starts_with("Unreachable for automation: "), "{stats}");
+}

@@ -234,7 +234,7 @@ fn limits_out_of_order_are_refused_all_at_once() {
         .terminate_stuck_after(Some(Duration::ZERO));
     let error = builder.build(ScriptedManager::new()).unwrap_err().to_string();
     assert!(
-        error.contains("cancel_stuck_after is 5s: must not be shorter than leak_threshold, which is 10s"),
+        error.contains("cancel_stuck_after is 5 s: must not be shorter than leak_threshold, which is 10 s"),
         "{error}"
     );
     assert!(error.contains("terminate_stuck_after is 0: must be longer than zero"), "{error}");

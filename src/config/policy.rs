@@ -13,10 +13,11 @@ pub enum WaitMode {
     /// At most `connection_timeout`. The default.
     #[default]
     Timed,
-    /// Not for others: an idle connection now, or a new one where the pool may still grow and nobody who waits would be
-    /// overtaken, within the time that opening one may take (`connect_timeout`); else
-    /// [`Exhausted`](crate::ErrorKind::Exhausted) at once. [`Pool::try_get`](crate::Pool::try_get) does not wait for an
-    /// opening either.
+    /// For no other borrower: an idle connection now, or a new one where the pool may still grow, or one that the pool
+    /// itself is resetting or validating, if nobody who waits would be overtaken; else
+    /// [`Exhausted`](crate::ErrorKind::Exhausted) at once. It waits for such a one at most `connection_timeout`, and no
+    /// longer than opening one may take (`connect_timeout`), then it is a
+    /// [`Timeout`](crate::ErrorKind::Timeout). [`Pool::try_get`](crate::Pool::try_get) waits for none of them.
     NoWait,
     /// Until a connection comes, the pool closes, or the cause of an outage is known to be permanent.
     Forever,
@@ -38,7 +39,7 @@ pub enum PrePing {
 }
 
 impl Default for PrePing {
-    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A [`PgPool`](crate::PgPool) over TCP has [`PrePing::Always`],
+    /// `IfIdleFor(500 ms)`, HikariCP's bypass window. A `PgPool` over TCP has [`PrePing::Always`],
     /// which costs it next to nothing.
     fn default() -> Self {
         PrePing::IfIdleFor(Duration::from_millis(500))

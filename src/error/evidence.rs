@@ -66,6 +66,9 @@ pub(crate) struct Evidence {
     pub(crate) validating: UnderWay,
     pub(crate) resetting: UnderWay,
     pub(crate) opening: UnderWay,
+    /// Some of it has waited for long, and nothing was heard of the server since.
+    pub(crate) does_not_answer: bool,
+    pub(crate) is_suspended: bool,
     pub(crate) ceiling: u32,
     /// Beyond the ceiling in force, what is asked for and cannot be opened before the other pool of the budget has
     /// closed as many.

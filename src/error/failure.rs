@@ -14,7 +14,7 @@ pub enum FailureClass {
     /// Refused, reset, timed out, starting up: worth trying again soon. Counts towards the circuit breaker.
     Transient,
     /// The server has no connection left (53300). Callers go on waiting for a returned one; never opens the
-    /// breaker.
+    /// breaker. Of the server: a pool without room is [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted).
     Exhausted,
     /// Wrong password, no such database, TLS mismatch: trying again does not help and may lock an account. All
     /// present waiters fail with it at once, and attempts slow down to one in 30 s.

@@ -7,8 +7,9 @@ pub enum ErrorKind {
     /// No connection within the deadline.
     #[doc(alias("P2024", "DPY-4005", "PoolTimeout", "QueuePool limit"))]
     Timeout,
-    /// No connection is idle and the pool has no room for another, in
-    /// [`WaitMode::NoWait`](crate::config::WaitMode::NoWait).
+    /// Borrowers have every connection, or those who wait will, and the pool has no room for another, in
+    /// [`WaitMode::NoWait`](crate::config::WaitMode::NoWait). Of the pool, and of one call: a server that is full is
+    /// [`FailureClass::Exhausted`](crate::FailureClass::Exhausted).
     Exhausted,
     /// As many callers as `max_waiting` allows are waiting already.
     #[doc(alias("TooManyRequests"))]

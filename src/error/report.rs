@@ -11,11 +11,6 @@ use crate::text::{Ago, Limit, Time, harmless};
 /// Holders named in the one-line form.
 const HOLDERS_IN_LINE: usize = 3;
 
-/// A validation or a reset that takes longer is not slow any more: whoever is asked does not answer. Far more than an
-/// answer takes on any network. Opening is another matter: a cold server takes seconds over it, so there the attempt's
-/// own limit is the measure.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
-
 /// The time from which on it is told how long an opening has been going on.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
@@ -75,8 +70,7 @@ fn gauges(f: &mut fmt::Formatter<'_>, e: &Evidence) -> fmt::Result {
             write!(f, ", {} being {what} for {}", work.count, Time(work.longest))?;
         }
     }
-    let is_silent = |work: UnderWay| work.count > 0 && work.longest >= SILENT_AFTER;
-    if e.opening.is_past_half || is_silent(e.validating) || is_silent(e.resetting) {
+    if e.does_not_answer {
         f.write_str(", the server does not answer")?;
     }
     write!(f, "; {} waiting", g.waiting)
@@ -135,6 +129,15 @@ fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator
     )
 }
 
+/// Whoever waited for a connection, or found no place to wait at, did so for this reason.
+fn suspension(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
+    let is_cause = matches!(kind, ErrorKind::Timeout | ErrorKind::Exhausted | ErrorKind::QueueFull);
+    if !e.is_suspended || !is_cause || e.awaited != Awaited::Connection {
+        return Ok(());
+    }
+    write!(f, "{separator}lending is suspended")
+}
+
 fn outage(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     let Some(o) = e.outage else { return Ok(()) };
     let what = if kind == ErrorKind::CircuitOpen { "it" } else { "the circuit breaker" };
@@ -157,6 +160,7 @@ pub(super) fn line(
     if let Some(last) = cause.filter(|_| is_cause(kind)) {
         write!(f, ": {last}")?;
     }
+    suspension(f, kind, e, "; ")?;
     outage(f, kind, e, "; ")?;
     f.write_str(" (")?;
     gauges(f, e)?;
@@ -190,6 +194,7 @@ pub(super) fn full(
     headline(f, kind, e)?;
     let (first, last) = if is_cause(kind) { (cause, None) } else { (None, cause) };
     causes(f, e, first)?;
+    suspension(f, kind, e, "\n  ")?;
     outage(f, kind, e, "\n  ")?;
     f.write_str("\n  ")?;
     gauges(f, e)?;

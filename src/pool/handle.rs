@@ -118,7 +118,7 @@ impl<M: ManageConnection> Pool<M> {
     /// Takes a connection if one is idle and nobody waits for it.
     ///
     /// If none is and there is room, the pool opens one in the background for the next try; `get` in
-    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it.
+    /// [`WaitMode::NoWait`](crate::WaitMode::NoWait) waits for it, within `connection_timeout`.
     ///
     /// # Blocking
     ///
@@ -232,7 +232,9 @@ impl<M: ManageConnection> Pool<M> {
     /// now on. The name stays. A tier of a [`TieredPool`](crate::TieredPool) stays within its part of the budget, which
     /// [`TieredPool::reconfigure`](crate::TieredPool::reconfigure) changes.
     ///
-    /// `change` is called again where another thread changes settings at the same time, so that no change is lost.
+    /// `change` is called again where another thread changes settings at the same time, so that no change is lost. So
+    /// it must not wait for such a thread: one that starts a thread which changes settings, and joins it, has itself
+    /// called again each time, and never ends.
     ///
     /// # Errors
     ///

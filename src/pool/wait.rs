@@ -8,6 +8,7 @@ use r2d2::ManageConnection;
 use super::parts::counters::Counted;
 use super::shared::Shared;
 use super::supply::demand::demand;
+use super::supply::filled::{has_open, kept};
 use super::tell::accounts;
 use super::tell::evidence::{self, Unserved};
 use crate::clock::Deadline;
@@ -63,19 +64,7 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         if self.least == Least::Ready && self.pool.supply.breaker().state() != BreakerState::Closed {
             return false;
         }
-        let counts = self.pool.lending.counts();
-        let least = self.kept().max(u32::from(self.first.is_some()));
-        // After the counts: one that they found open and not yet idle was announced before, under the desk's lock;
-        // where its end is missed, the change has this asked again. Whoever is told that the pool is ready can take a
-        // connection at once.
-        let introducing = self.pool.supply.introducing() as usize;
-        counts.idle + counts.in_use >= least as usize + introducing && !self.pool.lending.is_closed()
-    }
-
-    /// How many it keeps open.
-    fn kept(&self) -> u32 {
-        let settings = self.pool.settings();
-        settings.min_size.max(settings.effective_min_idle()).min(settings.ceiling())
+        has_open(self.pool, kept(self.pool).max(u32::from(self.first.is_some())))
     }
 
     /// Whether there is nothing to wait for any more.
@@ -94,7 +83,7 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
         };
         let thread = threads::me().0;
         let unserved = Unserved {
-            awaited: if self.kept() == 0 { Awaited::First } else { Awaited::Filling },
+            awaited: if kept(self.pool) == 0 { Awaited::First } else { Awaited::Filling },
             waited,
             limit: Some(self.limit),
             ahead: None,

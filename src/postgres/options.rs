@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use postgres::Config;
 
-use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in};
+use crate::config::{
+    Faults, LONGEST_RULE, LONGEST_STATEMENT, PgBouncer, TargetSessionAttrs, statement_timeout_in,
+};
+use crate::text::Limit;
 
 /// What a returned connection's session state is put back to.
 ///
@@ -18,8 +21,9 @@ use crate::config::{Faults, PgBouncer, TargetSessionAttrs, statement_timeout_in}
 /// **Settings**, role and session authorization that a borrower changed are put back to what the session began with,
 /// over TCP under every policy but `None`. What was changed is seen by the server's command tags (`SET`, `RESET`,
 /// `DISCARD`) and by the word `set_config` in the text of a request; what ends with its transaction (`SET LOCAL`,
-/// `set_config(…, true)`) does not count. What a function or a `DO` block sets by a `SET` of its own is not seen, and
-/// nothing is over a Unix socket: there only [`ResetPolicy::Full`] undoes it.
+/// `set_config(…, true)`) does not count. What a function or a `DO` block sets by a `SET` of its own is not seen, nor
+/// what a later borrower's `EXECUTE` of a statement sets that was prepared in SQL (`PREPARE … AS SELECT
+/// set_config(…)`), and nothing is over a Unix socket: there only [`ResetPolicy::Full`] undoes it.
 ///
 /// Where a customizer of the program's has set something on the new connection, putting back would undo that: under
 /// `Rollback` such a connection is replaced when a borrower has changed settings, and under `Sql` the text is left to
@@ -109,13 +113,14 @@ pub struct PgOptions {
     /// is sent but the statements of the cache, so [`ResetPolicy::Full`] and [`ResetPolicy::Sql`] cannot be had.
     pub pgbouncer: Option<PgBouncer>,
     /// A statement that takes longer is logged as a warning, with its text but not its parameters, and counted. Over
-    /// TCP only. `None` or zero (default `None`): no text is read and no time taken.
+    /// TCP only. `None` or zero (default `None`): no text is read and no time taken. What the pool sends for itself is
+    /// left out.
     ///
     /// What a program writes into the text itself, as `batch_execute` and `simple_query` make it do, is part of the
     /// text and so of the log. The first 1024 bytes are shown, in one line.
     pub slow_query: Option<Duration>,
-    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP. Default: no, and then
-    /// no time is taken.
+    /// The time of each statement is recorded in [`Stats::query`](crate::Stats::query), over TCP, but of none that the
+    /// pool sends for itself. Default: no, and then no time is taken.
     pub query_times: bool,
     /// The longest that a question takes which the pool puts to the server for itself, the checkout of its connection
     /// included: health, server activity, long-running queries, cancel and terminate. Default 5 s.
@@ -202,23 +207,19 @@ impl PgOptions {
         let ok = |limit: Duration| !limit.is_zero() && limit <= LONGEST;
         let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let rule = "must be at most 24 h, or 0 for no limit";
-        faults.require(connect <= LONGEST, "connect_timeout", format!("{connect:?}"), rule);
-        let found = format!("{:?}", self.inquiry_timeout);
-        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", found, within);
+        faults.require(connect <= LONGEST, "connect_timeout", Limit(connect), rule);
+        faults.require(ok(self.inquiry_timeout), "inquiry_timeout", Limit(self.inquiry_timeout), within);
         if let SocketTimeout::After(limit) = self.socket_timeout {
-            faults.require(ok(limit), "socket_timeout", format!("{limit:?}"), within);
+            faults.require(ok(limit), "socket_timeout", Limit(limit), within);
         }
         if let Some(limit) = self.statement_timeout {
-            // The server holds it in an `int` of milliseconds.
-            let most = Duration::from_millis(i32::MAX as u64);
-            let rule = "must be at most 2147483647 ms, or 0 for none";
-            faults.require(limit <= most, "statement_timeout", format!("{limit:?}"), rule);
+            faults.require(limit <= LONGEST_STATEMENT, "statement_timeout", Limit(limit), LONGEST_RULE);
             if let Some(Ok(said)) = given.and_then(statement_timeout_in)
                 && in_milliseconds(said) != in_milliseconds(limit)
             {
                 faults.push(
                     "statement_timeout + options",
-                    format!("{limit:?} and {said:?}"),
+                    format!("{} and {}", Limit(limit), Limit(said)),
                     "must not contradict each other: leave out one of the two",
                 );
             }
@@ -298,10 +299,11 @@ mod tests {
         };
         assert_eq!(
             told(Some(30), "-c statement_timeout=0"),
-            "statement_timeout + options is 30s and 0ns: must not contradict each other: leave out one of the two"
+            "statement_timeout + options is 30 s and 0 s: must not contradict each other: leave out one of the two"
         );
         assert!(
-            told(Some(0), "-c statement_timeout=5s").starts_with("statement_timeout + options is 0ns and 5s")
+            told(Some(0), "-c statement_timeout=5s")
+                .starts_with("statement_timeout + options is 0 s and 5 s")
         );
         assert_eq!(told(Some(5), "-c statement_timeout=5s"), "");
         assert_eq!((told(None, "-c statement_timeout=5s"), told(Some(5), "-c geqo=off")), Default::default());

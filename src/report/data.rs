@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::verdict::{HIGH_LOAD, Judgement, Load, Verdict, contact_of_both};
+use super::judgement::{Judgement, Tiers, available};
+use super::verdict::{HIGH_LOAD, Load, Verdict};
 use crate::config::utilization;
-use crate::stats::{BreakerState, Contact, Gauges, Holder, Stats, Waiting};
+use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
 /// Holds longer than this are shown in the status box.
@@ -24,7 +25,7 @@ pub struct DatabaseStats {
     /// Automation connections in use.
     pub in_use: u32,
     /// Automation connections that could still be taken: idle, or not opened yet. With the circuit open none, since
-    /// none can be opened and those that are idle may be as dead as the server.
+    /// none can be opened and those that are idle may be as dead as the server; and none where nothing is lent.
     pub available: u32,
     /// Automation connections above the base size.
     pub overflow: u32,
@@ -32,7 +33,8 @@ pub struct DatabaseStats {
     pub total_possible: u32,
     /// Connections that are the ad-hoc tier's own.
     pub reserved: u32,
-    /// Ad-hoc connections that nobody has: what is left of the reserve. With the circuit open none.
+    /// Ad-hoc connections that nobody has: what is left of the reserve, as far as it is there. With the circuit open
+    /// none, nor where nothing is lent.
     pub guaranteed: u32,
     /// The budget of both tiers.
     pub total_connections: u32,
@@ -40,14 +42,17 @@ pub struct DatabaseStats {
     pub limit_name: &'static str,
     /// Whether the verdict is [`Verdict::Healthy`]. A high load is none of it: see [`DatabaseStats::load`].
     pub is_healthy: bool,
-    /// Whether the server and the reserve are there, as far as that is known without asking.
+    /// Whether the pool lends, and server and reserve are there, as far as that is known without asking.
     pub verdict: Verdict,
     /// The verdict with its reason, in one line: the last one of the box, but for a high load.
     pub message: String,
     /// How much of the automation tier is in use.
     pub load: Load,
-    /// When either tier's server was last seen, and what has failed since.
+    /// When the server was last seen by either tier, and what has failed since. Where each tier has a server or a role
+    /// of its own, of that which the verdict speaks of; [`Stats::contact`] has each.
     pub contact: Contact,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) adhoc_is_apart: bool,
     /// The automation tier.
     pub automation: Stats,
     /// The ad-hoc tier.
@@ -74,7 +79,7 @@ pub struct PoolStatus {
     /// Connections open or being opened.
     pub total_connections: u32,
     /// Connections that could still be taken: idle, or not opened yet. With the circuit open none, since none can be
-    /// opened and those that are idle may be as dead as the server.
+    /// opened and those that are idle may be as dead as the server; and none where nothing is lent.
     pub available: u32,
     /// Connections in use as a percentage of the ceiling.
     #[cfg_attr(feature = "serde", serde(serialize_with = "one_decimal"))]
@@ -143,14 +148,13 @@ fn one_decimal<S: serde::Serializer>(percent: &f64, serializer: S) -> Result<S::
 impl PoolStatus {
     pub(super) fn of(stats: &Stats) -> Self {
         let gauges = stats.gauges;
-        let room = stats.ceiling.saturating_sub(gauges.in_use);
         PoolStatus {
             size: stats.base_size,
             checked_in: gauges.idle,
             checked_out: gauges.in_use,
             overflow: stats.overflow,
             total_connections: gauges.size(),
-            available: if stats.breaker == BreakerState::Closed { room } else { 0 },
+            available: available(stats),
             utilization_percent: utilization(gauges.in_use, stats.ceiling),
         }
     }
@@ -197,12 +201,12 @@ impl<M: ManageConnection> TieredPool<M> {
         long_holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
         let mut waiters = self.automation().waiters();
         waiters.extend(self.adhoc().waiters());
-        let reserved = self.reserved();
-        let contact = contact_of_both(&automation, &adhoc);
-        let judgement = Judgement::of(&automation, &adhoc, reserved, &contact);
+        let (reserved, adhoc_is_apart) = (self.reserved(), self.adhoc_is_apart());
+        let judgement =
+            Judgement::of(Tiers { automation: &automation, adhoc: &adhoc, reserved, adhoc_is_apart });
         DatabaseStats {
             in_use: status.checked_out,
-            available: if judgement.verdict == Verdict::CircuitOpen { 0 } else { status.available },
+            available: judgement.available,
             overflow: status.overflow,
             total_possible: automation.ceiling,
             reserved,
@@ -213,7 +217,8 @@ impl<M: ManageConnection> TieredPool<M> {
             verdict: judgement.verdict,
             message: judgement.message,
             load: Load::of(&automation, HIGH_LOAD),
-            contact,
+            contact: judgement.contact,
+            adhoc_is_apart,
             automation,
             adhoc,
             long_holders,

@@ -5,7 +5,8 @@ use std::fmt;
 use r2d2::ManageConnection;
 
 use super::data::{PoolStats, PoolStatus};
-use super::verdict::{HIGH_LOAD, Judgement, Load, Verdict, contact_of_both};
+use super::judgement::{Judgement, Tiers};
+use super::verdict::{HIGH_LOAD, Load, Verdict};
 use crate::stats::Stats;
 use crate::tiers::{Tier, TieredPool};
 
@@ -25,8 +26,22 @@ impl Default for HealthThresholds {
 }
 
 /// The grades of health.
+///
+/// There may be more of them one day, so a `match` needs an arm for the rest:
+///
+/// ```compile_fail,E0004
+/// use tierpool::report::HealthState;
+///
+/// fn is_fine(state: HealthState) -> bool {
+///     match state {
+///         HealthState::Healthy | HealthState::Warning => true,
+///         HealthState::Unknown | HealthState::Unhealthy => false,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum HealthState {
     /// Nothing to say.
     Healthy,
@@ -141,8 +156,12 @@ impl<M: ManageConnection> TieredPool<M> {
     /// Tells the verdict, with the load of a tier by thresholds of one's own. Asks nobody.
     pub fn check_pool_health_with(&self, tier: Tier, thresholds: HealthThresholds) -> Health {
         let (automation, adhoc) = (self.automation().stats(), self.adhoc().stats());
-        let contact = contact_of_both(&automation, &adhoc);
-        let judgement = Judgement::of(&automation, &adhoc, self.reserved(), &contact);
+        let judgement = Judgement::of(Tiers {
+            automation: &automation,
+            adhoc: &adhoc,
+            reserved: self.reserved(),
+            adhoc_is_apart: self.adhoc_is_apart(),
+        });
         let judged = match tier {
             Tier::Automation => automation,
             Tier::Adhoc => adhoc,
@@ -156,21 +175,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stats::{BreakerState, Contact};
+    use crate::stats::{BreakerState, Contact, ContactFailure};
 
     fn seen(seconds: u64) -> Contact {
-        Contact::new(Some(Duration::from_secs(seconds)), None)
+        Contact { last_seen: Some(Duration::from_secs(seconds)), failure: None }
     }
 
     fn stats(in_use: u32) -> Stats {
         let mut stats = Stats { ceiling: 20, base_size: 16, ..Stats::default() };
-        stats.gauges.in_use = in_use;
+        (stats.gauges.in_use, stats.lent) = (in_use, in_use);
         stats
     }
 
     fn judged(automation: &Stats, contact: &Contact) -> Health {
-        let adhoc = Stats { ceiling: 5, base_size: 5, ..Stats::default() };
-        let judgement = Judgement::of(automation, &adhoc, 5, contact);
+        let adhoc = Stats { ceiling: 5, base_size: 5, contact: contact.clone(), ..Stats::default() };
+        let tiers = Tiers { automation, adhoc: &adhoc, reserved: 5, adhoc_is_apart: false };
+        let judgement = Judgement::of(tiers);
         Health::of(judgement, automation, HealthThresholds::default())
     }
 
@@ -212,12 +232,12 @@ mod tests {
         assert_eq!(told(0, &seen(60)).0, HealthState::Healthy);
         assert_eq!(
             told(0, &seen(61)),
-            (HealthState::Unknown, "Unknown: the server was last seen 61 s ago".to_owned())
+            (HealthState::Unknown, "Unknown: the server was last seen 61.0 s ago".to_owned())
         );
-        let failing =
-            Contact::new(Some(Duration::from_secs(9)), Some((Duration::from_secs(2), "refused".into())));
+        let failure = ContactFailure::new(Duration::from_secs(3), Duration::from_secs(2), "refused".into());
+        let failing = Contact { failure: Some(failure), ..seen(9) };
         for in_use in [0, 18] {
-            let unreachable = (HealthState::Unhealthy, "Unreachable: refused, 2 s ago".to_owned());
+            let unreachable = (HealthState::Unhealthy, "Unreachable: refused, 2.0 s ago".to_owned());
             assert_eq!(told(in_use, &failing), unreachable);
             assert_eq!(told(in_use, &Contact::default()).0, HealthState::Unknown);
         }

@@ -2,6 +2,7 @@
 
 mod data;
 mod health;
+mod judgement;
 mod status;
 #[cfg(feature = "postgres")]
 mod verbose;

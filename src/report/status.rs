@@ -6,7 +6,8 @@ use std::io::{IsTerminal, Write};
 use r2d2::ManageConnection;
 
 use super::data::DatabaseStats;
-use super::verdict::{Load, Verdict, connections, free_now};
+use super::judgement::{connections, free_now, is_seen, promised, to_come};
+use super::verdict::{Load, Verdict};
 use crate::tiers::TieredPool;
 
 /// Waiters listed before the rest is only counted.
@@ -31,6 +32,7 @@ pub(super) struct Marks {
     high_load: &'static str,
     exhausted: &'static str,
     circuit_open: &'static str,
+    not_lending: &'static str,
 }
 
 pub(super) const FANCY: Marks = Marks {
@@ -47,6 +49,7 @@ pub(super) const FANCY: Marks = Marks {
     high_load: "⚠️ ",
     exhausted: "❌ ",
     circuit_open: "⛔ ",
+    not_lending: "⛔ ",
 };
 
 pub(super) const PLAIN: Marks = Marks {
@@ -63,6 +66,7 @@ pub(super) const PLAIN: Marks = Marks {
     high_load: "[warning] ",
     exhausted: "[critical] ",
     circuit_open: "[critical] ",
+    not_lending: "[critical] ",
 };
 
 impl DatabaseStats {
@@ -87,16 +91,7 @@ impl DatabaseStats {
         let base = self.automation.base_size;
         writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
         writeln!(f, "{}{}: {} connections", marks.limit, self.limit_name, self.total_connections)?;
-        // What is promised is not said of a server that nobody has seen, or that cannot be reached.
-        let (always, left) = match self.verdict {
-            Verdict::Healthy => {
-                let rest = free_now(self.guaranteed, self.reserved);
-                (" (always available)", format!("{}{rest}", connections(self.reserved)))
-            }
-            _ if self.guaranteed == 0 => ("", connections(0)),
-            _ => ("", format!("{}, once the server answers", connections(self.guaranteed))),
-        };
-        writeln!(f, "   {last} Reserved for Ad-hoc: {}{always}", self.reserved)?;
+        writeln!(f, "   {last} Reserved for Ad-hoc: {}{}", self.reserved, self.promise())?;
         writeln!(
             f,
             "   {last} Automation Pool: {base} + {} overflow\n",
@@ -107,10 +102,38 @@ impl DatabaseStats {
         writeln!(f, "   {branch} Available: {}", self.available)?;
         writeln!(f, "   {last} Overflow Active: {}\n", self.overflow)?;
         writeln!(f, "{}Ad-hoc (Development/Manual):", marks.adhoc)?;
-        writeln!(f, "   {last} Guaranteed Available: {left}\n")?;
+        writeln!(f, "   {last} Guaranteed Available: {}\n", self.left())?;
         self.write_people(f, marks)?;
         self.write_last_line(f, marks)?;
         f.write_str(&rule)
+    }
+
+    /// What is promised of the reserve: nothing of a server that nobody has seen, or that cannot be reached.
+    fn promise(&self) -> String {
+        if self.verdict != Verdict::Healthy {
+            return String::new();
+        }
+        let promised = promised(self.reserved, &self.adhoc);
+        match to_come(self.reserved, promised) {
+            None => " (always available)".to_owned(),
+            Some(to_come) => format!(" ({promised} for now, {to_come})"),
+        }
+    }
+
+    /// What is left of it.
+    fn left(&self) -> String {
+        let left = connections(self.guaranteed);
+        // What is wrong lies in the other tier, or is none of the server's.
+        let is_elsewhere = matches!(self.verdict, Verdict::Suspended | Verdict::Closed)
+            || (self.adhoc_is_apart && is_seen(&self.adhoc.contact));
+        if self.verdict == Verdict::Healthy {
+            let promised = promised(self.reserved, &self.adhoc);
+            connections(promised) + &free_now(self.guaranteed, promised)
+        } else if self.guaranteed == 0 || is_elsewhere {
+            left
+        } else {
+            left + ", once the server answers"
+        }
     }
 
     fn write_people(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
@@ -147,6 +170,7 @@ impl DatabaseStats {
             Verdict::Unreachable => marks.unreachable,
             Verdict::Exhausted => marks.exhausted,
             Verdict::CircuitOpen => marks.circuit_open,
+            Verdict::Suspended | Verdict::Closed => marks.not_lending,
         };
         writeln!(f, "{mark}{}", self.message)
     }

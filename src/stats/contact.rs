@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::text::Ago;
+
 /// What a pool knows of its server without asking it.
 ///
 /// A sign of life is a connection that was opened, a validation or a reset that was answered, a refusal for want of
@@ -28,30 +30,38 @@ pub struct Contact {
     pub failure: Option<ContactFailure>,
 }
 
-/// A failure to reach the server, or to be let in: an attempt to open a connection, a validation that had no answer, a
-/// question of the pool's own.
+/// A failure to reach the server, or to be let in: an attempt to open a connection, a validation that had no answer in
+/// time, a question of the pool's own; or one that goes on, when something has waited for an answer for so long that
+/// errors say that the server does not answer.
+///
+/// A connection found dead is none: the server may have closed it, and be there. What the pool does about it, opening
+/// another one, shows whether it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ContactFailure {
-    /// How long ago that which failed was begun.
+    /// How long ago it failed; zero for one that goes on.
     pub ago: Duration,
     /// Why, in one line.
     pub cause: String,
+    /// How long ago that which failed was begun: signs of life since then are newer.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) begun: Duration,
+}
+
+impl ContactFailure {
+    pub(crate) fn new(begun: Duration, ago: Duration, cause: String) -> Self {
+        ContactFailure { ago, cause, begun }
+    }
 }
 
 impl Contact {
-    pub(crate) fn new(last_seen: Option<Duration>, failed: Option<(Duration, String)>) -> Self {
-        let failure = failed.map(|(ago, cause)| ContactFailure { ago, cause });
-        Contact { last_seen, failure }
-    }
-
     /// What two pools know of one server: the newer of what each does.
     pub(crate) fn or_newer(self, other: Contact) -> Contact {
         let last_seen = [self.last_seen, other.last_seen].into_iter().flatten().min();
         let failures = [self.failure, other.failure].into_iter().flatten();
-        let newest = failures.min_by_key(|failure| failure.ago);
-        let is_news = |failure: &ContactFailure| last_seen.is_none_or(|seen| failure.ago <= seen);
+        let newest = failures.min_by_key(|failure| failure.begun);
+        let is_news = |failure: &ContactFailure| last_seen.is_none_or(|seen| failure.begun <= seen);
         Contact { last_seen, failure: newest.filter(is_news) }
     }
 
@@ -64,10 +74,7 @@ impl Contact {
 impl fmt::Display for ContactFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)?;
-        match self.ago.as_secs() {
-            0 => Ok(()),
-            seconds => write!(f, ", {seconds} s ago"),
-        }
+        if self.ago.is_zero() { Ok(()) } else { write!(f, ", {}", Ago(self.ago)) }
     }
 }
 
@@ -75,7 +82,7 @@ impl fmt::Display for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.failure, self.last_seen) {
             (Some(failure), _) => failure.fmt(f),
-            (None, Some(ago)) => write!(f, "last seen {} s ago", ago.as_secs()),
+            (None, Some(ago)) => write!(f, "last seen {}", Ago(ago)),
             (None, None) => f.write_str("not seen yet"),
         }
     }
@@ -86,8 +93,9 @@ mod tests {
     use super::*;
 
     fn contact(seen: Option<u64>, failed: Option<u64>) -> Contact {
-        let failed = failed.map(|ago| (Duration::from_secs(ago), "refused".to_owned()));
-        Contact::new(seen.map(Duration::from_secs), failed)
+        let failed = failed.map(Duration::from_secs);
+        let failure = failed.map(|begun| ContactFailure::new(begun, begun / 2, "refused".to_owned()));
+        Contact { last_seen: seen.map(Duration::from_secs), failure }
     }
 
     #[test]
@@ -106,7 +114,7 @@ mod tests {
         assert_eq!(failing.clone().or_newer(contact(Some(5), None)), contact(Some(5), None));
         let still = failing.or_newer(contact(Some(20), Some(8)));
         assert_eq!(still, contact(Some(20), Some(8)));
-        assert_eq!(still.to_string(), "refused, 8 s ago");
+        assert_eq!(still.to_string(), "refused, 4.0 s ago");
         assert!(!still.is_within(Duration::from_secs(60)));
         assert_eq!(contact(None, Some(3)).or_newer(contact(None, None)), contact(None, Some(3)));
     }

@@ -9,4 +9,6 @@ pub use contact::{Contact, ContactFailure};
 pub(crate) use histogram::Recorder;
 pub use histogram::{BOUNDS_MS, Histogram};
 pub use people::{Holder, Waiting};
-pub use snapshot::{BreakerState, Checkouts, CloseCause, ClosedBy, Gauges, OpenFailures, Refused, Stats};
+pub use snapshot::{
+    BreakerState, Checkouts, CloseCause, ClosedBy, Gauges, LendingState, OpenFailures, Refused, Stats,
+};

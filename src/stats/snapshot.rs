@@ -212,6 +212,37 @@ impl fmt::Display for BreakerState {
     }
 }
 
+/// Whether a pool lends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum LendingState {
+    /// It does.
+    #[default]
+    Lending,
+    /// Callers wait until it is resumed: see [`Pool::suspend`](crate::Pool::suspend).
+    Suspended,
+    /// It has been closed, and lends no more.
+    Closed,
+}
+
+impl LendingState {
+    /// The name used in messages and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LendingState::Lending => "lending",
+            LendingState::Suspended => "suspended",
+            LendingState::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for LendingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Everything that a pool counts, as one snapshot.
 ///
 /// The gauges are of one moment and always add up. Counters only grow; each is counted before what it counts can be
@@ -228,7 +259,11 @@ pub struct Stats {
     pub pool: String,
     /// The gauges.
     pub gauges: Gauges,
-    /// The hard ceiling, `base_size + max_overflow`.
+    /// Of those in use, how many borrowers have: the rest the pool itself is validating or putting back in order.
+    pub lent: u32,
+    /// Whether it lends.
+    pub lending: LendingState,
+    /// The hard ceiling, `base_size + max_overflow`; less while growth waits for the other tier of a budget.
     pub ceiling: u32,
     /// Connections kept once opened.
     pub base_size: u32,

@@ -27,15 +27,24 @@ impl fmt::Display for Time {
     }
 }
 
-/// A time that was set, as whoever sets it writes it: `60 s`, `300 ms`. Another than a whole number is told to the
-/// tenth.
+/// A time that was set, as whoever sets it writes it: `60 s`, `1.5 s`, `300 ms`. To the millisecond exactly, and below
+/// one to the nanosecond, so that none but zero reads as such; what else is left is of no setting, and told as a
+/// [`Time`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit(pub Duration);
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.as_secs(), self.0.subsec_nanos()) {
-            (seconds @ 1.., 0) => write!(f, "{seconds} s"),
+        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        match (seconds, nanos) {
+            (_, 0) => write!(f, "{seconds} s"),
+            (0, 1..1_000_000) if nanos % 1_000 == 0 => write!(f, "{} us", nanos / 1_000),
+            (0, 1..1_000_000) => write!(f, "{nanos} ns"),
+            (0, _) if nanos % 1_000_000 == 0 => write!(f, "{} ms", nanos / 1_000_000),
+            _ if nanos % 1_000_000 == 0 => {
+                let decimals = format!("{:03}", nanos / 1_000_000);
+                write!(f, "{seconds}.{} s", decimals.trim_end_matches('0'))
+            }
             _ => Time(self.0).fmt(f),
         }
     }
@@ -62,6 +71,12 @@ mod tests {
     fn limits_read_as_they_were_set_and_the_recent_past_as_just_now() {
         let limit = |ms| Limit(Duration::from_millis(ms)).to_string();
         assert_eq!([0, 300, 1000, 1500, 60_000].map(limit), ["0 s", "300 ms", "1 s", "1.5 s", "60 s"]);
+        assert_eq!([5, 1234, 60_050].map(limit), ["5 ms", "1.234 s", "60.05 s"]);
+        let small = |ns| Limit(Duration::from_nanos(ns)).to_string();
+        assert_eq!(
+            [1, 500_000, 500_001, 9_997_123_456].map(small),
+            ["1 ns", "500 us", "500001 ns", "10.0 s"]
+        );
         let ago = |ms| Ago(Duration::from_millis(ms)).to_string();
         assert_eq!([0, 9, 10, 4000].map(ago), ["just now", "just now", "10 ms ago", "4.0 s ago"]);
     }

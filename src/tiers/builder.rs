@@ -17,6 +17,7 @@ pub struct TieredBuilder<M: ManageConnection> {
     reserved: u32,
     open_concurrency: u32,
     adhoc_may_borrow: bool,
+    adhoc_is_apart: bool,
     automation: Builder<M>,
     adhoc: Builder<M>,
     clock: Clock,
@@ -31,6 +32,7 @@ impl<M: ManageConnection> Default for TieredBuilder<M> {
             reserved: 5,
             open_concurrency: 4,
             adhoc_may_borrow: false,
+            adhoc_is_apart: false,
             automation: tier(Settings::of_automation()).base_size(50).max_overflow(5),
             adhoc: tier(Settings::of_adhoc()),
             clock: Clock::default(),
@@ -62,6 +64,14 @@ impl<M: ManageConnection> TieredBuilder<M> {
     /// never takes ad-hoc's. Default: no.
     pub fn adhoc_may_borrow(mut self, may: bool) -> Self {
         self.adhoc_may_borrow = may;
+        self
+    }
+
+    /// Sets whether the ad-hoc tier's manager leads to another server than automation's, or as another role: what one
+    /// tier meets says nothing of the other then, and the [`Verdict`](crate::report::Verdict) rests on both. Default:
+    /// no, so that a sign of life to either tells of one server. A `PgBuilder` finds out by itself.
+    pub fn adhoc_is_apart(mut self, is_apart: bool) -> Self {
+        self.adhoc_is_apart = is_apart;
         self
     }
 
@@ -199,6 +209,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
             budget,
             limit_name: self.limit_name,
             adhoc_may_borrow: self.adhoc_may_borrow,
+            adhoc_is_apart: self.adhoc_is_apart,
             question: None,
         })
     }

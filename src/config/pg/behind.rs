@@ -6,14 +6,18 @@ use super::table::profiles;
 use super::table::rows::{Fallback, Key};
 use super::table::source::{Source, Sourced};
 use super::table::value::Value;
+use crate::config::faults::Faults;
 
 impl PgSettings {
     /// Returns these settings with the defaults that hold behind the pooler that the server turned out to be. What
     /// builder, environment, URL or a named profile set stays, and with it sizes that would contradict it; but the
     /// statement cache is off in transaction mode. Unchanged where something was said about a PgBouncer before.
-    pub(crate) fn behind_found(&self, mode: PgBouncer) -> PgSettings {
+    ///
+    /// The faults are those that the sizes for a pooler would have had: the same settings are refused where the pooler
+    /// is known before. Here they are not, for the mode is not known, and in session mode the sizes as they were do.
+    pub(crate) fn behind_found(&self, mode: PgBouncer) -> (PgSettings, Faults) {
         if self.pgbouncer.is_some() || mode == PgBouncer::Off {
-            return self.clone();
+            return (self.clone(), Faults::new());
         }
         let mut changed = self.clone();
         let found = |value| Sourced::new(Some(value), Source::Detected { from: "the server".to_owned() });
@@ -23,7 +27,6 @@ impl PgSettings {
             Key::MaxOverflow,
             Key::ConnectionTimeout,
             Key::MaxLifetime,
-            Key::PrePing,
             Key::StatementCacheSize,
         ] {
             // Whoever set a size of the cache did not know of the pooler.
@@ -39,7 +42,8 @@ impl PgSettings {
             let follows = Source::Follows { of: "the server".to_owned() };
             changed.set(Key::TotalConnections, Sourced::new(Some(Value::Count(total)), follows));
         }
-        if !changed.check().is_empty() {
+        let faults = changed.check();
+        if !faults.is_empty() {
             let sizes = [
                 (Key::BaseSize, self.automation.base_size),
                 (Key::MaxOverflow, self.automation.max_overflow),
@@ -50,10 +54,12 @@ impl PgSettings {
             }
         }
         if !self.is_said(Key::MaxSize) {
-            let of_base = changed.source(Key::BaseSize).clone();
-            changed.set(Key::MaxSize, Sourced::new(None, of_base));
+            let parts =
+                [Key::BaseSize, Key::MaxOverflow].map(|key| (key.setting().name, changed.source(key)));
+            let follows = Source::following(&parts);
+            changed.set(Key::MaxSize, Sourced::new(None, follows));
         }
-        changed
+        (changed, faults)
     }
 
     /// Whether somebody set the budget: it follows the sizes where nobody did.

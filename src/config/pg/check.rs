@@ -1,5 +1,6 @@
 //! The rules between the settings of a `PgPool`.
 
+use super::server::startup::{LONGEST, LONGEST_RULE};
 use super::settings::{MAX_APP_NAME, PgSettings};
 use super::table::rows::{Key, settings};
 use super::table::source::Source;
@@ -10,6 +11,9 @@ use crate::config::faults::Faults;
 /// them could not be read.
 pub(super) const BUDGET: [Key; 5] =
     [Key::BaseSize, Key::MaxOverflow, Key::MaxSize, Key::Reserved, Key::TotalConnections];
+
+/// What to do in place of a checkout timeout of zero, which stands for no limit with other pools.
+const NO_LIMIT: &str = "for no limit, leave it out and set DB_POOL_GETMODE to wait";
 
 impl PgSettings {
     /// Checks every rule, those of both tiers included, and returns all faults.
@@ -45,7 +49,20 @@ impl PgSettings {
         let is_told = matches!(self.source(Key::AppName), Source::Follows { .. });
         let name = &self.app_name;
         faults.require(is_told || is_name(name), &self.spelled(Key::AppName), shown(name), rule());
+        self.check_statement_timeouts(&mut faults);
         faults
+    }
+
+    fn check_statement_timeouts(&self, faults: &mut Faults) {
+        let (automation, adhoc) = (self.automation_statement_timeout, self.adhoc_statement_timeout);
+        let mut limits = vec![(self.spelled(Key::StatementTimeout), automation)];
+        if adhoc != automation {
+            limits.push(("adhoc_statement_timeout".to_owned(), adhoc));
+        }
+        for (setting, limit) in limits {
+            let limit = limit.unwrap_or_default();
+            faults.require(limit <= LONGEST, &setting, format!("{limit:?}"), LONGEST_RULE);
+        }
     }
 
     fn check_tiers(&self, unreadable: &[Key], faults: &mut Faults) {
@@ -66,8 +83,12 @@ impl PgSettings {
                 } else {
                     self.spelled_together(&keys)
                 };
+                let rule = match keys[..] {
+                    [Key::ConnectionTimeout] => format!("{}; {NO_LIMIT}", fault.rule),
+                    _ => fault.rule.clone(),
+                };
                 // Most times are common to both tiers.
-                let seen = (setting, fault.rule.clone());
+                let seen = (setting, rule);
                 if !told.contains(&seen) {
                     faults.push(&seen.0, &fault.found, &seen.1);
                     told.push(seen);
@@ -82,15 +103,18 @@ impl PgSettings {
             faults.push(total, 0, "must be at least 1");
             return;
         }
-        let parts = [
-            (Key::BaseSize, self.automation.base_size),
-            (Key::MaxOverflow, self.automation.max_overflow),
-            (Key::Reserved, self.adhoc.ceiling()),
-        ];
-        let sum: u64 = parts.iter().map(|(_, size)| u64::from(*size)).sum();
+        let reserve = (Key::Reserved, self.adhoc.ceiling());
+        let (base, overflow) = (self.automation.base_size, self.automation.max_overflow);
+        let parts = if self.is_by_ceiling() {
+            vec![(Key::MaxSize, self.automation.ceiling()), reserve]
+        } else {
+            vec![(Key::BaseSize, base), (Key::MaxOverflow, overflow), reserve]
+        };
+        let sum = u64::from(base) + u64::from(overflow) + u64::from(reserve.1);
         // What cannot be counted has been told of the tier already.
         if sum.min(u64::from(u32::MAX)) > u64::from(self.total_connections) {
-            let told = parts.map(|(key, size)| self.told_with(key, size)).join(" + ");
+            let told: Vec<_> = parts.into_iter().map(|(key, size)| self.told_with(key, size)).collect();
+            let told = told.join(" + ");
             let rule = format!("must be at least {sum} = {told}{}", self.what_else_would_do());
             faults.push(total, self.total_connections, rule);
         }
@@ -100,6 +124,13 @@ impl PgSettings {
             self.reserved,
             format!("must be the ceiling of the ad-hoc tier, which is {}", self.adhoc.ceiling()),
         );
+    }
+
+    /// Whether a ceiling was set and gives one of its parts, or both.
+    fn is_by_ceiling(&self) -> bool {
+        let ceiling = self.source(Key::MaxSize);
+        ceiling.is_explicit()
+            && [Key::BaseSize, Key::MaxOverflow].iter().any(|part| self.source(*part) == ceiling)
     }
 
     /// A part of the budget with its size: `DB_POOL_SIZE 60`, `max_overflow 5 (default)`.
@@ -114,17 +145,19 @@ impl PgSettings {
 
     /// The size that would fit into the budget, where one part alone can make it fit.
     fn what_else_would_do(&self) -> String {
-        let is_ceiling = self.source(Key::MaxSize).is_explicit()
-            && [Key::BaseSize, Key::MaxOverflow]
-                .iter()
-                .all(|key| self.source(*key) == self.source(Key::MaxSize));
+        let (base, overflow) = (self.automation.base_size, self.automation.max_overflow);
         let base_follows = matches!(self.source(Key::BaseSize), Source::Follows { .. });
-        let (key, others) = match (is_ceiling, base_follows) {
-            (true, _) => (Key::MaxSize, 0),
-            (false, true) => (Key::MaxOverflow, self.automation.base_size),
-            (false, false) => (Key::BaseSize, self.automation.max_overflow),
+        let is_of_ceiling = |part| self.source(part) == self.source(Key::MaxSize);
+        let (key, others, least) = match (self.is_by_ceiling(), base_follows) {
+            // A ceiling holds the part that was set beside it.
+            (true, _) if is_of_ceiling(Key::BaseSize) && is_of_ceiling(Key::MaxOverflow) => {
+                (Key::MaxSize, 0, 1)
+            }
+            (true, _) if is_of_ceiling(Key::BaseSize) => (Key::MaxSize, 0, overflow.saturating_add(1)),
+            (true, _) => (Key::MaxSize, 0, base),
+            (false, true) => (Key::MaxOverflow, base, 0),
+            (false, false) => (Key::BaseSize, overflow, 1),
         };
-        let least = if key == Key::MaxOverflow { 0 } else { 1 };
         let room = self
             .total_connections
             .checked_sub(self.adhoc.ceiling())

@@ -70,10 +70,9 @@ impl PgSettings {
 
 fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
     let mut built = PgSettings::of_server(server);
-    let Sizes { base, overflow, total } = Sizes::of(merged, faults);
-    if !merged.get(Key::MaxSize).source.is_explicit() {
-        built.set(Key::MaxSize, Sourced::new(None, base.source.clone()));
-    }
+    let Sizes { base, overflow, total, ceiling, overruled } = Sizes::of(merged, faults);
+    built.set(Key::MaxSize, Sourced::new(None, ceiling));
+    built.overruled = overruled;
     let sizes = [(Key::TotalConnections, total), (Key::BaseSize, base), (Key::MaxOverflow, overflow)];
     for setting in settings().iter().filter(|setting| setting.key != Key::Server) {
         let size = sizes.iter().find(|(of, _)| *of == setting.key);
@@ -81,8 +80,8 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
             (key, Some((_, size))) => {
                 built.set(key, Sourced::new(Some(Value::Count(size.value)), size.source.clone()));
             }
-            // What is left open of it was filled in above.
-            (Key::MaxSize, None) if !merged.get(Key::MaxSize).source.is_explicit() => {}
+            // Its parts say what it is, and its source is told above.
+            (Key::MaxSize, None) => {}
             (key, None) => built.set(key, merged.get(key).clone()),
         }
     }

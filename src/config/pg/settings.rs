@@ -8,7 +8,7 @@ use super::server::address::Server;
 use super::server::destination::Destination;
 use super::table::pgbouncer::PgBouncer;
 use super::table::rows::{Key, ROWS};
-use super::table::source::{Source, Sourced};
+use super::table::source::{Overruled, Source, Sourced};
 use super::table::value::Value;
 use crate::config::policy::PrePing;
 use crate::config::settings::Settings;
@@ -27,7 +27,7 @@ pub(super) const MAX_APP_NAME: usize = 63 - "/automation".len();
 /// The automation tier has a base size and an overflow, or a ceiling (`max_size`) instead. A ceiling alone is all
 /// base size; together with one of the other two it gives the third; together with both it must be their sum. Only
 /// the strongest source that names any of the three has a say on the ceiling: a program that sets `base_size` is not
-/// bound by `DB_POOL_MAX`.
+/// bound by `DB_POOL_MAX`, and the log says at start that this one has no effect.
 ///
 /// Where no budget is set, it is the ceiling and the reserve. Where one is set and no base size, the base size is what
 /// reserve and overflow leave of it, and an overflow that nobody has set gives way to the base size. The sizes of a
@@ -74,6 +74,8 @@ pub struct PgSettings {
     pub app_name: String,
     /// Where each setting of the table came from, in table order.
     sources: Vec<Source>,
+    /// A ceiling that was set and does not hold.
+    pub(super) overruled: Option<Overruled>,
 }
 
 impl PgSettings {
@@ -98,6 +100,7 @@ impl PgSettings {
             pgbouncer: None,
             app_name: String::new(),
             sources,
+            overruled: None,
         }
     }
 

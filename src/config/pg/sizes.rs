@@ -12,7 +12,7 @@
 use super::check::BUDGET;
 use super::merge::Merged;
 use super::table::rows::Key;
-use super::table::source::{Source, Sourced};
+use super::table::source::{Overruled, Source, Sourced};
 use super::table::value::Value;
 use crate::config::faults::Faults;
 
@@ -20,21 +20,31 @@ pub(super) struct Sizes {
     pub base: Sourced<u32>,
     pub overflow: Sourced<u32>,
     pub total: Sourced<u32>,
+    /// Where the ceiling came from: what set it, else its parts.
+    pub ceiling: Source,
+    /// A ceiling that was set and does not hold, since a stronger source has set a part of it.
+    pub overruled: Option<Overruled>,
 }
 
 impl Sizes {
     pub fn of(merged: &Merged, faults: &mut Faults) -> Sizes {
-        let (base, overflow) = by_ceiling(merged, faults);
+        let Parts { base, overflow, overruled } = by_ceiling(merged, faults);
         let Some(reserved) = given(merged, Key::Reserved) else { unreachable!("BUG: no default reserve") };
         let total = given(merged, Key::TotalConnections);
         let is_readable = !BUDGET.iter().any(|key| merged.unreadable.contains(key));
-        match total {
+        let (base, overflow, total) = match total {
             Some(total) if is_readable => within(total, base, overflow, reserved.value),
             total => {
                 let total = total.unwrap_or_else(|| sum(&base, &overflow, &reserved));
-                Sizes { base, overflow, total }
+                (base, overflow, total)
             }
-        }
+        };
+        let set = &merged.get(Key::MaxSize).source;
+        let ceiling = match overruled {
+            None if set.is_explicit() => set.clone(),
+            _ => following([(Key::BaseSize, &base), (Key::MaxOverflow, &overflow)]),
+        };
+        Sizes { base, overflow, total, ceiling, overruled }
     }
 }
 
@@ -45,9 +55,14 @@ fn given(merged: &Merged, key: Key) -> Option<Sourced<u32>> {
     }
 }
 
-/// The sizes within a budget that was set.
-fn within(total: Sourced<u32>, base: Sourced<u32>, overflow: Sourced<u32>, reserved: u32) -> Sizes {
-    let follows = |value| Sourced::new(value, follows(&[(Key::TotalConnections, &total.source)]));
+/// The sizes within a budget that was set, and the budget.
+fn within(
+    total: Sourced<u32>,
+    base: Sourced<u32>,
+    overflow: Sourced<u32>,
+    reserved: u32,
+) -> (Sourced<u32>, Sourced<u32>, Sourced<u32>) {
+    let follows = |value| Sourced::new(value, following([(Key::TotalConnections, &total)]));
     let left = |used: u32| total.value.saturating_sub(reserved).saturating_sub(used);
     let is_said = |size: &Sourced<u32>| size.source != Source::Default;
     let (base, overflow) = match (is_said(&base), is_said(&overflow)) {
@@ -59,67 +74,79 @@ fn within(total: Sourced<u32>, base: Sourced<u32>, overflow: Sourced<u32>, reser
         }
         (true, _) => (base, overflow),
     };
-    Sizes { base, overflow, total }
+    (base, overflow, total)
 }
 
 /// The budget that holds these sizes.
 fn sum(base: &Sourced<u32>, overflow: &Sourced<u32>, reserved: &Sourced<u32>) -> Sourced<u32> {
     let total = base.value.saturating_add(overflow.value).saturating_add(reserved.value);
     let parts = [(Key::BaseSize, base), (Key::MaxOverflow, overflow), (Key::Reserved, reserved)];
-    Sourced::new(total, follows(&parts.map(|(key, size)| (key, &size.source))))
+    Sourced::new(total, following(parts))
 }
 
-/// The source of what follows from others: the default where all of them are.
-fn follows(others: &[(Key, &Source)]) -> Source {
-    let mut names: Vec<String> = vec![];
-    for (key, source) in others {
-        let name = match source {
-            Source::Default => continue,
-            Source::Profile { .. } => source.to_string(),
-            Source::Detected { from } => from.clone(),
-            source => source.spelled(key.setting().name),
-        };
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    if names.is_empty() { Source::Default } else { Source::Follows { of: names.join(" + ") } }
+/// The source of what follows from these sizes.
+fn following<const N: usize>(sizes: [(Key, &Sourced<u32>); N]) -> Source {
+    Source::following(&sizes.map(|(key, size)| (key.setting().name, &size.source)))
+}
+
+/// The two parts of a ceiling.
+struct Parts {
+    base: Sourced<u32>,
+    overflow: Sourced<u32>,
+    overruled: Option<Overruled>,
 }
 
 /// Base size and overflow of the automation tier, also where a ceiling is given instead.
-fn by_ceiling(merged: &Merged, faults: &mut Faults) -> (Sourced<u32>, Sourced<u32>) {
+fn by_ceiling(merged: &Merged, faults: &mut Faults) -> Parts {
     let (Some(base), Some(overflow)) = (given(merged, Key::BaseSize), given(merged, Key::MaxOverflow)) else {
         unreachable!("BUG: base size or overflow has no default")
     };
-    let Some(ceiling) = given(merged, Key::MaxSize) else { return (base, overflow) };
+    let parts = |base, overflow| Parts { base, overflow, overruled: None };
+    let Some(ceiling) = given(merged, Key::MaxSize) else { return parts(base, overflow) };
     let rank = ceiling.source.rank();
-    if base.source.rank() < rank || overflow.source.rank() < rank {
-        return (base, overflow);
+    let stronger: Vec<_> = [(Key::BaseSize, &base), (Key::MaxOverflow, &overflow)]
+        .iter()
+        .filter(|(_, size)| size.source.rank() < rank)
+        .map(|(key, size)| size.source.spelled(key.setting().name))
+        .collect();
+    if !stronger.is_empty() {
+        let setting = ceiling.source.spelled("max_size");
+        let overruled = Overruled { setting, value: ceiling.value, by: stronger.join(" + ") };
+        return Parts { base, overflow, overruled: Some(overruled) };
     }
+    let named = |key: Key, size: &Sourced<u32>| size.source.spelled(key.setting().name);
     let from_ceiling = |value| Sourced::new(value, ceiling.source.clone());
     match (base.source.rank() == rank, overflow.source.rank() == rank) {
-        (false, false) => (from_ceiling(ceiling.value), from_ceiling(0)),
+        (false, false) => parts(from_ceiling(ceiling.value), from_ceiling(0)),
         (true, false) if base.value <= ceiling.value => {
             let rest = ceiling.value - base.value;
-            (base, from_ceiling(rest))
+            parts(base, from_ceiling(rest))
+        }
+        (false, true) if overflow.value == ceiling.value && ceiling.value > 0 => {
+            let (of, size) = (named(Key::MaxOverflow, &overflow), overflow.value);
+            let rule = format!("must be above {of}, {size}: the rest is the base size, at least 1");
+            faults.push(ceiling.source.spelled("max_size"), ceiling.value, rule);
+            parts(base, overflow)
         }
         (false, true) if overflow.value <= ceiling.value => {
             let rest = ceiling.value - overflow.value;
-            (from_ceiling(rest), overflow)
+            parts(from_ceiling(rest), overflow)
         }
-        (true, true) if base.value.checked_add(overflow.value) == Some(ceiling.value) => (base, overflow),
+        (true, true) if base.value.checked_add(overflow.value) == Some(ceiling.value) => {
+            parts(base, overflow)
+        }
         (with_base, with_overflow) => {
-            let mut parts = vec![];
+            let mut with = vec![];
             for (is_given, key, size) in
                 [(with_base, Key::BaseSize, &base), (with_overflow, Key::MaxOverflow, &overflow)]
             {
                 if is_given {
-                    parts.push(format!("{} = {}", size.source.spelled(key.setting().name), size.value));
+                    with.push(format!("{} = {}", named(key, size), size.value));
                 }
             }
-            let rule = format!("contradicts {}; it is their sum, or stands alone", parts.join(" and "));
+            let rule = format!("contradicts {}; it is their sum, or stands alone", with.join(" and "));
             faults.push(ceiling.source.spelled("max_size"), ceiling.value, rule);
-            (base, overflow)
+            parts(base, overflow)
         }
     }
 }

@@ -96,19 +96,32 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 
     /// As [`Lending::join`], for a caller that does not wait for others to return what they have: in line only where
-    /// more values can still come, by new seats and by those being opened, than there are waiters. `leaving` is how
-    /// many open ones the caller itself is about to close. To it the line is full while lending is suspended.
+    /// more values can still come than there are waiters: by new seats, by those being opened, and by the `returning`
+    /// open ones that no borrower has. `leaving` is how many open ones the caller itself is about to close. To it the
+    /// line is full while lending is suspended.
     pub(crate) fn join_if_room(
         &self,
         old: Option<Ticket>,
         max_waiting: Option<usize>,
         leaving: usize,
+        returning: usize,
     ) -> Joined<T, R> {
         self.join_where(old, max_waiting, |desk| {
-            let open = desk.ledger.open().saturating_sub(leaving);
-            let to_come = desk.ledger.ceiling().saturating_sub(open);
-            to_come > desk.queue.len() && !self.gate.is_suspended()
+            desk.to_come(leaving, returning) > desk.queue.len() && !self.gate.is_suspended()
         })
+    }
+
+    /// Whether more values can still come, as for [`Lending::join_if_room`], than there are waiters before this ticket.
+    pub(crate) fn has_room_for(&self, ticket: Ticket, returning: usize) -> bool {
+        let desk = self.desk.lock();
+        desk.to_come(0, returning) > desk.queue.ahead_of(ticket)
+    }
+}
+
+impl<T, R> Desk<T, R> {
+    fn to_come(&self, leaving: usize, returning: usize) -> usize {
+        let open = self.ledger.open().saturating_sub(leaving);
+        self.ledger.ceiling().saturating_sub(open) + returning
     }
 }
 
@@ -120,15 +133,15 @@ mod tests {
     #[test]
     fn room_is_what_can_still_be_opened_beyond_those_who_wait() {
         let line = Lending::<u32, (), &str>::new(2);
-        assert!(matches!(line.join_if_room(None, None, 0), Joined::InLine { ahead: 0, .. }));
+        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::InLine { ahead: 0, .. }));
         assert_eq!(line.claim(), Some(0));
-        assert!(matches!(line.join_if_room(None, Some(1), 0), Joined::Full), "the bound of all");
+        assert!(matches!(line.join_if_room(None, Some(1), 0, 0), Joined::Full), "the bound of all");
         assert!(
-            matches!(line.join_if_room(None, None, 0), Joined::InLine { ahead: 1, .. }),
+            matches!(line.join_if_room(None, None, 0, 0), Joined::InLine { ahead: 1, .. }),
             "one is opening"
         );
         assert!(
-            matches!(line.join_if_room(None, None, 0), Joined::Full),
+            matches!(line.join_if_room(None, None, 0, 0), Joined::Full),
             "it would overtake nobody, and wait"
         );
         let Joined::InLine { ticket, .. } = line.join(None, None) else { panic!("others may wait") };
@@ -136,14 +149,22 @@ mod tests {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        assert!(matches!(line.join_if_room(None, None, 0), Joined::Full), "it is out");
+        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::Full), "it is out");
         assert!(
-            matches!(line.join_if_room(None, None, 1), Joined::InLine { .. }),
+            matches!(line.join_if_room(None, None, 1, 0), Joined::InLine { .. }),
             "in the caller's own hand"
         );
+        let line = Lending::<u32, (), &str>::new(1);
+        assert_eq!(line.claim(), Some(0));
+        line.restate(0, Standing::Opening, Standing::Open);
+        let Joined::InLine { ticket: first, .. } = line.join_if_room(None, None, 0, 1) else {
+            panic!("no borrower has it")
+        };
+        assert!(line.has_room_for(first, 1) && !line.has_room_for(first, 0), "a borrower has it now");
+        assert!(matches!(line.join_if_room(None, None, 0, 1), Joined::Full), "it is the other one's");
         let line = Lending::<u32, (), &str>::new(9);
         assert!(line.suspend());
-        assert!(matches!(line.join_if_room(None, None, 0), Joined::Full), "nobody is served");
+        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::Full), "nobody is served");
         assert_eq!(ticket, 2);
     }
 }

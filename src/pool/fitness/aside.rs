@@ -59,6 +59,7 @@ fn run_errand<M: ManageConnection>(
 ) -> bool {
     let subject = body.subject();
     let done = if alive { perform(shared, &mut body, check, limit) } else { Ok(()) };
+    let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
     let ended = errand.finish();
     if let (Ok(()), Some(seat)) = (&done, &ended.seat) {
         let at = plan_keepalive(shared.now(), shared.settings().keepalive);
@@ -67,6 +68,7 @@ fn run_errand<M: ManageConnection>(
     shared.helpers.forget(errand);
     let Some(seat) = ended.seat else {
         // The keeper has given it up and freed its seat; the zombie that it counted ends here.
+        drop(handing_back);
         close_body(shared, body, check.cause());
         drop(ended.zombie);
         shared.changed.tell();
@@ -90,6 +92,7 @@ fn run_errand<M: ManageConnection>(
         Some(Checked::Fit(entry)) => restore(entry),
         Some(Checked::Dead(entry)) => dispose(entry, check.cause()),
     }
+    drop(handing_back);
     ended.thread_is_lost
 }
 

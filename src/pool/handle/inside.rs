@@ -13,6 +13,8 @@ use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
 use crate::pool::change;
 use crate::pool::parts::budget::Budget;
+#[cfg(feature = "postgres")]
+use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
 
 impl<M: ManageConnection> Pool<M> {
@@ -59,6 +61,14 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().settings()
     }
 
+    /// Whether borrowers have all that it may lend now: its ceiling is less than what is asked for while growth waits.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_lent_out(&self) -> bool {
+        let shared = self.shared();
+        let ceiling = observe::ceiling(&shared.settings(), &shared.lending.counts());
+        self.holders().len() >= ceiling as usize
+    }
+
     /// The server has answered a question.
     #[cfg(feature = "postgres")]
     pub(crate) fn note_answer(&self) {
@@ -68,8 +78,8 @@ impl<M: ManageConnection> Pool<M> {
     /// The server has not answered a question that was begun this long ago.
     #[cfg(feature = "postgres")]
     pub(crate) fn note_unanswered(&self, ago: Duration, cause: String) {
-        let begun = self.shared().exact_now().less(Millis::of(ago));
-        self.shared().supply.contact().failed(begun, || cause);
+        let now = self.shared().exact_now();
+        self.shared().supply.contact().failed(now.less(Millis::of(ago)), now, || cause);
     }
 
     /// It, to be waited for while it is filled.

@@ -13,7 +13,7 @@ use crate::pool::supply::demand::demand;
 use crate::pool::supply::open::attempt_hung;
 use crate::pool::supply::outcome::ping_timed_out;
 use crate::pool::tell::accounts;
-use crate::text::Time;
+use crate::text::Limit;
 
 /// Gives up on errands that took too long. Returns when the next one falls due.
 pub(crate) fn give_up_overdue<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Instant) -> Option<Instant> {
@@ -40,7 +40,7 @@ fn give_up<M: ManageConnection>(shared: &Arc<Shared<M>>, errand: &Arc<Errand<M>>
     });
     let Some(given_up) = given_up else { return };
     if let Some(subject) = given_up.silent {
-        found_dead(shared, subject, &format!("no answer within {}", Time(limit)));
+        found_dead(shared, subject, &format!("no answer within {}", Limit(limit)));
         ping_timed_out(shared, limit);
     }
     // Before its seat is free, so that the caller has a chance to be in line for the next connection in it.

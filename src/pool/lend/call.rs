@@ -17,8 +17,9 @@ pub(crate) enum Patience {
     Configured,
     /// Not at all.
     None,
-    /// Not for others: for a connection of its own to be opened, where there is room for one.
-    ForOpening,
+    /// Not for other borrowers: for a connection of its own to be opened, where there is room for one, or for one that
+    /// the pool itself has in hand. At most so long.
+    ForOpening(Duration),
     /// At most so long.
     For(Duration),
     Forever,
@@ -28,10 +29,10 @@ impl Patience {
     /// With what the settings say of a plain `get`.
     fn settled(self, fast: &Fast) -> Self {
         let Patience::Configured = self else { return self };
-        match fast.wait_mode() {
-            WaitMode::Timed => Patience::For(fast.connection_timeout()),
-            WaitMode::NoWait => Patience::ForOpening,
-            WaitMode::Forever => Patience::Forever,
+        match fast.wait() {
+            (WaitMode::Timed, limit) => Patience::For(limit),
+            (WaitMode::NoWait, limit) => Patience::ForOpening(limit),
+            (WaitMode::Forever, _) => Patience::Forever,
         }
     }
 }
@@ -70,11 +71,12 @@ impl Call {
         let limit = match patience {
             Patience::For(limit) if asked => Some(LimitSetBy::Caller(limit)),
             Patience::For(limit) => Some(LimitSetBy::Settings(limit)),
-            Patience::None | Patience::ForOpening | Patience::Forever | Patience::Configured => None,
+            Patience::ForOpening(limit) => Some(LimitSetBy::Settings(limit)),
+            Patience::None | Patience::Forever | Patience::Configured => None,
         };
         let deadline = match patience {
-            Patience::None | Patience::ForOpening => Some(start),
-            Patience::For(limit) => start.checked_add(limit),
+            Patience::None => Some(start),
+            Patience::For(limit) | Patience::ForOpening(limit) => start.checked_add(limit),
             Patience::Forever => None,
             Patience::Configured => unreachable!("BUG: settled above"),
         };
@@ -92,15 +94,23 @@ impl Call {
         }
     }
 
-    /// Whether it waits for nobody's return, so that a validation has its own limit.
-    pub(crate) fn waits_for_nobody(&self) -> bool {
-        matches!(self.patience, Patience::None | Patience::ForOpening)
+    /// Whether it does not wait at all, so that a validation has its own limit.
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        matches!(self.patience, Patience::None)
     }
 
-    /// Gives it the time that an opening may take, once it stands in line for one.
+    /// Whether its time has run out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Leaves it no more time than an opening may take, once it stands in line for one.
     pub(crate) fn wait_for_opening(&mut self, limit: Duration) {
-        self.deadline = Instant::now().checked_add(limit);
-        self.limit = Some(LimitSetBy::Opening(limit));
+        let Some(end) = Instant::now().checked_add(limit) else { return };
+        if self.deadline.is_none_or(|deadline| end < deadline) {
+            self.deadline = Some(end);
+            self.limit = Some(LimitSetBy::Opening(limit));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn prove<M: ManageConnection>(
     let limit = entry.shared.fast.validation_timeout();
     let (left, for_a_look) = match call.deadline {
         // One that does not wait still has its connection validated: that is not waiting for somebody else.
-        Some(deadline) if !call.waits_for_nobody() => {
+        Some(deadline) if !call.waits_for_nothing() => {
             let (left, late) =
                 (deadline.saturating_duration_since(now), now.saturating_duration_since(deadline));
             (left, left.saturating_add(GRACE).saturating_sub(late))
@@ -96,7 +96,7 @@ fn prove_aside<M: ManageConnection>(
     check: Check,
     limit: Duration,
 ) -> Result<Proof<M>, Failure> {
-    let deadline = if call.waits_for_nobody() { Instant::now().checked_add(limit) } else { call.deadline };
+    let deadline = if call.waits_for_nothing() { Instant::now().checked_add(limit) } else { call.deadline };
     let caller = Arc::new(Caller::<M>::new());
     send_aside(entry, check, Some(Arc::clone(&caller)));
     match caller.wait(deadline) {

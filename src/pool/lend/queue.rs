@@ -13,6 +13,7 @@ use crate::pool::supply::close::dispose;
 use crate::pool::supply::connect::connect_limit;
 use crate::pool::supply::demand::demand;
 use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
+use crate::pool::tell::observe::in_own_hands;
 use crate::stats::CloseCause;
 
 /// How long what may be none must look like a deadlock before it is called one.
@@ -40,7 +41,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     in_hand: Unlendable<M>,
 ) -> Result<Box<Entry<M>>, Failure> {
     let max_waiting = shared.settings().max_waiting.map(|max| max as usize);
-    let for_opening = matches!(call.patience, Patience::ForOpening);
+    let for_opening = matches!(call.patience, Patience::ForOpening(_));
     let joined = if for_opening {
         if is_server_full(shared) {
             return Err(Failure::Exhausted);
@@ -48,7 +49,9 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         if call.ticket.is_none() {
             call.wait_for_opening(connect_limit(shared));
         }
-        shared.lending.join_if_room(call.ticket, max_waiting, usize::from(in_hand.0.is_some()))
+        // Before the look at the room: what is back by then is found by the sweep.
+        let returning = in_own_hands(shared);
+        shared.lending.join_if_room(call.ticket, max_waiting, usize::from(in_hand.0.is_some()), returning)
     } else {
         shared.lending.join(call.ticket, max_waiting)
     };
@@ -71,7 +74,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     let refused = would_deadlock(shared, call, ticket, &waiter);
     let outcome = match refused {
         true => waiter.leave(),
-        false if for_opening => wait_for_opening(shared, call, &waiter),
+        false if for_opening => wait_for_opening(shared, call, ticket, &waiter),
         false => waiter.wait(call.deadline),
     };
     if matches!(outcome, Outcome::Nothing) && shared.settings().deadlock_detection {
@@ -93,7 +96,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
             shared.lending.forget(waiter, ticket);
             Err(match refused {
                 true => Failure::Deadlock,
-                false if for_opening && is_server_full(shared) => Failure::Exhausted,
+                false if for_opening && (is_server_full(shared) || !call.is_over()) => Failure::Exhausted,
                 false => Failure::Timeout { left: Some(left) },
             })
         }
@@ -104,14 +107,16 @@ fn is_server_full<M: ManageConnection>(shared: &Shared<M>) -> bool {
     shared.supply.breaker().is_server_full(shared.exact_now())
 }
 
-/// Waits for an opening: until its limit, or until the server has no connection left to open, since from then on only
-/// the return of another borrower could serve this caller.
+/// Waits for an opening, or for what the pool itself has in hand: until its limit, or until only the return of another
+/// borrower could serve this caller, since the server has no connection left to open, or there is no room any more:
+/// what the pool had in hand may have been taken just before the caller stood in line.
 fn wait_for_opening<M: ManageConnection>(
     shared: &Shared<M>,
     call: &Call,
+    ticket: Ticket,
     waiter: &Waiter<Entry<M>, Refusal>,
 ) -> Outcome<Entry<M>, Refusal> {
-    while !is_server_full(shared) {
+    while !is_server_full(shared) && shared.lending.has_room_for(ticket, in_own_hands(shared)) {
         let next = Instant::now() + LOOK_EVERY;
         if call.deadline.is_some_and(|deadline| deadline <= next) || waiter.watch(Some(next)) {
             return waiter.wait(call.deadline);

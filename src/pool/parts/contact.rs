@@ -15,8 +15,15 @@ pub(crate) struct Contact {
 #[derive(Default)]
 struct Known {
     seen_at: Option<Millis>,
-    /// The last failure since, by the time when what failed was begun.
-    failed: Option<(Millis, String)>,
+    /// The last failure since.
+    failed: Option<Failed>,
+}
+
+struct Failed {
+    /// When what failed was begun, and when it had failed.
+    begun: Millis,
+    at: Millis,
+    cause: String,
 }
 
 impl Contact {
@@ -24,18 +31,18 @@ impl Contact {
     pub(crate) fn seen(&self, at: Millis) {
         let mut known = self.known.lock();
         known.seen_at = known.seen_at.max(Some(at));
-        if known.failed.as_ref().is_some_and(|(begun, _)| *begun <= at) {
+        if known.failed.as_ref().is_some_and(|failed| failed.begun <= at) {
             known.failed = None;
         }
     }
 
-    /// What was begun at this time failed to reach the server.
-    pub(crate) fn failed(&self, begun: Millis, cause: impl FnOnce() -> String) {
+    /// What was begun at the first of these times had failed to reach the server at the second.
+    pub(crate) fn failed(&self, begun: Millis, at: Millis, cause: impl FnOnce() -> String) {
         let mut known = self.known.lock();
         let is_news = known.seen_at.is_none_or(|seen| begun >= seen)
-            && known.failed.as_ref().is_none_or(|(last, _)| begun >= *last);
+            && known.failed.as_ref().is_none_or(|last| begun >= last.begun);
         if is_news {
-            known.failed = Some((begun, cause()));
+            known.failed = Some(Failed { begun, at, cause: cause() });
         }
     }
 
@@ -43,8 +50,10 @@ impl Contact {
     pub(crate) fn told(&self, now: Millis) -> stats::Contact {
         let known = self.known.lock();
         let ago = |at: Millis| now.since(at).duration();
-        let failed = known.failed.as_ref().map(|(begun, cause)| (ago(*begun), cause.clone()));
-        stats::Contact::new(known.seen_at.map(ago), failed)
+        let told = |failed: &Failed| {
+            stats::ContactFailure::new(ago(failed.begun), ago(failed.at), failed.cause.clone())
+        };
+        stats::Contact { last_seen: known.seen_at.map(ago), failure: known.failed.as_ref().map(told) }
     }
 }
 
@@ -62,21 +71,21 @@ mod tests {
     fn a_failure_counts_until_the_next_sign_of_life() {
         let contact = Contact::default();
         assert_eq!(told(&contact), (None, None));
-        contact.failed(Millis::new(10), || "refused".to_owned());
-        assert_eq!(told(&contact), (None, Some(90)));
+        contact.failed(Millis::new(10), Millis::new(30), || "refused".to_owned());
+        assert_eq!(told(&contact), (None, Some(70)));
         contact.seen(Millis::new(10));
         assert_eq!(told(&contact), (Some(90), None));
-        contact.failed(Millis::new(10), || "refused".to_owned());
-        assert_eq!(told(&contact), (Some(90), Some(90)));
+        contact.failed(Millis::new(10), Millis::new(30), || "refused".to_owned());
+        assert_eq!(told(&contact), (Some(90), Some(70)));
     }
 
     #[test]
     fn what_was_begun_before_the_server_was_seen_says_nothing_new() {
         let contact = Contact::default();
         contact.seen(Millis::new(50));
-        contact.failed(Millis::new(40), || "hung".to_owned());
+        contact.failed(Millis::new(40), Millis::new(55), || "hung".to_owned());
         assert_eq!(told(&contact), (Some(50), None));
-        contact.failed(Millis::new(60), || "refused".to_owned());
+        contact.failed(Millis::new(60), Millis::new(60), || "refused".to_owned());
         contact.seen(Millis::new(55));
         assert_eq!(told(&contact), (Some(45), Some(40)), "a sign from before the failure");
     }

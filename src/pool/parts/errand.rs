@@ -271,6 +271,11 @@ impl<S, T> Errand<S, T> {
         }
     }
 
+    /// Whether no caller waits for its outcome.
+    pub(crate) fn is_for_pool(&self) -> bool {
+        matches!(self.task, Task::Check(..)) && self.caller.is_none()
+    }
+
     /// For how long its connection has been in hand, and for how long it may be; `None` where its seat is gone.
     pub(crate) fn in_hand(&self) -> Option<(Duration, Duration)> {
         use State::{Queued, QueuedLate, Running, RunningLate};

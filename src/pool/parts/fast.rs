@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_utils::atomic::AtomicCell;
-
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Millis};
 use crate::config::{Settings, WaitMode};
@@ -14,11 +12,15 @@ const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
 
+/// Beside a time to wait: not for others.
+const NO_WAIT: u64 = 1 << 63;
+/// In place of a time to wait: without an end.
+const FOREVER: u64 = u64::MAX;
+
 /// On a line of its own that is written only when something changes. What it has of the settings is here so that no
-/// checkout that finds an idle connection has to read them, which would write to memory that all threads share.
+/// checkout that finds an idle connection has to read them, which would be a write to memory that all threads share.
 ///
-/// All Relaxed, or in a cell that orders more than is needed: a checkout that reads an old value came before the
-/// change, and one that reads some old and some new came amid it.
+/// All Relaxed: a checkout that reads an old value came before the change.
 pub(crate) struct Fast {
     /// Raised by every change that makes idle connections worth a closer look.
     generation: AtomicGeneration,
@@ -28,9 +30,9 @@ pub(crate) struct Fast {
     care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     max_uses: AtomicU64,
-    wait_mode: AtomicCell<WaitMode>,
-    /// In nanoseconds, as the next two.
-    connection_timeout: AtomicU64,
+    /// How a plain `get` waits: so many nanoseconds, with [`NO_WAIT`] or without; or [`FOREVER`].
+    wait: AtomicU64,
+    /// In nanoseconds, as the next.
     validation_timeout: AtomicU64,
     /// The longest that a checkout may take without being told of.
     slow_checkout: AtomicU64,
@@ -48,8 +50,7 @@ impl Fast {
             ping_after: AtomicMillis::default(),
             care: AtomicU8::new(if noisy { NOISY } else { 0 }),
             max_uses: AtomicU64::new(u64::MAX),
-            wait_mode: AtomicCell::default(),
-            connection_timeout: AtomicU64::new(u64::MAX),
+            wait: AtomicU64::new(FOREVER),
             validation_timeout: AtomicU64::new(u64::MAX),
             slow_checkout: AtomicU64::new(u64::MAX),
         };
@@ -60,8 +61,13 @@ impl Fast {
     pub(crate) fn adopt(&self, settings: &Settings) {
         self.ping_after.store(settings.pre_ping.threshold().map_or(Millis::NEVER, Millis::of));
         self.max_uses.store(settings.max_uses.unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.wait_mode.store(settings.wait_mode);
-        self.connection_timeout.store(nanos(settings.connection_timeout), Ordering::Relaxed);
+        let limit = nanos(settings.connection_timeout).min(NO_WAIT - 2);
+        let wait = match settings.wait_mode {
+            WaitMode::Timed => limit,
+            WaitMode::NoWait => limit | NO_WAIT,
+            WaitMode::Forever => FOREVER,
+        };
+        self.wait.store(wait, Ordering::Relaxed);
         self.validation_timeout.store(nanos(settings.validation_timeout), Ordering::Relaxed);
         self.slow_checkout.store(settings.slow_checkout.map_or(u64::MAX, nanos), Ordering::Relaxed);
         self.set_care(TRIMS, settings.ceiling() > settings.kept_size() && settings.overflow_linger.is_zero());
@@ -88,12 +94,13 @@ impl Fast {
         self.max_uses.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn wait_mode(&self) -> WaitMode {
-        self.wait_mode.load()
-    }
-
-    pub(crate) fn connection_timeout(&self) -> Duration {
-        Duration::from_nanos(self.connection_timeout.load(Ordering::Relaxed))
+    /// How a plain `get` waits, and how long at most.
+    pub(crate) fn wait(&self) -> (WaitMode, Duration) {
+        match self.wait.load(Ordering::Relaxed) {
+            FOREVER => (WaitMode::Forever, Duration::MAX),
+            wait if wait & NO_WAIT != 0 => (WaitMode::NoWait, Duration::from_nanos(wait & !NO_WAIT)),
+            limit => (WaitMode::Timed, Duration::from_nanos(limit)),
+        }
     }
 
     pub(crate) fn validation_timeout(&self) -> Duration {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::counters::Gauge;
+use super::counters::{Counted, Gauge};
 use super::errand::{Errand, Fate, GivenUp, Task};
 use super::keeper::{Keeper, Kept};
 use super::workers::{Job, Workers};
@@ -23,6 +23,8 @@ pub(crate) struct Helpers<S, T> {
     /// What helpers have in hand; the keeper gives up on what takes too long. Guards the list alone. Bounded by the
     /// seats and the zombies.
     errands: Mutex<Vec<Arc<Errand<S, T>>>>,
+    /// Checks that have ended and whose connection is on its way back into the pool.
+    handing_back: Gauge,
     /// Connections given up on in the hands of a helper.
     zombies: Gauge,
     /// The pool is closed.
@@ -36,6 +38,7 @@ impl<S, T> Helpers<S, T> {
             openers: Workers::new(format!("{pool}-open"), threads),
             workers: Workers::new(format!("{pool}-close"), threads),
             errands: Mutex::new(Vec::new()),
+            handing_back: Gauge::default(),
             zombies: Gauge::default(),
             ended: AtomicBool::new(false),
         }
@@ -121,6 +124,20 @@ impl<S, T> Helpers<S, T> {
                 is_past_half: sum.is_past_half || time > given / 2,
             }
         })
+    }
+
+    /// Begins to hand a connection back into the pool, before its errand is finished.
+    pub(crate) fn hand_back(&self) -> Counted {
+        self.handing_back.enter()
+    }
+
+    /// The connections that are validated or reset for nobody but the pool, which will lend or replace them. For a
+    /// moment one may count twice, and none is missed: whoever finds its errand finished, by the lock of that, finds
+    /// it among those handed back, until it is back.
+    pub(crate) fn about_to_come(&self) -> usize {
+        let is_for_pool = |errand: &&Arc<Errand<S, T>>| errand.is_for_pool() && errand.in_hand().is_some();
+        let checked = self.errands.lock().iter().filter(is_for_pool).count();
+        checked + self.handing_back.get() as usize
     }
 
     /// Gives up one that takes too long; see [`Errand::give_up`]. Another thread may take the place of its own.

@@ -48,6 +48,12 @@ impl Sinks {
         }
     }
 
+    /// Whether it was told that the pool is ready.
+    pub(crate) fn was_ready(&self) -> bool {
+        // Relaxed: as below, and whoever finds it unset asks again by setting it.
+        self.told_ready.load(Ordering::Relaxed)
+    }
+
     /// Whether this is the first time that the pool is ready.
     pub(crate) fn is_first_ready(&self) -> bool {
         // Relaxed: a flag on its own.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use super::filled::tell_if_filled;
 use super::open::attempt;
 use crate::clock::Millis;
 use crate::core::Counts;
@@ -77,6 +78,7 @@ pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
             drop(renewing);
             demand(&pool);
             pool.changed.tell();
+            tell_if_filled(&pool);
         }));
     }
 }

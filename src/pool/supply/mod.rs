@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `connect` | one call into the database layer that opens a connection and sets it up |
+//! | `filled` | whether the pool has open what it keeps, and the line that says so |
 //! | `outcome` | what a success or a failure means for the breaker and for those who wait |
 //! | `demand` | how many connections are wanted, and a seat for each attempt |
 //! | `open` | one attempt, from its seat to a connection that is lent |
@@ -15,6 +16,7 @@
 pub(super) mod close;
 pub(super) mod connect;
 pub(super) mod demand;
+pub(super) mod filled;
 pub(super) mod open;
 pub(super) mod outcome;
 mod room;

@@ -13,7 +13,7 @@ use crate::pool::parts::errand::Purpose;
 use crate::pool::shared::{Refusal, Seat, Shared};
 use crate::pool::tell::accounts;
 use crate::stats::BreakerState;
-use crate::text::Time;
+use crate::text::Limit;
 
 /// An attempt has opened a connection.
 pub(crate) fn succeeded<M: ManageConnection>(shared: &Arc<Shared<M>>) {
@@ -47,7 +47,7 @@ pub(crate) fn failed<M: ManageConnection>(
     match failure.class() {
         // It is there, and said so.
         FailureClass::Exhausted => shared.supply.contact().seen(now),
-        _ => shared.supply.contact().failed(begun, || failure.to_string()),
+        _ => shared.supply.contact().failed(begun, now, || failure.to_string()),
     }
     let reaction = {
         let mut breaker = shared.supply.breaker();
@@ -65,11 +65,11 @@ pub(crate) fn failed<M: ManageConnection>(
 /// A validation did not answer in time.
 pub(crate) fn ping_timed_out<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: Duration) {
     let attempts = shared.supply.breaker().attempts();
-    let text = format!("a validation had no answer within {}", Time(limit));
+    let text = format!("a validation had no answer within {}", Limit(limit));
     let failure = Arc::new(OpenFailure::from_text(text, FailureClass::Transient, attempts));
     let now = shared.exact_now();
     let begun = now.less(Millis::of(limit));
-    shared.supply.contact().failed(begun, || failure.to_string());
+    shared.supply.contact().failed(begun, now, || failure.to_string());
     let reaction = {
         let mut breaker = shared.supply.breaker();
         let reaction = breaker.ping_timed_out(now, begun, Arc::clone(&failure));

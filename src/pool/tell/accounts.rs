@@ -17,7 +17,7 @@ use crate::pool::connection::card::Returned;
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
 use crate::stats::{BreakerState, CloseCause, Holder};
-use crate::text::Time;
+use crate::text::{Limit, Time};
 
 /// A connection has been opened.
 pub(crate) fn opened<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
@@ -45,7 +45,7 @@ pub(crate) fn still_filling<M: ManageConnection>(shared: &Shared<M>, waited: Dur
         target: &shared.target(),
         "still waiting for connections to be opened, for {} of {}{last}",
         Time(waited),
-        Time(limit)
+        Limit(limit)
     );
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn ready<M: ManageConnection>(shared: &Shared<M>) {
     let settings = shared.settings();
     let (open, ceiling) = (shared.lending.size(), settings.ceiling());
     let wait = match settings.wait_mode {
-        WaitMode::Timed => format!("wait up to {}", Time(settings.connection_timeout)),
+        WaitMode::Timed => format!("wait up to {}", Limit(settings.connection_timeout)),
         WaitMode::NoWait => "do not wait for others".to_owned(),
         WaitMode::Forever => "wait for ever".to_owned(),
     };

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::contact::contact;
-use super::observe::{count, gauges_of, held_by, holders, sample_in_use, under_way, validating};
-use crate::config::Settings;
-use crate::core::Counts;
+use super::contact::{contact, does_not_answer};
+use super::observe::{
+    ceiling, count, gauges_of, held, held_by, holders, lending, opening, resetting, sample_in_use, validating,
+};
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
-use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
-use crate::stats::{Checkouts, ClosedBy, Histogram, OpenFailures, Stats};
+use crate::stats::{Checkouts, ClosedBy, Histogram, LendingState, OpenFailures, Stats};
 
 /// Holders that an error carries.
 const HOLDERS_IN_ERROR: usize = 8;
@@ -41,6 +40,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     Stats {
         pool: settings.name.clone(),
         gauges: gauges_of(shared, &counts),
+        lent: held(shared).min(count(counts.in_use)),
+        lending: lending(shared),
         ceiling: ceiling(&settings, &counts),
         base_size: settings.base_size,
         max_waiting: settings.max_waiting,
@@ -81,11 +82,6 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     }
 }
 
-/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
-fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
-    settings.ceiling().min(count(counts.ceiling))
-}
-
 /// One checkout that failed, as far as its error tells of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unserved {
@@ -124,8 +120,10 @@ pub(crate) fn error<M: ManageConnection>(
         max_waiting: settings.max_waiting,
         gauges: gauges_of(shared, &counts),
         validating: validating(shared),
-        resetting: under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _))),
-        opening: under_way(shared, Task::is_open),
+        resetting: resetting(shared),
+        opening: opening(shared),
+        does_not_answer: does_not_answer(shared),
+        is_suspended: lending(shared) == LendingState::Suspended,
         ceiling: ceiling(&settings, &counts),
         yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,

@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 
 use r2d2::ManageConnection;
 
+use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::UnderWay;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::shared::Shared;
-use crate::stats::{Gauges, Holder, Waiting};
+use crate::stats::{Gauges, Holder, LendingState, Waiting};
 use crate::threads;
 
 /// A number of things in the pool, as it is told.
@@ -30,6 +31,22 @@ pub(crate) fn gauges_of<M: ManageConnection>(shared: &Shared<M>, counts: &Counts
     }
 }
 
+/// The ceiling in force: less than the settings ask for while growth waits for the other tier of a budget.
+pub(crate) fn ceiling(settings: &Settings, counts: &Counts) -> u32 {
+    settings.ceiling().min(count(counts.ceiling))
+}
+
+/// Whether it lends.
+pub(crate) fn lending<M: ManageConnection>(shared: &Shared<M>) -> LendingState {
+    if shared.lending.is_closed() {
+        LendingState::Closed
+    } else if shared.lending.is_suspended() {
+        LendingState::Suspended
+    } else {
+        LendingState::Lending
+    }
+}
+
 /// The validations under way: in the hands of helpers, and on the threads of callers.
 pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     let now = shared.exact_now();
@@ -42,15 +59,34 @@ pub(crate) fn validating<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
     })
 }
 
+/// The resets under way.
+pub(crate) fn resetting<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, |task| matches!(task, Task::Check(Check::Reset { .. }, _)))
+}
+
+/// The attempts to connect that are under way.
+pub(crate) fn opening<M: ManageConnection>(shared: &Shared<M>) -> UnderWay {
+    under_way(shared, Task::is_open)
+}
+
 /// The work of a kind in the hands of helpers.
-pub(crate) fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
+fn under_way<M: ManageConnection>(shared: &Shared<M>, is_kind: impl Fn(Task) -> bool) -> UnderWay {
     shared.helpers.under_way(is_kind)
+}
+
+/// How many connections borrowers have: those in use but for what the pool itself validates or puts back in order.
+pub(crate) fn held<M: ManageConnection>(shared: &Shared<M>) -> u32 {
+    count(shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count())
+}
+
+/// How many connections the pool itself has in hand and will lend when it is done with them, or replace.
+pub(crate) fn in_own_hands<M: ManageConnection>(shared: &Shared<M>) -> usize {
+    shared.helpers.about_to_come()
 }
 
 /// Takes note of the number of connections in use, for its peak.
 pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
-    let held = shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count();
-    shared.counters.peak_in_use.note(count(held));
+    shared.counters.peak_in_use.note(held(shared));
 }
 
 /// How many connections of this pool a thread has, going by who took them or last used them.

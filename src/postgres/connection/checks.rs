@@ -87,13 +87,31 @@ impl PgConnection {
         }
         let was_fresh = !self.is_used();
         match self.observer.is_some() {
-            true => self.bounded(limit, |client| client.simple_query("").map(drop))?,
+            true => self.bounded_own(limit, |client| client.simple_query("").map(drop))?,
             false => self.client.is_valid(limit)?,
         }
         if was_fresh {
             self.mark_fresh();
         }
         Ok(())
+    }
+
+    /// As [`PgConnection::bounded`], for what the pool sends for itself.
+    pub(in crate::postgres) fn bounded_own<T>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        self.as_own(|conn| conn.bounded(limit, call))
+    }
+
+    /// Has what `call` sends count as the pool's own: it is no statement of a borrower, so neither timed nor logged.
+    pub(super) fn as_own<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
+        let say = |conn: &Self, own| conn.observer().into_iter().for_each(|shared| shared.set_own(own));
+        say(self, true);
+        let outcome = call(self);
+        say(self, false);
+        outcome
     }
 
     /// Runs `call` under `limit`; past it the connection is lost. Without effect on an unobserved connection.

@@ -194,7 +194,7 @@ impl PgConnection {
             return Ok(pid);
         }
         // Not prepared, for that takes the same server twice.
-        let row = self.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[])?;
+        let row = self.as_own(|conn| conn.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[]))?;
         let pid = row[0].get(0);
         if !self.is_transaction_pooled() {
             self.backend_pid = Some(pid);

@@ -89,7 +89,7 @@ impl PgConnection {
         limit: Duration,
         call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
     ) -> Result<T, PgError> {
-        self.bounded(limit, call).map_err(|error| {
+        self.bounded_own(limit, call).map_err(|error| {
             let last = self.observer().filter(|shared| shared.is_broken()).and_then(|s| s.errors().last());
             match (error.sqlstate(), last) {
                 (None, Some(last)) if error.is_connection_lost() => {

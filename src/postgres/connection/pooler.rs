@@ -9,6 +9,9 @@ use postgres::Config;
 use crate::config::{PgBouncer, session_pooler};
 use crate::postgres::options::{PgOptions, ResetPolicy, in_milliseconds};
 
+/// The driver speaks UTF-8 only.
+pub(super) const IN_UTF8: &str = "SET client_encoding = 'UTF8'";
+
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
 const SESSION: u8 = 2;
@@ -114,9 +117,9 @@ impl Behind {
     }
 
     /// What `RESET ALL` takes away from a session that PgBouncer opened: what the client asked for at start-up came
-    /// to the server as `SET`. The driver speaks UTF-8 only.
+    /// to the server as `SET`.
     pub fn restored_after_reset(&self) -> String {
-        let mut text = "SET client_encoding = 'UTF8'".to_owned();
+        let mut text = IN_UTF8.to_owned();
         if let Some(name) = &self.application_name {
             text.push_str(&format!("; SET application_name = {}", quoted(name)));
         }

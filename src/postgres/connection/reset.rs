@@ -5,6 +5,7 @@ use std::time::Duration;
 use postgres::SimpleQueryMessage;
 
 use super::pg_connection::{PgConnection, TransactionStatus};
+use super::pooler::IN_UTF8;
 use super::statement_cache::drops_statements;
 use crate::clock::Deadline;
 use crate::postgres::error::PgError;
@@ -33,6 +34,11 @@ pub(in crate::postgres) enum SettingsLeft {
 }
 
 impl PgConnection {
+    /// Whether a borrower may have left settings changed, of which an unobserved connection tells nothing.
+    fn may_have_changed_settings(&self) -> bool {
+        self.observer().is_none_or(|shared| shared.settings().are_changed())
+    }
+
     /// What is known of the settings that a borrower has changed. Costs nothing.
     ///
     /// Behind a pooler in transaction mode the session that it changed is somebody else's by now.
@@ -75,16 +81,18 @@ pub(in crate::postgres) fn reset(
     }
     let left = conn.settings_left(policy);
     let settings = left == SettingsLeft::Restorable;
-    if let Some(mut text) = statements(policy, in_transaction, conn.is_used(), settings) {
-        if (settings || !matches!(policy, ResetPolicy::Rollback))
-            && let Some(restored) = conn.restored_after_reset()
-        {
-            // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an
-            // empty statement does no harm.
-            text.push_str("\n; ");
-            text.push_str(&restored);
+    let used = conn.is_used() || in_transaction;
+    let restored =
+        if settings || !matches!(policy, ResetPolicy::Rollback) { conn.restored_after_reset() } else { None };
+    let text_from = |in_transaction| message(policy, in_transaction, used, settings, restored.as_deref());
+    if let Some(mut text) = text_from(in_transaction) {
+        if !text.is_ascii() && conn.may_have_changed_settings() {
+            // The server reads a message in the encoding that was in force before it.
+            let first = if in_transaction { format!("ROLLBACK; {IN_UTF8}") } else { IN_UTF8.to_owned() };
+            conn.bounded_own(end.left(), |client| client.batch_execute(&first))?;
+            text = text_from(false).unwrap_or_default();
         }
-        conn.bounded(end.left(), |client| client.batch_execute(&text))?;
+        conn.bounded_own(end.left(), |client| client.batch_execute(&text))?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();
         }
@@ -97,7 +105,25 @@ pub(in crate::postgres) fn reset(
     Ok(())
 }
 
-/// The message to send, if any. ROLLBACK outside of a transaction would put a warning into the server's log.
+/// The message to send, if any, with what a reset of the settings takes away.
+fn message(
+    policy: &ResetPolicy,
+    in_transaction: bool,
+    used: bool,
+    settings: bool,
+    restored: Option<&str>,
+) -> Option<String> {
+    let mut text = statements(policy, in_transaction, used, settings)?;
+    if let Some(restored) = restored {
+        // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an empty
+        // statement does no harm.
+        text.push_str("\n; ");
+        text.push_str(restored);
+    }
+    Some(text)
+}
+
+/// What undoes what a borrower left. ROLLBACK outside of a transaction would put a warning into the server's log.
 fn statements(policy: &ResetPolicy, in_transaction: bool, used: bool, settings: bool) -> Option<String> {
     let used = used || in_transaction;
     let of_policy = match policy {

@@ -5,9 +5,11 @@
 //! | `evidence` | what an error of the driver tells |
 //! | `opening` | why no connection could be opened, where it is more than one error of the driver |
 //! | `pg_error` | the error, with predicates for the decisions that a program takes on it |
+//! | `added` | what those who pass an error on know of it besides |
 //! | `origin` | what an error comes of, and how that is had back |
 //! | `shown` | its texts: one line, and the report |
 
+mod added;
 mod evidence;
 mod opening;
 mod origin;

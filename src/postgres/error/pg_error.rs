@@ -1,7 +1,5 @@
 //! What can go wrong with a PostgreSQL connection.
 
-// Longer than 400 lines: the kinds and what is asked of each are one table.
-
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +7,7 @@ use super::evidence::{
     besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
     is_worth_repeating,
 };
-use super::opening::{OpeningError, ServersTried};
+use super::opening::OpeningError;
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
@@ -57,19 +55,19 @@ use crate::text::Cause;
 ///     }
 /// }
 /// ```
-pub struct PgError(Box<Told>);
+pub struct PgError(pub(super) Box<Told>);
 
-struct Told {
-    kind: Kind,
+pub(super) struct Told {
+    pub(super) kind: Kind,
     /// The SQLSTATE with which the server ended the session, where the error itself does not tell it.
-    ended: Option<String>,
+    pub(super) ended: Option<String>,
     /// Whether what the transaction did is undone and worth doing again, where a session knows that and the error does
     /// not tell: its connection went before COMMIT was sent, or after an end of the work's own.
-    undone: Option<bool>,
+    pub(super) undone: Option<bool>,
     /// The server that was to be connected to, where it was the only one.
-    server: Option<String>,
+    pub(super) server: Option<String>,
     /// See [`PgError::causes`].
-    causes: Option<Cause>,
+    pub(super) causes: Option<Cause>,
 }
 
 pub(super) enum Kind {
@@ -145,55 +143,8 @@ impl PgError {
         PgError::of(Kind::Opening(error))
     }
 
-    /// The error of a round over servers, tried in this order and at least one: that of the only one, or of all.
-    ///
-    /// Of several that one decides on the next attempt which tells of a refused password, since accounts get locked;
-    /// else of a server without a free connection, since one may be given back; else the last.
-    pub(in crate::postgres) fn of_servers(mut tried: Vec<(String, PgError)>) -> Self {
-        if tried.len() == 1 {
-            let (server, mut error) = tried.swap_remove(0);
-            error.0.server = Some(server);
-            return error;
-        }
-        let first = |is: fn(&PgError) -> bool| tried.iter().position(|(_, error)| is(error));
-        let telling = first(PgError::is_refusal).or_else(|| first(PgError::is_exhausted));
-        let last =
-            || tried.len().checked_sub(1).unwrap_or_else(|| unreachable!("BUG: a manager without a host"));
-        let telling = telling.unwrap_or_else(last);
-        PgError::opening(OpeningError::NoServer(ServersTried::new(tried, telling)))
-    }
-
     pub(in crate::postgres) fn commit_lost(error: postgres::Error) -> Self {
         PgError::of(Kind::CommitLost(error))
-    }
-
-    pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended, causes, .. } = *error.0;
-        let cause = match kind {
-            Kind::Query(cause) => Some(cause),
-            _ => None,
-        };
-        PgError(Box::new(Told {
-            kind: Kind::LostBeforeCommit(cause),
-            ended,
-            undone: None,
-            server: None,
-            causes,
-        }))
-    }
-
-    /// Says, where the connection is lost, that no COMMIT was sent on it.
-    pub(in crate::postgres) fn before_commit(mut self) -> Self {
-        if self.is_connection_lost() && !self.is_outcome_unknown() {
-            self.0.undone = Some(true);
-        }
-        self
-    }
-
-    /// Says that the work is not to be done again: some of it may have been done, or the pool has ended it.
-    pub(in crate::postgres) fn for_good(mut self) -> Self {
-        self.0.undone = Some(false);
-        self
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
@@ -218,27 +169,6 @@ impl PgError {
 
     pub(in crate::postgres) fn refused(why: impl Into<String>) -> Self {
         PgError::of(Kind::Refused(why.into()))
-    }
-
-    /// Names the error with which the server ended the session, where the connection is lost and this does not say why:
-    /// the driver passes that error on once, to the call that finds it, and tells no more than "closed" from then on.
-    pub(in crate::postgres) fn ended_by(mut self, code: Option<[u8; 5]>) -> Self {
-        if self.is_connection_lost() && self.sqlstate().is_none() {
-            self.0.ended = code.map(|code| String::from_utf8_lossy(&code).into_owned());
-        }
-        self
-    }
-
-    /// Says what was not allowed, where that is why the statement failed.
-    pub(in crate::postgres) fn or_not_allowed(self, what: impl FnOnce() -> String) -> Self {
-        match self.0.kind {
-            Kind::Query(error)
-                if error.code().is_some_and(|code| means(code.code(), Meaning::NotAllowed)) =>
-            {
-                PgError::of(Kind::NotAllowed(what(), error))
-            }
-            kind => PgError(Box::new(Told { kind, ..*self.0 })),
-        }
     }
 
     /// Causes as text, with nothing in it that the line has said.
@@ -351,6 +281,11 @@ impl PgError {
     pub fn is_client_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Unanswered(_))
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether this side did not do it: the server was not asked.
+    pub(in crate::postgres) fn is_not_done(&self) -> bool {
+        matches!(self.0.kind, Kind::Refused(_))
     }
 
     /// Whether the server refused user or password.

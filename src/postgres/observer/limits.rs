@@ -28,7 +28,7 @@ impl fmt::Display for LimitExpired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LimitExpired::Opening(limit) => {
-                let limit = Limit(to_the_millisecond(*limit));
+                let limit = Limit(without_crumbs(*limit));
                 write!(f, "the server did not finish the start-up handshake within {limit} (connect_timeout)")
             }
             LimitExpired::Reply(limit) => {
@@ -41,18 +41,19 @@ impl fmt::Display for LimitExpired {
                 )
             }
             LimitExpired::Call(limit) => {
-                let limit = to_the_millisecond(*limit);
-                write!(f, "no reply from the server within the {limit:?} that the pool gives this check")
+                let limit = Limit(without_crumbs(*limit));
+                write!(f, "no reply from the server within the {limit} that the pool gives this check")
             }
         }
     }
 }
 
-/// What is left of a limit, once a name was looked up, is some microseconds less than what was set.
-fn to_the_millisecond(limit: Duration) -> Duration {
-    let nanos = limit.subsec_nanos();
-    let whole = (nanos + 500_000) / 1_000_000;
-    Duration::from_secs(limit.as_secs()) + Duration::from_millis(whole.into())
+/// What is left of a limit, once a name was looked up, is a little less than what was set, and a share of one has no
+/// end of decimals.
+fn without_crumbs(limit: Duration) -> Duration {
+    let unit = Duration::from_millis(if limit < Duration::from_secs(1) { 1 } else { 100 });
+    let units = (limit + unit / 2).as_nanos() / unit.as_nanos();
+    u32::try_from(units).map_or(limit, |units| unit * units)
 }
 
 impl std::error::Error for LimitExpired {}
@@ -191,6 +192,8 @@ mod tests {
     fn a_limit_is_told_without_its_odd_microseconds() {
         let told = |nanos| LimitExpired::Opening(Duration::from_nanos(nanos)).to_string();
         assert!(told(1_999_947_172).contains("within 2 s ("), "{}", told(1_999_947_172));
+        assert!(told(9_997_123_456).contains("within 10 s ("), "{}", told(9_997_123_456));
+        assert!(told(3_333_333_333).contains("within 3.3 s ("), "{}", told(3_333_333_333));
         assert!(told(349_947_172).contains("within 350 ms ("), "{}", told(349_947_172));
     }
 }

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `backend` | what the server's messages say |
+//! | `fields` | the fields with which the client's messages about statements begin |
 //! | `settings_text` | what the text of a request does to the settings of its session |
 //! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
@@ -22,6 +23,7 @@
 
 mod backend;
 mod connector;
+mod fields;
 mod frames;
 mod frontend;
 mod limits;

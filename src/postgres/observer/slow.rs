@@ -58,15 +58,18 @@ impl SlowLog {
         }
     }
 
-    /// Takes note of what the client has sent.
-    pub(super) fn sent(&mut self, bytes: &[u8]) {
+    /// Takes note of what the client has sent. What the pool sends for itself has no text here.
+    pub(super) fn sent(&mut self, bytes: &[u8], shared: &WireState) {
         let SlowLog { texts, pending, spare, copy, .. } = self;
         texts.scan(bytes, |sent| {
             if let Some(copy) = copy.take_if(|_| sent.text.bytes.is_empty()) {
                 return pending.push_back(copy);
             }
             let mut text = std::mem::take(spare);
-            text.clone_from(sent.text);
+            match shared.is_own() {
+                true => text.clear(),
+                false => text.clone_from(sent.text),
+            }
             pending.push_back(Pending { text, prepares: sent.prepares, since: Instant::now() });
         });
     }

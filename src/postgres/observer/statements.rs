@@ -1,5 +1,6 @@
 //! Which of the client's requests set something in their session, by the texts of their statements.
 
+use super::fields::{Field, FieldReader};
 use super::frames::{Piece, Text};
 use super::settings_text::{Effect, TextReader};
 
@@ -30,22 +31,11 @@ impl Sets {
     }
 }
 
-/// A field at the beginning of a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
-    /// One byte; the others are ended by a zero byte.
-    Kind,
-    Name,
-    Text,
-    Other,
-}
-
 /// Follows statements from their texts to their runs, also where they are prepared first.
 ///
 /// Nothing is kept of prepared statements that set nothing, nor of those that set for good, whose command tag tells.
 pub(super) struct StatementReader {
-    /// Which of the present message's fields is being read.
-    at: usize,
+    fields: FieldReader,
     /// What a message to close something means to close: `S` a statement.
     kind: u8,
     name: Text<NAME_BYTES>,
@@ -61,7 +51,7 @@ pub(super) struct StatementReader {
 impl Default for StatementReader {
     fn default() -> Self {
         StatementReader {
-            at: 0,
+            fields: FieldReader::default(),
             kind: 0,
             name: Text::new(),
             text: TextReader::default(),
@@ -75,34 +65,19 @@ impl Default for StatementReader {
 
 impl StatementReader {
     pub(super) fn read(&mut self, piece: &Piece<'_>) {
-        let fields: &[Field] = match piece.tag {
-            b'Q' => &[Field::Text],
-            b'P' => &[Field::Name, Field::Text],
-            b'B' if self.keeps_any() => &[Field::Other, Field::Name],
-            b'C' if self.keeps_any() => &[Field::Kind, Field::Name],
-            _ => return,
-        };
+        if matches!(piece.tag, b'B' | b'C') && !self.keeps_any() {
+            return;
+        }
         if piece.first {
-            (self.at, self.name) = (0, Text::new());
+            self.name = Text::new();
         }
-        let mut bytes = piece.bytes;
-        while let (Some(field), false) = (fields.get(self.at), bytes.is_empty()) {
-            if *field == Field::Kind {
-                (self.kind, self.at) = (bytes[0], self.at + 1);
-                bytes = &bytes[1..];
-                continue;
-            }
-            let end = bytes.iter().position(|byte| *byte == 0);
-            let part = &bytes[..end.unwrap_or(bytes.len())];
-            match field {
-                Field::Name => self.name.push(part),
-                Field::Text => self.text.read(part),
-                Field::Other | Field::Kind => {}
-            }
-            let Some(end) = end else { return };
-            self.at += 1;
-            bytes = &bytes[end + 1..];
-        }
+        let StatementReader { fields, kind, name, text, .. } = self;
+        fields.read(piece, |field, part| match field {
+            Field::Kind => *kind = part[0],
+            Field::Name => name.push(part),
+            Field::Text => text.read(part),
+            Field::Other => {}
+        });
     }
 
     pub(super) fn end(&mut self, tag: u8, on: &mut impl FnMut(Sets)) {

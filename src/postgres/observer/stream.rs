@@ -235,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
                 }
             });
             if let Some(slow) = &mut this.slow {
-                slow.sent(&bytes[..count]);
+                slow.sent(&bytes[..count], &this.shared);
             }
         }
         this.written(cx, outcome)

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use super::frames::{Framer, Piece};
+use super::fields::{Field, FieldReader};
+use super::frames::Framer;
 
 /// How much of a statement's text is kept.
 pub(super) const TEXT_BYTES: usize = 1024;
@@ -46,10 +47,12 @@ impl Cut {
 /// Any split of the stream gives the same texts in the same order. Buffers are reused.
 pub(crate) struct TextScanner {
     framer: Framer,
-    /// The strings with which the present message begins.
-    fields: [Cut; 2],
-    /// Which of them is being read.
-    at: usize,
+    fields: FieldReader,
+    /// What a message to close something means to close: `S` a statement.
+    kind: u8,
+    /// The name and the text with which the present message begins.
+    name: Cut,
+    text: Cut,
     /// The text of the batch under way, and whether it was more than prepared.
     batch: Cut,
     runs: bool,
@@ -70,8 +73,10 @@ impl Default for TextScanner {
     fn default() -> Self {
         TextScanner {
             framer: Framer::of_client(),
-            fields: Default::default(),
-            at: 0,
+            fields: FieldReader::default(),
+            kind: 0,
+            name: Cut::default(),
+            text: Cut::default(),
             batch: Cut::default(),
             runs: false,
             prepared: VecDeque::new(),
@@ -84,55 +89,41 @@ impl TextScanner {
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(Sent<'_>)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
             if piece.first {
-                self.fields.iter_mut().for_each(Cut::clear);
-                self.at = 0;
+                self.name.clear();
+                self.text.clear();
             }
-            self.read(&piece);
+            let TextScanner { fields, kind, name, text, .. } = self;
+            fields.read(&piece, |field, part| match field {
+                Field::Kind => *kind = part[0],
+                Field::Name => name.push(part, NAME_BYTES),
+                Field::Text => text.push(part, TEXT_BYTES),
+                Field::Other => {}
+            });
             if piece.last {
                 self.end(piece.tag, &mut on);
             }
         }
     }
 
-    fn read(&mut self, piece: &Piece<'_>) {
-        let wanted = match piece.tag {
-            b'Q' | b'C' => 1,
-            b'P' | b'B' => 2,
-            _ => return,
-        };
-        let mut bytes = piece.bytes;
-        while self.at < wanted && !bytes.is_empty() {
-            let end = bytes.iter().position(|b| *b == 0);
-            let is_text = matches!((piece.tag, self.at), (b'Q', 0) | (b'P', 1));
-            let most = if is_text { TEXT_BYTES } else { NAME_BYTES };
-            self.fields[self.at].push(&bytes[..end.unwrap_or(bytes.len())], most);
-            let Some(end) = end else { return };
-            self.at += 1;
-            bytes = &bytes[end + 1..];
-        }
-    }
-
     fn end(&mut self, tag: u8, on: &mut impl FnMut(Sent<'_>)) {
         match tag {
-            b'Q' => on(Sent { text: &self.fields[0], prepares: false }),
+            b'Q' => on(Sent { text: &self.text, prepares: false }),
             b'P' => {
                 self.prepare();
                 if self.batch.bytes.is_empty() {
-                    self.batch.assign(&self.fields[1]);
+                    self.batch.assign(&self.text);
                 }
             }
             b'B' => {
                 self.runs = true;
-                let name = &self.fields[1].bytes;
-                let known = self.prepared.iter().rev().find(|(known, _)| known == name);
+                let known = self.prepared.iter().rev().find(|(known, _)| *known == self.name.bytes);
                 if let (Some((_, text)), true) = (known, self.batch.bytes.is_empty()) {
                     self.batch.assign(text);
                 }
             }
-            b'C' => {
-                if let Some((b'S', name)) = self.fields[0].bytes.split_first() {
-                    self.prepared.retain(|(known, _)| known != name);
-                }
+            b'C' if self.kind == b'S' => {
+                let TextScanner { prepared, name, .. } = self;
+                prepared.retain(|(known, _)| *known != name.bytes);
             }
             b'S' => {
                 on(Sent { text: &self.batch, prepares: !self.runs });
@@ -146,14 +137,14 @@ impl TextScanner {
     }
 
     fn prepare(&mut self) {
-        let [name, text] = &self.fields;
-        match self.prepared.iter_mut().find(|(known, _)| *known == name.bytes) {
+        let TextScanner { prepared, name, text, .. } = self;
+        match prepared.iter_mut().find(|(known, _)| *known == name.bytes) {
             Some((_, known)) => known.assign(text),
             None => {
-                if self.prepared.len() == MOST_PREPARED {
-                    self.prepared.pop_front();
+                if prepared.len() == MOST_PREPARED {
+                    prepared.pop_front();
                 }
-                self.prepared.push_back((name.bytes.clone(), text.clone()));
+                prepared.push_back((name.bytes.clone(), text.clone()));
             }
         }
     }

@@ -9,7 +9,7 @@ use super::state::WireState;
 /// Times the statements of one connection. There is one only where `query_times` is set: without, no clock is read.
 ///
 /// What is sent before the last answer is in counts as one statement: a BEGIN that goes along with what it is for, or a
-/// COPY with its data. Its time is that of the last request.
+/// COPY with its data. Its time is that of the last request. What the pool sends for itself is none.
 #[derive(Default)]
 pub(super) struct QueryTimes {
     /// When the last statement was sent, while it is not answered.
@@ -20,7 +20,7 @@ impl QueryTimes {
     /// Takes note of what the client has asked for.
     pub(super) fn sent(&mut self, request: Request, shared: &WireState) {
         // Also where another is not answered: its rows may have been left unread for long.
-        if request == Request::Work && shared.is_open() {
+        if request == Request::Work && !shared.is_own() {
             self.since = Some(Instant::now());
         }
     }

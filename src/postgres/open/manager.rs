@@ -151,7 +151,8 @@ impl PgManager {
         look.begin();
         let mut conn = self.connect_within(limit)?;
         look.through(&mut conn, deadline.left());
-        Ok(conn)
+        // By a look that had no answer in time. Nobody looks again.
+        if conn.is_lost() { self.connect_within(deadline.left()) } else { Ok(conn) }
     }
 
     /// What is between this manager and the server, as far as it is known: said by the options, or found when the

@@ -9,7 +9,7 @@ use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 use crate::clock::Clock;
-use crate::config::{ConnectionString, Faults, Overrides, PgSettings, TargetSessionAttrs};
+use crate::config::{ConnectionString, Faults, LONGEST_STATEMENT, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
 use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
@@ -54,7 +54,8 @@ impl PgBuilder {
         PgBuilder::default()
     }
 
-    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back.
+    /// Sets what a returned connection's session state is put back to. Default: an open transaction is rolled back, and
+    /// settings that the borrower has changed are put back; [`ResetPolicy`] says how that is known.
     pub fn reset_policy(mut self, policy: ResetPolicy) -> Self {
         self.reset = policy;
         self
@@ -86,8 +87,8 @@ impl PgBuilder {
     }
 
     /// Has the ad-hoc tier connect by a connection string of its own, as another role for instance. Only its server
-    /// part counts, and a setting of the pool in it is a fault. Where it says nothing of TLS, what the other tier
-    /// demands of the server holds for it as well.
+    /// part counts, and a setting of the pool in it is a fault, as is an `application_name`: both tiers go by the
+    /// pool's. Where it says nothing of TLS, what the other tier demands of the server holds for it as well.
     pub fn adhoc_url(mut self, url: impl Into<ConnectionString>) -> Self {
         self.adhoc_server = Some(url.into());
         self
@@ -228,7 +229,7 @@ impl PgBuilder {
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
         let pool = tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?;
         if let Some(mode) = managers[0].pgbouncer() {
-            adapt(&pool, &settings, &settings.behind_found(mode), set, adhoc_is_elsewhere)?;
+            adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
         Ok(pool.into())
     }
@@ -271,6 +272,7 @@ impl PgBuilder {
             .reserved(settings.reserved)
             .open_concurrency(settings.automation.open_concurrency)
             .adhoc_may_borrow(self.adhoc_may_borrow)
+            .adhoc_is_apart(adhoc_is_apart)
             .clock(self.clock)
             .automation(of_tier(settings.automation.clone(), self.automation))
             .adhoc(of_tier(adhoc_settings, self.adhoc));
@@ -285,9 +287,11 @@ impl PgBuilder {
     }
 
     fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
+        // One of the settings that is too long was told when they were checked.
+        let checked = |limit: Option<Duration>| limit.map(|limit| limit.min(LONGEST_STATEMENT));
         let statement_timeout = match (tier, self.adhoc_statement_timeout) {
-            (Tier::Automation, _) => settings.automation_statement_timeout,
-            (Tier::Adhoc, None) => settings.adhoc_statement_timeout,
+            (Tier::Automation, _) => checked(settings.automation_statement_timeout),
+            (Tier::Adhoc, None) => checked(settings.adhoc_statement_timeout),
             (Tier::Adhoc, own) => own,
         };
         let options = PgOptions {

@@ -9,15 +9,12 @@ use crate::config::{
 use crate::error::Error;
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
+use crate::text::Limit;
 use crate::tiers::TieredPool;
 
 /// The settings with the server of another connection string.
 pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Result<PgSettings, Faults> {
-    let overrides = Overrides {
-        url: Some(url.clone()),
-        app_name: Some(settings.app_name.clone()),
-        ..Overrides::default()
-    };
+    let overrides = Overrides { url: Some(url.clone()), ..Overrides::default() };
     let demanded = settings.server.tls();
     // A variable is asked for only where the string does not say it, the mode first. A string with a mode of its own
     // has said what it trusts.
@@ -46,7 +43,11 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
             let mut faults = Faults::new();
             faults.push(
                 format!("{setting} + adhoc_url, {}", limit.source.spelled("options")),
-                format!("{:?} and {:?}", settings.adhoc_statement_timeout.unwrap_or_default(), limit.value),
+                format!(
+                    "{} and {}",
+                    Limit(settings.adhoc_statement_timeout.unwrap_or_default()),
+                    Limit(limit.value)
+                ),
                 "statement_timeout must be said once: leave out one of the two",
             );
             return Err(faults);
@@ -55,6 +56,8 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
         Some(_) => {}
         None => own.adhoc_statement_timeout = settings.adhoc_statement_timeout,
     }
+    // By which the server's figures tell both tiers from others.
+    own.app_name = settings.app_name.clone();
     own.connect_timeout = settings.connect_timeout;
     own.statement_cache_size = cache_size(&own, settings);
     own.socket_timeout = settings.socket_timeout;
@@ -63,12 +66,14 @@ pub(super) fn own_server(url: &ConnectionString, settings: &PgSettings) -> Resul
     Ok(own)
 }
 
-/// The parameters of the string that cannot count: those of the pool, but for what is in front of this server.
+/// The parameters of the string that cannot count: those of the pool, but for what is in front of this server, and for
+/// what is meant to give way to any other.
 fn without_effect(own: &PgSettings) -> Faults {
     let mut faults = Faults::new();
     for row in rows().iter().filter(|row| row.key != Key::Pgbouncer) {
         if let Source::Url { parameter } = own.source(row.key)
             && row.url.iter().any(|spelling| spelling.name == *parameter)
+            && *parameter != "fallback_application_name"
         {
             let rule = "without effect here: set it on the builder or in the pool's own connection string";
             faults.push(format!("URL parameter {parameter}"), "set", rule);
@@ -120,7 +125,6 @@ pub(super) struct SetOnTier {
     sizes: bool,
     connection_timeout: bool,
     max_lifetime: bool,
-    pre_ping: bool,
 }
 
 impl SetOnTier {
@@ -130,7 +134,6 @@ impl SetOnTier {
             sizes: ["max_size", "base_size", "max_overflow"].into_iter().any(is_set),
             connection_timeout: is_set("connection_timeout"),
             max_lifetime: is_set("max_lifetime"),
-            pre_ping: is_set("pre_ping"),
         }
     }
 }
@@ -141,10 +144,12 @@ impl SetOnTier {
 pub(super) fn adapt(
     pool: &TieredPool<PgManager>,
     built: &PgSettings,
-    found: &PgSettings,
+    mode: PgBouncer,
     set: [SetOnTier; 2],
     adhoc_is_elsewhere: bool,
 ) -> Result<(), Error> {
+    let (found, faults) = built.behind_found(mode);
+    tell_what_stays(&faults, &built.automation);
     let [of_automation, of_adhoc] = set;
     pool.reconfigure(|tiers| {
         take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
@@ -167,10 +172,15 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
     if built == found {
         return;
     }
-    let kept = settings.min_size.max(settings.min_idle.unwrap_or(0));
-    if !set.sizes && kept <= found.ceiling() {
-        settings.base_size = found.base_size;
-        settings.max_overflow = found.max_overflow;
+    if !set.sizes {
+        let mut resized = settings.clone();
+        resized.base_size = found.base_size;
+        resized.max_overflow = found.max_overflow;
+        let faults = resized.check();
+        tell_what_stays(&faults, settings);
+        if faults.is_empty() {
+            *settings = resized;
+        }
     }
     if !set.connection_timeout {
         settings.connection_timeout = found.connection_timeout;
@@ -178,8 +188,17 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
     if !set.max_lifetime {
         settings.max_lifetime = found.max_lifetime;
     }
-    if !set.pre_ping {
-        settings.pre_ping = found.pre_ping;
+}
+
+/// Tells why a pool keeps its sizes behind a pooler, where the sizes for one would have faults.
+fn tell_what_stays(faults: &Faults, settings: &Settings) {
+    if !faults.is_empty() {
+        log::warn!(
+            target: "tierpool::settings",
+            "pool `{}` is behind a PgBouncer, but cannot have the sizes for one: {faults}; base size and overflow stay \
+             {} + {}: set them, or say pgbouncer=session if that is its mode",
+            settings.name, settings.base_size, settings.max_overflow
+        );
     }
 }
 
@@ -222,14 +241,16 @@ mod tests {
             let url = format!("postgresql://db.example/news?{query}");
             own_server(&url.as_str().into(), &of_pool).map(drop).map_err(|faults| faults.to_string())
         };
-        let faults = told("statement_timeout=1234&connect_timeout=5").unwrap_err();
-        for parameter in ["statement_timeout", "connect_timeout"] {
+        let faults = told("statement_timeout=1234&connect_timeout=5&application_name=people").unwrap_err();
+        for parameter in ["statement_timeout", "connect_timeout", "application_name"] {
             let fault = format!("adhoc_url, URL parameter {parameter} is set: without effect here");
             assert!(faults.contains(&fault), "{faults}");
         }
         for counts in ["pgbouncer=session", "options=-c%20statement_timeout%3D5s", "keepalives_idle=7"] {
             assert_eq!(told(counts), Ok(()));
         }
+        assert_eq!(told("fallback_application_name=spare"), Ok(()), "it gives way to any other");
+        assert_eq!(own("host=h fallback_application_name=spare", "host=h application_name=x").app_name, "x");
     }
 
     #[test]
@@ -245,12 +266,12 @@ mod tests {
     #[test]
     fn r2d2s_choices_are_the_programs_own_and_stay_behind_a_pooler() {
         let set = |builder| {
-            let SetOnTier { sizes, max_lifetime, pre_ping, connection_timeout } = SetOnTier::of(&builder);
-            [sizes, max_lifetime, pre_ping, connection_timeout]
+            let SetOnTier { sizes, max_lifetime, connection_timeout } = SetOnTier::of(&builder);
+            [sizes, max_lifetime, connection_timeout]
         };
-        assert_eq!(set(Builder::new()), [false; 4]);
-        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true, true]);
-        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 4]);
+        assert_eq!(set(Builder::new()), [false; 3]);
+        assert_eq!(set(Builder::new().like_r2d2()), [false, true, true]);
+        assert_eq!(set(Builder::new().like_r2d2().max_size(4)), [true; 3]);
     }
 
     #[cfg(unix)]

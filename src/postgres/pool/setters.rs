@@ -34,10 +34,11 @@ impl PgBuilder {
     /// ```
     /// # use tierpool::PgPool;
     /// let builder = PgPool::builder().url("postgresql://db.example/news").name("billing");
-    /// let pool = builder.adhoc(|tier| tier.min_idle(Some(0))).build_unchecked()?; // opens nothing yet
+    /// let pool = builder.build_unchecked()?; // opens nothing yet
     /// assert_eq!(pool.automation().settings().name, "billing.automation");
     /// # Ok::<(), tierpool::Error>(())
     /// ```
+    #[doc(alias("poolName"))]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.overrides.name = Some(name.into());
         self
@@ -65,7 +66,7 @@ impl PgBuilder {
         max_size: u32,
         /// Sets the deadline of a checkout. Default 60 s.
         connection_timeout: Duration,
-        /// Sets how a checkout waits.
+        /// Sets how a checkout waits, in both tiers. Default: up to `connection_timeout`.
         wait_mode: WaitMode,
         /// Sets how many callers may queue. Default: no bound.
         max_waiting: u32,
@@ -98,7 +99,7 @@ impl PgBuilder {
     }
 
     /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe
-    /// for both. Default: detected by the port, or on the first connection.
+    /// for both. Default: detected by the port, by the host of Supabase's pooler, or on the first connection.
     pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
         self.overrides.pgbouncer = Some(mode.into());
         self

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Row};
+use postgres::{Client, Error, Row};
 
 use super::ask::ask;
 use super::limits::{RoleLimit, ServerLimits, count, shown};
@@ -98,55 +98,57 @@ impl ServerActivity {
         }
     }
 
-    pub(super) fn of(names: &Names, rows: &[Row]) -> Self {
-        let first = rows.first().unwrap_or_else(|| unreachable!("BUG: one row of limits is always there"));
-        let limits = ServerLimits::of(first);
+    pub(super) fn of(names: &Names, rows: &[Row]) -> Result<Self, PgError> {
+        let first =
+            rows.first().ok_or_else(|| PgError::refused("the server tells no limits of this role"))?;
+        let limits = ServerLimits::of(first)?;
         let tier = |tier: Tier, name: &str| {
-            let hosts = Sessions::by_host(rows, Some(tier.as_str()));
-            let role = RoleLimit::of(first, tier.as_str());
-            let room = limits.room(&role);
-            TierActivity { application_name: harmless(name), total: Sessions::sum(&hosts), hosts, role, room }
+            let hosts = Sessions::by_host(rows, Some(tier.as_str()))?;
+            let role = RoleLimit::of(first, tier.as_str())?;
+            let (total, room) = (Sessions::sum(&hosts), limits.room(&role));
+            Ok::<_, Error>(TierActivity { application_name: harmless(name), total, hosts, role, room })
         };
-        ServerActivity {
+        Ok(ServerActivity {
             app_name: harmless(names.app()),
-            server_version: shown(first, "server_version"),
-            asked_at: first.get("asked_at"),
-            automation: tier(Tier::Automation, &names.automation),
-            adhoc: tier(Tier::Adhoc, &names.adhoc),
-            others: Sessions::sum(&Sessions::by_host(rows, None)),
+            server_version: shown(first, "server_version")?,
+            asked_at: first.try_get("asked_at")?,
+            automation: tier(Tier::Automation, &names.automation)?,
+            adhoc: tier(Tier::Adhoc, &names.adhoc)?,
+            others: Sessions::sum(&Sessions::by_host(rows, None)?),
             limits,
-        }
+        })
     }
 }
 
 impl Sessions {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row) -> Result<Self, Error> {
         let mut sessions = Sessions {
             open: 0,
-            active: count(row, "active"),
-            idle: count(row, "idle"),
-            idle_in_transaction: count(row, "idle_in_transaction"),
-            aborted: count(row, "aborted"),
-            hidden: count(row, "hidden"),
-            longest_query: time(row, "longest_query"),
-            longest_transaction: time(row, "longest_transaction"),
+            active: count(row, "active")?,
+            idle: count(row, "idle")?,
+            idle_in_transaction: count(row, "idle_in_transaction")?,
+            aborted: count(row, "aborted")?,
+            hidden: count(row, "hidden")?,
+            longest_query: time(row, "longest_query")?,
+            longest_transaction: time(row, "longest_transaction")?,
         };
         sessions.open = sessions.active
             + sessions.idle
             + sessions.idle_in_transaction
             + sessions.aborted
             + sessions.hidden;
-        sessions
+        Ok(sessions)
     }
 
-    fn by_host(rows: &[Row], tier: Option<&str>) -> Vec<HostSessions> {
-        let of_tier =
-            rows.iter().filter(|row| row.get::<_, Option<&str>>("tier") == tier && has_sessions(row));
-        let mut hosts: Vec<_> = of_tier
-            .map(|row| HostSessions { host: shown(row, "host"), sessions: Sessions::of(row) })
-            .collect();
+    fn by_host(rows: &[Row], tier: Option<&str>) -> Result<Vec<HostSessions>, Error> {
+        let mut hosts = Vec::new();
+        for row in rows {
+            if row.try_get::<_, Option<&str>>("tier")? == tier && has_sessions(row)? {
+                hosts.push(HostSessions { host: shown(row, "host")?, sessions: Sessions::of(row)? });
+            }
+        }
         hosts.sort_by(|a, b| b.sessions.open.cmp(&a.sessions.open).then_with(|| a.host.cmp(&b.host)));
-        hosts
+        Ok(hosts)
     }
 
     fn sum(hosts: &[HostSessions]) -> Self {
@@ -164,14 +166,14 @@ impl Sessions {
 }
 
 /// Whether a row tells of sessions; a server that shows none still tells its limits.
-fn has_sessions(row: &Row) -> bool {
-    row.get::<_, Option<i64>>("active").is_some()
+fn has_sessions(row: &Row) -> Result<bool, Error> {
+    Ok(row.try_get::<_, Option<i64>>("active")?.is_some())
 }
 
 /// Reads a time that the server measured. Its clock may step back, and a time cannot.
-pub(super) fn time(row: &Row, column: &str) -> Option<Duration> {
-    let seconds: Option<f64> = row.get(column);
-    seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+pub(super) fn time(row: &Row, column: &str) -> Result<Option<Duration>, Error> {
+    let seconds: Option<f64> = row.try_get(column)?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
 }
 
 /// Asks for the sessions under the names of each tier, and for the limits of each tier's role, or of the session's own
@@ -180,7 +182,7 @@ pub(super) fn query_activity(
     client: &mut Client,
     [automation, adhoc]: &[Vec<String>; 2],
     [automation_role, adhoc_role]: &[Option<String>; 2],
-) -> Result<Vec<Row>, postgres::Error> {
+) -> Result<Vec<Row>, Error> {
     let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
         (automation, Type::TEXT_ARRAY),
         (adhoc, Type::TEXT_ARRAY),
@@ -231,6 +233,6 @@ impl TieredPool<PgManager> {
         let shown = names.shown();
         let roles = [Tier::Automation, Tier::Adhoc].map(|tier| self.tier(tier).manager().user());
         let rows = ask(self, "server activity", move |client| query_activity(client, &shown, &roles))?;
-        Ok(ServerActivity::of(&names, &rows))
+        ServerActivity::of(&names, &rows)
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn ask<T: Send + 'static>(
     let outcome = checkout(pool, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
-            true => conn.bounded(left(end), question),
+            true => conn.bounded_own(left(end), question),
             false => ask_aside(conn, left(end), question),
         }
     });
@@ -51,17 +51,23 @@ pub(super) fn ask<T: Send + 'static>(
     outcome
 }
 
-/// Whether a failed question says that the server cannot be reached: not where it has refused the question, and not
-/// where borrowers have all ad-hoc connections.
+/// Whether a failed question says that the server cannot be reached: not where lending is suspended, and not where
+/// borrowers have all ad-hoc connections.
 fn tells_of_server(pool: &TieredPool<PgManager>, error: &PgError) -> bool {
     match error.as_checkout() {
         // What else can be wrong is noted by the pool itself, or is none of the server's.
         Some(checkout) => {
             let adhoc = pool.adhoc();
-            checkout.is_timeout() && adhoc.holders().len() < adhoc.max_size() as usize
+            checkout.is_timeout() && !adhoc.is_suspended() && !adhoc.is_lent_out()
         }
-        None => error.sqlstate().is_none() || error.is_connection_lost(),
+        None => is_silence(error),
     }
+}
+
+/// Whether a question that was put has failed by the server's silence: not where it has refused it, and not where it
+/// was not asked at all.
+fn is_silence(error: &PgError) -> bool {
+    error.is_connection_lost() || (error.sqlstate().is_none() && !error.is_not_done())
 }
 
 /// Takes an ad-hoc connection that neither side has closed.
@@ -114,5 +120,16 @@ fn ask_aside<T: Send + 'static>(
         Ok(outcome) => Ok(outcome?),
         Err(RecvTimeoutError::Timeout) => Err(PgError::unanswered(limit)),
         Err(RecvTimeoutError::Disconnected) => unreachable!("BUG: a question panicked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_was_not_asked_says_nothing_of_it() {
+        assert!(is_silence(&PgError::unanswered(LEAST)));
+        assert!(!is_silence(&PgError::refused("no thread could be started")));
     }
 }

@@ -1,6 +1,6 @@
 //! The limits on connections, and the room that they leave.
 
-use postgres::Row;
+use postgres::{Error, Row};
 
 use crate::text::harmless;
 
@@ -54,18 +54,18 @@ pub struct RoleLimit {
 }
 
 impl ServerLimits {
-    pub(super) fn of(row: &Row) -> Self {
-        ServerLimits {
-            max_connections: count(row, "max_connections"),
-            superuser_reserved: count(row, "superuser_reserved"),
-            reserved: row.get::<_, Option<i64>>("reserved").map(clamped),
-            in_use: count(row, "in_use"),
+    pub(super) fn of(row: &Row) -> Result<Self, Error> {
+        Ok(ServerLimits {
+            max_connections: count(row, "max_connections")?,
+            superuser_reserved: count(row, "superuser_reserved")?,
+            reserved: row.try_get::<_, Option<i64>>("reserved")?.map(clamped),
+            in_use: count(row, "in_use")?,
             database: DatabaseLimit {
-                name: shown(row, "database"),
-                limit: limit(row, "database_limit"),
-                in_use: count(row, "database_in_use"),
+                name: shown(row, "database")?,
+                limit: limit(row, "database_limit")?,
+                in_use: count(row, "database_in_use")?,
             },
-        }
+        })
     }
 
     /// The connections that `role` can open beyond those there are.
@@ -96,36 +96,39 @@ impl ServerLimits {
 
 impl RoleLimit {
     /// Reads the columns of a tier's role.
-    pub(super) fn of(row: &Row, tier: &str) -> Self {
+    pub(super) fn of(row: &Row, tier: &str) -> Result<Self, Error> {
         let column = |what: &str| format!("{tier}_{what}");
-        RoleLimit {
-            name: shown(row, &column("role")),
-            limit: limit(row, &column("role_limit")),
-            in_use: count(row, &column("role_in_use")),
-            is_superuser: row.get(&*column("is_superuser")),
-            may_use_reserved: row.get(&*column("may_use_reserved")),
-        }
+        Ok(RoleLimit {
+            name: shown(row, &column("role"))?,
+            limit: limit(row, &column("role_limit"))?,
+            in_use: count(row, &column("role_in_use"))?,
+            is_superuser: row.try_get(&*column("is_superuser"))?,
+            may_use_reserved: row.try_get(&*column("may_use_reserved"))?,
+        })
     }
 }
 
+// What is read here comes of the server's own functions, and what is compatible with PostgreSQL may have other types
+// for them: that is an error, and no reason for a panic.
+
 /// Reads a text that others have chosen, made harmless; none is empty.
-pub(super) fn shown(row: &Row, column: &str) -> String {
-    shown_if_any(row, column).unwrap_or_default()
+pub(super) fn shown(row: &Row, column: &str) -> Result<String, Error> {
+    Ok(shown_if_any(row, column)?.unwrap_or_default())
 }
 
 /// The same, where there may be none.
-pub(super) fn shown_if_any(row: &Row, column: &str) -> Option<String> {
-    row.get::<_, Option<&str>>(column).map(harmless)
+pub(super) fn shown_if_any(row: &Row, column: &str) -> Result<Option<String>, Error> {
+    Ok(row.try_get::<_, Option<&str>>(column)?.map(harmless))
 }
 
 /// Reads a number of sessions.
-pub(super) fn count(row: &Row, column: &str) -> u32 {
-    clamped(row.get(column))
+pub(super) fn count(row: &Row, column: &str) -> Result<u32, Error> {
+    row.try_get(column).map(clamped)
 }
 
 /// Below zero stands for no limit.
-fn limit(row: &Row, column: &str) -> Option<u32> {
-    u32::try_from(row.get::<_, i64>(column)).ok()
+fn limit(row: &Row, column: &str) -> Result<Option<u32>, Error> {
+    Ok(u32::try_from(row.try_get::<_, i64>(column)?).ok())
 }
 
 fn clamped(number: i64) -> u32 {

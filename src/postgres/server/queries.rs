@@ -81,23 +81,23 @@ fn by_name<S: serde::Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S
 }
 
 impl RunningQuery {
-    fn of(row: &Row) -> Self {
-        RunningQuery {
-            pid: row.get("pid"),
-            tier: match row.get("tier") {
+    fn of(row: &Row) -> Result<Self, PgError> {
+        Ok(RunningQuery {
+            pid: row.try_get("pid")?,
+            tier: match row.try_get("tier")? {
                 Some("automation") => Some(Tier::Automation),
                 Some(_) => Some(Tier::Adhoc),
                 None => None,
             },
-            application_name: shown(row, "application_name"),
-            user: shown(row, "usename"),
-            client: shown(row, "client"),
-            state: shown(row, "state"),
-            running_for: time(row, "running"),
-            in_transaction_for: time(row, "in_transaction"),
-            wait_event: shown_if_any(row, "wait_event"),
-            query: shown(row, "query"),
-        }
+            application_name: shown(row, "application_name")?,
+            user: shown(row, "usename")?,
+            client: shown(row, "client")?,
+            state: shown(row, "state")?,
+            running_for: time(row, "running")?,
+            in_transaction_for: time(row, "in_transaction")?,
+            wait_event: shown_if_any(row, "wait_event")?,
+            query: shown(row, "query")?,
+        })
     }
 }
 
@@ -147,6 +147,6 @@ impl TieredPool<PgManager> {
             ];
             client.query_typed(STATEMENT, &parameters)
         })?;
-        Ok(rows.iter().map(RunningQuery::of).collect())
+        rows.iter().map(RunningQuery::of).collect()
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::Row;
-
 use super::activity::{ServerActivity, query_activity};
 use super::names::Names;
 use crate::config::PgBouncer;
@@ -17,7 +15,7 @@ use crate::postgres::open::{FirstLook, PgManager};
 ///
 /// It is asked on the thread that opens the connection, before anybody has that. Behind a pooler it is not asked: its
 /// own limits hold there, and the server's sessions are the pooler's. A server that refuses to answer serves all the
-/// same.
+/// same: one that takes too long costs the connection, and another is opened.
 pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32) -> Arc<FirstLook> {
     let names = Names::of_managers(managers);
     FirstLook::new(move |conn, begun, left| {
@@ -25,8 +23,9 @@ pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32)
         if conn.pgbouncer() != PgBouncer::Off {
             return;
         }
-        match ask(conn, names, left) {
-            Ok(rows) => Room::of(&ServerActivity::of(names, &rows), begun).tell(budget),
+        // Half of it, so that another connection can be opened should this one be lost.
+        match ask(conn, names, MOST.min(left / 2)) {
+            Ok(activity) => Room::of(&activity, begun).tell(budget),
             Err(error) => {
                 log::debug!(target: "tierpool::postgres", "the server does not say what room it has: {error}")
             }
@@ -35,10 +34,14 @@ pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32)
     })
 }
 
-fn ask(conn: &mut PgConnection, names: &Names, limit: Duration) -> Result<Vec<Row>, PgError> {
-    let names = names.shown();
+/// The longest that the answer is waited for, with whoever waits for the connection: far more than a server needs.
+const MOST: Duration = Duration::from_secs(2);
+
+fn ask(conn: &mut PgConnection, names: &Names, limit: Duration) -> Result<ServerActivity, PgError> {
+    let shown = names.shown();
     // The role is that of the session.
-    conn.bounded(limit, |client| query_activity(client, &names, &[None, None]))
+    let rows = conn.bounded_own(limit, |client| query_activity(client, &shown, &[None, None]))?;
+    ServerActivity::of(names, &rows)
 }
 
 /// The connections that a pool may have on its server.

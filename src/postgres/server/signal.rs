@@ -50,13 +50,13 @@ fn send(pool: &TieredPool<PgManager>, pid: i32, signal: &'static Signal) -> Resu
         })
     })?;
     let Some(row) = row else { return Ok(false) };
-    match row.get("sent") {
+    match row.try_get("sent")? {
         Some(sent) => Ok(sent),
-        None if row.get("asks") => {
+        None if row.try_get("asks")? => {
             Err(PgError::refused(format!("cannot {verb} process {pid}: it is the session that asks")))
         }
         None => {
-            let name = shown(&row, "application_name");
+            let name = shown(&row, "application_name")?;
             Err(PgError::refused(format!(
                 "cannot {verb} process {pid}: it belongs to the application \"{name}\" and not to this one"
             )))

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::address::Server;
+use super::foreign;
 use super::libpq::{self, Param};
 use super::url;
 use crate::config::faults::Faults;
@@ -184,7 +185,9 @@ fn from_text(text: &str, source: Source, env: &Env<'_>, faults: &mut Faults) -> 
     let split = match url::split(text) {
         Ok(split) => split,
         Err(rule) => {
-            faults.push(source.spelled("server"), "[redacted]", rule);
+            // Of an empty text there is nothing to hide.
+            let found = if text.trim().is_empty() { "empty" } else { "[redacted]" };
+            faults.push(source.spelled("server"), found, rule);
             return Default::default();
         }
     };
@@ -213,7 +216,9 @@ fn sort(all: Vec<(String, String)>) -> (Vec<Param>, PoolParams, Faults) {
             params.push(Param { key: known, value, source: Source::Url { parameter: known } });
         } else {
             let name = if may_be_secret { "[redacted]".to_owned() } else { shown(&key) };
-            faults.push(format!("URL parameter {name}"), "unknown", allowed());
+            // What may be a secret's rest is no name of anybody's.
+            let theirs = if may_be_secret { None } else { foreign::rule(&key) };
+            faults.push(format!("URL parameter {name}"), "unknown", theirs.unwrap_or_else(allowed));
         }
         may_be_secret |= libpq::is_hidden(&key);
     }

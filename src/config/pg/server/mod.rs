@@ -4,6 +4,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `foreign` | what other pools and drivers take, and what to write in its place |
 //! | `url` | cuts a connection string into its parameters |
 //! | `startup` | what start-up options say of the limit of a statement |
 //! | `libpq` | the parameters of libpq: which are taken, and how |
@@ -17,6 +18,7 @@
 pub(super) mod address;
 pub(super) mod attrs;
 pub(super) mod destination;
+mod foreign;
 mod libpq;
 pub(super) mod locate;
 mod passfile;

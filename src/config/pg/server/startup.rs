@@ -6,6 +6,12 @@ use std::time::Duration;
 pub(crate) const RULE: &str = "must give statement_timeout as PostgreSQL has times: milliseconds such as 30000, or a \
                                unit behind the number, such as 30s, at most 2147483647 ms";
 
+/// The longest limit of a statement: the server holds it in an `int` of milliseconds.
+pub(crate) const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// The rule about it.
+pub(crate) const LONGEST_RULE: &str = "must be at most 2147483647 ms, or 0 for none";
+
 /// What a value does not tell: the server would refuse it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable;

@@ -5,6 +5,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::foreign;
+
 /// A connection string in pieces.
 pub(super) struct Split {
     /// Scheme, user, password, hosts and database of a URL, as they stand; `None` for a `key=value` string.
@@ -30,6 +32,8 @@ pub(super) fn split(text: &str) -> Result<Split, &'static str> {
     let text = text.trim();
     if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         split_url(text)
+    } else if let Some(rule) = foreign::scheme(text) {
+        Err(rule)
     } else if text.contains("://") || !text.contains('=') {
         Err(FORM)
     } else {

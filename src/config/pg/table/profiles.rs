@@ -48,7 +48,8 @@ impl fmt::Display for Profile {
 /// A profile gives defaults: builder, environment and URL each win over it. Without one, the defaults are those of
 /// `batch`, but behind a PgBouncer in transaction mode, where they are those of `pgbouncer`; a profile that is asked
 /// for by name wins over that, so `batch` sets them back. Only the statement cache, off in transaction mode, is brought
-/// back by nothing but its own setting.
+/// back by nothing but its own setting. No profile says when connections are validated: the probe at each checkout
+/// costs no round trip, so it is right for all of them.
 ///
 /// ```
 /// for profile in tierpool::config::profiles() {

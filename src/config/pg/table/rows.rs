@@ -111,7 +111,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_IDLE_TIMEOUT" in Seconds],
                 url: [],
                 default: seconds(600),
-                doc: "Idle time after which a connection that need not be kept is closed. 0: never.",
+                doc: "Idle time after which a connection that need not be kept is closed. 0: never. Not set, the \
+                      ad-hoc tier closes what is idle after 10 s, so that people outside find the reserve free.",
             }
             PrePing {
                 name: pre_ping,
@@ -119,7 +120,8 @@ macro_rules! every_setting {
                 env: ["DB_POOL_PRE_PING" in PrePing],
                 url: [],
                 default: words("always over TCP, where it costs no round trip; else if idle for 500 ms"),
-                doc: "When a connection is validated before it is lent: always, never, or idle milliseconds.",
+                doc: "When a connection is validated before it is lent: always, never, or idle milliseconds. No \
+                      profile and no PgBouncer changes it.",
             }
             StatementTimeout {
                 name: statement_timeout,
@@ -208,7 +210,7 @@ macro_rules! every_setting {
                 env: ["DB_POOL_PROFILE" in Text],
                 url: [],
                 default: words("batch"),
-                doc: "A named set of defaults.",
+                doc: "A named set of defaults; config::profiles lists them with their figures.",
             }
             Name {
                 name: name,
@@ -308,7 +310,8 @@ pub struct Setting {
     pub key: Key,
     /// Its name in listings and in the builder, where the method is called so too.
     pub name: &'static str,
-    /// The environment variables, in order: the first that is set wins.
+    /// The environment variables, in order. Where several are set their values must agree, else that is a fault; but of
+    /// those that name the server the first that is set wins.
     pub env: &'static [Spelling],
     /// The parameters of the server's URL, in order.
     pub url: &'static [Spelling],

@@ -39,7 +39,8 @@ pub enum Source {
         /// What gave it away, such as `port 6543`.
         from: String,
     },
-    /// What other settings leave, or come to: the budget follows the sizes, or the sizes follow the budget.
+    /// What other settings leave, or come to: the budget follows the sizes, or the sizes follow the budget, and a
+    /// ceiling that nobody has set follows its two parts.
     Follows {
         /// Those settings as the person who set them wrote them.
         of: String,
@@ -59,6 +60,24 @@ impl Source {
                 format!("{key} ({self})")
             }
         }
+    }
+
+    /// The source of what follows from other settings, each with its name: the default where all of them are.
+    pub(crate) fn following(others: &[(&str, &Source)]) -> Source {
+        let mut names: Vec<String> = vec![];
+        for (key, source) in others {
+            let name = match source {
+                Source::Default => continue,
+                Source::Profile { .. } => source.to_string(),
+                Source::Detected { from } => from.clone(),
+                Source::Follows { of } => of.clone(),
+                source => source.spelled(key),
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() { Source::Default } else { Source::Follows { of: names.join(" + ") } }
     }
 
     /// The place in the order of precedence, first the strongest.
@@ -108,4 +127,13 @@ impl<T> Sourced<T> {
     pub fn new(value: T, source: Source) -> Self {
         Sourced { value, source }
     }
+}
+
+/// A setting that has no effect, since a stronger source has set what contradicts it: its name and value, and the names
+/// of what overrules it.
+#[derive(Clone, Debug)]
+pub(crate) struct Overruled {
+    pub setting: String,
+    pub value: u32,
+    pub by: String,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::pgbouncer::PgBouncer;
 use crate::config::policy::{PrePing, WaitMode};
-use crate::text::harmless;
+use crate::text::{Limit, harmless};
 
 /// The value of one setting of a [`PgPool`](crate::config::PgSettings), whatever its source.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,28 +164,17 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Count(count) => count.fmt(f),
-            Value::Time(time) => f.write_str(&shown_time(*time)),
+            Value::Time(time) => Limit(*time).fmt(f),
             Value::Flag(flag) => flag.fmt(f),
             Value::PrePing(PrePing::Always) => f.write_str("always"),
             Value::PrePing(PrePing::Never) => f.write_str("never"),
-            Value::PrePing(PrePing::IfIdleFor(idle)) => write!(f, "if idle for {}", shown_time(*idle)),
+            Value::PrePing(PrePing::IfIdleFor(idle)) => write!(f, "if idle for {}", Limit(*idle)),
             Value::WaitMode(WaitMode::Forever) => f.write_str("wait"),
             Value::WaitMode(WaitMode::NoWait) => f.write_str("nowait"),
             Value::WaitMode(WaitMode::Timed) => f.write_str("timedwait"),
             Value::PgBouncer(mode) => mode.fmt(f),
             Value::Text(text) => f.write_str(&shown(text)),
         }
-    }
-}
-
-/// Whole seconds as such, shorter times in milliseconds, and the rest as [`Duration`] prints itself.
-fn shown_time(time: Duration) -> String {
-    if time.subsec_nanos() == 0 {
-        format!("{} s", time.as_secs())
-    } else if time.subsec_nanos().is_multiple_of(1_000_000) {
-        format!("{} ms", time.as_millis())
-    } else {
-        format!("{time:?}")
     }
 }
 
@@ -230,6 +219,14 @@ mod tests {
         assert_eq!(pre_ping("250"), Some(PrePing::IfIdleFor(Duration::from_millis(250))));
         assert_eq!(pre_ping("-1"), None);
         assert_eq!(pre_ping("sometimes"), None);
+    }
+
+    #[test]
+    fn times_are_shown_as_errors_tell_them() {
+        let shown = |ms| Value::Time(Duration::from_millis(ms)).to_string();
+        assert_eq!([0, 1500, 60_000].map(shown), ["0 s", "1.5 s", "60 s"]);
+        let ping = Value::PrePing(PrePing::IfIdleFor(Duration::from_millis(500)));
+        assert_eq!(ping.to_string(), "if idle for 500 ms");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `abandoned` | why a wait was ended |
 //! | `errors` | what errors tell of prepared statements and of the transaction |
+//! | `exchange` | which requests have had their answer |
 //! | `route` | whether it leads to a server that takes writes |
 //! | `settings` | whether the session's settings are still those it began with |
 //! | `probe` | a look whether the other side is still there, step by step |
@@ -11,6 +12,7 @@
 
 mod abandoned;
 mod errors;
+mod exchange;
 mod probe;
 mod route;
 mod settings;

@@ -1,7 +1,5 @@
 //! What is known of one connection, and the switches that end a wait on it.
 
-// Longer than 400 lines: all that is known of one stream is one struct.
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
@@ -11,12 +9,13 @@ use parking_lot::Mutex;
 
 use super::abandoned::Abandoned;
 use super::errors::Errors;
+use super::exchange::Exchange;
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::backend::BackendEvent;
-use crate::postgres::observer::frontend::{FrontendEvent, Request};
+use crate::postgres::observer::frontend::FrontendEvent;
 use crate::postgres::sqlstate::{Meaning, means};
 
 /// Stands for "no limit" and "never" in the times below.
@@ -34,19 +33,14 @@ pub(crate) struct WireState {
     /// `I`, `T` or `E`; 0 until the handshake is done.
     status: AtomicU8,
     backend_pid: AtomicI32,
-    /// Requests sent, replies received, the number of the last request that was work, and how many were work.
-    requests: AtomicU64,
-    replies: AtomicU64,
-    last_work: AtomicU64,
-    work: AtomicU64,
-    /// How much of `work` opening the connection took; `NONE` until it is open.
-    opening_work: AtomicU64,
-    copy_in: AtomicBool,
+    exchange: Exchange,
     broken: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
     settings: SessionSettings,
     errors: Errors,
+    /// What is sent is the pool's own, and no statement of a borrower.
+    own: AtomicBool,
     /// Nanoseconds since `epoch` at which the server was last known to be alive: a lower bound.
     heard: AtomicU64,
     /// Nanoseconds of silence allowed while a reply is due; `NONE` for no limit.
@@ -80,17 +74,13 @@ impl WireState {
             epoch: Instant::now(),
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
-            requests: AtomicU64::new(0),
-            replies: AtomicU64::new(0),
-            last_work: AtomicU64::new(0),
-            work: AtomicU64::new(0),
-            opening_work: AtomicU64::new(NONE),
-            copy_in: AtomicBool::new(false),
+            exchange: Exchange::default(),
             broken: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
             settings: SessionSettings::default(),
             errors: Errors::default(),
+            own: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
@@ -149,17 +139,10 @@ impl WireState {
 
     pub fn note_sent(&self, event: FrontendEvent) {
         match event {
-            FrontendEvent::Request(request) => self.note_request(request),
-            FrontendEvent::Sets(sets) => self.settings.note_text(self.requests.load(Relaxed), sets),
-        }
-    }
-
-    fn note_request(&self, request: Request) {
-        let number = add_one(&self.requests);
-        self.settings.note_request(number);
-        if request != Request::Housekeeping {
-            self.last_work.store(number, Relaxed);
-            add_one(&self.work);
+            FrontendEvent::Request(request) => {
+                self.settings.note_request(self.exchange.note_request(request));
+            }
+            FrontendEvent::Sets(sets) => self.settings.note_text(self.exchange.sent(), sets),
         }
     }
 
@@ -167,18 +150,12 @@ impl WireState {
         match event {
             BackendEvent::Ready(status) => {
                 self.status.store(status, Relaxed);
-                self.copy_in.store(false, Relaxed);
                 self.route.end_reply();
-                self.answer();
+                self.exchange.note_ready();
             }
-            BackendEvent::CopyIn => {
-                // While it reads COPY data the server skips the Sync that came with the command: that one is never
-                // answered, the one after the data is.
-                self.copy_in.store(true, Relaxed);
-                self.answer();
-            }
+            BackendEvent::CopyIn => self.exchange.note_copy_in(),
             BackendEvent::SettingsSet => {
-                self.settings.note_tag(self.replies.load(Relaxed) + 1, self.requests.load(Relaxed));
+                self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
             }
             BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
             BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
@@ -203,13 +180,13 @@ impl WireState {
         }
     }
 
-    fn answer(&self) {
-        let replies = self.replies.load(Relaxed);
-        self.replies.store((replies + 1).min(self.requests.load(Relaxed)), Relaxed);
-    }
-
     pub fn note_heard(&self, at: u64) {
         self.heard.store(at, Relaxed);
+    }
+
+    /// Whether what is sent now is the pool's own: for as long as its owner says so, and while it is being opened.
+    pub fn is_own(&self) -> bool {
+        self.own.load(Relaxed) || !self.is_open()
     }
 
     pub fn note_lost(&self) {
@@ -248,10 +225,9 @@ impl WireState {
         some(self.socket_timeout.load(Relaxed))
     }
 
-    /// Whether any reply is due, one to housekeeping included. Not while `COPY` data is on its way: then it is the
-    /// client's turn.
+    /// Whether any reply is due, one to housekeeping included.
     pub fn awaits_reply(&self) -> bool {
-        self.replies.load(Relaxed) < self.requests.load(Relaxed)
+        self.exchange.awaits_reply()
     }
 
     // For the owner of the connection.
@@ -266,16 +242,21 @@ impl WireState {
 
     /// Requests since the connection is open whose answer was waited for.
     pub fn round_trips(&self) -> u64 {
-        self.work.load(Relaxed).saturating_sub(self.opening_work.load(Relaxed))
+        self.exchange.round_trips()
     }
 
     pub fn is_open(&self) -> bool {
-        self.opening_work.load(Relaxed) != NONE
+        self.exchange.is_open()
     }
 
     /// Ends the opening; from here on requests are counted and its limit no longer holds.
     pub fn note_open(&self) {
-        self.opening_work.store(self.work.load(Relaxed), Relaxed);
+        self.exchange.note_open();
+    }
+
+    /// Says whether what the owner sends from here on is the pool's own.
+    pub fn set_own(&self, own: bool) {
+        self.own.store(own, Relaxed);
     }
 
     pub fn errors(&self) -> &Errors {
@@ -286,9 +267,9 @@ impl WireState {
         &self.settings
     }
 
-    /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
+    /// Whether the answer to work is still due.
     pub fn is_reply_pending(&self) -> bool {
-        self.replies.load(Relaxed) < self.last_work.load(Relaxed) || self.copy_in.load(Relaxed)
+        self.exchange.is_reply_pending()
     }
 
     pub fn is_broken(&self) -> bool {
@@ -368,13 +349,6 @@ impl WireState {
     }
 }
 
-/// Counts up and returns the new count. Only the stream writes these counters, so load and store lose nothing.
-fn add_one(counter: &AtomicU64) -> u64 {
-    let next = counter.load(Relaxed) + 1;
-    counter.store(next, Relaxed);
-    next
-}
-
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NONE - 1).min(NONE - 1)
 }
@@ -386,29 +360,6 @@ fn some(at: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_copy_has_one_answer_for_two_syncs() {
-        let shared = WireState::new(None);
-        shared.note_request(Request::Work);
-        shared.note(BackendEvent::CopyIn);
-        assert!(shared.is_reply_pending(), "the data is still to come");
-        assert!(!shared.awaits_reply(), "it is the client's turn");
-        shared.note_request(Request::Work);
-        assert!(shared.awaits_reply());
-        shared.note(BackendEvent::Ready(b'I'));
-        assert!(!shared.is_reply_pending() && !shared.awaits_reply());
-    }
-
-    #[test]
-    fn an_answer_to_housekeeping_is_not_pending_work() {
-        let shared = WireState::new(None);
-        shared.note_request(Request::Work);
-        shared.note_request(Request::Housekeeping);
-        assert!(shared.is_reply_pending());
-        shared.note(BackendEvent::Ready(b'I'));
-        assert!(!shared.is_reply_pending() && shared.awaits_reply());
-    }
 
     #[test]
     fn a_cancelled_statement_leaves_the_connection_good() {
