@@ -173,6 +173,25 @@ fn a_bounded_driver_validates_on_the_callers_thread() {
 }
 
 #[test]
+fn a_caller_in_a_hurry_has_no_connection_given_up_that_is_amid_a_message() {
+    let (builder, _hand, manager) = builder();
+    let builder = builder.max_size(1).driver(Box::new(ScriptedDriver::looking())).test_on_check_out(true);
+    let pool = builder.build(manager.clone()).unwrap();
+    warmed(&pool);
+    manager.script(Call::IsValid, [Step::ok().after(2 * A_MOMENT)]);
+    let (served, time) = took(|| pool.get_timeout(A_MOMENT).map(drop));
+    assert!(served.is_ok() && time < A_MOMENT + SLACK, "{served:?} after {time:?}");
+    assert_eq!((pool.stats().suspicions, closed(&pool, CloseCause::Invalid), manager.opened()), (0, 0, 1));
+    // One that does not go on is given up within the time in which every call returns.
+    let gate = Gate::new();
+    manager.script(Call::IsValid, [Step::ok().behind(&gate)]);
+    let (_, time) = took(|| pool.get_timeout(A_MOMENT).map(drop));
+    assert!(time < A_MOMENT + SLACK, "{time:?}");
+    gate.open();
+    eventually(BOUND, "it is replaced", || closed(&pool, CloseCause::Invalid) == 1 && at_rest(&pool, 1));
+}
+
+#[test]
 fn one_dead_connection_has_the_others_validated_once_even_under_never() {
     let (builder, hand, manager) = builder();
     let pool = builder.max_size(8).pre_ping(PrePing::Never).build(manager.clone()).unwrap();

@@ -51,8 +51,10 @@ pub(crate) enum Joined<T, R> {
         ticket: Ticket,
         ahead: usize,
     },
-    /// The line is full, or no place for this caller.
+    /// As many wait as may.
     Full,
+    /// No place for a caller that does not wait for others.
+    NoRoom,
     /// Nobody is served for now, for this reason.
     Refused(R),
     Closed,
@@ -215,7 +217,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             return Joined::Refused(reason);
         }
         if old.is_none() && !is_welcome(&desk) {
-            return Joined::Full;
+            return Joined::NoRoom;
         }
         self.gate.enter();
         let (waiter, ticket, ahead) = desk.queue.join(old);

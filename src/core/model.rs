@@ -94,7 +94,7 @@ fn queue(line: &Line) -> Option<Box<Value>> {
             }
         }
         Joined::Refused(_) | Joined::Closed => None,
-        Joined::Full => unreachable!("BUG: no bound was given"),
+        Joined::Full | Joined::NoRoom => unreachable!("BUG: no bound was given"),
     }
 }
 

@@ -128,6 +128,7 @@ impl Player {
                 }
             }
             Joined::Full => assert!(old.is_none() && bound.is_some()),
+            Joined::NoRoom => unreachable!("BUG: it may wait for others"),
             Joined::Refused(_) | Joined::Closed => {}
         }
     }

@@ -89,7 +89,8 @@ impl<M: ManageConnection> Pool<M> {
     ///
     /// First come, first served. The one deadline covers queueing, opening, set-up and validation; the call returns
     /// within 100 ms of it whatever the server does. A validation by a driver that bounds itself runs on this
-    /// thread, all other calls into the database layer on the pool's own. No lock is held meanwhile.
+    /// thread if `validation_timeout` is left, all other calls into the database layer on the pool's own. No lock is
+    /// held meanwhile.
     ///
     /// # Errors
     ///

@@ -97,8 +97,8 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
 
     /// As [`Lending::join`], for a caller that does not wait for others to return what they have: in line only where
     /// more values can still come than there are waiters: by new seats, by those being opened, and by the `returning`
-    /// open ones that no borrower has. `leaving` is how many open ones the caller itself is about to close. To it the
-    /// line is full while lending is suspended.
+    /// open ones that no borrower has. `leaving` is how many open ones the caller itself is about to close. For it
+    /// there is no room while lending is suspended.
     pub(crate) fn join_if_room(
         &self,
         old: Option<Ticket>,
@@ -141,7 +141,7 @@ mod tests {
             "one is opening"
         );
         assert!(
-            matches!(line.join_if_room(None, None, 0, 0), Joined::Full),
+            matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom),
             "it would overtake nobody, and wait"
         );
         let Joined::InLine { ticket, .. } = line.join(None, None) else { panic!("others may wait") };
@@ -149,7 +149,7 @@ mod tests {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::Full), "it is out");
+        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom), "it is out");
         assert!(
             matches!(line.join_if_room(None, None, 1, 0), Joined::InLine { .. }),
             "in the caller's own hand"
@@ -161,10 +161,10 @@ mod tests {
             panic!("no borrower has it")
         };
         assert!(line.has_room_for(first, 1) && !line.has_room_for(first, 0), "a borrower has it now");
-        assert!(matches!(line.join_if_room(None, None, 0, 1), Joined::Full), "it is the other one's");
+        assert!(matches!(line.join_if_room(None, None, 0, 1), Joined::NoRoom), "it is the other one's");
         let line = Lending::<u32, (), &str>::new(9);
         assert!(line.suspend());
-        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::Full), "nobody is served");
+        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom), "nobody is served");
         assert_eq!(ticket, 2);
     }
 }

@@ -51,8 +51,8 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
 
     /// Checks that the connection works, with `limit` as the longest time.
     ///
-    /// Called on the borrower's thread where [`Driver::is_bounded`] is true, else on a helper thread, and the
-    /// connection is given up when the limit has passed.
+    /// Called on the borrower's thread where [`Driver::is_bounded`] is true and the borrower has as much time, else on
+    /// a helper thread, and the connection is given up when the limit has passed.
     fn validate(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Result<(), M::Error> {
         let _ = limit;
         manager.is_valid(conn)
@@ -62,7 +62,9 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     /// and [`Driver::validate`] has to.
     ///
     /// Tried first where a connection is validated for its next borrower, on that one's thread: with an answer the
-    /// validation is over. It may block amid a message of the server's that stopped half-way, at most for `limit`.
+    /// validation is over. It may block amid a message of the server's that stopped half-way, at most for `limit`: what
+    /// is left to the caller, and a little more, so that a connection does not seem dead since its caller is in a
+    /// hurry.
     fn probe(&self, manager: &M, conn: &mut M::Connection, limit: Duration) -> Option<Result<(), M::Error>> {
         let _ = (manager, conn, limit);
         None

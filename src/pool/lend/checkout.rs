@@ -55,8 +55,8 @@ pub(crate) fn checkout<M: ManageConnection>(
     checkout_closely(shared, None, patience, location, thread)
 }
 
-/// The checkout of a connection that wants a closer look, or of none. One that finds an idle connection and does no more
-/// than look at it is the usual one where each checkout validates: it writes to nothing that threads share.
+/// The checkout of a connection that wants a closer look, or of none. One that finds an idle connection and does no
+/// more than look at it is the usual one where each checkout validates: it writes to nothing that threads share.
 #[inline(never)]
 fn checkout_closely<M: ManageConnection>(
     shared: &Arc<Shared<M>>,

@@ -43,7 +43,8 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     let max_waiting = shared.settings().max_waiting.map(|max| max as usize);
     let for_opening = matches!(call.patience, Patience::ForOpening(_));
     let joined = if for_opening {
-        if is_server_full(shared) {
+        // Of a closed pool no caller is told anything else.
+        if is_server_full(shared) && !shared.lending.is_closed() {
             return Err(Failure::Exhausted);
         }
         if call.ticket.is_none() {
@@ -58,7 +59,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     drop(in_hand);
     let (waiter, ticket) = match joined {
         Joined::Got(entry) => return Ok(entry),
-        Joined::Full if for_opening => return Err(Failure::Exhausted),
+        Joined::NoRoom => return Err(Failure::Exhausted),
         Joined::Full => return Err(Failure::QueueFull),
         Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Joined::Closed => return Err(Failure::Refused(Refusal::Closed)),

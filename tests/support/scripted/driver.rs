@@ -10,6 +10,7 @@ use super::{Call, ScriptedConnection, ScriptedError, ScriptedManager};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScriptedDriver {
     bounded: bool,
+    looking: bool,
 }
 
 impl ScriptedDriver {
@@ -20,7 +21,12 @@ impl ScriptedDriver {
 
     /// A driver that fails by the limit what takes longer.
     pub fn bounded() -> Self {
-        ScriptedDriver { bounded: true }
+        ScriptedDriver { bounded: true, ..Self::new() }
+    }
+
+    /// A driver whose probe does what the validation would, and fails by the limit what takes longer.
+    pub fn looking() -> Self {
+        ScriptedDriver { looking: true, ..Self::new() }
     }
 }
 
@@ -40,6 +46,15 @@ impl Driver<ScriptedManager> for ScriptedDriver {
         limit: Duration,
     ) -> Result<(), ScriptedError> {
         manager.check(conn.id(), Some(limit), self.bounded)
+    }
+
+    fn probe(
+        &self,
+        manager: &ScriptedManager,
+        conn: &mut ScriptedConnection,
+        limit: Duration,
+    ) -> Option<Result<(), ScriptedError>> {
+        self.looking.then(|| manager.check(conn.id(), Some(limit), true))
     }
 
     fn is_bounded(&self) -> bool {
