@@ -48,7 +48,7 @@ fn one_connection_is_opened_for_each_role_and_server_and_it_lingers_as_any_other
     is_left(builder(&*url).build_unchecked().unwrap(), [0, 0]);
     is_left(built(builder(&*url)), [1, 0]);
     // The same by another string: the role is the same, and so is the server.
-    let same = format!("{url}?application_name=other&statement_timeout=5000");
+    let same = format!("{url}?keepalives_idle=60");
     is_left(built(builder(&*url).adhoc_url(same)), [1, 0]);
     is_left(built(builder(&*url).adhoc_url(url_of(&cluster, "person", "own"))), [1, 1]);
     let own = || Ok(Credentials::password(APP_PASSWORD));

@@ -23,8 +23,8 @@ use crate::text::Limit;
 /// `DISCARD`) and by the word `set_config` or an `UPDATE` of `pg_settings` in the text of a request; what ends with its
 /// transaction (`SET LOCAL`, `set_config(…, true)`) does not count. What a function or a `DO` block sets by a `SET` of
 /// its own is not seen, nor what the text does not spell, as behind a view or in `U&"set\005fconfig"`, nor what a later
-/// borrower's `EXECUTE` of a statement sets that was prepared in SQL (`PREPARE … AS SELECT set_config(…)`), and nothing is
-/// over a Unix socket: there only [`ResetPolicy::Full`] undoes it.
+/// borrower's `EXECUTE` of a statement sets that was prepared in SQL (`PREPARE … AS SELECT set_config(…)`), and nothing
+/// is over a Unix socket: there only [`ResetPolicy::Full`] undoes it.
 ///
 /// Where a customizer of the program's has set something on the new connection, putting back would undo that: under
 /// `Rollback` such a connection is replaced when a borrower has changed settings, and under `Sql` the text is left to
