@@ -10,6 +10,7 @@ pub enum ErrorKind {
     /// Borrowers have every connection, or those who wait will, and the pool has no room for another, in
     /// [`WaitMode::NoWait`](crate::config::WaitMode::NoWait). Of the pool, and of one call: a server that is full is
     /// [`FailureClass::Exhausted`](crate::FailureClass::Exhausted).
+    /// A pool that is suspended has no room.
     Exhausted,
     /// As many callers as `max_waiting` allows are waiting already.
     #[doc(alias("TooManyRequests"))]
