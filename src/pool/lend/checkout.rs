@@ -125,7 +125,7 @@ fn lend<M: ManageConnection>(
     // From here on a panic of a handler returns it.
     let guard = PooledConnection::new(entry);
     if let Some(took) = took {
-        accounts::lent(shared, id, took);
+        accounts::lent(shared, id, took, shared.fast.slow_checkout());
     }
     guard
 }

@@ -82,11 +82,11 @@ pub(crate) fn breaker_closed<M: ManageConnection>(shared: &Arc<Shared<M>>, why: 
     emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
 }
 
-/// A connection has been lent the long way.
-pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
+/// A connection has been lent the long way; it is told of where it took longer than `slow`.
+pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration, slow: Duration) {
     log::debug!(target: &shared.target(), "connection {id} lent after {}", Time(took));
     emit(shared, || Event::CheckedOut(CheckoutEvent { id, duration: took }));
-    if took > shared.fast.slow_checkout() {
+    if took > slow {
         shared.counters.slow_checkouts.bump();
         warn(shared, Warning::Slow, || format!("a checkout took {}", Time(took)));
         emit(shared, || Event::SlowCheckout(SlowCheckoutEvent { id, duration: took }));
