@@ -211,7 +211,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             desk.peak_in_use = desk.peak_in_use.max(desk.ledger.open());
         }
         if old.is_none() && max_waiting.is_some_and(|max| waiting >= max) {
-            return Joined::Full;
+            return if is_welcome(&desk) { Joined::Full } else { Joined::NoRoom };
         }
         if let Some(reason) = desk.refusal.clone() {
             return Joined::Refused(reason);

@@ -151,6 +151,10 @@ mod tests {
         line.restate(0, Standing::Opening, Standing::Open);
         assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom), "it is out");
         assert!(
+            matches!(line.join_if_room(None, Some(0), 0, 0), Joined::NoRoom),
+            "as much as the line is full"
+        );
+        assert!(
             matches!(line.join_if_room(None, None, 1, 0), Joined::InLine { .. }),
             "in the caller's own hand"
         );
