@@ -112,7 +112,7 @@ fn a_lack_of_rights_is_told() {
         format!("this role may not cancel process {pid}, which belongs to another role: must be a member");
     assert!(text.starts_with(&what) && text.ends_with(" (SQLSTATE 42501)"), "{text}");
     assert_eq!(error.sqlstate(), Some("42501"));
-    assert!(std::error::Error::source(&error).is_some());
+    assert!(error.as_postgres().is_some());
     assert!(person.long_running_queries(Duration::ZERO).unwrap().is_empty(), "it may not see them either");
     admin(&cluster, "GRANT pg_signal_backend TO reader");
     assert!(person.cancel(pid).unwrap());

@@ -27,7 +27,13 @@ impl QueryTimes {
 
     /// Takes note of what the server has said, once `shared` has: records the statement that it ends.
     pub(super) fn heard(&mut self, event: BackendEvent, shared: &WireState) {
-        if !matches!(event, BackendEvent::Ready(_)) || shared.is_reply_pending() {
+        let is_end = match event {
+            BackendEvent::Ready(_) => !shared.is_reply_pending(),
+            // The client goes on from here, perhaps to its next statement before the rest of the answer is read.
+            BackendEvent::Error { ends_session, .. } => !ends_session,
+            _ => false,
+        };
+        if !is_end {
             return;
         }
         if let (Some(since), Some(place)) = (self.since.take(), shared.place()) {
