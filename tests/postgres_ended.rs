@@ -98,8 +98,9 @@ fn what_a_session_lost_before_commit_is_retryable_and_what_overran_a_limit_is_no
         assert!(!error.is_outcome_unknown(), "{when}: {error}");
     }
     let late = |tx: &mut Session<'_>| {
-        tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 1")?;
+        // Ahead of the limit, which may end the session at once.
         let pid = pid(tx);
+        tx.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 1")?;
         eventually(LONG_BOUND, "it has ended", || gone(&cluster, pid));
         Ok::<_, PgError>(())
     };
