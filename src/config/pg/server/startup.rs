@@ -100,15 +100,18 @@ fn number(text: &str) -> Option<(f64, &str)> {
     value.is_finite().then_some((sign * value, rest))
 }
 
-fn decimal_float(text: &str) -> Option<(f64, &str)> {
-    let (whole, mut rest) = split_digits(text, 10);
+/// The digits before a point and behind it, of which there has to be one, and what stands behind them.
+fn mantissa(text: &str, radix: u32) -> Option<(&str, &str, &str)> {
+    let (whole, mut rest) = split_digits(text, radix);
     let mut decimals = "";
     if let Some(behind) = rest.strip_prefix('.') {
-        (decimals, rest) = split_digits(behind, 10);
+        (decimals, rest) = split_digits(behind, radix);
     }
-    if whole.is_empty() && decimals.is_empty() {
-        return None;
-    }
+    (!whole.is_empty() || !decimals.is_empty()).then_some((whole, decimals, rest))
+}
+
+fn decimal_float(text: &str) -> Option<(f64, &str)> {
+    let (whole, decimals, mut rest) = mantissa(text, 10)?;
     if let Some((_, behind)) = exponent(rest, ['e', 'E']) {
         rest = behind;
     }
@@ -120,14 +123,7 @@ fn decimal_float(text: &str) -> Option<(f64, &str)> {
 
 /// What stands behind `0x`.
 fn hex_float(text: &str) -> Option<(f64, &str)> {
-    let (whole, mut rest) = split_digits(text, 16);
-    let mut decimals = "";
-    if let Some(behind) = rest.strip_prefix('.') {
-        (decimals, rest) = split_digits(behind, 16);
-    }
-    if whole.is_empty() && decimals.is_empty() {
-        return None;
-    }
+    let (whole, decimals, mut rest) = mantissa(text, 16)?;
     let mut value =
         value_of(whole, 16) + value_of(decimals, 16) / 16_f64.powi(decimals.len().try_into().ok()?);
     if let Some((power, behind)) = exponent(rest, ['p', 'P']) {

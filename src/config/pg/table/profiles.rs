@@ -98,6 +98,17 @@ const fn overflow(overflow: u32) -> (Key, Value) {
     (Key::MaxOverflow, Value::Count(overflow))
 }
 
+/// What the profiles of a least and a most have in common.
+const fn kept_and_most(least: u32, most: u32) -> [(Key, Value); 5] {
+    [
+        kept(least),
+        size(most),
+        overflow(0),
+        seconds(Key::ConnectionTimeout, 30),
+        seconds(Key::MaxLifetime, 3600),
+    ]
+}
+
 const fn seconds(key: Key, seconds: u64) -> (Key, Value) {
     (key, Value::Time(Duration::from_secs(seconds)))
 }
@@ -220,50 +231,14 @@ static PROFILES: [Profile; 16] = [
             (Key::StatementCacheSize, Value::Count(200)),
         ],
     },
-    Profile {
-        name: "minmax",
-        purpose: "5 kept open, at most 40",
-        overrides: &[
-            kept(5),
-            size(40),
-            overflow(0),
-            seconds(Key::ConnectionTimeout, 30),
-            seconds(Key::MaxLifetime, 3600),
-        ],
-    },
+    Profile { name: "minmax", purpose: "5 kept open, at most 40", overrides: &kept_and_most(5, 40) },
     Profile {
         name: "minmax-development",
         purpose: "2 kept open, at most 10",
-        overrides: &[
-            kept(2),
-            size(10),
-            overflow(0),
-            seconds(Key::ConnectionTimeout, 30),
-            seconds(Key::MaxLifetime, 3600),
-        ],
+        overrides: &kept_and_most(2, 10),
     },
-    Profile {
-        name: "minmax-medium",
-        purpose: "10 kept open, at most 50",
-        overrides: &[
-            kept(10),
-            size(50),
-            overflow(0),
-            seconds(Key::ConnectionTimeout, 30),
-            seconds(Key::MaxLifetime, 3600),
-        ],
-    },
-    Profile {
-        name: "minmax-high",
-        purpose: "15 kept open, at most 100",
-        overrides: &[
-            kept(15),
-            size(100),
-            overflow(0),
-            seconds(Key::ConnectionTimeout, 30),
-            seconds(Key::MaxLifetime, 3600),
-        ],
-    },
+    Profile { name: "minmax-medium", purpose: "10 kept open, at most 50", overrides: &kept_and_most(10, 50) },
+    Profile { name: "minmax-high", purpose: "15 kept open, at most 100", overrides: &kept_and_most(15, 100) },
     Profile {
         name: "pgbouncer",
         purpose: "behind a PgBouncer in transaction mode, which pools by itself",
