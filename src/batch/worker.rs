@@ -1,6 +1,6 @@
 //! One worker: takes items, gives each a session, tries again what is worth it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -10,7 +10,7 @@ use super::floor::Floor;
 use super::report::{BoxError, Class, Failed};
 use crate::ErrorKind;
 use crate::clock::Deadline;
-use crate::postgres::{Again, Attempts, PgError, Session, Uncommitted, attempt_on, is_outage};
+use crate::postgres::{Again, Attempts, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look};
 use crate::tiers::Tier;
 
 /// How soon a worker notices a stop while it waits for an item or between two attempts.
@@ -124,7 +124,13 @@ impl<F, D> Worker<'_, F, D> {
         let mut last = None;
         let mut outage_since = None;
         loop {
-            let outcome = self.attempt(&item, outcomes);
+            // What the work does ahead of its first statement is not repeated in vain.
+            let outcome = match outage_since.map_or(Ok(()), |_| look(self.floor.pool, Tier::Automation)) {
+                Ok(()) => self.attempt(&item, outcomes),
+                Err(refusal) => {
+                    Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
+                }
+            };
             if attempts.failed() > 0 && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
                 outcomes.retried += 1;
             }
@@ -189,16 +195,14 @@ impl<F, D> Worker<'_, F, D> {
         F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
     {
         let options = &self.floor.options.session;
-        let begun = Instant::now();
-        let mut lent = None;
+        let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let lent = || lent = Some(Instant::now());
-            attempt_on(self.floor.pool, Tier::Automation, options, lent, |tx| (self.work)(tx, item))
+            attempt_on(self.floor.pool, Tier::Automation, options, &mut loan, |tx| (self.work)(tx, item))
         }));
-        if let Some(lent) = lent {
-            record(&mut outcomes.wait, lent - begun);
-            record(&mut outcomes.session, lent.elapsed());
+        if let Some(Loan { wait, since }) = loan {
+            record(&mut outcomes.wait, wait);
+            record(&mut outcomes.session, since.elapsed());
         }
         match outcome {
             Ok(Ok(value)) => Ok(value),
@@ -207,11 +211,9 @@ impl<F, D> Worker<'_, F, D> {
                 let class = Class::of(&*error);
                 Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again }))
             }
-            Ok(Err(Uncommitted::NoConnection(error))) => {
-                Err(no_connection(error, &mut outcomes.wait, begun.elapsed()))
+            Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
+                Err(no_connection(error.into(), refusal, &mut outcomes.wait))
             }
-            // Not the work's, which has not begun.
-            Err(payload) if lent.is_none() => resume_unwind(payload),
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("the work panicked: {text}").into();
@@ -221,22 +223,21 @@ impl<F, D> Worker<'_, F, D> {
     }
 }
 
-/// Sorts a refused checkout. Its time counts where it was spent waiting.
-fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> NotDone {
-    let kind = error.kind();
+/// Sorts a refused checkout, with the error that the work made of it. Its time counts where it was spent waiting.
+fn no_connection(error: BoxError, refusal: crate::Error, wait: &mut Histogram<u64>) -> NotDone {
+    let kind = refusal.kind();
     let again = match kind {
         // A deadlock of the caller's own making is not cured by waiting for it again and again.
         ErrorKind::WouldDeadlock => Again::No,
-        _ if is_outage(&error) => Again::Outage,
+        _ if is_outage(&refusal) => Again::Outage,
         _ => Again::Yes,
     };
-    let error = PgError::from(error);
     match kind {
-        ErrorKind::CircuitOpen => NotDone::Outage(error),
-        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(error),
+        ErrorKind::CircuitOpen => NotDone::Outage(refusal.into()),
+        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(refusal.into()),
         _ => {
-            record(wait, waited);
-            NotDone::Failed(FailedAttempt { error: error.into(), class: Class::Checkout, again })
+            record(wait, refusal.waited());
+            NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again })
         }
     }
 }
