@@ -4,6 +4,7 @@ mod builder;
 mod settings;
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,20 +116,28 @@ impl<M: ManageConnection> TieredPool<M> {
     #[doc(alias("acquire", "release", "getConnection", "getconn", "putconn"))]
     #[track_caller]
     pub fn get(&self, tier: Tier) -> Result<PooledConnection<M>, Error> {
+        self.get_for(tier, Location::caller())
+    }
+
+    /// As [`TieredPool::get`], for a caller who asked elsewhere.
+    pub(crate) fn get_for(
+        &self,
+        tier: Tier,
+        caller: &'static Location<'static>,
+    ) -> Result<PooledConnection<M>, Error> {
         if tier == Tier::Adhoc
             && self.adhoc_may_borrow
-            && let Some(borrowed) = self.borrow()
+            && let Some(borrowed) = self.borrow(caller)
         {
             return Ok(borrowed);
         }
-        self.tier(tier).get()
+        self.tier(tier).get_for(caller)
     }
 
     /// An idle automation connection for an ad-hoc caller, where all ad-hoc ones are out.
-    #[track_caller]
-    fn borrow(&self) -> Option<PooledConnection<M>> {
+    fn borrow(&self, caller: &'static Location<'static>) -> Option<PooledConnection<M>> {
         let all_out = self.adhoc.gauges().in_use >= self.adhoc.max_size();
-        if all_out && self.automation.gauges().idle > 0 { self.automation.try_get() } else { None }
+        if all_out && self.automation.gauges().idle > 0 { self.automation.try_get_for(caller) } else { None }
     }
 
     /// Returns the budget: the server-side connections that the tiers share.

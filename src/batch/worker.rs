@@ -1,6 +1,6 @@
 //! One worker: takes jobs, gives each a session, tries again what is worth it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -10,7 +10,7 @@ use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
 use crate::ErrorKind;
-use crate::postgres::{Again, Attempts, PgError, Session, Uncommitted, attempt_on, is_outage};
+use crate::postgres::{Again, Attempts, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look};
 use crate::tiers::Tier;
 
 /// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
@@ -145,7 +145,13 @@ where
         let mut last = before.failure;
         let mut outage_since = None;
         loop {
-            let outcome = attempt(outcomes);
+            // What the work does ahead of its first statement is not repeated in vain.
+            let outcome = match outage_since.map_or(Ok(()), |_| look(self.floor.pool, Tier::Automation)) {
+                Ok(()) => attempt(outcomes),
+                Err(refusal) => {
+                    Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
+                }
+            };
             let tried_before = before.attempts > 0 || attempts.failed() > 0;
             if tried_before && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
                 outcomes.retried += jobs;
@@ -192,16 +198,14 @@ where
         work: impl FnOnce(&mut Session<'_>) -> Result<V, E>,
     ) -> Result<V, NotDone> {
         let options = &self.floor.options.session;
-        let begun = Instant::now();
-        let mut lent = None;
+        let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let lent = || lent = Some(Instant::now());
-            attempt_on(self.floor.pool, Tier::Automation, options, lent, work)
+            attempt_on(self.floor.pool, Tier::Automation, options, &mut loan, work)
         }));
-        if let Some(lent) = lent {
-            record(&mut outcomes.wait, lent - begun);
-            record(&mut outcomes.session, lent.elapsed());
+        if let Some(Loan { wait, since }) = loan {
+            record(&mut outcomes.wait, wait);
+            record(&mut outcomes.session, since.elapsed());
         }
         match outcome {
             Ok(Ok(value)) => Ok(value),
@@ -210,11 +214,9 @@ where
                 let class = Class::of(&*error);
                 Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again, unconnected: false }))
             }
-            Ok(Err(Uncommitted::NoConnection(error))) => {
-                Err(no_connection(error, &mut outcomes.wait, begun.elapsed()))
+            Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
+                Err(no_connection(error.into(), refusal, &mut outcomes.wait))
             }
-            // Not the work's, which has not begun.
-            Err(payload) if lent.is_none() => resume_unwind(payload),
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("{} panicked: {text}", self.name).into();
@@ -225,23 +227,21 @@ where
     }
 }
 
-/// Sorts a refused checkout. Its time counts where it was spent waiting.
-fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duration) -> NotDone {
-    let kind = error.kind();
+/// Sorts a refused checkout, with the error that the work made of it. Its time counts where it was spent waiting.
+fn no_connection(error: BoxError, refusal: crate::Error, wait: &mut Histogram<u64>) -> NotDone {
+    let kind = refusal.kind();
     let again = match kind {
         // A deadlock of the caller's own making is not cured by waiting for it again and again.
         ErrorKind::WouldDeadlock => Again::No,
-        _ if is_outage(&error) => Again::Outage,
+        _ if is_outage(&refusal) => Again::Outage,
         _ => Again::Yes,
     };
-    let error = PgError::from(error);
     match kind {
-        ErrorKind::CircuitOpen => NotDone::Outage(error),
-        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(error),
+        ErrorKind::CircuitOpen => NotDone::Outage(refusal.into()),
+        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(refusal.into()),
         _ => {
-            record(wait, waited);
-            let class = Class::Checkout;
-            NotDone::Failed(FailedAttempt { error: error.into(), class, again, unconnected: true })
+            record(wait, refusal.waited());
+            NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again, unconnected: true })
         }
     }
 }

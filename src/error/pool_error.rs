@@ -24,17 +24,23 @@ struct Inner {
 /// failure to open a connection, where there was one. It holds no secret: those of managers' errors are theirs to keep,
 /// and those of PostgreSQL name no password. Text of others, such as a manager's error, a tag or a thread's name, has
 /// its control characters, line breaks and bidirectional marks escaped, and is cut after 1 KiB.
-pub struct Error(Box<Inner>);
+pub struct Error(Arc<Inner>);
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, evidence: Evidence, cause: Option<Arc<OpenFailure>>) -> Self {
-        Error(Box::new(Inner { kind, evidence, faults: Faults::new(), cause }))
+        Error(Arc::new(Inner { kind, evidence, faults: Faults::new(), cause }))
     }
 
     /// An error for settings that cannot be used.
     pub(crate) fn invalid(faults: Faults) -> Self {
         let kind = ErrorKind::InvalidConfig;
-        Error(Box::new(Inner { kind, evidence: Evidence::default(), faults, cause: None }))
+        Error(Arc::new(Inner { kind, evidence: Evidence::default(), faults, cause: None }))
+    }
+
+    /// The same error once more: a session tells each of its statements what refused it a connection.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn again(&self) -> Self {
+        Error(Arc::clone(&self.0))
     }
 
     /// The kind of error.

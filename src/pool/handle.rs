@@ -102,7 +102,13 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<M>, Error> {
-        checkout(self.shared(), Patience::Configured, Location::caller())
+        self.get_for(Location::caller())
+    }
+
+    /// As [`Pool::get`], for a caller who asked elsewhere.
+    #[inline]
+    pub(crate) fn get_for(&self, caller: &'static Location<'static>) -> Result<PooledConnection<M>, Error> {
+        checkout(self.shared(), Patience::Configured, caller)
     }
 
     /// Takes a connection, waiting at most `timeout`; otherwise as [`Pool::get`].
@@ -127,7 +133,13 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledConnection<M>> {
-        checkout(self.shared(), Patience::None, Location::caller()).ok()
+        self.try_get_for(Location::caller())
+    }
+
+    /// As [`Pool::try_get`], for a caller who asked elsewhere.
+    #[inline]
+    pub(crate) fn try_get_for(&self, caller: &'static Location<'static>) -> Option<PooledConnection<M>> {
+        checkout(self.shared(), Patience::None, caller).ok()
     }
 
     /// Returns the number of connections, as r2d2 does.

@@ -40,8 +40,8 @@
 // | `tls` | encryption, under the observer |
 // | `error` | what can go wrong, and what to do about it |
 // | `connection` | one connection: its state, its checks, its reset, its statements, a pooler in between |
-// | `session` | a transaction as a closure, and when it is repeated |
 // | `open` | opening: which server, as whom, by what `sslmode` allows |
+// | `session` | a transaction as a closure, and when it is repeated |
 // | `driver` | what the pool asks of a connection, and may do to one that is lent |
 // | `server` | what the server says of itself: health, sessions, limits |
 // | `pool` | the two-tier pool of such connections, and its builder |
@@ -65,11 +65,11 @@ pub(crate) use error::{is_lost, is_statement_timeout};
 pub use open::{Credentials, PgManager, ServerHealth, log_notice};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 pub use pool::{PgBuilder, PgPool};
-pub(crate) use pool::{Uncommitted, attempt_on, is_outage};
+pub(crate) use pool::{attempt_on, is_outage, look};
 pub use postgres::IsolationLevel;
 pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
     TierActivity,
 };
-pub(crate) use session::{Again, Attempts};
+pub(crate) use session::{Again, Attempts, Loan, Uncommitted};
 pub use session::{Retry, Session, SessionOptions, run_session};

@@ -1,6 +1,7 @@
 //! What can go wrong with a PostgreSQL connection.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{
@@ -83,6 +84,8 @@ pub(super) enum Kind {
     LostBeforeCommit(Option<postgres::Error>),
     CommitAborted,
     InTransaction,
+    /// BEGIN failed, or what goes along with it: told by each statement of the session.
+    NotBegun(Arc<PgError>),
     LeftInTransaction,
     Lost,
     /// No connection could be had from the pool.
@@ -106,6 +109,7 @@ impl Kind {
                 Some(error)
             }
             Kind::OpenAdvised(advised) => Some(advised.cause()),
+            Kind::NotBegun(error) => error.postgres(),
             Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
@@ -153,6 +157,14 @@ impl PgError {
 
     pub(in crate::postgres) fn in_transaction() -> Self {
         PgError::of(Kind::InTransaction)
+    }
+
+    /// What a statement fails with whose transaction could not be begun for this reason.
+    pub(in crate::postgres) fn not_begun(why: &Arc<PgError>) -> Self {
+        let Told { ended, undone, .. } = &*why.0;
+        let (ended, undone) = (ended.clone(), *undone);
+        let told = *PgError::of(Kind::NotBegun(Arc::clone(why))).0;
+        PgError(Box::new(Told { ended, undone, ..told }))
     }
 
     pub(in crate::postgres) fn left_in_transaction() -> Self {
@@ -239,6 +251,7 @@ impl PgError {
         match (&self.0.kind, self.postgres()) {
             (Kind::Open(_) | Kind::OpenAdvised(_) | Kind::Opening(_), _) => false,
             (Kind::Lost | Kind::CommitLost(_) | Kind::LostBeforeCommit(_), _) => true,
+            (Kind::NotBegun(error), _) => error.is_connection_lost(),
             (_, Some(error)) => is_lost(error),
             _ => false,
         }

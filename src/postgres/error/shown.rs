@@ -100,6 +100,7 @@ impl PgError {
                     .to_owned()
             }
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
+            Kind::NotBegun(error) => format!("the transaction could not be begun: {}", error.told()),
             Kind::LeftInTransaction => {
                 "the connection was returned inside a transaction, and its reset is switched off".to_owned()
             }

@@ -20,4 +20,4 @@ mod setters;
 
 pub use builder::PgBuilder;
 pub use pg_pool::PgPool;
-pub(crate) use sessions::{Uncommitted, attempt_on, is_outage};
+pub(crate) use sessions::{attempt_on, is_outage, look};

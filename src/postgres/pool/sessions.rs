@@ -1,38 +1,36 @@
 //! Sessions on a two-tier pool.
 
+use std::panic::Location;
+
 use crate::error::{Error, ErrorKind, FailureClass};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
-use crate::postgres::session::{Attempts, Retry, Session, SessionOptions, Setback, attempt, run_session};
+use crate::postgres::session::{
+    Again, Attempts, Frame, Loan, Origin, Retry, Session, SessionOptions, Setback, Uncommitted, attempt,
+};
 use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
 
-/// Why an attempt at a session did not commit.
-pub(crate) enum Uncommitted<E> {
-    /// No connection could be had.
-    NoConnection(Error),
-    /// The session failed.
-    Session(Setback<E>),
-}
-
-/// Makes one attempt at a session: takes a connection of a tier, names what it is for, and runs the session on it.
+/// Makes one attempt at a session, which takes a connection of a tier at its first statement.
 ///
-/// `lent` is called as soon as the connection is there, for those who tell the wait from the work.
+/// `loan` is set as soon as the connection is there, for those who tell the wait from the work.
 #[track_caller]
 pub(crate) fn attempt_on<T, E: From<PgError>>(
     pool: &TieredPool<PgManager>,
     tier: Tier,
     options: &SessionOptions,
-    lent: impl FnOnce(),
+    loan: &mut Option<Loan>,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, Uncommitted<E>> {
-    let mut conn = pool.get(tier).map_err(Uncommitted::NoConnection)?;
-    conn.stays_on_stack();
-    lent();
-    if let Some(tag) = options.given_tag() {
-        conn.tag(tag);
-    }
-    attempt(&mut conn, options, work).map_err(Uncommitted::Session)
+    let origin = Origin::Pool { pool, tier, caller: Location::caller(), loan };
+    attempt(Frame::new(origin, options), work)
+}
+
+/// Sees whether a connection can be had, for work that could have none: so that what it does before its first statement
+/// is not done again and again while the server is away.
+#[track_caller]
+pub(crate) fn look(pool: &TieredPool<PgManager>, tier: Tier) -> Result<(), Error> {
+    pool.get(tier).map(drop)
 }
 
 /// Whether a checkout failed since the server is away for now, and not for those who have the connections.
@@ -73,9 +71,8 @@ impl TieredPool<PgManager> {
         &self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut conn = self.get(Tier::Automation).map_err(PgError::from)?;
-        conn.stays_on_stack();
-        run_session(&mut conn, &SessionOptions::new(), work)
+        let options = SessionOptions::new();
+        attempt_on(self, Tier::Automation, &options, &mut None, work).map_err(Uncommitted::into_error)
     }
 
     /// As [`session`](Self::session), on a connection of either tier, with options, and repeated where
@@ -122,12 +119,20 @@ impl TieredPool<PgManager> {
         mut work: impl FnMut(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
+        let mut is_away = false;
         loop {
-            let setback = match attempt_on(self, tier, options, || (), &mut work) {
+            let outcome = match if is_away { look(self, tier) } else { Ok(()) } {
+                Ok(()) => attempt_on(self, tier, options, &mut None, &mut work),
+                Err(refusal) => Err(Uncommitted::refused(refusal)),
+            };
+            is_away = matches!(outcome, Err(Uncommitted::NoConnection { .. }));
+            let setback = match outcome {
                 Ok(value) => return Ok(value),
                 Err(Uncommitted::Session(setback)) => setback,
-                Err(Uncommitted::NoConnection(error)) if is_outage(&error) => Setback::outage(error.into()),
-                Err(Uncommitted::NoConnection(error)) => Setback::for_good(error.into()),
+                Err(Uncommitted::NoConnection { error, refusal }) => {
+                    let again = if is_outage(&refusal) { Again::Outage } else { Again::No };
+                    Setback { error, again, cause: refusal.to_string() }
+                }
             };
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
             log::debug!(

@@ -90,31 +90,41 @@ impl PgConnection {
         self.statements().stats()
     }
 
+    /// Outside of a transaction a refused statement is prepared anew and run again, in one it is the caller's.
     fn with_cached<T>(
         &mut self,
         sql: &str,
         call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
     ) -> Result<T, postgres::Error> {
         // Asked before the call: after an error the reply has not been read to its end yet.
-        let in_transaction =
+        let is_in_transaction =
             self.transaction_status().is_some_and(|status| status != TransactionStatus::Idle);
-        let (client, statements) = self.parts();
-        let statement = statements.get(client, sql)?;
-        let error = match call(client, &statement) {
-            Err(error) if is_refused(&error) => error,
+        let error = match self.once_cached(sql, &call) {
+            Err(error) if is_refused(&error) && !is_in_transaction => error,
             outcome => return outcome,
         };
         let (client, statements) = self.parts();
-        statements.clear();
-        if in_transaction {
-            return Err(error);
-        }
         // Where the status is not known, a transaction that is open has failed and refuses this: then the first error
         // is the one to tell.
         match statements.get(client, sql) {
             Ok(statement) => call(client, &statement),
             Err(_) => Err(error),
         }
+    }
+
+    /// Runs a statement of the cache. Where it is refused, the whole cache is dropped.
+    fn once_cached<T>(
+        &mut self,
+        sql: &str,
+        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> Result<T, postgres::Error> {
+        let (client, statements) = self.parts();
+        let statement = statements.get(client, sql)?;
+        let outcome = call(client, &statement);
+        if outcome.as_ref().is_err_and(is_refused) {
+            self.parts().1.clear();
+        }
+        outcome
     }
 }
 
@@ -126,10 +136,9 @@ impl Session<'_> {
     ///
     /// Those of [`postgres::Client::prepare`].
     pub fn prepare_cached(&mut self, sql: &str) -> Result<Statement, PgError> {
-        self.on_connection(|conn| {
-            let (client, statements) = conn.parts();
-            statements.get(client, sql)
-        })
+        let (conn, noted) = self.underway().ready()?;
+        let (client, statements) = conn.parts();
+        statements.get(client, sql).map_err(|error| noted.note(error))
     }
 
     /// Executes a statement of the connection's cache and returns its rows; see [`PgConnection::prepare_cached`].
@@ -175,6 +184,16 @@ impl Session<'_> {
         sql: &str,
         call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
     ) -> Result<T, PgError> {
-        self.on_connection(|conn| conn.with_cached(sql, call))
+        let underway = self.underway();
+        let is_first = underway.is_ahead();
+        let (conn, noted) = underway.ready()?;
+        match conn.once_cached(sql, &call) {
+            // Nothing of it was executed, and nothing else was done: as if it had been the first.
+            Err(error) if is_first && is_refused(&error) => {}
+            outcome => return outcome.map_err(|error| noted.note(error)),
+        }
+        underway.begin_anew()?;
+        let (conn, noted) = underway.ready()?;
+        conn.once_cached(sql, &call).map_err(|error| noted.note(error))
     }
 }

@@ -3,17 +3,28 @@
 //! | module | job |
 //! | --- | --- |
 //! | `retry` | when work is worth doing again, and after how long |
-//! | `transaction` | the handle by which the closure works, and the session's options |
-//! | `run` | BEGIN, the closure, COMMIT or ROLLBACK, and what a failure means |
+//! | `options` | how one session differs from the pool's usual |
+//! | `setback` | what a failure means for another attempt |
+//! | `noted` | what a session's calls have seen of its errors |
+//! | `underway` | where the connection comes from, when it is taken, and BEGIN |
+//! | `transaction` | the handle by which the closure works |
+//! | `run` | the closure, COMMIT or ROLLBACK |
 //! | `cached` | calls by the statements that a connection keeps |
 
 mod cached;
+mod noted;
+mod options;
 mod retry;
 mod run;
+mod setback;
 mod transaction;
+mod underway;
 
+pub use options::SessionOptions;
 pub use retry::Retry;
 pub(crate) use retry::{Again, Attempts};
+pub(crate) use run::attempt;
 pub use run::run_session;
-pub(crate) use run::{Setback, attempt};
-pub use transaction::{Session, SessionOptions};
+pub(crate) use setback::{Setback, Uncommitted};
+pub use transaction::Session;
+pub(crate) use underway::{Frame, Loan, Origin};

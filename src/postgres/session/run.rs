@@ -1,25 +1,23 @@
 //! A transaction as a closure.
 
-use std::time::Duration;
-
+use super::noted::Noted;
+use super::options::SessionOptions;
 use super::retry::Again;
-use super::transaction::{Noted, Session, SessionOptions};
+use super::setback::{Passing, Setback, Uncommitted};
+use super::transaction::Session;
+use super::underway::{Frame, Phase, SETTLE_LIMIT, roll_back, undone};
 use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::{PgError, is_lost};
-use crate::postgres::options::SOCKET_MARGIN;
 use crate::postgres::sqlstate::{Meaning, means};
-use crate::text::line;
 
-/// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
-const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
-
-/// The longest that the rest of a reply may take which the caller did not read.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Runs `work` in a transaction: BEGIN before it, COMMIT when it returns `Ok`, ROLLBACK when it returns `Err`.
+/// Runs `work` in a transaction: BEGIN ahead of its first statement, COMMIT when it returns `Ok`, ROLLBACK when it
+/// returns `Err`. Where it sends nothing, nothing is sent.
 ///
 /// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
 /// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+///
+/// Where BEGIN is refused, as `SERIALIZABLE` by a standby, the statement that needed it fails with that, and so does each
+/// after it: none runs outside of the transaction. The connection stays good.
 ///
 /// It runs once, whatever `options` say of repeating it: that is for
 /// [`PgPool::session_with`](crate::TieredPool::session_with), which can take another connection.
@@ -35,8 +33,8 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// Those of `work`, as they are. Besides, as a [`PgError`]: BEGIN or COMMIT failed; the connection is in a
-/// transaction already; a statement had failed and `work` returned `Ok` all the same, so that COMMIT would have rolled
+/// Those of `work`, as they are. Besides, as a [`PgError`]: the connection is in a transaction already, which is told
+/// before `work` begins; BEGIN failed and `work` returned `Ok` all the same; COMMIT failed; a statement had failed and `work` returned `Ok` all the same, so that COMMIT would have rolled
 /// back without a word. When the connection is lost between COMMIT and its answer,
 /// [`PgError::is_outcome_unknown`] is true.
 ///
@@ -55,126 +53,63 @@ pub fn run_session<T, E: From<PgError>>(
     options: &SessionOptions,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    attempt(conn, options, work).map_err(|setback| setback.error)
+    let frame = Frame::on(conn, options)?;
+    attempt(frame, work).map_err(Uncommitted::into_error)
 }
 
-/// A session that failed, and whether it is worth another attempt.
-pub(crate) struct Setback<E> {
-    pub(crate) error: E,
-    pub(crate) again: Again,
-    /// Why another attempt may help, for the log.
-    pub(crate) cause: String,
-}
-
-impl<E: From<PgError>> Setback<E> {
-    /// A failure that another attempt does not cure.
-    pub(crate) fn for_good(error: PgError) -> Self {
-        Setback { error: error.into(), again: Again::No, cause: String::new() }
-    }
-
-    /// A failure of the session's own frame; `passing` where it is not the error that tells of another attempt.
-    fn of(error: PgError, passing: Option<Passing>) -> Self {
-        let again = match &passing {
-            _ if error.sqlstate().is_some_and(|code| means(code, Meaning::Overran)) => Again::No,
-            _ if error.is_outcome_unknown() => Again::IfIdempotent,
-            Some(passing) => passing.again,
-            None if !error.is_retryable() => Again::No,
-            None if error.is_connection_lost() || error.sqlstate().is_some_and(tells_of_the_server) => {
-                Again::Outage
-            }
-            None => Again::Yes,
-        };
-        let cause = passing.map_or_else(|| error.to_string(), |passing| passing.cause);
-        Setback { error: error.into(), again, cause }
-    }
-
-    /// No connection could be had at the moment.
-    pub(crate) fn outage(error: PgError) -> Self {
-        let cause = error.to_string();
-        Setback { error: error.into(), again: Again::Outage, cause }
-    }
-}
-
-/// What it was that passes.
-struct Passing {
-    again: Again,
-    /// For the log.
-    cause: String,
-}
-
-impl Passing {
-    /// A SQLSTATE of the server's.
-    fn code(code: &str) -> Self {
-        let again = if tells_of_the_server(code) { Again::Outage } else { Again::Yes };
-        Passing { again, cause: format!("SQLSTATE {code}") }
-    }
-
-    /// A connection that is lost, but for one whose transaction overran a limit. Not by an outage where the server was
-    /// silent for too long: it may be at work on a statement to which the client gave too little time, and the next
-    /// would fare no better.
-    fn lost(conn: &PgConnection) -> Self {
-        let silent = conn.observer().is_some_and(|shared| {
-            conn.present_socket_timeout().is_some_and(|limit| shared.silence() >= limit)
-        });
-        let again = if silent { Again::Yes } else { Again::Outage };
-        Passing { again, cause: "the connection was lost".to_owned() }
-    }
-}
-
-/// Whether a SQLSTATE tells of the server, which ends or refuses everybody's sessions, and not of this one's work.
-fn tells_of_the_server(code: &str) -> bool {
-    means(code, Meaning::EndsSession) || means(code, Meaning::ReadOnly)
-}
-
-/// One run of a session, as [`run_session`] describes it.
+/// One run of a session, as [`run_session`] describes it; on a connection of the pool's, from its first statement on.
 pub(crate) fn attempt<T, E: From<PgError>>(
-    conn: &mut PgConnection,
-    options: &SessionOptions,
+    mut frame: Frame<'_>,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-) -> Result<T, Setback<E>> {
-    run_once(conn, options, work).map_err(|setback| match conn.is_ended_by_pool() {
+) -> Result<T, Uncommitted<E>> {
+    let outcome = work(&mut Session::new(frame.underway()));
+    match frame.take_phase() {
+        // Nothing was sent.
+        Phase::Ahead => outcome.map_err(|error| Uncommitted::Session(Setback::of_work(error, None))),
+        Phase::NoConnection(refusal) => Err(match outcome {
+            Ok(_) => Uncommitted::refused(refusal),
+            Err(error) => Uncommitted::NoConnection { error, refusal },
+        }),
+        Phase::NotBegun(refused) => {
+            let error = outcome.err().unwrap_or_else(|| refused.error().into());
+            Err(Uncommitted::Session(Setback::of_work(error, Some(refused.passing))))
+        }
+        Phase::Begun => end(&mut frame, outcome).map_err(Uncommitted::Session),
+    }
+}
+
+/// Ends a transaction that was begun.
+fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Result<T, Setback<E>> {
+    let Some((conn, noted)) = frame.parts() else {
+        unreachable!("BUG: a session that was begun has no connection");
+    };
+    let ended = match outcome {
+        Ok(value) => {
+            // Looked up here, as what comes ends the transaction.
+            let ignored = passing(conn, noted);
+            commit(conn).map(|()| value).map_err(|error| {
+                let ignored = ignored.filter(|_| error.is_commit_aborted());
+                Setback::of(error, ignored)
+            })
+        }
+        Err(error) => {
+            let passing = passing(conn, noted);
+            roll_back(conn);
+            Err(Setback::of_work(error, passing))
+        }
+    };
+    ended.map_err(|setback| match conn.is_ended_by_pool() {
         // What was held for too long would be so once more, and a closed pool lends no other connection.
         true => Setback { again: Again::No, ..setback },
         false => setback,
     })
 }
 
-fn run_once<T, E: From<PgError>>(
-    conn: &mut PgConnection,
-    options: &SessionOptions,
-    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-) -> Result<T, Setback<E>> {
-    let limits = LimitsInForce::raise(conn, options);
-    let mut noted = Noted::on(limits.conn);
-    begin(limits.conn, options).map_err(|error| {
-        // Nothing was done yet, so a connection lost here is one lost before COMMIT.
-        let lost = error.is_connection_lost().then(|| Passing::lost(limits.conn));
-        Setback::of(error, lost)
-    })?;
-    match work(&mut Session::new(limits.conn, &mut noted)) {
-        Ok(value) => {
-            // Looked up here, as what comes ends the transaction.
-            let ignored = passing(limits.conn, noted);
-            commit(limits.conn).map(|()| value).map_err(|error| {
-                let ignored = ignored.filter(|_| error.is_commit_aborted());
-                Setback::of(error, ignored)
-            })
-        }
-        Err(error) => {
-            let passing = passing(limits.conn, noted);
-            roll_back(limits.conn);
-            let (again, cause) =
-                passing.map_or_else(|| (Again::No, String::new()), |passing| (passing.again, passing.cause));
-            Err(Setback { error, again, cause })
-        }
-    }
-}
-
 /// Why the transaction on this connection failed, where that passes; asked before it is rolled back.
 ///
 /// The work's own error can be of any type and is not looked at. What counts is the last error of the server's: on an
 /// observed connection as it came over the wire, also to calls of the bare client; else as the session's calls saw it.
-fn passing(conn: &mut PgConnection, noted: Noted) -> Option<Passing> {
+fn passing(conn: &mut PgConnection, noted: &Noted) -> Option<Passing> {
     let ending = conn.observer().and_then(|shared| shared.errors().ending());
     let overran = noted.overran || ending.is_some_and(|code| means(code, Meaning::Overran));
     // Work that was too slow for a limit of the server's is so once more.
@@ -202,52 +137,6 @@ fn passing(conn: &mut PgConnection, noted: Noted) -> Option<Passing> {
         (last.is_stale_plan || elsewhere || means(code, Meaning::Transient)).then(|| Passing::code(code))
     });
     passing.or(lost)
-}
-
-/// A socket timeout raised for one session, and put back to the borrower's own also when that panics.
-struct LimitsInForce<'a> {
-    conn: &'a mut PgConnection,
-    before: Option<Duration>,
-}
-
-impl<'a> LimitsInForce<'a> {
-    fn raise(conn: &'a mut PgConnection, options: &SessionOptions) -> Self {
-        let before = conn.present_socket_timeout();
-        if let (Some(usual), Some(statement)) = (before, options.statement_timeout) {
-            // Zero is the server's word for no limit.
-            let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
-            conn.set_socket_timeout(needed);
-        }
-        LimitsInForce { conn, before }
-    }
-}
-
-impl Drop for LimitsInForce<'_> {
-    fn drop(&mut self) {
-        self.conn.set_socket_timeout(self.before);
-    }
-}
-
-/// Says of an error before COMMIT that the same work is worth doing again, where that is the connection's loss and not
-/// the pool's own doing.
-fn undone(conn: &PgConnection, error: PgError) -> PgError {
-    if conn.is_ended_by_pool() { error.for_good() } else { error.before_commit() }
-}
-
-fn begin(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
-    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, error))?;
-    if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
-        return Err(PgError::in_transaction());
-    }
-    if let Some(shared) = conn.observer() {
-        shared.errors().forget();
-    }
-    let text = options.begin(conn.local_statement_timeout());
-    conn.batch_execute(&text).map_err(|error| {
-        // BEGIN may have worked and a SET LOCAL after it failed.
-        roll_back(conn);
-        undone(conn, conn.explained(error.into()))
-    })
 }
 
 fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
@@ -282,18 +171,5 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
             Err(PgError::commit_aborted())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
-fn roll_back(conn: &mut PgConnection) {
-    if conn.is_lost()
-        || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
-    {
-        return;
-    }
-    if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
-        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
-        conn.abandon();
     }
 }

@@ -1,0 +1,316 @@
+//! A session under way: where its connection comes from, and how far it has come.
+//!
+//! A session takes its connection when it has something to send, and begins its transaction then. Every call of the
+//! session's goes through [`Underway::ready`], which does both once:
+//!
+//! | phase | the next statement | the session's end |
+//! | --- | --- | --- |
+//! | ahead | takes the connection, sends BEGIN | nothing to end |
+//! | begun | is sent | COMMIT or ROLLBACK |
+//! | no connection | fails at once with the same refusal | fails, whatever the work makes of it |
+//! | not begun | fails at once, says why | fails likewise; the connection is good or lost, and in no transaction |
+//!
+//! What is lent, and the limits in force, are the [`Frame`]'s, which outlives the work: it puts the limits back when it
+//! is dropped, also by a panic, and then gives the connection back.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::noted::Noted;
+use super::options::SessionOptions;
+use super::retry::Again;
+use super::setback::Passing;
+use crate::error::Error;
+use crate::pool::PooledConnection;
+use crate::postgres::connection::{PgConnection, TransactionStatus};
+use crate::postgres::error::PgError;
+use crate::postgres::open::PgManager;
+use crate::postgres::options::SOCKET_MARGIN;
+use crate::text::line;
+use crate::tiers::{Tier, TieredPool};
+
+/// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest that the rest of a reply may take which the caller did not read.
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where a session's connection comes from.
+///
+/// Of shared references and owned state alone, so that a [`Session`](super::Session) within another can borrow it for a
+/// shorter time.
+pub(crate) enum Origin<'a> {
+    /// The caller has it.
+    Given(&'a mut PgConnection),
+    /// The pool lends it.
+    Pool {
+        pool: &'a TieredPool<PgManager>,
+        tier: Tier,
+        /// Who is shown as its holder.
+        caller: &'static Location<'static>,
+        loan: &'a mut Option<Loan>,
+    },
+}
+
+/// When a pool lent a session its connection.
+pub(crate) struct Loan {
+    /// What the checkout took.
+    pub(crate) wait: Duration,
+    pub(crate) since: Instant,
+}
+
+/// How far a session has come.
+pub(super) enum Phase {
+    /// Nothing was sent.
+    Ahead,
+    Begun,
+    /// The pool refused a connection.
+    NoConnection(Error),
+    NotBegun(NotBegun),
+}
+
+/// Why a transaction could not be begun.
+pub(super) struct NotBegun {
+    why: Arc<PgError>,
+    pub(super) passing: Passing,
+}
+
+impl NotBegun {
+    pub(super) fn error(&self) -> PgError {
+        PgError::not_begun(&self.why)
+    }
+}
+
+struct State {
+    phase: Phase,
+    /// What the pool has lent.
+    lent: Option<PooledConnection<PgManager>>,
+    noted: Noted,
+    /// The borrower's own socket timeout, where the session's may be in force.
+    usual: Option<Option<Duration>>,
+}
+
+/// A session from before its work to the end.
+pub(crate) struct Frame<'a> {
+    origin: Origin<'a>,
+    options: &'a SessionOptions,
+    state: State,
+}
+
+impl<'a> Frame<'a> {
+    /// A session that takes its connection when it has to.
+    pub(crate) fn new(origin: Origin<'a>, options: &'a SessionOptions) -> Self {
+        let state = State { phase: Phase::Ahead, lent: None, noted: Noted::default(), usual: None };
+        Frame { origin, options, state }
+    }
+
+    /// A session on a connection that has to be ready for a transaction now.
+    pub(super) fn on(conn: &'a mut PgConnection, options: &'a SessionOptions) -> Result<Self, PgError> {
+        make_ready(conn)?;
+        Ok(Frame::new(Origin::Given(conn), options))
+    }
+
+    pub(super) fn underway(&mut self) -> Underway<'_> {
+        Underway { origin: self.origin.reborrow(), options: self.options, state: &mut self.state }
+    }
+
+    /// How far it came, at its end.
+    pub(super) fn take_phase(&mut self) -> Phase {
+        std::mem::replace(&mut self.state.phase, Phase::Ahead)
+    }
+
+    /// Its connection, where it has one, and what was noted of it.
+    pub(super) fn parts(&mut self) -> Option<(&mut PgConnection, &mut Noted)> {
+        let conn = self.origin.connection(self.state.lent.as_mut())?;
+        Some((conn, &mut self.state.noted))
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        let usual = self.state.usual;
+        if let (Some(usual), Some((conn, _))) = (usual, self.parts()) {
+            conn.set_socket_timeout(usual);
+        }
+    }
+}
+
+impl Origin<'_> {
+    fn reborrow(&mut self) -> Origin<'_> {
+        match self {
+            Origin::Given(conn) => Origin::Given(conn),
+            Origin::Pool { pool, tier, caller, loan } => Origin::Pool { pool, tier: *tier, caller, loan },
+        }
+    }
+
+    fn connection<'c>(
+        &'c mut self,
+        lent: Option<&'c mut PooledConnection<PgManager>>,
+    ) -> Option<&'c mut PgConnection> {
+        match self {
+            Origin::Given(conn) => Some(conn),
+            Origin::Pool { .. } => lent.map(|conn| &mut **conn),
+        }
+    }
+}
+
+/// A session as its work sees it.
+pub(super) struct Underway<'a> {
+    origin: Origin<'a>,
+    options: &'a SessionOptions,
+    state: &'a mut State,
+}
+
+impl Underway<'_> {
+    pub(super) fn reborrow(&mut self) -> Underway<'_> {
+        Underway { origin: self.origin.reborrow(), options: self.options, state: self.state }
+    }
+
+    /// Whether nothing was sent yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        matches!(self.state.phase, Phase::Ahead)
+    }
+
+    /// The connection, as far as there is one.
+    pub(super) fn lent(&self) -> Option<&PgConnection> {
+        match &self.origin {
+            Origin::Given(conn) => Some(conn),
+            Origin::Pool { .. } => self.state.lent.as_deref(),
+        }
+    }
+
+    /// The connection, in the transaction, and what to note its errors in.
+    pub(super) fn ready(&mut self) -> Result<(&mut PgConnection, &mut Noted), PgError> {
+        if !matches!(self.state.phase, Phase::Begun) {
+            self.begin()?;
+        }
+        Ok(self.parts())
+    }
+
+    fn parts(&mut self) -> (&mut PgConnection, &mut Noted) {
+        match self.origin.connection(self.state.lent.as_mut()) {
+            Some(conn) => (conn, &mut self.state.noted),
+            None => unreachable!("BUG: a session that was begun has no connection"),
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self) -> Result<(), PgError> {
+        match &self.state.phase {
+            Phase::Ahead => {}
+            Phase::Begun => return Ok(()),
+            Phase::NoConnection(refusal) => return Err(refusal.again().into()),
+            Phase::NotBegun(refused) => return Err(refused.error()),
+        }
+        if let Err(refusal) = self.borrow() {
+            let error = refusal.again().into();
+            self.state.phase = Phase::NoConnection(refusal);
+            return Err(error);
+        }
+        let options = self.options;
+        let (conn, noted) = self.parts();
+        *noted = Noted::on(conn);
+        let usual = raise_limits(conn, options);
+        self.state.usual = Some(usual);
+        let (conn, _) = self.parts();
+        let outcome = make_ready(conn).and_then(|()| send_begin(conn, options, ""));
+        self.note_begun(outcome)
+    }
+
+    /// Takes the connection, where the session has none of the caller's.
+    fn borrow(&mut self) -> Result<(), Error> {
+        let Origin::Pool { pool, tier, caller, loan } = &mut self.origin else { return Ok(()) };
+        // It has one where its BEGIN ended in a panic that the work caught.
+        if self.state.lent.is_some() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let mut conn = pool.get_for(*tier, caller)?;
+        let since = Instant::now();
+        conn.stays_on_stack();
+        if let Some(tag) = self.options.given_tag() {
+            conn.tag(tag);
+        }
+        **loan = Some(Loan { wait: since - asked, since });
+        self.state.lent = Some(conn);
+        Ok(())
+    }
+
+    /// Begins the transaction once more, whose only statement so far was refused.
+    pub(super) fn begin_anew(&mut self) -> Result<(), PgError> {
+        let options = self.options;
+        let (conn, _) = self.parts();
+        let outcome = send_begin(conn, options, "ROLLBACK; ");
+        self.note_begun(outcome)
+    }
+
+    fn note_begun(&mut self, outcome: Result<(), PgError>) -> Result<(), PgError> {
+        let Err(error) = outcome else {
+            self.state.phase = Phase::Begun;
+            return Ok(());
+        };
+        let (conn, _) = self.parts();
+        // Nothing was done yet, so a connection lost here is one lost before COMMIT.
+        let lost = error.is_connection_lost().then(|| Passing::lost(conn));
+        let mut passing = Passing::of_frame(&error, lost);
+        if conn.is_ended_by_pool() {
+            passing.again = Again::No;
+        }
+        let refused = NotBegun { why: Arc::new(error), passing };
+        let error = refused.error();
+        self.state.phase = Phase::NotBegun(refused);
+        Err(error)
+    }
+}
+
+/// Sees that a connection is in no transaction, and that nothing of what it was used for before is left to be read.
+fn make_ready(conn: &mut PgConnection) -> Result<(), PgError> {
+    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, error))?;
+    if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
+        return Err(PgError::in_transaction());
+    }
+    Ok(())
+}
+
+fn send_begin(conn: &mut PgConnection, options: &SessionOptions, before: &str) -> Result<(), PgError> {
+    if let Some(shared) = conn.observer() {
+        shared.errors().forget();
+    }
+    let text = options.begin(before, conn.local_statement_timeout());
+    conn.batch_execute(&text).map_err(|error| {
+        // BEGIN may have worked and a SET LOCAL after it failed.
+        roll_back(conn);
+        undone(conn, conn.explained(error.into()))
+    })
+}
+
+/// Raises the socket timeout where the session's statements may take longer. Returns the one to put back.
+fn raise_limits(conn: &mut PgConnection, options: &SessionOptions) -> Option<Duration> {
+    let usual = conn.present_socket_timeout();
+    if let (Some(usual), Some(statement)) = (usual, options.statement_timeout) {
+        // Zero is the server's word for no limit.
+        let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
+        conn.set_socket_timeout(needed);
+    }
+    usual
+}
+
+/// Says of an error before COMMIT that the same work is worth doing again, where that is the connection's loss and not
+/// the pool's own doing.
+pub(super) fn undone(conn: &PgConnection, error: PgError) -> PgError {
+    if conn.is_ended_by_pool() { error.for_good() } else { error.before_commit() }
+}
+
+/// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
+pub(super) fn roll_back(conn: &mut PgConnection) {
+    if conn.is_lost()
+        || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
+    {
+        return;
+    }
+    if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
+        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
+        conn.abandon();
+    }
+}
