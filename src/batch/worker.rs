@@ -123,9 +123,10 @@ impl<F, D> Worker<'_, F, D> {
         let mut attempts = Attempts::new(&options.retry, options.session.idempotent);
         let mut last = None;
         let mut outage_since = None;
+        let mut is_away = false;
         loop {
             // What the work does ahead of its first statement is not repeated in vain.
-            let outcome = match outage_since.map_or(Ok(()), |_| look(self.floor.pool, Tier::Automation)) {
+            let outcome = match if is_away { look(self.floor.pool, Tier::Automation) } else { Ok(()) } {
                 Ok(()) => self.attempt(&item, outcomes),
                 Err(refusal) => {
                     Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
@@ -142,6 +143,7 @@ impl<F, D> Worker<'_, F, D> {
                 }
                 Err(NotDone::Failed(failure)) => {
                     outage_since = None;
+                    is_away = failure.again.tells_of_outage();
                     let delay = attempts.after_failure(failure.again);
                     last = Some(failure);
                     // A stop ends the waiting; the item has failed then, with the error at hand.
@@ -152,6 +154,7 @@ impl<F, D> Worker<'_, F, D> {
                 // No attempt was made, so none of the item's is used up.
                 Err(NotDone::Outage(error)) => {
                     let since = *outage_since.get_or_insert_with(Instant::now);
+                    is_away = true;
                     attempts.excuse(OUTAGE_PAUSE);
                     if since.elapsed() >= options.outage {
                         self.floor.give_up(error.into());

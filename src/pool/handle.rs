@@ -107,10 +107,7 @@ impl<M: ManageConnection> Pool<M> {
 
     /// As [`Pool::get`], for a caller who asked elsewhere.
     #[inline]
-    pub(crate) fn get_for(
-        &self,
-        caller: &'static Location<'static>,
-    ) -> Result<PooledConnection<M>, Error> {
+    pub(crate) fn get_for(&self, caller: &'static Location<'static>) -> Result<PooledConnection<M>, Error> {
         checkout(self.shared(), Patience::Configured, caller)
     }
 

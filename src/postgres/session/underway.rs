@@ -140,9 +140,7 @@ impl Origin<'_> {
     fn reborrow(&mut self) -> Origin<'_> {
         match self {
             Origin::Given(conn) => Origin::Given(conn),
-            Origin::Pool { pool, tier, caller, loan } => {
-                Origin::Pool { pool, tier: *tier, caller, loan }
-            }
+            Origin::Pool { pool, tier, caller, loan } => Origin::Pool { pool, tier: *tier, caller, loan },
         }
     }
 
