@@ -227,7 +227,8 @@ mod sessions {
 
     /// Takes a second connection within a session, once `go` is open.
     fn nested(pool: &PgPool, go: &Gate, limit: Duration) -> Result<(), PgError> {
-        pool.session(|_| {
+        pool.session(|tx| {
+            tx.batch_execute("SELECT 1")?;
             assert!(go.pass(Some(BOUND)));
             pool.automation().get_timeout(limit).map(drop).map_err(PgError::from)
         })
@@ -248,7 +249,13 @@ mod sessions {
         let cluster = cluster();
         let pool = pools::pool_of(1, "nested", cluster.url(), |builder| builder);
         let inner = || pool.session(|tx| tx.batch_execute("SELECT 1"));
-        let (error, time) = took(|| pool.session(|_| inner()).unwrap_err());
+        let outer = || {
+            pool.session(|tx| {
+                tx.batch_execute("SELECT 1")?;
+                inner()
+            })
+        };
+        let (error, time) = took(|| outer().unwrap_err());
         let error = error.as_checkout().unwrap_or_else(|| panic!("{error}"));
         assert!(error.is_would_deadlock(), "{error}");
         assert!(time < SOON && error.waited() < support::wait::SLACK, "{time:?}, {:?}", error.waited());

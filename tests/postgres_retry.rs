@@ -164,10 +164,13 @@ fn a_backend_terminated_and_a_server_restarted_in_the_middle_are_repeated() {
 }
 
 #[test]
-fn a_statement_made_stale_is_prepared_anew_by_a_repetition() {
+fn a_statement_made_stale_behind_another_is_prepared_anew_by_a_repetition() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder.base_size(1));
-    let read = |tx: &mut Session<'_>, _| Ok::<_, PgError>(tx.query_cached("SELECT * FROM t", &[])?.len());
+    let read = |tx: &mut Session<'_>, _| {
+        tx.batch_execute("SELECT 1")?;
+        Ok::<_, PgError>(tx.query_cached("SELECT * FROM t", &[])?.len())
+    };
     assert_eq!(counted(&pool, &options(), read).1, 1);
     pool.session(|tx| tx.batch_execute("ALTER TABLE t ADD more int")).unwrap();
     let (outcome, calls) = counted(&pool, &options(), read);

@@ -148,7 +148,8 @@ fn a_server_lost_before_commit_is_worth_a_retry_and_one_lost_in_it_is_not() {
     let mut conn = open(&manager);
     let pid = conn.backend_pid().unwrap();
     let mut frozen = None;
-    let outcome = run_session(&mut conn, &SessionOptions::new(), |_| {
+    let outcome = run_session(&mut conn, &SessionOptions::new(), |tx| {
+        tx.batch_execute("SELECT 1")?;
         frozen = Some(Frozen::of(pid));
         Ok::<_, PgError>(())
     });
@@ -158,7 +159,8 @@ fn a_server_lost_before_commit_is_worth_a_retry_and_one_lost_in_it_is_not() {
 
     let mut conn = open(&manager);
     let abandon = conn.abandon_handle();
-    let outcome = run_session(&mut conn, &SessionOptions::new(), |_| {
+    let outcome = run_session(&mut conn, &SessionOptions::new(), |tx| {
+        tx.batch_execute("SELECT 1")?;
         abandon.abandon();
         Ok::<_, PgError>(())
     });
@@ -175,6 +177,7 @@ fn an_error_on_an_abandoned_connection_returns_at_once() {
     let mut frozen = None;
     let (outcome, time) = took(|| {
         run_session(&mut conn, &SessionOptions::new(), |tx| {
+            tx.batch_execute("SELECT 1")?;
             frozen = Some(Frozen::of(pid));
             abandon.abandon();
             tx.batch_execute("SELECT 1")

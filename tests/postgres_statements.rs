@@ -8,7 +8,8 @@ use std::time::Duration;
 use support::cluster::{Cluster, cluster};
 use support::wire::{manager, one, open};
 use tierpool::postgres::{
-    PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Session, SessionOptions, run_session,
+    IsolationLevel, PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Session, SessionOptions,
+    run_session,
 };
 use tierpool::{Driver, PgPool, Tier};
 
@@ -168,7 +169,11 @@ fn in_a_transaction_the_caller_is_told_and_the_next_one_works() {
         let mut conn = open(&manager(&url, |_| ()));
         conn.batch_execute("DROP TABLE IF EXISTS t; CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
             .unwrap();
-        let read = |tx: &mut Session<'_>| Ok::<_, PgError>(columns(&tx.query_cached(STAR, &[])?));
+        // Where something was done already, it is not for the pool to leave that out.
+        let read = |tx: &mut Session<'_>| {
+            tx.batch_execute("SELECT 1")?;
+            Ok::<_, PgError>(columns(&tx.query_cached(STAR, &[])?))
+        };
         let plain = SessionOptions::new();
         assert_eq!(run_session(&mut conn, &plain, read).unwrap(), 1);
         conn.batch_execute("ALTER TABLE t ADD b int").unwrap();
@@ -181,6 +186,49 @@ fn in_a_transaction_the_caller_is_told_and_the_next_one_works() {
         assert_eq!(conn.query_cached(STAR, &[]).unwrap_err().sqlstate(), Some("0A000"));
         conn.batch_execute("ROLLBACK").unwrap();
         assert_eq!(columns(&conn.query_cached(STAR, &[]).unwrap()), 3);
+    }
+}
+
+#[test]
+fn the_first_statement_of_a_session_is_prepared_anew_and_run_within_the_same_call() {
+    let cluster = cluster();
+    for url in [cluster.url(), cluster.url_unix()] {
+        let mut conn = open(&manager(&url, |_| ()));
+        conn.batch_execute("DROP TABLE IF EXISTS t; CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+            .unwrap();
+        let options = SessionOptions::new()
+            .isolation(IsolationLevel::RepeatableRead)
+            .read_only(false)
+            .statement_timeout(LIMIT)
+            .lock_timeout(LIMIT);
+        let work = |tx: &mut Session<'_>| {
+            let read = columns(&tx.query_cached(STAR, &[])?);
+            // In a transaction as it was asked for, and what is done in it stays.
+            let state = "SELECT concat_ws('|', current_setting('transaction_isolation'),
+                current_setting('statement_timeout'), current_setting('lock_timeout'))";
+            assert_eq!(tx.query_one(state, &[])?.get::<_, String>(0), "repeatable read|10s|10s");
+            tx.batch_execute("UPDATE t SET a = a + 1")?;
+            Ok::<_, PgError>(read)
+        };
+        assert_eq!(run_session(&mut conn, &options, work).unwrap(), 1);
+        for (turn, spoil) in
+            ["ALTER TABLE t ADD b int", "DEALLOCATE ALL", "ALTER TABLE t ADD c int"].iter().enumerate()
+        {
+            conn.batch_execute(spoil).unwrap();
+            let before = conn.round_trips();
+            let read =
+                run_session(&mut conn, &options, work).unwrap_or_else(|error| panic!("{spoil}: {error}"));
+            assert_eq!(read, [2, 2, 3][turn], "{spoil}");
+            if let (Some(before), Some(after)) = (before, conn.round_trips()) {
+                // BEGIN; the statement, refused; ROLLBACK and BEGIN; prepared anew, and run; three for the two others,
+                // one of which is prepared; COMMIT.
+                assert_eq!(after - before, 9, "{spoil}");
+            }
+        }
+        assert_eq!(one::<i32>(&mut conn, "SELECT a FROM t"), 5, "each ran once");
+        // An error of its own is not repeated.
+        let error = run_session(&mut conn, &options, |tx| tx.query_cached("SELECT 1/0", &[])).unwrap_err();
+        assert_eq!(error.sqlstate(), Some("22012"));
     }
 }
 

@@ -93,10 +93,11 @@ fn options_hold_in_the_session_and_never_leak() {
         current_setting('lock_timeout'))";
     let within: String = pool
         .session_with(Tier::Automation, &options, |tx| {
+            let state = tx.query_one(state, &[])?.get(0);
             let holders = pool.automation().holders();
             assert_eq!(holders[0].tag.as_deref(), Some("nightly import"));
             assert!(holders[0].location.file().ends_with("sessions.rs"), "{:?}", holders[0].location);
-            Ok::<_, PgError>(tx.query_one(state, &[])?.get(0))
+            Ok::<_, PgError>(state)
         })
         .unwrap();
     assert_eq!(within, "serializable|on|200ms|3s");

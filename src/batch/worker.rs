@@ -144,9 +144,10 @@ where
         let mut attempts = Attempts::new(&options.retry, options.session.idempotent);
         let mut last = before.failure;
         let mut outage_since = None;
+        let mut is_away = false;
         loop {
             // What the work does ahead of its first statement is not repeated in vain.
-            let outcome = match outage_since.map_or(Ok(()), |_| look(self.floor.pool, Tier::Automation)) {
+            let outcome = match if is_away { look(self.floor.pool, Tier::Automation) } else { Ok(()) } {
                 Ok(()) => attempt(outcomes),
                 Err(refusal) => {
                     Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
@@ -160,6 +161,7 @@ where
                 Ok(value) => return Verdict::Done(value),
                 Err(NotDone::Failed(failure)) => {
                     outage_since = None;
+                    is_away = failure.again.tells_of_outage();
                     let again = if may_repeat(&failure) { failure.again } else { Again::No };
                     let delay = attempts.after_failure(again);
                     last = Some(failure);
@@ -171,6 +173,7 @@ where
                 // No attempt was made, so none of the item's is used up.
                 Err(NotDone::Outage(error)) => {
                     let since = *outage_since.get_or_insert_with(Instant::now);
+                    is_away = true;
                     attempts.excuse(OUTAGE_PAUSE);
                     if since.elapsed() >= options.outage {
                         self.floor.give_up(error.into());

@@ -125,7 +125,6 @@ impl TieredPool<PgManager> {
                 Ok(()) => attempt_on(self, tier, options, &mut None, &mut work),
                 Err(refusal) => Err(Uncommitted::refused(refusal)),
             };
-            is_away = matches!(outcome, Err(Uncommitted::NoConnection { .. }));
             let setback = match outcome {
                 Ok(value) => return Ok(value),
                 Err(Uncommitted::Session(setback)) => setback,
@@ -135,6 +134,7 @@ impl TieredPool<PgManager> {
                 }
             };
             let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
+            is_away = setback.again.tells_of_outage();
             log::debug!(
                 target: "tierpool::session",
                 "session {} on {tier}: attempt {} failed ({}); again in {}",

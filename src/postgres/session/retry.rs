@@ -97,6 +97,13 @@ pub(crate) enum Again {
     IfIdempotent,
 }
 
+impl Again {
+    /// Whether the server was away, so that there may be no connection for another attempt yet.
+    pub(crate) fn tells_of_outage(self) -> bool {
+        matches!(self, Again::Outage | Again::IfIdempotent)
+    }
+}
+
 /// The attempts at one piece of work.
 pub(crate) struct Attempts {
     retry: Retry,
