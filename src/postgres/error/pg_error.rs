@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::evidence::{
-    besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
+    besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_statement_timeout, is_tls_mismatch,
     is_worth_repeating,
 };
 use super::opening::{Credential, OpeningError, Refused};
@@ -312,7 +312,7 @@ impl PgError {
             // A callback may give something else next time, and another server may come up.
             (Kind::Opening(_), _) => false,
             (_, Some(_)) => self.means(Meaning::Permanent) || self.is_startup_option_refused(),
-            (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
+            (Kind::Open(error), None) => is_of_settings(error),
             _ => false,
         }
     }
