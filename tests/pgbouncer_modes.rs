@@ -12,9 +12,9 @@ use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
 use support::wire::one;
-use tierpool::config::PgBouncer;
-use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
-use tierpool::{PgBuilder, PgError, PgPool, Tier};
+use tierpool::config::{PgBouncer, PrePing};
+use tierpool::postgres::{PgManager, ResetPolicy, Session, SessionOptions};
+use tierpool::{Builder, PgBuilder, PgError, PgPool, Tier};
 
 /// Everything about a session that a client may have changed, and who serves it.
 const STATE: &str =
@@ -213,6 +213,33 @@ fn the_pool_recovers_from_restarts_of_the_pooler_and_of_the_server_behind_it() {
         assert!(begun.elapsed() < LONG_BOUND, "a checkout ends while the pooler is frozen");
         bouncer.thaw();
         all_work("after a freeze of the pooler");
+    }
+}
+
+#[test]
+fn in_session_mode_a_restart_of_the_server_costs_no_tier_a_statement_but_those_under_way() {
+    let cluster = cluster();
+    for pre_ping in [None, Some(PrePing::Never)] {
+        let bouncer = Bouncer::over(&cluster, "session").start();
+        let set = move |tier: Builder<PgManager>| match pre_ping {
+            Some(pre_ping) => tier.pre_ping(pre_ping),
+            None => tier,
+        };
+        let pool =
+            pool(&bouncer, PgBouncer::Session, |builder| builder.base_size(2).automation(set).adhoc(set));
+        let mut under_way = pool.get(Tier::Automation).unwrap();
+        // Two that rest, one in each tier.
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            drop(pool.get(tier).unwrap());
+        }
+        cluster.restart_fast();
+        let lost = under_way.batch_execute("SELECT 1").unwrap_err();
+        assert!(lost.is_closed() || lost.code().is_some(), "{lost:?}");
+        drop(under_way);
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            let mut lent = pool.get(tier).unwrap();
+            lent.batch_execute("SELECT 1").unwrap_or_else(|error| panic!("{tier}, {pre_ping:?}: {error:?}"));
+        }
     }
 }
 

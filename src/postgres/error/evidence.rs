@@ -9,6 +9,13 @@ use crate::postgres::observer::LimitExpired;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 use crate::text::line;
 
+/// Whether what went wrong while connecting, without a word of the server's, stays wrong until the settings are changed:
+/// TLS, or a way to log in that one side does not know. An answer that cannot be read is none of that: it may be of
+/// another service that had the port, or of one server of those behind a name.
+pub(super) fn is_of_settings(error: &postgres::Error) -> bool {
+    find_io(error).is_none_or(is_tls_mismatch) && !error.is_closed() && !is_of_another_protocol(error)
+}
+
 /// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
 pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)

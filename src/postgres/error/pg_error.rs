@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{
-    besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
+    besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_statement_timeout, is_tls_mismatch,
     is_worth_repeating,
 };
-use super::opening::OpeningError;
+use super::opening::{Credential, OpeningError, Refused};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
@@ -292,7 +292,7 @@ impl PgError {
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
     /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
-        matches!(self.0.kind, Kind::Unanswered(_))
+        matches!(self.0.kind, Kind::Unanswered(_) | Kind::Opening(OpeningError::NoTurn(_)))
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
@@ -306,6 +306,12 @@ impl PgError {
         self.means(Meaning::Refused)
     }
 
+    /// What the server said, where it refused user or password.
+    pub(in crate::postgres) fn refusal(&self) -> Option<Refused> {
+        let code = self.sqlstate().filter(|_| self.is_refusal())?.to_owned();
+        Some(Refused { code, message: self.to_string() })
+    }
+
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(in crate::postgres) fn is_permanent(&self) -> bool {
         match (&self.0.kind, self.sqlstate()) {
@@ -313,10 +319,13 @@ impl PgError {
             (Kind::Opening(OpeningError::NoServer(tried)), _) => {
                 tried.telling().is_refusal() || tried.errors().all(PgError::is_permanent)
             }
+            (Kind::Opening(OpeningError::StillRefused { given_by, .. }), _) => {
+                *given_by == Credential::Settings
+            }
             // A callback may give something else next time, and another server may come up.
             (Kind::Opening(_), _) => false,
             (_, Some(_)) => self.means(Meaning::Permanent) || self.is_startup_option_refused(),
-            (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
+            (Kind::Open(error), None) => is_of_settings(error),
             _ => false,
         }
     }
