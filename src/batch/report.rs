@@ -166,9 +166,9 @@ pub struct Report<I> {
     pub ended: Ended,
     /// How long it took.
     pub elapsed: Duration,
-    /// How long checkouts took.
+    /// How long checkouts took. An item that sent nothing had none.
     pub wait: Percentiles,
-    /// How long sessions took, from BEGIN to the answer to COMMIT.
+    /// How long sessions had their connection, from BEGIN to the answer to COMMIT.
     pub session: Percentiles,
     /// The most automation connections seen in use at once, since the pool was built.
     pub peak_in_use: u32,
