@@ -8,7 +8,7 @@ use std::time::Duration;
 use support::cluster::{Cluster, cluster};
 use support::wire::{manager, one, open};
 use tierpool::postgres::{
-    IsolationLevel, PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Session, SessionOptions,
+    IsolationLevel, PgConnection, PgDriver, PgError, PgManager, ResetPolicy, Retry, Session, SessionOptions,
     run_session,
 };
 use tierpool::{Driver, PgPool, Tier};
@@ -229,6 +229,53 @@ fn the_first_statement_of_a_session_is_prepared_anew_and_run_within_the_same_cal
         // An error of its own is not repeated.
         let error = run_session(&mut conn, &options, |tx| tx.query_cached("SELECT 1/0", &[])).unwrap_err();
         assert_eq!(error.sqlstate(), Some("22012"));
+    }
+}
+
+#[test]
+fn tenants_whose_tables_differ_are_told_twice_and_no_more() {
+    let cluster = cluster();
+    let tables = "CREATE SCHEMA a; CREATE TABLE a.t (v int); INSERT INTO a.t VALUES (7);
+        CREATE SCHEMA b; CREATE TABLE b.t (v text); INSERT INTO b.t VALUES ('7')";
+    let (tcp, unix) = (cluster.url(), cluster.url_unix());
+    // Over the Unix socket each return is looked into, and meanwhile the next session takes another connection.
+    for (url, size, first) in [(tcp, 2, ""), (unix, 1, "DROP SCHEMA a, b CASCADE;")] {
+        cluster.client().batch_execute(&format!("{first} {tables}")).unwrap();
+        let builder = PgPool::builder().url(url).base_size(size).max_overflow(0);
+        let pool = builder.build().unwrap();
+        let options = SessionOptions::new();
+        let session = |options: &SessionOptions, tenant: usize, text: &str| {
+            let schema = ["a", "b"][tenant % 2];
+            pool.session_with(Tier::Automation, options, |tx| {
+                tx.batch_execute(&format!("SET LOCAL search_path = {schema}"))?;
+                let row = tx.query_one_cached(&text.replace("SCHEMA", schema), &[])?;
+                assert_eq!(row.columns()[0].type_().name(), ["int4", "text"][tenant % 2]);
+                Ok::<_, PgError>(())
+            })
+        };
+        // A text of its own for each tenant.
+        for tenant in 0..20 {
+            session(&options, tenant, "/* SCHEMA */ SELECT v FROM t").unwrap();
+        }
+        let stats = pool.statement_cache_stats(Tier::Automation);
+        assert_eq!((stats.hits, stats.misses, stats.clears), (18, 2, 0));
+
+        let mut outcomes = (0..20).map(|tenant| session(&options, tenant, "SELECT v FROM t"));
+        let refused: Vec<_> = outcomes.by_ref().filter_map(Result::err).collect();
+        assert!(refused.iter().all(|error| error.sqlstate() == Some("0A000")), "{refused:?}");
+        assert_eq!(refused.len(), 2);
+        // The other connection of the pool has heard of it.
+        let held = (size > 1).then(|| pool.get(Tier::Automation).unwrap());
+        for tenant in 0..4 {
+            session(&options, tenant, "SELECT v FROM t").unwrap();
+        }
+        drop(held);
+        // Where the session is repeated, nobody hears of it.
+        let retry =
+            SessionOptions::new().retry(Retry { first: Duration::from_millis(1), ..Retry::default() });
+        for tenant in 0..10 {
+            session(&retry, tenant, "SELECT v FROM t WHERE true").unwrap();
+        }
     }
 }
 

@@ -125,16 +125,18 @@ fn the_deadline_of_the_checkout_counts_from_the_first_statement() {
     let limit = 2 * SECOND;
     let pool = pool(1, cluster.url(), |builder| builder.connection_timeout(limit));
     let guard = pool.get(Tier::Automation).unwrap();
+    let asks = AtomicBool::new(false);
     let answer = thread::scope(|scope| {
         let session = scope.spawn(|| {
             pool.session(|tx| {
                 // Longer than any wait for a connection may take.
                 thread::sleep(limit + SECOND / 4);
+                asks.store(true, SeqCst);
                 Ok::<i32, PgError>(tx.query_one("SELECT 7", &[])?.get(0))
             })
         });
         eventually(LONG_BOUND, "the session waits", || {
-            pool.automation().gauges().waiting == 1 || session.is_finished()
+            asks.load(SeqCst) && pool.automation().gauges().waiting == 1 || session.is_finished()
         });
         drop(guard);
         session.join().unwrap()

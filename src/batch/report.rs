@@ -151,9 +151,9 @@ pub struct Report<I> {
     pub groups: Option<Groups>,
     /// What kept the batch from being faster, as far as that shows; each is logged too.
     pub advice: Vec<String>,
-    /// How long checkouts took.
+    /// How long checkouts took. An item that sent nothing had none.
     pub wait: Percentiles,
-    /// How long sessions took, from BEGIN to the answer to COMMIT; a group's is one.
+    /// How long sessions had their connection, from BEGIN to the answer to COMMIT; a group's is one.
     pub session: Percentiles,
     /// The most automation connections seen in use at once, since the pool was built.
     pub peak_in_use: u32,

@@ -1,10 +1,13 @@
 //! The prepared statements that a connection keeps for the next call with the same text.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lru::LruCache;
+use parking_lot::Mutex;
 use postgres::{Client, Statement};
 
 use crate::postgres::error::is_stale_plan;
@@ -33,19 +36,48 @@ pub struct StatementCacheStats {
     pub clears: u64,
 }
 
-/// The sums over all connections of a manager, those closed meanwhile included.
+/// Texts remembered of a connection for having gone stale, and of a manager for going stale again and again. Programs
+/// have fewer; what is forgotten beyond that costs another refusal.
+const MOST_STALE: usize = 64;
+const MOST_UNSTEADY: usize = 1024;
+
+/// What the caches of all connections of a manager share: their sums, those of connections closed meanwhile included,
+/// and the texts that are not worth keeping.
 ///
-/// Every call counts up one of these beside a round trip to the server, which takes a hundred times as long. `Relaxed`:
-/// they are sums for people, and order nothing.
+/// Every call counts up one of the sums beside a round trip to the server, which takes a hundred times as long.
+/// `Relaxed`: they are sums for people, and order nothing.
 #[derive(Default)]
 pub(in crate::postgres) struct CacheTotals {
     hits: AtomicU64,
     misses: AtomicU64,
     evictions: AtomicU64,
     clears: AtomicU64,
+    /// The texts that are prepared at each use, by their hashes. Its lock is held for a look.
+    unsteady: Mutex<HashSet<u64>>,
+    /// Spares the lock while there are none. `Relaxed`: who reads it too early meets one more refusal.
+    has_unsteady: AtomicBool,
+}
+
+/// The same for all connections.
+fn hash(sql: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sql.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl CacheTotals {
+    fn is_unsteady(&self, sql: &str) -> bool {
+        self.has_unsteady.load(Relaxed) && self.unsteady.lock().contains(&hash(sql))
+    }
+
+    fn note_unsteady(&self, sql: u64) {
+        let mut unsteady = self.unsteady.lock();
+        if unsteady.len() < MOST_UNSTEADY {
+            unsteady.insert(sql);
+            self.has_unsteady.store(true, Relaxed);
+        }
+    }
+
     pub fn stats(&self) -> StatementCacheStats {
         StatementCacheStats {
             hits: self.hits.load(Relaxed),
@@ -67,6 +99,8 @@ pub(in crate::postgres) struct StatementCache {
     size: usize,
     /// How often the server had refused a statement of this connection when that was last looked at.
     refused: u64,
+    /// The texts whose result type has changed once on this connection, by their hashes.
+    stale: Vec<u64>,
     own: StatementCacheStats,
     totals: Arc<CacheTotals>,
 }
@@ -76,12 +110,20 @@ impl StatementCache {
     pub fn new(size: u32, totals: Arc<CacheTotals>) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let kept = (size > 0).then(LruCache::unbounded);
-        StatementCache { kept, size, refused: 0, own: StatementCacheStats::default(), totals }
+        StatementCache {
+            kept,
+            size,
+            refused: 0,
+            stale: Vec::new(),
+            own: StatementCacheStats::default(),
+            totals,
+        }
     }
 
     /// Returns the statement with this text, prepared now if need be. A hit allocates nothing.
     pub fn get(&mut self, client: &mut Client, sql: &str) -> Result<Statement, postgres::Error> {
-        if let Some(statement) = self.kept.as_mut().and_then(|kept| kept.get(sql)) {
+        let is_unsteady = self.totals.is_unsteady(sql);
+        if let Some(statement) = self.kept.as_mut().filter(|_| !is_unsteady).and_then(|kept| kept.get(sql)) {
             self.own.hits += 1;
             self.totals.hits.fetch_add(1, Relaxed);
             return Ok(statement.clone());
@@ -90,7 +132,7 @@ impl StatementCache {
         self.totals.misses.fetch_add(1, Relaxed);
         let statement = client.prepare(sql)?;
         // Only now that there is something to keep another has to go.
-        if let Some(kept) = &mut self.kept {
+        if let Some(kept) = self.kept.as_mut().filter(|_| !is_unsteady) {
             if kept.len() >= self.size && kept.pop_lru().is_some() {
                 self.own.evictions += 1;
                 self.totals.evictions.fetch_add(1, Relaxed);
@@ -106,6 +148,24 @@ impl StatementCache {
         if refused != self.refused {
             self.refused = refused;
             self.clear();
+        }
+    }
+
+    /// Forgets all statements, as the server has refused the one with this text for this reason.
+    ///
+    /// One that goes stale twice does so for something else than a change of the schema: a `search_path` that leads it
+    /// to one tenant's table and then to another's. It is prepared at each use from then on.
+    pub fn drop_refused(&mut self, sql: &str, why: &postgres::Error) {
+        self.clear();
+        if !is_stale_plan(why) {
+            return;
+        }
+        let sql = hash(sql);
+        if self.stale.contains(&sql) {
+            self.totals.note_unsteady(sql);
+        } else {
+            self.stale.truncate(MOST_STALE - 1);
+            self.stale.insert(0, sql);
         }
     }
 

@@ -45,13 +45,22 @@ pub(crate) fn is_outage(error: &Error) -> bool {
 
 impl TieredPool<PgManager> {
     /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
-    /// returns `Err` or panics. See [`run_session`] for what may block and what the errors mean. It runs once;
-    /// [`session_with`](Self::session_with) can repeat it.
+    /// returns `Err` or panics. It runs once; [`session_with`](Self::session_with) can repeat it.
+    ///
+    /// The connection is taken, and BEGIN sent, at the first statement of `work`, so that what it does before that holds
+    /// nothing. The checkout's deadline counts from there, and `now()` is the time of that statement. Where `work` sends
+    /// nothing, no connection is taken, and the session is as good as its `Ok`, also while the server is away.
+    ///
+    /// # Blocking
+    ///
+    /// At the first statement for the checkout, at most `connection_timeout`; else as
+    /// [`run_session`](crate::postgres::run_session).
     ///
     /// # Errors
     ///
     /// Those of `work`, as they are. As a [`PgError`]: no connection could be had ([`PgError::as_checkout`]), BEGIN
-    /// or COMMIT failed.
+    /// or COMMIT failed. The first two are told by the statement that needed it and, without another wait, by each after
+    /// it; where `work` returns `Ok` all the same, the session fails with it.
     ///
     /// ```no_run
     /// # let pool = tierpool::PgPool::from_env()?;
@@ -78,7 +87,9 @@ impl TieredPool<PgManager> {
     /// As [`session`](Self::session), on a connection of either tier, with options, and repeated where
     /// [`SessionOptions::retry`] says so.
     ///
-    /// Each attempt takes a connection of its own and gives it back before the delay. A checkout that finds the
+    /// Each attempt calls `work` from its beginning, so what that does before its first statement is repeated too. It
+    /// takes a connection of its own at that statement and gives it back before the delay. After an attempt that failed
+    /// since the server was away, `work` is called again only when a connection can be had. A checkout that finds the
     /// circuit breaker open, as while the server restarts, or that timed out while no connection could be opened, is
     /// repeated until [`Retry::within`]. Any other failed checkout ends the session: all connections were out for its
     /// whole deadline, or waiting would not help, or the queue is full on purpose.
@@ -90,7 +101,8 @@ impl TieredPool<PgManager> {
     ///
     /// # Errors
     ///
-    /// As [`session`](Self::session); those of the last attempt.
+    /// As [`session`](Self::session); those of the last attempt. Where `work` fails with an error of its own after a
+    /// refused checkout, that error is returned, and what is repeated goes by the refusal.
     ///
     /// # Panics
     ///

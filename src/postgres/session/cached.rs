@@ -18,8 +18,10 @@ impl PgConnection {
     ///
     /// When the server refuses a statement of the cache, since the tables below it have changed (0A000, "cached plan
     /// must not change result type") or somebody dropped it there (26000), the whole cache is dropped. The `_cached`
-    /// calls then prepare anew and try once more, where no transaction is open; inside of one the caller gets the
-    /// error, and the next transaction works. A call with a handle from here gets the error in either case, and the
+    /// calls then prepare anew and try once more, where no transaction is open, and where they are the first of a
+    /// session, whose transaction they begin anew; elsewhere in one the caller gets the error, and the next transaction
+    /// works. A text that a connection is refused twice for its result type is prepared at each use from then on: it
+    /// is one whose tables change with the `search_path`, as with a schema per tenant. A call with a handle from here gets the error in either case, and the
     /// next `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
     ///
     /// # Blocking
@@ -121,8 +123,10 @@ impl PgConnection {
         let (client, statements) = self.parts();
         let statement = statements.get(client, sql)?;
         let outcome = call(client, &statement);
-        if outcome.as_ref().is_err_and(is_refused) {
-            self.parts().1.clear();
+        if let Err(error) = &outcome
+            && is_refused(error)
+        {
+            statements.drop_refused(sql, error);
         }
         outcome
     }

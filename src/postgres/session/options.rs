@@ -76,8 +76,8 @@ impl SessionOptions {
     /// Has [`PgPool::session_with`](crate::TieredPool::session_with) run the session again, on another connection,
     /// when it failed in a way that passes; [`Retry`] says in which and how often. Default: never.
     ///
-    /// The closure runs once more from its beginning. What it did to the database before was undone; what it did
-    /// elsewhere was not.
+    /// The closure runs once more from its beginning, what it does before its first statement included. What it did to
+    /// the database before was undone; what it did elsewhere was not.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
         self
