@@ -54,7 +54,7 @@ fn each_item_is_there_once_whatever_is_killed() {
     let report = thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                thread::sleep(dice.u32(10..60) * MS);
+                thread::sleep(dice.u32(20..200) * MS);
                 if committed.load(Ordering::Relaxed) >= (killed + 1) * BETWEEN_KILLS {
                     cluster.kill9();
                     cluster.start();
