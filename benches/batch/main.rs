@@ -4,12 +4,13 @@
 //! empty tables. r2d2's side is what one writes by hand: threads, a common counter, a pool. It loses what fails, and
 //! reports nothing.
 
+#[path = "../common/mod.rs"]
 mod common;
 // A bench takes a part of it, and without a harness its tests are nobody's.
 #[allow(dead_code, unused_imports)]
-#[path = "../examples/scraper/mod.rs"]
+#[path = "../../examples/scraper/mod.rs"]
 mod scraper;
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
