@@ -142,7 +142,7 @@ fn what_passes_is_tried_again_by_each_alone_with_all_its_attempts() {
         write(tx, key)?;
         // Item 5 fails the group and twice alone; item 9, which had no turn there, three times.
         let turn = turns[key as usize].fetch_add(1, Ordering::Relaxed);
-        if key == 5 && turn < 3 || key == 9 && turn < 3 {
+        if [5, 9].contains(&key) && turn < 3 {
             tx.batch_execute("DO $$ BEGIN RAISE 'later' USING ERRCODE = '40001'; END $$")?;
         }
         Ok::<_, PgError>(())
