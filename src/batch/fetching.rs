@@ -65,8 +65,8 @@ impl<P, FE> Fetching<P, FE> {
     /// for as long as that takes, what it brings is thrown away, and another takes its place. Default 60 s.
     ///
     /// As many threads as there are at once may be left so; with one more the batch ends as
-    /// [`Unusable`](crate::batch::Ended::Unusable). A limit of the client's own is therefore the better one, and this the
-    /// last resort.
+    /// [`Unusable`](crate::batch::Ended::Unusable). A limit of the client's own is therefore the better one, and this
+    /// the last resort.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -88,9 +88,9 @@ impl<P, FE> Fetching<P, FE> {
         self
     }
 
-    /// Sets how many bytes fetched pages may take in all, waiting and in store, by what `size` says of each. A page that
-    /// has just been fetched, one a thread, is not among them: its size is not known before. One that takes more than
-    /// that alone fails its item. Default: no bound.
+    /// Sets how many bytes fetched pages may take in all, waiting and in store, by what `size` says of each. A page
+    /// that has just been fetched, one a thread, is not among them: its size is not known before. One that takes more
+    /// than that alone fails its item. Default: no bound.
     pub fn bytes(mut self, limit: usize, size: fn(&P) -> usize) -> Self {
         if limit == 0 {
             log::warn!(target: "tierpool::batch", "Fetching::bytes: within 0 no page fits but an empty one");

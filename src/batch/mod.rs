@@ -58,6 +58,7 @@
 // | `watch` | starts them, and gives up fetches beyond their limit |
 // | `worker` | gives each job a session, and tries again what is worth it |
 // | `group` | several jobs in one transaction |
+// | `serve` | a worker's time: jobs, alone or in groups |
 // | `run`, `stages` | a batch of one stage, and of two |
 
 mod feed;
@@ -71,6 +72,7 @@ mod pages;
 mod percentiles;
 mod report;
 mod run;
+mod serve;
 mod source;
 mod stage_report;
 mod stages;

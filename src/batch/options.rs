@@ -78,7 +78,8 @@ impl Options {
 
     /// Sets how many items may wait for a worker, or in [`stages`](crate::batch::stages) for a fetch, at least 1: 0
     /// counts as 1, with a warning. They, one item a worker or a group of them, and those that failed are the memory
-    /// that a batch takes. Default: two a thread.
+    /// that a batch takes. Default: two a thread, two groups a worker where there are [groups](Options::group), of at
+    /// most 1,000.
     pub fn queue(mut self, queue: usize) -> Self {
         self.queue = Some(at_least_one("Options::queue", queue));
         self

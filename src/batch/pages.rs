@@ -22,8 +22,8 @@ pub(super) struct Fetched<I, P> {
 ///
 /// User code is not called under its locks: no page or item is dropped there.
 pub(super) struct Pages<I, P> {
-    /// Held by the one fetcher that waits for room, the others queue for it: so one is woken for each place, and a large
-    /// page is not overtaken by small ones for ever. Taken before `state`.
+    /// Held by the one fetcher that waits for room, the others queue for it: so one is woken for each place, and a
+    /// large page is not overtaken by small ones for ever. Taken before `state`.
     turn: Mutex<()>,
     state: Mutex<State<I, P>>,
     room: Condvar,

@@ -136,8 +136,8 @@ pub struct Report<I> {
     pub committed: u64,
     /// Items that failed for good, with their errors.
     pub failed: Vec<Failed<I>>,
-    /// Items that were not begun, those among them that waited for a connection when the batch ended, and those of which
-    /// nothing but a page was had.
+    /// Items that were not begun, those among them that waited for a connection when the batch ended, and those of
+    /// which nothing but a page was had.
     pub not_started: u64,
     /// Attempts beyond the first of each item.
     pub retried: u64,

@@ -15,6 +15,9 @@ use super::worker::Worker;
 use crate::postgres::{PgError, PgManager, Session};
 use crate::tiers::TieredPool;
 
+/// The most that wait for one worker twice over, however large its groups: the channel takes its memory at once.
+const MOST_QUEUED: usize = 1_000;
+
 /// Runs `work` for every item, each in a transaction of its own, on several threads.
 ///
 /// An item's connection is taken at its first statement, as in [`session`](TieredPool::session): what `work` does before
@@ -74,8 +77,9 @@ where
     let mut items = items.into_iter();
     let floor = Floor::new(pool, &options, exact_len(&items));
     let workers = worker_count(&floor);
+    let most = options.group.map_or(1, |group| group.most.min(MOST_QUEUED));
     // One item more waits in the feeder's hand.
-    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers) - 1);
+    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers * most) - 1);
     let worker = || Worker { floor: &floor, source: &receiver, work: &work, done: &done, name: "the work" };
     let (mut outcomes, fed) = conduct(worker, workers, || feed(&floor.signals, &mut items, sender));
     outcomes.not_started += fed.unsent(&items) + receiver.try_iter().count() as u64;
@@ -114,7 +118,7 @@ where
             let worker = worker();
             let floor = worker.floor;
             let thread = std::thread::Builder::new().name(format!("batch-{number}"));
-            match thread.spawn_scoped(scope, move || worker.run()) {
+            match thread.spawn_scoped(scope, move || worker.serve()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) if threads.is_empty() => {
                     floor.give_up(Box::new(error));

@@ -22,18 +22,19 @@ use crate::tiers::TieredPool;
 /// Fetch threads for one worker: a fetch waits for somebody else's server, a store for a database that is near.
 const FETCHERS_PER_WORKER: usize = 4;
 
-/// Runs a batch in two stages: `fetch` gets what an item needs, on threads that hold no connection, and `store` puts it
-/// into the database, in a session, on others.
+/// Runs a batch in two stages: `fetch` gets what an item needs, on threads that hold no connection, and `store` puts
+/// it into the database, in a session, on others.
 ///
 /// Between them there is a bounded channel: where the stores are slower, the fetchers wait. What was fetched is kept
-/// for all attempts at storing it, and let go of when its item has ended. An item ends as in [`run`](crate::batch::run):
-/// committed, failed, or not started; its store is repeated by [`Options::retry`], its fetch by [`Fetching::retry`], and
-/// a panic in either fails that item alone. [`Options::group`] puts several pages into one transaction.
+/// for all attempts at storing it, and let go of when its item has ended. An item ends as in
+/// [`run`](crate::batch::run): committed, failed, or not started; its store is repeated by [`Options::retry`], its
+/// fetch by [`Fetching::retry`], and a panic in either fails that item alone. [`Options::group`] puts several pages
+/// into one transaction.
 ///
 /// The memory that a batch takes is that of the items in the queue, one item and one page a fetch thread, the pages
-/// that [`Fetching::pages`] and [`Fetching::bytes`] allow to wait, one page (or a group of them) a worker, and the items
-/// that failed. An item is cloned where it has to be reported while a fetch that was given up still has it, and only
-/// there.
+/// that [`Fetching::pages`] and [`Fetching::bytes`] allow to wait, one page (or a group of them) a worker, and the
+/// items that failed. An item is cloned where it has to be reported while a fetch that was given up still has it, and
+/// only there.
 ///
 /// Fetches go on while the database is away, until the channel is full. On a [stop](Options::stop) no other fetch is
 /// begun; those under way end, by [`Fetching::limit`] if need be, and what is fetched is stored. When the batch ends

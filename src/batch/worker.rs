@@ -1,11 +1,11 @@
-//! One worker: takes jobs, gives each a session, tries again what is worth it.
+//! One worker: gives each job a session, tries again what is worth it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::floor::{EndOnPanic, Floor, STOP_GRAIN};
+use super::floor::Floor;
 use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
@@ -66,25 +66,6 @@ where
     F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E>,
     D: Fn(&S::Job, T),
 {
-    pub(super) fn run(self) -> Outcomes<S::Item> {
-        let _guard = EndOnPanic(&self.floor.signals);
-        let begun = Instant::now();
-        let mut outcomes = Outcomes::new();
-        while self.source.goes_on(&self.floor.signals) {
-            match self.next(STOP_GRAIN, &mut outcomes) {
-                Next::Job(job) => match self.floor.options.group {
-                    None => self.process(job, Before::default(), &mut outcomes),
-                    Some(group) => self.process_group(job, group, &mut outcomes),
-                },
-                Next::Failed(failed) => self.fail(failed, &mut outcomes),
-                Next::Nothing => {}
-                Next::End => break,
-            }
-        }
-        outcomes.lived = begun.elapsed();
-        outcomes
-    }
-
     /// Waits for something to do.
     pub(super) fn next(&self, limit: Duration, outcomes: &mut Outcomes<S::Item>) -> Next<S::Job, S::Item> {
         let asked = Instant::now();

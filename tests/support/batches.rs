@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use tierpool::batch::Report;
+use tierpool::batch::{BoxError, FetchStage, Fetching, Report};
 use tierpool::postgres::Session;
 use tierpool::{PgBuilder, PgError, PgPool};
 
 use super::cluster::Cluster;
 use super::pools::pool_of;
-use super::wait::{LONG_BOUND, eventually};
+use super::wait::{LONG_BOUND, MS, eventually};
 
 /// Without a primary key, so that an item done twice shows.
 const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
@@ -50,4 +53,42 @@ pub fn assert_at_rest(pool: &PgPool) {
         let gauges = pool.automation().gauges();
         gauges.in_use == 0 && gauges.waiting == 0
     });
+}
+
+pub fn fetching() -> Fetching<i64, BoxError> {
+    Fetching::new()
+}
+
+/// The page of an item is the item.
+pub fn copied(key: &i64) -> Result<i64, BoxError> {
+    Ok(*key)
+}
+
+/// Waits, as a fetch that does not return, until the test lets go.
+pub fn hang(gate: &AtomicBool) {
+    while !gate.load(Ordering::Relaxed) {
+        thread::sleep(MS);
+    }
+}
+
+pub fn stage<I: fmt::Debug>(report: &Report<I>) -> &FetchStage {
+    report.fetch.as_ref().expect("it had two stages")
+}
+
+/// A fetch whose threads show: each holds what it holds.
+pub fn holding<P, FE>(
+    held: &Arc<()>,
+    fetch: impl Fn(&i64) -> Result<P, FE> + Clone + Send + Sync + 'static,
+) -> impl Fn(&i64) -> Result<P, FE> + Clone + Send + Sync + 'static {
+    let held = Arc::clone(held);
+    move |key| {
+        let _ = &held;
+        fetch(key)
+    }
+}
+
+/// Whether fetch and threads are gone, as they are once the call has returned.
+#[track_caller]
+pub fn assert_let_go(held: &Arc<()>) {
+    assert_eq!(Arc::strong_count(held), 1, "a fetch thread is still there");
 }
