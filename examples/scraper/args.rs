@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
+use super::number::number;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Scrapes a folder of real documents into PostgreSQL, through a tierpool: the manifests of
@@ -103,19 +105,6 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
         Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit })),
         _ => Err(UsageError(faults)),
     }
-}
-
-fn number(parser: &mut lexopt::Parser, flag: &str, max: usize, faults: &mut Vec<String>) -> Option<usize> {
-    let Ok(raw) = parser.value() else {
-        faults.push(format!("{flag} needs a number"));
-        return None;
-    };
-    let allowed = if max == usize::MAX { "at least 1".into() } else { format!("1 to {max}") };
-    let parsed = raw.to_str().and_then(|text| text.parse().ok()).filter(|n| (1..=max).contains(n));
-    if parsed.is_none() {
-        faults.push(format!("{flag} is {raw:?}; allowed is a whole number, {allowed}"));
-    }
-    parsed
 }
 
 /// The canonical form of `folder`, because a document's key in the database is its absolute path: the same folder
