@@ -6,6 +6,8 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 #[cfg(feature = "postgres")]
+pub mod batches;
+#[cfg(feature = "postgres")]
 pub mod bouncer;
 #[cfg(feature = "postgres")]
 pub mod cluster;
