@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tierpool::PgPool;
-use tierpool::batch::{self, Ended, Fetching, Options};
+use tierpool::batch::{self, Ended, Failed, Fetching, Options};
 use tierpool::postgres::{PgError, Retry, SessionOptions};
 
 use super::answer::{Answer, FetchError, Target};
@@ -67,17 +67,28 @@ pub fn run(
         let left = stop_after.map(|limit| (limit as u64).saturating_sub(outcome.tally.all()));
         wave(pool, run, targets, &fetcher, left, stop, &mut outcome);
         say(&outcome.last_wave());
+        // Relaxed: it stands for nothing but itself. A batch whose last address was begun ends as completed even so.
+        let stopped = stop.load(Ordering::Relaxed);
         let last = outcome.last();
-        // Without a database nothing can be noted: what failed meanwhile is pending still.
-        if !matches!(last.ended, Ended::Unusable(_)) {
-            frontier::note_failures(pool, &last.failed).map_err(lost)?;
+        if matches!(last.ended, Ended::Unusable(_)) {
+            // Nothing can be noted: what failed is pending still.
+            break;
         }
-        if !matches!(last.ended, Ended::Completed) {
+        let failed = last.failed.iter().filter(|failed| !stopped || is_final(failed));
+        frontier::note_failures(pool, &failed.collect::<Vec<_>>()).map_err(lost)?;
+        if stopped {
+            outcome.is_stopped = true;
             break;
         }
     }
     outcome.requests = fetcher.hosts.requests().map(|(name, requests)| (name.to_owned(), requests)).collect();
     Ok(outcome)
+}
+
+/// Whether an address has failed in this run although it was stopped. One whose attempts were cut short by that has not.
+fn is_final(failed: &Failed<Target>) -> bool {
+    let error = failed.error.downcast_ref::<FetchError>();
+    error.is_some_and(|error| !error.passes() || failed.attempts >= AGAIN.attempts)
 }
 
 /// Fetches and stores the targets; `left` of them at the most, but for those under way then.

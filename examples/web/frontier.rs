@@ -109,7 +109,7 @@ WHERE u.id = f.id";
 ///
 /// # Errors
 /// The database's.
-pub fn note_failures(pool: &PgPool, failed: &[Failed<Target>]) -> Result<(), PgError> {
+pub fn note_failures(pool: &PgPool, failed: &[&Failed<Target>]) -> Result<(), PgError> {
     if failed.is_empty() {
         return Ok(());
     }

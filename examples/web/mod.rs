@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod frontier;
 pub mod hosts;
 pub mod link;
+pub mod program;
 pub mod report;
 pub mod robots;
 pub mod schema;

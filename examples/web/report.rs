@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use tierpool::batch::{Ended, Report};
+use tierpool::batch::{Failed, Report};
 
 use super::answer::Target;
 use super::frontier::Run;
@@ -21,6 +21,8 @@ pub struct Outcome {
     pub run: Run,
     /// Whether nothing is pending any more.
     pub is_finished: bool,
+    /// Whether it was stopped before it came to its end.
+    pub is_stopped: bool,
     /// What the committed addresses came to.
     pub tally: Tally,
     /// Requests made, by host.
@@ -33,6 +35,7 @@ impl Outcome {
         Outcome {
             run,
             is_finished: false,
+            is_stopped: false,
             tally: Tally::default(),
             requests: BTreeMap::new(),
             waves: Vec::new(),
@@ -67,7 +70,7 @@ impl Outcome {
     }
 
     /// Every failure of the run.
-    pub fn failed(&self) -> impl Iterator<Item = &tierpool::batch::Failed<Target>> {
+    pub fn failed(&self) -> impl Iterator<Item = &Failed<Target>> {
         self.waves.iter().flat_map(|report| &report.failed)
     }
 
@@ -112,9 +115,9 @@ impl fmt::Display for Outcome {
         )?;
         write!(f, "  {}", self.tally)?;
         self.write_failures(f)?;
-        let why = match self.waves.last().map(|last| &last.ended) {
-            _ if self.is_finished => "finished: nothing is pending",
-            Some(Ended::Stopped) => "stopped: the next run goes on from here",
+        let why = match (self.is_finished, self.is_stopped) {
+            (true, _) => "finished: nothing is pending",
+            (_, true) => "stopped: the next run goes on from here",
             _ => "ended early: the next run goes on from here",
         };
         write!(f, "\n{why}")
