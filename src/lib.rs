@@ -76,7 +76,8 @@
 //! | What is repeated is applied once, and no COMMIT of unknown fate is repeated unasked. | `tests/postgres_retry.rs` |
 //! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
 //! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
-//! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
+//! | A batch ends every item as committed, failed or not started. | `tests/batch.rs`, `tests/batch_stages.rs`, `tests/batch_groups.rs` |
+//! | Items in groups are there once, whatever is killed meanwhile. | `tests/batch_killed.rs` |
 //! | Encryption that is asked for is had or refused, with what to change; nothing is weakened. | `tests/tls.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |

@@ -3,13 +3,19 @@
 //! Both scrape the same files with the same code on as many threads, each item in a transaction of its own, into
 //! empty tables. r2d2's side is what one writes by hand: threads, a common counter, a pool. It loses what fails, and
 //! reports nothing.
+//!
+//! Then work that waits for somebody else, in two stages and with a connection held meanwhile, and groups of items
+//! where a COMMIT waits for the disk.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod groups;
 // A bench takes a part of it, and without a harness its tests are nobody's.
 #[allow(dead_code, unused_imports)]
-#[path = "../examples/scraper/mod.rs"]
+#[path = "../../examples/scraper/mod.rs"]
 mod scraper;
-#[path = "../tests/support/mod.rs"]
+mod stages;
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -71,7 +77,7 @@ fn main() -> ExitCode {
     });
 
     let mut table =
-        Table::new("the main job beside the same job written with r2d2, medians of interleaved rounds", mode);
+        Table::new("batches beside the same jobs written with r2d2, medians of interleaved rounds", mode);
     for (what, number) in [("items", items.len() as f64), ("rows", rows as f64)] {
         table.push(Row::new(
             format!("{number} {what}, {WORKERS} threads, {WORKERS} connections"),
@@ -80,6 +86,8 @@ fn main() -> ExitCode {
             times.ratio(1, 0),
         ));
     }
+    stages::measure(&cluster, mode, &mut table);
+    groups::measure(mode, &mut table);
     table.finish()
 }
 
