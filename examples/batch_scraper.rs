@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use postgres::Client;
 use scraper::args::{self, HELP, Plan, Request};
-use scraper::run::run;
+use scraper::run::{place, run};
 use scraper::server::{Server, with_causes};
 use scraper::terminal::{complain, print, stop_on_interrupt};
 use scraper::{discover::discover, progress, schema};
@@ -60,10 +60,11 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
     let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
     schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
     drop(adhoc);
+    place(&pool, &items).map_err(|error| format!("cannot place the packages: {error}"))?;
 
     let bar = progress::bar(items.len());
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&pool, &items, plan.workers, &bar, &stop);
+    let outcome = run(&pool, items, plan.workers, &bar, &stop);
     bar.finish_and_clear();
     // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
     print(&format!("{outcome}\n\n"));

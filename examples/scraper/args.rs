@@ -18,7 +18,8 @@ Usage: batch_scraper [--input DIR] [--workers N] [--limit N]
 
   --input DIR    folder to scrape; default: the package sources in cargo's registry
                  ($CARGO_HOME/registry/src, or ~/.cargo/registry/src)
-  --workers N    worker threads, 1 to 1024; default: the automation tier's base size
+  --workers N    threads that write, each on a connection, 1 to 1024; files are read and
+                 parsed by others; default: the automation tier's base size
   --limit N      scrape only the first N items, at least 1; default: all
   -h, --help     print this help
 
@@ -50,7 +51,7 @@ pub enum Request {
 pub struct Plan {
     /// The folder to scrape, which existed when it was checked.
     pub input: PathBuf,
-    /// Worker threads; `None` leaves it to the batch runner.
+    /// Threads that write; `None` leaves it to the batch runner.
     pub workers: Option<usize>,
     /// The most items to take; `None` takes all.
     pub limit: Option<usize>,
