@@ -9,6 +9,7 @@
 pub mod batches;
 #[cfg(feature = "postgres")]
 pub mod bouncer;
+pub mod child;
 #[cfg(feature = "postgres")]
 pub mod cluster;
 pub mod logged;
