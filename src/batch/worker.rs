@@ -233,7 +233,7 @@ fn no_connection(error: crate::Error, wait: &mut Histogram<u64>, waited: Duratio
     let error = PgError::from(error);
     match kind {
         ErrorKind::CircuitOpen => NotDone::Outage(error),
-        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(error),
+        ErrorKind::ConnectFailed | ErrorKind::Closed | ErrorKind::Forked => NotDone::NoPool(error),
         _ => {
             record(wait, waited);
             NotDone::Failed(FailedAttempt { error: error.into(), class: Class::Checkout, again })
