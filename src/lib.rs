@@ -118,6 +118,7 @@ mod memory;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod process;
 pub mod report;
 pub mod stats;
 mod text;

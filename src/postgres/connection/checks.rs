@@ -54,7 +54,7 @@ impl PgConnection {
 
     /// Turns the connection's reactor until the observer ends it.
     fn turn(&mut self, limit: Duration, start: fn(&Probe)) -> Result<(), PgError> {
-        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
+        let PgConnection { client: Some(client), observer: Some(shared), .. } = self else { return Ok(()) };
         shared.set_bound(limit);
         start(shared.probe());
         let outcome = loop {
@@ -88,7 +88,7 @@ impl PgConnection {
         let was_fresh = !self.is_used();
         match self.observer.is_some() {
             true => self.bounded_own(limit, |client| client.simple_query("").map(drop))?,
-            false => self.client.is_valid(limit)?,
+            false => self.client_mut().is_valid(limit)?,
         }
         if was_fresh {
             self.mark_fresh();
@@ -114,7 +114,7 @@ impl PgConnection {
         if let Some(shared) = self.observer() {
             shared.set_bound(limit);
         }
-        let outcome = call(&mut self.client);
+        let outcome = call(self.client_mut());
         if let Some(shared) = self.observer() {
             shared.clear_bound();
         }

@@ -15,6 +15,7 @@ use crate::config::PgBouncer;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::{Abandoned, WireState};
 use crate::postgres::tls::Secure;
+use crate::process::Process;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -42,10 +43,15 @@ pub enum TransactionStatus {
 /// a row stream half read. An unobserved one can wait for the server without bound when a reply is pending; a pool
 /// drops it on a thread for that purpose.
 ///
+/// In a child process made by `fork` its drop does nothing, and its calls fail over TCP: see
+/// [the guide](crate::guide::fork).
+///
 /// A `Transaction` of the `postgres` crate sends ROLLBACK when it is dropped and waits for the answer, up to the
 /// socket timeout; [`run_session`](crate::postgres::run_session) does not.
 pub struct PgConnection {
-    pub(super) client: Client,
+    /// Taken in a child process alone, where it must not be dropped.
+    pub(super) client: Option<Client>,
+    process: Process,
     pub(super) observer: Option<Arc<WireState>>,
     /// How it was secured, for the connection of a cancel request.
     secure: Secure,
@@ -76,7 +82,8 @@ impl PgConnection {
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
         PgConnection {
-            client,
+            client: Some(client),
+            process: Process::this(),
             observer,
             secure,
             backend_pid,
@@ -87,6 +94,25 @@ impl PgConnection {
             behind: Behind::NOTHING,
             opened_at: Instant::now(),
             origin,
+        }
+    }
+
+    /// Whether it was opened by the process from which this one was forked. A system call.
+    pub(in crate::postgres) fn is_inherited(&self) -> bool {
+        !self.process.is_this()
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("BUG: a connection is used after its end"),
+        }
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut Client {
+        match &mut self.client {
+            Some(client) => client,
+            None => unreachable!("BUG: a connection is used after its end"),
         }
     }
 
@@ -108,7 +134,10 @@ impl PgConnection {
     pub(in crate::postgres) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
         let refused = self.observer().map_or(0, |shared| shared.errors().refused_statements());
         self.statements.note_refused(refused);
-        (&mut self.client, &mut self.statements)
+        match &mut self.client {
+            Some(client) => (client, &mut self.statements),
+            None => unreachable!("BUG: a connection is used after its end"),
+        }
     }
 
     /// Keeps no statements from now on: what serves the next call may not have them.
@@ -194,7 +223,8 @@ impl PgConnection {
             return Ok(pid);
         }
         // Not prepared, for that takes the same server twice.
-        let row = self.as_own(|conn| conn.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[]))?;
+        let row =
+            self.as_own(|conn| conn.client_mut().query_typed("SELECT pg_catalog.pg_backend_pid()", &[]))?;
         let pid = row[0].get(0);
         if !self.is_transaction_pooled() {
             self.backend_pid = Some(pid);
@@ -263,13 +293,13 @@ impl PgConnection {
 
     /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.client.cancel_token(), self.secure.clone())
+        CancelHandle::new(self.client().cancel_token(), self.secure.clone())
     }
 
     /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see
     /// [`PgConnection::probe`].
     pub fn is_lost(&self) -> bool {
-        self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
+        self.client().is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
     }
 
     /// Whether the pool has ended it on purpose while it was out.
@@ -281,7 +311,7 @@ impl PgConnection {
     /// the end is waited for, if only for a moment.
     pub(super) fn is_left_by_server(&self) -> bool {
         let said = self.observer().is_some_and(|shared| shared.is_broken() && !shared.is_abandoned());
-        said && !self.client.is_closed()
+        said && !self.client().is_closed()
     }
 
     /// Has its drop wait up to `limit` for the backend's end, where there is one to be expected; true when so.
@@ -311,7 +341,7 @@ impl PgConnection {
 
     /// Throws away notifications of an earlier borrower.
     pub(super) fn discard_notifications(&mut self) {
-        let mut notifications = self.client.notifications();
+        let mut notifications = self.client_mut().notifications();
         while !notifications.is_empty() {
             if !matches!(notifications.iter().next(), Ok(Some(_))) {
                 return;
@@ -322,6 +352,11 @@ impl PgConnection {
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            // Its end would say goodbye on the parent's socket, and take that out of what the parent waits on: the
+            // child has both, and shares them.
+            return std::mem::forget(self.client.take());
+        }
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
             shared.set_bound(shared.parting());
@@ -338,13 +373,13 @@ impl Deref for PgConnection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        self.client()
     }
 }
 
 impl DerefMut for PgConnection {
     fn deref_mut(&mut self) -> &mut Client {
-        &mut self.client
+        self.client_mut()
     }
 }
 

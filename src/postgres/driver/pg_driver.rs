@@ -117,6 +117,10 @@ impl Driver<PgManager> for PgDriver {
 
     /// An unobserved connection always counts as dirty, but for policy `None`: only the server can tell.
     fn condition(&self, manager: &PgManager, conn: &mut PgConnection) -> Condition {
+        // For the pool to look closer, which then leaves it to the parent.
+        if conn.is_inherited() {
+            return Condition::Broken;
+        }
         conn.restore_socket_timeout();
         if conn.is_lost() {
             return Condition::Broken;

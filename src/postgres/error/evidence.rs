@@ -9,7 +9,7 @@ use crate::postgres::observer::LimitExpired;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 use crate::text::line;
 
-/// Whether what went wrong while connecting, without a word of the server's, stays wrong until the settings are changed:
+/// Whether what went wrong while connecting, without a word of the server's, stays so until the settings are changed:
 /// TLS, or a way to log in that one side does not know. An answer that cannot be read is none of that: it may be of
 /// another service that had the port, or of one server of those behind a name.
 pub(super) fn is_of_settings(error: &postgres::Error) -> bool {

@@ -18,6 +18,7 @@ use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
+use crate::process::{OF_PARENT, Process};
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -51,6 +52,7 @@ pub(crate) struct Observed<S> {
     end: End,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
+    process: Process,
 }
 
 impl<S> Observed<S> {
@@ -70,6 +72,7 @@ impl<S> Observed<S> {
             inject: 0,
             end: End::Unknown,
             parting: None,
+            process: Process::this(),
         }
     }
 
@@ -98,6 +101,15 @@ impl<S> Observed<S> {
 
     fn refuse_if_abandoned(&mut self) -> io::Result<()> {
         if self.shared.is_abandoned() { Err(self.abandoned()) } else { Ok(()) }
+    }
+
+    /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
+    fn refuse_in_child(&mut self) -> io::Result<()> {
+        if self.process.is_this() {
+            return self.refuse_if_abandoned();
+        }
+        self.lost();
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, format!("the connection {OF_PARENT}")))
     }
 
     fn give_end_of_probe(&mut self, buf: &mut ReadBuf<'_>) {
@@ -222,7 +234,7 @@ impl<S: AsyncRead + Unpin> Observed<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.refuse_if_abandoned()?;
+        this.refuse_in_child()?;
         let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.progress();
@@ -255,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.refuse_if_abandoned()?;
+        this.refuse_in_child()?;
         if this.shared.status() == 0 {
             // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a
             // request whose sender has gone, and a server that has closed the stream has dealt with it.

@@ -239,14 +239,14 @@ impl PgManager {
     ///
     /// Several servers are tried in the order of the connection string, or by chance under `load_balance_hosts=random`;
     /// those that failed or were of the wrong kind within the last 30 s come last. A server that refuses user or
-    /// password ends it, and is not asked again for 30 s with the same ones, by this manager and its clones: what it said
-    /// is told instead. Nor is it asked by two threads at a time before it has let the role in, so that a wrong password
-    /// is one log-in, whoever is in need of a connection.
+    /// password ends it, and is not asked again for 30 s with the same ones, by this manager and its clones: what it
+    /// said is told instead. Nor is it asked by two threads at a time before it has let the role in, so that a wrong
+    /// password is one log-in, whoever is in need of a connection.
     ///
     /// # Blocking
     ///
-    /// Until the start-up handshake is done, the callback for credentials and the wait for one's turn included. Over a Unix socket only the
-    /// connect itself is bounded, and looking up a host name takes what the resolver takes.
+    /// Until the start-up handshake is done, the callback for credentials and the wait for one's turn included. Over a
+    /// Unix socket only the connect itself is bounded, and looking up a host name takes what the resolver takes.
     ///
     /// # Errors
     ///

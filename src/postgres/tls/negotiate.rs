@@ -100,8 +100,8 @@ async fn ask(socket: &mut Socket) -> Result<bool, BoxError> {
         _ => match answer[0] {
             b'S' => Ok(true),
             b'N' => Ok(false),
-            // Of another service at this port, or of half an answer: the next one may be PostgreSQL's. So it is an error
-            // of the transport, and says nothing of TLS.
+            // Of another service at this port: the next answer may be PostgreSQL's. So it is an error of the transport,
+            // and says nothing of TLS.
             other => Err(io::Error::other(TlsFault::no_answer(other)).into()),
         },
     }
