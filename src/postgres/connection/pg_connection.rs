@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Config};
 
+use super::cancel::CancelRequest;
 use super::handles::{AbandonHandle, CancelHandle};
+use super::lease::{Lease, Trace};
 use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
@@ -63,6 +65,12 @@ pub struct PgConnection {
     /// When it was open, and by what: for another connection to the same server.
     opened_at: Instant,
     origin: Arc<Config>,
+    /// That of the present checkout, once a handle was taken in it.
+    lease: OnceLock<Arc<Lease>>,
+    /// That of the last one, where something may be left of what its handles did.
+    left_by_handles: Option<Arc<Lease>>,
+    /// It works, and must not be lent again.
+    unrestorable: bool,
 }
 
 impl PgConnection {
@@ -87,6 +95,9 @@ impl PgConnection {
             behind: Behind::NOTHING,
             opened_at: Instant::now(),
             origin,
+            lease: OnceLock::new(),
+            left_by_handles: None,
+            unrestorable: false,
         }
     }
 
@@ -256,14 +267,53 @@ impl PgConnection {
         self.observer().and_then(WireState::socket_timeout).map(Duration::from_nanos)
     }
 
-    /// A handle by which any thread can end a call that waits on this connection, and the connection with it.
+    /// A handle by which any thread can end a call that waits on this connection, and the connection with it. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
     pub fn abandon_handle(&self) -> AbandonHandle {
-        AbandonHandle::new(self.observer.clone())
+        AbandonHandle::new(self.observer.clone(), self.lease())
     }
 
-    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
+    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.client.cancel_token(), self.secure.clone())
+        CancelHandle::new(self.cancel_request(), self.lease())
+    }
+
+    fn lease(&self) -> Arc<Lease> {
+        Arc::clone(self.lease.get_or_init(Arc::default))
+    }
+
+    /// The request to cancel what runs, for the pool itself.
+    pub(in crate::postgres) fn cancel_request(&self) -> CancelRequest {
+        CancelRequest::new(self.client.cancel_token(), self.secure.clone(), self.is_observed())
+    }
+
+    /// Ends the checkout for its handles, ahead of every look at what it left behind.
+    pub(in crate::postgres) fn end_lease(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && lease.end()
+        {
+            self.left_by_handles = Some(lease);
+        }
+    }
+
+    /// Whether something is left of what handles did in the last checkout.
+    pub(in crate::postgres) fn is_left_by_handles(&self) -> bool {
+        self.left_by_handles.is_some()
+    }
+
+    /// Waits until no handle does anything to the connection any more, and says what is left of it.
+    pub(super) fn await_cancels(&mut self, limit: Duration) -> Trace {
+        self.left_by_handles.take().map_or(Trace::None, |lease| lease.wait(limit))
+    }
+
+    /// Whether it works and gives the next borrower nothing to work with. It says nothing against others.
+    pub(in crate::postgres) fn is_unrestorable(&self) -> bool {
+        self.unrestorable
+    }
+
+    pub(super) fn set_unrestorable(&mut self) {
+        self.unrestorable = true;
     }
 
     /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see
@@ -322,6 +372,7 @@ impl PgConnection {
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
+        self.end_lease();
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
             shared.set_bound(shared.parting());

@@ -59,7 +59,8 @@ impl PgConnection {
     }
 }
 
-/// Resets `conn` by `policy` within `limit`; `suspect` asks for a sign of life in any case.
+/// Resets `conn` by `policy` within `limit`; `suspect` asks for a sign of life in any case. `Ok` also for one of which
+/// [`PgConnection::is_unrestorable`] says that it must not be lent again.
 pub(in crate::postgres) fn reset(
     conn: &mut PgConnection,
     policy: &ResetPolicy,
@@ -67,10 +68,12 @@ pub(in crate::postgres) fn reset(
     limit: Duration,
 ) -> Result<(), PgError> {
     let end = Deadline::of(limit);
-    if suspect || !conn.is_observed() {
+    if !conn.end_leftovers(end)? {
+        return Ok(());
+    }
+    if suspect {
         conn.ping(end.left())?;
     }
-    conn.settle(end.left())?;
     let policy = conn.reset_policy(policy);
     let in_transaction = match conn.transaction_status() {
         Some(status) => status != TransactionStatus::Idle,

@@ -41,4 +41,4 @@ mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
-pub(crate) use state::{Abandoned, Probe, ServerRole, WireState};
+pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};

@@ -49,6 +49,8 @@ pub(crate) struct Observed<S> {
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
     end: End,
+    /// The last read found nothing. Where it has not, the client has stopped reading.
+    ran_dry: bool,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
 }
@@ -69,6 +71,7 @@ impl<S> Observed<S> {
             limits: Limits::new(deadline, limit),
             inject: 0,
             end: End::Unknown,
+            ran_dry: true,
             parting: None,
         }
     }
@@ -162,6 +165,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             }
             End::PassedOn => return Poll::Ready(Ok(())),
         }
+        if this.shared.is_drained_enough() {
+            // What there is stays where it is. Its owner wakes the task when its own time is up.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
@@ -169,7 +176,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                 if bytes.is_empty() && buf.remaining() > 0 {
                     this.lost();
                 }
+                this.shared.probe().drained(bytes.len());
                 this.read(bytes);
+                this.ran_dry = false;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {
@@ -177,6 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {
+                this.ran_dry = true;
                 match this.shared.step_probe() {
                     Some(ProbeStep::Turn) => {
                         cx.waker().wake_by_ref();
@@ -206,7 +216,10 @@ impl<S: AsyncRead + Unpin> Observed<S> {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(_) => {
+                    self.shared.note_hung_up();
+                    return Poll::Ready(());
+                }
                 Poll::Pending => break,
             }
         }
@@ -248,7 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
             this.limits.write_blocked = false;
-            this.wait(cx, Silence::Assumed)?;
+            // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks
+            // again, and what the kernel has by now would not end its wait either.
+            let silence = if this.ran_dry { Silence::Assumed } else { Silence::Proven };
+            this.wait(cx, silence)?;
         }
         this.written(cx, outcome)
     }

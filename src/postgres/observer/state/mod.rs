@@ -19,6 +19,7 @@ mod settings;
 mod wire_state;
 
 pub(crate) use abandoned::Abandoned;
+pub(crate) use exchange::Pending;
 pub(crate) use probe::{Probe, ProbeStep};
 pub(crate) use route::ServerRole;
 pub(crate) use wire_state::WireState;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::abandoned::Abandoned;
 use super::errors::Errors;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Pending};
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
@@ -35,6 +35,8 @@ pub(crate) struct WireState {
     backend_pid: AtomicI32,
     exchange: Exchange,
     broken: AtomicBool,
+    /// The other side has closed the stream, on which this one has said all.
+    hung_up: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
     settings: SessionSettings,
@@ -76,6 +78,7 @@ impl WireState {
             backend_pid: AtomicI32::new(0),
             exchange: Exchange::default(),
             broken: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
             settings: SessionSettings::default(),
@@ -193,6 +196,10 @@ impl WireState {
         self.broken.store(true, Relaxed);
     }
 
+    pub fn note_hung_up(&self) {
+        self.hung_up.store(true, Relaxed);
+    }
+
     /// Remembers whom to wake on [`WireState::abandon`]; returns whether the connection has been abandoned already.
     ///
     /// Either `abandon` takes the lock after this and wakes the waker, or it took it before, and then its store is
@@ -207,9 +214,14 @@ impl WireState {
         self.is_abandoned()
     }
 
+    /// Whether a reply is drained, and that has taken as much or as long as it may.
+    pub fn is_drained_enough(&self) -> bool {
+        self.probe.is_drained_enough(|| self.now())
+    }
+
     /// Called when there is nothing to read: what the stream does next for a probe.
     pub fn step_probe(&self) -> Option<ProbeStep> {
-        self.probe.step(|| self.is_reply_pending())
+        self.probe.step(|| self.exchange.pending())
     }
 
     pub fn bound(&self) -> Option<u64> {
@@ -276,6 +288,21 @@ impl WireState {
         self.broken.load(Relaxed)
     }
 
+    /// Whether the other side has closed the stream after a parting: of a request to cancel, once it was dealt with.
+    pub fn is_hung_up(&self) -> bool {
+        self.hung_up.load(Relaxed)
+    }
+
+    /// Whether anything was sent at all.
+    pub fn has_sent(&self) -> bool {
+        self.exchange.sent() > 0
+    }
+
+    /// What is missing to the end of the present exchange.
+    pub fn pending(&self) -> Pending {
+        self.exchange.pending()
+    }
+
     pub fn is_misrouted(&self) -> bool {
         self.route.is_misrouted()
     }
@@ -331,6 +358,11 @@ impl WireState {
 
     pub fn parting(&self) -> Duration {
         Duration::from_nanos(self.parting.load(Relaxed))
+    }
+
+    /// Begins a probe that ends with the pending reply, of which no more is read than that in the time from now on.
+    pub fn start_draining(&self, most_bytes: u64, limit: Duration) {
+        self.probe.start_draining(most_bytes, self.now().saturating_add(nanos(limit)));
     }
 
     pub fn probe(&self) -> &Probe {
