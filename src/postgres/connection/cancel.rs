@@ -38,7 +38,7 @@ impl CancelRequest {
             Err(_) => Err(no_runtime("the driver panicked")),
         };
         let trace = match connector.last_stream() {
-            Some(stream) if stream.is_hung_up() => Trace::Arrived,
+            Some(stream) if stream.parting().is_hung_up() => Trace::Arrived,
             Some(stream) if stream.has_sent() => Trace::UnderWay,
             Some(_) => Trace::None,
             // It failed before it had a stream.

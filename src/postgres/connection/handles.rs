@@ -6,8 +6,33 @@ use std::time::Duration;
 
 use super::cancel::CancelRequest;
 use super::lease::{Lease, Trace};
+use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::{Abandoned, WireState};
+
+impl PgConnection {
+    /// A handle by which any thread can end a call that waits on this connection, and the connection with it. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
+    pub fn abandon_handle(&self) -> AbandonHandle {
+        AbandonHandle { observer: self.observer.clone(), lease: self.leases.present() }
+    }
+
+    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { request: self.cancel_request(), lease: self.leases.present() }
+    }
+
+    /// Ends the checkout for its handles, ahead of every look at what it left behind.
+    pub(in crate::postgres) fn end_lease(&mut self) {
+        self.leases.end();
+    }
+
+    /// Whether something is left of what handles did in the last checkout.
+    pub(in crate::postgres) fn is_left_by_handles(&self) -> bool {
+        self.leases.is_something_left()
+    }
+}
 
 /// Ends calls that wait on a connection, from any thread, for as long as that is lent. See
 /// [`PgConnection::abandon_handle`](crate::postgres::PgConnection::abandon_handle).
@@ -18,10 +43,6 @@ pub struct AbandonHandle {
 }
 
 impl AbandonHandle {
-    pub(super) fn new(observer: Option<Arc<WireState>>, lease: Arc<Lease>) -> Self {
-        AbandonHandle { observer, lease }
-    }
-
     /// Makes the call that waits on the connection, and every later one, fail at once; returns whether it has. It
     /// cannot on an unobserved connection, and does not once the checkout has ended in which the handle was taken: the
     /// connection may be another borrower's by then. Those are left alone.
@@ -52,10 +73,6 @@ pub struct CancelHandle {
 }
 
 impl CancelHandle {
-    pub(super) fn new(request: CancelRequest, lease: Arc<Lease>) -> Self {
-        CancelHandle { request, lease }
-    }
-
     /// Sends the request, over a connection of its own that is secured as the first one is. `Ok` means sent, not
     /// done.
     ///

@@ -15,7 +15,7 @@
 //! So no statement but the borrower's own is ever cancelled. A request that arrives when the connection is closed names
 //! a backend that has ended by its secret key, and no other has that.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -83,6 +83,45 @@ impl Lease {
             }
         }
         state.trace
+    }
+}
+
+/// The leases of one connection. The last one ends with it.
+#[derive(Default)]
+pub(super) struct Leases {
+    /// That of the present checkout, once a handle was taken in it.
+    present: OnceLock<Arc<Lease>>,
+    /// That of the last one, where something may be left of what its handles did.
+    left: Option<Arc<Lease>>,
+}
+
+impl Leases {
+    pub fn present(&self) -> Arc<Lease> {
+        Arc::clone(self.present.get_or_init(Arc::default))
+    }
+
+    /// Ends the present one.
+    pub fn end(&mut self) {
+        if let Some(lease) = self.present.take()
+            && lease.end()
+        {
+            self.left = Some(lease);
+        }
+    }
+
+    pub fn is_something_left(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// Waits until no handle of the last checkout does anything any more, and says what is left of it.
+    pub fn await_acts(&mut self, limit: Duration) -> Trace {
+        self.left.take().map_or(Trace::None, |lease| lease.wait(limit))
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

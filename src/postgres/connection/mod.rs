@@ -6,8 +6,8 @@
 //! | `pooler` | what is known of a PgBouncer in between, and what that asks of a connection |
 //! | `lease` | for how long its handles work |
 //! | `cancel` | the request to cancel what runs on it |
-//! | `handles` | what other threads may do to it |
 //! | `pg_connection` | the connection and its state |
+//! | `handles` | what other threads may do to it |
 //! | `checks` | signs of life, each within a limit |
 //! | `unread` | ends what a borrower has left half done |
 //! | `pooled` | how it finds a pooler, and minds it |

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Config};
 
 use super::cancel::CancelRequest;
-use super::handles::{AbandonHandle, CancelHandle};
-use super::lease::{Lease, Trace};
+use super::lease::Leases;
 use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
@@ -65,10 +64,8 @@ pub struct PgConnection {
     /// When it was open, and by what: for another connection to the same server.
     opened_at: Instant,
     origin: Arc<Config>,
-    /// That of the present checkout, once a handle was taken in it.
-    lease: OnceLock<Arc<Lease>>,
-    /// That of the last one, where something may be left of what its handles did.
-    left_by_handles: Option<Arc<Lease>>,
+    /// For its handles.
+    pub(super) leases: Leases,
     /// It works, and must not be lent again.
     unrestorable: bool,
 }
@@ -95,8 +92,7 @@ impl PgConnection {
             behind: Behind::NOTHING,
             opened_at: Instant::now(),
             origin,
-            lease: OnceLock::new(),
-            left_by_handles: None,
+            leases: Leases::default(),
             unrestorable: false,
         }
     }
@@ -189,6 +185,13 @@ impl PgConnection {
         self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
+    /// How many notifications came that nobody got, since the connection was opened: while the pool itself used it,
+    /// after the return of the borrower that listened, and beyond the 65,536 or 16 MiB that a borrower may leave
+    /// unfetched. None are counted on an unobserved connection, where nothing bounds them either.
+    pub fn notifications_lost(&self) -> u64 {
+        self.observer().map_or(0, |shared| shared.listening().lost())
+    }
+
     /// The process id of the backend, as in `pg_stat_activity`. Behind a PgBouncer in transaction mode it is that of
     /// the present transaction, and outside of one of no use.
     ///
@@ -228,6 +231,9 @@ impl PgConnection {
 
     /// Ends what the program does to set a new connection up: its settings are those that borrowers find, from here on.
     pub(in crate::postgres) fn end_set_up(&mut self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().accept();
+        }
         self.is_customized = self.observer().is_some_and(|shared| shared.settings().are_changed());
         self.accept_settings();
     }
@@ -267,44 +273,9 @@ impl PgConnection {
         self.observer().and_then(WireState::socket_timeout).map(Duration::from_nanos)
     }
 
-    /// A handle by which any thread can end a call that waits on this connection, and the connection with it. It ends
-    /// with the checkout, and one of a connection that belongs to no pool with that.
-    pub fn abandon_handle(&self) -> AbandonHandle {
-        AbandonHandle::new(self.observer.clone(), self.lease())
-    }
-
-    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection. It ends
-    /// with the checkout, and one of a connection that belongs to no pool with that.
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.cancel_request(), self.lease())
-    }
-
-    fn lease(&self) -> Arc<Lease> {
-        Arc::clone(self.lease.get_or_init(Arc::default))
-    }
-
     /// The request to cancel what runs, for the pool itself.
     pub(in crate::postgres) fn cancel_request(&self) -> CancelRequest {
         CancelRequest::new(self.client.cancel_token(), self.secure.clone(), self.is_observed())
-    }
-
-    /// Ends the checkout for its handles, ahead of every look at what it left behind.
-    pub(in crate::postgres) fn end_lease(&mut self) {
-        if let Some(lease) = self.lease.take()
-            && lease.end()
-        {
-            self.left_by_handles = Some(lease);
-        }
-    }
-
-    /// Whether something is left of what handles did in the last checkout.
-    pub(in crate::postgres) fn is_left_by_handles(&self) -> bool {
-        self.left_by_handles.is_some()
-    }
-
-    /// Waits until no handle does anything to the connection any more, and says what is left of it.
-    pub(super) fn await_cancels(&mut self, limit: Duration) -> Trace {
-        self.left_by_handles.take().map_or(Trace::None, |lease| lease.wait(limit))
     }
 
     /// Whether it works and gives the next borrower nothing to work with. It says nothing against others.
@@ -338,7 +309,7 @@ impl PgConnection {
     pub(in crate::postgres) fn part_within(&self, limit: Duration) -> bool {
         let expected = self.is_left_by_server() || !(self.is_lost() || self.is_reply_pending());
         if let (true, Some(shared)) = (expected, self.observer()) {
-            shared.set_parting(limit);
+            shared.parting().set_limit(limit);
         }
         expected
     }
@@ -359,23 +330,32 @@ impl PgConnection {
         self.fresh_at = self.round_trips().unwrap_or(0);
     }
 
+    pub(super) fn note_unlistened(&self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().ended();
+        }
+    }
+
     /// Throws away notifications of an earlier borrower.
     pub(super) fn discard_notifications(&mut self) {
         let mut notifications = self.client.notifications();
-        while !notifications.is_empty() {
-            if !matches!(notifications.iter().next(), Ok(Some(_))) {
-                return;
-            }
+        let mut count = 0;
+        while !notifications.is_empty() && matches!(notifications.iter().next(), Ok(Some(_))) {
+            count += 1;
+        }
+        drop(notifications);
+        if let Some(shared) = self.observer() {
+            shared.listening().note_lost(count);
+            shared.listening().note_fetched();
         }
     }
 }
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
-        self.end_lease();
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
-            shared.set_bound(shared.parting());
+            shared.set_bound(shared.parting().limit());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
             shared.abandon(Abandoned::GivenUp);

@@ -55,7 +55,7 @@ impl PgConnection {
     ///
     /// When the connection is lost, or the server does not answer.
     pub(super) fn end_leftovers(&mut self, end: Deadline) -> Result<bool, PgError> {
-        let mut cancelled = self.await_cancels(CANCEL.min(end.left()));
+        let mut cancelled = self.leases.await_acts(CANCEL.min(end.left()));
         if cancelled == Trace::UnderWay {
             return Ok(self.is_for_nobody());
         }

@@ -145,10 +145,13 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
             return Condition::Broken;
         }
+        let listens = conn.is_listening_left(policy);
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing if idle && !cancelled && !(resets_session && conn.is_used()) => {
+            SettingsLeft::Nothing
+                if idle && !cancelled && !listens && !(resets_session && conn.is_used()) =>
+            {
                 Condition::Clean
             }
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,

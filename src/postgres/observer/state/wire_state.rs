@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use super::abandoned::Abandoned;
 use super::errors::Errors;
 use super::exchange::{Exchange, Pending};
+use super::listening::Listening;
+use super::parting::Parting;
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
@@ -35,11 +37,10 @@ pub(crate) struct WireState {
     backend_pid: AtomicI32,
     exchange: Exchange,
     broken: AtomicBool,
-    /// The other side has closed the stream, on which this one has said all.
-    hung_up: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
     settings: SessionSettings,
+    listening: Listening,
     errors: Errors,
     /// What is sent is the pool's own, and no statement of a borrower.
     own: AtomicBool,
@@ -51,8 +52,7 @@ pub(crate) struct WireState {
     bound: AtomicU64,
     /// How long that call may take, in nanoseconds.
     bound_limit: AtomicU64,
-    /// Nanoseconds that a goodbye waits for the server to hang up.
-    parting: AtomicU64,
+    parting: Parting,
     probe: Probe,
     /// An [`Abandoned`] as a number; 0 while it is not.
     abandoned: AtomicU8,
@@ -66,10 +66,6 @@ pub(crate) struct WireState {
     query_times: bool,
 }
 
-/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
-/// so, more on a busy machine; and dropping a connection must not take 100 ms.
-const PARTING_LIMIT: Duration = Duration::from_millis(80);
-
 impl WireState {
     pub fn new(socket_timeout: Option<Duration>) -> Self {
         let shared = WireState {
@@ -78,17 +74,17 @@ impl WireState {
             backend_pid: AtomicI32::new(0),
             exchange: Exchange::default(),
             broken: AtomicBool::new(false),
-            hung_up: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
             settings: SessionSettings::default(),
+            listening: Listening::default(),
             errors: Errors::default(),
             own: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
             bound_limit: AtomicU64::new(NONE),
-            parting: AtomicU64::new(nanos(PARTING_LIMIT)),
+            parting: Parting::default(),
             probe: Probe::default(),
             abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
@@ -156,6 +152,7 @@ impl WireState {
                 self.route.end_reply();
                 self.exchange.note_ready();
             }
+            BackendEvent::Listens | BackendEvent::Notification => self.listening.note(),
             BackendEvent::CopyIn => self.exchange.note_copy_in(),
             BackendEvent::SettingsSet => {
                 self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
@@ -194,10 +191,6 @@ impl WireState {
 
     pub fn note_lost(&self) {
         self.broken.store(true, Relaxed);
-    }
-
-    pub fn note_hung_up(&self) {
-        self.hung_up.store(true, Relaxed);
     }
 
     /// Remembers whom to wake on [`WireState::abandon`]; returns whether the connection has been abandoned already.
@@ -279,6 +272,10 @@ impl WireState {
         &self.settings
     }
 
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
     /// Whether the answer to work is still due.
     pub fn is_reply_pending(&self) -> bool {
         self.exchange.is_reply_pending()
@@ -286,11 +283,6 @@ impl WireState {
 
     pub fn is_broken(&self) -> bool {
         self.broken.load(Relaxed)
-    }
-
-    /// Whether the other side has closed the stream after a parting: of a request to cancel, once it was dealt with.
-    pub fn is_hung_up(&self) -> bool {
-        self.hung_up.load(Relaxed)
     }
 
     /// Whether anything was sent at all.
@@ -351,13 +343,8 @@ impl WireState {
         self.bound.store(NONE, Relaxed);
     }
 
-    /// Lets a goodbye wait so long for the server to hang up.
-    pub fn set_parting(&self, limit: Duration) {
-        self.parting.store(nanos(limit), Relaxed);
-    }
-
-    pub fn parting(&self) -> Duration {
-        Duration::from_nanos(self.parting.load(Relaxed))
+    pub fn parting(&self) -> &Parting {
+        &self.parting
     }
 
     /// Begins a probe that ends with the pending reply, of which no more is read than that in the time from now on.
