@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Config};
 
-use super::handles::{AbandonHandle, CancelHandle};
+use super::cancel::CancelRequest;
+use super::lease::Leases;
 use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
@@ -69,6 +70,10 @@ pub struct PgConnection {
     /// When it was open, and by what: for another connection to the same server.
     opened_at: Instant,
     origin: Arc<Config>,
+    /// For its handles.
+    pub(super) leases: Leases,
+    /// It works, and must not be lent again.
+    unrestorable: bool,
 }
 
 impl PgConnection {
@@ -94,6 +99,8 @@ impl PgConnection {
             behind: Behind::NOTHING,
             opened_at: Instant::now(),
             origin,
+            leases: Leases::default(),
+            unrestorable: false,
         }
     }
 
@@ -207,6 +214,13 @@ impl PgConnection {
         self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
+    /// How many notifications came that nobody got, since the connection was opened: while the pool itself used it,
+    /// after the return of the borrower that listened, and beyond the 65,536 or 16 MiB that a borrower may leave
+    /// unfetched. None are counted on an unobserved connection, where nothing bounds them either.
+    pub fn notifications_lost(&self) -> u64 {
+        self.observer().map_or(0, |shared| shared.listening().lost())
+    }
+
     /// The process id of the backend, as in `pg_stat_activity`. Behind a PgBouncer in transaction mode it is that of
     /// the present transaction, and outside of one of no use.
     ///
@@ -247,6 +261,9 @@ impl PgConnection {
 
     /// Ends what the program does to set a new connection up: its settings are those that borrowers find, from here on.
     pub(in crate::postgres) fn end_set_up(&mut self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().accept();
+        }
         self.is_customized = self.observer().is_some_and(|shared| shared.settings().are_changed());
         self.accept_settings();
     }
@@ -286,14 +303,18 @@ impl PgConnection {
         self.observer().and_then(WireState::socket_timeout).map(Duration::from_nanos)
     }
 
-    /// A handle by which any thread can end a call that waits on this connection, and the connection with it.
-    pub fn abandon_handle(&self) -> AbandonHandle {
-        AbandonHandle::new(self.observer.clone())
+    /// The request to cancel what runs, for the pool itself.
+    pub(in crate::postgres) fn cancel_request(&self) -> CancelRequest {
+        CancelRequest::new(self.client().cancel_token(), self.secure.clone(), self.is_observed())
     }
 
-    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.client().cancel_token(), self.secure.clone())
+    /// Whether it works and gives the next borrower nothing to work with. It says nothing against others.
+    pub(in crate::postgres) fn is_unrestorable(&self) -> bool {
+        self.unrestorable
+    }
+
+    pub(super) fn set_unrestorable(&mut self) {
+        self.unrestorable = true;
     }
 
     /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see
@@ -318,7 +339,7 @@ impl PgConnection {
     pub(in crate::postgres) fn part_within(&self, limit: Duration) -> bool {
         let expected = self.is_left_by_server() || !(self.is_lost() || self.is_reply_pending());
         if let (true, Some(shared)) = (expected, self.observer()) {
-            shared.set_parting(limit);
+            shared.parting().set_limit(limit);
         }
         expected
     }
@@ -339,13 +360,23 @@ impl PgConnection {
         self.fresh_at = self.round_trips().unwrap_or(0);
     }
 
+    pub(super) fn note_unlistened(&self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().ended();
+        }
+    }
+
     /// Throws away notifications of an earlier borrower.
     pub(super) fn discard_notifications(&mut self) {
         let mut notifications = self.client_mut().notifications();
-        while !notifications.is_empty() {
-            if !matches!(notifications.iter().next(), Ok(Some(_))) {
-                return;
-            }
+        let mut count = 0;
+        while !notifications.is_empty() && matches!(notifications.iter().next(), Ok(Some(_))) {
+            count += 1;
+        }
+        drop(notifications);
+        if let Some(shared) = self.observer() {
+            shared.listening().note_lost(count);
+            shared.listening().note_fetched();
         }
     }
 }
@@ -359,7 +390,7 @@ impl Drop for PgConnection {
         }
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
-            shared.set_bound(shared.parting());
+            shared.set_bound(shared.parting().limit());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
             shared.abandon(Abandoned::GivenUp);

@@ -121,13 +121,22 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_inherited() {
             return Condition::Broken;
         }
+        conn.end_lease();
         conn.restore_socket_timeout();
         if conn.is_lost() {
             return Condition::Broken;
         }
+        if conn.is_unrestorable() {
+            return Condition::Unrestorable;
+        }
+        let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
-            return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
+            return if *policy == ResetPolicy::None && !cancelled {
+                Condition::Clean
+            } else {
+                Condition::Dirty
+            };
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         // Where the session is reset the borrower's own settings are undone first.
@@ -140,10 +149,15 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
             return Condition::Broken;
         }
+        let listens = conn.is_listening_left(policy);
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing if idle && !(resets_session && conn.is_used()) => Condition::Clean,
+            SettingsLeft::Nothing
+                if idle && !cancelled && !listens && !(resets_session && conn.is_used()) =>
+            {
+                Condition::Clean
+            }
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
         }
     }
@@ -174,6 +188,7 @@ impl Driver<PgManager> for PgDriver {
     /// Over a Unix socket this costs the round trip that asks for the backend's process id.
     fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
         let control = PgControl::new(manager, conn);
+        conn.end_lease();
         conn.end_set_up();
         Some(Arc::new(control))
     }

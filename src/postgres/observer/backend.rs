@@ -3,6 +3,7 @@
 use postgres::error::Severity;
 
 use super::frames::{Framer, Piece, Text};
+use super::notifications::TAG as NOTIFICATION;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
@@ -23,6 +24,10 @@ pub(crate) enum BackendEvent {
     /// A command of the request has set settings of the session, or put them back: its tag is `SET`, `RESET` or
     /// `DISCARD`.
     SettingsSet,
+    /// The session listens for notifications, or did: the command's tag is `LISTEN` or `UNLISTEN`.
+    Listens,
+    /// A notification has begun.
+    Notification,
     /// The server now reads `COPY` data from the client.
     CopyIn,
     /// The process id of the backend, from the start-up handshake.
@@ -129,13 +134,20 @@ impl BackendScanner {
         self.framer.at_boundary()
     }
 
+    /// Where it stands among the messages.
+    pub(super) fn framer(&self) -> Framer {
+        self.framer
+    }
+
     /// Reads the next bytes and calls `on` for each fact found.
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {
             if piece.first {
                 self.reading = Reading::begin(piece.tag);
-                if piece.tag == b'G' {
-                    on(BackendEvent::CopyIn);
+                match piece.tag {
+                    b'G' => on(BackendEvent::CopyIn),
+                    NOTIFICATION => on(BackendEvent::Notification),
+                    _ => {}
                 }
             }
             if let Some(event) = self.reading.read(&piece) {
@@ -170,6 +182,9 @@ impl Reading {
             }
             Reading::Tag(tag) => {
                 tag.push(piece.bytes);
+                if piece.last && (tag.is(b"LISTEN\0") || tag.starts_with(b"UNLISTEN")) {
+                    return Some(BackendEvent::Listens);
+                }
                 let sets = tag.is(b"SET\0") || tag.is(b"RESET\0") || tag.starts_with(b"DISCARD");
                 (piece.last && sets).then_some(BackendEvent::SettingsSet)
             }
@@ -273,6 +288,15 @@ mod tests {
         for tag in ["SELECT 1", "SET CONSTRAINTS", "UPDATE 5", "", "RESETTLE", "INSERT 0 1"] {
             assert!(!sets(tag), "{tag}");
         }
+    }
+
+    #[test]
+    fn a_session_that_listens_is_known_by_the_tag() {
+        let of = |tag: &str| events(&[&message(b'C', format!("{tag}\0").as_bytes())]);
+        assert_eq!(of("LISTEN"), [BackendEvent::Listens]);
+        assert_eq!(of("UNLISTEN"), [BackendEvent::Listens], "there may be others");
+        assert_eq!(of("NOTIFY"), []);
+        assert_eq!(events(&[&message(b'A', b"\0\0\0\x07c\0p\0")]), [BackendEvent::Notification]);
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl<C> Connector<C> {
         Connector { query_times, ..self }
     }
 
+    /// The state of the last stream wrapped, whatever became of it.
+    pub fn last_stream(&self) -> Option<Arc<WireState>> {
+        self.last.lock().clone()
+    }
+
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
     /// Unix socket there is none.
     pub fn opened(&self) -> Option<Arc<WireState>> {

@@ -16,6 +16,7 @@ pub(super) struct Piece<'a> {
 ///
 /// A message is a type byte, a length that counts itself but not the type byte, and a body. Only a client's very
 /// first message lacks the type byte.
+#[derive(Clone, Copy)]
 pub(super) struct Framer {
     header: [u8; 5],
     have: usize,
@@ -39,6 +40,11 @@ impl Framer {
     /// Whether the next byte begins a message.
     pub fn at_boundary(&self) -> bool {
         self.body_left == 0 && self.have == usize::from(self.untyped) && !self.garbage
+    }
+
+    /// Whether a message of this type is under way.
+    pub fn is_amid(&self, tag: u8) -> bool {
+        !self.at_boundary() && !self.garbage && self.header[0] == tag
     }
 
     /// Takes the next piece off the front of `input`; `None` when all of it has been used up.

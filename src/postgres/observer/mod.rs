@@ -8,6 +8,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `frames` | cuts a byte stream into messages, however it is split |
+//! | `notifications` | bounds the notifications that a client holds |
 //! | `backend` | what the server's messages say |
 //! | `fields` | the fields with which the client's messages about statements begin |
 //! | `words` | words of a text that comes in pieces |
@@ -28,6 +29,7 @@ mod fields;
 mod frames;
 mod frontend;
 mod limits;
+mod notifications;
 mod settings_text;
 mod slow;
 #[cfg(test)]
@@ -41,4 +43,4 @@ mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
-pub(crate) use state::{Abandoned, Probe, ServerRole, WireState};
+pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};

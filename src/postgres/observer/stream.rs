@@ -12,12 +12,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::backend::{BackendEvent, BackendScanner};
+use super::frames::Framer;
 use super::frontend::{FrontendEvent, FrontendScanner};
 use super::limits::{Limits, Silence};
+use super::notifications::{Notifications, TAG, Wanted};
 use super::slow::SlowLog;
 use super::state::{ProbeStep, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
+use crate::pool::Place;
 use crate::process::{OF_PARENT, Process};
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
@@ -45,11 +48,14 @@ pub(crate) struct Observed<S> {
     server: BackendScanner,
     client: FrontendScanner,
     limits: Limits,
+    notifications: Notifications,
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
     end: End,
+    /// The last read found nothing. Where it has not, the client has stopped reading.
+    ran_dry: bool,
     /// Set while the server's end of the stream is waited for.
     parting: Option<Pin<Box<Sleep>>>,
     process: Process,
@@ -69,8 +75,10 @@ impl<S> Observed<S> {
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit),
+            notifications: Notifications::default(),
             inject: 0,
             end: End::Unknown,
+            ran_dry: true,
             parting: None,
             process: Process::this(),
         }
@@ -119,13 +127,16 @@ impl<S> Observed<S> {
         self.inject -= count;
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    /// Takes note of what was read; true where a notification has begun in it.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        let mut notified = false;
         if let Some(since) = self.limits.progress() {
             self.shared.note_heard(since);
         }
         let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
+            notified |= event == BackendEvent::Notification;
             if let Some(times) = times {
                 times.heard(event, shared);
             }
@@ -137,6 +148,20 @@ impl<S> Observed<S> {
                 slow.heard(event, shared);
             }
         });
+        notified
+    }
+
+    /// Takes notifications out of what was read that are too much for the client.
+    fn sift(&mut self, framer: Framer, buf: &mut ReadBuf<'_>, before: usize) {
+        let wanted = if self.shared.is_own() { Wanted::No } else { Wanted::Yes };
+        let lost = self.notifications.sift(framer, buf, before, wanted);
+        if lost > 0 && self.shared.listening().note_lost(lost) == 0 && wanted == Wanted::Yes {
+            log::warn!(
+                "notifications are lost: the borrower of connection {} (backend {}) fetches none, or not fast enough",
+                self.shared.place().map_or(0, Place::connection_id),
+                self.shared.backend_pid()
+            );
+        }
     }
 
     /// Takes note of how a write went, and makes sure of a limit where it blocks.
@@ -174,39 +199,69 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             }
             End::PassedOn => return Poll::Ready(Ok(())),
         }
-        let before = buf.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                let bytes = &buf.filled()[before..];
-                if bytes.is_empty() && buf.remaining() > 0 {
-                    this.lost();
-                }
-                this.read(bytes);
-                Poll::Ready(Ok(()))
+        if this.shared.listening().were_fetched() {
+            this.notifications.were_fetched();
+        }
+        if this.ran_dry && !this.shared.awaits_reply() {
+            this.notifications.read_begins();
+        }
+        loop {
+            if this.shared.is_drained_enough() {
+                // What there is stays where it is. Its owner wakes the task when its own time is up.
+                return Poll::Pending;
             }
-            Poll::Ready(Err(error)) => {
-                this.lost();
-                Poll::Ready(Err(error))
-            }
-            Poll::Pending => {
-                match this.shared.step_probe() {
-                    Some(ProbeStep::Turn) => {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+            let before = buf.filled().len();
+            match Pin::new(&mut this.inner).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) => {
+                    let framer = this.server.framer();
+                    let bytes = &buf.filled()[before..];
+                    let is_end = bytes.is_empty();
+                    if is_end && buf.remaining() > 0 {
+                        this.lost();
                     }
-                    // Between two messages only; amid one the rest of it is waited for.
-                    Some(ProbeStep::End) if this.server.at_boundary() => {
-                        this.shared.probe().end();
-                        this.inject = END_OF_PROBE.len();
-                        this.give_end_of_probe(buf);
+                    this.shared.probe().drained(bytes.len());
+                    let notified = this.read(bytes);
+                    this.ran_dry = false;
+                    if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
+                        this.sift(framer, buf, before);
+                    }
+                    // Nothing would mean the end of the stream.
+                    if is_end || buf.filled().len() > before {
                         return Poll::Ready(Ok(()));
                     }
-                    _ => {}
                 }
-                this.wait(cx, Silence::Proven)?;
-                Poll::Pending
+                Poll::Ready(Err(error)) => {
+                    this.lost();
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    this.ran_dry = true;
+                    return this.nothing_to_read(cx, buf);
+                }
             }
         }
+    }
+}
+
+impl<S> Observed<S> {
+    /// What becomes of a read that finds nothing.
+    fn nothing_to_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.shared.step_probe() {
+            Some(ProbeStep::Turn) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Between two messages only; amid one the rest of it is waited for.
+            Some(ProbeStep::End) if self.server.at_boundary() => {
+                self.shared.probe().end();
+                self.inject = END_OF_PROBE.len();
+                self.give_end_of_probe(buf);
+                return Poll::Ready(Ok(()));
+            }
+            _ => {}
+        }
+        self.wait(cx, Silence::Proven)?;
+        Poll::Pending
     }
 }
 
@@ -218,7 +273,10 @@ impl<S: AsyncRead + Unpin> Observed<S> {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(_) => {
+                    self.shared.parting().note_hung_up();
+                    return Poll::Ready(());
+                }
                 Poll::Pending => break,
             }
         }
@@ -238,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.progress();
+            this.notifications.wrote();
             let shared = &this.shared;
             let times = &mut this.times;
             this.client.scan(&bytes[..count], |event| {
@@ -260,7 +319,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
             this.limits.write_blocked = false;
-            this.wait(cx, Silence::Assumed)?;
+            // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks
+            // again, and what the kernel has by now would not end its wait either.
+            let silence = if this.ran_dry { Silence::Assumed } else { Silence::Proven };
+            this.wait(cx, silence)?;
         }
         this.written(cx, outcome)
     }
@@ -285,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             }
         }
         // By then its backend has ended and no longer counts as a connection.
-        let limit = this.shared.parting();
+        let limit = this.shared.parting().limit();
         this.part(cx, limit).map(Ok)
     }
 }

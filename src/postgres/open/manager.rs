@@ -352,7 +352,10 @@ impl ManageConnection for PgManager {
         conn.ping(self.options().connect_limit())
     }
 
+    /// Called at each checkin. Where it is all that is asked of a connection, one that a handle has acted on is not
+    /// worth the wait for what is left of that.
     fn has_broken(&self, conn: &mut PgConnection) -> bool {
-        conn.is_lost()
+        conn.end_lease();
+        conn.is_lost() || conn.is_left_by_handles()
     }
 }
