@@ -9,6 +9,7 @@
 pub mod bouncer;
 #[cfg(feature = "postgres")]
 pub mod cluster;
+pub mod hostile;
 pub mod logged;
 #[cfg(feature = "postgres")]
 pub mod pools;
