@@ -100,6 +100,9 @@ impl PgError {
                     .to_owned()
             }
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
+            Kind::NotIdle(when) => {
+                format!("the server did not say {when} that the session is outside of a transaction")
+            }
             Kind::LeftInTransaction => {
                 "the connection was returned inside a transaction, and its reset is switched off".to_owned()
             }
