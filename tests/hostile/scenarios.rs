@@ -14,6 +14,10 @@ pub enum Place {
     Query,
     /// In the answer to a query, which must succeed.
     QueryThatHolds,
+    /// In a query of 8 MiB, which must fail.
+    LargeQuery,
+    /// In a query of 8 MiB, which must succeed.
+    LargeQueryThatHolds,
     /// While the connection is idle in the pool, seen by the next checkout. That has a connection that works.
     Rest,
     /// The same, and the connection is kept.
@@ -218,7 +222,7 @@ fn in_a_query() -> Vec<Scenario> {
         holding("a code raised by a function", &[failing("57P03", "mine")]),
         holding(
             "notices ahead of the answer",
-            &[Step::Send(notice("one of many").repeat(50_000)), Step::Send(frames::answer(b'I'))],
+            &[Step::Send(notice("one of many").repeat(2_000)), Step::Send(frames::answer(b'I'))],
         ),
         holding(
             "64 MiB of rows",
@@ -228,6 +232,9 @@ fn in_a_query() -> Vec<Scenario> {
     for scenario in &mut found {
         scenario.steps.insert(0, Step::Expect(b'Q'));
     }
+    let slowly = vec![Step::ReadSlowly(6 << 20), Step::Send(frames::answer(b'I')), Step::Serve(Vec::new())];
+    found.push(scenario(Place::LargeQueryThatHolds, "a slow uplink", slowly));
+    found.push(scenario(Place::LargeQuery, "a server that does not read", vec![Step::AwaitGo]));
     found
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct BackendScanner {
     progress: bool,
     /// The bytes of reports of parameters in the reply under way.
     reports: usize,
+    /// The first request has been answered, and with it the handshake is over.
+    greeted: bool,
     malformed: Option<Malformed>,
 }
 
@@ -134,6 +136,7 @@ impl Default for BackendScanner {
             reading: Reading::Skipped,
             progress: false,
             reports: 0,
+            greeted: false,
             malformed: None,
         }
     }
@@ -142,7 +145,7 @@ impl Default for BackendScanner {
 impl BackendScanner {
     /// Whether the next byte begins a message.
     pub fn at_boundary(&self) -> bool {
-        self.framer.at_boundary()
+        self.malformed().is_none() && self.framer.at_boundary()
     }
 
     /// Takes a message with a longer body than this, begun from here on, for no message.
@@ -166,7 +169,14 @@ impl BackendScanner {
         while self.malformed.is_none()
             && let Some(piece) = self.framer.next(&mut bytes)
         {
+            if piece.first && !self.has_place(piece.tag) {
+                self.malformed = Some(Malformed::Type(piece.tag));
+                return;
+            }
             self.weigh(&piece);
+            if self.malformed.is_some() {
+                return;
+            }
             if piece.first {
                 self.reading = Reading::begin(piece.tag);
                 if piece.tag == b'G' {
@@ -183,6 +193,14 @@ impl BackendScanner {
         }
     }
 
+    /// Whether a server that keeps to the protocol may send a message of this type.
+    fn has_place(&self, tag: u8) -> bool {
+        match tag {
+            b'R' | b'v' => !self.greeted,
+            _ => b"123ACDEGHIKNSTVWZcdnst".contains(&tag),
+        }
+    }
+
     /// Takes a piece for progress of a reply or for none, and counts reports.
     fn weigh(&mut self, piece: &Piece<'_>) {
         match piece.tag {
@@ -194,7 +212,10 @@ impl BackendScanner {
                 }
                 return;
             }
-            b'Z' => self.reports = 0,
+            b'Z' => {
+                self.reports = 0;
+                self.greeted |= piece.last;
+            }
             _ => {}
         }
         self.progress = true;
@@ -293,6 +314,19 @@ mod tests {
             scanner.scan(&[message(b'Z', body), message(b'Z', b"I")].concat(), |event| found.push(event));
             assert_eq!((found, scanner.malformed()), (Vec::new(), Some(Malformed::Status)), "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_message_that_has_no_place_ends_the_reading() {
+        let told = |messages: &[Vec<u8>]| {
+            let mut scanner = BackendScanner::default();
+            scanner.scan(&messages.concat(), |_| ());
+            scanner.malformed()
+        };
+        let (ready, again) = (message(b'Z', b"I"), message(b'R', b"\0\0\0\0"));
+        assert_eq!(told(&[again.clone(), again.clone(), ready.clone(), ready.clone()]), None);
+        assert_eq!(told(&[ready, again]), Some(Malformed::Type(b'R')));
+        assert_eq!(told(&[message(b'?', b"what")]), Some(Malformed::Type(b'?')));
     }
 
     #[test]

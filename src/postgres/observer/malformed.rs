@@ -8,6 +8,8 @@ use std::io;
 pub(crate) enum Malformed {
     /// A length that does not even count itself, or that is above 2 GiB.
     Length(u32),
+    /// A type of message that there is none of, or that has no place behind the handshake.
+    Type(u8),
     /// A message longer than any that is sent where no query is answered.
     TooLong(usize),
     /// A transaction status other than `I`, `T` and `E`.
@@ -25,6 +27,7 @@ impl fmt::Display for Malformed {
             Malformed::Length(length) => {
                 write!(f, "a message announces a length of {}", length.cast_signed())
             }
+            Malformed::Type(tag) => write!(f, "a message of type {tag:#04x} has no place here"),
             Malformed::TooLong(length) => write!(f, "outside of a query a message announces {length} bytes"),
             Malformed::Status => f.write_str("a reply ends with a transaction status that there is none of"),
             Malformed::TooMuch(bytes) => write!(f, "it sent more than {bytes} bytes outside of a query"),

@@ -36,7 +36,7 @@ mod send_queue;
 mod settings_text;
 mod slow;
 #[cfg(test)]
-mod splits;
+pub(in crate::postgres) mod splits;
 mod state;
 mod statements;
 mod stream;

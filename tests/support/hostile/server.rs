@@ -24,7 +24,7 @@ pub enum Step {
     Flood(Vec<u8>, usize),
     /// Sends these bytes one by one, again and again, with a pause before each.
     Dribble(Vec<u8>, Duration),
-    /// Reads so many bytes a second, for as long as any come: an uplink that is slow.
+    /// Reads one message, so many bytes a second: an uplink that is slow.
     ReadSlowly(usize),
     Wait(Duration),
     /// Waits until the test says [`HostileServer::go`].
@@ -77,6 +77,8 @@ impl HostileServer {
     /// Starts one that plays the first script on its first connection, and so on, the last one on all further ones.
     pub fn start(scripts: Vec<Vec<Step>>, cancel: Vec<Step>) -> io::Result<HostileServer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        // So little that what the server does not read stays with the client.
+        socket2::SockRef::from(&listener).set_recv_buffer_size(64 * 1024)?;
         let address = listener.local_addr()?;
         let play = Arc::new(Play {
             scripts,
@@ -269,19 +271,19 @@ impl Player<'_> {
     }
 
     fn read_slowly(&mut self, rate: usize) -> io::Result<()> {
-        const A_SECOND: usize = 20;
-        let mut piece = vec![0; (rate / A_SECOND).max(1)];
-        self.stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-        loop {
-            match self.stream.read(&mut piece) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => self.pause(Duration::from_secs(1) / A_SECOND as u32)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.stream.set_read_timeout(None);
-                }
-                Err(error) => return Err(error),
-            }
+        const A_SECOND: u32 = 50;
+        let mut header = [0; 5];
+        self.stream.read_exact(&mut header)?;
+        let [_, length @ ..] = header;
+        let mut left = (u32::from_be_bytes(length) as usize).saturating_sub(4);
+        let mut piece = vec![0; rate / A_SECOND as usize];
+        while left > 0 {
+            let piece = &mut piece[..left.min(rate / A_SECOND as usize)];
+            self.stream.read_exact(piece)?;
+            left -= piece.len();
+            self.pause(Duration::from_secs(1) / A_SECOND)?;
         }
+        Ok(())
     }
 
     /// Reads a length and what it counts besides itself.
