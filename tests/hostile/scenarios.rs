@@ -20,6 +20,9 @@ pub enum Place {
     LargeQueryThatHolds,
     /// While the connection is idle in the pool, seen by the next checkout. That has a connection that works.
     Rest,
+    /// The same, but from what has come so far nobody can tell: the next query may fail, and the one after has another
+    /// connection.
+    RestUnnoticed,
     /// The same, and the connection is kept.
     RestThatHolds,
     /// In the answer to the reset of a returned connection, which is not lent again.
@@ -238,19 +241,29 @@ fn in_a_query() -> Vec<Scenario> {
     found
 }
 
+/// What may be told from a chatty server only when a query goes without an answer.
+fn chatter(place: Place) -> Vec<Scenario> {
+    let mut found = vec![
+        scenario(place, "notices without end", flood(&[], notice("again"))),
+        scenario(place, "parameters without end", flood(&[], parameter("again", "and again"))),
+        scenario(place, "notifications without end", flood(&[], frames::notification(1, "", ""))),
+        scenario(place, "dribbled notices", dribble(&[], notice("again"))),
+    ];
+    for scenario in &mut found {
+        scenario.steps.insert(0, Step::AwaitGo);
+    }
+    found
+}
+
 /// What a server has no reason to send while nothing is asked of it.
 fn unasked(place: Place) -> Vec<Scenario> {
     let mut found = lengths(place, b'N');
     found.extend([
-        scenario(place, "notices without end", flood(&[], notice("again"))),
-        scenario(place, "parameters without end", flood(&[], parameter("again", "and again"))),
-        scenario(place, "notifications without end", flood(&[], frames::notification(1, "", ""))),
         scenario(place, "replies without end", flood(&[], frames::answer(b'I'))),
         scenario(place, "a notice of 1 GiB", huge(b'N')),
         scenario(place, "a notification of 1 GiB that stops", send(&[announcing(b'A', GIB, b"\0\0\0\x01a")])),
         scenario(place, "a reply of 1 GiB", huge(b'D')),
         scenario(place, "half a notice", send(&[notice("again")[..HALF].to_vec()])),
-        scenario(place, "dribbled notices", dribble(&[], notice("again"))),
         scenario(place, "a notification that is no UTF-8", send(&[frame(b'A', b"\0\0\0\x01\xff\0\xfe\0")])),
         scenario(place, "a reset", vec![Step::Reset]),
         scenario(place, "an end", vec![Step::Close]),
@@ -305,11 +318,14 @@ pub fn all() -> Vec<Scenario> {
     let mut found = in_the_handshake();
     found.extend(in_a_query());
     found.extend(unasked(Place::Rest));
+    found.extend(chatter(Place::RestUnnoticed));
     found.extend(at_rest_that_holds());
     found.extend(in_a_reset());
     found.extend(in_a_ping);
-    found.extend(unasked(Place::Probe));
-    found.extend(unasked(Place::Parting));
+    for place in [Place::Probe, Place::Parting] {
+        found.extend(unasked(place));
+        found.extend(chatter(place));
+    }
     found.extend(in_a_cancel());
     found
 }

@@ -32,6 +32,10 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// once. Beyond that the runtime has each read and each timer find nothing, which would look like silence here.
 const READS_IN_A_ROW: u32 = 32;
 
+/// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
+/// much work with it.
+const CHATTER: u32 = 4;
+
 /// What is read at most while the server's end of the stream is waited for.
 const PARTING_BYTES: usize = 1 << 20;
 
@@ -160,10 +164,13 @@ impl<S> Observed<S> {
                 slow.heard(event, shared);
             }
         });
-        if self.server.take_progress()
-            && let Some(since) = self.limits.heard()
-        {
-            self.shared.note_heard(since);
+        if self.server.take_progress() {
+            self.reads_in_a_row += 1;
+            if let Some(since) = self.limits.heard() {
+                self.shared.note_heard(since);
+            }
+        } else {
+            self.reads_in_a_row += CHATTER;
         }
         let too_much = if let Spent::TooMuch(bytes) = spent { Some(Malformed::TooMuch(bytes)) } else { None };
         let refused = match self.server.malformed().or(too_much) {
@@ -219,7 +226,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                 if bytes.is_empty() && buf.remaining() > 0 {
                     this.lost();
                 }
-                this.reads_in_a_row += 1;
                 Poll::Ready(this.read(bytes))
             }
             Poll::Ready(Err(error)) => {
