@@ -12,6 +12,7 @@ pub mod bouncer;
 pub mod child;
 #[cfg(feature = "postgres")]
 pub mod cluster;
+pub mod hostile;
 pub mod logged;
 #[cfg(feature = "postgres")]
 pub mod pools;

@@ -131,6 +131,9 @@ pub(in crate::postgres) fn reset(
             conn.parts().1.clear();
         }
     }
+    if conn.is_observed() && conn.transaction_status() != Some(TransactionStatus::Idle) {
+        return Err(PgError::not_idle("after a reset"));
+    }
     if settings != SettingsLeft::Unrestorable {
         conn.accept_settings();
     }

@@ -53,6 +53,15 @@ impl PgDriver {
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
     }
 
+    /// Asks a connection at rest for a sign of life, which has to say that the session is idle.
+    fn ping(conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+        conn.ping(limit)?;
+        match conn.transaction_status() {
+            None | Some(TransactionStatus::Idle) => Ok(()),
+            Some(_) => Err(PgError::not_idle("at rest")),
+        }
+    }
+
     /// A connection that failed a check is given up, so that dropping it waits for nothing.
     fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
         if outcome.is_err() {
@@ -77,7 +86,7 @@ impl Driver<PgManager> for PgDriver {
         let outcome = conn
             .settle(limit)
             .and_then(|()| conn.probe(limit))
-            .and_then(|()| if Self::is_silent(conn) { conn.ping(end.left()) } else { Ok(()) });
+            .and_then(|()| if Self::is_silent(conn) { Self::ping(conn, end.left()) } else { Ok(()) });
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
     }
@@ -105,7 +114,7 @@ impl Driver<PgManager> for PgDriver {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<(), PgError> {
-        let outcome = conn.ping(limit);
+        let outcome = Self::ping(conn, limit);
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
     }

@@ -87,6 +87,8 @@ pub(super) enum Kind {
     /// BEGIN failed, or what goes along with it: told by each statement of the session.
     NotBegun(Arc<PgError>),
     LeftInTransaction,
+    /// The server did not say that the session is idle when it has to be.
+    NotIdle(&'static str),
     Lost,
     /// No connection could be had from the pool.
     Checkout(crate::Error),
@@ -169,6 +171,10 @@ impl PgError {
 
     pub(in crate::postgres) fn left_in_transaction() -> Self {
         PgError::of(Kind::LeftInTransaction)
+    }
+
+    pub(in crate::postgres) fn not_idle(when: &'static str) -> Self {
+        PgError::of(Kind::NotIdle(when))
     }
 
     pub(in crate::postgres) fn lost() -> Self {

@@ -101,6 +101,9 @@ impl PgError {
             }
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
             Kind::NotBegun(error) => format!("the transaction could not be begun: {}", error.told()),
+            Kind::NotIdle(when) => {
+                format!("the server did not say {when} that the session is outside of a transaction")
+            }
             Kind::LeftInTransaction => {
                 "the connection was returned inside a transaction, and its reset is switched off".to_owned()
             }

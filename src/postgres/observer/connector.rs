@@ -11,6 +11,7 @@ use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 
 use super::limits::LimitExpired;
+use super::send_queue::SendQueue;
 use super::state::WireState;
 use super::stream::Observed;
 use crate::clock::Deadline;
@@ -110,13 +111,14 @@ where
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
+            let queue = SendQueue::of(&socket);
             let secured =
                 tokio::time::timeout_at(self.deadline.instant().into(), self.secure.connect(socket));
             let stream = secured
                 .await
                 .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
                 .map_err(Into::into)?;
-            Ok(Observed::new(stream, self.shared, self.deadline, self.limit))
+            Ok(Observed::new(stream, self.shared, self.deadline, self.limit, queue))
         })
     }
 }

@@ -76,6 +76,8 @@ impl Notifications {
     /// Takes notifications that are too much out of what was read behind `before`, `framer` being where it stood there;
     /// returns how many.
     pub fn sift(&mut self, mut framer: Framer, buf: &mut ReadBuf<'_>, before: usize, wanted: Wanted) -> u64 {
+        // Lengths have been looked at by now.
+        framer.allow(usize::MAX);
         let mut dropped = 0;
         let bytes = &mut buf.filled_mut()[before..];
         let (mut kept, mut at) = (0, 0);

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,9 +15,11 @@ use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
 use super::frontend::{FrontendEvent, FrontendScanner};
 use super::limits::{Limits, Silence};
+use super::malformed::Malformed;
 use super::notifications::{Notifications, TAG, Wanted};
+use super::send_queue::SendQueue;
 use super::slow::SlowLog;
-use super::state::{ProbeStep, WireState};
+use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
 use crate::pool::Place;
@@ -29,6 +31,17 @@ const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many reads in a row find data before the task turns the reactor: well below what the runtime lets a task do at
+/// once. Beyond that the runtime has each read and each timer find nothing, which would look like silence here.
+const READS_IN_A_ROW: u32 = 32;
+
+/// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
+/// much work with it.
+const CHATTER: u32 = 4;
+
+/// What is read at most while the server's end of the stream is waited for.
+const PARTING_BYTES: usize = 1 << 20;
 
 /// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
 /// end of the stream, met in the same step as the reason, would have the reason forgotten.
@@ -56,15 +69,28 @@ pub(crate) struct Observed<S> {
     end: End,
     /// The last read found nothing. Where it has not, the client has stopped reading.
     ran_dry: bool,
-    /// Set while the server's end of the stream is waited for.
-    parting: Option<Pin<Box<Sleep>>>,
+    reads_in_a_row: u32,
+    parting: Option<Parting>,
     process: Process,
+}
+
+/// A wait for the server's end of the stream.
+struct Parting {
+    timer: Pin<Box<Sleep>>,
+    end: Instant,
+    bytes: usize,
 }
 
 impl<S> Observed<S> {
     /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it
     /// began.
-    pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
+    pub(super) fn new(
+        inner: S,
+        shared: Arc<WireState>,
+        deadline: Deadline,
+        limit: Duration,
+        queue: Option<SendQueue>,
+    ) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         let times = shared.query_times().then(QueryTimes::default);
         Observed {
@@ -74,11 +100,12 @@ impl<S> Observed<S> {
             times,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
-            limits: Limits::new(deadline, limit),
+            limits: Limits::new(deadline, limit, queue),
             notifications: Notifications::default(),
             inject: 0,
             end: End::Unknown,
             ran_dry: true,
+            reads_in_a_row: 0,
             parting: None,
             process: Process::this(),
         }
@@ -93,6 +120,17 @@ impl<S> Observed<S> {
             self.lost();
             expired.into()
         })
+    }
+
+    /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long.
+    fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reads_in_a_row = 0;
+        if let Err(expired) = self.limits.check_flood(&self.shared) {
+            self.lost();
+            return Poll::Ready(Err(expired.into()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn lost(&mut self) {
@@ -127,12 +165,13 @@ impl<S> Observed<S> {
         self.inject -= count;
     }
 
-    /// Takes note of what was read; true where a notification has begun in it.
-    fn read(&mut self, bytes: &[u8]) -> bool {
+    /// Reads along; true where a notification has begun in it. An error is one of the server's, after which the stream is
+    /// of no use.
+    fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut notified = false;
-        if let Some(since) = self.limits.progress() {
-            self.shared.note_heard(since);
-        }
+        let allowance = self.shared.allowance();
+        self.server.allow(allowance.longest_message(self.shared.awaits_reply()));
+        let spent = allowance.spend(bytes.len());
         let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
@@ -148,7 +187,21 @@ impl<S> Observed<S> {
                 slow.heard(event, shared);
             }
         });
-        notified
+        if self.server.take_progress() {
+            self.reads_in_a_row += 1;
+            if let Some(since) = self.limits.heard() {
+                self.shared.note_heard(since);
+            }
+        } else {
+            self.reads_in_a_row += CHATTER;
+        }
+        let too_much = if let Spent::TooMuch(bytes) = spent { Some(Malformed::TooMuch(bytes)) } else { None };
+        let refused = match self.server.malformed().or(too_much) {
+            Some(malformed) => Err(io::Error::from(malformed)),
+            None if spent == Spent::Flood => self.limits.check_call(&self.shared).map_err(io::Error::from),
+            None => Ok(()),
+        };
+        refused.inspect_err(|_| self.lost()).map(|()| notified)
     }
 
     /// Takes notifications out of what was read that are too much for the client.
@@ -206,6 +259,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             this.notifications.read_begins();
         }
         loop {
+            if this.reads_in_a_row >= READS_IN_A_ROW {
+                return this.pause(cx);
+            }
             if this.shared.is_drained_enough() {
                 // What there is stays where it is. Its owner wakes the task when its own time is up.
                 return Poll::Pending;
@@ -220,7 +276,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                         this.lost();
                     }
                     this.shared.probe().drained(bytes.len());
-                    let notified = this.read(bytes);
+                    let notified = this.read(bytes)?;
                     this.ran_dry = false;
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
@@ -236,6 +292,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                 }
                 Poll::Pending => {
                     this.ran_dry = true;
+                    this.reads_in_a_row = 0;
                     return this.nothing_to_read(cx, buf);
                 }
             }
@@ -268,24 +325,30 @@ impl<S> Observed<S> {
 impl<S: AsyncRead + Unpin> Observed<S> {
     /// Waits until the server has closed its side, or for `limit`.
     fn part(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let mut scratch = [0; 512];
-        loop {
+        let parting = self.parting.get_or_insert_with(|| Parting {
+            timer: Box::pin(sleep(limit)),
+            end: Instant::now() + limit,
+            bytes: 0,
+        });
+        let mut scratch = [0; 4096];
+        for _ in 0..READS_IN_A_ROW {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => parting.bytes += buf.filled().len(),
                 Poll::Ready(_) => {
                     self.shared.parting().note_hung_up();
                     return Poll::Ready(());
                 }
-                Poll::Pending => break,
+                // Another thread's abandon wakes this task too.
+                Poll::Pending if self.shared.listen(cx.waker()) => return Poll::Ready(()),
+                Poll::Pending => return parting.timer.as_mut().poll(cx),
             }
         }
-        // Another thread's abandon wakes this task too.
-        if self.shared.listen(cx.waker()) {
+        if self.shared.is_abandoned() || parting.bytes > PARTING_BYTES || Instant::now() >= parting.end {
             return Poll::Ready(());
         }
-        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        parting.as_mut().poll(cx)
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -295,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         this.refuse_in_child()?;
         let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = outcome {
-            this.limits.progress();
+            this.limits.sent(count);
             this.notifications.wrote();
             let shared = &this.shared;
             let times = &mut this.times;

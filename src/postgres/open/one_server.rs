@@ -159,6 +159,9 @@ impl Opener {
         let statements =
             StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
         let observer = connector.opened();
+        if observer.as_ref().is_some_and(|observer| observer.status() != b'I') {
+            return Err(PgError::not_idle("at the beginning of a session"));
+        }
         let origin = Arc::clone(origin);
         let connection = PgConnection::new(client, observer, secure, socket_timeout, statements, origin);
         Ok((connection, fit?))

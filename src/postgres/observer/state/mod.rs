@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `abandoned` | why a wait was ended |
+//! | `allowance` | how much the server may send while no query is answered |
 //! | `errors` | what errors tell of prepared statements and of the transaction |
 //! | `exchange` | which requests have had their answer |
 //! | `route` | whether it leads to a server that takes writes |
@@ -13,6 +14,7 @@
 //! | `wire_state` | the facts, readable by the connection's owner, and the switches |
 
 mod abandoned;
+mod allowance;
 mod errors;
 mod exchange;
 mod listening;
@@ -23,6 +25,7 @@ mod settings;
 mod wire_state;
 
 pub(crate) use abandoned::Abandoned;
+pub(crate) use allowance::Spent;
 pub(crate) use exchange::Pending;
 pub(crate) use probe::{Probe, ProbeStep};
 pub(crate) use route::ServerRole;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::abandoned::Abandoned;
+use super::allowance::Allowance;
 use super::errors::Errors;
 use super::exchange::{Exchange, Pending};
 use super::listening::Listening;
@@ -36,6 +37,7 @@ pub(crate) struct WireState {
     status: AtomicU8,
     backend_pid: AtomicI32,
     exchange: Exchange,
+    allowance: Allowance,
     broken: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
@@ -73,6 +75,7 @@ impl WireState {
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
             exchange: Exchange::default(),
+            allowance: Allowance::default(),
             broken: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
@@ -230,6 +233,11 @@ impl WireState {
         some(self.socket_timeout.load(Relaxed))
     }
 
+    /// How much the server may still send.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
     /// Whether any reply is due, one to housekeeping included.
     pub fn awaits_reply(&self) -> bool {
         self.exchange.awaits_reply()
@@ -257,6 +265,7 @@ impl WireState {
     /// Ends the opening; from here on requests are counted and its limit no longer holds.
     pub fn note_open(&self) {
         self.exchange.note_open();
+        self.allowance.lift();
     }
 
     /// Says whether what the owner sends from here on is the pool's own.
@@ -335,12 +344,19 @@ impl WireState {
 
     /// Ends the call that follows after `limit`, until [`WireState::clear_bound`].
     pub fn set_bound(&self, limit: Duration) {
+        // An opening has its own for all that it does.
+        if self.is_open() {
+            self.allowance.limit_check(self.is_reply_pending());
+        }
         self.bound_limit.store(nanos(limit), Relaxed);
         self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
     }
 
     pub fn clear_bound(&self) {
         self.bound.store(NONE, Relaxed);
+        if self.is_open() {
+            self.allowance.lift();
+        }
     }
 
     pub fn parting(&self) -> &Parting {
