@@ -134,9 +134,9 @@ impl PgManager {
         }
     }
 
-    /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
-    pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
-        self.opener.share_pooler(&other.opener);
+    /// Has this manager go by what `other` finds out of the server, and the other way round: they lead to the same one.
+    pub(in crate::postgres) fn share_findings(&mut self, other: &PgManager) {
+        self.opener.share_findings(&other.opener);
     }
 
     /// Has the first connection looked at that a pool opens by this manager, or by another with the same look.
