@@ -6,7 +6,7 @@ mod support;
 use support::bouncer::Bouncer;
 use support::cluster::cluster;
 use support::wait::LONG_BOUND;
-use tierpool::postgres::{PgConnection, SessionOptions, run_session};
+use tierpool::postgres::{SessionOptions, run_session};
 use tierpool::{PgError, PgPool, Tier};
 
 const TELLS: [&str; 3] = ["PgBouncer in statement mode", "pool_mode = transaction", "refuses transactions"];
@@ -31,6 +31,8 @@ fn a_session_and_a_begin_of_ones_own_say_what_is_in_between_and_what_to_set() {
         let error = pool.session(|tx| tx.execute("SELECT $1::int4", &[&1])).unwrap_err();
         tells(&error);
         let mut conn = pool.get(Tier::Automation).unwrap();
-        tells(&run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT 1")).unwrap_err());
+        tells(
+            &run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT 1")).unwrap_err(),
+        );
     }
 }
