@@ -16,12 +16,13 @@ use tierpool::config::PgBouncer;
 use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
 use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
-/// Everything about a session that a client may have changed, and who serves it. Statements that PgBouncer prepared in its
-/// own name are nobody's.
+/// Everything about a session that a client may have changed, and who serves it. Statements that PgBouncer prepared in
+/// its own name are nobody's.
 const STATE: &str =
     "SELECT concat_ws('|', current_setting('statement_timeout'), current_setting('lock_timeout'),
     current_setting('search_path'), current_setting('work_mem'), current_setting('client_encoding'),
-    (SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'PGBOUNCER%'), (SELECT count(*) FROM pg_listening_channels()),
+    (SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'PGBOUNCER%'),
+    (SELECT count(*) FROM pg_listening_channels()),
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
     to_regclass('pg_temp.scratch')), pg_backend_pid()";
 

@@ -31,6 +31,8 @@ fn a_session_and_a_begin_of_ones_own_say_what_is_in_between_and_what_to_set() {
         let error = pool.session(|tx| tx.execute("SELECT $1::int4", &[&1])).unwrap_err();
         tells(&error);
         let mut conn = pool.get(Tier::Automation).unwrap();
+        conn.batch_execute("SELECT 1").unwrap();
+        assert_eq!(conn.query_typed("SELECT 1", &[]).unwrap().len(), 1);
         tells(
             &run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT 1")).unwrap_err(),
         );
