@@ -3,6 +3,8 @@
 
 #[path = "tls/authority.rs"]
 mod authority;
+#[path = "tls/defaults.rs"]
+mod defaults;
 #[path = "tls/faults.rs"]
 mod faults;
 #[path = "tls/place.rs"]

@@ -55,9 +55,10 @@ fn main() -> ExitCode {
     write_documents(folder.path(), mode.pick(200, 4)).expect("the documents can be written");
     let items = discover(&folder.path().canonicalize().expect("it was just made"), None);
 
-    let ours = PgBuilder::new().url(cluster.url()).base_size(WORKERS).max_overflow(0).min_size(WORKERS);
+    let url = cluster.plain_url();
+    let ours = PgBuilder::new().url(url.as_str()).base_size(WORKERS).max_overflow(0).min_size(WORKERS);
     let ours = ours.build().expect("the server is up");
-    let manager = PostgresConnectionManager::new(cluster.config(), NoTls);
+    let manager = PostgresConnectionManager::new(url.parse().expect("the cluster's URL is one"), NoTls);
     let theirs = r2d2::Pool::builder().max_size(WORKERS).build(manager).expect("the server is up");
 
     let mut admin = cluster.config().connect(NoTls).expect("the server is up");

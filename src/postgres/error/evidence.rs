@@ -48,6 +48,15 @@ pub(crate) fn is_statement_timeout(error: &postgres::Error) -> bool {
     })
 }
 
+/// Whether a PgBouncer refused a transaction since it is in statement mode. It says so to everybody in these words,
+/// with the code that it has for all it refuses, and ends the connection.
+pub(super) fn is_of_statement_mode(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        means(error.code().code(), Meaning::ProtocolViolation)
+            && error.message().contains("statement pooling mode")
+    })
+}
+
 /// Whether the server says that the same transaction may succeed when it is done again.
 pub(in crate::postgres) fn is_worth_repeating(error: &postgres::Error) -> bool {
     error.code().is_some_and(|code| means(code.code(), Meaning::Transient)) || is_stale_plan(error)

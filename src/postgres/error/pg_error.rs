@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{
-    besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_statement_timeout, is_tls_mismatch,
-    is_worth_repeating,
+    besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_of_statement_mode,
+    is_statement_timeout, is_tls_mismatch, is_worth_repeating,
 };
 use super::opening::{Credential, OpeningError, Refused};
 use crate::config::Faults;
@@ -289,6 +289,11 @@ impl PgError {
     /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::CommitLost(_))
+    }
+
+    /// Whether a PgBouncer in statement mode refused a transaction, as it would refuse the next.
+    pub(in crate::postgres) fn is_of_statement_mode(&self) -> bool {
+        self.postgres().is_some_and(is_of_statement_mode)
     }
 
     pub(in crate::postgres) fn is_commit_aborted(&self) -> bool {

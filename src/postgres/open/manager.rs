@@ -138,9 +138,9 @@ impl PgManager {
         }
     }
 
-    /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
-    pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
-        self.opener.share_pooler(&other.opener);
+    /// Has this manager go by what `other` finds out of the server, and the other way round: they lead to the same one.
+    pub(in crate::postgres) fn share_findings(&mut self, other: &PgManager) {
+        self.opener.share_findings(&other.opener);
     }
 
     /// Has this manager take turns with others that log in as the same role to the same server.

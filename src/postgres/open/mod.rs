@@ -9,11 +9,13 @@
 //! | `role` | which kind of server a connection leads to, and whether it will do |
 //! | `hosts` | the order of several servers, and the time that each gets |
 //! | `last_health` | the last answer to whether the server is healthy |
+//! | `exposed` | tells of connections that others can read |
 //! | `one_server` | opening one connection to one server |
 //! | `first_look` | a look at the server through a pool's first connection |
 //! | `manager` | all of that, as r2d2's manager |
 
 mod credentials;
+mod exposed;
 mod first_look;
 mod hosts;
 mod last_health;

@@ -250,7 +250,7 @@ impl PgBuilder {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
-            adhoc.share_pooler(&automation);
+            adhoc.share_findings(&automation);
         }
         let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
         let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
