@@ -68,8 +68,8 @@ pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{Uncommitted, attempt_on, is_outage};
 pub use postgres::IsolationLevel;
 pub use server::{
-    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
-    TierActivity,
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, ServerProcess,
+    Sessions, TierActivity,
 };
 pub(crate) use session::{Again, Attempts};
 pub use session::{Retry, Session, SessionOptions, run_session};
