@@ -11,8 +11,8 @@ use crate::postgres::open::PgManager;
 use crate::tiers::TieredPool;
 
 /// The session that [`PgPool::cancel`](crate::TieredPool::cancel) and
-/// [`PgPool::terminate`](crate::TieredPool::terminate) mean: one of a list, at the statement that was listed, or whatever
-/// has a process id.
+/// [`PgPool::terminate`](crate::TieredPool::terminate) mean: one of a list, at the statement that was listed, or
+/// whatever has a process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerProcess {
     pid: i32,
@@ -111,8 +111,8 @@ impl TieredPool<PgManager> {
     /// that runs none goes on. The session is one listed by [`long_running_queries`](Self::long_running_queries), and
     /// then it is left alone if it has gone on to another statement since, or its process id is another's; or it is
     /// told by a process id alone, such as [`PgConnection::backend_pid`](crate::postgres::PgConnection::backend_pid).
-    /// It may belong to any process of this application. Those of other applications are refused, against a mistyped number: run `pg_cancel_backend` on an
-    /// ad-hoc connection where that is meant.
+    /// It may belong to any process of this application. Those of other applications are refused, against a mistyped
+    /// number: run `pg_cancel_backend` on an ad-hoc connection where that is meant.
     ///
     /// # Blocking
     ///
