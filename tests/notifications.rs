@@ -10,8 +10,8 @@ use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
-use support::wait::{LONG_BOUND, SECOND, eventually};
-use support::wire::one;
+use support::wait::{LONG_BOUND, eventually};
+use support::wire::{manager, one, open};
 use tierpool::postgres::{PgConnection, PgManager, ResetPolicy};
 use tierpool::{Builder, CustomizeConnection, PgBuilder, PgError, PgPool, Tier};
 
@@ -152,21 +152,23 @@ fn a_flood_to_a_borrower_that_fetches_none_is_bounded() {
     assert_eq!(one::<i32>(&mut conn, "SELECT 42"), 42);
 }
 
-/// Under `None` it stays a listener at rest, where nobody wants what comes.
+/// As the keeper does with a connection at rest that goes on to listen, where nobody wants what comes.
 #[test]
 fn a_flood_to_an_idle_connection_is_bounded() {
     let cluster = cluster();
-    let pool = pool(&cluster, |builder| {
-        builder.reset_policy(ResetPolicy::None).automation(|tier| tier.keepalive(Some(SECOND)))
-    });
-    pool.get(Tier::Automation).unwrap().batch_execute("LISTEN news").unwrap();
+    let mut conn = open(&manager(&cluster.url(), |_| ()));
+    conn.batch_execute("LISTEN news").unwrap();
     let mut sender = cluster.client();
     let before = resident();
     for _ in 0..20 {
         notify(&mut sender, 1000, 7900);
+        conn.ping(LONG_BOUND).unwrap();
     }
-    let mut conn = pool.get(Tier::Automation).unwrap();
-    one::<i32>(&mut conn, "SELECT 1");
+    eventually(LONG_BOUND, "all have come", || {
+        conn.ping(LONG_BOUND).unwrap();
+        conn.notifications_lost() == 20_000
+    });
+    assert_eq!(conn.notifications().len(), 0);
     let grown = resident().saturating_sub(before);
     assert!(grown < 64 * MIB, "{} MiB", grown / MIB);
 }

@@ -61,15 +61,21 @@ fn a_clean_return_costs_nothing_and_a_dirty_one_a_round_trip() {
 fn a_row_stream_half_read_is_drained() {
     let cluster = cluster();
     let manager = manager(&cluster.url(), |_| ());
-    let mut conn = open(&manager);
-    conn.batch_execute("BEGIN").unwrap();
-    let none: [i32; 0] = [];
-    let mut rows = conn.query_raw("SELECT generate_series(1, 100000)", none).unwrap();
-    assert!(rows.next().unwrap().is_some());
-    drop(rows);
-    assert_eq!(condition(&manager, &mut conn), Condition::Dirty);
-    assert_eq!(reset(&manager, &mut conn), 1);
-    assert_eq!(conn.transaction_status(), Some(TransactionStatus::Idle));
+    // A loaded machine may need longer for the rest than there is time for, now and then.
+    let is_kept = (0..5).any(|_| {
+        let mut conn = open(&manager);
+        conn.batch_execute("BEGIN").unwrap();
+        let none: [i32; 0] = [];
+        let mut rows = conn.query_raw("SELECT generate_series(1, 100000)", none).unwrap();
+        assert!(rows.next().unwrap().is_some());
+        drop(rows);
+        assert_eq!(condition(&manager, &mut conn), Condition::Dirty);
+        PgDriver.reset(&manager, &mut conn, false, LIMIT).unwrap();
+        let is_kept = condition(&manager, &mut conn) == Condition::Clean;
+        assert!(!is_kept || conn.transaction_status() == Some(TransactionStatus::Idle));
+        is_kept
+    });
+    assert!(is_kept);
 }
 
 #[test]

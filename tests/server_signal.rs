@@ -75,6 +75,25 @@ fn cancel_ends_the_statement_and_terminate_the_session() {
 }
 
 #[test]
+fn a_session_of_a_list_is_left_alone_once_it_has_gone_on() {
+    let cluster = cluster();
+    let pool = pool(&cluster.url(), |builder| builder);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let pid = conn.backend_pid().unwrap();
+    conn.batch_execute("BEGIN").unwrap();
+    let listed = |pool: &PgPool| {
+        let queries = pool.long_running_queries(Duration::ZERO).unwrap();
+        queries.into_iter().find(|query| query.pid == pid).expect("it is in a transaction")
+    };
+    let before = listed(&pool);
+    conn.batch_execute("SELECT 1").unwrap();
+    assert!(!pool.cancel(&before).unwrap() && !pool.terminate(&before).unwrap());
+    conn.batch_execute("SELECT 1").expect("it was left alone");
+    assert!(pool.terminate(&listed(&pool)).unwrap());
+    conn.batch_execute("SELECT 1").unwrap_err();
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let cluster = cluster();
     let pool = pool(&cluster.url(), |builder| builder);

@@ -70,8 +70,8 @@ pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{attempt_on, is_outage, look};
 pub use postgres::IsolationLevel;
 pub use server::{
-    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, Sessions,
-    TierActivity,
+    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, ServerProcess,
+    Sessions, TierActivity,
 };
 pub(crate) use session::{Again, Attempts, Loan, Uncommitted};
 pub use session::{Retry, Session, SessionOptions, run_session};

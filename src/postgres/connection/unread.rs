@@ -1,5 +1,5 @@
-//! Ends what a borrower has left half done: a reply that was not read to its end, a `COPY` that was not ended, a request
-//! to cancel under way.
+//! Ends what a borrower has left half done: a reply that was not read to its end, a `COPY` that was not ended, a
+//! request to cancel under way.
 //!
 //! Its connection is with a helper by then, and the next borrower may be waiting for it. So all of this together takes
 //! less than half a second, whatever the server sends or does not send; what does not end in that time is not worth

@@ -160,13 +160,10 @@ impl Driver<PgManager> for PgDriver {
         }
         let listens = conn.is_listening_left(policy);
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
+        let is_as_new = idle && !cancelled && !listens;
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing
-                if idle && !cancelled && !listens && !(resets_session && conn.is_used()) =>
-            {
-                Condition::Clean
-            }
+            SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => Condition::Clean,
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
         }
     }

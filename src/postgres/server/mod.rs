@@ -29,3 +29,4 @@ pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;
 pub(super) use room::look_for_room;
+pub use signal::ServerProcess;

@@ -34,7 +34,9 @@ const STATEMENT: &str = "
             THEN extract(epoch FROM now.at - a.query_start) END AS float8) AS running,
         CAST(extract(epoch FROM now.at - a.xact_start) AS float8) AS in_transaction,
         a.wait_event_type || ': ' || a.wait_event AS wait_event,
-        pg_catalog.left(pg_catalog.btrim(a.query), $4) AS query
+        pg_catalog.left(pg_catalog.btrim(a.query), $4) AS query,
+        CAST(extract(epoch FROM a.backend_start) * 1000000 AS int8) AS session_begun,
+        CAST(extract(epoch FROM a.query_start) * 1000000 AS int8) AS statement_begun
     FROM pg_catalog.pg_stat_activity a, (SELECT pg_catalog.clock_timestamp() AS at) now
     WHERE a.backend_type = 'client backend'
         AND a.pid <> pg_catalog.pg_backend_pid()
@@ -72,6 +74,9 @@ pub struct RunningQuery {
     /// The statement, or the last one where none runs: its first 500 characters, with the literals in it. As in every
     /// text here, line breaks and whatever else a terminal obeys are escaped.
     pub query: String,
+    /// When the session and its statement began, by the server's clock in microseconds.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) begun: (Option<i64>, Option<i64>),
 }
 
 #[cfg(feature = "serde")]
@@ -97,6 +102,7 @@ impl RunningQuery {
             in_transaction_for: time(row, "in_transaction")?,
             wait_event: shown_if_any(row, "wait_event")?,
             query: shown(row, "query")?,
+            begun: (row.try_get("session_begun")?, row.try_get("statement_begun")?),
         })
     }
 }
@@ -127,7 +133,8 @@ impl TieredPool<PgManager> {
     /// for query in pool.long_running_queries(Duration::from_secs(60))? {
     ///     println!("{query}");
     ///     if query.tier.is_some() {
-    ///         pool.cancel(query.pid)?;
+    ///         // Not what the session is at by now, should it have gone on.
+    ///         pool.cancel(&query)?;
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
