@@ -222,9 +222,7 @@ fn no_connection(error: BoxError, refusal: crate::Error, wait: &mut Histogram<u6
     };
     match kind {
         ErrorKind::CircuitOpen => NotDone::Outage(refusal.into()),
-        ErrorKind::ConnectFailed | ErrorKind::Closed | ErrorKind::Forked => {
-            NotDone::NoPool(refusal.into())
-        }
+        ErrorKind::ConnectFailed | ErrorKind::Closed | ErrorKind::Forked => NotDone::NoPool(refusal.into()),
         _ => {
             record(wait, refusal.waited());
             NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again, unconnected: true })
