@@ -31,10 +31,11 @@ use common::table::{Row, Table};
 use postgres::{Client, NoTls, Transaction};
 use r2d2_postgres::PostgresConnectionManager;
 use scraper::discover::{Item, discover};
+use scraper::scrape::scrape;
 use scraper::statements::{Params, Statements};
 use scraper::{schema, store};
 use support::cluster::Cluster;
-use tierpool::batch::{self, Options};
+use tierpool::batch::{self, BoxError, Options};
 use tierpool::{PgBuilder, PgError, PgPool};
 
 /// Threads, and connections: one for each.
@@ -131,7 +132,10 @@ fn empty_tables(client: &mut Client) {
 
 fn by_tierpool(pool: &PgPool, items: &[Item]) {
     let options = Options::new().workers(WORKERS as usize);
-    let report = batch::run(pool, items, options, |tx, item| store::store(tx, item).map(drop));
+    let report = batch::run(pool, items, options, |tx, item| {
+        store::store(tx, &scrape(item)?)?;
+        Ok::<_, BoxError>(())
+    });
     assert!(report.is_complete(), "{report}");
 }
 
@@ -153,7 +157,7 @@ fn by_hand(pool: &r2d2::Pool<PostgresConnectionManager<NoTls>>, items: &[Item]) 
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut conn = pool.get().unwrap();
                     let mut transaction = conn.transaction().unwrap();
-                    store::store(&mut ByText(&mut transaction), item).unwrap();
+                    store::store(&mut ByText(&mut transaction), &scrape(item).unwrap()).unwrap();
                     transaction.commit().unwrap();
                 }
             });

@@ -1,5 +1,5 @@
-//! Brings the items into the database while ad-hoc queries go on: some threads read and parse them, and hold no connection
-//! meanwhile; others write them, in groups, in sessions of the automation tier.
+//! Brings the items into the database while ad-hoc queries go on: some threads read and parse them, and hold no
+//! connection meanwhile; others write them, in groups, in sessions of the automation tier.
 
 use std::collections::BTreeMap;
 use std::fmt;

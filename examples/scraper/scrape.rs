@@ -47,8 +47,8 @@ impl Page {
 /// Reads and parses the item's file.
 ///
 /// # Errors
-/// A file that is gone, unreadable, larger than [`MAX_BYTES`] or not UTF-8, and a manifest that cannot be used; documents
-/// of any content can.
+/// A file that is gone, unreadable, larger than [`MAX_BYTES`] or not UTF-8, and a manifest that cannot be used;
+/// documents of any content can.
 pub fn scrape(item: &Item) -> Result<Page, ScrapeError> {
     let path = key(&item.path)?;
     let package = item.package.as_deref().map(key).transpose()?;

@@ -85,7 +85,7 @@ pub fn run(
     Ok(outcome)
 }
 
-/// Whether an address has failed in this run although it was stopped. One whose attempts were cut short by that has not.
+/// Whether an address has failed although the run was stopped. One whose attempts were cut short by that has not.
 fn is_final(failed: &Failed<Target>) -> bool {
     let error = failed.error.downcast_ref::<FetchError>();
     error.is_some_and(|error| !error.passes() || failed.attempts >= AGAIN.attempts)

@@ -1,8 +1,8 @@
 //! Which hosts and paths there are, and how each of them behaves.
 //!
-//! Every page can be reached from the first one: each links its children in a tree over all hosts, but for a few that are
-//! only where another address has moved to. What is no page is linked by the page of the same number. Who asks for a page once too early, or cannot get it whole, has to come
-//! again; what is asked for by the same words twice is the same.
+//! Every page can be reached from the first one: each links its children in a tree over all hosts, but for a few that
+//! are only where another address has moved to. What is no page is linked by the page of the same number. Whoever asks
+//! for a page too early, or cannot get it whole, has to come again.
 
 use std::time::Duration;
 
