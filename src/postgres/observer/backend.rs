@@ -56,8 +56,8 @@ pub(crate) struct BackendScanner {
     malformed: Option<Malformed>,
 }
 
-/// The bytes of reports of parameters that one reply may have: some tens of thousands of reports, where a `SET` has one.
-/// The client keeps each name once, and without a limit as many as the server makes up.
+/// The bytes of reports of parameters that one reply may have: some tens of thousands of reports, where a `SET` has
+/// one. The client keeps each name once, and without a limit as many as the server makes up.
 const REPORTS: usize = 2 << 20;
 
 /// What is kept of the message under way.
