@@ -1,5 +1,5 @@
-//! Whatever others have written, who reads it here neither panics nor reads it differently in other pieces: what servers
-//! and clients send, and connection strings.
+//! Whatever others have written, who reads it here neither panics nor reads it differently in other pieces: what
+//! servers and clients send, and connection strings.
 //!
 //! `TIERPOOL_FUZZ_SECONDS` in the environment says how long it tries (default 2 s). Each run has a seed; one that finds
 //! something is printed, and belongs into `fuzz_seeds.txt`, whose seeds are tried each time.

@@ -5,6 +5,10 @@
 //! the bare TCP socket before any byte is sent. So [`Connector`] puts an [`Observed`] stream around plaintext as
 //! well as around real TLS.
 //!
+//! **What the server may send.** A limit of time holds on each read, whether anything has to be waited for or not. In a
+//! query memory follows what comes, whatever a message announces; elsewhere there is a limit for the bytes of a message
+//! and of all together, and what is above it ends the connection, as does what is not the protocol.
+//!
 //! | module | job |
 //! | --- | --- |
 //! | `malformed` | what no server sends that keeps to the protocol |
@@ -19,10 +23,10 @@
 //! | `texts` | the texts of the client's statements |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `send_queue` | what the kernel has yet to send |
+//! | `uplink` | whether a large request still drains from there |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
-//! | `uplink` | whether a large request still drains from it |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 

@@ -112,8 +112,8 @@ impl HostileServer {
         self.play.gone.notify_all();
     }
 
-    /// Has the first connection go on from its [`Step::AwaitGo`], and waits until the client has some of what comes next
-    /// ahead of it.
+    /// Has the first connection go on from its [`Step::AwaitGo`], and waits until the client has some of what comes
+    /// next ahead of it.
     #[track_caller]
     pub fn go_ahead(&self) {
         let state = || (self.play.at.load(SeqCst), self.play.sent.load(SeqCst));
