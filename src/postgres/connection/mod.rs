@@ -7,6 +7,7 @@
 //! | `lease` | for how long its handles work |
 //! | `cancel` | the request to cancel what runs on it |
 //! | `pg_connection` | the connection and its state |
+//! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `handles` | what other threads may do to it |
 //! | `checks` | signs of life, each within a limit |
 //! | `unread` | ends what a borrower has left half done |
@@ -15,6 +16,7 @@
 
 mod cancel;
 mod checks;
+mod goodbye;
 mod handles;
 mod lease;
 mod pg_connection;

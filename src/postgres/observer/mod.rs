@@ -27,6 +27,7 @@
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
+//! | `hang_up` | the wait for the server's end of the stream |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
@@ -35,6 +36,7 @@ mod connector;
 mod fields;
 mod frames;
 mod frontend;
+mod hang_up;
 mod limits;
 mod malformed;
 mod notifications;

@@ -1,19 +1,18 @@
 //! The wrapped stream.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
 use super::frontend::{FrontendEvent, FrontendScanner};
+use super::hang_up::HangUp;
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
 use super::notifications::{Notifications, TAG, Wanted};
@@ -39,9 +38,6 @@ const READS_IN_A_ROW: u32 = 32;
 /// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
 /// much work with it.
 const CHATTER: u32 = 4;
-
-/// What is read at most while the server's end of the stream is waited for.
-const PARTING_BYTES: usize = 1 << 20;
 
 /// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
 /// end of the stream, met in the same step as the reason, would have the reason forgotten.
@@ -70,15 +66,9 @@ pub(crate) struct Observed<S> {
     /// The last read found nothing. Where it has not, the client has stopped reading.
     ran_dry: bool,
     reads_in_a_row: u32,
-    parting: Option<Parting>,
+    /// Set while the server's end of the stream is waited for.
+    hang_up: Option<HangUp>,
     process: Process,
-}
-
-/// A wait for the server's end of the stream.
-struct Parting {
-    timer: Pin<Box<Sleep>>,
-    end: Instant,
-    bytes: usize,
 }
 
 impl<S> Observed<S> {
@@ -106,7 +96,7 @@ impl<S> Observed<S> {
             end: End::Unknown,
             ran_dry: true,
             reads_in_a_row: 0,
-            parting: None,
+            hang_up: None,
             process: Process::this(),
         }
     }
@@ -165,8 +155,8 @@ impl<S> Observed<S> {
         self.inject -= count;
     }
 
-    /// Reads along; true where a notification has begun in it. An error is one of the server's, after which the stream is
-    /// of no use.
+    /// Reads along; true where a notification has begun in it. An error is one of the server's, after which the stream
+    /// is of no use.
     fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut notified = false;
         let allowance = self.shared.allowance();
@@ -325,30 +315,7 @@ impl<S> Observed<S> {
 impl<S: AsyncRead + Unpin> Observed<S> {
     /// Waits until the server has closed its side, or for `limit`.
     fn part(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let parting = self.parting.get_or_insert_with(|| Parting {
-            timer: Box::pin(sleep(limit)),
-            end: Instant::now() + limit,
-            bytes: 0,
-        });
-        let mut scratch = [0; 4096];
-        for _ in 0..READS_IN_A_ROW {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => parting.bytes += buf.filled().len(),
-                Poll::Ready(_) => {
-                    self.shared.parting().note_hung_up();
-                    return Poll::Ready(());
-                }
-                // Another thread's abandon wakes this task too.
-                Poll::Pending if self.shared.listen(cx.waker()) => return Poll::Ready(()),
-                Poll::Pending => return parting.timer.as_mut().poll(cx),
-            }
-        }
-        if self.shared.is_abandoned() || parting.bytes > PARTING_BYTES || Instant::now() >= parting.end {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.hang_up.get_or_insert_with(|| HangUp::within(limit)).poll(cx, &mut self.inner, &self.shared)
     }
 }
 
@@ -402,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
                 Poll::Pending => Poll::Pending,
             };
         }
-        if this.parting.is_none() {
+        if this.hang_up.is_none() {
             let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
             match this.written(cx, outcome) {
                 Poll::Ready(Ok(())) => {}

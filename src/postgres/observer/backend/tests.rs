@@ -137,3 +137,12 @@ fn reported_settings_and_the_process_id_are_read() {
         ]
     );
 }
+
+#[test]
+fn a_session_that_listens_is_known_by_the_tag() {
+    let of = |tag: &str| events(&[&message(b'C', format!("{tag}\0").as_bytes())]);
+    assert_eq!(of("LISTEN"), [BackendEvent::Listens]);
+    assert_eq!(of("UNLISTEN"), [BackendEvent::Listens], "there may be others");
+    assert_eq!(of("NOTIFY"), []);
+    assert_eq!(events(&[&message(b'A', b"\0\0\0\x07c\0p\0")]), [BackendEvent::Notification]);
+}

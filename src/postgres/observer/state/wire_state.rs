@@ -393,16 +393,4 @@ fn some(at: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cancelled_statement_leaves_the_connection_good() {
-        let shared = WireState::new(None);
-        let error = |ends_session| BackendEvent::Error { code: *b"57014", ends_session, cached_plan: false };
-        shared.note(error(false));
-        assert!(!shared.is_broken());
-        shared.note(error(true));
-        assert!(shared.is_broken());
-    }
-}
+mod tests;
