@@ -246,12 +246,14 @@ fn questions_to_the_server_go_by_way_of_the_pooler() {
     let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
     let pool = PgPool::builder().url(bouncer.url()).app_name("asker").build().unwrap();
     pool.session(|tx| {
+        // From here on it has a connection.
+        tx.batch_execute("SELECT 1")?;
         assert!(pool.check_health(true).healthy);
         let activity = pool.server_activity()?;
         // Two connections of PgBouncer's, not those of the pool to it.
         assert_eq!(activity.tier(Tier::Automation).total.open, 1, "{activity}");
         assert!(pool.long_running_queries(Duration::ZERO)?.len() <= 2);
-        tx.batch_execute("SELECT 1")
+        Ok::<_, PgError>(())
     })
     .unwrap();
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
-use support::pools::pool_of;
+use support::pools::{checkouts, pool_of};
 use support::retried::{counted, quick};
-use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
+use support::wait::{BOUND, LONG_BOUND, SECOND, eventually};
 use support::wire::{manager, one, open};
 use tierpool::postgres::{
     IsolationLevel, Session, SessionOptions, SocketTimeout, TransactionStatus, run_session,
@@ -28,11 +28,6 @@ fn pool(size: u32, url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> 
 /// How many connections borrowers have. A reset after one, as over a Unix socket, is not theirs.
 fn lent(pool: &PgPool) -> u32 {
     pool.automation().stats().lent
-}
-
-fn checkouts(pool: &PgPool) -> u64 {
-    let checkouts = pool.automation().stats().checkouts;
-    checkouts.direct + checkouts.waited
 }
 
 /// An error of the work's own, which tells nothing of the pool's.
@@ -363,66 +358,4 @@ fn sessions_within_each_other_deadlock_only_where_the_outer_one_has_a_connection
     let error = outer.unwrap_err();
     assert!(error.as_checkout().is_some_and(Error::is_would_deadlock), "{error}");
     assert_eq!(inner().unwrap(), 7);
-}
-
-#[test]
-fn a_batch_holds_nothing_while_its_work_waits_for_something_else() {
-    use tierpool::batch::{self, Class, Options};
-    let cluster = cluster();
-    let pool = pool(1, cluster.url(), |builder| builder);
-    // All eight are ahead of their first statement at once, on one connection.
-    let ahead = AtomicUsize::new(0);
-    let report = batch::run(&pool, 0..8, Options::new().workers(8), |tx, item| {
-        ahead.fetch_add(1, SeqCst);
-        eventually(BOUND, "the others are ahead too", || ahead.load(SeqCst) >= 8);
-        tx.execute("SELECT $1::int", &[item])
-    });
-    assert!(report.is_complete() && report.session.max > Duration::ZERO, "{report}");
-
-    let before = checkouts(&pool);
-    let report = batch::run(&pool, 0..8, Options::new(), |_, _| Ok::<_, PgError>(()));
-    assert!(report.is_complete() && checkouts(&pool) == before, "{report}");
-    assert_eq!((report.wait, report.session), Default::default(), "of sessions without a statement");
-
-    // A panic is the item's own, whatever has been sent.
-    let report = batch::run(&pool, 0..8, Options::new(), |tx, item| {
-        if item % 2 == 0 {
-            tx.batch_execute("SELECT 1")?;
-        }
-        resume_unwind(Box::new("as the test wants"));
-        #[expect(unreachable_code, reason = "for its type")]
-        Ok::<(), PgError>(())
-    });
-    assert_eq!(report.failed_by_class().into_iter().collect::<Vec<_>>(), [(Class::Panic, 8)], "{report}");
-}
-
-#[test]
-fn a_batch_waits_for_the_server_and_not_by_doing_its_work_again() {
-    use tierpool::batch::{self, Ended, Options};
-    let cluster = cluster();
-    let pool = pool(1, cluster.url(), |builder| builder);
-    let begun = AtomicUsize::new(0);
-    let is_back = AtomicBool::new(false);
-    pool.automation().evict_idle();
-    cluster.stop_fast();
-    let work = |tx: &mut Session<'_>, _: &i32| {
-        begun.fetch_add(1, SeqCst);
-        tx.batch_execute("SELECT 1").map_err(|_| Box::<dyn std::error::Error + Send + Sync>::from("hidden"))
-    };
-    let report = batch::run(&pool, [1], Options::new().retry(quick()).outage(300 * MS), work);
-    let Ended::Unusable(why) = &report.ended else { panic!("{report}") };
-    assert!(why.to_string().starts_with("the circuit breaker of pool"), "{why}");
-    assert_eq!((report.not_started, begun.swap(0, SeqCst)), (1, 1), "{report}");
-
-    let report = thread::scope(|scope| {
-        scope.spawn(|| {
-            eventually(LONG_BOUND, "the batch is at it", || begun.load(SeqCst) == 1);
-            thread::sleep(SECOND);
-            cluster.start();
-            is_back.store(true, SeqCst);
-        });
-        batch::run(&pool, [1], Options::new().retry(quick()).outage(LONG_BOUND), work)
-    });
-    assert!(report.is_complete() && report.retried == 0 && is_back.load(SeqCst), "{report}");
-    assert!(begun.load(SeqCst) <= 3, "{} times", begun.load(SeqCst));
 }

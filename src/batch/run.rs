@@ -20,8 +20,8 @@ const MOST_QUEUED: usize = 1_000;
 
 /// Runs `work` for every item, each in a transaction of its own, on several threads.
 ///
-/// An item's connection is taken at its first statement, as in [`session`](TieredPool::session): what `work` does before
-/// that holds none. An item that is tried again begins anew, so that is repeated too.
+/// An item's connection is taken at its first statement, as in [`session`](TieredPool::session): what `work` does
+/// before that holds none. An item that is tried again begins anew, so that is repeated too.
 ///
 /// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
 /// that fails for good, or panics, is kept in the report with its error, and the others go on. Its class in

@@ -26,3 +26,9 @@ pub fn pool_of(
 ) -> PgPool {
     built(change(PgPool::builder().url(url).app_name(app_name).base_size(size).max_overflow(0)))
 }
+
+/// How many checkouts of the automation tier were served.
+pub fn checkouts(pool: &PgPool) -> u64 {
+    let checkouts = pool.automation().stats().checkouts;
+    checkouts.direct + checkouts.waited
+}

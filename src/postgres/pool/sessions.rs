@@ -47,9 +47,10 @@ impl TieredPool<PgManager> {
     /// Runs `work` in a transaction on an automation connection: COMMIT when it returns `Ok`, ROLLBACK when it
     /// returns `Err` or panics. It runs once; [`session_with`](Self::session_with) can repeat it.
     ///
-    /// The connection is taken, and BEGIN sent, at the first statement of `work`, so that what it does before that holds
-    /// nothing. The checkout's deadline counts from there, and `now()` is the time of that statement. Where `work` sends
-    /// nothing, no connection is taken, and the session is as good as its `Ok`, also while the server is away.
+    /// The connection is taken, and BEGIN sent, at the first statement of `work`, so that what it does before that
+    /// holds nothing. The checkout's deadline counts from there, and `now()` is the time of that statement. Where
+    /// `work` sends nothing, no connection is taken, and the session ends as `work` does, also while the server is
+    /// away.
     ///
     /// # Blocking
     ///
@@ -59,8 +60,8 @@ impl TieredPool<PgManager> {
     /// # Errors
     ///
     /// Those of `work`, as they are. As a [`PgError`]: no connection could be had ([`PgError::as_checkout`]), BEGIN
-    /// or COMMIT failed. The first two are told by the statement that needed it and, without another wait, by each after
-    /// it; where `work` returns `Ok` all the same, the session fails with it.
+    /// or COMMIT failed. The first two are told by the statement that needed it and, without another wait, by each
+    /// after it; where `work` returns `Ok` all the same, the session fails with it.
     ///
     /// ```no_run
     /// # let pool = tierpool::PgPool::from_env()?;

@@ -21,8 +21,9 @@ impl PgConnection {
     /// calls then prepare anew and try once more, where no transaction is open, and where they are the first of a
     /// session, whose transaction they begin anew; elsewhere in one the caller gets the error, and the next transaction
     /// works. A text that a connection is refused twice for its result type is prepared at each use from then on: it
-    /// is one whose tables change with the `search_path`, as with a schema per tenant. A call with a handle from here gets the error in either case, and the
-    /// next `prepare_cached` prepares anew; over a Unix socket only the `_cached` calls notice.
+    /// is one whose tables change with the `search_path`, as with a schema per tenant. A call with a handle from here
+    /// gets the error in either case, and the next `prepare_cached` prepares anew; over a Unix socket only the
+    /// `_cached` calls notice.
     ///
     /// # Blocking
     ///

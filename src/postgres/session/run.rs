@@ -16,8 +16,8 @@ use crate::postgres::sqlstate::{Meaning, means};
 /// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
 /// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
 ///
-/// Where BEGIN is refused, as `SERIALIZABLE` by a standby, the statement that needed it fails with that, and so does each
-/// after it: none runs outside of the transaction. The connection stays good.
+/// Where BEGIN is refused, as `SERIALIZABLE` by a standby, the statement that needed it fails with that, and so does
+/// each after it: none runs outside of the transaction. The connection stays good.
 ///
 /// It runs once, whatever `options` say of repeating it: that is for
 /// [`PgPool::session_with`](crate::TieredPool::session_with), which can take another connection.
@@ -34,9 +34,9 @@ use crate::postgres::sqlstate::{Meaning, means};
 /// # Errors
 ///
 /// Those of `work`, as they are. Besides, as a [`PgError`]: the connection is in a transaction already, which is told
-/// before `work` begins; BEGIN failed and `work` returned `Ok` all the same; COMMIT failed; a statement had failed and `work` returned `Ok` all the same, so that COMMIT would have rolled
-/// back without a word. When the connection is lost between COMMIT and its answer,
-/// [`PgError::is_outcome_unknown`] is true.
+/// before `work` begins; BEGIN failed and `work` returned `Ok` all the same; COMMIT failed; a statement had failed and
+/// `work` returned `Ok` all the same, so that COMMIT would have rolled back without a word. When the connection is lost
+/// between COMMIT and its answer, [`PgError::is_outcome_unknown`] is true.
 ///
 /// # Examples
 ///

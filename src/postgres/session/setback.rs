@@ -1,9 +1,9 @@
 //! What it means for another attempt that a session failed.
 
+use super::retry::Again;
 use crate::error::Error;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::PgError;
-use crate::postgres::session::retry::Again;
 use crate::postgres::sqlstate::{Meaning, means};
 
 /// Why an attempt at a session did not commit.

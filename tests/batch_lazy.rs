@@ -1,0 +1,77 @@
+//! A batch's items take their connections at their first statements.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use support::cluster::cluster;
+use support::pools::{checkouts, pool_of};
+use support::retried::quick;
+use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
+use tierpool::PgError;
+use tierpool::batch::{self, Class, Ended, Options};
+use tierpool::postgres::Session;
+
+#[test]
+fn a_batch_holds_nothing_while_its_work_waits_for_something_else() {
+    let cluster = cluster();
+    let pool = pool_of(1, "lazy", cluster.url(), |builder| builder);
+    // All eight are ahead of their first statement at once, on one connection.
+    let ahead = AtomicUsize::new(0);
+    let report = batch::run(&pool, 0..8, Options::new().workers(8), |tx, item| {
+        ahead.fetch_add(1, SeqCst);
+        eventually(BOUND, "the others are ahead too", || ahead.load(SeqCst) >= 8);
+        tx.execute("SELECT $1::int", &[item])
+    });
+    assert!(report.is_complete() && report.session.max > Duration::ZERO, "{report}");
+
+    let before = checkouts(&pool);
+    let report = batch::run(&pool, 0..8, Options::new(), |_, _| Ok::<_, PgError>(()));
+    assert!(report.is_complete() && checkouts(&pool) == before, "{report}");
+    assert_eq!((report.wait, report.session), Default::default(), "of sessions without a statement");
+
+    // A panic is the item's own, whatever has been sent.
+    let report = batch::run(&pool, 0..8, Options::new(), |tx, item| {
+        if item % 2 == 0 {
+            tx.batch_execute("SELECT 1")?;
+        }
+        resume_unwind(Box::new("as the test wants"));
+        #[expect(unreachable_code, reason = "for its type")]
+        Ok::<(), PgError>(())
+    });
+    assert_eq!(report.failed_by_class().into_iter().collect::<Vec<_>>(), [(Class::Panic, 8)], "{report}");
+}
+
+#[test]
+fn a_batch_waits_for_the_server_and_not_by_doing_its_work_again() {
+    let cluster = cluster();
+    let pool = pool_of(1, "lazy", cluster.url(), |builder| builder);
+    let begun = AtomicUsize::new(0);
+    let is_back = AtomicBool::new(false);
+    pool.automation().evict_idle();
+    cluster.stop_fast();
+    let work = |tx: &mut Session<'_>, _: &i32| {
+        begun.fetch_add(1, SeqCst);
+        tx.batch_execute("SELECT 1").map_err(|_| Box::<dyn std::error::Error + Send + Sync>::from("hidden"))
+    };
+    let report = batch::run(&pool, [1], Options::new().retry(quick()).outage(300 * MS), work);
+    let Ended::Unusable(why) = &report.ended else { panic!("{report}") };
+    assert!(why.to_string().starts_with("the circuit breaker of pool"), "{why}");
+    assert_eq!((report.not_started, begun.swap(0, SeqCst)), (1, 1), "{report}");
+
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually(LONG_BOUND, "the batch is at it", || begun.load(SeqCst) == 1);
+            thread::sleep(SECOND);
+            cluster.start();
+            is_back.store(true, SeqCst);
+        });
+        batch::run(&pool, [1], Options::new().retry(quick()).outage(LONG_BOUND), work)
+    });
+    assert!(report.is_complete() && report.retried == 0 && is_back.load(SeqCst), "{report}");
+    assert!(begun.load(SeqCst) <= 3, "{} times", begun.load(SeqCst));
+}
