@@ -6,19 +6,15 @@ mod scraper;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use postgres::Client;
 use scraper::args::{self, HELP, Plan, Request};
-use scraper::run::run;
+use scraper::run::{place, run};
 use scraper::server::{Server, with_causes};
+use scraper::terminal::{complain, print, stop_on_interrupt};
 use scraper::{discover::discover, progress, schema};
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 use tierpool::{PgPool, Tier, print_connection_status};
 
 const NOT_CARRIED_OUT: u8 = 1;
@@ -57,35 +53,24 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
     if items.is_empty() {
         return Err(format!("{} holds no manifests and no documents", plan.input.display()));
     }
-    let server = Server::choose()?;
+    let server = Server::choose("batch_scraper")?;
     complain(&format!("{} items below {}, into {server}", items.len(), plan.input.display()));
     let unreachable = |error: tierpool::Error| format!("cannot reach the database: {}", with_causes(&error));
     let pool = server.pool().map_err(unreachable)?;
     let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
     schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
     drop(adhoc);
+    place(&pool, &items).map_err(|error| format!("cannot place the packages: {error}"))?;
 
     let bar = progress::bar(items.len());
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&pool, &items, plan.workers, &bar, &stop);
+    let outcome = run(&pool, items, plan.workers, &bar, &stop);
     bar.finish_and_clear();
     // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
     print(&format!("{outcome}\n\n"));
     print_connection_status(&pool);
     print(&rows(count(&pool)));
     Ok(if outcome.report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
-}
-
-/// The first Ctrl-C ends the run after the items under way, a second one at once. With a server of one's own its
-/// clean-up ends the program instead: what has been written goes with it.
-fn stop_on_interrupt(server: &Server) -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    if !server.is_own() {
-        // In this order: the flag is still down when the first signal reaches the shutdown.
-        flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, stop.clone())?;
-        flag::register(SIGINT, stop.clone())?;
-    }
-    Ok(stop)
 }
 
 fn count(pool: &PgPool) -> Result<[i64; 5], String> {
@@ -101,15 +86,4 @@ fn rows(counts: Result<[i64; 5], String>) -> String {
     };
     let lines = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
     format!("\nrows in the database\n{}", lines.collect::<String>())
-}
-
-/// Writes to standard output; a reader that has gone away, as `head` does, is no fault of the run.
-fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// Writes one line to standard error, which may be closed too.
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -76,8 +76,10 @@
 //! | What is repeated is applied once, and no COMMIT of unknown fate is repeated unasked. | `tests/postgres_retry.rs` |
 //! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
 //! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
-//! | A batch ends every item as committed, failed or not started. | `tests/batch.rs` |
-//! | Encryption that is asked for is had or refused, with what to change; nothing is weakened. | `tests/tls.rs` |
+//! | A batch ends every item as committed, failed or not started. | `tests/batch.rs`, `tests/batch_stages.rs`, `tests/batch_stages_ends.rs`, `tests/batch_groups.rs` |
+//! | Items in groups are there once, whatever is killed meanwhile. | `tests/batch_killed.rs` |
+//! | Encryption that is demanded is had or refused, with what to change. | `tests/tls.rs` |
+//! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
@@ -93,7 +95,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
-//! | `tls` | no | encrypted connections, by rustls: [`guide`], page `tls` |
+//! | `tls` | yes | encrypted connections, by rustls with `ring`, which takes a C compiler to build: [`guide`], page `tls` |
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
@@ -117,6 +119,7 @@ mod memory;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod process;
 pub mod report;
 pub mod stats;
 mod text;

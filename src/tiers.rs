@@ -44,7 +44,9 @@ impl fmt::Display for Tier {
 /// Two pools within one budget of server-side connections.
 ///
 /// The tiers share nothing but the budget and the keeper thread: whatever automation does, ad-hoc checkouts are
-/// served from their own connections, opened by a thread of their own.
+/// served from their own connections, opened by a thread of their own. What one learns of the server helps the other,
+/// unless the ad-hoc tier is apart ([`TieredBuilder::adhoc_is_apart`]): a connection found dead in one has both
+/// validate what they had before.
 ///
 /// ```
 /// use tierpool::{MemoryManager, Tier, TieredPool};

@@ -4,60 +4,17 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::cluster::Cluster;
-use support::pools::pool_of;
+use support::batches::{assert_at_rest, assert_sum, cluster, pool, write, written};
 use support::retried::quick;
 use support::wait::{LONG_BOUND, eventually};
-use tierpool::batch::{self, Class, Ended, Options, Report};
+use tierpool::Tier;
+use tierpool::batch::{self, Class, Ended, Options};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
-use tierpool::{PgBuilder, PgError, PgPool, Tier};
-
-/// Without a primary key, so that an item done twice shows.
-const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
-
-fn cluster() -> Cluster {
-    // What was committed has to outlive a killed server.
-    let builder = Cluster::builder().setting("synchronous_commit", "on");
-    let cluster = builder.setting("deadlock_timeout", "50ms").start().unwrap();
-    cluster.client().batch_execute(TABLE).unwrap();
-    cluster
-}
-
-fn pool(cluster: &Cluster, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
-    pool_of(4, "batch", cluster.url(), change)
-}
-
-fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
-    tx.execute("INSERT INTO done VALUES ($1)", &[&key]).map(drop)
-}
-
-/// The keys in the table, and how many rows there are.
-fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
-    let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
-    (rows.iter().map(|row| row.get(0)).collect(), rows.len())
-}
-
-#[track_caller]
-fn assert_sum<I: fmt::Debug>(report: &Report<I>, items: u64) {
-    assert_eq!(report.items, items, "{report}");
-    assert_eq!(report.committed + report.failed.len() as u64 + report.not_started, items, "{report}");
-    assert_eq!(report.failed_by_class().values().sum::<u64>(), report.failed.len() as u64);
-    assert_eq!(report.is_complete(), report.committed == items);
-}
-
-#[track_caller]
-fn assert_at_rest(pool: &PgPool) {
-    eventually(LONG_BOUND, "every connection is back", || {
-        let gauges = pool.automation().gauges();
-        gauges.in_use == 0 && gauges.waiting == 0
-    });
-}
 
 #[test]
 fn all_items_are_committed_once_and_the_report_tells() {

@@ -148,6 +148,50 @@ fn without_a_callback_all_are_told_at_once_and_the_server_is_asked_every_half_mi
 }
 
 #[test]
+fn a_wrong_password_is_one_log_in_for_both_tiers_and_all_openers() {
+    let cluster = cluster();
+    set_password(&cluster, NEXT_PASSWORD);
+    let (clock, hand) = Clock::manual();
+    let pool = configured(cluster.url()).clock(clock).build_unchecked().unwrap();
+    let told_by = |tier: Tier| {
+        let error = pool.get(tier).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectFailed, "{error:#}");
+        let failure = error.open_failure().expect("a failure to open is the cause");
+        assert_eq!((failure.class(), failure.code()), (FailureClass::Permanent, Some("28P01")));
+        assert!(failure.to_string().contains("password authentication failed"), "{failure}");
+    };
+    let call_on_both_tiers = || {
+        thread::scope(|scope| {
+            for tier in [Tier::Automation, Tier::Adhoc] {
+                (0..8).for_each(|_| drop(scope.spawn(move || told_by(tier))));
+            }
+        });
+    };
+    call_on_both_tiers();
+    assert_eq!(refusals(&cluster), 1, "{}", cluster.server_log());
+    // Nor one by one.
+    hand.advance(31 * SECOND);
+    let is_asked_again = || {
+        pool.get(Tier::Automation).unwrap_err();
+        refusals(&cluster) == 2
+    };
+    eventually(LONG_BOUND, "the server is asked again", is_asked_again);
+    call_on_both_tiers();
+    assert_eq!(refusals(&cluster), 2, "{}", cluster.server_log());
+
+    set_password(&cluster, APP_PASSWORD);
+    hand.advance(31 * SECOND);
+    for tier in [Tier::Automation, Tier::Adhoc] {
+        eventually(LONG_BOUND, "healed with the first attempt", || pool.get(tier).is_ok());
+    }
+    assert_eq!(refusals(&cluster), 2);
+    thread::scope(|scope| {
+        let held: Vec<_> = (0..4).map(|_| scope.spawn(|| pool.get(Tier::Automation).unwrap())).collect();
+        held.into_iter().for_each(|held| drop(held.join().unwrap()));
+    });
+}
+
+#[test]
 fn a_callback_that_fails_or_panics_is_a_transient_failure_with_its_cause() {
     let cluster = cluster();
     let vault = Vault::new();

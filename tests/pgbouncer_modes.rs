@@ -8,19 +8,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use support::bouncer::Bouncer;
+use support::bouncer::{Bouncer, TRACKS_STATEMENTS};
 use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
 use support::wire::one;
-use tierpool::config::PgBouncer;
-use tierpool::postgres::{ResetPolicy, Session, SessionOptions};
-use tierpool::{PgBuilder, PgError, PgPool, Tier};
+use tierpool::config::{PgBouncer, PrePing};
+use tierpool::postgres::{PgManager, ResetPolicy, Session, SessionOptions};
+use tierpool::{Builder, PgBuilder, PgError, PgPool, Tier};
 
-/// Everything about a session that a client may have changed, and who serves it.
+/// Everything about a session that a client may have changed, and who serves it. Statements that PgBouncer prepared in
+/// its own name are nobody's.
 const STATE: &str =
     "SELECT concat_ws('|', current_setting('statement_timeout'), current_setting('lock_timeout'),
     current_setting('search_path'), current_setting('work_mem'), current_setting('client_encoding'),
-    (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_listening_channels()),
+    (SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'PGBOUNCER%'),
+    (SELECT count(*) FROM pg_listening_channels()),
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
     to_regclass('pg_temp.scratch')), pg_backend_pid()";
 
@@ -217,9 +219,37 @@ fn the_pool_recovers_from_restarts_of_the_pooler_and_of_the_server_behind_it() {
 }
 
 #[test]
+fn in_session_mode_a_restart_of_the_server_costs_no_tier_a_statement_but_those_under_way() {
+    let cluster = cluster();
+    for pre_ping in [None, Some(PrePing::Never)] {
+        let bouncer = Bouncer::over(&cluster, "session").start();
+        let set = move |tier: Builder<PgManager>| match pre_ping {
+            Some(pre_ping) => tier.pre_ping(pre_ping),
+            None => tier,
+        };
+        let pool =
+            pool(&bouncer, PgBouncer::Session, |builder| builder.base_size(2).automation(set).adhoc(set));
+        let mut under_way = pool.get(Tier::Automation).unwrap();
+        // Two that rest, one in each tier.
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            drop(pool.get(tier).unwrap());
+        }
+        cluster.restart_fast();
+        let lost = under_way.batch_execute("SELECT 1").unwrap_err();
+        assert!(lost.is_closed() || lost.code().is_some(), "{lost:?}");
+        drop(under_way);
+        for tier in [Tier::Automation, Tier::Adhoc] {
+            let mut lent = pool.get(tier).unwrap();
+            lent.batch_execute("SELECT 1").unwrap_or_else(|error| panic!("{tier}, {pre_ping:?}: {error:?}"));
+        }
+    }
+}
+
+#[test]
 fn a_statement_that_another_server_does_not_know_costs_the_connection_and_no_more() {
     let cluster = cluster();
-    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2").start();
+    let builder = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2");
+    let bouncer = builder.forgets_statements().start();
     let pool = pool(&bouncer, PgBouncer::Transaction, |builder| builder);
     pool.session(|tx| {
         tx.batch_execute("CREATE TYPE mood AS ENUM ('good'); CREATE TYPE size AS ENUM ('large')")
@@ -244,4 +274,25 @@ fn a_statement_that_another_server_does_not_know_costs_the_connection_and_no_mor
     let text =
         pool.session(|tx| Ok::<String, PgError>(tx.query_one("SELECT 'good'::mood::text", &[])?.get(0)));
     assert_eq!(text.unwrap(), "good");
+}
+
+#[test]
+fn a_statement_is_known_on_each_server_to_a_pooler_that_keeps_track() {
+    let cluster = cluster();
+    let builder = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "2");
+    let bouncer = builder.tracks_statements().start();
+    let pool = pool(&bouncer, PgBouncer::Transaction, |builder| builder);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let statement = conn.prepare("SELECT pg_backend_pid()").unwrap();
+    let first: i32 = conn.query_one(&statement, &[]).unwrap().get(0);
+    // Another client takes the server that knows the statement.
+    let mut holder = bouncer.client();
+    holder.batch_execute("BEGIN").unwrap();
+    match conn.query_one(&statement, &[]) {
+        Ok(row) => assert_ne!(row.get::<_, i32>(0), first, "served by the other connection to the server"),
+        Err(error) => {
+            assert!(bouncer.version() < TRACKS_STATEMENTS, "{error:?}");
+            assert_eq!(error.code().map(|code| code.code()), Some("26000"), "{error:?}");
+        }
+    }
 }

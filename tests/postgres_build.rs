@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use support::bouncer::Bouncer;
@@ -101,6 +104,45 @@ fn a_server_of_either_tier_that_is_not_there_is_waited_for() {
         let told = "has not opened a connection within its caller's limit of 500 ms (";
         assert!(error.to_string().contains(told), "{error}");
         assert!(time >= limit && time < AT_ONCE, "{time:?}");
+    }
+}
+
+/// A port of 127.0.0.1 at which the first connection is answered with `first`, and the others by `server`.
+fn with_another_service_first(first: &'static [u8], server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 1024]);
+        socket.write_all(first).unwrap();
+        drop(socket);
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", server)).unwrap());
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn one_answer_that_is_none_is_not_taken_for_the_last_word() {
+    let cluster = cluster();
+    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"R\0\0\0\0", b"R\0\0\0\x08", b"Z\0\0\0\x05I"] {
+        for mode in ["disable", "prefer"] {
+            let url = cluster.url_through(with_another_service_first(answer, cluster.port()));
+            let text = answer.escape_ascii();
+            let (pool, time) = took(|| builder(format!("{url}?sslmode={mode}")).build());
+            let pool = pool.unwrap_or_else(|error| panic!("{text}, {mode}: {error:#}"));
+            let stats = pool.automation().stats();
+            assert_eq!((stats.open_failures.transient, stats.opened), (1, 1), "{text}, {mode}");
+            assert!(time < 2 * AT_ONCE, "{text}, {mode}: {time:?}");
+        }
     }
 }
 

@@ -111,11 +111,8 @@ fn under_never_nothing_is_looked_for_and_what_is_known_dead_is_not_lent() {
 
     let mut conn = pool.get(Tier::Automation).unwrap();
     assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
-    let handle = conn.abandon_handle();
+    assert!(conn.abandon_handle().abandon());
     drop(conn);
-    // Long after the one who took it has gone.
-    assert!(handle.abandon());
     let mut conn = pool.get(Tier::Automation).unwrap();
     assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1);
-    assert_eq!(pool.automation().stats().suspicions, 1, "what was done to it says nothing against others");
 }

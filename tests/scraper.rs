@@ -2,20 +2,26 @@
 #![cfg(feature = "postgres")]
 
 #[path = "../examples/scraper/mod.rs"]
-#[allow(dead_code)] // What only the example itself uses: its run and its progress bar.
+#[allow(dead_code)] // What only the example itself uses: its server and its words to the terminal.
 mod scraper;
 mod support;
 
 use std::fs;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use scraper::discover::{Item, discover};
-use scraper::failure::ScrapeError;
+use scraper::run::{place, run as run_all};
 use scraper::schema;
+use scraper::scrape::scrape;
 use scraper::store::{Change, store};
 use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use tierpool::batch::BoxError;
 use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session};
 
 /// For a machine under load.
@@ -36,8 +42,9 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).expect("the file can be written");
 }
 
-fn commit(conn: &mut PgConnection, item: &Item) -> Result<Change, ScrapeError> {
-    run_session(conn, &SessionOptions::new(), |tx| store(tx, item))
+fn commit(conn: &mut PgConnection, item: &Item) -> Result<Change, BoxError> {
+    let page = scrape(item)?;
+    Ok(run_session(conn, &SessionOptions::new(), |tx| store(tx, &page))?)
 }
 
 /// Stores everything below `folder`, one item a transaction.
@@ -153,6 +160,26 @@ fn writers_in_any_order_neither_deadlock_nor_lose_a_package() {
     assert_eq!(schema::counts(&mut *client).expect("the tables exist"), [4, 8, 40, 80, 80]);
     let orphans = "SELECT count(*) FROM tierpool_scraper.documents WHERE package_id IS NULL";
     assert_eq!(client.query_one(orphans, &[]).expect("the table exists").get::<_, i64>(0), 0);
+}
+
+#[test]
+fn groups_of_items_in_any_order_never_wait_for_each_other() {
+    let (cluster, folder) = (cluster(), tempfile::tempdir().expect("a temporary folder"));
+    for package in 0..40 {
+        write(folder.path(), &format!("{package}/Cargo.toml"), MANIFEST);
+        (0..9).for_each(|document| write(folder.path(), &format!("{package}/{document}.md"), README));
+    }
+    schema::create(&mut cluster.client()).expect("the role may create");
+    let pool = pool_of(4, "batch_scraper", cluster.url(), |builder| builder);
+    let mut items = discover(folder.path(), None);
+    // The documents of a package are far from each other, and its manifest from them.
+    items.sort_by_key(|item| BuildHasherDefault::<DefaultHasher>::default().hash_one(&item.path));
+    place(&pool, &items).expect("the role may write");
+    let outcome = run_all(&pool, items, Some(4), &ProgressBar::hidden(), &Arc::default());
+    let groups = outcome.report.groups.expect("items are put into groups");
+    assert!(outcome.report.is_complete() && groups.committed > 0, "{outcome}");
+    assert_eq!((outcome.report.retried, groups.taken_apart), (0, 0), "{outcome}");
+    assert_eq!(schema::counts(&mut cluster.client()).expect("the tables exist"), [40, 80, 360, 720, 720]);
 }
 
 #[test]

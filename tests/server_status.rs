@@ -6,8 +6,9 @@
 mod status;
 mod support;
 
-use std::process::{Command, Output};
+use std::process::Output;
 
+use support::child::as_child;
 use support::cluster::cluster;
 
 /// Says that this process is to be the script.
@@ -22,15 +23,7 @@ fn runs_the_script_as_a_child() {
 }
 
 fn script(url: &str) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "runs_the_script_as_a_child", "--nocapture"]);
-    // The settings of whoever runs the tests are none of the script's.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["PG", "DB_", "DATABASE_", "POSTGRES_", "SUPABASE_", "USE_"].iter().any(|s| name.starts_with(s)) {
-            command.env_remove(&*name);
-        }
-    }
+    let mut command = as_child("runs_the_script_as_a_child");
     command.env(IS_SCRIPT, "1").env("DATABASE_URL", url).env("PGAPPNAME", "scraper").output().unwrap()
 }
 

@@ -188,12 +188,14 @@ fn limits_of_server_role_and_database_leave_the_room_that_is_told() {
     let version: u32 = psql(&cluster, "SHOW server_version_num").parse().unwrap();
     assert_eq!(first.limits.reserved.is_some(), version >= 160_000);
     assert_eq!((first.limits.in_use, room(&first)), (1, (17, 17)), "{first:#?}");
+    assert_eq!(first.limits.room_for_strangers(), 17);
     assert_eq!((&*first.automation.role.name, first.automation.role.limit), ("app", None));
     assert!(!first.automation.role.is_superuser);
 
     psql(&cluster, "ALTER ROLE app CONNECTION LIMIT 9");
     let by_role = activity();
     assert_eq!((by_role.adhoc.role.limit, by_role.adhoc.role.in_use, room(&by_role)), (Some(9), 1, (8, 8)));
+    assert_eq!(by_role.limits.room_for_strangers(), 17, "which has a limit of its own");
     psql(&cluster, "ALTER DATABASE app CONNECTION LIMIT 4");
     let by_database = activity();
     let database = &by_database.limits.database;
@@ -202,7 +204,9 @@ fn limits_of_server_role_and_database_leave_the_room_that_is_told() {
     // It is as much as can be opened, and no more.
     let open = || Client::connect(&cluster.url(), NoTls);
     let opened: Vec<_> = (0..3).map(|_| open().unwrap()).collect();
-    once(&pool, "the last place is taken", |activity| room(activity) == (0, 0));
+    let full = once(&pool, "the last place is taken", |activity| room(activity) == (0, 0));
+    assert_eq!(full.limits.room_for_strangers(), 0);
+    assert!(full.to_string().ends_with("0 for strangers"), "{full}");
     assert_eq!(open().map(drop).unwrap_err().code().unwrap().code(), "53300");
     drop(opened);
 
@@ -277,7 +281,7 @@ fn the_verbose_status_shows_the_server_or_why_not() {
             "Automation: 1 open: 1 idle",
             "Connections: 2 of 100, the last 3 for superusers",
             "Role app: 2, no limit",
-            "Room left: 95 for automation, 95 for ad-hoc",
+            "Room left: 95 for automation, 95 for ad-hoc, 95 for strangers",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

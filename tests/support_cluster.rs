@@ -5,7 +5,9 @@
 mod support;
 
 use std::error::Error;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -230,6 +232,25 @@ fn missing_programs_are_named_with_what_to_install() {
     for part in
         ["initdb", "postgres", "PG_BIN", "apt-get install -y postgresql", empty.path().to_str().unwrap()]
     {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[test]
+fn a_folder_without_pg_basebackup_has_servers_but_no_standbys_and_says_so() {
+    let usual = support::cluster::cluster();
+    let bin = tempfile::tempdir().unwrap();
+    fs::set_permissions(bin.path(), Permissions::from_mode(0o755)).unwrap();
+    for name in ["initdb", "postgres"] {
+        // No link, which would lead to the folder that has the rest.
+        let (program, script) = (usual.program(name), bin.path().join(name));
+        fs::write(&script, format!("#!/bin/sh\nexec {} \"$@\"\n", program.display())).unwrap();
+        fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    }
+    let primary = Cluster::builder().bin_folder(bin.path()).replicates().start().unwrap();
+    let text = primary.standby().err().unwrap().to_string();
+    let folder = bin.path().to_str().unwrap();
+    for part in ["pg_basebackup was not found", folder, "apt-get install -y postgresql", "PG_BIN"] {
         assert!(text.contains(part), "{part:?} is not in {text:?}");
     }
 }

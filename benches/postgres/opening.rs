@@ -26,10 +26,10 @@ const ONE_WAY: Duration = Duration::from_millis(1);
 type Work<'a> = (&'static str, Box<dyn Fn() -> Box<dyn Any> + 'a>);
 
 pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
-    compare(mode, cluster, &cluster.url(), "on loopback", None, table);
+    compare(mode, cluster, &cluster.plain_url(), "on loopback", None, table);
     let proxy = Proxy::start(cluster.port()).expect("a proxy can be started");
     proxy.delay(ONE_WAY);
-    let url = cluster.url_through(proxy.port());
+    let url = cluster.plain_url_through(proxy.port());
     compare(mode, cluster, &url, "a round trip of 2 ms", Some(Bound::AtLeast(2.0)), table);
 }
 

@@ -1,4 +1,4 @@
-//! The pools that are compared, all on one server.
+//! The pools that are compared, all on one server, in plain text.
 
 use r2d2_postgres::PostgresConnectionManager;
 use r2d2_postgres::postgres::{Config, NoTls};
@@ -21,7 +21,7 @@ pub fn ours_at(url: &str, size: u32) -> PgPool {
 
 /// As [`ours`], with the time of each statement recorded.
 pub fn ours_timed(cluster: &Cluster, size: u32) -> PgPool {
-    sized(PgBuilder::new().url(cluster.url()).query_times(true), size).build().unwrap()
+    sized(PgBuilder::new().url(cluster.plain_url()).query_times(true), size).build().unwrap()
 }
 
 fn sized(builder: PgBuilder, size: u32) -> PgBuilder {
@@ -34,12 +34,12 @@ pub fn ours_with(
     size: u32,
     change: impl FnOnce(Builder<PgManager>) -> Builder<PgManager> + 'static,
 ) -> PgPool {
-    sized(PgBuilder::new().url(cluster.url()), size).automation(change).build().unwrap()
+    sized(PgBuilder::new().url(cluster.plain_url()), size).automation(change).build().unwrap()
 }
 
 /// r2d2 at its defaults but for its size; all of it open. `tested` is its `test_on_check_out`, by default on.
 pub fn r2d2(cluster: &Cluster, size: u32, tested: bool) -> R2d2 {
-    r2d2_at(cluster.config(), size, tested)
+    r2d2_at(cluster.plain_url().parse().unwrap(), size, tested)
 }
 
 /// As [`r2d2`], of this server.

@@ -1,8 +1,10 @@
 //! The two pools of a measurement, on connections that do nothing or on a PostgreSQL.
 
+use std::env;
+
 use postgres::NoTls;
 use r2d2_postgres::PostgresConnectionManager;
-use tierpool::config::{Overrides, PgSettings};
+use tierpool::config::{Overrides, PgSettings, TlsMode};
 use tierpool::{MemoryManager, PgBuilder, Tier, TieredPool};
 
 use super::args::Database;
@@ -61,8 +63,16 @@ impl Backend {
                 overrides.reserved = Some(reserved);
                 (overrides.base_size, overrides.max_overflow) = (Some(base), Some(0));
                 overrides.min_size = Some(base);
-                let settings = PgSettings::from_env(&overrides)
+                let settings = PgSettings::load(&overrides, plain_text_unless_said)
                     .map_err(|faults| format!("the settings of the database cannot be used: {faults}"))?;
+                let mode = settings.server.tls().mode;
+                if mode != TlsMode::Disable {
+                    return Err(format!(
+                        "the URL says sslmode={}, but the pools are compared in plain text: leave it out, or say \
+                         disable",
+                        mode.as_str()
+                    ));
+                }
                 let manager = PostgresConnectionManager::new(settings.connect_config("r2d2"), NoTls);
                 let ours = PgBuilder::new().adhoc(move |tier| tier.min_size(reserved));
                 let ours = ours.build_from(settings).map_err(|error| error.to_string())?;
@@ -72,4 +82,9 @@ impl Backend {
             }
         }
     }
+}
+
+/// The environment, but for encryption: the peer has none here, so that what a URL leaves open is plain text for both.
+fn plain_text_unless_said(name: &str) -> Option<String> {
+    if name == "PGSSLMODE" { Some("disable".to_owned()) } else { env::var(name).ok() }
 }

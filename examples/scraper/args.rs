@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
+use super::number::number;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Scrapes a folder of real documents into PostgreSQL, through a tierpool: the manifests of
@@ -16,7 +18,8 @@ Usage: batch_scraper [--input DIR] [--workers N] [--limit N]
 
   --input DIR    folder to scrape; default: the package sources in cargo's registry
                  ($CARGO_HOME/registry/src, or ~/.cargo/registry/src)
-  --workers N    worker threads, 1 to 1024; default: the automation tier's base size
+  --workers N    threads that write, each on a connection, 1 to 1024; files are read and
+                 parsed by others; default: the automation tier's base size
   --limit N      scrape only the first N items, at least 1; default: all
   -h, --help     print this help
 
@@ -48,7 +51,7 @@ pub enum Request {
 pub struct Plan {
     /// The folder to scrape, which existed when it was checked.
     pub input: PathBuf,
-    /// Worker threads; `None` leaves it to the batch runner.
+    /// Threads that write; `None` leaves it to the batch runner.
     pub workers: Option<usize>,
     /// The most items to take; `None` takes all.
     pub limit: Option<usize>,
@@ -103,19 +106,6 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
         Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit })),
         _ => Err(UsageError(faults)),
     }
-}
-
-fn number(parser: &mut lexopt::Parser, flag: &str, max: usize, faults: &mut Vec<String>) -> Option<usize> {
-    let Ok(raw) = parser.value() else {
-        faults.push(format!("{flag} needs a number"));
-        return None;
-    };
-    let allowed = if max == usize::MAX { "at least 1".into() } else { format!("1 to {max}") };
-    let parsed = raw.to_str().and_then(|text| text.parse().ok()).filter(|n| (1..=max).contains(n));
-    if parsed.is_none() {
-        faults.push(format!("{flag} is {raw:?}; allowed is a whole number, {allowed}"));
-    }
-    parsed
 }
 
 /// The canonical form of `folder`, because a document's key in the database is its absolute path: the same folder

@@ -1,11 +1,9 @@
-//! Why an item failed.
+//! Why an item could not be read.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use tierpool::PgError;
-
-/// The reason an item did not reach the database.
+/// The reason an item could not be read.
 #[derive(Debug)]
 pub enum ScrapeError {
     /// The file or folder could not be read.
@@ -18,16 +16,9 @@ pub enum ScrapeError {
     PathNotUtf8(PathBuf),
     /// The manifest cannot be used; every fault is named.
     Manifest { path: PathBuf, faults: Vec<String> },
-    /// The database refused or was lost.
-    Database(PgError),
 }
 
 impl ScrapeError {
-    /// Whether the document itself was good.
-    pub fn is_database(&self) -> bool {
-        matches!(self, ScrapeError::Database(_))
-    }
-
     /// The name under which failures are counted.
     pub fn class(&self) -> &'static str {
         match self {
@@ -36,7 +27,6 @@ impl ScrapeError {
             ScrapeError::NotUtf8 { .. } => "content is not UTF-8",
             ScrapeError::PathNotUtf8(_) => "path is not UTF-8",
             ScrapeError::Manifest { .. } => "manifest",
-            ScrapeError::Database(_) => "database",
         }
     }
 }
@@ -53,22 +43,8 @@ impl fmt::Display for ScrapeError {
             }
             ScrapeError::PathNotUtf8(path) => write!(f, "the path {} is not UTF-8", path.display()),
             ScrapeError::Manifest { path, faults } => write!(f, "{}: {}", path.display(), faults.join("; ")),
-            ScrapeError::Database(_) => f.write_str("the database did not take it"),
         }
     }
 }
 
-impl std::error::Error for ScrapeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ScrapeError::Database(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<PgError> for ScrapeError {
-    fn from(error: PgError) -> Self {
-        ScrapeError::Database(error)
-    }
-}
+impl std::error::Error for ScrapeError {}

@@ -7,11 +7,10 @@ use tierpool::{PgBuilder, PgPool};
 
 use crate::support::cluster::Cluster;
 
-/// The first part of `application_name`.
-const APP_NAME: &str = "batch_scraper";
-
 /// The server of a run. Dropping it removes a server of one's own.
 pub struct Server {
+    /// The first part of `application_name`.
+    app_name: &'static str,
     settings: PgSettings,
     /// The throw-away one, when the environment names none.
     own: Option<Cluster>,
@@ -19,7 +18,7 @@ pub struct Server {
 
 impl Server {
     /// Takes the server that `DATABASE_URL` names, or starts one when it is unset or empty. All other settings come
-    /// from the environment either way.
+    /// from the environment either way. `app_name` becomes the first part of `application_name`.
     ///
     /// # Blocking
     /// One to two seconds when a server is started, 20 s at the most.
@@ -27,16 +26,16 @@ impl Server {
     /// # Errors
     /// Settings that cannot be used, all at once and without a password; or no server that could be started, and the
     /// text then says what to install.
-    pub fn choose() -> Result<Server, String> {
+    pub fn choose(app_name: &'static str) -> Result<Server, String> {
         let is_given = std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty());
         let own =
             if is_given { None } else { Some(Cluster::start_new().map_err(|error| error.to_string())?) };
         let mut overrides = Overrides::default();
         overrides.url = own.as_ref().map(|cluster| cluster.url().into());
-        overrides.app_name = Some(APP_NAME.to_owned());
+        overrides.app_name = Some(app_name.to_owned());
         let settings = PgSettings::from_env(&overrides)
             .map_err(|faults| format!("the settings of the database cannot be used: {faults}"))?;
-        Ok(Server { settings, own })
+        Ok(Server { app_name, settings, own })
     }
 
     /// Builds the pool.
@@ -62,7 +61,7 @@ impl fmt::Display for Server {
         if let Some(cluster) = &self.own {
             return write!(f, "a throw-away PostgreSQL on port {} (DATABASE_URL is not set)", cluster.port());
         }
-        let config = self.settings.connect_config(APP_NAME);
+        let config = self.settings.connect_config(self.app_name);
         let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
         write!(f, "{database} on {:?} (DATABASE_URL)", config.get_hosts())
     }

@@ -2,17 +2,16 @@
 //!
 //! An unchanged item costs one read; a new document three round trips, however many headings and links it has.
 //!
-//! Two writers cannot deadlock: each transaction locks at most one row of `packages`, then at most one of `documents`,
-//! then rows below that one.
+//! Two writers cannot deadlock, where each transaction writes one item: it locks at most one row of `packages`, then at
+//! most one of `documents`, then rows below that one. Groups of items cannot either once their packages are
+//! [placed](place_packages): then no two items of a run write to one row.
 
 use tierpool::PgError;
 
-use super::discover::Item;
 use super::document::Document;
-use super::failure::ScrapeError;
 use super::kind::Kind;
 use super::manifest::Manifest;
-use super::scrape::{Scraped, Source};
+use super::scrape::{Page, Scraped};
 use super::statements::Statements;
 
 /// What writing an item did to the tables.
@@ -24,27 +23,26 @@ pub enum Change {
     Unchanged,
 }
 
-/// Scrapes `item` and writes it in the transaction `tx`.
+/// Writes `page` in the transaction `tx`.
 ///
 /// # Blocking
-/// Reads one file and waits for the server's replies.
+/// For the server's replies.
 ///
 /// # Errors
-/// A file that cannot be used, or the server's own error; the caller rolls back.
-pub fn store(tx: &mut impl Statements, item: &Item) -> Result<Change, ScrapeError> {
-    let source = Source::read(item)?;
-    let (known, package) = known(tx, &source)?;
-    if known.as_ref() == Some(&source.hash) {
+/// The server's own; the caller rolls back.
+pub fn store(tx: &mut impl Statements, page: &Page) -> Result<Change, PgError> {
+    let (known, package) = known(tx, page)?;
+    if known.as_ref() == Some(&page.hash) {
         return Ok(Change::Unchanged);
     }
-    let written = match source.parse()? {
-        Scraped::Manifest(manifest) => write_package(tx, &source, &manifest)?,
+    let written = match &page.scraped {
+        Scraped::Manifest(manifest) => write_package(tx, page, manifest)?,
         Scraped::Document(document) => {
-            let package = match (package, source.package.as_deref()) {
+            let package = match (package, page.package.as_deref()) {
                 (None, Some(folder)) => Some(place_package(tx, folder)?),
                 (package, _) => package,
             };
-            write_document(tx, &source, package, &document)?
+            write_document(tx, page, package, document)?
         }
     };
     Ok(match (written, known) {
@@ -63,12 +61,26 @@ SELECT (SELECT hash FROM tierpool_scraper.documents WHERE path = $1),
        (SELECT id FROM tierpool_scraper.packages WHERE folder = $2)";
 
 /// The hash the database holds of the item, and the row of its package, as far as there are any.
-fn known(tx: &mut impl Statements, source: &Source) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
-    let rows = match source.kind {
-        Kind::Manifest => tx.rows(KNOWN_MANIFEST, &[&source.package])?,
-        _ => tx.rows(KNOWN_DOCUMENT, &[&source.path, &source.package])?,
+fn known(tx: &mut impl Statements, page: &Page) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
+    let rows = match page.kind {
+        Kind::Manifest => tx.rows(KNOWN_MANIFEST, &[&page.package])?,
+        _ => tx.rows(KNOWN_DOCUMENT, &[&page.path, &page.package])?,
     };
     Ok(rows.first().map_or((None, None), |row| (row.get(0), row.get(1))))
+}
+
+/// In one order, so that two programs that place the same packages take turns.
+const PLACE_PACKAGES: &str = "
+INSERT INTO tierpool_scraper.packages (folder)
+SELECT DISTINCT f FROM unnest($1::text[]) AS f ORDER BY f
+ON CONFLICT (folder) DO NOTHING";
+
+/// Makes the rows of packages ahead of their manifests and documents.
+///
+/// # Errors
+/// The server's.
+pub fn place_packages(tx: &mut impl Statements, folders: &[&str]) -> Result<(), PgError> {
+    tx.rows(PLACE_PACKAGES, &[&folders]).map(drop)
 }
 
 /// The update changes nothing: it makes the statement wait for, and return, a row inserted by another transaction.
@@ -78,7 +90,7 @@ ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
 RETURNING id";
 
 /// Makes the row of a package whose manifest has not been written yet.
-fn place_package(tx: &mut impl Statements, folder: &str) -> Result<i64, ScrapeError> {
+fn place_package(tx: &mut impl Statements, folder: &str) -> Result<i64, PgError> {
     let rows = tx.rows(PLACE_PACKAGE, &[&folder])?;
     Ok(rows.first().expect("an upsert that always writes returns its row").get(0))
 }
@@ -99,10 +111,9 @@ INSERT INTO tierpool_scraper.dependencies (package_id, kind, target, name, packa
 SELECT $1, d.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS d";
 
 /// Writes a package with its dependencies; `false` when the row was the same already.
-fn write_package(tx: &mut impl Statements, source: &Source, manifest: &Manifest) -> Result<bool, PgError> {
+fn write_package(tx: &mut impl Statements, page: &Page, manifest: &Manifest) -> Result<bool, PgError> {
     let Manifest { name, version, license, description, dependencies } = manifest;
-    let rows =
-        tx.rows(UPSERT_PACKAGE, &[&source.package, &source.hash, name, version, license, description])?;
+    let rows = tx.rows(UPSERT_PACKAGE, &[&page.package, &page.hash, name, version, license, description])?;
     let Some(row) = rows.first() else { return Ok(false) };
     let id: i64 = row.get(0);
     tx.rows(CLEAR_PACKAGE, &[&id])?;
@@ -145,14 +156,14 @@ FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS l (href, text, position)"
 /// Writes a document with its headings and links; `false` when the row was the same already.
 fn write_document(
     tx: &mut impl Statements,
-    source: &Source,
+    page: &Page,
     package: Option<i64>,
     document: &Document,
 ) -> Result<bool, PgError> {
-    let kind = source.kind.as_str();
+    let kind = page.kind.as_str();
     let rows = tx.rows(
         UPSERT_DOCUMENT,
-        &[&source.path, &package, &kind, &source.hash, &source.bytes, &document.title, &document.words],
+        &[&page.path, &package, &kind, &page.hash, &page.bytes, &document.title, &document.words],
     )?;
     let Some(row) = rows.first() else { return Ok(false) };
     let id: i64 = row.get(0);

@@ -15,8 +15,18 @@ pub struct Progress {
     pub committed: u64,
     /// Items that failed for good.
     pub failed: u64,
+    /// Items whose page is fetched, whatever became of it since; 0 in a batch of one stage.
+    pub fetched: u64,
     /// Items in all, where the input knows its length.
     pub total: Option<u64>,
+}
+
+/// How groups are made up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) most: usize,
+    /// The longest that the first waits for the others.
+    pub(super) within: Duration,
 }
 
 /// Is told of the progress after each item, on the worker's thread.
@@ -26,6 +36,8 @@ pub(super) type OnProgress = Box<dyn Fn(Progress) + Send + Sync>;
 pub struct Options {
     pub(super) workers: Option<usize>,
     pub(super) queue: Option<usize>,
+    /// None where each item has a transaction of its own.
+    pub(super) group: Option<Group>,
     pub(super) retry: Retry,
     pub(super) session: SessionOptions,
     pub(super) on_progress: Option<OnProgress>,
@@ -41,6 +53,7 @@ impl Default for Options {
         Options {
             workers: None,
             queue: None,
+            group: None,
             retry: Retry::default(),
             session: SessionOptions::default(),
             on_progress: None,
@@ -56,16 +69,36 @@ impl Options {
         Options::default()
     }
 
-    /// Sets the number of worker threads, at least 1. Default: the automation tier's base size.
+    /// Sets the number of worker threads, at least 1: 0 counts as 1, with a warning. Default: the automation tier's
+    /// base size.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(workers.max(1));
+        self.workers = Some(at_least_one("Options::workers", workers));
         self
     }
 
-    /// Sets how many items may wait for a worker, at least 1. They, one item a worker, and those that failed are the
-    /// memory that a batch takes. Default: two a worker.
+    /// Sets how many items may wait for a worker, or in [`stages`](crate::batch::stages) for a fetch, at least 1: 0
+    /// counts as 1, with a warning. They, one item a worker or a group of them, and those that failed are the memory
+    /// that a batch takes. Default: two a thread, two groups a worker where there are [groups](Options::group), of at
+    /// most 1,000.
     pub fn queue(mut self, queue: usize) -> Self {
-        self.queue = Some(queue.max(1));
+        self.queue = Some(at_least_one("Options::queue", queue));
+        self
+    }
+
+    /// Puts up to `most` items into one transaction with one COMMIT: as many as there are within a time from the first
+    /// of them on. A worker holds no connection while it gathers them. Default: each item has its own.
+    ///
+    /// The work runs once for each item, in their order. Where it fails for one of them, or panics, or the COMMIT
+    /// fails, the whole group is rolled back and each of its items is done again by itself, with its own retries, so
+    /// that one that cannot be done fails alone. What the work did elsewhere than in the transaction is done twice
+    /// then, and it must not end the transaction by itself. Where nobody knows whether the COMMIT took effect, that
+    /// happens only if the work is [idempotent](SessionOptions::idempotent); else all items of the group fail with
+    /// [`Class::OutcomeUnknown`](crate::batch::Class::OutcomeUnknown).
+    ///
+    /// 0 counts as 1, with a warning. One that is 1 is no group.
+    pub fn group(mut self, most: usize, within: Duration) -> Self {
+        let most = at_least_one("Options::group", most);
+        self.group = (most > 1).then_some(Group { most, within });
         self
     }
 
@@ -97,11 +130,20 @@ impl Options {
         self
     }
 
-    /// Sets a flag that ends the batch when it becomes true: items under way are finished, others not started.
+    /// Sets a flag that ends the batch when it becomes true: items under way are finished, others not started. In
+    /// [`stages`](crate::batch::stages) an item is under way from its fetch on, so that nothing fetched is lost.
     pub fn stop(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
         self
     }
+}
+
+/// A number of which there must be one, and a word to whoever said 0.
+pub(super) fn at_least_one(setting: &str, number: usize) -> usize {
+    if number == 0 {
+        log::warn!(target: "tierpool::batch", "{setting}: 0 counts as 1");
+    }
+    number.max(1)
 }
 
 impl fmt::Debug for Options {
@@ -109,6 +151,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("workers", &self.workers)
             .field("queue", &self.queue)
+            .field("group", &self.group)
             .field("retry", &self.retry)
             .field("session", &self.session)
             .field("outage", &self.outage)

@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
+use super::percentiles::Percentiles;
+use super::stage_report::{FetchStage, Groups};
 use crate::postgres::{PgError, is_lost, is_statement_timeout};
 use crate::text::{Time, line};
 
@@ -29,7 +29,11 @@ pub enum Class {
     Database,
     /// The work itself returned an error.
     Work,
-    /// The work panicked.
+    /// The fetch returned an error, or a page larger than all pages may be.
+    Fetch,
+    /// The fetch did not end within its limit.
+    FetchTimeout,
+    /// The work or the fetch panicked.
     Panic,
 }
 
@@ -43,6 +47,8 @@ impl Class {
             Class::StatementTimeout => "statement timeout",
             Class::Database => "database error",
             Class::Work => "work failed",
+            Class::Fetch => "fetch failed",
+            Class::FetchTimeout => "fetch timed out",
             Class::Panic => "panicked",
         }
     }
@@ -120,34 +126,6 @@ pub enum Ended {
     Unusable(BoxError),
 }
 
-/// Percentiles of a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Percentiles {
-    /// The median.
-    pub p50: Duration,
-    /// 95 of 100 were no longer.
-    pub p95: Duration,
-    /// 99 of 100 were no longer.
-    pub p99: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-impl Percentiles {
-    pub(super) fn of(micros: &Histogram<u64>) -> Self {
-        let at = |q| Duration::from_micros(micros.value_at_quantile(q));
-        Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
-    }
-}
-
-impl fmt::Display for Percentiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p95, p99, max] = [self.p50, self.p95, self.p99, self.max].map(Time);
-        write!(f, "p50 {p50}  p95 {p95}  p99 {p99}  max {max}")
-    }
-}
-
 /// What became of a batch. `items = committed + failed + not_started`, always; `Display` prints it.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -158,7 +136,8 @@ pub struct Report<I> {
     pub committed: u64,
     /// Items that failed for good, with their errors.
     pub failed: Vec<Failed<I>>,
-    /// Items that were not begun, those among them that waited for a connection when the batch ended.
+    /// Items that were not begun, those among them that waited for a connection when the batch ended, and those of
+    /// which nothing but a page was had.
     pub not_started: u64,
     /// Attempts beyond the first of each item.
     pub retried: u64,
@@ -166,9 +145,15 @@ pub struct Report<I> {
     pub ended: Ended,
     /// How long it took.
     pub elapsed: Duration,
+    /// What became of the stage of fetches, where there was one.
+    pub fetch: Option<FetchStage>,
+    /// What became of groups, where items were put into some.
+    pub groups: Option<Groups>,
+    /// What kept the batch from being faster, as far as that shows; each is logged too.
+    pub advice: Vec<String>,
     /// How long checkouts took. An item that sent nothing had none.
     pub wait: Percentiles,
-    /// How long sessions had their connection, from BEGIN to the answer to COMMIT.
+    /// How long sessions had their connection, from BEGIN to the answer to COMMIT; a group's is one.
     pub session: Percentiles,
     /// The most automation connections seen in use at once, since the pool was built.
     pub peak_in_use: u32,
@@ -215,7 +200,16 @@ impl<I> fmt::Display for Report<I> {
         writeln!(f, "elapsed      {}, {:.0} items/s", Time(self.elapsed), self.items_per_second())?;
         writeln!(f, "checkout     {}", self.wait)?;
         writeln!(f, "session      {}", self.session)?;
+        if let Some(fetch) = &self.fetch {
+            writeln!(f, "{fetch}")?;
+        }
+        if let Some(groups) = &self.groups {
+            writeln!(f, "groups       {groups}")?;
+        }
         write!(f, "peak         {} in use, {} waiting", self.peak_in_use, self.peak_waiting)?;
+        for advice in &self.advice {
+            write!(f, "\nnote         {advice}")?;
+        }
         match &self.ended {
             Ended::Completed => Ok(()),
             Ended::Stopped => write!(f, "\nstopped on request"),
@@ -246,6 +240,9 @@ mod tests {
             retried: 0,
             ended: Ended::Completed,
             elapsed: Duration::from_secs(1),
+            fetch: None,
+            groups: None,
+            advice: Vec::new(),
             wait: Percentiles::default(),
             session: Percentiles::default(),
             peak_in_use: 1,
@@ -258,14 +255,5 @@ mod tests {
         ] {
             assert!(text.contains(told), "{text}");
         }
-    }
-
-    #[test]
-    fn percentiles_read_as_a_person_would_write_them() {
-        assert_eq!(Percentiles::default().to_string(), "p50 0 s  p95 0 s  p99 0 s  max 0 s");
-        let micros = Duration::from_micros;
-        let some =
-            Percentiles { p50: micros(12), p95: micros(2_540), p99: micros(340_000), max: micros(2_000_000) };
-        assert_eq!(some.to_string(), "p50 12 us  p95 2.5 ms  p99 340 ms  max 2.0 s");
     }
 }

@@ -1,81 +1,41 @@
-//! One worker: takes items, gives each a session, tries again what is worth it.
+//! One worker: gives each job a session, tries again what is worth it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hdrhistogram::Histogram;
 
 use super::floor::Floor;
+use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
+use super::source::{Next, Source};
 use crate::ErrorKind;
-use crate::clock::Deadline;
 use crate::postgres::{Again, Attempts, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look};
 use crate::tiers::Tier;
 
-/// How soon a worker notices a stop while it waits for an item or between two attempts.
-const STOP_GRAIN: Duration = Duration::from_millis(20);
 /// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
-/// Percentiles to two significant digits: some 10 KiB a worker, from a microsecond to hours.
-const DIGITS: u8 = 2;
 
-/// What became of one worker's items.
-pub(super) struct Outcomes<I> {
-    pub(super) committed: u64,
-    pub(super) failed: Vec<Failed<I>>,
-    pub(super) not_started: u64,
-    pub(super) retried: u64,
-    pub(super) wait: Histogram<u64>,
-    pub(super) session: Histogram<u64>,
-}
-
-impl<I> Outcomes<I> {
-    pub(super) fn new() -> Self {
-        let histogram = || match Histogram::new(DIGITS) {
-            Ok(histogram) => histogram,
-            Err(error) => unreachable!("BUG: {DIGITS} digits refused: {error}"),
-        };
-        Outcomes {
-            committed: 0,
-            failed: Vec::new(),
-            not_started: 0,
-            retried: 0,
-            wait: histogram(),
-            session: histogram(),
-        }
-    }
-
-    pub(super) fn add(&mut self, other: Outcomes<I>) {
-        self.committed += other.committed;
-        self.failed.extend(other.failed);
-        self.not_started += other.not_started;
-        self.retried += other.retried;
-        self.wait += other.wait;
-        self.session += other.session;
-    }
-}
-
-fn record(histogram: &mut Histogram<u64>, time: Duration) {
-    // Auto-resizing histograms take any value; one that does not fit is a reading worth dropping, not an error.
-    let _ = histogram.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-}
-
-pub(super) struct Worker<'a, F, D> {
+pub(super) struct Worker<'a, S, F, D> {
     pub(super) floor: &'a Floor<'a>,
+    pub(super) source: &'a S,
     pub(super) work: &'a F,
     pub(super) done: &'a D,
+    /// What the work is called where it panics.
+    pub(super) name: &'static str,
 }
 
 /// How one attempt failed.
-struct FailedAttempt {
-    error: BoxError,
-    class: Class,
-    again: Again,
+pub(super) struct FailedAttempt {
+    pub(super) error: BoxError,
+    pub(super) class: Class,
+    pub(super) again: Again,
+    /// It had no connection to work on.
+    pub(super) unconnected: bool,
 }
 
-/// Why an item is not done after an attempt.
-enum NotDone {
+/// Why a job is not done after an attempt.
+pub(super) enum NotDone {
     Failed(FailedAttempt),
     /// The pool refused at once, since the database cannot be reached at the moment.
     Outage(PgError),
@@ -83,71 +43,111 @@ enum NotDone {
     NoPool(PgError),
 }
 
-/// Ends the batch when its worker's thread panics in a callback: with its workers gone the feeder would wait for ever.
-struct EndOnPanic<'a>(&'a Floor<'a>);
-
-impl Drop for EndOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.halt();
-        }
-    }
+/// What became of a job after all its attempts.
+pub(super) enum Verdict<V> {
+    Done(V),
+    Failed(FailedAttempt, u32),
+    /// It never had a connection: another run starts it, as it does those still in the queue.
+    NotStarted,
 }
 
-impl<F, D> Worker<'_, F, D> {
-    pub(super) fn run<I, T, E>(self, items: &Receiver<I>) -> Outcomes<I>
-    where
-        E: From<PgError> + Into<BoxError>,
-        F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
-        D: Fn(&I, T),
-    {
-        let _guard = EndOnPanic(self.floor);
-        let mut outcomes = Outcomes::new();
-        while !self.floor.is_over() {
-            match items.recv_timeout(STOP_GRAIN) {
-                Ok(item) => self.process(item, &mut outcomes),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        outcomes
+/// What was tried before of a job, in a group.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) attempts: u32,
+    /// What stands unless a further attempt says otherwise.
+    pub(super) failure: Option<FailedAttempt>,
+}
+
+impl<S, T, E, F, D> Worker<'_, S, F, D>
+where
+    S: Source,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E>,
+    D: Fn(&S::Job, T),
+{
+    /// Waits for something to do.
+    pub(super) fn next(&self, limit: Duration, outcomes: &mut Outcomes<S::Item>) -> Next<S::Job, S::Item> {
+        let asked = Instant::now();
+        let next = self.source.next(limit);
+        outcomes.idle += asked.elapsed();
+        next
     }
 
-    fn process<I, T, E>(&self, item: I, outcomes: &mut Outcomes<I>)
-    where
-        E: From<PgError> + Into<BoxError>,
-        F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
-        D: Fn(&I, T),
-    {
-        let options = self.floor.options;
+    pub(super) fn fail(&self, failed: Failed<S::Item>, outcomes: &mut Outcomes<S::Item>) {
+        outcomes.failed.push(failed);
+        self.floor.item_failed();
+    }
+
+    /// Leaves a job to another run.
+    pub(super) fn leave(&self, job: S::Job, outcomes: &mut Outcomes<S::Item>) {
+        self.source.end(job);
+        outcomes.not_started += 1;
+    }
+
+    /// Puts a committed job on record, and hands on what its work returned.
+    pub(super) fn commit(&self, job: S::Job, value: T, outcomes: &mut Outcomes<S::Item>) {
+        outcomes.committed += 1;
+        (self.done)(&job, value);
+        self.source.end(job);
+        self.floor.item_committed();
+    }
+
+    pub(super) fn process(&self, job: S::Job, before: Before, outcomes: &mut Outcomes<S::Item>) {
+        let verdict = self.persist(
+            before,
+            1,
+            |_| true,
+            outcomes,
+            |outcomes| self.attempt(outcomes, |tx| (self.work)(tx, &job)),
+        );
+        match verdict {
+            Verdict::Done(value) => self.commit(job, value, outcomes),
+            Verdict::Failed(FailedAttempt { error, class, .. }, attempts) => {
+                let item = self.source.end(job);
+                self.fail(Failed { item, error, class, attempts }, outcomes);
+            }
+            Verdict::NotStarted => self.leave(job, outcomes),
+        }
+    }
+
+    /// Makes attempts at what comes to `jobs` jobs until one succeeds or there are to be none: a failure is tried again
+    /// where it passes and `may_repeat` says so; an outage is waited for.
+    pub(super) fn persist<V>(
+        &self,
+        before: Before,
+        jobs: u64,
+        may_repeat: impl Fn(&FailedAttempt) -> bool,
+        outcomes: &mut Outcomes<S::Item>,
+        mut attempt: impl FnMut(&mut Outcomes<S::Item>) -> Result<V, NotDone>,
+    ) -> Verdict<V> {
+        let Floor { options, signals, .. } = self.floor;
         let mut attempts = Attempts::new(&options.retry, options.session.idempotent);
-        let mut last = None;
+        let mut last = before.failure;
         let mut outage_since = None;
         let mut is_away = false;
         loop {
             // What the work does ahead of its first statement is not repeated in vain.
             let outcome = match if is_away { look(self.floor.pool, Tier::Automation) } else { Ok(()) } {
-                Ok(()) => self.attempt(&item, outcomes),
+                Ok(()) => attempt(outcomes),
                 Err(refusal) => {
                     Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
                 }
             };
-            if attempts.failed() > 0 && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
-                outcomes.retried += 1;
+            let tried_before = before.attempts > 0 || attempts.failed() > 0;
+            if tried_before && !matches!(outcome, Err(NotDone::Outage(_) | NotDone::NoPool(_))) {
+                outcomes.retried += jobs;
             }
             match outcome {
-                Ok(value) => {
-                    outcomes.committed += 1;
-                    (self.done)(&item, value);
-                    return self.floor.item_committed();
-                }
+                Ok(value) => return Verdict::Done(value),
                 Err(NotDone::Failed(failure)) => {
                     outage_since = None;
                     is_away = failure.again.tells_of_outage();
-                    let delay = attempts.after_failure(failure.again);
+                    let again = if may_repeat(&failure) { failure.again } else { Again::No };
+                    let delay = attempts.after_failure(again);
                     last = Some(failure);
                     // A stop ends the waiting; the item has failed then, with the error at hand.
-                    if !delay.is_some_and(|delay| self.pause(delay)) {
+                    if !delay.is_some_and(|delay| signals.pause(delay)) {
                         break;
                     }
                 }
@@ -159,7 +159,7 @@ impl<F, D> Worker<'_, F, D> {
                     if since.elapsed() >= options.outage {
                         self.floor.give_up(error.into());
                     }
-                    if !self.pause(OUTAGE_PAUSE) {
+                    if !signals.pause(OUTAGE_PAUSE) {
                         break;
                     }
                 }
@@ -170,38 +170,22 @@ impl<F, D> Worker<'_, F, D> {
             }
         }
         match last {
-            Some(FailedAttempt { error, class, .. }) => {
-                outcomes.failed.push(Failed { item, error, class, attempts: attempts.failed() });
-                self.floor.item_failed();
-            }
-            // It never had a connection: another run starts it, as it does those still in the queue.
-            None => outcomes.not_started += 1,
+            Some(failure) => Verdict::Failed(failure, before.attempts + attempts.failed()),
+            None => Verdict::NotStarted,
         }
     }
 
-    /// Waits before another attempt; false when the batch has been ended meanwhile.
-    fn pause(&self, delay: Duration) -> bool {
-        let until = Deadline::of(delay);
-        while !self.floor.is_over() {
-            let left = until.left();
-            if left.is_zero() {
-                return true;
-            }
-            std::thread::sleep(left.min(STOP_GRAIN));
-        }
-        false
-    }
-
-    fn attempt<I, T, E>(&self, item: &I, outcomes: &mut Outcomes<I>) -> Result<T, NotDone>
-    where
-        E: From<PgError> + Into<BoxError>,
-        F: Fn(&mut Session<'_>, &I) -> Result<T, E>,
-    {
+    /// Makes one attempt at a session.
+    pub(super) fn attempt<V>(
+        &self,
+        outcomes: &mut Outcomes<S::Item>,
+        work: impl FnOnce(&mut Session<'_>) -> Result<V, E>,
+    ) -> Result<V, NotDone> {
         let options = &self.floor.options.session;
         let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            attempt_on(self.floor.pool, Tier::Automation, options, &mut loan, |tx| (self.work)(tx, item))
+            attempt_on(self.floor.pool, Tier::Automation, options, &mut loan, work)
         }));
         if let Some(Loan { wait, since }) = loan {
             record(&mut outcomes.wait, wait);
@@ -212,15 +196,16 @@ impl<F, D> Worker<'_, F, D> {
             Ok(Err(Uncommitted::Session(setback))) => {
                 let error = setback.error.into();
                 let class = Class::of(&*error);
-                Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again }))
+                Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again, unconnected: false }))
             }
             Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
                 Err(no_connection(error.into(), refusal, &mut outcomes.wait))
             }
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
-                let error = format!("the work panicked: {text}").into();
-                Err(NotDone::Failed(FailedAttempt { error, class: Class::Panic, again: Again::No }))
+                let error = format!("{} panicked: {text}", self.name).into();
+                let class = Class::Panic;
+                Err(NotDone::Failed(FailedAttempt { error, class, again: Again::No, unconnected: false }))
             }
         }
     }
@@ -237,10 +222,10 @@ fn no_connection(error: BoxError, refusal: crate::Error, wait: &mut Histogram<u6
     };
     match kind {
         ErrorKind::CircuitOpen => NotDone::Outage(refusal.into()),
-        ErrorKind::ConnectFailed | ErrorKind::Closed => NotDone::NoPool(refusal.into()),
+        ErrorKind::ConnectFailed | ErrorKind::Closed | ErrorKind::Forked => NotDone::NoPool(refusal.into()),
         _ => {
             record(wait, refusal.waited());
-            NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again })
+            NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again, unconnected: true })
         }
     }
 }

@@ -9,6 +9,7 @@ use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 use super::report;
 use crate::config::Faults;
+use crate::process::OF_PARENT;
 
 struct Inner {
     kind: ErrorKind,
@@ -41,6 +42,11 @@ impl Error {
     #[cfg(feature = "postgres")]
     pub(crate) fn again(&self) -> Self {
         Error(Arc::clone(&self.0))
+    }
+
+    /// An error for a pool that was inherited by `fork`. Nothing is looked at for it.
+    pub(crate) fn forked() -> Self {
+        Error::new(ErrorKind::Forked, Evidence::default(), None)
     }
 
     /// The kind of error.
@@ -92,6 +98,11 @@ impl Error {
         self.0.kind == ErrorKind::Closed
     }
 
+    /// Whether the pool belongs to the process from which this one was forked.
+    pub fn is_forked(&self) -> bool {
+        self.0.kind == ErrorKind::Forked
+    }
+
     /// Whether the settings cannot be used; [`Error::faults`] lists why.
     pub fn is_invalid_config(&self) -> bool {
         self.0.kind == ErrorKind::InvalidConfig
@@ -126,8 +137,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
-        if inner.kind == ErrorKind::InvalidConfig {
-            return inner.faults.write_below(f, "invalid configuration");
+        match inner.kind {
+            ErrorKind::InvalidConfig => return inner.faults.write_below(f, "invalid configuration"),
+            ErrorKind::Forked => {
+                return write!(f, "the pool {OF_PARENT}: build it after fork, in each process");
+            }
+            _ => {}
         }
         let cause = inner.cause.as_deref();
         if f.alternate() {

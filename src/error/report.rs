@@ -50,7 +50,7 @@ fn headline(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence) -> fmt::R
             "waiting in pool `{pool}` would not end: every connection is held by a thread that waits for another"
         ),
         ErrorKind::Closed => write!(f, "pool `{pool}` is closed"),
-        ErrorKind::InvalidConfig => unreachable!("BUG: an invalid configuration has no evidence"),
+        ErrorKind::InvalidConfig | ErrorKind::Forked => unreachable!("BUG: {kind:?} has no evidence"),
     }
 }
 

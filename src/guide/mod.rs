@@ -6,6 +6,7 @@
 //! | [`sizing`] | how many connections? |
 //! | [`faults`] | what does the pool do when something goes wrong? |
 //! | [`migration`] | how do I move from r2d2, and what differs? |
+//! | [`fork`] | what of child processes, pre-forking servers, `multiprocessing`? |
 #![cfg_attr(
     feature = "postgres",
     doc = "\
@@ -44,6 +45,10 @@ pub mod coming_from {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("failover.md")]
 pub mod failover {}
+
+#[doc = include_str!("fork.md")]
+#[doc(alias("multiprocessing", "prefork", "preload_app", "daemonize"))]
+pub mod fork {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("retries.md")]

@@ -26,6 +26,9 @@ pub(crate) struct Changing {
 impl Changing {
     /// Begins a change. One within a change of the same pool would have that begin anew each time, and never end.
     pub(crate) fn begin<M: ManageConnection>(pools: &[&Arc<Shared<M>>]) -> Result<Changing, Error> {
+        if pools.iter().any(|shared| shared.is_inherited()) {
+            return Err(Error::forked());
+        }
         let pools = pools.iter().map(|shared| Arc::as_ptr(shared).addr());
         CHANGING.with_borrow_mut(|changing| {
             if pools.clone().any(|pool| changing.contains(&pool)) {

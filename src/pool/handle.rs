@@ -36,6 +36,9 @@ impl<M: ManageConnection> Drop for Handle<M> {
 ///
 /// Dropping the last clone closes it: idle connections at once, those in use at their checkin; its threads end.
 ///
+/// A child process made by `fork` has a pool that is its parent's: there its methods fail as `Forked`, and a drop does
+/// nothing. [The guide](crate::guide::fork) says what to do, and what is not noticed.
+///
 /// # Examples
 ///
 /// ```
@@ -291,12 +294,12 @@ impl<M: ManageConnection> Pool<M> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn suspend(&self) -> bool {
-        self.shared().lending.suspend()
+        !self.shared().is_inherited() && self.shared().lending.suspend()
     }
 
     /// Lends again. Returns false if lending was not suspended.
     pub fn resume(&self) -> bool {
-        self.shared().lending.resume()
+        !self.shared().is_inherited() && self.shared().lending.resume()
     }
 
     /// Returns whether lending is suspended.
@@ -307,12 +310,16 @@ impl<M: ManageConnection> Pool<M> {
     /// Replaces all connections: closes idle ones now and those in use at their checkin. The pool stays usable.
     #[doc(alias("dispose", "softEvictConnections"))]
     pub fn drain(&self) {
-        retire::evict(self.shared());
+        if !self.shared().is_inherited() {
+            retire::evict(self.shared());
+        }
     }
 
     /// Closes the connections that are idle just now; those in use stay.
     pub fn evict_idle(&self) {
-        retire::evict_idle(self.shared());
+        if !self.shared().is_inherited() {
+            retire::evict_idle(self.shared());
+        }
     }
 
     /// Closes the pool: refuses new checkouts, wakes all waiters with `Closed`, closes idle connections, and waits

@@ -54,6 +54,10 @@ pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
 
 /// Stops lending: refuses all waiters and has every idle connection closed. The rest closes at its checkin.
 pub(crate) fn shut<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    if shared.is_inherited() {
+        // Kept for good, with all that it has: that is the parent's, and what is dropped may say so to the server.
+        return std::mem::forget(Arc::clone(shared));
+    }
     for entry in shared.lending.close(&Refusal::Closed) {
         dispose(entry, CloseCause::Closed);
     }
@@ -65,6 +69,9 @@ pub(crate) fn shut<M: ManageConnection>(shared: &Arc<Shared<M>>) {
 pub(crate) fn close<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: Duration) -> CloseReport {
     let begun = Instant::now();
     shut(shared);
+    if shared.is_inherited() {
+        return CloseReport { holders: Vec::new(), gauges: Gauges::default(), took: begun.elapsed() };
+    }
     let mut last = Gauges::default();
     shared.changed.wait_until(Deadline::after(begun, limit), || {
         last = gauges(shared);

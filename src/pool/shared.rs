@@ -27,6 +27,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::core;
 use crate::error::OpenFailure;
+use crate::process::Process;
 
 pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal>;
 pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal>;
@@ -78,6 +79,7 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) sinks: Sinks,
     pub(crate) changed: Arc<Changed>,
     clock: Clock,
+    process: Process,
     /// Replaced as a whole by `reconfigure`; readers clone the `Arc` and let go.
     settings: RwLock<Arc<Settings>>,
     /// Held while new settings are applied, so that two threads do not apply half of each other's. No foreign code
@@ -107,10 +109,18 @@ impl<M: ManageConnection> Shared<M> {
             counters: Counters::default(),
             sinks,
             clock,
+            process: Process::this(),
             fast: CachePadded::new(fast),
             settings: RwLock::new(Arc::new(settings)),
             applying: Mutex::new(()),
         }
+    }
+
+    /// Whether this process has the pool by `fork`: none of the pool's threads is here, a lock may be held by one that
+    /// is not, and the sockets are the parent's. So it is asked before any lock is taken, and what is the parent's is
+    /// forgotten and not dropped. A system call: to be asked where others are made.
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.process.is_this()
     }
 
     pub(crate) fn settings(&self) -> Arc<Settings> {

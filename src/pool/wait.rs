@@ -54,7 +54,7 @@ impl<'a, M: ManageConnection> Filling<'a, M> {
     /// The time begins now, and so does the opening of what is wanted.
     pub(super) fn new(pool: &'a Arc<Shared<M>>, limit: LimitSetBy, least: Least) -> Self {
         let first = (least != Least::Kept).then(|| pool.supply.await_first());
-        if first.is_some() {
+        if first.is_some() && !pool.is_inherited() {
             demand(pool);
         }
         Filling { pool, limit, end: Deadline::of(limit.time()), first, least }
@@ -100,6 +100,9 @@ pub(crate) fn wait_filled<M: ManageConnection>(
     mut awaited: Vec<Filling<'_, M>>,
     hope: Hope,
 ) -> Result<(), Error> {
+    if awaited.iter().any(|one| one.pool.is_inherited()) {
+        return Err(Error::forked());
+    }
     let begun = Instant::now();
     let Some(changed) = awaited.first().map(|first| Arc::clone(&first.pool.changed)) else { return Ok(()) };
     debug_assert!(

@@ -49,6 +49,8 @@
 mod connection;
 mod driver;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod observer;
 mod open;
 mod options;

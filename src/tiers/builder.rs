@@ -68,8 +68,9 @@ impl<M: ManageConnection> TieredBuilder<M> {
     }
 
     /// Sets whether the ad-hoc tier's manager leads to another server than automation's, or as another role: what one
-    /// tier meets says nothing of the other then, and the [`Verdict`](crate::report::Verdict) rests on both. Default:
-    /// no, so that a sign of life to either tells of one server. A `PgBuilder` finds out by itself.
+    /// tier meets says nothing of the other then. A connection found dead in one makes none of the other's suspect, and
+    /// the [`Verdict`](crate::report::Verdict) rests on both. Default: no, so that a sign of life to either tells of
+    /// one server. A `PgBuilder` finds out by itself.
     pub fn adhoc_is_apart(mut self, is_apart: bool) -> Self {
         self.adhoc_is_apart = is_apart;
         self
@@ -198,7 +199,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
         // At run time automation may grow into what the budget has left, and the reserved part stays as it is, unless
         // the budget itself is changed.
         let ceilings = [&self.automation, &self.adhoc].map(|builder| builder.resolved().0.ceiling());
-        let budget = Budget::new(self.total_connections, ceilings);
+        let budget = Budget::new(self.total_connections, ceilings, !self.adhoc_is_apart);
         self.automation = self.automation.part(Part::of(&budget, 0));
         self.adhoc = self.adhoc.part(Part::of(&budget, 1));
         let keeper = Keeper::new("tierpool", self.clock.clone());

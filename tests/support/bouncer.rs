@@ -30,6 +30,10 @@ const PORTS_TRIED: u32 = 5;
 /// Where Debian installs it, which is not on everybody's `PATH`.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
+/// From this version on it can have statements that its clients prepared follow them from one server to the next; from
+/// 1.24 on it does unless told otherwise.
+pub const TRACKS_STATEMENTS: (u32, u32) = (1, 21);
+
 /// What a PgBouncer is to be like.
 pub struct Builder {
     server_port: u16,
@@ -44,6 +48,28 @@ impl Builder {
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
         self
+    }
+
+    /// Has it keep no track of the statements that its clients prepare. Before 1.21 it never did.
+    #[must_use]
+    #[track_caller]
+    pub fn forgets_statements(self) -> Self {
+        self.kept_statements("0")
+    }
+
+    /// Has it keep track of those statements, where its version can.
+    #[must_use]
+    #[track_caller]
+    pub fn tracks_statements(self) -> Self {
+        self.kept_statements("200")
+    }
+
+    /// Before 1.21 the setting is unknown, and a fault.
+    #[track_caller]
+    fn kept_statements(self, count: &str) -> Self {
+        let version = find(self.program.as_deref()).and_then(|program| version_of(&program));
+        let version = version.unwrap_or_else(|error| panic!("{error:?}"));
+        if version < TRACKS_STATEMENTS { self } else { self.setting("max_prepared_statements", count) }
     }
 
     /// Sets a setting, as in `pgbouncer.ini`. The last of several wins.
@@ -78,6 +104,7 @@ impl Builder {
     pub fn try_start(self) -> Result<Bouncer, ClusterError> {
         let told = |error| ClusterError::io("cannot make the folder of a PgBouncer", error);
         let program = find(self.program.as_deref())?;
+        let version = version_of(&program)?;
         let account = Account::choose()?;
         let folder = TempDir::with_prefix("tierpool-bouncer-").map_err(told)?;
         account.own(folder.path()).map_err(told)?;
@@ -94,7 +121,7 @@ impl Builder {
             match outcome {
                 Ok(()) => {
                     let child = Mutex::new(Some(child));
-                    return Ok(Bouncer { child, program, account, address, port, folder, entry });
+                    return Ok(Bouncer { child, program, version, account, address, port, folder, entry });
                 }
                 Err(_) if attempt < PORTS_TRIED && self.port.is_none() => {}
                 Err(error) => return Err(error),
@@ -113,6 +140,7 @@ impl Builder {
 pub struct Bouncer {
     child: Mutex<Option<Child>>,
     program: PathBuf,
+    version: (u32, u32),
     account: Account,
     address: Ipv4Addr,
     port: u16,
@@ -126,6 +154,11 @@ impl Bouncer {
     pub fn over(cluster: &Cluster, mode: &str) -> Builder {
         Builder { server_port: cluster.port(), settings: vec![], port: None, program: None }
             .setting("pool_mode", mode)
+    }
+
+    /// Returns its version, as in 1.25.
+    pub fn version(&self) -> (u32, u32) {
+        self.version
     }
 
     /// Returns a URL for `app`.
@@ -196,7 +229,8 @@ impl Bouncer {
     /// Ends it at once, all connections with it, and waits until it is gone.
     #[track_caller]
     pub fn stop(&self) {
-        self.end(Signal::TERM);
+        // From 1.23 on it waits for its clients at SIGTERM.
+        self.end(if self.version < (1, 23) { Signal::TERM } else { Signal::QUIT });
     }
 
     /// Kills it, and waits until it is gone.
@@ -326,6 +360,17 @@ fn write_settings(
         account.own(&path)?;
     }
     Ok(())
+}
+
+fn version_of(program: &Path) -> Result<(u32, u32), ClusterError> {
+    let told = |error| ClusterError::io(format!("cannot run {}", program.display()), error);
+    let output = Command::new(program).arg("--version").output().map_err(told)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let of = |text: &str| {
+        let mut numbers = text.strip_prefix("PgBouncer ")?.split(['.', '\n']).map(|part| part.parse().ok());
+        Some((numbers.next()??, numbers.next()??))
+    };
+    of(&text).ok_or_else(|| ClusterError::new(format!("{} tells no version: {text:?}", program.display())))
 }
 
 /// Returns the program: the one named, or what `PGBOUNCER_BIN` names, either of which is final, else the first of

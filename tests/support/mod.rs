@@ -6,9 +6,13 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 #[cfg(feature = "postgres")]
+pub mod batches;
+#[cfg(feature = "postgres")]
 pub mod bouncer;
+pub mod child;
 #[cfg(feature = "postgres")]
 pub mod cluster;
+pub mod hostile;
 pub mod logged;
 #[cfg(feature = "postgres")]
 pub mod pools;

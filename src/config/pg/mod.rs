@@ -33,6 +33,7 @@ pub use server::attrs::TargetSessionAttrs;
 pub(crate) use server::destination::socket_name;
 pub(crate) use server::destination::{Destination, Endpoint};
 pub use server::locate::server_variables;
+pub(crate) use server::providers::{Provider, provider_of};
 pub(crate) use server::startup::{LONGEST as LONGEST_STATEMENT, LONGEST_RULE, statement_timeout_in};
 pub use server::tls::{TlsMode, TlsOptions};
 pub use settings::PgSettings;

@@ -11,7 +11,7 @@ use crate::pool::tell::accounts;
 use crate::stats::CloseCause;
 
 /// Makes all idle connections suspect that were last known good before now, unless that has been done since this
-/// one was known good.
+/// one was known good; those of the other tier too, where it leads to the same server.
 pub(crate) fn found_dead<M: ManageConnection>(shared: &Arc<Shared<M>>, subject: Subject, why: &str) {
     accounts::dead(shared, subject.id, why);
     // The cooldown: what this connection tells of is news only if it was trusted after the last alarm.
@@ -20,6 +20,8 @@ pub(crate) fn found_dead<M: ManageConnection>(shared: &Arc<Shared<M>>, subject: 
     }
     shared.generations.suspect_before(shared.fast.next_generation());
     accounts::suspected(shared, subject.id);
+    // Only a suspicion: what is fit stays, and costs one round trip.
+    shared.supply.part().suspect_other();
 }
 
 /// Closes a connection that proved dead or useless, and makes the older ones suspect.

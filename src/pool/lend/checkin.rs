@@ -63,6 +63,10 @@ fn checkin_closely<M: ManageConnection>(
     condition: Result<Condition, Box<str>>,
     returned: Returned,
 ) {
+    if entry.shared.is_inherited() {
+        // The parent's, which goes on to use it.
+        return std::mem::forget(entry);
+    }
     let shared = Arc::clone(&entry.shared);
     accounts::returned(&shared, entry.body.id, returned);
     let suspect = std::thread::panicking();

@@ -65,6 +65,11 @@ fn checkout_closely<M: ManageConnection>(
     location: &'static Location<'static>,
     thread: u64,
 ) -> Result<PooledConnection<M>, Error> {
+    // Before any lock. The candidate is the parent's.
+    if shared.is_inherited() {
+        std::mem::forget(candidate);
+        return Err(Error::forked());
+    }
     let mut call = Call::new(patience, &shared.fast, shared.now(), location, thread);
     match find(shared, &mut call, candidate) {
         Ok(entry) => Ok(lend(shared, &call, entry)),

@@ -142,7 +142,12 @@ impl<M: ManageConnection> PooledConnection<M> {
     /// assert_eq!(pool.state().connections, 0);
     /// # Ok::<(), tierpool::Error>(())
     /// ```
-    pub fn detach(self) -> M::Connection {
+    pub fn detach(mut self) -> M::Connection {
+        if self.entry().shared.is_inherited() {
+            let Entry { body, seat, shared } = *self.take();
+            std::mem::forget((seat, shared));
+            return body.conn;
+        }
         let Entry { body, seat, shared } = *self.end_checkout();
         vacate(&shared, seat.index());
         accounts::count_closed(&shared, CloseCause::Detached);
@@ -154,7 +159,10 @@ impl<M: ManageConnection> PooledConnection<M> {
     }
 
     /// Closes the connection instead of returning it, on a thread of the pool's. Counted as `evicted`.
-    pub fn close(self) {
+    pub fn close(mut self) {
+        if self.entry().shared.is_inherited() {
+            return std::mem::forget(self.take());
+        }
         dispose(self.end_checkout(), CloseCause::Evicted);
     }
 

@@ -21,6 +21,9 @@ pub(crate) trait Member: Send + Sync {
 
     /// Opens what can be opened now.
     fn use_room(self: Arc<Self>);
+
+    /// Has every connection validated before its next checkout that was last known good before now.
+    fn suspect_all(&self);
 }
 
 pub(crate) struct Budget {
@@ -34,6 +37,8 @@ pub(crate) struct Budget {
     pending: AtomicBool,
     /// One for both pools, so that somebody can wait for both at once.
     changed: Arc<Changed>,
+    /// Whether both pools lead to one server as one role, so that what one meets tells of both.
+    is_one_server: bool,
 }
 
 struct State {
@@ -67,14 +72,14 @@ impl Moved {
 impl Budget {
     /// A budget with the ceiling that each of the pools begins with. The second one's is its share, the rest that of
     /// the first.
-    pub(crate) fn new(total: u32, ceilings: [u32; 2]) -> Arc<Self> {
+    pub(crate) fn new(total: u32, ceilings: [u32; 2], is_one_server: bool) -> Arc<Self> {
         let shares = [total - ceilings[1], ceilings[1]];
         let side = |index: usize| {
             let ceiling = ceilings[index] as usize;
             Side { member: None, share: shares[index], wanted: ceiling, ceiling }
         };
         let state = Mutex::new(State { total, sides: [side(0), side(1)] });
-        Arc::new(Budget { state, pending: AtomicBool::new(false), changed: Arc::default() })
+        Arc::new(Budget { state, pending: AtomicBool::new(false), changed: Arc::default(), is_one_server })
     }
 
     pub(crate) fn total(&self) -> u32 {
@@ -184,6 +189,18 @@ impl Part {
         Some(budget.within(|state| state.sides[*index].wanted = ceiling as usize))
     }
 
+    /// A connection of the pool was found dead: those of the other one that leads to the same server are doubtful too.
+    pub(crate) fn suspect_other(&self) {
+        let Some((budget, index)) = self.0.as_ref().filter(|(budget, _)| budget.is_one_server) else {
+            return;
+        };
+        let other = budget.state.lock().sides[1 - *index].member.clone();
+        // Behind the lock: a pool may end as it is let go of.
+        if let Some(other) = other.and_then(|other| other.upgrade()) {
+            other.suspect_all();
+        }
+    }
+
     /// Whether a pool of the budget will grow as soon as the other one has closed what it has above its ceiling.
     pub(crate) fn growth_waits(&self) -> bool {
         // Relaxed: a hint; what is concluded from it holds for the moment of the look.
@@ -220,6 +237,8 @@ mod tests {
             self.ceiling.store(ceiling, Ordering::SeqCst);
         }
 
+        fn suspect_all(&self) {}
+
         fn use_room(self: Arc<Self>) {
             self.asked.fetch_add(1, Ordering::SeqCst);
         }
@@ -239,7 +258,7 @@ mod tests {
 
     #[test]
     fn growth_waits_for_what_the_other_pool_has_above_its_ceiling() {
-        let budget = Budget::new(10, [8, 2]);
+        let budget = Budget::new(10, [8, 2], true);
         let [(shrinking, part), (growing, _)] = pools(&budget, [8, 2]);
         let ceilings = || [&shrinking, &growing].map(|pool| pool.ceiling.load(Ordering::SeqCst));
         budget.change(10, [3, 7]).use_room();
@@ -258,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_larger_budget_is_room_at_once_and_a_smaller_one_none() {
-        let budget = Budget::new(10, [8, 2]);
+        let budget = Budget::new(10, [8, 2], true);
         let [(first, _), (second, part)] = pools(&budget, [8, 2]);
         let ceilings = || [&first, &second].map(|pool| pool.ceiling.load(Ordering::SeqCst));
         budget.change(14, [10, 4]).use_room();
@@ -276,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_resize_that_finds_room_for_the_other_pool_has_it_used_and_not_before_its_caller_says_so() {
-        let budget = Budget::new(10, [8, 2]);
+        let budget = Budget::new(10, [8, 2], true);
         let [(shrinking, part), (growing, _)] = pools(&budget, [8, 2]);
         budget.change(10, [3, 7]).use_room();
         // Closed, and the resize comes ahead of whoever was to tell of that.

@@ -52,7 +52,7 @@ impl Refusals {
             ErrorKind::ConnectFailed => &self.connect_failed,
             ErrorKind::WouldDeadlock => &self.would_deadlock,
             ErrorKind::Closed => &self.closed,
-            ErrorKind::Timeout | ErrorKind::InvalidConfig => {
+            ErrorKind::Timeout | ErrorKind::InvalidConfig | ErrorKind::Forked => {
                 unreachable!("BUG: a checkout is not refused for {kind:?}")
             }
         };

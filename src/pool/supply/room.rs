@@ -20,4 +20,8 @@ impl<M: ManageConnection> Member for Shared<M> {
     fn use_room(self: Arc<Self>) {
         demand(&self);
     }
+
+    fn suspect_all(&self) {
+        self.generations.suspect_before(self.fast.next_generation());
+    }
 }

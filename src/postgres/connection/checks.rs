@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, Notification};
 
 use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::Probe;
+
+/// The observer's own mark, see there; the server names a process and a channel.
+pub(super) fn is_end_of_probe(notification: &Notification) -> bool {
+    notification.process_id() == 0 && notification.channel().is_empty()
+}
 
 impl PgConnection {
     /// Checks without a round trip that neither side has hung up, in 2 µs or so. A server that is frozen, or a
@@ -41,7 +46,8 @@ impl PgConnection {
     ///
     /// # Errors
     ///
-    /// When the connection is lost, or the replies do not end in time; it is lost then.
+    /// When the connection is lost, or the replies do not end in time; it is lost then. The same for a `COPY` to the
+    /// server that was begun as a text or whose writer was forgotten: nothing ends it.
     pub fn settle(&mut self, limit: Duration) -> Result<(), PgError> {
         if !self.is_reply_pending() {
             return Ok(());
@@ -49,18 +55,23 @@ impl PgConnection {
         if self.is_lost() {
             return Err(self.lost());
         }
-        self.turn(limit, Probe::start_settling)
+        self.turn(limit, Probe::start_settling)?;
+        if self.is_reply_pending() {
+            // A `COPY` that only its writer could end.
+            self.abandon();
+            return Err(self.lost());
+        }
+        Ok(())
     }
 
     /// Turns the connection's reactor until the observer ends it.
     fn turn(&mut self, limit: Duration, start: fn(&Probe)) -> Result<(), PgError> {
-        let PgConnection { client, observer: Some(shared), .. } = self else { return Ok(()) };
+        let PgConnection { client: Some(client), observer: Some(shared), .. } = self else { return Ok(()) };
         shared.set_bound(limit);
         start(shared.probe());
         let outcome = loop {
             match client.notifications().blocking_iter().next() {
-                // The observer's own mark, see there; the server names a process and a channel.
-                Ok(Some(end)) if end.process_id() == 0 && end.channel().is_empty() => break Ok(()),
+                Ok(Some(notification)) if is_end_of_probe(&notification) => break Ok(()),
                 Ok(Some(_)) => {}
                 Ok(None) => break Err(PgError::lost()),
                 Err(error) => break Err(error.into()),
@@ -88,7 +99,7 @@ impl PgConnection {
         let was_fresh = !self.is_used();
         match self.observer.is_some() {
             true => self.bounded_own(limit, |client| client.simple_query("").map(drop))?,
-            false => self.client.is_valid(limit)?,
+            false => self.client_mut().is_valid(limit)?,
         }
         if was_fresh {
             self.mark_fresh();
@@ -114,7 +125,7 @@ impl PgConnection {
         if let Some(shared) = self.observer() {
             shared.set_bound(limit);
         }
-        let outcome = call(&mut self.client);
+        let outcome = call(self.client_mut());
         if let Some(shared) = self.observer() {
             shared.clear_bound();
         }

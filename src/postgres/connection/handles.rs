@@ -4,63 +4,80 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::CancelToken;
-
+use super::cancel::CancelRequest;
+use super::lease::{Lease, Trace};
+use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::{Abandoned, Connector, WireState};
-use crate::postgres::options::LONGEST;
-use crate::postgres::tls::Secure;
+use crate::postgres::observer::{Abandoned, WireState};
 
-/// Ends calls that wait on a connection, from any thread. See
-/// [`PgConnection::abandon_handle`](crate::postgres::PgConnection::abandon_handle).
-#[derive(Clone)]
-pub struct AbandonHandle(Option<Arc<WireState>>);
-
-impl AbandonHandle {
-    pub(super) fn new(observer: Option<Arc<WireState>>) -> Self {
-        AbandonHandle(observer)
+impl PgConnection {
+    /// A handle by which any thread can end a call that waits on this connection, and the connection with it. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
+    pub fn abandon_handle(&self) -> AbandonHandle {
+        AbandonHandle { observer: self.observer.clone(), lease: self.leases.present() }
     }
 
-    /// Makes the call that waits on the connection, and every later one, fail at once; returns whether it can. It
-    /// cannot on an unobserved connection, which is left alone.
+    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection. It ends
+    /// with the checkout, and one of a connection that belongs to no pool with that.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { request: self.cancel_request(), lease: self.leases.present() }
+    }
+
+    /// Ends the checkout for its handles, ahead of every look at what it left behind.
+    pub(in crate::postgres) fn end_lease(&mut self) {
+        self.leases.end();
+    }
+
+    /// Whether something is left of what handles did in the last checkout.
+    pub(in crate::postgres) fn is_left_by_handles(&self) -> bool {
+        self.leases.is_something_left()
+    }
+}
+
+/// Ends calls that wait on a connection, from any thread, for as long as that is lent. See
+/// [`PgConnection::abandon_handle`](crate::postgres::PgConnection::abandon_handle).
+#[derive(Clone)]
+pub struct AbandonHandle {
+    observer: Option<Arc<WireState>>,
+    lease: Arc<Lease>,
+}
+
+impl AbandonHandle {
+    /// Makes the call that waits on the connection, and every later one, fail at once; returns whether it has. It
+    /// cannot on an unobserved connection, and does not once the checkout has ended in which the handle was taken: the
+    /// connection may be another borrower's by then. Those are left alone.
     ///
     /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
     pub fn abandon(&self) -> bool {
-        if let Some(shared) = &self.0 {
-            shared.abandon(Abandoned::GivenUp);
-            // It may be idle by now.
-            if let Some(place) = shared.place() {
-                place.look_closer();
-            }
-        }
-        self.0.is_some()
+        let (Some(shared), Some(_act)) = (&self.observer, self.lease.begin()) else { return false };
+        shared.abandon(Abandoned::GivenUp);
+        true
     }
 }
 
 impl fmt::Debug for AbandonHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbandonHandle").field("works", &self.0.is_some()).finish()
+        f.debug_struct("AbandonHandle").field("works", &self.observer.is_some()).finish()
     }
 }
 
-/// Asks the server to cancel what runs on a connection, from any thread. See
+/// Asks the server to cancel what runs on a connection, from any thread, for as long as that is lent. See
 /// [`PgConnection::cancel_handle`](crate::postgres::PgConnection::cancel_handle).
 ///
 /// Take this one and not the client's own `cancel_token`: that one needs the connector with which the connection was
-/// opened.
+/// opened, and it goes on to work when the connection is somebody else's.
 #[derive(Clone)]
 pub struct CancelHandle {
-    token: CancelToken,
-    secure: Secure,
+    request: CancelRequest,
+    lease: Arc<Lease>,
 }
 
 impl CancelHandle {
-    pub(super) fn new(token: CancelToken, secure: Secure) -> Self {
-        CancelHandle { token, secure }
-    }
-
     /// Sends the request, over a connection of its own that is secured as the first one is. `Ok` means sent, not
     /// done.
+    ///
+    /// A connection that goes back to its pool meanwhile is lent on only once the request cannot hit the next
+    /// borrower, or else replaced; over a Unix socket it is always replaced.
     ///
     /// # Blocking
     ///
@@ -69,11 +86,18 @@ impl CancelHandle {
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached.
+    /// When the checkout has ended in which the handle was taken, when the server cannot be reached, or when the
+    /// process has no file descriptors left.
     pub fn cancel(&self, limit: Duration) -> Result<(), PgError> {
-        // A limit without end has no place among the times of a clock.
-        let connector = Connector::new(self.secure.clone(), limit.min(LONGEST), None);
-        self.token.cancel_query(connector).map_err(PgError::open)
+        let Some(mut act) = self.lease.begin() else {
+            let why = "nothing was cancelled: the checkout in which this handle was taken has ended";
+            return Err(PgError::refused(why));
+        };
+        // Also should what follows panic.
+        act.trace = Trace::UnderWay;
+        let (outcome, trace) = self.request.send(limit);
+        act.trace = trace;
+        outcome
     }
 }
 

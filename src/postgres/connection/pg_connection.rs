@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Config};
 
-use super::handles::{AbandonHandle, CancelHandle};
+use super::cancel::CancelRequest;
+use super::lease::Leases;
 use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::{Abandoned, WireState};
 use crate::postgres::tls::Secure;
+use crate::process::Process;
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -42,10 +44,15 @@ pub enum TransactionStatus {
 /// a row stream half read. An unobserved one can wait for the server without bound when a reply is pending; a pool
 /// drops it on a thread for that purpose.
 ///
+/// In a child process made by `fork` its drop does nothing, and its calls fail over TCP: see
+/// [the guide](crate::guide::fork).
+///
 /// A `Transaction` of the `postgres` crate sends ROLLBACK when it is dropped and waits for the answer, up to the
 /// socket timeout; [`run_session`](crate::postgres::run_session) does not.
 pub struct PgConnection {
-    pub(super) client: Client,
+    /// Taken in a child process alone, where it must not be dropped.
+    pub(super) client: Option<Client>,
+    process: Process,
     pub(super) observer: Option<Arc<WireState>>,
     /// How it was secured, for the connection of a cancel request.
     secure: Secure,
@@ -63,6 +70,10 @@ pub struct PgConnection {
     /// When it was open, and by what: for another connection to the same server.
     opened_at: Instant,
     origin: Arc<Config>,
+    /// For its handles.
+    pub(super) leases: Leases,
+    /// It works, and must not be lent again.
+    unrestorable: bool,
 }
 
 impl PgConnection {
@@ -76,7 +87,8 @@ impl PgConnection {
     ) -> Self {
         let backend_pid = observer.as_ref().map(|shared| shared.backend_pid());
         PgConnection {
-            client,
+            client: Some(client),
+            process: Process::this(),
             observer,
             secure,
             backend_pid,
@@ -87,6 +99,27 @@ impl PgConnection {
             behind: Behind::NOTHING,
             opened_at: Instant::now(),
             origin,
+            leases: Leases::default(),
+            unrestorable: false,
+        }
+    }
+
+    /// Whether it was opened by the process from which this one was forked. A system call.
+    pub(in crate::postgres) fn is_inherited(&self) -> bool {
+        !self.process.is_this()
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("BUG: a connection is used after its end"),
+        }
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut Client {
+        match &mut self.client {
+            Some(client) => client,
+            None => unreachable!("BUG: a connection is used after its end"),
         }
     }
 
@@ -108,7 +141,10 @@ impl PgConnection {
     pub(in crate::postgres) fn parts(&mut self) -> (&mut Client, &mut StatementCache) {
         let refused = self.observer().map_or(0, |shared| shared.errors().refused_statements());
         self.statements.note_refused(refused);
-        (&mut self.client, &mut self.statements)
+        match &mut self.client {
+            Some(client) => (client, &mut self.statements),
+            None => unreachable!("BUG: a connection is used after its end"),
+        }
     }
 
     /// Keeps no statements from now on: what serves the next call may not have them.
@@ -178,6 +214,13 @@ impl PgConnection {
         self.observer().map_or(0, |shared| shared.errors().cached_plans())
     }
 
+    /// How many notifications came that nobody got, since the connection was opened: while the pool itself used it,
+    /// after the return of the borrower that listened, and beyond the 65,536 or 16 MiB that a borrower may leave
+    /// unfetched. None are counted on an unobserved connection, where nothing bounds them either.
+    pub fn notifications_lost(&self) -> u64 {
+        self.observer().map_or(0, |shared| shared.listening().lost())
+    }
+
     /// The process id of the backend, as in `pg_stat_activity`. Behind a PgBouncer in transaction mode it is that of
     /// the present transaction, and outside of one of no use.
     ///
@@ -194,7 +237,8 @@ impl PgConnection {
             return Ok(pid);
         }
         // Not prepared, for that takes the same server twice.
-        let row = self.as_own(|conn| conn.client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[]))?;
+        let row =
+            self.as_own(|conn| conn.client_mut().query_typed("SELECT pg_catalog.pg_backend_pid()", &[]))?;
         let pid = row[0].get(0);
         if !self.is_transaction_pooled() {
             self.backend_pid = Some(pid);
@@ -217,6 +261,9 @@ impl PgConnection {
 
     /// Ends what the program does to set a new connection up: its settings are those that borrowers find, from here on.
     pub(in crate::postgres) fn end_set_up(&mut self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().accept();
+        }
         self.is_customized = self.observer().is_some_and(|shared| shared.settings().are_changed());
         self.accept_settings();
     }
@@ -256,20 +303,24 @@ impl PgConnection {
         self.observer().and_then(WireState::socket_timeout).map(Duration::from_nanos)
     }
 
-    /// A handle by which any thread can end a call that waits on this connection, and the connection with it.
-    pub fn abandon_handle(&self) -> AbandonHandle {
-        AbandonHandle::new(self.observer.clone())
+    /// The request to cancel what runs, for the pool itself.
+    pub(in crate::postgres) fn cancel_request(&self) -> CancelRequest {
+        CancelRequest::new(self.client().cancel_token(), self.secure.clone(), self.is_observed())
     }
 
-    /// A handle by which any thread can ask the server to cancel the statement that runs on this connection.
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle::new(self.client.cancel_token(), self.secure.clone())
+    /// Whether it works and gives the next borrower nothing to work with. It says nothing against others.
+    pub(in crate::postgres) fn is_unrestorable(&self) -> bool {
+        self.unrestorable
+    }
+
+    pub(super) fn set_unrestorable(&mut self) {
+        self.unrestorable = true;
     }
 
     /// Whether the connection is known to be lost. Costs nothing, and so misses a hang-up that was not read yet; see
     /// [`PgConnection::probe`].
     pub fn is_lost(&self) -> bool {
-        self.client.is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
+        self.client().is_closed() || self.observer().is_some_and(|s| s.is_broken() || s.is_abandoned())
     }
 
     /// Whether the pool has ended it on purpose while it was out.
@@ -281,14 +332,14 @@ impl PgConnection {
     /// the end is waited for, if only for a moment.
     pub(super) fn is_left_by_server(&self) -> bool {
         let said = self.observer().is_some_and(|shared| shared.is_broken() && !shared.is_abandoned());
-        said && !self.client.is_closed()
+        said && !self.client().is_closed()
     }
 
     /// Has its drop wait up to `limit` for the backend's end, where there is one to be expected; true when so.
     pub(in crate::postgres) fn part_within(&self, limit: Duration) -> bool {
         let expected = self.is_left_by_server() || !(self.is_lost() || self.is_reply_pending());
         if let (true, Some(shared)) = (expected, self.observer()) {
-            shared.set_parting(limit);
+            shared.parting().set_limit(limit);
         }
         expected
     }
@@ -309,22 +360,37 @@ impl PgConnection {
         self.fresh_at = self.round_trips().unwrap_or(0);
     }
 
+    pub(super) fn note_unlistened(&self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().ended();
+        }
+    }
+
     /// Throws away notifications of an earlier borrower.
     pub(super) fn discard_notifications(&mut self) {
-        let mut notifications = self.client.notifications();
-        while !notifications.is_empty() {
-            if !matches!(notifications.iter().next(), Ok(Some(_))) {
-                return;
-            }
+        let mut notifications = self.client_mut().notifications();
+        let mut count = 0;
+        while !notifications.is_empty() && matches!(notifications.iter().next(), Ok(Some(_))) {
+            count += 1;
+        }
+        drop(notifications);
+        if let Some(shared) = self.observer() {
+            shared.listening().note_lost(count);
+            shared.listening().note_fetched();
         }
     }
 }
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            // Its end would say goodbye on the parent's socket, and take that out of what the parent waits on: the
+            // child has both, and shares them.
+            return std::mem::forget(self.client.take());
+        }
         let Some(shared) = &self.observer else { return };
         if self.is_left_by_server() {
-            shared.set_bound(shared.parting());
+            shared.set_bound(shared.parting().limit());
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || self.is_lost() {
             shared.abandon(Abandoned::GivenUp);
@@ -338,13 +404,13 @@ impl Deref for PgConnection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        self.client()
     }
 }
 
 impl DerefMut for PgConnection {
     fn deref_mut(&mut self) -> &mut Client {
-        &mut self.client
+        self.client_mut()
     }
 }
 

@@ -14,6 +14,9 @@ use crate::postgres::options::ResetPolicy;
 /// Puts settings and role back to what they were when the session began.
 const SETTINGS: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL";
 
+/// Has the session listen to nothing. Notifications that come after its answer there are none.
+const LISTENING: &str = "UNLISTEN *";
+
 /// With [`SETTINGS`], what `DISCARD ALL` does without the prepared statements: the client holds on to those by which it
 /// looks up types. All in one message, so one round trip.
 const REST_OF_FULL: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
@@ -39,6 +42,16 @@ impl PgConnection {
         self.observer().is_none_or(|shared| shared.settings().are_changed())
     }
 
+    /// Whether a borrower may have left the session listening for notifications, under a policy that minds. Costs
+    /// nothing.
+    ///
+    /// Behind a pooler in transaction mode it is somebody else's session that listens.
+    pub(in crate::postgres) fn is_listening_left(&self, policy: &ResetPolicy) -> bool {
+        *policy != ResetPolicy::None
+            && !self.is_transaction_pooled()
+            && self.observer().is_some_and(|shared| shared.listening().is_left())
+    }
+
     /// What is known of the settings that a borrower has changed. Costs nothing.
     ///
     /// Behind a pooler in transaction mode the session that it changed is somebody else's by now.
@@ -59,7 +72,19 @@ impl PgConnection {
     }
 }
 
-/// Resets `conn` by `policy` within `limit`; `suspect` asks for a sign of life in any case.
+/// What a borrower has left of what a reset undoes.
+#[derive(Clone, Copy)]
+struct Left {
+    /// Open or failed.
+    transaction: bool,
+    settings: bool,
+    listening: bool,
+    /// Whatever else: something was sent.
+    anything: bool,
+}
+
+/// Resets `conn` by `policy` within `limit`; `suspect` asks for a sign of life in any case. `Ok` also for one of which
+/// [`PgConnection::is_unrestorable`] says that it must not be lent again.
 pub(in crate::postgres) fn reset(
     conn: &mut PgConnection,
     policy: &ResetPolicy,
@@ -67,10 +92,12 @@ pub(in crate::postgres) fn reset(
     limit: Duration,
 ) -> Result<(), PgError> {
     let end = Deadline::of(limit);
-    if suspect || !conn.is_observed() {
+    if !conn.end_leftovers(end)? {
+        return Ok(());
+    }
+    if suspect {
         conn.ping(end.left())?;
     }
-    conn.settle(end.left())?;
     let policy = conn.reset_policy(policy);
     let in_transaction = match conn.transaction_status() {
         Some(status) => status != TransactionStatus::Idle,
@@ -79,26 +106,39 @@ pub(in crate::postgres) fn reset(
     if in_transaction && *policy == ResetPolicy::None {
         return Err(PgError::left_in_transaction());
     }
-    let left = conn.settings_left(policy);
-    let settings = left == SettingsLeft::Restorable;
-    let used = conn.is_used() || in_transaction;
-    let restored =
-        if settings || !matches!(policy, ResetPolicy::Rollback) { conn.restored_after_reset() } else { None };
-    let text_from = |in_transaction| message(policy, in_transaction, used, settings, restored.as_deref());
-    if let Some(mut text) = text_from(in_transaction) {
+    let settings = conn.settings_left(policy);
+    let left = Left {
+        transaction: in_transaction,
+        settings: settings == SettingsLeft::Restorable,
+        listening: conn.is_listening_left(policy),
+        anything: conn.is_used() || in_transaction,
+    };
+    let restored = if left.settings || !matches!(policy, ResetPolicy::Rollback) {
+        conn.restored_after_reset()
+    } else {
+        None
+    };
+    let text_from = |left| message(policy, left, restored.as_deref());
+    if let Some(mut text) = text_from(left) {
         if !text.is_ascii() && conn.may_have_changed_settings() {
             // The server reads a message in the encoding that was in force before it.
             let first = if in_transaction { format!("ROLLBACK; {IN_UTF8}") } else { IN_UTF8.to_owned() };
             conn.bounded_own(end.left(), |client| client.batch_execute(&first))?;
-            text = text_from(false).unwrap_or_default();
+            text = text_from(Left { transaction: false, ..left }).unwrap_or_default();
         }
         conn.bounded_own(end.left(), |client| client.batch_execute(&text))?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();
         }
     }
-    if left != SettingsLeft::Unrestorable {
+    if conn.is_observed() && conn.transaction_status() != Some(TransactionStatus::Idle) {
+        return Err(PgError::not_idle("after a reset"));
+    }
+    if settings != SettingsLeft::Unrestorable {
         conn.accept_settings();
+    }
+    if left.listening || *policy == ResetPolicy::Full {
+        conn.note_unlistened();
     }
     conn.discard_notifications();
     conn.mark_fresh();
@@ -106,14 +146,8 @@ pub(in crate::postgres) fn reset(
 }
 
 /// The message to send, if any, with what a reset of the settings takes away.
-fn message(
-    policy: &ResetPolicy,
-    in_transaction: bool,
-    used: bool,
-    settings: bool,
-    restored: Option<&str>,
-) -> Option<String> {
-    let mut text = statements(policy, in_transaction, used, settings)?;
+fn message(policy: &ResetPolicy, left: Left, restored: Option<&str>) -> Option<String> {
+    let mut text = statements(policy, left)?;
     if let Some(restored) = restored {
         // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an empty
         // statement does no harm.
@@ -124,16 +158,19 @@ fn message(
 }
 
 /// What undoes what a borrower left. ROLLBACK outside of a transaction would put a warning into the server's log.
-fn statements(policy: &ResetPolicy, in_transaction: bool, used: bool, settings: bool) -> Option<String> {
-    let used = used || in_transaction;
+fn statements(policy: &ResetPolicy, left: Left) -> Option<String> {
     let of_policy = match policy {
         ResetPolicy::Full => REST_OF_FULL,
         ResetPolicy::Sql(text) => text,
         ResetPolicy::Rollback | ResetPolicy::None => "",
     };
-    let settings = settings || used && *policy == ResetPolicy::Full;
-    let parts =
-        [(in_transaction, "ROLLBACK"), (settings, SETTINGS), (used && !of_policy.is_empty(), of_policy)];
+    let is_full = *policy == ResetPolicy::Full;
+    let parts = [
+        (left.transaction, "ROLLBACK"),
+        (left.settings || left.anything && is_full, SETTINGS),
+        (left.listening && !is_full, LISTENING),
+        (left.anything && !of_policy.is_empty(), of_policy),
+    ];
     let parts: Vec<_> = parts.into_iter().filter(|(wanted, _)| *wanted).map(|(_, part)| part).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -153,7 +190,10 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_is_sent() {
-        let of = |policy, in_transaction, used| statements(&policy, in_transaction, used, false);
+        let none = Left { transaction: false, settings: false, listening: false, anything: false };
+        let of = |policy, transaction, used| {
+            statements(&policy, Left { transaction, anything: used || transaction, ..none })
+        };
         assert_eq!(of(ResetPolicy::Rollback, false, true), None);
         assert_eq!(of(ResetPolicy::Rollback, true, true).unwrap(), "ROLLBACK");
         assert_eq!(of(ResetPolicy::Full, false, false), None);
@@ -161,10 +201,18 @@ mod tests {
         assert!(of(ResetPolicy::Full, true, true).unwrap().starts_with("ROLLBACK; SET SESSION"));
         assert_eq!(of(ResetPolicy::Sql("X".to_owned()), true, true).unwrap(), "ROLLBACK; X");
 
-        let changed = |policy, in_transaction| statements(&policy, in_transaction, true, true).unwrap();
+        let changed = |policy, transaction| {
+            statements(&policy, Left { transaction, settings: true, anything: true, ..none }).unwrap()
+        };
         assert_eq!(changed(ResetPolicy::Rollback, false), SETTINGS);
         assert_eq!(changed(ResetPolicy::Rollback, true), format!("ROLLBACK; {SETTINGS}"));
         // What the text itself sets has to stay.
         assert_eq!(changed(ResetPolicy::Sql("X".to_owned()), false), format!("{SETTINGS}; X"));
+
+        let listening =
+            |policy| statements(&policy, Left { listening: true, anything: true, ..none }).unwrap();
+        assert_eq!(listening(ResetPolicy::Rollback), "UNLISTEN *");
+        assert_eq!(listening(ResetPolicy::Sql("X".to_owned())), "UNLISTEN *; X");
+        assert_eq!(listening(ResetPolicy::Full).matches("UNLISTEN").count(), 1);
     }
 }

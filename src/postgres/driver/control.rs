@@ -22,7 +22,7 @@ use postgres::Config;
 use crate::clock::Deadline;
 use crate::config::PgBouncer;
 use crate::pool::{Abandonment, Place, SessionControl};
-use crate::postgres::connection::{CancelHandle, PgConnection};
+use crate::postgres::connection::{CancelRequest, PgConnection};
 use crate::postgres::observer::{Abandoned, WireState};
 use crate::postgres::open::PgManager;
 
@@ -53,7 +53,7 @@ fn least_age_ms(since: Duration) -> f64 {
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct PgControl {
-    cancel: CancelHandle,
+    cancel: CancelRequest,
     observer: Option<Arc<WireState>>,
     /// `None` where the server did not tell it, or a pooler in its place.
     backend_pid: Option<i32>,
@@ -68,7 +68,7 @@ impl PgControl {
         let pid_is_true = conn.pgbouncer() == PgBouncer::Off;
         let backend_pid = if pid_is_true { conn.backend_pid().ok() } else { None };
         PgControl {
-            cancel: conn.cancel_handle(),
+            cancel: conn.cancel_request(),
             observer: conn.observer_handle(),
             backend_pid,
             opened_at: conn.opened_at(),
@@ -103,7 +103,7 @@ impl SessionControl for PgControl {
     }
 
     fn cancel(&self, limit: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
-        Ok(self.cancel.cancel(limit)?)
+        Ok(self.cancel.send(limit).0?)
     }
 
     /// Over a connection of its own, which is one more than the pool's ceiling for that moment.

@@ -53,6 +53,15 @@ impl PgDriver {
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
     }
 
+    /// Asks a connection at rest for a sign of life, which has to say that the session is idle.
+    fn ping(conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+        conn.ping(limit)?;
+        match conn.transaction_status() {
+            None | Some(TransactionStatus::Idle) => Ok(()),
+            Some(_) => Err(PgError::not_idle("at rest")),
+        }
+    }
+
     /// A connection that failed a check is given up, so that dropping it waits for nothing.
     fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
         if outcome.is_err() {
@@ -77,7 +86,7 @@ impl Driver<PgManager> for PgDriver {
         let outcome = conn
             .settle(limit)
             .and_then(|()| conn.probe(limit))
-            .and_then(|()| if Self::is_silent(conn) { conn.ping(end.left()) } else { Ok(()) });
+            .and_then(|()| if Self::is_silent(conn) { Self::ping(conn, end.left()) } else { Ok(()) });
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
     }
@@ -105,7 +114,7 @@ impl Driver<PgManager> for PgDriver {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<(), PgError> {
-        let outcome = conn.ping(limit);
+        let outcome = Self::ping(conn, limit);
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
     }
@@ -117,13 +126,26 @@ impl Driver<PgManager> for PgDriver {
 
     /// An unobserved connection always counts as dirty, but for policy `None`: only the server can tell.
     fn condition(&self, manager: &PgManager, conn: &mut PgConnection) -> Condition {
+        // For the pool to look closer, which then leaves it to the parent.
+        if conn.is_inherited() {
+            return Condition::Broken;
+        }
+        conn.end_lease();
         conn.restore_socket_timeout();
         if conn.is_lost() {
             return Condition::Broken;
         }
+        if conn.is_unrestorable() {
+            return Condition::Unrestorable;
+        }
+        let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
-            return if *policy == ResetPolicy::None { Condition::Clean } else { Condition::Dirty };
+            return if *policy == ResetPolicy::None && !cancelled {
+                Condition::Clean
+            } else {
+                Condition::Dirty
+            };
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
         // Where the session is reset the borrower's own settings are undone first.
@@ -136,10 +158,15 @@ impl Driver<PgManager> for PgDriver {
         if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
             return Condition::Broken;
         }
+        let listens = conn.is_listening_left(policy);
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing if idle && !(resets_session && conn.is_used()) => Condition::Clean,
+            SettingsLeft::Nothing
+                if idle && !cancelled && !listens && !(resets_session && conn.is_used()) =>
+            {
+                Condition::Clean
+            }
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
         }
     }
@@ -170,6 +197,7 @@ impl Driver<PgManager> for PgDriver {
     /// Over a Unix socket this costs the round trip that asks for the backend's process id.
     fn control(&self, manager: &PgManager, conn: &mut PgConnection) -> Option<Arc<dyn SessionControl>> {
         let control = PgControl::new(manager, conn);
+        conn.end_lease();
         conn.end_set_up();
         Some(Arc::new(control))
     }

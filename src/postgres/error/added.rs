@@ -40,7 +40,7 @@ impl PgError {
 
     /// Says, where the connection is lost, that no COMMIT was sent on it.
     pub(in crate::postgres) fn before_commit(mut self) -> Self {
-        if self.is_connection_lost() && !self.is_outcome_unknown() {
+        if self.is_connection_lost() && !self.is_outcome_unknown() && !self.is_of_statement_mode() {
             self.0.undone = Some(true);
         }
         self

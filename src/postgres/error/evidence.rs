@@ -9,6 +9,13 @@ use crate::postgres::observer::LimitExpired;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 use crate::text::line;
 
+/// Whether what went wrong while connecting, without a word of the server's, stays so until the settings are changed:
+/// TLS, or a way to log in that one side does not know. An answer that cannot be read is none of that: it may be of
+/// another service that had the port, or of one server of those behind a name.
+pub(super) fn is_of_settings(error: &postgres::Error) -> bool {
+    find_io(error).is_none_or(is_tls_mismatch) && !error.is_closed() && !is_of_another_protocol(error)
+}
+
 /// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
 pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
@@ -38,6 +45,15 @@ pub(crate) fn is_lost(error: &postgres::Error) -> bool {
 pub(crate) fn is_statement_timeout(error: &postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
         means(error.code().code(), Meaning::Cancelled) && !error.message().contains("user request")
+    })
+}
+
+/// Whether a PgBouncer refused a transaction since it is in statement mode. It says so to everybody in these words,
+/// with the code that it has for all it refuses, and ends the connection.
+pub(super) fn is_of_statement_mode(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        means(error.code().code(), Meaning::ProtocolViolation)
+            && error.message().contains("statement pooling mode")
     })
 }
 

@@ -18,5 +18,5 @@ mod shown;
 
 pub(crate) use evidence::{is_lost, is_statement_timeout};
 pub(super) use evidence::{is_stale_plan, is_worth_repeating};
-pub(super) use opening::{Farewell, OpeningError};
+pub(super) use opening::{Credential, Farewell, OpeningError, Refused};
 pub use pg_error::PgError;

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::config::TargetSessionAttrs;
-use crate::text::{Time, line};
+use crate::text::{Limit, Time, line};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -23,8 +23,10 @@ pub(in crate::postgres) enum OpeningError<E> {
     CallbackLate(Duration),
     /// The server refused what the callback gave.
     Refused(E),
-    /// The callback gives what the server refused; it is asked again after this time.
-    StillRefused(Duration),
+    /// The server has refused these credentials, and is asked again after this time.
+    StillRefused { refused: Refused, pause: Duration, given_by: Credential },
+    /// Another attempt of the same role was under way, until this time was over.
+    NoTurn(Duration),
     /// It was ended before it could be used, by an error whose text the driver has lost.
     Ended(Farewell),
     /// None of several servers would do.
@@ -45,6 +47,7 @@ impl<E> OpeningError<E> {
     pub fn code(&self) -> Option<&str> {
         match self {
             OpeningError::Ended(Farewell(code)) => Some(code),
+            OpeningError::StillRefused { refused, .. } => Some(&refused.code),
             _ => None,
         }
     }
@@ -66,11 +69,23 @@ impl<E> fmt::Display for OpeningError<E> {
             OpeningError::Refused(_) => {
                 f.write_str("the server refused the credentials that the callback gave")
             }
-            OpeningError::StillRefused(pause) => write!(
+            OpeningError::StillRefused { pause, given_by: Credential::Callback, .. } => write!(
                 f,
                 "the callback still gives the credentials that the server refused; the server is asked again when \
                  they change, or in {}",
                 Time(*pause)
+            ),
+            OpeningError::StillRefused { refused, pause, given_by: Credential::Settings } => write!(
+                f,
+                "{} (the server is asked again in {}, so that no account is locked)",
+                refused.message,
+                Time(*pause)
+            ),
+            OpeningError::NoTurn(limit) => write!(
+                f,
+                "another log-in of this role had no answer within {} (connect_timeout), and until the server lets it \
+                 in one is made at a time",
+                Limit(*limit)
             ),
             OpeningError::Ended(_) => f.write_str("could not open a connection to the server"),
             OpeningError::NoServer(tried) => {
@@ -91,6 +106,20 @@ impl<E: StdError + 'static> StdError for OpeningError<E> {
             _ => None,
         }
     }
+}
+
+/// What the server said when it refused user or password, by its SQLSTATE and in the words of its first refusal.
+#[derive(Clone, Debug)]
+pub(in crate::postgres) struct Refused {
+    pub code: String,
+    pub message: String,
+}
+
+/// Where credentials come from: what a callback gives may be others next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Credential {
+    Callback,
+    Settings,
 }
 
 /// The SQLSTATE with which a server or a pooler ended a connection.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{
-    besides, find_io, is_lost, is_of_another_protocol, is_statement_timeout, is_tls_mismatch,
-    is_worth_repeating,
+    besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_of_statement_mode,
+    is_statement_timeout, is_tls_mismatch, is_worth_repeating,
 };
-use super::opening::OpeningError;
+use super::opening::{Credential, OpeningError, Refused};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
 use crate::postgres::tls::Advised;
@@ -87,6 +87,8 @@ pub(super) enum Kind {
     /// BEGIN failed, or what goes along with it: told by each statement of the session.
     NotBegun(Arc<PgError>),
     LeftInTransaction,
+    /// The server did not say that the session is idle when it has to be.
+    NotIdle(&'static str),
     Lost,
     /// No connection could be had from the pool.
     Checkout(crate::Error),
@@ -169,6 +171,10 @@ impl PgError {
 
     pub(in crate::postgres) fn left_in_transaction() -> Self {
         PgError::of(Kind::LeftInTransaction)
+    }
+
+    pub(in crate::postgres) fn not_idle(when: &'static str) -> Self {
+        PgError::of(Kind::NotIdle(when))
     }
 
     pub(in crate::postgres) fn lost() -> Self {
@@ -285,6 +291,11 @@ impl PgError {
         matches!(self.0.kind, Kind::CommitLost(_))
     }
 
+    /// Whether a PgBouncer in statement mode refused a transaction, as it would refuse the next.
+    pub(in crate::postgres) fn is_of_statement_mode(&self) -> bool {
+        self.postgres().is_some_and(is_of_statement_mode)
+    }
+
     pub(in crate::postgres) fn is_commit_aborted(&self) -> bool {
         matches!(self.0.kind, Kind::CommitAborted)
     }
@@ -292,7 +303,7 @@ impl PgError {
     /// Whether a limit on the client's side expired: `connect_timeout`, `socket_timeout`, or the limit of a
     /// validation or of a question of the pool's own.
     pub fn is_client_timeout(&self) -> bool {
-        matches!(self.0.kind, Kind::Unanswered(_))
+        matches!(self.0.kind, Kind::Unanswered(_) | Kind::Opening(OpeningError::NoTurn(_)))
             || self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
@@ -306,6 +317,12 @@ impl PgError {
         self.means(Meaning::Refused)
     }
 
+    /// What the server said, where it refused user or password.
+    pub(in crate::postgres) fn refusal(&self) -> Option<Refused> {
+        let code = self.sqlstate().filter(|_| self.is_refusal())?.to_owned();
+        Some(Refused { code, message: self.to_string() })
+    }
+
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(in crate::postgres) fn is_permanent(&self) -> bool {
         match (&self.0.kind, self.sqlstate()) {
@@ -313,10 +330,13 @@ impl PgError {
             (Kind::Opening(OpeningError::NoServer(tried)), _) => {
                 tried.telling().is_refusal() || tried.errors().all(PgError::is_permanent)
             }
+            (Kind::Opening(OpeningError::StillRefused { given_by, .. }), _) => {
+                *given_by == Credential::Settings
+            }
             // A callback may give something else next time, and another server may come up.
             (Kind::Opening(_), _) => false,
             (_, Some(_)) => self.means(Meaning::Permanent) || self.is_startup_option_refused(),
-            (Kind::Open(error), None) => self.io_error().is_none_or(is_tls_mismatch) && !error.is_closed(),
+            (Kind::Open(error), None) => is_of_settings(error),
             _ => false,
         }
     }

@@ -12,6 +12,9 @@ use crate::text::{Limit, harmless, line, links};
 
 const SETTINGS: &str = "the PostgreSQL settings cannot be used";
 
+const STATEMENT_MODE: &str = "a PgBouncer in statement mode is in between, which refuses transactions: set pool_mode = \
+                              transaction there for this database and user, or connect past it";
+
 impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
@@ -85,6 +88,9 @@ impl PgError {
             }
             Kind::Open(error) => cause(error),
             Kind::OpenAdvised(advised) => harmless(advised),
+            Kind::Query(error) | Kind::LostBeforeCommit(Some(error)) if self.is_of_statement_mode() => {
+                with(STATEMENT_MODE, error)
+            }
             Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
             Kind::Query(error) if self.is_statement_timeout() => with("the statement took too long", error),
             Kind::Query(error) => cause(error),
@@ -101,6 +107,9 @@ impl PgError {
             }
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
             Kind::NotBegun(error) => format!("the transaction could not be begun: {}", error.told()),
+            Kind::NotIdle(when) => {
+                format!("the server did not say {when} that the session is outside of a transaction")
+            }
             Kind::LeftInTransaction => {
                 "the connection was returned inside a transaction, and its reset is switched off".to_owned()
             }

@@ -3,6 +3,8 @@
 use postgres::error::Severity;
 
 use super::frames::{Framer, Piece, Text};
+use super::malformed::Malformed;
+use super::notifications::TAG as NOTIFICATION;
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
@@ -23,6 +25,10 @@ pub(crate) enum BackendEvent {
     /// A command of the request has set settings of the session, or put them back: its tag is `SET`, `RESET` or
     /// `DISCARD`.
     SettingsSet,
+    /// The session listens for notifications, or did: the command's tag is `LISTEN` or `UNLISTEN`.
+    Listens,
+    /// A notification has begun.
+    Notification,
     /// The server now reads `COPY` data from the client.
     CopyIn,
     /// The process id of the backend, from the start-up handshake.
@@ -46,7 +52,18 @@ pub(crate) enum ReportedSetting {
 pub(crate) struct BackendScanner {
     framer: Framer,
     reading: Reading,
+    /// Something of a reply has come since it was last asked for.
+    progress: bool,
+    /// The bytes of reports of parameters in the reply under way.
+    reports: usize,
+    /// The first request has been answered, and with it the handshake is over.
+    greeted: bool,
+    malformed: Option<Malformed>,
 }
+
+/// The bytes of reports of parameters that one reply may have: some tens of thousands of reports, where a `SET` has one.
+/// The client keeps each name once, and without a limit as many as the server makes up.
+const REPORTS: usize = 2 << 20;
 
 /// What is kept of the message under way.
 enum Reading {
@@ -119,33 +136,109 @@ impl ErrorFields {
 
 impl Default for BackendScanner {
     fn default() -> Self {
-        BackendScanner { framer: Framer::of_server(), reading: Reading::Skipped }
+        BackendScanner {
+            framer: Framer::of_server(),
+            reading: Reading::Skipped,
+            progress: false,
+            reports: 0,
+            greeted: false,
+            malformed: None,
+        }
     }
 }
 
 impl BackendScanner {
     /// Whether the next byte begins a message.
     pub fn at_boundary(&self) -> bool {
-        self.framer.at_boundary()
+        self.malformed().is_none() && self.framer.at_boundary()
+    }
+
+    /// Takes a message with a longer body than this, begun from here on, for no message.
+    pub fn allow(&mut self, longest: usize) {
+        self.framer.allow(longest);
+    }
+
+    /// What was read that no server sends. From then on nothing more is.
+    pub fn malformed(&self) -> Option<Malformed> {
+        self.malformed.or(self.framer.malformed())
+    }
+
+    /// Whether something of a reply has come since this was last asked. What a server may send at any time is not:
+    /// notices, notifications, and reports of parameters.
+    pub fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Where it stands among the messages.
+    pub(super) fn framer(&self) -> Framer {
+        self.framer
     }
 
     /// Reads the next bytes and calls `on` for each fact found.
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
-        while let Some(piece) = self.framer.next(&mut bytes) {
+        while self.malformed.is_none()
+            && let Some(piece) = self.framer.next(&mut bytes)
+        {
+            if piece.first && !self.has_place(piece.tag) {
+                self.malformed = Some(Malformed::Type(piece.tag));
+                return;
+            }
+            self.weigh(&piece);
+            if self.malformed.is_some() {
+                return;
+            }
             if piece.first {
                 self.reading = Reading::begin(piece.tag);
-                if piece.tag == b'G' {
-                    on(BackendEvent::CopyIn);
+                match piece.tag {
+                    b'G' => on(BackendEvent::CopyIn),
+                    NOTIFICATION => on(BackendEvent::Notification),
+                    _ => {}
                 }
             }
-            if let Some(event) = self.reading.read(&piece) {
-                on(event);
+            match self.reading.read(&piece) {
+                Some(BackendEvent::Ready(_)) if !self.reading.is_known_status() => {
+                    self.malformed = Some(Malformed::Status);
+                }
+                Some(event) => on(event),
+                None => {}
             }
         }
+    }
+
+    /// Whether a server that keeps to the protocol may send a message of this type.
+    fn has_place(&self, tag: u8) -> bool {
+        match tag {
+            b'R' | b'v' => !self.greeted,
+            _ => b"123ACDEGHIKNSTVWZcdnst".contains(&tag),
+        }
+    }
+
+    /// Takes a piece for progress of a reply or for none, and counts reports.
+    fn weigh(&mut self, piece: &Piece<'_>) {
+        match piece.tag {
+            b'N' | b'A' => return,
+            b'S' => {
+                self.reports += piece.bytes.len();
+                if self.reports > REPORTS {
+                    self.malformed = Some(Malformed::Reports);
+                }
+                return;
+            }
+            b'Z' => {
+                self.reports = 0;
+                self.greeted |= piece.last;
+            }
+            _ => {}
+        }
+        self.progress = true;
     }
 }
 
 impl Reading {
+    fn is_known_status(&self) -> bool {
+        matches!(self, Reading::Status(status) if status.len == 1 && b"ITE".contains(&status.bytes[0]))
+    }
+
     fn begin(tag: u8) -> Self {
         match tag {
             b'Z' => Reading::Status(Text::new()),
@@ -170,6 +263,9 @@ impl Reading {
             }
             Reading::Tag(tag) => {
                 tag.push(piece.bytes);
+                if piece.last && (tag.is(b"LISTEN\0") || tag.starts_with(b"UNLISTEN")) {
+                    return Some(BackendEvent::Listens);
+                }
                 let sets = tag.is(b"SET\0") || tag.is(b"RESET\0") || tag.starts_with(b"DISCARD");
                 (piece.last && sets).then_some(BackendEvent::SettingsSet)
             }
@@ -226,6 +322,58 @@ mod tests {
     }
 
     #[test]
+    fn a_status_that_is_none_ends_the_reading() {
+        for body in [b"X".as_slice(), b"\0", b"", b"II"] {
+            let mut scanner = BackendScanner::default();
+            let mut found = Vec::new();
+            scanner.scan(&[message(b'Z', body), message(b'Z', b"I")].concat(), |event| found.push(event));
+            assert_eq!((found, scanner.malformed()), (Vec::new(), Some(Malformed::Status)), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_has_no_place_ends_the_reading() {
+        let told = |messages: &[Vec<u8>]| {
+            let mut scanner = BackendScanner::default();
+            scanner.scan(&messages.concat(), |_| ());
+            scanner.malformed()
+        };
+        let (ready, again) = (message(b'Z', b"I"), message(b'R', b"\0\0\0\0"));
+        assert_eq!(told(&[again.clone(), again.clone(), ready.clone(), ready.clone()]), None);
+        assert_eq!(told(&[ready, again]), Some(Malformed::Type(b'R')));
+        assert_eq!(told(&[message(b'?', b"what")]), Some(Malformed::Type(b'?')));
+    }
+
+    #[test]
+    fn what_may_come_at_any_time_is_no_progress_of_a_reply() {
+        let mut scanner = BackendScanner::default();
+        let mut progress = |bytes: &[u8]| {
+            scanner.scan(bytes, |_| ());
+            scanner.take_progress()
+        };
+        assert!(!progress(&message(b'N', b"SNOTICE\0\0")));
+        assert!(!progress(&message(b'S', b"a\0b\0")));
+        assert!(!progress(&message(b'A', b"\0\0\0\x01a\0b\0")));
+        let row = message(b'D', b"some row");
+        assert!(!progress(&row[..4]), "a header that is not whole");
+        assert!(progress(&row[4..6]) && progress(&row[6..]));
+        assert!(!progress(b""));
+    }
+
+    #[test]
+    fn reports_of_parameters_are_bounded_within_a_reply() {
+        let mut scanner = BackendScanner::default();
+        let report = message(b'S', b"application_name\0a worker\0");
+        for _ in 0..10 {
+            scanner.scan(&report.repeat(REPORTS / report.len() / 2), |_| ());
+            scanner.scan(&message(b'Z', b"I"), |_| ());
+        }
+        assert_eq!(scanner.malformed(), None);
+        scanner.scan(&report.repeat(REPORTS / 20), |_| ());
+        assert_eq!(scanner.malformed(), Some(Malformed::Reports));
+    }
+
+    #[test]
     fn a_large_error_keeps_its_code() {
         let mut body = b"SFATAL\0VFATAL\0M".to_vec();
         body.resize(body.len() + 100_000, b'x');
@@ -273,6 +421,15 @@ mod tests {
         for tag in ["SELECT 1", "SET CONSTRAINTS", "UPDATE 5", "", "RESETTLE", "INSERT 0 1"] {
             assert!(!sets(tag), "{tag}");
         }
+    }
+
+    #[test]
+    fn a_session_that_listens_is_known_by_the_tag() {
+        let of = |tag: &str| events(&[&message(b'C', format!("{tag}\0").as_bytes())]);
+        assert_eq!(of("LISTEN"), [BackendEvent::Listens]);
+        assert_eq!(of("UNLISTEN"), [BackendEvent::Listens], "there may be others");
+        assert_eq!(of("NOTIFY"), []);
+        assert_eq!(events(&[&message(b'A', b"\0\0\0\x07c\0p\0")]), [BackendEvent::Notification]);
     }
 
     #[test]

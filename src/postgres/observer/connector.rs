@@ -11,6 +11,7 @@ use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 
 use super::limits::LimitExpired;
+use super::send_queue::SendQueue;
 use super::state::WireState;
 use super::stream::Observed;
 use crate::clock::Deadline;
@@ -54,6 +55,11 @@ impl<C> Connector<C> {
     /// Has the time of each statement recorded.
     pub fn query_times(self, query_times: bool) -> Self {
         Connector { query_times, ..self }
+    }
+
+    /// The state of the last stream wrapped, whatever became of it.
+    pub fn last_stream(&self) -> Option<Arc<WireState>> {
+        self.last.lock().clone()
     }
 
     /// Ends the opening: returns the state of the last stream wrapped, if its handshake was seen to the end. Over a
@@ -105,13 +111,14 @@ where
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
+            let queue = SendQueue::of(&socket);
             let secured =
                 tokio::time::timeout_at(self.deadline.instant().into(), self.secure.connect(socket));
             let stream = secured
                 .await
                 .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
                 .map_err(Into::into)?;
-            Ok(Observed::new(stream, self.shared, self.deadline, self.limit))
+            Ok(Observed::new(stream, self.shared, self.deadline, self.limit, queue))
         })
     }
 }

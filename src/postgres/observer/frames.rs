@@ -1,5 +1,7 @@
 //! Cuts one direction of a PostgreSQL byte stream into messages, whatever pieces it arrives in.
 
+use super::malformed::Malformed;
+
 /// A part of one message.
 pub(super) struct Piece<'a> {
     /// The message's type byte; 0 for the start-up message, which has none.
@@ -16,19 +18,31 @@ pub(super) struct Piece<'a> {
 ///
 /// A message is a type byte, a length that counts itself but not the type byte, and a body. Only a client's very
 /// first message lacks the type byte.
+#[derive(Clone, Copy)]
 pub(super) struct Framer {
     header: [u8; 5],
     have: usize,
     body_left: usize,
     untyped: bool,
-    /// A length below 4 was seen: this is not the protocol, and nothing can be told from here on.
-    garbage: bool,
+    /// How long the body of the next message may be.
+    longest: usize,
+    /// A length that cannot be was seen: this is not the protocol, and nothing can be told from here on.
+    malformed: Option<Malformed>,
 }
 
 impl Framer {
     /// Starts before the first message of a server.
     pub fn of_server() -> Self {
-        Framer { header: [0; 5], have: 0, body_left: 0, untyped: false, garbage: false }
+        Framer { header: [0; 5], have: 0, body_left: 0, untyped: false, longest: usize::MAX, malformed: None }
+    }
+
+    /// Takes a message with a longer body than this, begun from here on, for no message.
+    pub fn allow(&mut self, longest: usize) {
+        self.longest = longest;
+    }
+
+    pub fn malformed(&self) -> Option<Malformed> {
+        self.malformed
     }
 
     /// Starts before the first message of a client, which has no type byte.
@@ -38,12 +52,17 @@ impl Framer {
 
     /// Whether the next byte begins a message.
     pub fn at_boundary(&self) -> bool {
-        self.body_left == 0 && self.have == usize::from(self.untyped) && !self.garbage
+        self.body_left == 0 && self.have == usize::from(self.untyped) && self.malformed.is_none()
+    }
+
+    /// Whether a message of this type is under way.
+    pub fn is_amid(&self, tag: u8) -> bool {
+        !self.at_boundary() && self.malformed.is_none() && self.header[0] == tag
     }
 
     /// Takes the next piece off the front of `input`; `None` when all of it has been used up.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
-        if input.is_empty() || self.garbage {
+        if input.is_empty() || self.malformed.is_some() {
             return None;
         }
         let mut first = false;
@@ -57,15 +76,20 @@ impl Framer {
                 return None;
             }
             let [tag, length @ ..] = self.header;
-            let length = u32::from_be_bytes(length) as usize;
-            if length < 4 {
-                self.garbage = true;
+            let length = u32::from_be_bytes(length);
+            let Some(body) = i32::try_from(length).ok().and_then(|length| usize::try_from(length - 4).ok())
+            else {
+                self.malformed = Some(Malformed::Length(length));
+                return None;
+            };
+            if body > self.longest {
+                self.malformed = Some(Malformed::TooLong(body));
                 return None;
             }
             self.header[0] = if self.untyped { 0 } else { tag };
             self.untyped = false;
             self.have = 0;
-            self.body_left = length - 4;
+            self.body_left = body;
             first = true;
         }
         let (bytes, rest) = input.split_at(self.body_left.min(input.len()));
@@ -149,9 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn a_length_below_four_ends_the_reading() {
+    fn a_length_that_cannot_be_ends_the_reading() {
+        for length in [0, 1, 3, 0x8000_0000, u32::MAX] {
+            let mut framer = Framer::of_server();
+            let message = [b"Z".as_slice(), &length.to_be_bytes(), b"I"].concat();
+            assert!(bodies(&mut framer, &[&message, b"Z\0\0\0\x05I"]).is_empty());
+            assert!(!framer.at_boundary());
+            assert_eq!(framer.malformed(), Some(Malformed::Length(length)));
+        }
+    }
+
+    #[test]
+    fn a_message_above_what_is_allowed_ends_the_reading() {
         let mut framer = Framer::of_server();
-        assert!(bodies(&mut framer, &[b"Z\0\0\0\x03I", b"Z\0\0\0\x05I"]).is_empty());
-        assert!(!framer.at_boundary());
+        framer.allow(2);
+        assert_eq!(bodies(&mut framer, &[b"N\0\0\0\x06ab", b"N\0\0\0\x07abc"]), [(b'N', b"ab".to_vec())]);
+        assert_eq!(framer.malformed(), Some(Malformed::TooLong(3)));
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::send_queue::SendQueue;
 use super::state::WireState;
+use super::uplink::Uplink;
 use crate::clock::Deadline;
 use crate::text::Limit;
 
@@ -97,16 +99,21 @@ pub(super) struct Limits {
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
     /// The timer stands for the confirmation of an expiry.
     confirming: bool,
+    /// A limit was found passed while data kept coming, and no reply has come on since.
+    overrun: bool,
+    uplink: Uplink,
 }
 
 impl Limits {
-    pub fn new(deadline: Deadline, limit: Duration) -> Self {
+    pub fn new(deadline: Deadline, limit: Duration, queue: Option<SendQueue>) -> Self {
         Limits {
             opening: (deadline, limit),
             since: None,
             write_blocked: false,
             timer: None,
             confirming: false,
+            overrun: false,
+            uplink: Uplink::new(queue),
         }
     }
 
@@ -115,9 +122,45 @@ impl Limits {
         self.opening.0.left()
     }
 
-    /// Notes a byte in either direction; returns since when it had been waited for.
-    pub fn progress(&mut self) -> Option<u64> {
+    /// Notes that a reply came on; returns since when that had been waited for.
+    pub fn heard(&mut self) -> Option<u64> {
+        self.overrun = false;
+        self.uplink.answered();
         self.since.take()
+    }
+
+    /// Notes bytes that the kernel has taken.
+    pub fn sent(&mut self, bytes: usize) {
+        self.overrun = false;
+        self.uplink.sent(bytes);
+        self.since = None;
+    }
+
+    /// Called now and then while data keeps coming, so that the task never sleeps: tells whether a limit has expired.
+    /// Twice in a row without anything of a reply in between: what comes first may have been there for long.
+    pub fn check_flood(&mut self, shared: &WireState) -> Result<(), LimitExpired> {
+        let waits = self.write_blocked || shared.awaits_reply();
+        if !waits && shared.is_open() && shared.bound().is_none() {
+            return Ok(());
+        }
+        let now = shared.now();
+        if waits && self.since.is_none() {
+            self.since = Some(now);
+        }
+        match self.first_due(shared, waits) {
+            Some((due, limit)) if shared.instant(now) >= due => {
+                if std::mem::replace(&mut self.overrun, true) { Err(limit) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Called at each read of a call that has read more than an answer would be: tells whether its time is up.
+    pub fn check_call(&self, shared: &WireState) -> Result<(), LimitExpired> {
+        match self.first_due(shared, false) {
+            Some((due, limit)) if Instant::now() >= due => Err(limit),
+            _ => Ok(()),
+        }
     }
 
     /// Makes sure that the task is woken when the first limit expires, and where silence is proven tells whether it
@@ -136,8 +179,9 @@ impl Limits {
         if waits && self.since.is_none() {
             self.since = Some(now);
         }
-        let Some((due, limit)) = self.first_due(shared, waits) else { return Ok(()) };
         loop {
+            let look = self.look_at_uplink(shared, now);
+            let Some((due, limit)) = self.first_due(shared, waits) else { return Ok(()) };
             let at = shared.instant(now);
             if at >= due {
                 if !self.confirming {
@@ -147,14 +191,25 @@ impl Limits {
                 return if silence == Silence::Proven && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
             }
             self.confirming = false;
-            if self.timer.as_ref().is_none_or(|(sleep, fires)| due < *fires || sleep.is_elapsed()) {
-                self.set_timer(due);
+            let wake = look.map_or(due, |look| shared.instant(look).min(due));
+            if self.timer.as_ref().is_none_or(|(sleep, fires)| wake < *fires || sleep.is_elapsed()) {
+                self.set_timer(wake);
             }
             if !self.poll_timer(cx) {
                 return Ok(());
             }
             now = shared.now();
         }
+    }
+
+    /// Takes the kernel's progress with a large request for the server's, and returns when to look at that next.
+    fn look_at_uplink(&mut self, shared: &WireState, now: u64) -> Option<u64> {
+        let (since, limit) = (self.since?, shared.socket_timeout()?);
+        let (drains, next) = self.uplink.look(since, limit, now)?;
+        if drains {
+            self.since = Some(now);
+        }
+        Some(next)
     }
 
     fn first_due(&self, shared: &WireState, waits: bool) -> Option<(Instant, LimitExpired)> {

@@ -7,7 +7,9 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `malformed` | what no server sends that keeps to the protocol |
 //! | `frames` | cuts a byte stream into messages, however it is split |
+//! | `notifications` | bounds the notifications that a client holds |
 //! | `backend` | what the server's messages say |
 //! | `fields` | the fields with which the client's messages about statements begin |
 //! | `words` | words of a text that comes in pieces |
@@ -16,9 +18,11 @@
 //! | `frontend` | what the client's messages ask for |
 //! | `texts` | the texts of the client's statements |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
+//! | `send_queue` | what the kernel has yet to send |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
+//! | `uplink` | whether a large request still drains from it |
 //! | `stream` | the wrapped stream |
 //! | `connector` | where it is put in place |
 
@@ -28,17 +32,21 @@ mod fields;
 mod frames;
 mod frontend;
 mod limits;
+mod malformed;
+mod notifications;
+mod send_queue;
 mod settings_text;
 mod slow;
 #[cfg(test)]
-mod splits;
+pub(in crate::postgres) mod splits;
 mod state;
 mod statements;
 mod stream;
 mod texts;
 mod times;
+mod uplink;
 mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
-pub(crate) use state::{Abandoned, Probe, ServerRole, WireState};
+pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};

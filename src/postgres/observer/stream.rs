@@ -5,19 +5,25 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::backend::{BackendEvent, BackendScanner};
+use super::frames::Framer;
 use super::frontend::{FrontendEvent, FrontendScanner};
 use super::limits::{Limits, Silence};
+use super::malformed::Malformed;
+use super::notifications::{Notifications, TAG, Wanted};
+use super::send_queue::SendQueue;
 use super::slow::SlowLog;
-use super::state::{ProbeStep, WireState};
+use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
+use crate::pool::Place;
+use crate::process::{OF_PARENT, Process};
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -25,6 +31,17 @@ const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many reads in a row find data before the task turns the reactor: well below what the runtime lets a task do at
+/// once. Beyond that the runtime has each read and each timer find nothing, which would look like silence here.
+const READS_IN_A_ROW: u32 = 32;
+
+/// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
+/// much work with it.
+const CHATTER: u32 = 4;
+
+/// What is read at most while the server's end of the stream is waited for.
+const PARTING_BYTES: usize = 1 << 20;
 
 /// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
 /// end of the stream, met in the same step as the reason, would have the reason forgotten.
@@ -44,19 +61,36 @@ pub(crate) struct Observed<S> {
     server: BackendScanner,
     client: FrontendScanner,
     limits: Limits,
+    notifications: Notifications,
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
     end: End,
-    /// Set while the server's end of the stream is waited for.
-    parting: Option<Pin<Box<Sleep>>>,
+    /// The last read found nothing. Where it has not, the client has stopped reading.
+    ran_dry: bool,
+    reads_in_a_row: u32,
+    parting: Option<Parting>,
+    process: Process,
+}
+
+/// A wait for the server's end of the stream.
+struct Parting {
+    timer: Pin<Box<Sleep>>,
+    end: Instant,
+    bytes: usize,
 }
 
 impl<S> Observed<S> {
     /// Wraps a stream before the start-up message. Opening the connection may last until `deadline`, `limit` after it
     /// began.
-    pub fn new(inner: S, shared: Arc<WireState>, deadline: Deadline, limit: Duration) -> Self {
+    pub(super) fn new(
+        inner: S,
+        shared: Arc<WireState>,
+        deadline: Deadline,
+        limit: Duration,
+        queue: Option<SendQueue>,
+    ) -> Self {
         let slow = shared.slow_query().map(|limit| Box::new(SlowLog::new(limit)));
         let times = shared.query_times().then(QueryTimes::default);
         Observed {
@@ -66,10 +100,14 @@ impl<S> Observed<S> {
             times,
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
-            limits: Limits::new(deadline, limit),
+            limits: Limits::new(deadline, limit, queue),
+            notifications: Notifications::default(),
             inject: 0,
             end: End::Unknown,
+            ran_dry: true,
+            reads_in_a_row: 0,
             parting: None,
+            process: Process::this(),
         }
     }
 
@@ -82,6 +120,17 @@ impl<S> Observed<S> {
             self.lost();
             expired.into()
         })
+    }
+
+    /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long.
+    fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reads_in_a_row = 0;
+        if let Err(expired) = self.limits.check_flood(&self.shared) {
+            self.lost();
+            return Poll::Ready(Err(expired.into()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn lost(&mut self) {
@@ -100,6 +149,15 @@ impl<S> Observed<S> {
         if self.shared.is_abandoned() { Err(self.abandoned()) } else { Ok(()) }
     }
 
+    /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
+    fn refuse_in_child(&mut self) -> io::Result<()> {
+        if self.process.is_this() {
+            return self.refuse_if_abandoned();
+        }
+        self.lost();
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, format!("the connection {OF_PARENT}")))
+    }
+
     fn give_end_of_probe(&mut self, buf: &mut ReadBuf<'_>) {
         let start = END_OF_PROBE.len() - self.inject;
         let count = self.inject.min(buf.remaining());
@@ -107,13 +165,17 @@ impl<S> Observed<S> {
         self.inject -= count;
     }
 
-    fn read(&mut self, bytes: &[u8]) {
-        if let Some(since) = self.limits.progress() {
-            self.shared.note_heard(since);
-        }
+    /// Reads along; true where a notification has begun in it. An error is one of the server's, after which the stream is
+    /// of no use.
+    fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let mut notified = false;
+        let allowance = self.shared.allowance();
+        self.server.allow(allowance.longest_message(self.shared.awaits_reply()));
+        let spent = allowance.spend(bytes.len());
         let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
+            notified |= event == BackendEvent::Notification;
             if let Some(times) = times {
                 times.heard(event, shared);
             }
@@ -125,6 +187,34 @@ impl<S> Observed<S> {
                 slow.heard(event, shared);
             }
         });
+        if self.server.take_progress() {
+            self.reads_in_a_row += 1;
+            if let Some(since) = self.limits.heard() {
+                self.shared.note_heard(since);
+            }
+        } else {
+            self.reads_in_a_row += CHATTER;
+        }
+        let too_much = if let Spent::TooMuch(bytes) = spent { Some(Malformed::TooMuch(bytes)) } else { None };
+        let refused = match self.server.malformed().or(too_much) {
+            Some(malformed) => Err(io::Error::from(malformed)),
+            None if spent == Spent::Flood => self.limits.check_call(&self.shared).map_err(io::Error::from),
+            None => Ok(()),
+        };
+        refused.inspect_err(|_| self.lost()).map(|()| notified)
+    }
+
+    /// Takes notifications out of what was read that are too much for the client.
+    fn sift(&mut self, framer: Framer, buf: &mut ReadBuf<'_>, before: usize) {
+        let wanted = if self.shared.is_own() { Wanted::No } else { Wanted::Yes };
+        let lost = self.notifications.sift(framer, buf, before, wanted);
+        if lost > 0 && self.shared.listening().note_lost(lost) == 0 && wanted == Wanted::Yes {
+            log::warn!(
+                "notifications are lost: the borrower of connection {} (backend {}) fetches none, or not fast enough",
+                self.shared.place().map_or(0, Place::connection_id),
+                self.shared.backend_pid()
+            );
+        }
     }
 
     /// Takes note of how a write went, and makes sure of a limit where it blocks.
@@ -162,70 +252,114 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             }
             End::PassedOn => return Poll::Ready(Ok(())),
         }
-        let before = buf.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                let bytes = &buf.filled()[before..];
-                if bytes.is_empty() && buf.remaining() > 0 {
-                    this.lost();
-                }
-                this.read(bytes);
-                Poll::Ready(Ok(()))
+        if this.shared.listening().were_fetched() {
+            this.notifications.were_fetched();
+        }
+        if this.ran_dry && !this.shared.awaits_reply() {
+            this.notifications.read_begins();
+        }
+        loop {
+            if this.reads_in_a_row >= READS_IN_A_ROW {
+                return this.pause(cx);
             }
-            Poll::Ready(Err(error)) => {
-                this.lost();
-                Poll::Ready(Err(error))
+            if this.shared.is_drained_enough() {
+                // What there is stays where it is. Its owner wakes the task when its own time is up.
+                return Poll::Pending;
             }
-            Poll::Pending => {
-                match this.shared.step_probe() {
-                    Some(ProbeStep::Turn) => {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+            let before = buf.filled().len();
+            match Pin::new(&mut this.inner).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) => {
+                    let framer = this.server.framer();
+                    let bytes = &buf.filled()[before..];
+                    let is_end = bytes.is_empty();
+                    if is_end && buf.remaining() > 0 {
+                        this.lost();
                     }
-                    // Between two messages only; amid one the rest of it is waited for.
-                    Some(ProbeStep::End) if this.server.at_boundary() => {
-                        this.shared.probe().end();
-                        this.inject = END_OF_PROBE.len();
-                        this.give_end_of_probe(buf);
+                    this.shared.probe().drained(bytes.len());
+                    let notified = this.read(bytes)?;
+                    this.ran_dry = false;
+                    if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
+                        this.sift(framer, buf, before);
+                    }
+                    // Nothing would mean the end of the stream.
+                    if is_end || buf.filled().len() > before {
                         return Poll::Ready(Ok(()));
                     }
-                    _ => {}
                 }
-                this.wait(cx, Silence::Proven)?;
-                Poll::Pending
+                Poll::Ready(Err(error)) => {
+                    this.lost();
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    this.ran_dry = true;
+                    this.reads_in_a_row = 0;
+                    return this.nothing_to_read(cx, buf);
+                }
             }
         }
+    }
+}
+
+impl<S> Observed<S> {
+    /// What becomes of a read that finds nothing.
+    fn nothing_to_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.shared.step_probe() {
+            Some(ProbeStep::Turn) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Between two messages only; amid one the rest of it is waited for.
+            Some(ProbeStep::End) if self.server.at_boundary() => {
+                self.shared.probe().end();
+                self.inject = END_OF_PROBE.len();
+                self.give_end_of_probe(buf);
+                return Poll::Ready(Ok(()));
+            }
+            _ => {}
+        }
+        self.wait(cx, Silence::Proven)?;
+        Poll::Pending
     }
 }
 
 impl<S: AsyncRead + Unpin> Observed<S> {
     /// Waits until the server has closed its side, or for `limit`.
     fn part(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let mut scratch = [0; 512];
-        loop {
+        let parting = self.parting.get_or_insert_with(|| Parting {
+            timer: Box::pin(sleep(limit)),
+            end: Instant::now() + limit,
+            bytes: 0,
+        });
+        let mut scratch = [0; 4096];
+        for _ in 0..READS_IN_A_ROW {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => parting.bytes += buf.filled().len(),
+                Poll::Ready(_) => {
+                    self.shared.parting().note_hung_up();
+                    return Poll::Ready(());
+                }
+                // Another thread's abandon wakes this task too.
+                Poll::Pending if self.shared.listen(cx.waker()) => return Poll::Ready(()),
+                Poll::Pending => return parting.timer.as_mut().poll(cx),
             }
         }
-        // Another thread's abandon wakes this task too.
-        if self.shared.listen(cx.waker()) {
+        if self.shared.is_abandoned() || parting.bytes > PARTING_BYTES || Instant::now() >= parting.end {
             return Poll::Ready(());
         }
-        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        parting.as_mut().poll(cx)
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.refuse_if_abandoned()?;
+        this.refuse_in_child()?;
         let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = outcome {
-            this.limits.progress();
+            this.limits.sent(count);
+            this.notifications.wrote();
             let shared = &this.shared;
             let times = &mut this.times;
             this.client.scan(&bytes[..count], |event| {
@@ -248,14 +382,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
             this.limits.write_blocked = false;
-            this.wait(cx, Silence::Assumed)?;
+            // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks
+            // again, and what the kernel has by now would not end its wait either.
+            let silence = if this.ran_dry { Silence::Assumed } else { Silence::Proven };
+            this.wait(cx, silence)?;
         }
         this.written(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.refuse_if_abandoned()?;
+        this.refuse_in_child()?;
         if this.shared.status() == 0 {
             // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a
             // request whose sender has gone, and a server that has closed the stream has dealt with it.
@@ -273,7 +410,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             }
         }
         // By then its backend has ended and no longer counts as a connection.
-        let limit = this.shared.parting();
+        let limit = this.shared.parting().limit();
         this.part(cx, limit).map(Ok)
     }
 }

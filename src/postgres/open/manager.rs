@@ -13,10 +13,11 @@ use super::credentials::{CredentialSource, Credentials};
 use super::first_look::FirstLook;
 use super::hosts::{Memory, Round};
 use super::last_health::LastHealth;
+use super::log_in::LogIns;
 use super::one_server::Opener;
 use super::role;
 use super::targets::Targets;
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::config::{Destination, Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
 use crate::postgres::connection::{PgConnection, StatementCacheStats};
 use crate::postgres::error::{OpeningError, PgError};
@@ -41,6 +42,7 @@ pub struct PgManager {
     opener: Opener,
     memory: Arc<Memory>,
     credentials: Option<Arc<CredentialSource>>,
+    log_ins: Arc<LogIns>,
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
     health: LastHealth,
@@ -54,6 +56,7 @@ impl Clone for PgManager {
             opener: self.opener.clone(),
             memory: Arc::clone(&self.memory),
             credentials: self.credentials.clone(),
+            log_ins: Arc::clone(&self.log_ins),
             sessions_repeated: Arc::clone(&self.sessions_repeated),
             // An answer is about the pool that asked as well, whose ad-hoc tier may be closed or used up.
             health: LastHealth::default(),
@@ -121,6 +124,7 @@ impl PgManager {
                 targets: Arc::new(targets),
                 memory: Arc::default(),
                 credentials: None,
+                log_ins: Arc::new(LogIns::new(Clock::default())),
                 sessions_repeated: Arc::default(),
                 health: LastHealth::default(),
                 first_look: None,
@@ -134,9 +138,14 @@ impl PgManager {
         }
     }
 
-    /// Has this manager go by what `other` knows of poolers, and the other way round: they lead to the same server.
-    pub(in crate::postgres) fn share_pooler(&mut self, other: &PgManager) {
-        self.opener.share_pooler(&other.opener);
+    /// Has this manager go by what `other` finds out of the server, and the other way round: they lead to the same one.
+    pub(in crate::postgres) fn share_findings(&mut self, other: &PgManager) {
+        self.opener.share_findings(&other.opener);
+    }
+
+    /// Has this manager take turns with others that log in as the same role to the same server.
+    pub(in crate::postgres) fn log_in_by(&mut self, log_ins: Arc<LogIns>) {
+        self.log_ins = log_ins;
     }
 
     /// Has the first connection looked at that a pool opens by this manager, or by another with the same look.
@@ -174,7 +183,8 @@ impl PgManager {
     /// of its own is told as it is, so it should not hold a secret.
     ///
     /// Credentials that the server has refused are not tried again for 30 s while they stay the same, so that no
-    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s.
+    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s. Until the server
+    /// has let the role in, and after a refusal until it does again, one attempt is made at a time.
     ///
     /// ```
     /// use tierpool::postgres::{Credentials, PgManager, PgOptions};
@@ -229,43 +239,59 @@ impl PgManager {
     ///
     /// Several servers are tried in the order of the connection string, or by chance under `load_balance_hosts=random`;
     /// those that failed or were of the wrong kind within the last 30 s come last. A server that refuses user or
-    /// password ends it.
+    /// password ends it, and is not asked again for 30 s with the same ones, by this manager and its clones: what it
+    /// said is told instead. Nor is it asked by two threads at a time before it has let the role in, so that a wrong
+    /// password is one log-in, whoever is in need of a connection.
     ///
     /// # Blocking
     ///
-    /// Until the start-up handshake is done, the callback for credentials included. Over a Unix socket only the
-    /// connect itself is bounded, and looking up a host name takes what the resolver takes.
+    /// Until the start-up handshake is done, the callback for credentials and the wait for one's turn included. Over a
+    /// Unix socket only the connect itself is bounded, and looking up a host name takes what the resolver takes.
     ///
     /// # Errors
     ///
     /// That of the server; with several an error whose `source()` names each one tried with its cause. Those of the
     /// callback.
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
-        let started = Instant::now();
         let limit = limit.min(self.options().connect_limit());
-        let deadline = Deadline::of(limit);
+        self.log_in(limit, |credentials, limit| {
+            let open = |config: &Config, limit| {
+                self.opener.open(config, credentials, self.targets.session_attrs, limit)
+            };
+            Round::new(&self.memory, self.targets.shuffle, &open).run(&self.targets.configs, limit)
+        })
+    }
+
+    /// Makes one attempt, with the credentials of the callback where there is one, when its turn has come.
+    fn log_in(
+        &self,
+        limit: Duration,
+        open: impl FnOnce(Option<&Credentials>, Duration) -> Result<PgConnection, PgError>,
+    ) -> Result<PgConnection, PgError> {
+        let (started, deadline) = (Instant::now(), Deadline::of(limit));
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
         // Without a callback the limit itself, which errors then name.
         let left = if given.is_some() { deadline.left() } else { limit };
         if left.is_zero() && given.is_some() {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
-        let credentials = given.as_ref().map(|given| &given.credentials);
-        let open =
-            |config: &Config, limit| self.opener.open(config, credentials, self.targets.session_attrs, limit);
-        let round = Round::new(&self.memory, self.targets.shuffle, &open);
-        let outcome = round.run(&self.targets.configs, left);
-        let (Some(source), Some(given)) = (&self.credentials, &given) else { return outcome };
-        match outcome {
+        let attempt = self.log_ins.begin(&self.targets.configs, given.as_ref(), left)?;
+        let left = if attempt.has_waited { deadline.left() } else { left };
+        match open(given.as_ref(), left) {
             Ok(connection) => {
-                source.accepted(given);
+                attempt.let_in();
+                if let (Some(source), Some(given)) = (&self.credentials, &given) {
+                    source.accepted(given);
+                }
                 Ok(connection)
             }
-            Err(error) if error.is_refusal() => {
-                source.refused(given);
-                Err(PgError::opening(OpeningError::Refused(error)))
+            Err(error) => {
+                if let Some(refused) = error.refusal() {
+                    attempt.refused(refused);
+                }
+                let is_of_callback = given.is_some() && error.is_refusal();
+                Err(if is_of_callback { PgError::opening(OpeningError::Refused(error)) } else { error })
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -275,16 +301,10 @@ impl PgManager {
         origin: &Config,
         limit: Duration,
     ) -> Result<PgConnection, PgError> {
-        let deadline = Deadline::of(limit);
-        let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
-        let credentials = given.as_ref().map(|given| &given.credentials);
-        let outcome = self.opener.open(origin, credentials, TargetSessionAttrs::Any, deadline.left());
-        if let (Some(source), Some(given), Err(error)) = (&self.credentials, &given, &outcome)
-            && error.is_refusal()
-        {
-            source.refused(given);
-        }
-        outcome.map(|(connection, _)| connection)
+        self.log_in(limit, |credentials, limit| {
+            let opened = self.opener.open(origin, credentials, TargetSessionAttrs::Any, limit);
+            opened.map(|(connection, _)| connection)
+        })
     }
 
     /// Whether a connection still leads to the kind of server that is wanted, as far as the server has told. It tells
@@ -332,7 +352,10 @@ impl ManageConnection for PgManager {
         conn.ping(self.options().connect_limit())
     }
 
+    /// Called at each checkin. Where it is all that is asked of a connection, one that a handle has acted on is not
+    /// worth the wait for what is left of that.
     fn has_broken(&self, conn: &mut PgConnection) -> bool {
-        conn.is_lost()
+        conn.end_lease();
+        conn.is_lost() || conn.is_left_by_handles()
     }
 }

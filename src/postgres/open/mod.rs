@@ -5,17 +5,21 @@
 //! | `notices` | what the server says beside its answers, into the log |
 //! | `targets` | the servers that a connection string names |
 //! | `credentials` | user and password from a callback |
+//! | `log_in` | one attempt at a time until the role is let in, and a pause after a refusal |
 //! | `role` | which kind of server a connection leads to, and whether it will do |
 //! | `hosts` | the order of several servers, and the time that each gets |
 //! | `last_health` | the last answer to whether the server is healthy |
+//! | `exposed` | tells of connections that others can read |
 //! | `one_server` | opening one connection to one server |
 //! | `first_look` | a look at the server through a pool's first connection |
 //! | `manager` | all of that, as r2d2's manager |
 
 mod credentials;
+mod exposed;
 mod first_look;
 mod hosts;
 mod last_health;
+mod log_in;
 mod manager;
 mod notices;
 mod one_server;
@@ -26,5 +30,6 @@ pub use credentials::Credentials;
 pub(super) use credentials::{Callback, CredentialSource};
 pub(super) use first_look::FirstLook;
 pub use last_health::ServerHealth;
+pub(super) use log_in::LogIns;
 pub use manager::PgManager;
 pub use notices::log_notice;

@@ -9,6 +9,7 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
 use super::credentials::Credentials;
+use super::exposed::Exposed;
 use super::role::{self, Fit};
 use crate::clock::Deadline;
 use crate::config::{PgBouncer, TargetSessionAttrs};
@@ -26,6 +27,8 @@ pub(super) struct Opener {
     statement_totals: Arc<CacheTotals>,
     /// What is in between, for this one, its clones, and others that lead to the same server.
     pooler: Arc<Pooler>,
+    /// Of which hosts it was told that others can read along.
+    exposed: Arc<Exposed>,
 }
 
 impl Opener {
@@ -34,12 +37,15 @@ impl Opener {
             security,
             statement_totals: Arc::default(),
             pooler: Pooler::new(options.pgbouncer),
+            exposed: Arc::default(),
             options: Arc::new(options),
         }
     }
 
-    pub fn share_pooler(&mut self, other: &Opener) {
+    /// Has both find out, and tell, once what is so of the server that both lead to.
+    pub fn share_findings(&mut self, other: &Opener) {
         self.pooler = Arc::clone(&other.pooler);
+        self.exposed = Arc::clone(&other.exposed);
     }
 
     pub fn options(&self) -> &PgOptions {
@@ -152,13 +158,18 @@ impl Opener {
         let connector = Connector::new(secure.clone(), limit, socket_timeout)
             .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()))
             .query_times(self.options.query_times);
-        let mut client =
-            PostgresConnectionManager::new(config, connector.clone()).connect().map_err(PgError::open)?;
+        let mut client = PostgresConnectionManager::new(config.clone(), connector.clone())
+            .connect()
+            .map_err(PgError::open)?;
+        self.exposed.look(&config, self.security.mode(), secure.is_encrypted());
         // Before the opening ends, so that its limit holds for this too.
         let fit = role::check(&mut client, wanted);
         let statements =
             StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
         let observer = connector.opened();
+        if observer.as_ref().is_some_and(|observer| observer.status() != b'I') {
+            return Err(PgError::not_idle("at the beginning of a session"));
+        }
         let origin = Arc::clone(origin);
         let connection = PgConnection::new(client, observer, secure, socket_timeout, statements, origin);
         Ok((connection, fit?))

@@ -13,7 +13,7 @@ use crate::config::{ConnectionString, Faults, LONGEST_STATEMENT, Overrides, PgSe
 use crate::error::Error;
 use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
-use crate::postgres::open::{Credentials, PgManager};
+use crate::postgres::open::{Credentials, LogIns, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
 use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
@@ -250,11 +250,14 @@ impl PgBuilder {
             return Err(Error::invalid(faults));
         };
         if self.adhoc_server.is_none() {
-            adhoc.share_pooler(&automation);
+            adhoc.share_findings(&automation);
         }
         let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
         let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
             || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
+        let log_ins = [(); 2].map(|()| Arc::new(LogIns::new(self.clock.clone())));
+        automation.log_in_by(Arc::clone(&log_ins[0]));
+        adhoc.log_in_by(Arc::clone(&log_ins[usize::from(adhoc_is_apart)]));
         for setting in settings.effective() {
             log::info!(target: "tierpool::settings", "{setting}");
         }

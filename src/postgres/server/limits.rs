@@ -74,14 +74,30 @@ impl ServerLimits {
     /// `reserved_connections` too unless a member of `pg_use_reserved_connections`; and is bound by the limits of role
     /// and database.
     pub(super) fn room(&self, role: &RoleLimit) -> u32 {
-        let left = |limit: u32, in_use: u32| limit.saturating_sub(in_use);
-        let slots = left(self.max_connections, self.in_use).saturating_sub(self.kept_from(role));
         if role.is_superuser {
-            return slots;
+            return self.slots();
         }
-        let by_role = role.limit.map(|limit| left(limit, role.in_use));
-        let by_database = self.database.limit.map(|limit| left(limit, self.database.in_use));
-        [by_role, by_database].into_iter().flatten().fold(slots, u32::min)
+        let slots = self.slots().saturating_sub(self.kept_from(role));
+        let by_role = role.limit.map(|limit| limit.saturating_sub(role.in_use));
+        [by_role, self.room_in_database()].into_iter().flatten().fold(slots, u32::min)
+    }
+
+    /// The connections that clients of any other role can open to the database beyond those there are, where that role
+    /// has no privilege and no limit of its own. With none left a stranger is refused, as `psql` would be.
+    pub fn room_for_strangers(&self) -> u32 {
+        let reserved = self.superuser_reserved.saturating_add(self.reserved.unwrap_or(0));
+        let slots = self.slots().saturating_sub(reserved);
+        self.room_in_database().map_or(slots, |room| room.min(slots))
+    }
+
+    /// The connections that the server has left, reserves included.
+    fn slots(&self) -> u32 {
+        self.max_connections.saturating_sub(self.in_use)
+    }
+
+    /// What the database's limit leaves; `None` where there is none.
+    fn room_in_database(&self) -> Option<u32> {
+        self.database.limit.map(|limit| limit.saturating_sub(self.database.in_use))
     }
 
     /// The connections that the server reserves for others than `role`.
@@ -158,13 +174,13 @@ mod tests {
     #[test]
     fn the_reserves_are_left_to_those_who_may_use_them() {
         let (server, role) = (server(), role());
-        assert_eq!(server.room(&role), 32);
+        assert_eq!((server.room(&role), server.room_for_strangers()), (32, 32));
         assert_eq!(server.room(&RoleLimit { may_use_reserved: true, ..role.clone() }), 37);
         assert_eq!(server.room(&RoleLimit { is_superuser: true, limit: Some(1), ..role.clone() }), 40);
         let before_16 = ServerLimits { reserved: None, ..server.clone() };
         assert_eq!(before_16.room(&role), 37);
         let full = ServerLimits { in_use: 98, ..server };
-        assert_eq!(full.room(&role), 0);
+        assert_eq!((full.room(&role), full.room_for_strangers()), (0, 0));
     }
 
     #[test]
@@ -174,5 +190,6 @@ mod tests {
         assert_eq!(server.room(&RoleLimit { limit: Some(0), ..role() }), 0);
         server.database.limit = Some(52);
         assert_eq!(server.room(&RoleLimit { limit: Some(50), ..role() }), 2);
+        assert_eq!(server.room_for_strangers(), 2, "another role's limit is not the stranger's");
     }
 }

@@ -82,7 +82,9 @@ impl fmt::Display for ServerActivity {
         }
         let database = &limits.database;
         writeln!(f, "Database {}: {}", database.name, Limited(database.in_use, database.limit))?;
-        write!(f, "Room left: {} for automation, {} for ad-hoc", self.automation.room, self.adhoc.room)
+        let [automation, adhoc] = [self.automation.room, self.adhoc.room];
+        let strangers = limits.room_for_strangers();
+        write!(f, "Room left: {automation} for automation, {adhoc} for ad-hoc, {strangers} for strangers")
     }
 }
 

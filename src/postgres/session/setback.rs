@@ -71,6 +71,7 @@ impl Passing {
     pub(super) fn of_frame(error: &PgError, passing: Option<Passing>) -> Self {
         let again = match &passing {
             _ if error.sqlstate().is_some_and(|code| means(code, Meaning::Overran)) => Again::No,
+            _ if error.is_of_statement_mode() => Again::No,
             _ if error.is_outcome_unknown() => Again::IfIdempotent,
             Some(passing) => passing.again,
             None if !error.is_retryable() => Again::No,

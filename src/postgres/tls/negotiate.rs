@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -22,17 +23,37 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// `SSLRequest`: its length and, in the place of a protocol version, 1234.5679.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// What secures a socket.
+/// What secures the sockets of one opening.
 #[derive(Clone)]
-pub(in crate::postgres) enum Secure {
-    /// Nothing does.
+pub(in crate::postgres) struct Secure {
+    way: Way,
+    /// Whether the last socket came out encrypted. `Relaxed` in all uses: it is read by the thread that has just run
+    /// the opening to its end, so that nothing has to be published with it.
+    is_encrypted: Arc<AtomicBool>,
+}
+
+/// How a socket is secured.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// Not at all.
     Plain,
-    /// TLS does, or is asked for at least.
+    /// By TLS, or it is asked for at least.
     Tls(Arc<Negotiation>),
 }
 
+impl Secure {
+    pub(super) fn by(way: Way) -> Secure {
+        Secure { way, is_encrypted: Arc::default() }
+    }
+
+    /// Whether the last socket that it was given is encrypted now.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted.load(Relaxed)
+    }
+}
+
 /// How TLS is come to.
-pub(in crate::postgres) struct Negotiation {
+pub(super) struct Negotiation {
     pub tls: MakeRustlsConnect,
     /// Without asking, which servers know from PostgreSQL 17 on.
     pub direct: bool,
@@ -64,10 +85,13 @@ impl TlsConnect<Socket> for SecureHost {
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            match self.secure {
-                Secure::Plain => Ok(Secured::Plain(socket)),
-                Secure::Tls(negotiation) => negotiation.secure(socket, &self.host).await,
-            }
+            let Secure { way, is_encrypted } = self.secure;
+            let secured = match way {
+                Way::Plain => Secured::Plain(socket),
+                Way::Tls(negotiation) => negotiation.secure(socket, &self.host).await?,
+            };
+            is_encrypted.store(matches!(secured, Secured::Tls(..)), Relaxed);
+            Ok(secured)
         })
     }
 }
@@ -100,7 +124,9 @@ async fn ask(socket: &mut Socket) -> Result<bool, BoxError> {
         _ => match answer[0] {
             b'S' => Ok(true),
             b'N' => Ok(false),
-            other => Err(TlsFault::no_answer(other).into()),
+            // Of another service at this port: the next answer may be PostgreSQL's. So it is an error of the transport,
+            // and says nothing of TLS.
+            other => Err(io::Error::other(TlsFault::no_answer(other)).into()),
         },
     }
 }

@@ -8,20 +8,28 @@ use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use postgres::{Config, Socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config::{Faults, TlsOptions};
+use crate::config::{Faults, TlsMode, TlsOptions};
 
 /// How the connections of a manager are secured.
 #[derive(Clone)]
-pub(in crate::postgres) struct Security;
+pub(in crate::postgres) struct Security {
+    mode: TlsMode,
+}
 
 impl Security {
     /// Refuses what demands encryption.
     pub fn new(config: &Config, options: Option<&TlsOptions>) -> Result<Security, Faults> {
-        let faults = TlsOptions::asked(config, options).check(config.get_ssl_negotiation());
-        if faults.is_empty() { Ok(Security) } else { Err(faults) }
+        let asked = TlsOptions::asked(config, options);
+        let faults = asked.check(config.get_ssl_negotiation());
+        if faults.is_empty() { Ok(Security { mode: asked.mode }) } else { Err(faults) }
     }
 
-    /// What is tried in turn.
+    /// What is asked.
+    pub fn mode(&self) -> TlsMode {
+        self.mode
+    }
+
+    /// What is tried in turn, for one opening.
     pub fn attempts(&self) -> Vec<Secure> {
         vec![Secure]
     }
@@ -30,6 +38,13 @@ impl Security {
 /// What secures a socket: nothing. Hands it through.
 #[derive(Clone)]
 pub(in crate::postgres) struct Secure;
+
+impl Secure {
+    /// Whether the last socket that it was given is encrypted now.
+    pub fn is_encrypted(&self) -> bool {
+        false
+    }
+}
 
 impl MakeTlsConnect<Socket> for Secure {
     type Stream = Secured;

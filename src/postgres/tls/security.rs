@@ -13,7 +13,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::explain::Context;
-use super::negotiate::{Negotiation, Secure};
+use super::negotiate::{Negotiation, Secure, Way};
 use super::{files, verify};
 use crate::config::{Faults, TlsMode, TlsOptions};
 
@@ -35,7 +35,7 @@ pub(in crate::postgres) struct Security {
 /// What the files gave when they were read last.
 struct Current {
     stamps: Stamps,
-    attempts: Vec<Secure>,
+    ways: Vec<Way>,
 }
 
 /// When each file was changed and how long it is; `None` for one that is not there.
@@ -59,33 +59,41 @@ impl Security {
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         // Before the files themselves: a change in between is then found later, and not missed.
         let stamps = stamps(&asked);
-        let attempts = attempts(&asked, direct)?;
-        Ok(Security { asked, direct, current: Arc::new(Mutex::new(Current { stamps, attempts })) })
+        let ways = ways(&asked, direct)?;
+        Ok(Security { asked, direct, current: Arc::new(Mutex::new(Current { stamps, ways })) })
     }
 
-    /// What is tried in turn.
-    ///
+    /// What is asked.
+    pub fn mode(&self) -> TlsMode {
+        self.asked.mode
+    }
+
+    /// What is tried in turn, for one opening.
+    pub fn attempts(&self) -> Vec<Secure> {
+        self.ways().into_iter().map(Secure::by).collect()
+    }
+
     /// Files that have become faulty are told in the log, and what they gave before stays in use until they change
     /// again.
-    pub fn attempts(&self) -> Vec<Secure> {
+    fn ways(&self) -> Vec<Way> {
         let now = stamps(&self.asked);
         {
             let current = self.current.lock();
             if current.stamps == now {
-                return current.attempts.clone();
+                return current.ways.clone();
             }
         }
-        let read = attempts(&self.asked, self.direct);
+        let read = ways(&self.asked, self.direct);
         let mut current = self.current.lock();
         current.stamps = now;
         match read {
-            Ok(attempts) => current.attempts = attempts,
+            Ok(ways) => current.ways = ways,
             Err(faults) => log::warn!(
                 target: "tierpool::tls",
                 "the files of TLS have changed and cannot be used, so that what was read before stays in use: {faults}"
             ),
         }
-        current.attempts.clone()
+        current.ways.clone()
     }
 }
 
@@ -97,18 +105,18 @@ fn stamps(asked: &TlsOptions) -> Stamps {
     asked.files().into_iter().filter_map(|(_, path)| path).map(stamp).collect()
 }
 
-fn attempts(asked: &TlsOptions, direct: bool) -> Result<Vec<Secure>, Faults> {
+fn ways(asked: &TlsOptions, direct: bool) -> Result<Vec<Way>, Faults> {
     if asked.mode == TlsMode::Disable {
-        return Ok(vec![Secure::Plain]);
+        return Ok(vec![Way::Plain]);
     }
     let optional = asked.mode == TlsMode::Prefer;
     let tls = MakeRustlsConnect::new(client_config(asked)?);
     let negotiation = Negotiation { tls, direct, optional, context: Context::of(asked) };
-    let secured = Secure::Tls(Arc::new(negotiation));
+    let secured = Way::Tls(Arc::new(negotiation));
     // As libpq: what fails one way may succeed the other.
     Ok(match asked.mode {
-        TlsMode::Allow => vec![Secure::Plain, secured],
-        TlsMode::Prefer => vec![secured, Secure::Plain],
+        TlsMode::Allow => vec![Way::Plain, secured],
+        TlsMode::Prefer => vec![secured, Way::Plain],
         _ => vec![secured],
     })
 }

@@ -159,6 +159,17 @@ impl Cluster {
         format!("postgresql://app:{APP_PASSWORD}@127.0.0.1:{port}/app")
     }
 
+    /// Returns a URL for `app` over TCP that asks for plain text, as a client without TLS has it in any case: for
+    /// comparisons of two clients.
+    pub fn plain_url(&self) -> String {
+        self.plain_url_through(self.port)
+    }
+
+    /// Returns the same over another port of 127.0.0.1.
+    pub fn plain_url_through(&self, port: u16) -> String {
+        format!("{}?sslmode=disable", self.url_through(port))
+    }
+
     /// Returns a URL for `app` over the Unix socket.
     pub fn url_unix(&self) -> String {
         self.url_over_socket("app", "app")

@@ -93,7 +93,9 @@ fn base_backup(bin: &Path) -> Result<String, ClusterError> {
         folders.iter().flatten().map(|folder| folder.join("pg_basebackup")).find(|file| file.is_file());
     found.map(|file| file.display().to_string()).ok_or_else(|| {
         ClusterError::new(format!(
-            "pg_basebackup was not found beside {}: install it with `apt-get install -y postgresql`",
+            "pg_basebackup was not found beside {}, and a standby is made by the one of its primary's version: install \
+             it with `apt-get install -y postgresql`, or name a folder in PG_BIN that has it too. Tests that make no \
+             standby do without",
             bin.join("postgres").display()
         ))
     })

@@ -12,6 +12,7 @@ use super::destination::Destination;
 #[cfg(unix)]
 use super::destination::socket_name;
 use super::libpq::{self, DEFAULT_PORT, Param};
+use super::providers::SUPABASE;
 use super::startup;
 use super::tls::TlsOptions;
 use crate::config::faults::Faults;
@@ -90,7 +91,7 @@ impl Server {
     /// Whether a host is one of Supabase's: `supabase.co`, `supabase.com`, or below these.
     pub fn is_supabase(&self) -> bool {
         self.config().get_hosts().iter().any(|host| match host {
-            Host::Tcp(name) => is_supabase_host(name),
+            Host::Tcp(name) => SUPABASE.has(name),
             #[cfg(unix)]
             Host::Unix(_) => false,
         })
@@ -219,13 +220,6 @@ fn without_hosts(head: &Config, is_given: impl Fn(&str) -> bool) -> Config {
         }
     }
     config
-}
-
-fn is_supabase_host(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    ["supabase.co", "supabase.com"]
-        .iter()
-        .any(|domain| name.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.')))
 }
 
 /// `postgresql://user@host:port/database`, without password and parameters.

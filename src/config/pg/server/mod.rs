@@ -11,6 +11,7 @@
 //! | `passfile` | the password file |
 //! | `attrs` | which kind of server may be used |
 //! | `tls` | what is asked of TLS |
+//! | `providers` | who runs the server for others, and what they say of TLS |
 //! | `destination` | servers and configuration, with nothing left open |
 //! | `address` | the server, put together and checked |
 //! | `locate` | looks for the server: builder, then environment |
@@ -22,6 +23,7 @@ mod foreign;
 mod libpq;
 pub(super) mod locate;
 mod passfile;
+pub(super) mod providers;
 pub(super) mod startup;
 pub(super) mod tls;
 mod url;

@@ -7,6 +7,16 @@ use crate::postgres::observer::frontend::Request;
 /// Stands for "not open yet" in [`Exchange::opening_work`].
 const NOT_OPEN: u64 = u64::MAX;
 
+/// What is missing to the end of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Nothing,
+    /// The rest of a reply.
+    Server,
+    /// `COPY` data, or the end of it.
+    Client,
+}
+
 /// Requests and replies by their numbers, which are those of one stream: the server answers in order.
 ///
 /// **Orderings.** As of the [`WireState`](super::WireState) that it is a part of: only the stream writes, `Relaxed` is
@@ -81,6 +91,17 @@ impl Exchange {
         self.replies.load(Relaxed) < self.requests.load(Relaxed)
     }
 
+    /// Whose turn it is in what is pending.
+    pub fn pending(&self) -> Pending {
+        if !self.is_reply_pending() {
+            Pending::Nothing
+        } else if self.awaits_reply() {
+            Pending::Server
+        } else {
+            Pending::Client
+        }
+    }
+
     /// Whether the answer to a request other than housekeeping is still due, or `COPY` data was not ended.
     pub fn is_reply_pending(&self) -> bool {
         self.replies.load(Relaxed) < self.last_work.load(Relaxed) || self.copy_in.load(Relaxed)
@@ -118,11 +139,12 @@ mod tests {
         exchange.note_request(Request::Work);
         exchange.note_copy_in();
         assert!(exchange.is_reply_pending(), "the data is still to come");
-        assert!(!exchange.awaits_reply(), "it is the client's turn");
+        assert_eq!(exchange.pending(), Pending::Client);
         exchange.note_request(Request::Work);
-        assert!(exchange.awaits_reply());
+        assert_eq!(exchange.pending(), Pending::Server);
         exchange.note_ready();
-        assert!(!exchange.is_reply_pending() && !exchange.awaits_reply());
+        assert_eq!(exchange.pending(), Pending::Nothing);
+        assert!(!exchange.awaits_reply());
     }
 
     #[test]

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::abandoned::Abandoned;
+use super::allowance::Allowance;
 use super::errors::Errors;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Pending};
+use super::listening::Listening;
+use super::parting::Parting;
 use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
@@ -34,10 +37,12 @@ pub(crate) struct WireState {
     status: AtomicU8,
     backend_pid: AtomicI32,
     exchange: Exchange,
+    allowance: Allowance,
     broken: AtomicBool,
     statements_mixed_up: AtomicBool,
     route: Route,
     settings: SessionSettings,
+    listening: Listening,
     errors: Errors,
     /// What is sent is the pool's own, and no statement of a borrower.
     own: AtomicBool,
@@ -49,8 +54,7 @@ pub(crate) struct WireState {
     bound: AtomicU64,
     /// How long that call may take, in nanoseconds.
     bound_limit: AtomicU64,
-    /// Nanoseconds that a goodbye waits for the server to hang up.
-    parting: AtomicU64,
+    parting: Parting,
     probe: Probe,
     /// An [`Abandoned`] as a number; 0 while it is not.
     abandoned: AtomicU8,
@@ -64,10 +68,6 @@ pub(crate) struct WireState {
     query_times: bool,
 }
 
-/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
-/// so, more on a busy machine; and dropping a connection must not take 100 ms.
-const PARTING_LIMIT: Duration = Duration::from_millis(80);
-
 impl WireState {
     pub fn new(socket_timeout: Option<Duration>) -> Self {
         let shared = WireState {
@@ -75,17 +75,19 @@ impl WireState {
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
             exchange: Exchange::default(),
+            allowance: Allowance::default(),
             broken: AtomicBool::new(false),
             statements_mixed_up: AtomicBool::new(false),
             route: Route::default(),
             settings: SessionSettings::default(),
+            listening: Listening::default(),
             errors: Errors::default(),
             own: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             socket_timeout: AtomicU64::new(NONE),
             bound: AtomicU64::new(NONE),
             bound_limit: AtomicU64::new(NONE),
-            parting: AtomicU64::new(nanos(PARTING_LIMIT)),
+            parting: Parting::default(),
             probe: Probe::default(),
             abandoned: AtomicU8::new(0),
             reader: Mutex::new(None),
@@ -153,6 +155,7 @@ impl WireState {
                 self.route.end_reply();
                 self.exchange.note_ready();
             }
+            BackendEvent::Listens | BackendEvent::Notification => self.listening.note(),
             BackendEvent::CopyIn => self.exchange.note_copy_in(),
             BackendEvent::SettingsSet => {
                 self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
@@ -207,9 +210,14 @@ impl WireState {
         self.is_abandoned()
     }
 
+    /// Whether a reply is drained, and that has taken as much or as long as it may.
+    pub fn is_drained_enough(&self) -> bool {
+        self.probe.is_drained_enough(|| self.now())
+    }
+
     /// Called when there is nothing to read: what the stream does next for a probe.
     pub fn step_probe(&self) -> Option<ProbeStep> {
-        self.probe.step(|| self.is_reply_pending())
+        self.probe.step(|| self.exchange.pending())
     }
 
     pub fn bound(&self) -> Option<u64> {
@@ -223,6 +231,11 @@ impl WireState {
 
     pub fn socket_timeout(&self) -> Option<u64> {
         some(self.socket_timeout.load(Relaxed))
+    }
+
+    /// How much the server may still send.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Whether any reply is due, one to housekeeping included.
@@ -252,6 +265,7 @@ impl WireState {
     /// Ends the opening; from here on requests are counted and its limit no longer holds.
     pub fn note_open(&self) {
         self.exchange.note_open();
+        self.allowance.lift();
     }
 
     /// Says whether what the owner sends from here on is the pool's own.
@@ -267,6 +281,10 @@ impl WireState {
         &self.settings
     }
 
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
     /// Whether the answer to work is still due.
     pub fn is_reply_pending(&self) -> bool {
         self.exchange.is_reply_pending()
@@ -274,6 +292,16 @@ impl WireState {
 
     pub fn is_broken(&self) -> bool {
         self.broken.load(Relaxed)
+    }
+
+    /// Whether anything was sent at all.
+    pub fn has_sent(&self) -> bool {
+        self.exchange.sent() > 0
+    }
+
+    /// What is missing to the end of the present exchange.
+    pub fn pending(&self) -> Pending {
+        self.exchange.pending()
     }
 
     pub fn is_misrouted(&self) -> bool {
@@ -316,21 +344,28 @@ impl WireState {
 
     /// Ends the call that follows after `limit`, until [`WireState::clear_bound`].
     pub fn set_bound(&self, limit: Duration) {
+        // An opening has its own for all that it does.
+        if self.is_open() {
+            self.allowance.limit_check(self.is_reply_pending());
+        }
         self.bound_limit.store(nanos(limit), Relaxed);
         self.bound.store(self.now().saturating_add(nanos(limit)).min(NONE - 1), Relaxed);
     }
 
     pub fn clear_bound(&self) {
         self.bound.store(NONE, Relaxed);
+        if self.is_open() {
+            self.allowance.lift();
+        }
     }
 
-    /// Lets a goodbye wait so long for the server to hang up.
-    pub fn set_parting(&self, limit: Duration) {
-        self.parting.store(nanos(limit), Relaxed);
+    pub fn parting(&self) -> &Parting {
+        &self.parting
     }
 
-    pub fn parting(&self) -> Duration {
-        Duration::from_nanos(self.parting.load(Relaxed))
+    /// Begins a probe that ends with the pending reply, of which no more is read than that in the time from now on.
+    pub fn start_draining(&self, most_bytes: u64, limit: Duration) {
+        self.probe.start_draining(most_bytes, self.now().saturating_add(nanos(limit)));
     }
 
     pub fn probe(&self) -> &Probe {

@@ -3,13 +3,19 @@
 //! Both scrape the same files with the same code on as many threads, each item in a transaction of its own, into
 //! empty tables. r2d2's side is what one writes by hand: threads, a common counter, a pool. It loses what fails, and
 //! reports nothing.
+//!
+//! Then work that waits for somebody else, in two stages and with a connection held meanwhile, and groups of items
+//! where a COMMIT waits for the disk.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod groups;
 // A bench takes a part of it, and without a harness its tests are nobody's.
 #[allow(dead_code, unused_imports)]
-#[path = "../examples/scraper/mod.rs"]
+#[path = "../../examples/scraper/mod.rs"]
 mod scraper;
-#[path = "../tests/support/mod.rs"]
+mod stages;
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -49,9 +55,10 @@ fn main() -> ExitCode {
     write_documents(folder.path(), mode.pick(200, 4)).expect("the documents can be written");
     let items = discover(&folder.path().canonicalize().expect("it was just made"), None);
 
-    let ours = PgBuilder::new().url(cluster.url()).base_size(WORKERS).max_overflow(0).min_size(WORKERS);
+    let url = cluster.plain_url();
+    let ours = PgBuilder::new().url(url.as_str()).base_size(WORKERS).max_overflow(0).min_size(WORKERS);
     let ours = ours.build().expect("the server is up");
-    let manager = PostgresConnectionManager::new(cluster.config(), NoTls);
+    let manager = PostgresConnectionManager::new(url.parse().expect("the cluster's URL is one"), NoTls);
     let theirs = r2d2::Pool::builder().max_size(WORKERS).build(manager).expect("the server is up");
 
     let mut admin = cluster.config().connect(NoTls).expect("the server is up");
@@ -71,7 +78,7 @@ fn main() -> ExitCode {
     });
 
     let mut table =
-        Table::new("the main job beside the same job written with r2d2, medians of interleaved rounds", mode);
+        Table::new("batches beside the same jobs written with r2d2, medians of interleaved rounds", mode);
     for (what, number) in [("items", items.len() as f64), ("rows", rows as f64)] {
         table.push(Row::new(
             format!("{number} {what}, {WORKERS} threads, {WORKERS} connections"),
@@ -80,6 +87,8 @@ fn main() -> ExitCode {
             times.ratio(1, 0),
         ));
     }
+    stages::measure(&cluster, mode, &mut table);
+    groups::measure(mode, &mut table);
     table.finish()
 }
 

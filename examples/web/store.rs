@@ -1,0 +1,170 @@
+//! The stage with a connection: writes what came of one address, and only to rows of its own.
+//!
+//! So no two stores wait for each other, in groups neither, whatever the order.
+
+use std::fmt;
+
+use tierpool::PgError;
+use tierpool::postgres::Session;
+
+use super::answer::{Answer, Marks, Page, Target};
+
+/// What became of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    New,
+    Changed,
+    /// The body came although it is the one that was stored.
+    Needless,
+    /// 304: no body came.
+    Unchanged,
+    /// There is no page: it moved, is gone, is too large, or must not be fetched.
+    NoPage,
+}
+
+/// Addresses by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub new: u64,
+    pub changed: u64,
+    pub needless: u64,
+    pub unchanged: u64,
+    pub no_page: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, stored: Stored) {
+        *match stored {
+            Stored::New => &mut self.new,
+            Stored::Changed => &mut self.changed,
+            Stored::Needless => &mut self.needless,
+            Stored::Unchanged => &mut self.unchanged,
+            Stored::NoPage => &mut self.no_page,
+        } += 1;
+    }
+
+    /// Addresses in all.
+    pub fn all(&self) -> u64 {
+        let Tally { new, changed, needless, unchanged, no_page } = self;
+        new + changed + needless + unchanged + no_page
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { new, changed, needless, unchanged, no_page } = self;
+        write!(f, "pages fetched: {} (new {new}, changed {changed}, ", new + changed + needless)?;
+        write!(f, "the same again {needless}), not modified: {unchanged}, no page: {no_page}")
+    }
+}
+
+/// Writes the answer for `target` in the transaction `tx`, as a part of the run.
+///
+/// # Blocking
+/// For the server's replies: one or two round trips.
+///
+/// # Errors
+/// The database's; the caller rolls back.
+pub fn store(tx: &mut Session<'_>, run: i64, target: &Target, answer: &Answer) -> Result<Stored, PgError> {
+    match answer {
+        Answer::Page(page) => write_page(tx, run, target, page),
+        Answer::Unchanged => {
+            settle(tx, target, "stored")?;
+            Ok(Stored::Unchanged)
+        }
+        Answer::Moved { href, target: to } => {
+            clear(tx, target, "moved")?;
+            write_links(tx, target.id, &[href], &[""], std::slice::from_ref(to))?;
+            Ok(Stored::NoPage)
+        }
+        Answer::Missing => clear(tx, target, "missing"),
+        Answer::TooLarge => clear(tx, target, "too large"),
+        Answer::Disallowed => clear(tx, target, "disallowed"),
+    }
+}
+
+const SETTLE: &str = "
+UPDATE tierpool_web.urls SET state = $2, requests = $3, note = NULL WHERE id = $1";
+
+fn settle(tx: &mut Session<'_>, target: &Target, state: &str) -> Result<(), PgError> {
+    tx.execute_cached(SETTLE, &[&target.id, &state, &target.requests()]).map(drop)
+}
+
+const CLEAR: &str = "
+WITH page AS (DELETE FROM tierpool_web.pages WHERE url_id = $1),
+     links AS (DELETE FROM tierpool_web.links WHERE url_id = $1)
+UPDATE tierpool_web.urls
+SET state = $2, requests = $3, etag = NULL, modified = NULL, hash = NULL, note = NULL
+WHERE id = $1";
+
+/// Nothing is kept of a page that is no more.
+fn clear(tx: &mut Session<'_>, target: &Target, state: &str) -> Result<Stored, PgError> {
+    tx.execute_cached(CLEAR, &[&target.id, &state, &target.requests()])?;
+    Ok(Stored::NoPage)
+}
+
+const WRITE_PAGE: &str = "
+WITH url AS (
+    UPDATE tierpool_web.urls
+    SET state = 'stored', requests = $2, etag = $3, modified = $4, hash = $5, note = NULL
+    WHERE id = $1
+)
+INSERT INTO tierpool_web.pages (url_id, run, title, outline, words, bytes) VALUES ($1, $6, $7, $8, $9, $10)
+ON CONFLICT (url_id) DO UPDATE SET
+    run = excluded.run, title = excluded.title, outline = excluded.outline,
+    words = excluded.words, bytes = excluded.bytes";
+
+fn write_page(tx: &mut Session<'_>, run: i64, target: &Target, page: &Page) -> Result<Stored, PgError> {
+    let Page { marks: Marks { etag, modified }, hash, document, targets, .. } = page;
+    let outline: Vec<String> = document
+        .headings
+        .iter()
+        .map(|heading| {
+            format!("{} {}", "#".repeat(usize::try_from(heading.level).unwrap_or(1)), heading.text)
+        })
+        .collect();
+    let bytes = i32::try_from(page.bytes).unwrap_or(i32::MAX);
+    tx.execute_cached(
+        WRITE_PAGE,
+        &[
+            &target.id,
+            &target.requests(),
+            etag,
+            modified,
+            hash,
+            &run,
+            &document.title,
+            &outline,
+            &document.words,
+            &bytes,
+        ],
+    )?;
+    let hrefs: Vec<&str> = document.links.iter().map(|link| link.href.as_str()).collect();
+    let texts: Vec<&str> = document.links.iter().map(|link| link.text.as_str()).collect();
+    write_links(tx, target.id, &hrefs, &texts, targets)?;
+    Ok(match &target.hash {
+        None => Stored::New,
+        Some(known) if known == hash => Stored::Needless,
+        Some(_) => Stored::Changed,
+    })
+}
+
+/// The links of an earlier version are overwritten, and what it had more is removed.
+const WRITE_LINKS: &str = "
+WITH more AS (DELETE FROM tierpool_web.links WHERE url_id = $1 AND position > cardinality($2::text[]))
+INSERT INTO tierpool_web.links AS l (url_id, position, href, text, target)
+SELECT $1, n.position, n.href, n.text, n.target
+FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n (href, text, target, position)
+ON CONFLICT (url_id, position) DO UPDATE SET href = excluded.href, text = excluded.text, target = excluded.target";
+
+fn write_links(
+    tx: &mut Session<'_>,
+    id: i64,
+    hrefs: &[impl AsRef<str>],
+    texts: &[impl AsRef<str>],
+    targets: &[Option<String>],
+) -> Result<(), PgError> {
+    let hrefs: Vec<&str> = hrefs.iter().map(AsRef::as_ref).collect();
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    tx.execute_cached(WRITE_LINKS, &[&id, &hrefs, &texts, &targets]).map(drop)
+}

@@ -1,0 +1,170 @@
+//! A batch of one stage, and what both kinds of batches have in common: store threads, and the report.
+
+use std::time::Instant;
+
+use crossbeam_channel::bounded;
+
+use super::feed::{Fed, exact_len, feed};
+use super::floor::Floor;
+use super::options::Options;
+use super::outcomes::Outcomes;
+use super::percentiles::Percentiles;
+use super::report::{BoxError, Ended, Report};
+use super::source::Source;
+use super::worker::Worker;
+use crate::postgres::{PgError, PgManager, Session};
+use crate::tiers::TieredPool;
+
+/// The most that wait for one worker twice over, however large its groups: the channel takes its memory at once.
+const MOST_QUEUED: usize = 1_000;
+
+/// Runs `work` for every item, each in a transaction of its own, on several threads.
+///
+/// An item's connection is taken at its first statement, as in [`session`](TieredPool::session): what `work` does
+/// before that holds none. An item that is tried again begins anew, so that is repeated too.
+///
+/// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
+/// that fails for good, or panics, is kept in the report with its error, and the others go on. Its class in
+/// the report is that of the first [`PgError`] or `postgres::Error` in the error and its chain of sources.
+///
+/// When the database cannot be reached the items wait for it ([`Options::outage`]); past that the batch ends, and the
+/// remaining items are not started.
+///
+/// [`Options::group`] puts several items into one transaction. Work that first waits for somebody else's server belongs
+/// into [`stages`](crate::batch::stages).
+///
+/// # Blocking
+///
+/// Until every item has ended or the batch is stopped. `items` is iterated on the calling thread.
+///
+/// # Panics
+///
+/// When `items`, `done` or the progress callback panics, after the items under way have ended. The others are not
+/// started then.
+///
+/// # Examples
+///
+/// See the [module](crate::batch).
+pub fn run<I, T, E, F>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    options: Options,
+    work: F,
+) -> Report<I>
+where
+    I: Send,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &I) -> Result<T, E> + Sync,
+{
+    run_with(pool, items, options, work, |_, _| {})
+}
+
+/// As [`run`], and hands what `work` returned to `done` once the item is committed, on the worker's thread.
+pub fn run_with<I, T, E, F, D>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    options: Options,
+    work: F,
+    done: D,
+) -> Report<I>
+where
+    I: Send,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &I) -> Result<T, E> + Sync,
+    D: Fn(&I, T) + Sync,
+{
+    let begun = Instant::now();
+    let mut items = items.into_iter();
+    let floor = Floor::new(pool, &options, exact_len(&items));
+    let workers = worker_count(&floor);
+    let most = options.group.map_or(1, |group| group.most.min(MOST_QUEUED));
+    // One item more waits in the feeder's hand.
+    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers * most) - 1);
+    let worker = || Worker { floor: &floor, source: &receiver, work: &work, done: &done, name: "the work" };
+    let (mut outcomes, fed) = conduct(worker, workers, || feed(&floor.signals, &mut items, sender));
+    outcomes.not_started += fed.unsent(&items) + receiver.try_iter().count() as u64;
+    report(&floor, outcomes, fed, begun)
+}
+
+/// How many workers there are to be.
+pub(super) fn worker_count(floor: &Floor<'_>) -> usize {
+    let settings = floor.pool.automation().settings();
+    let workers = floor.options.workers.unwrap_or(settings.base_size as usize);
+    if workers > settings.ceiling() as usize {
+        log::warn!(
+            target: "tierpool::batch",
+            "{workers} workers share at most {} automation connections: the others will wait",
+            settings.ceiling()
+        );
+    }
+    workers
+}
+
+/// Has workers work until their source ends, while the caller feeds it.
+pub(super) fn conduct<'a, S, T, E, F, D>(
+    worker: impl Fn() -> Worker<'a, S, F, D>,
+    workers: usize,
+    feeding: impl FnOnce() -> Fed,
+) -> (Outcomes<S::Item>, Fed)
+where
+    S: Source<Item: Send> + 'a,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E> + Sync + 'a,
+    D: Fn(&S::Job, T) + Sync + 'a,
+{
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for number in 1..=workers {
+            let worker = worker();
+            let floor = worker.floor;
+            let thread = std::thread::Builder::new().name(format!("batch-{number}"));
+            match thread.spawn_scoped(scope, move || worker.serve()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) if threads.is_empty() => {
+                    floor.give_up(Box::new(error));
+                    break;
+                }
+                Err(error) => {
+                    log::warn!(target: "tierpool::batch", "only {} workers: {error}", number - 1);
+                    break;
+                }
+            }
+        }
+        let fed = feeding();
+        let mut outcomes = Outcomes::new();
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => outcomes.add(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        (outcomes, fed)
+    })
+}
+
+/// Reports what has become of all items.
+pub(super) fn report<I>(floor: &Floor<'_>, outcomes: Outcomes<I>, fed: Fed, begun: Instant) -> Report<I> {
+    let left = outcomes.not_started;
+    let stats = floor.pool.automation().stats();
+    let ended = match floor.take_unusable() {
+        Some(why) => Ended::Unusable(why),
+        None if left == 0 && fed == Fed::All => Ended::Completed,
+        None => Ended::Stopped,
+    };
+    Report {
+        items: outcomes.committed + outcomes.failed.len() as u64 + left,
+        committed: outcomes.committed,
+        failed: outcomes.failed,
+        not_started: left,
+        retried: outcomes.retried,
+        ended,
+        elapsed: begun.elapsed(),
+        fetch: None,
+        groups: floor.options.group.map(|_| outcomes.groups),
+        advice: Vec::new(),
+        wait: Percentiles::of(&outcomes.wait),
+        session: Percentiles::of(&outcomes.session),
+        peak_in_use: stats.peak_in_use,
+        peak_waiting: stats.peak_waiting,
+    }
+}

@@ -1,0 +1,155 @@
+//! A batch of two stages: fetch without a connection, then store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::bounded;
+
+use super::feed::{exact_len, feed};
+use super::fetch::Fetchers;
+use super::fetching::Fetching;
+use super::floor::Floor;
+use super::options::Options;
+use super::pages::{Fetched, owned_failure};
+use super::report::{BoxError, Report};
+use super::run::{conduct, report, worker_count};
+use super::source::Next;
+use super::watch::Watcher;
+use super::worker::Worker;
+use crate::postgres::{PgError, PgManager, Session};
+use crate::tiers::TieredPool;
+
+/// Fetch threads for one worker: a fetch waits for somebody else's server, a store for a database that is near.
+const FETCHERS_PER_WORKER: usize = 4;
+
+/// Runs a batch in two stages: `fetch` gets what an item needs, on threads that hold no connection, and `store` puts
+/// it into the database, in a session, on others.
+///
+/// Between them there is a bounded channel: where the stores are slower, the fetchers wait. What was fetched is kept
+/// for all attempts at storing it, and let go of when its item has ended. An item ends as in
+/// [`run`](crate::batch::run): committed, failed, or not started; its store is repeated by [`Options::retry`], its
+/// fetch by [`Fetching::retry`], and a panic in either fails that item alone. [`Options::group`] puts several pages
+/// into one transaction.
+///
+/// The memory that a batch takes is that of the items in the queue, one item and one page a fetch thread, the pages
+/// that [`Fetching::pages`] and [`Fetching::bytes`] allow to wait, one page (or a group of them) a worker, and the
+/// items that failed. An item is cloned where it has to be reported while a fetch that was given up still has it, and
+/// only there.
+///
+/// Fetches go on while the database is away, until the channel is full. On a [stop](Options::stop) no other fetch is
+/// begun; those under way end, by [`Fetching::limit`] if need be, and what is fetched is stored. When the batch ends
+/// for want of a database they end too, and their items are not started: a fetch changes nothing there.
+///
+/// # Blocking
+///
+/// Until every item has ended or the batch is stopped. `items` is iterated on the calling thread. When this returns, no
+/// thread of the batch is left but those of fetches beyond their limit; these own `fetch` and one item each, and end
+/// with the fetch. `fetch` is `'static` for their sake.
+///
+/// # Panics
+///
+/// When `items` or the progress callback panics, after what is under way has ended. The others are not started then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::batch::{self, Fetching, Options};
+/// use tierpool::{PgError, PgPool};
+///
+/// let pool = PgPool::from_env()?;
+/// let paths = ["a.html", "b.html"].map(String::from);
+/// let report = batch::stages(
+///     &pool,
+///     paths,
+///     Fetching::new().threads(32).bytes(64 * 1024 * 1024, String::len),
+///     Options::default(),
+///     |path| std::fs::read_to_string(path),
+///     |tx, path, page: &String| {
+///         tx.execute("INSERT INTO pages VALUES ($1, $2)", &[path, page])?;
+///         Ok::<_, PgError>(())
+///     },
+/// );
+/// println!("{report}");
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub fn stages<I, P, T, FE, E, F, S>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    fetching: Fetching<P, FE>,
+    options: Options,
+    fetch: F,
+    store: S,
+) -> Report<I>
+where
+    I: Clone + Send + Sync + 'static,
+    P: Send + 'static,
+    FE: Into<BoxError> + Send + 'static,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&I) -> Result<P, FE> + Send + Sync + 'static,
+    S: Fn(&mut Session<'_>, &I, &P) -> Result<T, E> + Sync,
+{
+    stages_with(pool, items, fetching, options, fetch, store, |_, _| {})
+}
+
+/// As [`stages`], and hands what `store` returned to `done` once the item is committed, on the worker's thread.
+///
+/// # Panics
+///
+/// As [`stages`], and when `done` panics.
+pub fn stages_with<I, P, T, FE, E, F, S, D>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    fetching: Fetching<P, FE>,
+    options: Options,
+    fetch: F,
+    store: S,
+    done: D,
+) -> Report<I>
+where
+    I: Clone + Send + Sync + 'static,
+    P: Send + 'static,
+    FE: Into<BoxError> + Send + 'static,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&I) -> Result<P, FE> + Send + Sync + 'static,
+    S: Fn(&mut Session<'_>, &I, &P) -> Result<T, E> + Sync,
+    D: Fn(&I, T) + Sync,
+{
+    let begun = Instant::now();
+    let mut items = items.into_iter();
+    let floor = Floor::new(pool, &options, exact_len(&items));
+    let workers = worker_count(&floor);
+    let threads = fetching.threads.unwrap_or(FETCHERS_PER_WORKER * workers);
+    let pages = fetching.pages.unwrap_or(2 * workers);
+    // One item more waits in the feeder's hand.
+    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * threads) - 1);
+    let signals = Arc::clone(&floor.signals);
+    let fetchers = Arc::new(Fetchers::new(fetch, fetching, threads, receiver, pages, signals));
+    let work = |tx: &mut Session<'_>, job: &Fetched<I, P>| store(tx, &job.item, &job.page);
+    let done = |job: &Fetched<I, P>, value: T| done(&job.item, value);
+    let worker =
+        || Worker { floor: &floor, source: &fetchers.pages, work: &work, done: &done, name: "the store" };
+    let (mut outcomes, fed) = std::thread::scope(|scope| {
+        let watcher = Watcher { floor: &floor, fetchers: Arc::clone(&fetchers) };
+        let thread = std::thread::Builder::new().name("fetch-watch".to_owned());
+        if let Err(error) = thread.spawn_scoped(scope, move || watcher.run()) {
+            fetchers.pages.retire(threads);
+            floor.give_up(Box::new(error));
+        }
+        conduct(worker, workers, || feed(&floor.signals, &mut items, sender))
+    });
+    outcomes.not_started += fed.unsent(&items) + fetchers.items.try_iter().count() as u64;
+    while let Some(left) = fetchers.pages.left() {
+        match left {
+            Next::Failed(failed) => outcomes.failed.push(owned_failure(failed)),
+            _ => outcomes.not_started += 1,
+        }
+    }
+    let stage = fetchers.report(outcomes.idle, outcomes.lived);
+    let mut report = report(&floor, outcomes, fed, begun);
+    report.advice.extend(stage.advice(report.elapsed));
+    for advice in &report.advice {
+        log::warn!(target: "tierpool::batch", "{advice}");
+    }
+    report.fetch = Some(stage);
+    report
+}

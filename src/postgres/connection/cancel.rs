@@ -1,0 +1,61 @@
+//! The request to cancel what runs on a connection.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use postgres::CancelToken;
+
+use super::lease::Trace;
+use crate::postgres::error::PgError;
+use crate::postgres::observer::Connector;
+use crate::postgres::options::LONGEST;
+use crate::postgres::tls::Secure;
+
+/// Asks the server to cancel what runs on one connection, over another that is secured as that one is.
+#[derive(Clone)]
+pub(in crate::postgres) struct CancelRequest {
+    token: CancelToken,
+    secure: Secure,
+    /// Whether the request's own stream is read along. Over a Unix socket it is not.
+    is_observed: bool,
+}
+
+impl CancelRequest {
+    pub(super) fn new(token: CancelToken, secure: Secure, is_observed: bool) -> Self {
+        CancelRequest { token, secure, is_observed }
+    }
+
+    /// Sends it, and says what is left of it. `Ok` means sent, not done.
+    pub(in crate::postgres) fn send(&self, limit: Duration) -> (Result<(), PgError>, Trace) {
+        if let Err(error) = can_have_a_runtime() {
+            return (Err(error), Trace::None);
+        }
+        // A limit without end has no place among the times of a clock.
+        let connector = Connector::new(self.secure.clone(), limit.min(LONGEST), None);
+        let sent = catch_unwind(AssertUnwindSafe(|| self.token.cancel_query(connector.clone())));
+        let outcome = match sent {
+            Ok(outcome) => outcome.map_err(PgError::open),
+            Err(_) => Err(no_runtime("the driver panicked")),
+        };
+        let trace = match connector.last_stream() {
+            Some(stream) if stream.parting().is_hung_up() => Trace::Arrived,
+            Some(stream) if stream.has_sent() => Trace::UnderWay,
+            Some(_) => Trace::None,
+            // It failed before it had a stream.
+            None if self.is_observed && outcome.is_err() => Trace::None,
+            None => Trace::UnderWay,
+        };
+        (outcome, trace)
+    }
+}
+
+/// The driver makes a runtime for each request and panics where it gets none, as for want of file descriptors. So it is
+/// tried first; in the moment between the two another thread may still take the last one.
+fn can_have_a_runtime() -> Result<(), PgError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(drop).map_err(no_runtime)
+}
+
+fn no_runtime(why: impl std::fmt::Display) -> PgError {
+    PgError::refused(format!("the request to cancel could not be sent: {why}"))
+}

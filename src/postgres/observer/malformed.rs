@@ -1,0 +1,45 @@
+//! What no server sends that keeps to the protocol.
+
+use std::fmt;
+use std::io;
+
+/// Why a stream is not read on. It is the cause inside the `io::Error` of kind `InvalidData`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// A length that does not even count itself, or that is above 2 GiB.
+    Length(u32),
+    /// A type of message that there is none of, or that has no place behind the handshake.
+    Type(u8),
+    /// A message longer than any that is sent where no query is answered.
+    TooLong(usize),
+    /// A transaction status other than `I`, `T` and `E`.
+    Status,
+    /// More, in all, than is sent where no query is answered.
+    TooMuch(u64),
+    /// More reports of parameters in one reply than the client is to keep.
+    Reports,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server does not keep to the protocol: ")?;
+        match self {
+            Malformed::Length(length) => {
+                write!(f, "a message announces a length of {}", length.cast_signed())
+            }
+            Malformed::Type(tag) => write!(f, "a message of type {tag:#04x} has no place here"),
+            Malformed::TooLong(length) => write!(f, "outside of a query a message announces {length} bytes"),
+            Malformed::Status => f.write_str("a reply ends with a transaction status that there is none of"),
+            Malformed::TooMuch(bytes) => write!(f, "it sent more than {bytes} bytes outside of a query"),
+            Malformed::Reports => f.write_str("a reply reports changed parameters without end"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<Malformed> for io::Error {
+    fn from(malformed: Malformed) -> Self {
+        io::Error::new(io::ErrorKind::InvalidData, malformed)
+    }
+}

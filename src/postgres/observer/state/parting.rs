@@ -1,0 +1,43 @@
+//! The end of a stream: how long it may take, and whether it has come.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
+/// so, more on a busy machine; and dropping a connection must not take 100 ms.
+const PARTING_LIMIT: Duration = Duration::from_millis(80);
+
+/// With the orderings of [`WireState`](super::WireState).
+pub(crate) struct Parting {
+    /// Nanoseconds that a goodbye waits for the server to hang up.
+    limit: AtomicU64,
+    hung_up: AtomicBool,
+}
+
+impl Default for Parting {
+    fn default() -> Self {
+        let parting = Parting { limit: AtomicU64::new(0), hung_up: AtomicBool::new(false) };
+        parting.set_limit(PARTING_LIMIT);
+        parting
+    }
+}
+
+impl Parting {
+    /// Lets a goodbye wait so long for the server to hang up.
+    pub fn set_limit(&self, limit: Duration) {
+        self.limit.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub fn limit(&self) -> Duration {
+        Duration::from_nanos(self.limit.load(Relaxed))
+    }
+
+    pub fn note_hung_up(&self) {
+        self.hung_up.store(true, Relaxed);
+    }
+
+    /// Whether the server has hung up after this side had said all: on a request to cancel, once it was dealt with.
+    pub fn is_hung_up(&self) -> bool {
+        self.hung_up.load(Relaxed)
+    }
+}

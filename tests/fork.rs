@@ -1,0 +1,168 @@
+//! What a child made by `fork` can do with a pool of its parent's: nothing, and so no harm.
+#![cfg(all(feature = "postgres", unix))]
+
+mod support;
+
+use std::any::Any;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
+
+use fork::Fork;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use support::cluster::cluster;
+use support::pools::built;
+use support::scripted::ScriptedManager;
+use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
+use support::wire::one;
+use tierpool::postgres::PgConnection;
+use tierpool::{ErrorKind, PgBuilder, PgPool, Pool, Tier};
+
+/// What "at once" may mean on a machine under load: no wait of a pool's ends so soon.
+const AT_ONCE: Duration = SECOND;
+
+/// Longer than a test may take.
+const NEVER_OVER: Duration = Duration::from_secs(300);
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic")
+}
+
+/// Runs `work` in a child, and returns when it has ended well.
+fn in_child(work: impl FnOnce()) {
+    match fork::fork().unwrap() {
+        Fork::Child => {
+            // What the test has is the parent's, its server among it: nothing is unwound and no destructor runs.
+            let outcome = catch_unwind(AssertUnwindSafe(work));
+            if let Err(panic) = &outcome {
+                let _ = writeln!(std::io::stderr(), "in the child: {}", text_of(&**panic));
+            }
+            signal_hook::low_level::exit(i32::from(outcome.is_err()));
+        }
+        Fork::Parent(pid) => {
+            let pid = Pid::from_raw(pid).expect("a child has a pid");
+            let mut status = None;
+            let ended = comes_true(LONG_BOUND, || {
+                status = waitpid(Some(pid), WaitOptions::NOHANG).unwrap();
+                status.is_some()
+            });
+            if !ended {
+                kill_process(pid, Signal::KILL).unwrap();
+                waitpid(Some(pid), WaitOptions::empty()).unwrap();
+            }
+            let status = status.map(|(_, status)| status.exit_status());
+            assert_eq!(status, Some(Some(0)), "the child hung, or failed with what it has written");
+        }
+    }
+}
+
+#[track_caller]
+fn at_once<T>(work: impl FnOnce() -> T) -> T {
+    let (outcome, time) = took(work);
+    assert!(time < AT_ONCE, "{time:?}");
+    outcome
+}
+
+fn builder(url: String) -> PgBuilder {
+    PgPool::builder().url(url).app_name("fork").base_size(4).max_overflow(0)
+}
+
+fn pid_of(conn: &mut PgConnection) -> i32 {
+    one(conn, "SELECT pg_backend_pid()")
+}
+
+#[test]
+fn a_child_can_end_what_it_has_and_build_anew_and_the_parent_goes_on() {
+    let cluster = cluster();
+    for (url, is_observed) in [(cluster.url(), true), (cluster.url_unix(), false)] {
+        let pool = built(builder(url.clone()));
+        let mut held = pool.get(Tier::Automation).unwrap();
+        let mut own = pool.get(Tier::Automation).unwrap().detach();
+        held.batch_execute("BEGIN; CREATE TEMP TABLE mark ()").unwrap();
+        let resting = [Tier::Automation, Tier::Adhoc].map(|tier| pid_of(&mut pool.get(tier).unwrap()));
+        let (of_held, of_own) = (pid_of(&mut held), pid_of(&mut own));
+        let mut inherited = Some((pool, held, own));
+        in_child(|| {
+            let (pool, mut held, own) = inherited.take().unwrap();
+            if is_observed {
+                let error = at_once(|| held.batch_execute("COMMIT").unwrap_err());
+                let cause = std::error::Error::source(&error).unwrap().to_string();
+                assert!(cause.contains("inherited by fork"), "{cause}");
+            }
+            at_once(|| drop((held, own)));
+            assert!(at_once(|| pool.close(NEVER_OVER)).0.is_complete());
+            at_once(|| drop(pool));
+            let fresh = built(builder(url.clone()));
+            let pids = [Tier::Automation, Tier::Adhoc].map(|tier| pid_of(&mut fresh.get(tier).unwrap()));
+            assert!(pids.iter().all(|pid| !resting.contains(pid)));
+        });
+        let (pool, mut held, mut own) = inherited.unwrap();
+        assert_eq!((pid_of(&mut held), pid_of(&mut own)), (of_held, of_own));
+        // Still in its transaction.
+        held.batch_execute("INSERT INTO mark DEFAULT VALUES; COMMIT").unwrap();
+        for (tier, pid) in [Tier::Automation, Tier::Adhoc].into_iter().zip(resting) {
+            assert_eq!(pid_of(&mut pool.get(tier).unwrap()), pid, "{tier}");
+        }
+        drop((held, own));
+        assert_eq!(pool.automation().stats().gauges.zombies, 0);
+    }
+    let log = cluster.server_log();
+    assert!(!log.contains("unexpected EOF") && !log.contains("invalid frontend"), "{log}");
+}
+
+#[test]
+fn over_tcp_each_use_of_an_inherited_pool_is_told() {
+    let cluster = cluster();
+    let pool = built(builder(cluster.url()));
+    drop(pool.get(Tier::Automation).unwrap());
+    drop(pool.get(Tier::Adhoc).unwrap());
+    in_child(|| {
+        let used = [
+            pool.get(Tier::Automation).map(drop),
+            pool.get(Tier::Adhoc).map(drop),
+            pool.wait_ready(NEVER_OVER),
+            pool.automation().wait_ready(NEVER_OVER),
+            pool.automation().reconfigure(|settings| settings.base_size = 1),
+            pool.reconfigure(|settings| settings.reserved = 1),
+        ];
+        for (at, error) in used.into_iter().enumerate() {
+            let error = error.expect_err(&at.to_string());
+            assert_eq!(error.kind(), ErrorKind::Forked, "{at}: {error:#}");
+            assert!(error.to_string().contains("build it after fork"), "{error}");
+        }
+        assert!(pool.automation().try_get().is_none());
+        let error = pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap_err();
+        assert!(error.to_string().contains("build it after fork"), "{error}");
+        assert!(!pool.automation().suspend() && !pool.automation().resume());
+        at_once(|| pool.drain());
+        at_once(|| pool.automation().evict_idle());
+    });
+    assert_eq!([pool.automation(), pool.adhoc()].map(|tier| tier.gauges().idle), [1, 1]);
+    pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap();
+}
+
+#[test]
+fn a_child_waits_for_nobody_and_calls_nothing_of_a_manager() {
+    let manager = ScriptedManager::new();
+    let pool = Pool::builder().max_size(2).connection_timeout(NEVER_OVER).build(manager.clone()).unwrap();
+    let mut held = Some((pool.get().unwrap(), pool.get().unwrap()));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| pool.get().map(drop));
+        eventually(LONG_BOUND, "a thread waits", || pool.gauges().waiting == 1);
+        let closed = manager.closed();
+        in_child(|| {
+            assert_eq!(at_once(|| pool.get().map(drop)).unwrap_err().kind(), ErrorKind::Forked);
+            let (first, mut second) = held.take().unwrap();
+            at_once(|| first.close());
+            second.mark_broken();
+            at_once(|| drop(second));
+            assert!(at_once(|| pool.close(NEVER_OVER)).is_complete());
+            assert_eq!(manager.closed(), closed);
+        });
+        drop(held.take());
+        waits.join().unwrap().unwrap();
+    });
+    assert_eq!(manager.live(), 2);
+}

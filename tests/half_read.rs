@@ -1,0 +1,135 @@
+//! A reply that its borrower has not read to the end, and a `COPY` that it has not ended: the slot is of use to the
+//! next one at once, and the server no longer works on it.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::mem::forget;
+use std::time::Duration;
+
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+use support::cluster::{Cluster, cluster};
+use support::pools::pool_of;
+use support::wait::{LONG_BOUND, SECOND, eventually, took};
+use support::wire::one;
+use tierpool::postgres::{PgConnection, TransactionStatus};
+use tierpool::{PgPool, Tier};
+
+/// The contract is half a second. A loaded machine needs more for a new backend, now and then, and far less than the
+/// five seconds of `validation_timeout`, after which the pool would help itself in any case.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Replies that fill all buffers between the server and its client, and then some. The server makes them as it sends.
+const ENDLESS: &str =
+    "SELECT repeat('x', 1000) FROM generate_series(1, 10000) a, generate_series(1, 10000) b";
+const ENDLESS_COPY: &str =
+    "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 10000) a, generate_series(1, 10000) b) TO STDOUT";
+/// One that ends a minute after its first rows.
+const SLOW: &str = "SELECT CASE WHEN i < 100 THEN repeat('x', 10000) ELSE pg_sleep(60)::text END
+    FROM generate_series(1, 100) i";
+
+fn rows(conn: &mut Client, query: &str, leave: impl Fn(postgres::RowIter<'_>)) {
+    let none: [i32; 0] = [];
+    let mut rows = conn.query_raw(query, none).unwrap();
+    assert!(rows.next().unwrap().is_some());
+    leave(rows);
+}
+
+fn copy_out(conn: &mut Client, leave: impl Fn(postgres::CopyOutReader<'_>)) {
+    let mut reader = conn.copy_out(ENDLESS_COPY).unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    leave(reader);
+}
+
+fn copy_in(conn: &mut Client, leave: impl Fn(postgres::CopyInWriter<'_>)) {
+    let mut writer = conn.copy_in("COPY target FROM STDIN").unwrap();
+    writer.write_all(b"1\n2\n").unwrap();
+    writer.flush().unwrap();
+    leave(writer);
+}
+
+type Half = (&'static str, fn(&mut PgConnection));
+
+const HALVES: [Half; 9] = [
+    ("rows dropped", |conn| rows(conn, ENDLESS, |rows| drop(rows))),
+    ("rows forgotten", |conn| rows(conn, ENDLESS, |rows| forget(rows))),
+    ("rows that take a minute", |conn| rows(conn, SLOW, |rows| drop(rows))),
+    ("rows dropped in a transaction", |conn| {
+        conn.batch_execute("BEGIN; INSERT INTO target VALUES (1)").unwrap();
+        rows(conn, ENDLESS, |rows| drop(rows));
+    }),
+    ("a COPY begun as a text", |conn| {
+        conn.batch_execute("COPY target FROM STDIN").unwrap_err();
+    }),
+    ("a writer forgotten", |conn| copy_in(conn, |writer| forget(writer))),
+    ("a writer dropped", |conn| copy_in(conn, |writer| drop(writer))),
+    ("a reader dropped", |conn| copy_out(conn, |reader| drop(reader))),
+    ("a reader forgotten", |conn| copy_out(conn, |reader| forget(reader))),
+];
+
+/// Sessions of the pool, and those of them at work, but for the one that asks.
+fn sessions(admin: &mut Client) -> (i64, i64) {
+    let row = admin
+        .query_one(
+            "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity
+            WHERE application_name LIKE 'half/%'",
+            &[],
+        )
+        .unwrap();
+    (row.get(0), row.get(1))
+}
+
+fn target(cluster: &Cluster) -> Client {
+    cluster.client().batch_execute("CREATE TABLE target (i int)").unwrap();
+    cluster.admin()
+}
+
+fn check_all(pool: &PgPool, admin: &mut Client, is_tried: impl Fn(&str) -> bool) {
+    for (what, half) in HALVES.into_iter().filter(|(what, _)| is_tried(what)) {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        let before = conn.backend_pid().unwrap();
+        half(&mut conn);
+        let (_, returned) = took(|| drop(conn));
+        let (mut conn, waited) = took(|| {
+            let mut conn =
+                pool.automation().get_timeout(LONG_BOUND).unwrap_or_else(|e| panic!("{what}: {e:#}"));
+            assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1, "{what}");
+            conn
+        });
+        let kept = conn.backend_pid().unwrap() == before;
+        println!(
+            "{what}: the next one had a connection after {waited:?}, {}",
+            if kept { "the same" } else { "another" }
+        );
+        assert!(
+            returned < SECOND / 10 && waited < BOUND,
+            "{what}: {returned:?} for the return, then {waited:?}"
+        );
+        assert!(
+            one::<bool>(&mut conn, "SELECT NOT EXISTS (SELECT FROM target)"),
+            "{what}: something is left"
+        );
+        assert!(matches!(conn.transaction_status(), None | Some(TransactionStatus::Idle)), "{what}");
+        eventually(LONG_BOUND, "the server is done with it", || sessions(admin) == (1, 0));
+    }
+}
+
+#[test]
+fn the_next_borrower_does_not_wait_for_what_was_left_unread() {
+    let cluster = cluster();
+    let mut admin = target(&cluster);
+    let pool = pool_of(1, "half", cluster.url(), |builder| builder);
+    check_all(&pool, &mut admin, |_| true);
+    assert_eq!(pool.automation().stats().suspicions, 0, "none of it says anything against the server");
+}
+
+/// But for what leaves the client waiting for itself: only reading along would tell.
+#[test]
+fn the_same_over_a_unix_socket() {
+    let cluster = cluster();
+    let mut admin = target(&cluster);
+    let pool = pool_of(1, "half", cluster.url_unix(), |builder| builder);
+    check_all(&pool, &mut admin, |what| !what.ends_with("forgotten") && !what.starts_with("a COPY"));
+}

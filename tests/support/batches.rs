@@ -1,0 +1,94 @@
+//! What the tests of batches share: a table in which an item done twice shows, and what adds up.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tierpool::batch::{BoxError, FetchStage, Fetching, Report};
+use tierpool::postgres::Session;
+use tierpool::{PgBuilder, PgError, PgPool};
+
+use super::cluster::Cluster;
+use super::pools::pool_of;
+use super::wait::{LONG_BOUND, MS, eventually};
+
+/// Without a primary key, so that an item done twice shows.
+const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
+
+pub fn cluster() -> Cluster {
+    // What was committed has to outlive a killed server.
+    let builder = Cluster::builder().setting("synchronous_commit", "on");
+    let cluster = builder.setting("deadlock_timeout", "50ms").start().unwrap();
+    cluster.client().batch_execute(TABLE).unwrap();
+    cluster
+}
+
+pub fn pool(cluster: &Cluster, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
+    pool_of(4, "batch", cluster.url(), change)
+}
+
+pub fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
+    tx.execute("INSERT INTO done VALUES ($1)", &[&key]).map(drop)
+}
+
+/// The keys in the table, and how many rows there are.
+pub fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
+    let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
+    (rows.iter().map(|row| row.get(0)).collect(), rows.len())
+}
+
+#[track_caller]
+pub fn assert_sum<I: fmt::Debug>(report: &Report<I>, items: u64) {
+    assert_eq!(report.items, items, "{report}");
+    assert_eq!(report.committed + report.failed.len() as u64 + report.not_started, items, "{report}");
+    assert_eq!(report.failed_by_class().values().sum::<u64>(), report.failed.len() as u64);
+    assert_eq!(report.is_complete(), report.committed == items);
+}
+
+#[track_caller]
+pub fn assert_at_rest(pool: &PgPool) {
+    eventually(LONG_BOUND, "every connection is back", || {
+        let gauges = pool.automation().gauges();
+        gauges.in_use == 0 && gauges.waiting == 0
+    });
+}
+
+pub fn fetching() -> Fetching<i64, BoxError> {
+    Fetching::new()
+}
+
+/// The page of an item is the item.
+pub fn copied(key: &i64) -> Result<i64, BoxError> {
+    Ok(*key)
+}
+
+/// Waits, as a fetch that does not return, until the test lets go.
+pub fn hang(gate: &AtomicBool) {
+    while !gate.load(Ordering::Relaxed) {
+        thread::sleep(MS);
+    }
+}
+
+pub fn stage<I: fmt::Debug>(report: &Report<I>) -> &FetchStage {
+    report.fetch.as_ref().expect("it had two stages")
+}
+
+/// A fetch whose threads show: each holds what it holds.
+pub fn holding<P, FE>(
+    held: &Arc<()>,
+    fetch: impl Fn(&i64) -> Result<P, FE> + Clone + Send + Sync + 'static,
+) -> impl Fn(&i64) -> Result<P, FE> + Clone + Send + Sync + 'static {
+    let held = Arc::clone(held);
+    move |key| {
+        let _ = &held;
+        fetch(key)
+    }
+}
+
+/// Whether fetch and threads are gone, as they are once the call has returned.
+#[track_caller]
+pub fn assert_let_go(held: &Arc<()>) {
+    assert_eq!(Arc::strong_count(held), 1, "a fetch thread is still there");
+}

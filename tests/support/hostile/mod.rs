@@ -1,0 +1,11 @@
+//! A server that does what a script says, however wrong: what a real one never sends.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `frames` | the server's messages as bytes, well formed or not |
+//! | `server` | plays a script of steps on each connection |
+
+pub mod frames;
+mod server;
+
+pub use server::{HostileServer, Step};
