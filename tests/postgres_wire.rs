@@ -193,6 +193,8 @@ fn cancelling_leaves_the_connection_good() {
     conn.batch_execute("ROLLBACK").unwrap();
     assert_eq!(error.sqlstate(), Some("57014"));
     assert!(!error.is_statement_timeout(), "a user's cancel is not a timeout");
+    assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Dirty, "a round trip is due");
+    PgDriver.reset(&manager, &mut conn, false, 5 * SECOND).unwrap();
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);
 }
 
