@@ -55,4 +55,5 @@ mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
+pub(crate) use malformed::Malformed;
 pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};
