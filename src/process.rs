@@ -1,10 +1,10 @@
 //! The process in which a pool and its connections were made. A child made by `fork` has their memory and their
 //! sockets, and none of their threads; locks that other threads held at that moment stay locked for good.
 //!
-//! **Nor can a child build a pool while its parent's are at work.** Those who wait for a lock of `parking_lot` are in one
-//! list for all locks of the process, by records that lie on their threads' stacks. A child has the list, and gives the
-//! stacks to threads of its own: it would wait for ever, or run through the list for ever. So the threads of pools are
-//! counted.
+//! **Nor can a child build a pool while its parent's are at work.** Those who wait for a lock of `parking_lot` are in
+//! one list for all locks of the process, by records that lie on their threads' stacks. A child has the list, and gives
+//! the stacks to threads of its own: it would wait for ever, or run through the list for ever. So the threads of pools
+//! are counted.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 

@@ -84,7 +84,7 @@ fn in_session_mode_what_a_borrower_sets_ends_with_the_client() {
                 conn.batch_execute(CHANGES).unwrap();
             }
             // Within one pool the rest of what a borrower leaves reaches the next, as without a pooler.
-            _ => assert_eq!(next, before.replace("|0|0|0", "|0|1|1|scratch")),
+            _ => assert_eq!(next, before.replace("|0|0|0", "|0|0|1|scratch")),
         }
         drop(conn);
         pool.close(LONG_BOUND);

@@ -153,7 +153,8 @@ fn a_wait_event_forges_no_line_of_a_report() {
             "SET allow_system_table_mods = on;
             ALTER VIEW pg_catalog.pg_stat_activity RENAME TO as_it_was;
             CREATE VIEW pg_catalog.pg_stat_activity AS
-                SELECT pid, application_name, usename, client_addr, state, query_start, xact_start, query, backend_type,
+                SELECT pid, application_name, usename, client_addr, state, backend_start, query_start,
+                    xact_start, query, backend_type,
                     'Extension' AS wait_event_type, E'a\\nb\\x1b' || repeat('c', 2000) AS wait_event
                 FROM pg_catalog.as_it_was;
             GRANT SELECT ON pg_catalog.pg_stat_activity TO PUBLIC;

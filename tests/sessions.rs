@@ -141,7 +141,7 @@ const LEFTOVERS: [(&str, &str, Leftover); 7] = [
         "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
         Rest,
     ),
-    ("LISTEN news", "SELECT count(*) = 0 FROM pg_listening_channels()", Rest),
+    ("LISTEN news", "SELECT count(*) = 0 FROM pg_listening_channels()", Setting),
     ("SET ROLE pg_monitor", "SELECT current_user = session_user", Setting),
 ];
 

@@ -15,8 +15,10 @@ const INHERITED: &str =
     "the pool was inherited by fork, and belongs to the parent process: build it after fork, in each process";
 
 /// Why a child has none of its own.
-const AMID_POOLS: &str = "no pool can be built here: this process was forked from one in which pools were at work, whose \
-                          locks it has; fork before the first pool is built, or let the child call exec";
+const AMID_POOLS: &str = concat!(
+    "no pool can be built here: this process was forked from one in which pools were at work, whose locks it ",
+    "has; fork before the first pool is built, or let the child call exec"
+);
 
 struct Inner {
     kind: ErrorKind,

@@ -82,6 +82,11 @@ const UNREADABLE: [&str; 4] = [
 /// Whether what answered while connecting is something else than PostgreSQL.
 pub(super) fn is_of_another_protocol(error: &postgres::Error) -> bool {
     let told = line(error);
+    let seen =
+        find_io(error).and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<Malformed>());
+    if let Some(malformed) = seen {
+        return !malformed.is_only_too_much();
+    }
     error.as_db_error().is_none() && UNREADABLE.iter().any(|text| told.contains(text))
 }
 

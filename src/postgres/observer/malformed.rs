@@ -20,6 +20,13 @@ pub(crate) enum Malformed {
     Reports,
 }
 
+impl Malformed {
+    /// Whether each message might have been one of a server's, but for their number.
+    pub(crate) fn is_only_too_much(self) -> bool {
+        matches!(self, Malformed::TooMuch(_) | Malformed::Reports)
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let breach = match self {
@@ -29,7 +36,9 @@ impl fmt::Display for Malformed {
             Malformed::Length(length) => format!("a message announces a length of {}", length.cast_signed()),
             Malformed::Type(tag) => format!("a message of type {tag:#04x} has no place here"),
             Malformed::TooLong(length) => format!("outside of a query a message announces {length} bytes"),
-            Malformed::Status => "a reply ends with a transaction status that there is none of".to_owned(),
+            Malformed::Status => {
+                "a reply ends with a transaction status that the protocol does not have".to_owned()
+            }
             Malformed::Reports => "a reply reports changed parameters without end".to_owned(),
         };
         write!(f, "the server does not keep to the protocol: {breach}")

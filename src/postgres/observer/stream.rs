@@ -157,7 +157,9 @@ impl<S> Observed<S> {
     /// is of no use.
     fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut notified = false;
-        self.server.allow(self.shared.allowance().longest_message(self.shared.is_answering()));
+        // A `COPY` to the server is one too, though no answer is due meanwhile.
+        let is_answering = self.shared.awaits_reply() || self.shared.is_reply_pending();
+        self.server.allow(self.shared.allowance().longest_message(is_answering));
         let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);

@@ -18,8 +18,8 @@ const MESSAGE: u64 = MIB;
 const CALM: u64 = 64 * 1024;
 
 /// The bytes that the server may still send in an opening or a check. In a query, and in a check that begins with the
-/// rest of its reply, there is no limit but that on time: memory follows what comes, and that is what was asked for. With
-/// the orderings of [`WireState`](super::WireState).
+/// rest of its reply, there is no limit but that on time: memory follows what comes, and that is what was asked for.
+/// With the orderings of [`WireState`](super::WireState).
 pub(crate) struct Allowance {
     given: AtomicU64,
     left: AtomicU64,
