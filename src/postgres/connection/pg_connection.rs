@@ -14,7 +14,7 @@ use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::{Abandoned, WireState};
+use crate::postgres::observer::{Abandoned, Opening, WireState};
 use crate::postgres::tls::Secure;
 use crate::process::Process;
 
@@ -71,6 +71,8 @@ pub struct PgConnection {
     pub(super) leases: Leases,
     /// It works, and must not be lent again.
     unrestorable: bool,
+    /// Until it is set up: it ends with its pool then.
+    opening: Option<Arc<Opening>>,
 }
 
 impl PgConnection {
@@ -98,6 +100,7 @@ impl PgConnection {
             origin,
             leases: Leases::default(),
             unrestorable: false,
+            opening: None,
         }
     }
 
@@ -258,11 +261,16 @@ impl PgConnection {
 
     /// Ends what the program does to set a new connection up: its settings are those that borrowers find, from here on.
     pub(in crate::postgres) fn end_set_up(&mut self) {
+        self.opening = None;
         if let Some(shared) = self.observer() {
             shared.listening().accept();
         }
         self.is_customized = self.observer().is_some_and(|shared| shared.settings().are_changed());
         self.accept_settings();
+    }
+
+    pub(in crate::postgres) fn set_opening(&mut self, opening: Arc<Opening>) {
+        self.opening = Some(opening);
     }
 
     pub(super) fn accept_settings(&self) {

@@ -81,6 +81,12 @@ impl Driver<PgManager> for PgDriver {
         Some(manager.options().connect_limit())
     }
 
+    /// At once over TCP, from the handshake on. A connect without an answer, a callback for credentials, a resolver or
+    /// a Unix socket takes what it takes.
+    fn end_openings(&self, manager: &PgManager) {
+        manager.end_openings();
+    }
+
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Deadline::of(limit);
         let outcome = conn
