@@ -138,11 +138,12 @@ impl Driver<PgManager> for PgDriver {
         }
         conn.end_lease();
         conn.restore_socket_timeout();
-        if conn.is_lost() {
-            return Condition::Broken;
-        }
+        // Ahead of the other, which a wait that ends by its limit makes of it too.
         if conn.is_unrestorable() {
             return Condition::Unrestorable;
+        }
+        if conn.is_lost() {
+            return Condition::Broken;
         }
         let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);
