@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use r2d2::CustomizeConnection;
 use support::hostile::{HostileServer, Step, frames};
-use support::wait::{BOUND, MS, SECOND, eventually, thread_names, took};
+use support::wait::{BOUND, MS, SECOND, eventually, measured_within, thread_names, took};
 use tierpool::Pool;
 use tierpool::config::PgBouncer;
 use tierpool::postgres::{PgConnection, PgDriver, PgError, PgManager, PgOptions, SocketTimeout};
@@ -69,12 +69,6 @@ fn time_to_end(pool: &str, end: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
-/// Within a second, or a little more on a machine that is loaded in each of a few tries.
-fn ends_soon(what: &str, one_try: impl Fn() -> Duration) {
-    let times: Vec<_> = (0..5).map(|_| one_try()).take_while(|time| *time > SECOND).collect();
-    assert!(times.len() < 5, "{what}: {times:?}");
-}
-
 #[test]
 fn an_opening_under_way_ends_as_its_pool_is_closed_or_its_last_handle_dropped() {
     let hindrances: [Hindrance; 4] = [
@@ -89,7 +83,7 @@ fn an_opening_under_way_ends_as_its_pool_is_closed_or_its_last_handle_dropped() 
     for (at, (sslmode, steps)) in hindrances.iter().enumerate() {
         for is_dropped in [false, true] {
             let name = format!("ends-{at}-{}", u8::from(is_dropped));
-            ends_soon(&name, || {
+            measured_within(SECOND, &name, || {
                 let server = HostileServer::start(vec![steps()], Vec::new()).unwrap();
                 let pool = pool(&name, manager(&server, sslmode));
                 eventually(BOUND, "an opening is under way", || server.connections() == 1);

@@ -39,7 +39,7 @@ fn handles_end_with_their_checkout() {
         assert!(error.to_string().contains("has ended"), "{error}");
         assert!(!abandon.clone().abandon());
         assert!(cluster.sleeps(pid), "the next borrower's statement is none of theirs");
-        own.cancel(SECOND).unwrap();
+        own.cancel(BOUND).unwrap();
         assert_eq!(next.join().unwrap().code().unwrap().code(), "57014");
     });
 }
@@ -63,10 +63,10 @@ fn a_connection_that_was_cancelled_is_lent_after_a_round_trip() {
     let manager = manager(&cluster.url(), |_| ());
     let mut conn = open(&manager);
     one::<i32>(&mut conn, "SELECT 1");
-    conn.cancel_handle().cancel(SECOND).unwrap();
+    conn.cancel_handle().cancel(BOUND).unwrap();
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Dirty);
     let before = conn.round_trips().unwrap();
-    PgDriver.reset(&manager, &mut conn, false, SECOND).unwrap();
+    PgDriver.reset(&manager, &mut conn, false, BOUND).unwrap();
     assert_eq!(conn.round_trips().unwrap() - before, 1);
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);
 }
@@ -130,7 +130,7 @@ fn without_file_descriptors_a_cancel_is_an_error() {
         let error = cancel.cancel(SECOND).unwrap_err();
         setrlimit(Resource::Nofile, before).unwrap();
         assert!(error.to_string().contains("Too many open files"), "{error}");
-        return cancel.cancel(SECOND).unwrap();
+        return cancel.cancel(BOUND).unwrap();
     }
     let cluster = cluster();
     let name = "without_file_descriptors_a_cancel_is_an_error";

@@ -37,8 +37,8 @@ pub enum TransactionStatus {
 ///
 /// # Blocking
 ///
-/// Dropping it takes at most some 50 ms whatever the server does, also with a reply pending, an open transaction or
-/// a row stream half read. An unobserved one can wait for the server without bound when a reply is pending; a pool
+/// Dropping it takes less than 100 ms whatever the server does, also with a reply pending, an open transaction or a
+/// row stream half read. An unobserved one can wait for the server without bound when a reply is pending; a pool
 /// drops it on a thread for that purpose.
 ///
 /// In a child process made by `fork` its drop does nothing, and its calls fail over TCP: see
