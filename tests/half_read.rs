@@ -12,6 +12,7 @@ use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
+use support::proxy::{Admission, Proxy};
 use support::wait::{LONG_BOUND, eventually, measured_within, took};
 use support::wire::one;
 use tierpool::postgres::{PgConnection, TransactionStatus};
@@ -123,6 +124,25 @@ fn the_next_borrower_does_not_wait_for_what_was_left_unread() {
     let pool = pool_of(1, "half", cluster.url(), |builder| builder);
     check_all(&pool, &mut admin, |_| true);
     assert_eq!(pool.automation().stats().suspicions, 0, "none of it says anything against the server");
+}
+
+/// A server far away, or one whose machine is loaded, takes as long; no more is known of it.
+#[test]
+fn one_whose_cancel_does_not_arrive_in_time_is_replaced_and_says_nothing_against_others() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let pool = pool_of(1, "half", cluster.url_through(proxy.port()), |builder| builder);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let pid = conn.backend_pid().unwrap();
+    rows(&mut conn, ENDLESS, |rows| drop(rows));
+    let accepted = proxy.accepted();
+    proxy.admit(Admission::Swallow);
+    drop(conn);
+    eventually(LONG_BOUND, "the request is under way", || proxy.accepted() > accepted);
+    proxy.admit(Admission::Pass);
+    let mut conn = pool.automation().get_timeout(LONG_BOUND).unwrap();
+    assert_ne!(conn.backend_pid().unwrap(), pid);
+    assert_eq!(pool.automation().stats().suspicions, 0);
 }
 
 /// But for what leaves the client waiting for itself: only reading along would tell.

@@ -291,8 +291,7 @@ fn failed_opens_are_classified() {
     assert_eq!(class(&no_password).0, FailureClass::Permanent);
     let mut config: postgres::Config = url.parse().unwrap();
     config.dbname("nowhere");
-    let error =
-        tierpool::postgres::PgManager::new(config, Default::default()).unwrap().connect_within(BOUND);
+    let error = tierpool::postgres::PgManager::new(config, Default::default()).unwrap().connect_within(BOUND);
     let error = error.unwrap_err();
     assert_eq!(PgDriver.classify(&error), FailureClass::Permanent, "{}", chain(&error));
     let free = support::port::free_port().unwrap();

@@ -42,8 +42,8 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     /// The longest that an opening takes by the manager's own settings. `None` (default): it has no limit of its own,
     /// and the pool's `connect_timeout` is the one that holds.
     ///
-    /// An opening goes on to its limit whichever caller has left, and one that takes a second longer is given up as hung, with
-    /// its thread.
+    /// An opening goes on to its limit whichever caller has left, and one that takes a second longer is given up as
+    /// hung, with its thread.
     fn connect_limit(&self, manager: &M) -> Option<Duration> {
         let _ = manager;
         None

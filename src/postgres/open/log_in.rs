@@ -24,6 +24,9 @@ const REFUSED_PAUSE: Millis = Millis::new(30_000);
 /// being rotated; servers that lock accounts allow more than these.
 const PROMPT_TRIES: u32 = 3;
 
+/// Less than that is no use to one that has waited: its failure would be told as one of the server's.
+const LEAST_LEFT: Duration = Duration::from_millis(5);
+
 /// The log-ins of one role to one server.
 pub(in crate::postgres) struct LogIns {
     /// Keys of the digests: a digest is of no use outside of this process.
@@ -108,6 +111,7 @@ impl LogIns {
             let now = Instant::now();
             let until = state.turn.map(|(_, until)| until).filter(|until| !state.is_let_in && now < *until);
             match until {
+                None if has_waited && end < now + LEAST_LEFT => return Err(Hindrance::NoTurn),
                 None => break,
                 Some(_) if end <= now => return Err(Hindrance::NoTurn),
                 Some(until) => drop(self.ended.wait_until(&mut state, until.min(end))),
@@ -322,6 +326,16 @@ mod tests {
         assert!(matches!(log_ins.begin_alone(1, Duration::ZERO).map(drop), Err(Hindrance::NoTurn)));
         drop(next);
         assert!(log_ins.begin_alone(1, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn who_has_its_turn_as_its_own_time_is_over_makes_no_attempt() {
+        let log_ins = LogIns::new(Clock::default());
+        let short = Duration::from_millis(50);
+        let hangs = log_ins.begin_alone(1, short).unwrap();
+        // When that one's time is over a millisecond is left of this one's, or none.
+        assert!(matches!(log_ins.begin_alone(1, short).map(drop), Err(Hindrance::NoTurn)));
+        drop(hangs);
     }
 
     #[test]
