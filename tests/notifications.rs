@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 
+use parking_lot::Mutex;
 use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
@@ -128,8 +129,12 @@ fn whoever_fetches_loses_none_however_many_come() {
     assert_eq!(conn.notifications_lost(), 0);
 }
 
+/// Memory is measured of the whole process, so of one test at a time; what the others hold is little.
+static MEASURED: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_flood_to_a_borrower_that_fetches_none_is_bounded() {
+    let _alone = MEASURED.lock();
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
     let mut sender = cluster.client();
@@ -156,6 +161,7 @@ fn a_flood_to_a_borrower_that_fetches_none_is_bounded() {
 /// As the keeper does with a connection at rest that goes on to listen, where nobody wants what comes.
 #[test]
 fn a_flood_to_an_idle_connection_is_bounded() {
+    let _alone = MEASURED.lock();
     let cluster = cluster();
     let mut conn = open(&manager(&cluster.url(), |_| ()));
     conn.batch_execute("LISTEN news").unwrap();

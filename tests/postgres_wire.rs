@@ -239,7 +239,7 @@ fn a_drop_is_short_whatever_is_pending() {
         })
     });
     measured_within(DROP_BOUND, "with a statement to be closed", || {
-        drop_of(open(&manager), |conn| drop(one::<i32>(conn, "SELECT 1")))
+        drop_of(open(&manager), |conn| assert_eq!(one::<i32>(conn, "SELECT 1"), 1))
     });
     let mut pid = 0;
     measured_within(DROP_BOUND, "idle", || {
