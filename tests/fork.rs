@@ -6,6 +6,7 @@ mod support;
 use std::any::Any;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -33,8 +34,17 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic")
 }
 
+/// What is at work in the process counts, so that these tests take turns.
+static TURNS: Mutex<()> = Mutex::new(());
+
 /// Runs `work` in a child, and returns when it has ended well.
 fn in_child(work: impl FnOnce()) {
+    let status = status_of_child(work);
+    assert_eq!(status, Some(0), "the child hung, or failed with what it has written");
+}
+
+/// Runs `work` in a child, and returns its exit status; none where it had to be killed.
+fn status_of_child(work: impl FnOnce()) -> Option<i32> {
     match fork::fork().unwrap() {
         Fork::Child => {
             // What the test has is the parent's, its server among it: nothing is unwound and no destructor runs.
@@ -55,8 +65,7 @@ fn in_child(work: impl FnOnce()) {
                 kill_process(pid, Signal::KILL).unwrap();
                 waitpid(Some(pid), WaitOptions::empty()).unwrap();
             }
-            let status = status.map(|(_, status)| status.exit_status());
-            assert_eq!(status, Some(Some(0)), "the child hung, or failed with what it has written");
+            status.and_then(|(_, status)| status.exit_status())
         }
     }
 }
@@ -77,7 +86,8 @@ fn pid_of(conn: &mut PgConnection) -> i32 {
 }
 
 #[test]
-fn a_child_can_end_what_it_has_and_build_anew_and_the_parent_goes_on() {
+fn a_child_can_end_what_it_has_and_the_parent_goes_on() {
+    let _turn = TURNS.lock().unwrap();
     let cluster = cluster();
     for (url, is_observed) in [(cluster.url(), true), (cluster.url_unix(), false)] {
         let pool = built(builder(url.clone()));
@@ -101,9 +111,9 @@ fn a_child_can_end_what_it_has_and_build_anew_and_the_parent_goes_on() {
             at_once(|| drop((held, own, read)));
             assert!(at_once(|| pool.close(NEVER_OVER)).0.is_complete());
             at_once(|| drop(pool));
-            let fresh = built(builder(url.clone()));
-            let pids = [Tier::Automation, Tier::Adhoc].map(|tier| pid_of(&mut fresh.get(tier).unwrap()));
-            assert!(pids.iter().all(|pid| !resting.contains(pid)));
+            // The locks of this process are as they were with the parent's threads.
+            let error = at_once(|| builder(url.clone()).build().unwrap_err());
+            assert!(error.is_forked() && error.to_string().contains("no pool can be built here"), "{error}");
         });
         let (pool, mut held, mut own, mut read) = inherited.unwrap();
         assert_eq!([pid_of(&mut held), pid_of(&mut own), pid_of(&mut read)], pids);
@@ -114,6 +124,15 @@ fn a_child_can_end_what_it_has_and_build_anew_and_the_parent_goes_on() {
         }
         drop((held, own, read));
         assert_eq!(pool.automation().stats().gauges.zombies, 0);
+        drop(pool);
+        let build = || {
+            let Ok(fresh) = builder(url.clone()).build() else { signal_hook::low_level::exit(2) };
+            let pids = [Tier::Automation, Tier::Adhoc].map(|tier| pid_of(&mut fresh.get(tier).unwrap()));
+            assert!(pids.iter().all(|pid| !resting.contains(pid)));
+        };
+        eventually(LONG_BOUND, "a child can build anew once the parent's pools have ended", || {
+            status_of_child(build) == Some(0)
+        });
     }
     let log = cluster.server_log();
     assert!(!log.contains("unexpected EOF") && !log.contains("invalid frontend"), "{log}");
@@ -121,6 +140,7 @@ fn a_child_can_end_what_it_has_and_build_anew_and_the_parent_goes_on() {
 
 #[test]
 fn over_tcp_each_use_of_an_inherited_pool_is_told() {
+    let _turn = TURNS.lock().unwrap();
     let cluster = cluster();
     let pool = built(builder(cluster.url()));
     drop(pool.get(Tier::Automation).unwrap());
@@ -153,13 +173,14 @@ fn over_tcp_each_use_of_an_inherited_pool_is_told() {
 /// The child has a lock as it was, whoever held it.
 #[test]
 fn an_adhoc_caller_that_might_borrow_takes_no_lock_in_a_child() {
+    let _turn = TURNS.lock().unwrap();
     let sized = |tier: Builder<MemoryManager>| tier.base_size(1).max_overflow(0);
     let builder = TieredPool::builder().total_connections(2).reserved(1).adhoc_may_borrow(true);
     let pool = builder.automation(sized).adhoc(sized).build(|_| MemoryManager).unwrap();
     let _held = (pool.get(Tier::Automation).unwrap(), pool.get(Tier::Adhoc).unwrap());
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // One that nobody contends with: a thread that parks is none that a child can be made beside.
+        // One alone, so that it has a lock half of the time and never waits for one.
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
                 drop((pool.adhoc().gauges(), pool.automation().gauges()));
@@ -180,6 +201,7 @@ fn an_adhoc_caller_that_might_borrow_takes_no_lock_in_a_child() {
 
 #[test]
 fn a_child_waits_for_nobody_and_calls_nothing_of_a_manager() {
+    let _turn = TURNS.lock().unwrap();
     let manager = ScriptedManager::new();
     let pool = Pool::builder().max_size(2).connection_timeout(NEVER_OVER).build(manager.clone()).unwrap();
     let mut held = Some((pool.get().unwrap(), pool.get().unwrap()));

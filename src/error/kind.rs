@@ -24,7 +24,8 @@ pub enum ErrorKind {
     /// The pool has been closed.
     Closed,
     /// The pool was built by the process from which this one was forked: it, its connections and its threads are that
-    /// one's. Build a pool of its own in each process, after `fork`; see [the guide](crate::guide::fork).
+    /// one's. Or a pool was to be built in a child of a process in which pools were at work. Build a pool of its own in
+    /// each process, after `fork`; see [the guide](crate::guide::fork).
     #[doc(alias("multiprocessing", "prefork", "daemon"))]
     Forked,
     /// Settings that contradict each other or the rules.

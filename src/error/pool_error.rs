@@ -9,13 +9,22 @@ use super::failure::OpenFailure;
 use super::kind::ErrorKind;
 use super::report;
 use crate::config::Faults;
-use crate::process::OF_PARENT;
+
+/// Why a pool of the parent's is of no use.
+const INHERITED: &str =
+    "the pool was inherited by fork, and belongs to the parent process: build it after fork, in each process";
+
+/// Why a child has none of its own.
+const AMID_POOLS: &str = "no pool can be built here: this process was forked from one in which pools were at work, whose \
+                          locks it has; fork before the first pool is built, or let the child call exec";
 
 struct Inner {
     kind: ErrorKind,
     evidence: Evidence,
     faults: Faults,
     cause: Option<Arc<OpenFailure>>,
+    /// Of `Forked`: why.
+    forked: &'static str,
 }
 
 /// An error of a pool.
@@ -29,13 +38,13 @@ pub struct Error(Arc<Inner>);
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, evidence: Evidence, cause: Option<Arc<OpenFailure>>) -> Self {
-        Error(Arc::new(Inner { kind, evidence, faults: Faults::new(), cause }))
+        Error(Arc::new(Inner { kind, evidence, faults: Faults::new(), cause, forked: "" }))
     }
 
     /// An error for settings that cannot be used.
     pub(crate) fn invalid(faults: Faults) -> Self {
         let kind = ErrorKind::InvalidConfig;
-        Error(Arc::new(Inner { kind, evidence: Evidence::default(), faults, cause: None }))
+        Error(Arc::new(Inner { kind, evidence: Evidence::default(), faults, cause: None, forked: "" }))
     }
 
     /// The same error once more: a session tells each of its statements what refused it a connection.
@@ -46,7 +55,17 @@ impl Error {
 
     /// An error for a pool that was inherited by `fork`. Nothing is looked at for it.
     pub(crate) fn forked() -> Self {
-        Error::new(ErrorKind::Forked, Evidence::default(), None)
+        Error::of_fork(INHERITED)
+    }
+
+    /// An error for a pool that is to be built in a child of a process whose pools are at work.
+    pub(crate) fn forked_amid_pools() -> Self {
+        Error::of_fork(AMID_POOLS)
+    }
+
+    fn of_fork(forked: &'static str) -> Self {
+        let (kind, evidence, faults) = (ErrorKind::Forked, Evidence::default(), Faults::new());
+        Error(Arc::new(Inner { kind, evidence, faults, cause: None, forked }))
     }
 
     /// The kind of error.
@@ -139,9 +158,7 @@ impl fmt::Display for Error {
         let inner = &*self.0;
         match inner.kind {
             ErrorKind::InvalidConfig => return inner.faults.write_below(f, "invalid configuration"),
-            ErrorKind::Forked => {
-                return write!(f, "the pool {OF_PARENT}: build it after fork, in each process");
-            }
+            ErrorKind::Forked => return f.write_str(inner.forked),
             _ => {}
         }
         let cause = inner.cause.as_deref();

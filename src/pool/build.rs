@@ -13,6 +13,7 @@ use super::parts::sinks::Sinks;
 use super::shared::Shared;
 use super::wait::{Hope, Least, wait_filled};
 use crate::error::{Error, LimitSetBy};
+use crate::process::was_forked_amid_pools;
 
 impl<M: ManageConnection> Builder<M> {
     /// Builds the pool and waits until it has opened what it keeps.
@@ -28,7 +29,8 @@ impl<M: ManageConnection> Builder<M> {
     /// # Errors
     ///
     /// `InvalidConfig` with every fault of the settings; `ConnectFailed` for a cause that waiting will not cure;
-    /// `Timeout`, with the cause of the last failure, where the connections could not be opened in time.
+    /// `Timeout`, with the cause of the last failure, where the connections could not be opened in time; `Forked` in a
+    /// process that was forked from one in which pools were at work.
     pub fn build(self, manager: M) -> Result<Pool<M>, Error> {
         let pool = self.start(manager)?;
         wait_filled(
@@ -81,6 +83,9 @@ impl<M: ManageConnection> Builder<M> {
     }
 
     fn start(self, manager: M) -> Result<Pool<M>, Error> {
+        if was_forked_amid_pools() {
+            return Err(Error::forked_amid_pools());
+        }
         let (settings, faults) = self.resolved();
         if !faults.is_empty() {
             return Err(Error::invalid(faults));

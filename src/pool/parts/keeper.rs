@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Clock, Millis, TICK};
+use crate::process::PoolThread;
 
 /// Ticks without a checkout after which the coarse clock rests.
 const QUIET_TICKS: u32 = 5;
@@ -93,7 +94,11 @@ impl Keeper {
         state.woken = true;
         if !state.running {
             let keeper = Arc::clone(self);
-            std::thread::Builder::new().name(self.name.clone()).spawn(move || keeper.run())?;
+            let counted = PoolThread::counted();
+            std::thread::Builder::new().name(self.name.clone()).spawn(move || {
+                let _counted = counted;
+                keeper.run();
+            })?;
             state.running = true;
         }
         drop(state);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::process::PoolThread;
+
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Whether somebody waits for the end of a job.
@@ -130,7 +132,11 @@ impl Workers {
         state.threads += 1;
         drop(state);
         let group = Arc::clone(&self.0);
-        let started = std::thread::Builder::new().name(self.0.name.clone()).spawn(move || group.run());
+        let counted = PoolThread::counted();
+        let started = std::thread::Builder::new().name(self.0.name.clone()).spawn(move || {
+            let _counted = counted;
+            group.run();
+        });
         if let Err(error) = started {
             self.0.state.lock().threads -= 1;
             log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.0.name);

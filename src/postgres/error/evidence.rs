@@ -5,7 +5,7 @@ use std::io;
 
 use postgres::error::DbError;
 
-use crate::postgres::observer::LimitExpired;
+use crate::postgres::observer::{LimitExpired, Malformed};
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 use crate::text::line;
 
@@ -19,7 +19,8 @@ pub(super) fn is_of_settings(error: &postgres::Error) -> bool {
 /// Whether an I/O error of a TLS handshake speaks of its content and not of the transport.
 pub(super) fn is_tls_mismatch(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        && error.get_ref().is_none_or(|inner| !inner.is::<LimitExpired>())
+        // What the observer says is of what came through it, TLS or not.
+        && error.get_ref().is_none_or(|inner| !inner.is::<LimitExpired>() && !inner.is::<Malformed>())
 }
 
 pub(super) fn find_io(error: &postgres::Error) -> Option<&io::Error> {

@@ -56,14 +56,20 @@ pub(crate) struct BackendScanner {
     progress: bool,
     /// The bytes of reports of parameters in the reply under way.
     reports: usize,
+    /// The bytes of notifications since it was last asked for.
+    notified: usize,
     /// The first request has been answered, and with it the handshake is over.
     greeted: bool,
     malformed: Option<Malformed>,
 }
 
-/// The bytes of reports of parameters that one reply may have: some tens of thousands of reports, where a `SET` has
-/// one. The client keeps each name once, and without a limit as many as the server makes up.
-const REPORTS: usize = 2 << 20;
+/// The bytes of reports of parameters that one reply may have: a hundred thousand reports, as servers before 14 send
+/// one at each `SET` within a function. The client keeps each name once, and without a limit as many as the server
+/// makes up.
+const REPORTS: usize = 4 << 20;
+
+/// The bytes ahead of a message's body: its type and its length.
+const HEADER: usize = 5;
 
 /// What is kept of the message under way.
 enum Reading {
@@ -141,6 +147,7 @@ impl Default for BackendScanner {
             reading: Reading::Skipped,
             progress: false,
             reports: 0,
+            notified: 0,
             greeted: false,
             malformed: None,
         }
@@ -167,6 +174,11 @@ impl BackendScanner {
     /// notices, notifications, and reports of parameters.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progress)
+    }
+
+    /// The bytes of notifications that have come since this was last asked.
+    pub fn take_notified(&mut self) -> usize {
+        std::mem::take(&mut self.notified)
     }
 
     /// Where it stands among the messages.
@@ -216,7 +228,11 @@ impl BackendScanner {
     /// Takes a piece for progress of a reply or for none, and counts reports.
     fn weigh(&mut self, piece: &Piece<'_>) {
         match piece.tag {
-            b'N' | b'A' => return,
+            b'N' => return,
+            NOTIFICATION => {
+                self.notified += piece.bytes.len() + if piece.first { HEADER } else { 0 };
+                return;
+            }
             b'S' => {
                 self.reports += piece.bytes.len();
                 if self.reports > REPORTS {

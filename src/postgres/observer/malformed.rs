@@ -1,4 +1,4 @@
-//! What no server sends that keeps to the protocol.
+//! What no server sends that keeps to the protocol, and what is more than anybody reads.
 
 use std::fmt;
 use std::io;
@@ -22,17 +22,17 @@ pub(crate) enum Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server does not keep to the protocol: ")?;
-        match self {
-            Malformed::Length(length) => {
-                write!(f, "a message announces a length of {}", length.cast_signed())
+        let breach = match self {
+            Malformed::TooMuch(bytes) => {
+                return write!(f, "the server sent more than {bytes} bytes outside of a query");
             }
-            Malformed::Type(tag) => write!(f, "a message of type {tag:#04x} has no place here"),
-            Malformed::TooLong(length) => write!(f, "outside of a query a message announces {length} bytes"),
-            Malformed::Status => f.write_str("a reply ends with a transaction status that there is none of"),
-            Malformed::TooMuch(bytes) => write!(f, "it sent more than {bytes} bytes outside of a query"),
-            Malformed::Reports => f.write_str("a reply reports changed parameters without end"),
-        }
+            Malformed::Length(length) => format!("a message announces a length of {}", length.cast_signed()),
+            Malformed::Type(tag) => format!("a message of type {tag:#04x} has no place here"),
+            Malformed::TooLong(length) => format!("outside of a query a message announces {length} bytes"),
+            Malformed::Status => "a reply ends with a transaction status that there is none of".to_owned(),
+            Malformed::Reports => "a reply reports changed parameters without end".to_owned(),
+        };
+        write!(f, "the server does not keep to the protocol: {breach}")
     }
 }
 

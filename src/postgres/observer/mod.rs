@@ -57,5 +57,6 @@ mod words;
 
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
+pub(crate) use malformed::Malformed;
 pub(crate) use openings::{Opening, Openings};
 pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};

@@ -9,8 +9,8 @@
 //!
 //! **What was fetched.** The client says nothing of it. But it reads the stream for a notification only when it holds
 //! none, and then it does nothing but read, while each statement is written before its answer is read. So two reads in
-//! a row that found nothing, without a write between them and with no answer due, show that all were fetched in
-//! between or before; what a single read may turn out to belong to is known only then.
+//! a row that found nothing, without a write between them and with no answer to a statement due, show that all were
+//! fetched in between or before; what a single read may turn out to belong to is known only then.
 
 use tokio::io::ReadBuf;
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
 use super::frontend::{FrontendEvent, FrontendScanner};
-use super::hang_up::HangUp;
+use super::hang_up::{HangUp, READS_IN_A_ROW};
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
 use super::notifications::{Notifications, TAG, Wanted};
@@ -30,10 +30,6 @@ const END_OF_PROBE: [u8; 11] = [b'A', 0, 0, 0, 10, 0, 0, 0, 0, 0, 0];
 
 /// How long the answer to a request to cancel is waited for: the server's end of the stream.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
-
-/// How many reads in a row find data before the task turns the reactor: well below what the runtime lets a task do at
-/// once. Beyond that the runtime has each read and each timer find nothing, which would look like silence here.
-const READS_IN_A_ROW: u32 = 32;
 
 /// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
 /// much work with it.
@@ -63,7 +59,7 @@ pub(crate) struct Observed<S> {
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
     end: End,
-    /// The last read found nothing. Where it has not, the client has stopped reading.
+    /// The last read was told that there is nothing. Where it was not, the client has stopped reading.
     ran_dry: bool,
     reads_in_a_row: u32,
     /// Set while the server's end of the stream is waited for.
@@ -112,9 +108,11 @@ impl<S> Observed<S> {
         })
     }
 
-    /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long.
+    /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long. For the
+    /// client that is the end of its turn, as if there was no more.
     fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.reads_in_a_row = 0;
+        self.ran_dry = true;
         if let Err(expired) = self.limits.check_flood(&self.shared) {
             self.lost();
             return Poll::Ready(Err(expired.into()));
@@ -159,9 +157,7 @@ impl<S> Observed<S> {
     /// is of no use.
     fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut notified = false;
-        let allowance = self.shared.allowance();
-        self.server.allow(allowance.longest_message(self.shared.awaits_reply()));
-        let spent = allowance.spend(bytes.len());
+        self.server.allow(self.shared.allowance().longest_message(self.shared.is_answering()));
         let Observed { shared, slow, times, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
@@ -185,6 +181,9 @@ impl<S> Observed<S> {
         } else {
             self.reads_in_a_row += CHATTER;
         }
+        // Notifications have a bound of their own, and a listener may have any number of them waiting.
+        let free = if self.shared.is_open() { self.server.take_notified() } else { 0 };
+        let spent = self.shared.allowance().spend(bytes.len().saturating_sub(free));
         let too_much = if let Spent::TooMuch(bytes) = spent { Some(Malformed::TooMuch(bytes)) } else { None };
         let refused = match self.server.malformed().or(too_much) {
             Some(malformed) => Err(io::Error::from(malformed)),
@@ -245,7 +244,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
         if this.shared.listening().were_fetched() {
             this.notifications.were_fetched();
         }
-        if this.ran_dry && !this.shared.awaits_reply() {
+        if this.ran_dry && !this.shared.is_reply_pending() {
             this.notifications.read_begins();
         }
         loop {

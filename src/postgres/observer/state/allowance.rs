@@ -9,18 +9,17 @@ const MIB: u64 = 1 << 20;
 
 /// A whole opening: a healthy one takes a kilobyte or two, with a few notices.
 const OPENING: u64 = MIB;
-/// A check of a connection at rest. More than that only where notifications were not fetched for long.
+/// A check of a connection at rest, but for notifications, of which any number may wait.
 const CHECK: u64 = 4 * MIB;
-/// The rest of a reply that is read in a check.
-const REST_OF_REPLY: u64 = 64 * MIB;
 /// A message where no query is answered.
 const MESSAGE: u64 = MIB;
 
 /// From here on a call is a flood rather than an answer, and each read looks at the clock.
 const CALM: u64 = 64 * 1024;
 
-/// The bytes that the server may still send in an opening or a check. In a query there is no limit: memory follows what
-/// comes, and that is what was asked for. With the orderings of [`WireState`](super::WireState).
+/// The bytes that the server may still send in an opening or a check. In a query, and in a check that begins with the
+/// rest of its reply, there is no limit but that on time: memory follows what comes, and that is what was asked for. With
+/// the orderings of [`WireState`](super::WireState).
 pub(crate) struct Allowance {
     given: AtomicU64,
     left: AtomicU64,
@@ -55,17 +54,13 @@ impl Allowance {
 
     /// Limits a check, which may begin with the rest of a reply.
     pub fn limit_check(&self, is_reply_pending: bool) {
-        self.set(if is_reply_pending { REST_OF_REPLY } else { CHECK });
+        self.set(if is_reply_pending { NONE } else { CHECK });
     }
 
     /// How long a message may be that begins now.
-    pub fn longest_message(&self, awaits_reply: bool) -> usize {
-        let longest = match self.given.load(Relaxed) {
-            NONE if awaits_reply => NONE,
-            REST_OF_REPLY => REST_OF_REPLY,
-            _ => MESSAGE,
-        };
-        usize::try_from(longest).unwrap_or(usize::MAX)
+    pub fn longest_message(&self, is_answering: bool) -> usize {
+        let is_free = is_answering && self.given.load(Relaxed) == NONE;
+        usize::try_from(if is_free { NONE } else { MESSAGE }).unwrap_or(usize::MAX)
     }
 
     /// Notes bytes that were read.
@@ -96,7 +91,7 @@ mod tests {
         allowance.limit_check(false);
         assert_eq!(allowance.spend(5 << 20), Spent::TooMuch(CHECK));
         allowance.limit_check(true);
-        assert_eq!(allowance.spend(5 << 20), Spent::Flood);
+        assert_eq!(allowance.spend(1 << 30), Spent::Calm, "the rest of a reply");
     }
 
     #[test]
@@ -107,7 +102,7 @@ mod tests {
         assert_eq!(allowance.longest_message(true), usize::MAX);
         assert_eq!(allowance.longest_message(false), 1 << 20, "at rest");
         allowance.limit_check(true);
-        assert_eq!(allowance.longest_message(true), 64 << 20, "in the rest of a reply");
+        assert_eq!(allowance.longest_message(true), usize::MAX, "in the rest of a reply");
         allowance.limit_check(false);
         assert_eq!(allowance.longest_message(true), 1 << 20, "in a check");
     }

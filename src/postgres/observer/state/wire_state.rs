@@ -243,6 +243,11 @@ impl WireState {
         self.exchange.awaits_reply()
     }
 
+    /// Whether messages of a query may come: its answer is due, or it is a `COPY` under way.
+    pub fn is_answering(&self) -> bool {
+        self.exchange.awaits_reply() || self.exchange.is_reply_pending()
+    }
+
     // For the owner of the connection.
 
     pub fn status(&self) -> u8 {
