@@ -138,6 +138,10 @@ impl<M: ManageConnection> TieredPool<M> {
 
     /// An idle automation connection for an ad-hoc caller, where all ad-hoc ones are out.
     fn borrow(&self, caller: &'static Location<'static>) -> Option<PooledConnection<M>> {
+        // Before any lock; the checkout that follows tells of it.
+        if self.adhoc.is_inherited() {
+            return None;
+        }
         let all_out = self.adhoc.gauges().in_use >= self.adhoc.max_size();
         if all_out && self.automation.gauges().idle > 0 { self.automation.try_get_for(caller) } else { None }
     }

@@ -5,23 +5,26 @@ mod support;
 
 use std::any::Any;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use fork::Fork;
+use postgres::fallible_iterator::FallibleIterator;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use support::cluster::cluster;
 use support::pools::built;
 use support::scripted::ScriptedManager;
-use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
+use support::wait::{BOUND, LONG_BOUND, comes_true, eventually, took};
 use support::wire::one;
 use tierpool::postgres::PgConnection;
-use tierpool::{ErrorKind, PgBuilder, PgPool, Pool, Tier};
+use tierpool::{Builder, ErrorKind, MemoryManager, PgBuilder, PgPool, Pool, Tier, TieredPool};
 
-/// What "at once" may mean on a machine under load: no wait of a pool's ends so soon.
-const AT_ONCE: Duration = SECOND;
+/// What "at once" may mean on a machine under load. What a child could wait for by mistake, a lock or a thread that is
+/// not there, takes for ever, and [`in_child`] sees that.
+const AT_ONCE: Duration = BOUND;
 
 /// Longer than a test may take.
 const NEVER_OVER: Duration = Duration::from_secs(300);
@@ -90,32 +93,36 @@ fn a_child_can_end_what_it_has_and_the_parent_goes_on() {
         let pool = built(builder(url.clone()));
         let mut held = pool.get(Tier::Automation).unwrap();
         let mut own = pool.get(Tier::Automation).unwrap().detach();
+        let mut read = pool.get(Tier::Automation).unwrap();
         held.batch_execute("BEGIN; CREATE TEMP TABLE mark ()").unwrap();
         let resting = [Tier::Automation, Tier::Adhoc].map(|tier| pid_of(&mut pool.get(tier).unwrap()));
-        let (of_held, of_own) = (pid_of(&mut held), pid_of(&mut own));
-        let mut inherited = Some((pool, held, own));
+        let pids = [pid_of(&mut held), pid_of(&mut own), pid_of(&mut read)];
+        let mut inherited = Some((pool, held, own, read));
         in_child(|| {
-            let (pool, mut held, own) = inherited.take().unwrap();
+            let (pool, mut held, mut own, mut read) = inherited.take().unwrap();
             if is_observed {
                 let error = at_once(|| held.batch_execute("COMMIT").unwrap_err());
                 let cause = std::error::Error::source(&error).unwrap().to_string();
                 assert!(cause.contains("inherited by fork"), "{cause}");
+                // What only reads would take what is the parent's.
+                at_once(|| read.probe(NEVER_OVER).unwrap_err());
+                at_once(|| own.notifications().blocking_iter().next().unwrap_err());
             }
-            at_once(|| drop((held, own)));
+            at_once(|| drop((held, own, read)));
             assert!(at_once(|| pool.close(NEVER_OVER)).0.is_complete());
             at_once(|| drop(pool));
             // The locks of this process are as they were with the parent's threads.
             let error = at_once(|| builder(url.clone()).build().unwrap_err());
             assert!(error.is_forked() && error.to_string().contains("no pool can be built here"), "{error}");
         });
-        let (pool, mut held, mut own) = inherited.unwrap();
-        assert_eq!((pid_of(&mut held), pid_of(&mut own)), (of_held, of_own));
+        let (pool, mut held, mut own, mut read) = inherited.unwrap();
+        assert_eq!([pid_of(&mut held), pid_of(&mut own), pid_of(&mut read)], pids);
         // Still in its transaction.
         held.batch_execute("INSERT INTO mark DEFAULT VALUES; COMMIT").unwrap();
         for (tier, pid) in [Tier::Automation, Tier::Adhoc].into_iter().zip(resting) {
             assert_eq!(pid_of(&mut pool.get(tier).unwrap()), pid, "{tier}");
         }
-        drop((held, own));
+        drop((held, own, read));
         assert_eq!(pool.automation().stats().gauges.zombies, 0);
         drop(pool);
         let build = || {
@@ -161,6 +168,35 @@ fn over_tcp_each_use_of_an_inherited_pool_is_told() {
     });
     assert_eq!([pool.automation(), pool.adhoc()].map(|tier| tier.gauges().idle), [1, 1]);
     pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap();
+}
+
+/// The child has a lock as it was, whoever held it.
+#[test]
+fn an_adhoc_caller_that_might_borrow_takes_no_lock_in_a_child() {
+    let _turn = TURNS.lock().unwrap();
+    let sized = |tier: Builder<MemoryManager>| tier.base_size(1).max_overflow(0);
+    let builder = TieredPool::builder().total_connections(2).reserved(1).adhoc_may_borrow(true);
+    let pool = builder.automation(sized).adhoc(sized).build(|_| MemoryManager).unwrap();
+    let _held = (pool.get(Tier::Automation).unwrap(), pool.get(Tier::Adhoc).unwrap());
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // One alone, so that it has a lock half of the time and never waits for one.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                drop((pool.adhoc().gauges(), pool.automation().gauges()));
+            }
+        });
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            for _ in 0..30 {
+                in_child(|| {
+                    let refused = at_once(|| pool.get(Tier::Adhoc).map(drop));
+                    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Forked);
+                });
+            }
+        }));
+        is_over.store(true, Relaxed);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    });
 }
 
 #[test]

@@ -89,10 +89,12 @@ fn run(scenario: &Scenario) -> Result<(), Fault> {
         return Err(Fault::Other(format!("it took {} MiB", bytes >> 20)));
     }
     // While the server is still at it.
-    if !comes_true(SECOND, || self::threads().len() <= threads.len()) {
-        return Err(Fault::Other(format!("threads are left: {:?}", self::threads())));
+    let (are_gone, time) = took(|| comes_true(BOUND, || self::threads().len() <= threads.len()));
+    match time {
+        _ if !are_gone => Err(Fault::Other(format!("threads are left: {:?}", self::threads()))),
+        time if time > SECOND => Err(Fault::Late(format!("its threads ended after {time:?}"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn healthy() -> Vec<Step> {

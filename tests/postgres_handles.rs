@@ -9,8 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
-use support::wait::{BOUND, SECOND, eventually, fd_count};
-use support::wire::{manager, one, open};
+use support::wait::{BOUND, SECOND, SLACK, eventually, fd_count, measured_within, took};
+use support::wire::{Frozen, manager, one, open};
 use tierpool::postgres::{AbandonHandle, CancelHandle, PgDriver};
 use tierpool::{Condition, Driver, PgPool, Tier};
 
@@ -38,8 +38,9 @@ fn handles_end_with_their_checkout() {
         let error = cancel.clone().cancel(SECOND).unwrap_err();
         assert!(error.to_string().contains("has ended"), "{error}");
         assert!(!abandon.clone().abandon());
+        assert!(format!("{abandon:?}").contains("works: false"));
         assert!(cluster.sleeps(pid), "the next borrower's statement is none of theirs");
-        own.cancel(SECOND).unwrap();
+        own.cancel(BOUND).unwrap();
         assert_eq!(next.join().unwrap().code().unwrap().code(), "57014");
     });
 }
@@ -63,12 +64,40 @@ fn a_connection_that_was_cancelled_is_lent_after_a_round_trip() {
     let manager = manager(&cluster.url(), |_| ());
     let mut conn = open(&manager);
     one::<i32>(&mut conn, "SELECT 1");
-    conn.cancel_handle().cancel(SECOND).unwrap();
+    conn.cancel_handle().cancel(BOUND).unwrap();
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Dirty);
     let before = conn.round_trips().unwrap();
-    PgDriver.reset(&manager, &mut conn, false, SECOND).unwrap();
+    PgDriver.reset(&manager, &mut conn, false, BOUND).unwrap();
     assert_eq!(conn.round_trips().unwrap() - before, 1);
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);
+}
+
+#[test]
+fn one_that_was_cancelled_and_does_not_answer_is_replaced_within_half_a_second() {
+    let cluster = cluster();
+    let manager = manager(&cluster.url(), |_| ());
+    measured_within(SECOND / 2 + SLACK, "a reset", || {
+        let mut conn = open(&manager);
+        conn.cancel_handle().cancel(BOUND).unwrap();
+        assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Dirty);
+        let _frozen = Frozen::of(conn.backend_pid().unwrap());
+        let (outcome, time) = took(|| PgDriver.reset(&manager, &mut conn, false, BOUND));
+        outcome.unwrap();
+        // It says nothing against others.
+        assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Unrestorable);
+        time
+    });
+}
+
+#[test]
+fn in_async_code_a_cancel_is_an_error() {
+    let cluster = cluster();
+    let conn = open(&manager(&cluster.url(), |_| ()));
+    let cancel = conn.cancel_handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async { cancel.cancel(BOUND).unwrap_err() });
+    assert!(error.to_string().contains("async code"), "{error}");
+    cancel.cancel(BOUND).unwrap();
 }
 
 /// The proxy takes the request and passes nothing on, so it outlives the checkout.
@@ -130,7 +159,7 @@ fn without_file_descriptors_a_cancel_is_an_error() {
         let error = cancel.cancel(SECOND).unwrap_err();
         setrlimit(Resource::Nofile, before).unwrap();
         assert!(error.to_string().contains("Too many open files"), "{error}");
-        return cancel.cancel(SECOND).unwrap();
+        return cancel.cancel(BOUND).unwrap();
     }
     let cluster = cluster();
     let name = "without_file_descriptors_a_cancel_is_an_error";

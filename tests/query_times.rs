@@ -4,13 +4,13 @@
 mod support;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 use support::cluster::cluster;
 use support::logged;
 use support::pools::pool_of;
-use support::wait::{BOUND, MS};
+use support::wait::{BOUND, MS, took};
 use tierpool::config::{Overrides, PgSettings};
 use tierpool::stats::Histogram;
 use tierpool::{PgBuilder, PgPool, Tier};
@@ -41,11 +41,14 @@ fn the_time_of_each_statement_is_recorded_where_that_is_asked_for() {
     let pool = pool_of(1, "times", cluster.url(), |builder| builder.query_times(true));
     let mut conn = pool.get(Tier::Automation).unwrap();
     assert_eq!(times(&pool).count(), 0, "opening is none");
+    let begun = Instant::now();
     // Prepared and executed: one.
     conn.execute("SELECT pg_sleep($1)", &[&0.1f64]).unwrap();
-    let first = times(&pool);
-    assert_eq!((first.count(), first.quantile(0.95)), (1, Some(Duration::from_millis(250))));
-    assert!(first.mean() >= Some(100 * MS) && first.mean() < Some(1000 * MS), "{first:?}");
+    let (first, took) = (times(&pool), begun.elapsed());
+    assert_eq!(first.count(), 1);
+    // The upper end of a bucket.
+    assert!(first.quantile(0.95) >= Some(250 * MS), "{first:?}");
+    assert!(first.sum >= 100 * MS && first.sum <= took, "{first:?} of {took:?}");
     let statement = conn.prepare("SELECT 1").unwrap();
     assert_eq!(times(&pool).count(), 1, "nothing was executed");
     for _ in 0..3 {
@@ -60,7 +63,7 @@ fn the_time_of_each_statement_is_recorded_where_that_is_asked_for() {
     copy.write_all(b"a\nb\n").unwrap();
     copy.finish().unwrap();
     assert_eq!(times(&pool).count(), 8, "a COPY with its data is one");
-    assert!(times(&pool).sum < 5 * first.sum, "{:?}", times(&pool));
+    assert!(times(&pool).sum <= begun.elapsed(), "{:?}", times(&pool));
     assert_eq!(pool.adhoc().stats().query.count(), 0);
 }
 
@@ -70,17 +73,14 @@ fn a_reply_left_unread_does_not_count_for_the_next_statement() {
     let pool = pool_of(1, "unread", cluster.url(), |builder| builder.query_times(true));
     let mut conn = pool.get(Tier::Automation).unwrap();
     let params: [&str; 0] = [];
-    let rows = conn.query_raw("SELECT repeat('x', 100000) FROM generate_series(1, 300)", params).unwrap();
-    drop(rows);
-    cluster_waits(&mut pool.get(Tier::Adhoc).unwrap());
-    conn.batch_execute("SELECT 1").unwrap();
+    let (_, first) = took(|| {
+        drop(conn.query_raw("SELECT repeat('x', 100000) FROM generate_series(1, 300)", params).unwrap());
+    });
+    // Time that is the borrower's own.
+    pool.get(Tier::Adhoc).unwrap().batch_execute("SELECT pg_sleep(0.4)").unwrap();
+    let (_, second) = took(|| conn.batch_execute("SELECT 1").unwrap());
     let times = times(&pool);
-    assert!(times.count() >= 1 && times.sum < 300 * MS, "{times:?}");
-}
-
-/// Lets time pass that is the borrower's own.
-fn cluster_waits(other: &mut postgres::Client) {
-    other.batch_execute("SELECT pg_sleep(0.4)").unwrap();
+    assert!(times.count() >= 1 && times.sum <= first + second, "{times:?} of {first:?} and {second:?}");
 }
 
 #[test]

@@ -7,21 +7,23 @@
 use std::time::{Duration, Instant};
 
 use criterion::BenchmarkId;
-use postgres::Statement;
+use postgres::tls::{MakeTlsConnect, TlsConnect};
+use postgres::{Socket, Statement};
+use r2d2_postgres::PostgresConnectionManager;
 use tierpool::{PgPool, Tier};
 
 use super::placement::Placement;
-use super::pools::{self, R2d2};
+use super::pools;
 use crate::common::mode::Mode;
 use crate::common::rounds::Rounds;
 use crate::common::table::{Bound, Row, Table, nanos};
 use crate::support::cluster::Cluster;
 
-const CONNECTIONS: u32 = 8;
-const QUERY: &str = "SELECT 1";
+pub const CONNECTIONS: u32 = 8;
+pub const QUERY: &str = "SELECT 1";
 
 /// The name of a piece of work that is done again and again, and how to get ready for it.
-type Work<'a> = (&'static str, Box<dyn Fn() -> Box<dyn Fn()> + 'a>);
+pub type Work<'a> = (&'static str, Box<dyn Fn() -> Box<dyn Fn()> + 'a>);
 
 /// Cycles before those that count, in which the connection is looked up and the statement prepared.
 const WARM: u64 = 20;
@@ -42,7 +44,7 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     }
 }
 
-fn compare(
+pub fn compare(
     mode: Mode,
     cluster: &Cluster,
     placement: Placement,
@@ -93,13 +95,19 @@ fn validation(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut T
     table.push(row.unit(" µs").bar(Bound::AtMost(5.0)).goal(Bound::AtMost(2.0)));
 }
 
-fn ours_asks(pool: &PgPool) {
+pub fn ours_asks(pool: &PgPool) {
     let mut conn = pool.get(Tier::Automation).unwrap();
     let one: i32 = conn.query_one_cached(QUERY, &[]).unwrap().get(0);
     assert_eq!(one, 1);
 }
 
-fn r2d2_asks(pool: &R2d2) {
+pub fn r2d2_asks<T>(pool: &r2d2::Pool<PostgresConnectionManager<T>>)
+where
+    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+    T::TlsConnect: Send,
+    T::Stream: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
     let mut conn = pool.get().unwrap();
     let known = r2d2::PooledConnection::extensions(&conn).get::<Statement>().cloned();
     let statement = known.unwrap_or_else(|| {

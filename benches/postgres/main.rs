@@ -6,10 +6,16 @@ mod common;
 mod support;
 
 mod adhoc;
+#[cfg(feature = "tls")]
+#[allow(dead_code)]
+#[path = "../../tests/tls/authority.rs"]
+mod authority;
 mod checkout;
 mod opening;
 mod placement;
 mod pools;
+#[cfg(feature = "tls")]
+mod tls;
 mod users;
 
 use std::process::ExitCode;
@@ -34,6 +40,8 @@ fn main() -> ExitCode {
     println!("PostgreSQL {version}, over TCP on loopback");
     let mut table = Table::new("pools of PostgreSQL connections, medians of interleaved rounds", mode);
     checkout::measure(mode, &cluster, &mut table);
+    #[cfg(feature = "tls")]
+    tls::measure(mode, &mut table);
     adhoc::measure(mode, &cluster, &mut table);
     users::measure(mode, &cluster, &mut table);
     opening::measure(mode, &cluster, &mut table);

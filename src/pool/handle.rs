@@ -330,6 +330,10 @@ impl<M: ManageConnection> Pool<M> {
     /// server does, with an error that names the closing; over a Unix socket the server is asked to, and a frozen one
     /// does not.
     ///
+    /// Openings under way are ended first, where the driver can do that ([`Driver::end_openings`](crate::Driver)):
+    /// PostgreSQL's over TCP, from the handshake on. What has no socket yet goes on to `connect_timeout`, on a thread
+    /// that is of no other use.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tierpool::{MemoryManager, Pool};

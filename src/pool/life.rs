@@ -11,6 +11,7 @@ use super::parts::keeper::Kept;
 use super::shared::{Refusal, Shared};
 use super::supply::close::dispose;
 use super::supply::demand::demand;
+use super::tell::notify::guarded;
 use super::tell::observe::{gauges, holders};
 use crate::clock::Deadline;
 use crate::stats::{CloseCause, Gauges, Holder};
@@ -62,6 +63,7 @@ pub(crate) fn shut<M: ManageConnection>(shared: &Arc<Shared<M>>) {
         dispose(entry, CloseCause::Closed);
     }
     shared.helpers.end();
+    let _ = guarded(shared, "end_openings", || shared.hooks.end_openings());
     shared.changed.tell();
 }
 

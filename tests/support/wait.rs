@@ -72,6 +72,17 @@ pub fn within<T>(bar: Duration, what: &str, mut work: impl FnMut() -> T) -> T {
     panic!("{what}: not within {bar:?}, but in {times:?}");
 }
 
+/// As [`within`], where a part of what `work` does is measured, which it returns.
+///
+/// # Panics
+///
+/// As [`within`].
+#[track_caller]
+pub fn measured_within(bar: Duration, what: &str, mut work: impl FnMut() -> Duration) {
+    let times: Vec<_> = (0..5).map(|_| work()).take_while(|time| *time > bar).collect();
+    assert!(times.len() < 5, "{what}: not within {bar:?}, but in {times:?}");
+}
+
 /// Counts the threads of this process.
 ///
 /// The first [`Cluster`](super::cluster::Cluster) of a process adds one for good, which waits for Ctrl-C: count from

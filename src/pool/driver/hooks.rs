@@ -41,6 +41,10 @@ impl<M: ManageConnection> Hooks<M> {
         self.driver.connect_limit(&self.manager)
     }
 
+    pub(crate) fn end_openings(&self) {
+        self.driver.end_openings(&self.manager);
+    }
+
     pub(crate) fn on_acquire(&self, conn: &mut M::Connection) -> Result<(), M::Error> {
         self.customizer.on_acquire(conn)
     }

@@ -42,11 +42,20 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     /// The longest that an opening takes by the manager's own settings. `None` (default): it has no limit of its own,
     /// and the pool's `connect_timeout` is the one that holds.
     ///
-    /// An opening goes on to its limit whoever has left, and one that takes a second longer is given up as hung, with
-    /// its thread.
+    /// An opening goes on to its limit whichever caller has left, and one that takes a second longer is given up as
+    /// hung, with its thread.
     fn connect_limit(&self, manager: &M) -> Option<Duration> {
         let _ = manager;
         None
+    }
+
+    /// Ends the openings under way for the pool that has `manager`, and has those fail that begin later: the pool is
+    /// closed, and nobody waits for them. An opening lasts from [`Driver::connect`] to [`Driver::control`]. Called on
+    /// the thread that closes the pool or drops its last handle, maybe more than once; must not block.
+    ///
+    /// Default: nothing. The pool does not wait for openings; one under way keeps its thread until its limit.
+    fn end_openings(&self, manager: &M) {
+        let _ = manager;
     }
 
     /// Checks that the connection works, with `limit` as the longest time.

@@ -51,6 +51,11 @@ impl<M: ManageConnection> Pool<M> {
         change::are_in_force([self.shared(), other.shared()], settings)
     }
 
+    /// Whether this process has it by `fork`. A system call.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.shared().is_inherited()
+    }
+
     /// The target of its log lines.
     pub(crate) fn log_target(&self) -> String {
         self.shared().target()

@@ -68,7 +68,9 @@ fn open_failure<M: ManageConnection>(shared: &Shared<M>, error: M::Error, attemp
     let code = code.unwrap_or(None);
     let told = guarded(shared, "an error's text", || OpenFailure::new(&error, class, code, attempts));
     let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic.into(), class, attempts));
-    let failure = Arc::new(failure);
-    let _ = guarded(shared, "the error handler", || shared.hooks.handle_error(error));
-    failure
+    // Of what ends with its pool there is nothing to handle.
+    if !shared.lending.is_closed() {
+        let _ = guarded(shared, "the error handler", || shared.hooks.handle_error(error));
+    }
+    Arc::new(failure)
 }

@@ -46,6 +46,8 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     };
     let Opened { conn, control } = match opened {
         Ok(opened) => opened,
+        // Most likely for that reason, and nobody is left to be told.
+        Err(_) if shared.lending.is_closed() => return drop(seat),
         Err(failure) => return outcome::failed(shared, seat, purpose, begun_at, failure),
     };
     let took = begun.elapsed();

@@ -1,5 +1,6 @@
 //! The request to cancel what runs on a connection.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -52,8 +53,9 @@ impl CancelRequest {
 /// The driver makes a runtime for each request and panics where it gets none, as for want of file descriptors. So it is
 /// tried first; in the moment between the two another thread may still take the last one.
 fn can_have_a_runtime() -> Result<(), PgError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(drop).map_err(no_runtime)
+    // In async code the drop of one panics.
+    let made = catch_unwind(|| tokio::runtime::Builder::new_current_thread().enable_all().build().map(drop));
+    made.unwrap_or_else(|_| Err(io::Error::other("async code must not block"))).map_err(no_runtime)
 }
 
 fn no_runtime(why: impl std::fmt::Display) -> PgError {

@@ -57,7 +57,8 @@ impl AbandonHandle {
 
 impl fmt::Debug for AbandonHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbandonHandle").field("works", &self.observer.is_some()).finish()
+        let works = self.observer.is_some() && !self.lease.is_over();
+        f.debug_struct("AbandonHandle").field("works", &works).finish()
     }
 }
 

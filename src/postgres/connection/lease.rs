@@ -73,6 +73,11 @@ impl Lease {
         state.acts > 0 || state.trace > Trace::None
     }
 
+    /// Whether the checkout has ended.
+    pub fn is_over(&self) -> bool {
+        self.state.lock().ended
+    }
+
     /// Waits until nothing is done to the connection any more, and says what is left.
     pub fn wait(&self, limit: Duration) -> Trace {
         let end = Deadline::of(limit);

@@ -92,7 +92,7 @@ pub(in crate::postgres) fn reset(
     limit: Duration,
 ) -> Result<(), PgError> {
     let end = Deadline::of(limit);
-    if !conn.end_leftovers(end)? {
+    if !conn.end_leftovers(limit)? {
         return Ok(());
     }
     if suspect {

@@ -2,8 +2,8 @@
 //! request to cancel under way.
 //!
 //! Its connection is with a helper by then, and the next borrower may be waiting for it. So all of this together takes
-//! less than half a second, whatever the server sends or does not send; what does not end in that time is not worth
-//! waiting for, since a new connection takes a few milliseconds.
+//! less than half a second ([`ALL`]), whatever the server sends or does not send; what does not end in that time is not
+//! worth waiting for, since a new connection takes a few milliseconds.
 //!
 //! | left | what is done | where that is not enough |
 //! | --- | --- | --- |
@@ -14,8 +14,8 @@
 //! | a reply whose reader was forgotten | cancelled; the client reads no more, so closed | |
 //! | a request to cancel | its end is waited for, and a round trip follows | closed |
 //!
-//! A connection closed here says nothing against others ([`PgConnection::is_unrestorable`]), unless the server was
-//! asked and has not answered.
+//! A connection closed here says nothing against others ([`PgConnection::is_unrestorable`]), unless it is found lost:
+//! that a server far away has not answered by then is no news of it.
 //!
 //! Over a Unix socket nothing tells that a reply is due. There the ping at each return gets its answer behind all of
 //! it; without one the statement is cancelled and the connection replaced.
@@ -32,6 +32,9 @@ use super::pg_connection::PgConnection;
 use crate::clock::Deadline;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::Pending;
+
+/// How long it may take in all.
+const ALL: Duration = Duration::from_millis(450);
 
 /// How long a reply may take by itself. What is usual, the end of a reply after an error, is there already.
 const BY_ITSELF: Duration = Duration::from_millis(20);
@@ -53,8 +56,9 @@ impl PgConnection {
     ///
     /// # Errors
     ///
-    /// When the connection is lost, or the server does not answer.
-    pub(super) fn end_leftovers(&mut self, end: Deadline) -> Result<bool, PgError> {
+    /// When the connection is lost.
+    pub(super) fn end_leftovers(&mut self, limit: Duration) -> Result<bool, PgError> {
+        let end = Deadline::of(limit.min(ALL));
         let mut cancelled = self.leases.await_acts(CANCEL.min(end.left()));
         if cancelled == Trace::UnderWay {
             return Ok(self.is_for_nobody());
@@ -69,7 +73,7 @@ impl PgConnection {
         if self.pending() == Pending::Server {
             let trace = self.cancel_now(CANCEL.min(end.left()));
             if trace != Trace::Arrived {
-                return Err(self.lost());
+                return if self.is_lost() { Err(self.lost()) } else { Ok(self.is_for_nobody()) };
             }
             cancelled = trace;
             self.read_on(REST.min(end.left()))?;
@@ -78,9 +82,17 @@ impl PgConnection {
             return Ok(self.is_for_nobody());
         }
         if cancelled == Trace::Arrived {
-            self.ping(end.left())?;
+            return self.ping_or_replace(end.left());
         }
         Ok(true)
+    }
+
+    fn ping_or_replace(&mut self, limit: Duration) -> Result<bool, PgError> {
+        match self.ping(limit) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_client_timeout() || !self.is_lost() => Ok(self.is_for_nobody()),
+            Err(error) => Err(error),
+        }
     }
 
     fn pending(&self) -> Pending {
@@ -99,7 +111,7 @@ impl PgConnection {
             return Err(error);
         }
         self.cancel_now(CANCEL.min(end.left()));
-        self.ping(REST.min(end.left()))?;
+        self.ping_or_replace(REST.min(end.left()))?;
         Ok(self.is_for_nobody())
     }
 

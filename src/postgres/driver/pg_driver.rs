@@ -81,6 +81,12 @@ impl Driver<PgManager> for PgDriver {
         Some(manager.options().connect_limit())
     }
 
+    /// At once over TCP, from the handshake on. A connect without an answer, a callback for credentials, a resolver or
+    /// a Unix socket takes what it takes.
+    fn end_openings(&self, manager: &PgManager) {
+        manager.end_openings();
+    }
+
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Deadline::of(limit);
         let outcome = conn
@@ -132,11 +138,12 @@ impl Driver<PgManager> for PgDriver {
         }
         conn.end_lease();
         conn.restore_socket_timeout();
-        if conn.is_lost() {
-            return Condition::Broken;
-        }
+        // Ahead of the other, which a wait that ends by its limit makes of it too.
         if conn.is_unrestorable() {
             return Condition::Unrestorable;
+        }
+        if conn.is_lost() {
+            return Condition::Broken;
         }
         let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);

@@ -27,6 +27,8 @@ pub(in crate::postgres) enum OpeningError<E> {
     StillRefused { refused: Refused, pause: Duration, given_by: Credential },
     /// Another attempt of the same role was under way, until this time was over.
     NoTurn(Duration),
+    /// Its pool was closed meanwhile.
+    PoolClosed,
     /// It was ended before it could be used, by an error whose text the driver has lost.
     Ended(Farewell),
     /// None of several servers would do.
@@ -87,6 +89,9 @@ impl<E> fmt::Display for OpeningError<E> {
                  in one is made at a time",
                 Limit(*limit)
             ),
+            OpeningError::PoolClosed => {
+                f.write_str("the pool was closed while a connection was being opened")
+            }
             OpeningError::Ended(_) => f.write_str("could not open a connection to the server"),
             OpeningError::NoServer(tried) => {
                 write!(f, "could not open a connection to any of {} servers", tried.servers.len())

@@ -1,9 +1,10 @@
 //! Puts the observer around a connection's stream, at the place where TLS would go.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 
 use super::limits::LimitExpired;
+use super::openings::Opening;
 use super::send_queue::SendQueue;
 use super::state::WireState;
 use super::stream::Observed;
@@ -30,6 +32,8 @@ pub(crate) struct Connector<C> {
     socket_timeout: Option<Duration>,
     slow_query: Option<Duration>,
     query_times: bool,
+    /// Of which the streams are a part, where there is one.
+    opening: Option<Arc<Opening>>,
     last: Arc<Mutex<Option<Arc<WireState>>>>,
 }
 
@@ -43,6 +47,7 @@ impl<C> Connector<C> {
             socket_timeout,
             slow_query: None,
             query_times: false,
+            opening: None,
             last: Arc::default(),
         }
     }
@@ -55,6 +60,11 @@ impl<C> Connector<C> {
     /// Has the time of each statement recorded.
     pub fn query_times(self, query_times: bool) -> Self {
         Connector { query_times, ..self }
+    }
+
+    /// Has its streams end with this opening.
+    pub fn part_of(self, opening: &Arc<Opening>) -> Self {
+        Connector { opening: Some(Arc::clone(opening)), ..self }
     }
 
     /// The state of the last stream wrapped, whatever became of it.
@@ -87,8 +97,15 @@ where
         let shared = WireState::new(self.socket_timeout).with_slow_query(self.slow_query);
         let shared = Arc::new(shared.with_query_times(self.query_times));
         *self.last.lock() = Some(Arc::clone(&shared));
+        if let Some(opening) = &self.opening {
+            opening.tries(&shared);
+        }
         Ok(Wrap { secure, shared, deadline: self.deadline, limit: self.limit })
     }
+}
+
+fn abandoned(shared: &WireState) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, shared.abandoned().text())
 }
 
 /// Secures one socket and wraps it.
@@ -112,12 +129,17 @@ where
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let queue = SendQueue::of(&socket);
-            let secured =
-                tokio::time::timeout_at(self.deadline.instant().into(), self.secure.connect(socket));
-            let stream = secured
-                .await
-                .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
-                .map_err(Into::into)?;
+            let end = self.deadline.instant().into();
+            let mut secured = pin!(tokio::time::timeout_at(end, self.secure.connect(socket)));
+            let shared = &self.shared;
+            let stream = poll_fn(|cx| match secured.as_mut().poll(cx) {
+                // From here on the stream itself looks.
+                Poll::Pending if shared.listen(cx.waker()) => Poll::Ready(Err(abandoned(shared))),
+                outcome => outcome.map(Ok),
+            })
+            .await?
+            .map_err(|_| io::Error::from(LimitExpired::Opening(self.limit)))?
+            .map_err(Into::into)?;
             Ok(Observed::new(stream, self.shared, self.deadline, self.limit, queue))
         })
     }

@@ -29,6 +29,7 @@
 //! | `times` | how long statements take, where it is asked for |
 //! | `hang_up` | the wait for the server's end of the stream |
 //! | `stream` | the wrapped stream |
+//! | `openings` | the openings of a pool, which end with it |
 //! | `connector` | where it is put in place |
 
 mod backend;
@@ -40,6 +41,7 @@ mod hang_up;
 mod limits;
 mod malformed;
 mod notifications;
+mod openings;
 mod send_queue;
 mod settings_text;
 mod slow;
@@ -56,4 +58,5 @@ mod words;
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
 pub(crate) use malformed::Malformed;
+pub(crate) use openings::{Opening, Openings};
 pub(crate) use state::{Abandoned, Pending, Probe, ServerRole, WireState};

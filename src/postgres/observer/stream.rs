@@ -229,7 +229,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.refuse_if_abandoned()?;
+        this.refuse_in_child()?;
         if this.inject > 0 {
             this.give_end_of_probe(buf);
             return Poll::Ready(Ok(()));

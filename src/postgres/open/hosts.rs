@@ -15,6 +15,7 @@ use crate::clock::Deadline;
 use crate::config::socket_name;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::{OpeningError, PgError};
+use crate::postgres::observer::Opening;
 use crate::text::harmless;
 
 /// How long a server that would not do is tried after the others. A first server that swallows packets costs its
@@ -93,6 +94,7 @@ pub(super) struct Round<'a> {
     memory: &'a Memory,
     /// Whether the order is left to chance, so that many connections spread.
     shuffle: bool,
+    opening: &'a Opening,
     open: &'a Open<'a>,
     /// A connection that will do where nothing better is found.
     spare: Option<PgConnection>,
@@ -100,8 +102,8 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    pub fn new(memory: &'a Memory, shuffle: bool, open: &'a Open<'a>) -> Self {
-        Round { memory, shuffle, open, spare: None, tried: Vec::new() }
+    pub fn new(memory: &'a Memory, shuffle: bool, opening: &'a Opening, open: &'a Open<'a>) -> Self {
+        Round { memory, shuffle, opening, open, spare: None, tried: Vec::new() }
     }
 
     /// Tries the servers until one will do, all within `limit`.
@@ -142,7 +144,8 @@ impl<'a> Round<'a> {
                     Err(cost) => most = most.max(Some(cost)),
                 }
                 // As with libpq the others are not tried: with a wrong password each try counts towards a lock.
-                if self.tried.last().is_some_and(|(_, error)| error.is_refusal()) {
+                let is_refused = self.tried.last().is_some_and(|(_, error)| error.is_refusal());
+                if is_refused || self.opening.is_over() {
                     return self.end();
                 }
             }
@@ -191,7 +194,10 @@ impl<'a> Round<'a> {
 
     fn failed(&mut self, server: &Config, error: PgError, cost: Cost) {
         let label = label(server);
-        self.memory.mark(&label, cost);
+        // What ended with its pool says nothing of the server.
+        if !self.opening.is_over() {
+            self.memory.mark(&label, cost);
+        }
         self.tried.push((label, error));
     }
 
@@ -292,7 +298,8 @@ mod tests {
             let is_first = label(server).starts_with("127.1 ");
             Err(if is_first { PgError::unanswered(limit) } else { PgError::lost() })
         };
-        let round = || Round::new(&memory, false, open).run(&servers, Duration::from_secs(60));
+        let round =
+            || Round::new(&memory, false, &Opening::default(), open).run(&servers, Duration::from_secs(60));
         assert!(round().is_err() && round().is_err());
         let first_round = ["127.1 (127.0.0.1):5432", "127.2 (127.0.0.2):5432"];
         assert_eq!(*tried.borrow(), [first_round, [first_round[1], first_round[0]]].concat());

@@ -16,12 +16,16 @@ use postgres::Config;
 use super::credentials::Credentials;
 use crate::clock::{Clock, Deadline, Millis};
 use crate::postgres::error::{Credential, OpeningError, PgError, Refused};
+use crate::postgres::observer::Opening;
 
 /// As far apart as the pool's own attempts after a refused password: no account is locked by that.
 const REFUSED_PAUSE: Millis = Millis::new(30_000);
 /// Different credentials refused in a row that are still tried without that pause. One is usual while a password is
 /// being rotated; servers that lock accounts allow more than these.
 const PROMPT_TRIES: u32 = 3;
+
+/// Less than that is no use to one that has waited: its failure would be told as one of the server's.
+const LEAST_LEFT: Duration = Duration::from_millis(5);
 
 /// The log-ins of one role to one server.
 pub(in crate::postgres) struct LogIns {
@@ -61,11 +65,13 @@ impl LogIns {
     }
 
     /// Waits until an attempt may be made with these credentials, or those of the configurations, until `limit` is over
-    /// at the most. Fails where the server has lately refused them, without asking the server again.
+    /// at the most. Fails where the server has lately refused them, without asking the server again, and where the
+    /// opening is over.
     pub(super) fn begin(
         &self,
         configs: &[Config],
         credentials: Option<&Credentials>,
+        opening: &Opening,
         limit: Duration,
     ) -> Result<LogIn<'_>, PgError> {
         let of_configs =
@@ -75,25 +81,37 @@ impl LogIns {
             None => self.keys.hash_one(of_configs()),
         };
         let given_by = if credentials.is_some() { Credential::Callback } else { Credential::Settings };
-        self.begin_with(digest, limit).map_err(|hindrance| {
+        self.begin_with(digest, opening, limit).map_err(|hindrance| {
             PgError::opening(match hindrance {
                 Hindrance::Refused(refused, pause) => OpeningError::StillRefused { refused, pause, given_by },
                 Hindrance::NoTurn => OpeningError::NoTurn(limit),
+                Hindrance::PoolClosed => OpeningError::PoolClosed,
             })
         })
     }
 
-    fn begin_with(&self, digest: u64, limit: Duration) -> Result<LogIn<'_>, Hindrance> {
+    /// Has those who wait look whether their opening is over.
+    pub fn wake(&self) {
+        // Whoever has looked before that waits by now, and whoever has not will find it over.
+        drop(self.state.lock());
+        self.ended.notify_all();
+    }
+
+    fn begin_with(&self, digest: u64, opening: &Opening, limit: Duration) -> Result<LogIn<'_>, Hindrance> {
         let end = Deadline::of(limit).instant();
         let mut has_waited = false;
         let mut state = self.state.lock();
         loop {
+            if opening.is_over() {
+                return Err(Hindrance::PoolClosed);
+            }
             if let Some((refused, pause)) = state.refusals.pause(digest, self.clock.precise_ms()) {
                 return Err(Hindrance::Refused(refused, pause.duration()));
             }
             let now = Instant::now();
             let until = state.turn.map(|(_, until)| until).filter(|until| !state.is_let_in && now < *until);
             match until {
+                None if has_waited && end < now + LEAST_LEFT => return Err(Hindrance::NoTurn),
                 None => break,
                 Some(_) if end <= now => return Err(Hindrance::NoTurn),
                 Some(until) => drop(self.ended.wait_until(&mut state, until.min(end))),
@@ -113,6 +131,7 @@ impl LogIns {
 enum Hindrance {
     Refused(Refused, Duration),
     NoTurn,
+    PoolClosed,
 }
 
 impl LogIn<'_> {
@@ -178,6 +197,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::postgres::observer::Openings;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -187,6 +207,12 @@ mod tests {
 
     fn at(seconds: u64) -> Millis {
         Millis::new(seconds * 1000)
+    }
+
+    impl LogIns {
+        fn begin_alone(&self, digest: u64, limit: Duration) -> Result<LogIn<'_>, Hindrance> {
+            self.begin_with(digest, &Opening::default(), limit)
+        }
     }
 
     impl Refusals {
@@ -233,7 +259,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let attempt = log_ins.begin_with(1, LONG).unwrap();
+                    let attempt = log_ins.begin_alone(1, LONG).unwrap();
                     most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     thread::yield_now();
                     under_way.fetch_sub(1, Ordering::SeqCst);
@@ -243,8 +269,8 @@ mod tests {
             }
         });
         assert_eq!(most.into_inner(), 1);
-        log_ins.begin_with(1, LONG).unwrap().let_in();
-        let together: Vec<_> = (0..50).map(|_| log_ins.begin_with(1, Duration::ZERO).unwrap()).collect();
+        log_ins.begin_alone(1, LONG).unwrap().let_in();
+        let together: Vec<_> = (0..50).map(|_| log_ins.begin_alone(1, Duration::ZERO).unwrap()).collect();
         assert!(together.iter().all(|attempt| !attempt.has_waited));
     }
 
@@ -252,14 +278,14 @@ mod tests {
     fn who_waits_for_a_turn_learns_of_the_refusal_and_makes_no_attempt() {
         let (clock, hand) = Clock::manual();
         let log_ins = LogIns::new(clock);
-        let first = log_ins.begin_with(1, LONG).unwrap();
+        let first = log_ins.begin_alone(1, LONG).unwrap();
         thread::scope(|scope| {
             let waiting: Vec<_> =
-                (0..3).map(|_| scope.spawn(|| log_ins.begin_with(1, LONG).map(drop))).collect();
+                (0..3).map(|_| scope.spawn(|| log_ins.begin_alone(1, LONG).map(drop))).collect();
             let (done, other) = channel();
             let log_ins = &log_ins;
             scope.spawn(move || {
-                let attempt = log_ins.begin_with(2, LONG);
+                let attempt = log_ins.begin_alone(2, LONG);
                 done.send(attempt.is_ok()).unwrap();
             });
             first.refused(said());
@@ -269,36 +295,65 @@ mod tests {
             assert!(other.recv().unwrap(), "other credentials are new to the server");
         });
         hand.advance(REFUSED_PAUSE.duration());
-        assert!(log_ins.begin_with(1, LONG).is_ok());
+        assert!(log_ins.begin_alone(1, LONG).is_ok());
     }
 
     #[test]
     fn a_refusal_after_a_success_has_attempts_made_one_at_a_time_again() {
         let log_ins = LogIns::new(Clock::default());
-        let both = [(); 2].map(|()| log_ins.begin_with(1, LONG).map(|_| ()));
+        let both = [(); 2].map(|()| log_ins.begin_alone(1, LONG).map(|_| ()));
         assert!(both.iter().all(Result::is_ok));
-        log_ins.begin_with(1, LONG).unwrap().let_in();
-        log_ins.begin_with(1, LONG).unwrap().refused(said());
-        let new = log_ins.begin_with(2, LONG).unwrap();
-        let behind = log_ins.begin_with(2, Duration::ZERO).map(drop);
+        log_ins.begin_alone(1, LONG).unwrap().let_in();
+        log_ins.begin_alone(1, LONG).unwrap().refused(said());
+        let new = log_ins.begin_alone(2, LONG).unwrap();
+        let behind = log_ins.begin_alone(2, Duration::ZERO).map(drop);
         assert!(matches!(behind, Err(Hindrance::NoTurn)));
         new.let_in();
-        assert!(log_ins.begin_with(2, Duration::ZERO).is_ok());
+        assert!(log_ins.begin_alone(2, Duration::ZERO).is_ok());
     }
 
     #[test]
     fn nobody_waits_for_one_that_hangs_beyond_its_own_time_nor_beyond_the_time_of_that_one() {
         let log_ins = LogIns::new(Clock::default());
         let short = Duration::from_millis(50);
-        let hangs = log_ins.begin_with(1, short).unwrap();
+        let hangs = log_ins.begin_alone(1, short).unwrap();
         // With the time that the first one has, and a little less.
-        assert!(matches!(log_ins.begin_with(1, short / 2).map(drop), Err(Hindrance::NoTurn)));
-        let next = log_ins.begin_with(1, LONG).unwrap();
+        assert!(matches!(log_ins.begin_alone(1, short / 2).map(drop), Err(Hindrance::NoTurn)));
+        let next = log_ins.begin_alone(1, LONG).unwrap();
         assert!(next.has_waited);
         // Ends after all, and takes nobody's turn.
         drop(hangs);
-        assert!(matches!(log_ins.begin_with(1, Duration::ZERO).map(drop), Err(Hindrance::NoTurn)));
+        assert!(matches!(log_ins.begin_alone(1, Duration::ZERO).map(drop), Err(Hindrance::NoTurn)));
         drop(next);
-        assert!(log_ins.begin_with(1, Duration::ZERO).is_ok());
+        assert!(log_ins.begin_alone(1, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn who_has_its_turn_as_its_own_time_is_over_makes_no_attempt() {
+        let log_ins = LogIns::new(Clock::default());
+        let short = Duration::from_millis(50);
+        let hangs = log_ins.begin_alone(1, short).unwrap();
+        // When that one's time is over a millisecond is left of this one's, or none.
+        assert!(matches!(log_ins.begin_alone(1, short).map(drop), Err(Hindrance::NoTurn)));
+        drop(hangs);
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_learns_that_its_pool_is_closed() {
+        let (log_ins, openings) = (LogIns::new(Clock::default()), Openings::default());
+        let hangs = log_ins.begin_alone(1, LONG).unwrap();
+        let (begun, began) = channel();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let opening = openings.begin();
+                begun.send(()).unwrap();
+                log_ins.begin_with(1, &opening, LONG).map(drop)
+            });
+            began.recv().unwrap();
+            openings.end();
+            log_ins.wake();
+            assert!(matches!(waiting.join().unwrap(), Err(Hindrance::PoolClosed)));
+        });
+        drop(hangs);
     }
 }

@@ -21,7 +21,7 @@ use crate::clock::{Clock, Deadline};
 use crate::config::{Destination, Faults, PgBouncer, TargetSessionAttrs, TlsOptions};
 use crate::postgres::connection::{PgConnection, StatementCacheStats};
 use crate::postgres::error::{OpeningError, PgError};
-use crate::postgres::observer::WireState;
+use crate::postgres::observer::{Opening, Openings, WireState};
 use crate::postgres::options::PgOptions;
 use crate::postgres::tls::Security;
 
@@ -47,6 +47,8 @@ pub struct PgManager {
     sessions_repeated: Arc<AtomicU64>,
     health: LastHealth,
     first_look: Option<Arc<FirstLook>>,
+    /// Those of the pool that has this manager.
+    openings: Openings,
 }
 
 impl Clone for PgManager {
@@ -61,6 +63,8 @@ impl Clone for PgManager {
             // An answer is about the pool that asked as well, whose ad-hoc tier may be closed or used up.
             health: LastHealth::default(),
             first_look: self.first_look.clone(),
+            // A clone is another pool's, or nobody's.
+            openings: Openings::default(),
         }
     }
 }
@@ -128,6 +132,7 @@ impl PgManager {
                 sessions_repeated: Arc::default(),
                 health: LastHealth::default(),
                 first_look: None,
+                openings: Openings::default(),
                 opener: Opener::new(security, options),
             }),
             (targets, security) => {
@@ -153,15 +158,28 @@ impl PgManager {
         self.first_look = Some(look);
     }
 
-    /// Opens a connection for a pool.
+    /// Opens a connection for the pool that has this manager. Until it is set up it ends with that pool.
     pub(in crate::postgres) fn connect_for_pool(&self, limit: Duration) -> Result<PgConnection, PgError> {
-        let Some(look) = &self.first_look else { return self.connect_within(limit) };
+        let opening = self.openings.begin();
+        let mut conn = self.connect_and_look(&opening, limit)?;
+        conn.set_opening(opening);
+        Ok(conn)
+    }
+
+    fn connect_and_look(&self, opening: &Arc<Opening>, limit: Duration) -> Result<PgConnection, PgError> {
+        let Some(look) = &self.first_look else { return self.connect_as_part_of(opening, limit) };
         let deadline = Deadline::of(limit);
         look.begin();
-        let mut conn = self.connect_within(limit)?;
+        let mut conn = self.connect_as_part_of(opening, limit)?;
         look.through(&mut conn, deadline.left());
         // By a look that had no answer in time. Nobody looks again.
-        if conn.is_lost() { self.connect_within(deadline.left()) } else { Ok(conn) }
+        if conn.is_lost() { self.connect_as_part_of(opening, deadline.left()) } else { Ok(conn) }
+    }
+
+    /// Ends the openings of the pool that has this manager, which is closed: those under way and those to come.
+    pub(in crate::postgres) fn end_openings(&self) {
+        self.openings.end();
+        self.log_ins.wake();
     }
 
     /// What is between this manager and the server, as far as it is known: said by the options, or found when the
@@ -253,18 +271,23 @@ impl PgManager {
     /// That of the server; with several an error whose `source()` names each one tried with its cause. Those of the
     /// callback.
     pub fn connect_within(&self, limit: Duration) -> Result<PgConnection, PgError> {
+        self.connect_as_part_of(&Arc::default(), limit)
+    }
+
+    fn connect_as_part_of(&self, opening: &Arc<Opening>, limit: Duration) -> Result<PgConnection, PgError> {
         let limit = limit.min(self.options().connect_limit());
-        self.log_in(limit, |credentials, limit| {
+        self.log_in(opening, limit, |credentials, limit| {
             let open = |config: &Config, limit| {
-                self.opener.open(config, credentials, self.targets.session_attrs, limit)
+                self.opener.open(config, credentials, self.targets.session_attrs, opening, limit)
             };
-            Round::new(&self.memory, self.targets.shuffle, &open).run(&self.targets.configs, limit)
+            Round::new(&self.memory, self.targets.shuffle, opening, &open).run(&self.targets.configs, limit)
         })
     }
 
     /// Makes one attempt, with the credentials of the callback where there is one, when its turn has come.
     fn log_in(
         &self,
+        opening: &Opening,
         limit: Duration,
         open: impl FnOnce(Option<&Credentials>, Duration) -> Result<PgConnection, PgError>,
     ) -> Result<PgConnection, PgError> {
@@ -275,7 +298,7 @@ impl PgManager {
         if left.is_zero() && given.is_some() {
             return Err(PgError::opening(OpeningError::CallbackLate(started.elapsed())));
         }
-        let attempt = self.log_ins.begin(&self.targets.configs, given.as_ref(), left)?;
+        let attempt = self.log_ins.begin(&self.targets.configs, given.as_ref(), opening, left)?;
         let left = if attempt.has_waited { deadline.left() } else { left };
         match open(given.as_ref(), left) {
             Ok(connection) => {
@@ -301,8 +324,9 @@ impl PgManager {
         origin: &Config,
         limit: Duration,
     ) -> Result<PgConnection, PgError> {
-        self.log_in(limit, |credentials, limit| {
-            let opened = self.opener.open(origin, credentials, TargetSessionAttrs::Any, limit);
+        let opening = Arc::default();
+        self.log_in(&opening, limit, |credentials, limit| {
+            let opened = self.opener.open(origin, credentials, TargetSessionAttrs::Any, &opening, limit);
             opened.map(|(connection, _)| connection)
         })
     }

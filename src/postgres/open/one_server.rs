@@ -14,8 +14,8 @@ use super::role::{self, Fit};
 use crate::clock::Deadline;
 use crate::config::{PgBouncer, TargetSessionAttrs};
 use crate::postgres::connection::{Behind, CacheTotals, PgConnection, Pooler, StatementCache, likely_mode};
-use crate::postgres::error::PgError;
-use crate::postgres::observer::Connector;
+use crate::postgres::error::{OpeningError, PgError};
+use crate::postgres::observer::{Connector, Opening};
 use crate::postgres::options::PgOptions;
 use crate::postgres::tls::{Secure, Security};
 
@@ -66,6 +66,7 @@ impl Opener {
         config: &Config,
         credentials: Option<&Credentials>,
         wanted: TargetSessionAttrs,
+        opening: &Arc<Opening>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         // Without the credentials of a callback, which are asked for anew.
@@ -83,10 +84,10 @@ impl Opener {
             Some(_) => None,
         };
         let may_retry = own.is_some() && !self.pooler.is_said();
-        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, wanted, limit) {
+        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, wanted, opening, limit) {
             Err(error) if may_retry && error.is_startup_option_refused() => {
                 mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.connect_either_way(config, None, &origin, wanted, deadline.left())?
+                self.connect_either_way(config, None, &origin, wanted, opening, deadline.left())?
             }
             outcome => outcome?,
         };
@@ -122,6 +123,7 @@ impl Opener {
         startup_options: Option<String>,
         origin: &Arc<Config>,
         wanted: TargetSessionAttrs,
+        opening: &Arc<Opening>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
         let deadline = Deadline::of(limit);
@@ -134,7 +136,7 @@ impl Opener {
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
             let left = if first.is_none() { limit } else { deadline.left() };
-            match (self.handshake(config.clone(), secure, origin, wanted, left), first.take()) {
+            match (self.handshake(config.clone(), secure, origin, wanted, opening, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.
                 (Err(error), Some(preferred)) if error.is_of_encryption() => return Err(preferred),
@@ -150,14 +152,20 @@ impl Opener {
         secure: Secure,
         origin: &Arc<Config>,
         wanted: TargetSessionAttrs,
+        opening: &Arc<Opening>,
         limit: Duration,
     ) -> Result<(PgConnection, Fit), PgError> {
+        // Before there is a socket nothing but its own limit ends an attempt.
+        if opening.is_over() {
+            return Err(PgError::opening(OpeningError::PoolClosed));
+        }
         let given = config.get_connect_timeout().copied().filter(|given| !given.is_zero());
         config.connect_timeout(given.map_or(limit, |given| given.min(limit)));
         let socket_timeout = self.options.socket_timeout();
         let connector = Connector::new(secure.clone(), limit, socket_timeout)
             .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()))
-            .query_times(self.options.query_times);
+            .query_times(self.options.query_times)
+            .part_of(opening);
         let mut client = PostgresConnectionManager::new(config.clone(), connector.clone())
             .connect()
             .map_err(PgError::open)?;
