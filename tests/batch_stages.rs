@@ -187,7 +187,7 @@ fn a_fetch_beyond_its_limit_fails_its_item_and_leaves_its_place_to_another() {
     assert!(matches!(report.ended, Ended::Completed), "{report}");
     let [failed] = &report.failed[..] else { panic!("{report}") };
     assert_eq!((failed.item, failed.class, failed.attempts), (3, Class::FetchTimeout, 1));
-    assert_eq!(failed.error.to_string(), "the fetch did not end within 4 s");
+    assert_eq!(failed.error.to_string(), "the fetch did not end within 4.0 s");
     assert_eq!(stage(&report).abandoned, 1);
     // Its thread has the fetch until that returns, and nothing of the pool.
     assert_eq!(Arc::strong_count(&held), 2);
@@ -216,7 +216,7 @@ fn more_fetches_beyond_their_limit_than_threads_end_the_batch() {
     assert_sum(&report, 1_000);
     let Ended::Unusable(why) = &report.ended else { panic!("{report}") };
     let text = why.to_string();
-    assert!(text.contains(" fetches did not end within 1 s each, and no more threads than 2 "), "{text}");
+    assert!(text.contains(" fetches did not end within 1.0 s each, and no more threads than 2 "), "{text}");
     // Two were left, and then one that stood in a place of theirs, or both: whichever they were.
     let abandoned = stage(&report).abandoned;
     assert!((3..=4).contains(&abandoned), "{report}");
