@@ -19,6 +19,15 @@ use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Fetching, Options};
 use tierpool::postgres::Retry;
 
+/// Lets go of all fetches in the end.
+struct Opened<'a>(&'a [(usize, Arc<AtomicBool>)]);
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, gate)| gate.store(true, Ordering::Relaxed));
+    }
+}
+
 #[test]
 fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
     let cluster = cluster();
@@ -37,6 +46,8 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
     });
     let report = thread::scope(|scope| {
         scope.spawn(|| {
+            // Whatever is seen, the fetches come to their end.
+            let _opened = Opened(&stages);
             let text = "SELECT count(*) FROM pg_stat_activity
                         WHERE application_name LIKE 'batch%' AND xact_start IS NOT NULL";
             let mut admin = cluster.admin();
