@@ -13,11 +13,10 @@ use parking_lot::Mutex;
 use support::batches::{assert_at_rest, assert_sum, cluster, pool, write, written};
 use support::cluster::Cluster;
 use support::pools::pool_of;
-use support::proxy::{Admission, Direction, Proxy};
 use support::retried::quick;
 use support::wait::{LONG_BOUND, MS, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Groups, Options, Report};
-use tierpool::postgres::{Retry, SessionOptions};
+use tierpool::postgres::Retry;
 use tierpool::{BreakerState, ErrorKind, PgError, Tier};
 
 /// By one worker, so that what is in a group is known; full ones, as the input does not keep them waiting.
@@ -180,75 +179,6 @@ fn a_group_waits_for_others_no_longer_than_told_and_without_a_connection() {
 }
 
 #[test]
-fn a_commit_of_unknown_outcome_is_repeated_only_where_that_does_no_harm() {
-    let cluster = cluster();
-    let proxy = Proxy::start(cluster.port()).unwrap();
-    let pool = pool_of(1, "batch", cluster.url_through(proxy.port()), |builder| builder);
-    for (direction, rows_by_cut) in [(Direction::ToClient, 5), (Direction::ToServer, 0)] {
-        for idempotent in [false, true] {
-            cluster.client().batch_execute("TRUNCATE done").unwrap();
-            let done = AtomicUsize::new(0);
-            let is_first = AtomicBool::new(true);
-            let options = groups_of(5).session(SessionOptions::new().idempotent(idempotent));
-            let report = batch::run_with(
-                &pool,
-                0..5_i64,
-                options,
-                |tx, &key| {
-                    write(tx, key)?;
-                    if key == 4 && is_first.swap(false, Ordering::Relaxed) {
-                        proxy.cut_at(direction, b"COMMIT");
-                    }
-                    Ok::<_, PgError>(())
-                },
-                |_, ()| _ = done.fetch_add(1, Ordering::Relaxed),
-            );
-            assert_sum(&report, 5);
-            let rows = written(&cluster).1;
-            if idempotent {
-                assert!(report.is_complete() && report.retried == 5, "{direction:?}: {report}");
-                assert_eq!((groups(&report), done.into_inner()), ((0, 1), 5));
-                assert_eq!(rows, rows_by_cut + 5);
-                continue;
-            }
-            assert_eq!((report.failed.len(), groups(&report), done.into_inner()), (5, (0, 0), 0));
-            assert_eq!(rows, rows_by_cut);
-            for failed in &report.failed {
-                assert_eq!((failed.class, failed.attempts), (Class::OutcomeUnknown, 1));
-                assert_eq!(failed.error.to_string(), "a group of 5 items failed as one");
-                let cause = failed.error.source().expect("why").downcast_ref::<PgError>();
-                assert!(cause.is_some_and(PgError::is_outcome_unknown), "{failed:?}");
-            }
-            assert!(report.to_string().contains("outcome unknown: "), "{report}");
-        }
-    }
-}
-
-#[test]
-fn what_may_have_been_done_is_not_called_not_started() {
-    let cluster = cluster();
-    let proxy = Proxy::start(cluster.port()).unwrap();
-    let pool = pool_of(1, "batch", cluster.url_through(proxy.port()), |builder| builder);
-    let session = SessionOptions::new().idempotent(true);
-    let options = groups_of(3).session(session).outage(300 * MS);
-    let report = batch::run(&pool, 0..6_i64, options, |tx, &key| {
-        write(tx, key)?;
-        if key == 2 {
-            // The answer is lost, and nobody is there to ask again.
-            proxy.admit(Admission::Refuse);
-            proxy.cut_at(Direction::ToClient, b"COMMIT");
-        }
-        Ok::<_, PgError>(())
-    });
-    assert_sum(&report, 6);
-    assert!(matches!(report.ended, Ended::Unusable(_)), "{report}");
-    assert_eq!((report.committed, report.not_started), (0, 3), "{report}");
-    let failed: Vec<_> = report.failed.iter().map(|f| (f.item, f.class)).collect();
-    assert_eq!(failed, [0, 1, 2].map(|item| (item, Class::OutcomeUnknown)));
-    assert_eq!(written(&cluster), ((0..3).collect(), 3));
-}
-
-#[test]
 fn through_an_outage_a_group_waits_as_an_item_does() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
@@ -315,8 +245,11 @@ fn a_stop_starts_no_group_and_does_not_take_one_apart() {
             if key == 8 && fails { Err::<_, BoxError>("not today".into()) } else { Ok(()) }
         });
         assert_sum(&report, 20);
-        let committed = if fails { 0 } else { 10 };
-        assert_eq!((report.committed, report.failed.len()), (committed, 0), "{report}");
+        assert_eq!(report.committed, if fails { 0 } else { 10 }, "{report}");
+        // The one by which its group failed has failed, by its own error.
+        let failed = report.failed.iter().map(|f| (f.item, f.class, f.attempts, f.error.to_string()));
+        let expected = fails.then(|| (8, Class::Work, 1, "not today".to_owned()));
+        assert_eq!(failed.collect::<Vec<_>>(), Vec::from_iter(expected));
     }
     assert_eq!(written(&cluster).1, 10);
 }

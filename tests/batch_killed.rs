@@ -1,7 +1,7 @@
 //! Many items in groups, while sessions are ended at random and the server is killed, again and again: each is there
 //! once, and the report adds up.
 //!
-//! In full: `TIERPOOL_KILLED_ITEMS=100000 cargo test --release --test batch_killed -- --nocapture`.
+//! In full, as CI runs it: `TIERPOOL_KILLED_ITEMS=100000 cargo test --all-features --test batch_killed -- --nocapture`.
 #![cfg(feature = "postgres")]
 
 mod support;

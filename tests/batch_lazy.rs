@@ -12,9 +12,9 @@ use support::cluster::cluster;
 use support::pools::{checkouts, pool_of};
 use support::retried::quick;
 use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
-use tierpool::PgError;
 use tierpool::batch::{self, Class, Ended, Options};
-use tierpool::postgres::Session;
+use tierpool::postgres::{Retry, Session};
+use tierpool::{PgError, Tier};
 
 #[test]
 fn a_batch_holds_nothing_while_its_work_waits_for_something_else() {
@@ -74,4 +74,32 @@ fn a_batch_waits_for_the_server_and_not_by_doing_its_work_again() {
     });
     assert!(report.is_complete() && report.retried == 0 && is_back.load(SeqCst), "{report}");
     assert!(begun.load(SeqCst) <= 3, "{} times", begun.load(SeqCst));
+}
+
+#[test]
+fn no_attempt_of_an_item_begins_later_than_told_while_others_have_the_connections() {
+    let cluster = cluster();
+    let pool = pool_of(1, "lazy", cluster.url(), |builder| builder.connection_timeout(4 * LONG_BOUND));
+    let begun = AtomicUsize::new(0);
+    let retry = Retry { within: SECOND / 2, ..quick() };
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually(LONG_BOUND, "the item is at it", || begun.load(SeqCst) == 1);
+            let taken = pool.get(Tier::Automation).unwrap();
+            eventually(LONG_BOUND, "the item is begun anew", || begun.load(SeqCst) == 2);
+            drop(taken);
+        });
+        batch::run(&pool, [1], Options::new().retry(retry), |tx, _| {
+            let call = begun.fetch_add(1, SeqCst);
+            tx.batch_execute("SELECT 1")?;
+            if call == 0 {
+                eventually(LONG_BOUND, "somebody waits for the connection", || {
+                    pool.automation().gauges().waiting == 1
+                });
+                tx.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())")?;
+            }
+            Ok::<_, PgError>(())
+        })
+    });
+    assert!(report.is_complete() && report.retried == 1 && begun.into_inner() == 2, "{report}");
 }

@@ -19,35 +19,60 @@ use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Fetching, Options};
 use tierpool::postgres::Retry;
 
+/// Lets go of all fetches in the end.
+struct Opened<'a>(&'a [(usize, Arc<AtomicBool>)]);
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, gate)| gate.store(true, Ordering::Relaxed));
+    }
+}
+
 #[test]
 fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
-    let (begun, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let begun = Arc::new(AtomicUsize::new(0));
+    // From which items on no fetch returns until that many have been stored and looked for.
+    let stages = [0, 200].map(|first| (first, Arc::new(AtomicBool::new(false))));
     let (held, done) = (Arc::new(()), AtomicUsize::new(0));
+    let is_over = AtomicBool::new(false);
     let most_fetched = Arc::new(AtomicUsize::new(0));
     let most = Arc::clone(&most_fetched);
-    let options = Options::new().on_progress(move |progress| {
+    let options = Options::new().workers(2).on_progress(move |progress| {
         assert_eq!(progress.total, Some(400));
         assert!(progress.fetched >= progress.committed);
         most.fetch_max(progress.fetched as usize, Ordering::Relaxed);
     });
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            eventually(LONG_BOUND, "all fetchers are at work", || begun.load(Ordering::Relaxed) == 16);
-            let open = "SELECT count(*) FROM pg_stat_activity
+            // Whatever is seen, the fetches come to their end.
+            let _opened = Opened(&stages);
+            let text = "SELECT count(*) FROM pg_stat_activity
                         WHERE application_name LIKE 'batch%' AND xact_start IS NOT NULL";
-            assert_eq!(cluster.admin().query_one(open, &[]).unwrap().get::<_, i64>(0), 0);
-            assert_eq!(pool.automation().gauges().in_use, 0);
-            seen.store(true, Ordering::Relaxed);
+            let mut admin = cluster.admin();
+            let mut open = || admin.query_one(text, &[]).unwrap().get::<_, i64>(0);
+            for (first, seen) in &stages {
+                eventually(LONG_BOUND, "all fetchers are at work, and all before is stored", || {
+                    // Never more than there are stores, also while both go on.
+                    assert!(open() <= 2 && pool.automation().gauges().in_use <= 2);
+                    begun.load(Ordering::Relaxed) == first + 16 && done.load(Ordering::Relaxed) == *first
+                });
+                assert_eq!((open(), pool.automation().gauges().in_use), (0, 0));
+                seen.store(true, Ordering::Relaxed);
+            }
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(open() <= 2);
+            }
         });
-        let (begun, seen) = (Arc::clone(&begun), Arc::clone(&seen));
+        let (begun, gates) = (Arc::clone(&begun), stages.clone());
         let fetch = move |key: &i64| {
             begun.fetch_add(1, Ordering::Relaxed);
-            hang(&seen);
+            let (_, gate) = gates.iter().rfind(|(first, _)| *key as usize >= *first).unwrap();
+            hang(gate);
             copied(key)
         };
-        batch::stages_with(
+        let report = batch::stages_with(
             &pool,
             0..400_i64,
             fetching().threads(16),
@@ -58,7 +83,9 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
                 assert_eq!(key, value);
                 done.fetch_add(1, Ordering::Relaxed);
             },
-        )
+        );
+        is_over.store(true, Ordering::Relaxed);
+        report
     });
     assert_sum(&report, 400);
     assert!(report.is_complete() && matches!(report.ended, Ended::Completed), "{report}");
@@ -67,7 +94,7 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
     assert_eq!(most_fetched.load(Ordering::Relaxed), 400);
     let fetch = stage(&report);
     assert_eq!((fetch.fetched, fetch.retried, fetch.abandoned, fetch.threads), (400, 0, 0, 16));
-    assert!(fetch.peak_pages >= 1 && fetch.peak_pages <= 8, "{report}");
+    assert!(fetch.peak_pages >= 1 && fetch.peak_pages <= 4, "{report}");
     assert!(
         report.to_string().contains("\nfetched      400 by 16 threads, 0 retried, 0 abandoned\n"),
         "{report}"
@@ -163,14 +190,15 @@ fn a_fetch_beyond_its_limit_fails_its_item_and_leaves_its_place_to_another() {
         }
         copied(key)
     });
-    let fetching = fetching().threads(1).limit(500 * MS);
+    // No other is kept from returning for as long, also on a machine under load.
+    let fetching = fetching().threads(1).limit(4 * SECOND);
     let report =
         batch::stages(&pool, 0..20_i64, fetching, Options::new(), fetch, |tx, _, &page| write(tx, page));
     assert_sum(&report, 20);
     assert!(matches!(report.ended, Ended::Completed), "{report}");
     let [failed] = &report.failed[..] else { panic!("{report}") };
     assert_eq!((failed.item, failed.class, failed.attempts), (3, Class::FetchTimeout, 1));
-    assert_eq!(failed.error.to_string(), "the fetch did not end within 500 ms");
+    assert_eq!(failed.error.to_string(), "the fetch did not end within 4.0 s");
     assert_eq!(stage(&report).abandoned, 1);
     // Its thread has the fetch until that returns, and nothing of the pool.
     assert_eq!(Arc::strong_count(&held), 2);
@@ -192,15 +220,15 @@ fn more_fetches_beyond_their_limit_than_threads_end_the_batch() {
         }
         copied(key)
     });
-    let fetching = fetching().threads(2).limit(200 * MS);
+    let fetching = fetching().threads(2).limit(SECOND);
     let report =
         batch::stages(&pool, 0..1_000_i64, fetching, Options::new(), fetch, |tx, _, &page| write(tx, page));
     gate.store(true, Ordering::Relaxed);
     assert_sum(&report, 1_000);
     let Ended::Unusable(why) = &report.ended else { panic!("{report}") };
     let text = why.to_string();
-    assert!(text.contains(" fetches did not end within 200 ms each, and no more threads than 2 "), "{text}");
-    // Two were left, and the two that stood in their places.
+    assert!(text.contains(" fetches did not end within 1.0 s each, and no more threads than 2 "), "{text}");
+    // Two were left, and then one that stood in a place of theirs, or both: whichever they were.
     let abandoned = stage(&report).abandoned;
     assert!((3..=4).contains(&abandoned), "{report}");
     assert_eq!(report.failed_by_class().into_iter().collect::<Vec<_>>(), [(Class::FetchTimeout, abandoned)]);

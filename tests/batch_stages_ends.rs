@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -16,7 +17,7 @@ use support::batches::{
 use support::retried::quick;
 use support::stress;
 use support::wait::{BOUND, LONG_BOUND, MS, eventually};
-use tierpool::batch::{self, BoxError, Class, Ended, Options};
+use tierpool::batch::{self, BoxError, Class, Ended, Fetching, Options};
 use tierpool::postgres::{Retry, Session};
 
 #[test]
@@ -57,6 +58,30 @@ fn a_stop_begins_no_fetch_and_stores_what_is_fetched() {
     assert_sum(&report, 9);
     assert_eq!((report.failed.len(), report.not_started), (1, 8), "{report}");
     assert!(report.elapsed < LONG_BOUND, "{report}");
+}
+
+#[test]
+fn after_a_stop_one_store_without_a_connection_leaves_the_rest() {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| {
+        // Callers wait for their deadline, and are not told at once.
+        builder.connection_timeout(300 * MS).automation(|tier| tier.failure_threshold(0))
+    });
+    pool.automation().evict_idle();
+    cluster.kill9();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let fetch = move |key: &i64| {
+        stopped.fetch_or(*key == 10, Ordering::Relaxed);
+        copied(key)
+    };
+    let options = Options::new().workers(1).retry(quick()).stop(stop);
+    let fetching = fetching().threads(1).pages(20);
+    let report = batch::stages(&pool, 0..1_000_i64, fetching, options, fetch, |tx, _, &page| write(tx, page));
+    assert_sum(&report, 1_000);
+    assert!(matches!(report.ended, Ended::Stopped) && stage(&report).fetched >= 10, "{report}");
+    let failed: Vec<_> = report.failed.iter().map(|failed| (failed.item, failed.class)).collect();
+    assert_eq!(failed, [(0, Class::Checkout)], "{report}");
 }
 
 #[test]
@@ -160,6 +185,61 @@ fn a_panic_in_a_callback_or_the_input_comes_through_and_leaves_nothing_behind() 
     let mut input = (0_i64..).inspect(|&key| assert_ne!(key, 30, "in the input"));
     panics(&mut input, Options::new().workers(1).queue(100), |_, ()| ());
     assert!(written(&cluster).1 - before < 30);
+}
+
+/// Panics when it is dropped, the first time.
+#[derive(Debug)]
+struct Spiteful(Arc<AtomicBool>);
+
+impl Drop for Spiteful {
+    fn drop(&mut self) {
+        if self.0.swap(false, Ordering::SeqCst) {
+            resume_unwind(Box::new("as the test wants"));
+        }
+    }
+}
+
+impl fmt::Display for Spiteful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("spiteful")
+    }
+}
+
+impl std::error::Error for Spiteful {}
+
+#[test]
+fn what_a_fetch_leaves_behind_ends_no_fetch_thread_by_a_panic_of_its_own() {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| builder);
+    let errs = [0, 1].map(|_| Arc::new(AtomicBool::new(true)));
+    let fetch = move |key: &i64| match errs.get(*key as usize) {
+        // Its error is gone when it is fetched again.
+        Some(armed) if *key == 0 && armed.load(Ordering::SeqCst) => Err(Spiteful(Arc::clone(armed))),
+        Some(armed) if *key == 1 => resume_unwind(Box::new(Spiteful(Arc::clone(armed)))),
+        _ => Ok(*key),
+    };
+    let batch = thread::spawn(move || {
+        let fetching = Fetching::new().threads(1).retry(quick(), |_: &Spiteful| true);
+        batch::stages(&pool, 0..50_i64, fetching, Options::new(), fetch, |tx, _, &page| write(tx, page))
+    });
+    eventually(LONG_BOUND, "the batch ends", || batch.is_finished());
+    let report = batch.join().unwrap();
+    assert_sum(&report, 50);
+    let failed: Vec<_> = report.failed.iter().map(|failed| (failed.item, failed.class)).collect();
+    assert_eq!((report.committed, failed), (49, vec![(1, Class::Panic)]), "{report}");
+}
+
+#[test]
+fn fetch_threads_beyond_all_measure_end_the_batch_by_a_panic() {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| builder);
+    let batch = thread::spawn(move || {
+        let fetching = fetching().threads(usize::MAX / 4);
+        let options = Options::new().queue(2);
+        batch::stages(&pool, 0..50_i64, fetching, options, copied, |tx, _, &page| write(tx, page))
+    });
+    eventually(LONG_BOUND, "the batch ends", || batch.is_finished());
+    batch.join().expect_err("no machine has the memory");
 }
 
 /// What goes wrong in these is drawn at random, at every stage and at once.

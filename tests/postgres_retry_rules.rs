@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use support::proxy::{Direction, Proxy};
 use support::retried::{cluster, counted, options, pool, quick, rows};
-use support::wait::{LONG_BOUND, eventually};
+use support::wait::{LONG_BOUND, SECOND, eventually};
 use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 
@@ -293,4 +293,33 @@ fn a_checkout_that_timed_out_since_nothing_could_be_opened_is_repeated_until_the
     });
     outcome.unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(calls, 2, "not for as long as there was no connection");
+}
+
+#[test]
+fn no_attempt_begins_later_than_told_while_others_have_the_connections() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder.base_size(1).connection_timeout(4 * LONG_BOUND));
+    let begun = AtomicUsize::new(0);
+    let options = SessionOptions::new().retry(Retry { within: SECOND / 2, ..quick() });
+    let (outcome, calls) = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually(LONG_BOUND, "the session is at it", || begun.load(SeqCst) == 1);
+            let taken = pool.get(Tier::Automation).unwrap();
+            eventually(LONG_BOUND, "the session is begun anew", || begun.load(SeqCst) == 2);
+            drop(taken);
+        });
+        counted(&pool, &options, |tx, call| {
+            begun.store(call, SeqCst);
+            tx.batch_execute("SELECT 1")?;
+            if call == 1 {
+                eventually(LONG_BOUND, "somebody waits for the connection", || {
+                    pool.automation().gauges().waiting == 1
+                });
+                tx.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())")?;
+            }
+            Ok::<_, PgError>(())
+        })
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(calls, 2);
 }

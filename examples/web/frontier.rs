@@ -23,7 +23,8 @@ pub struct Run {
     pub is_resumed: bool,
 }
 
-/// One transaction, repeated where a failure passes: each of those here comes to the same when done twice.
+/// One transaction, repeated where a failure passes: each of those here leaves the same in the database when it is done
+/// twice. What it returns may tell that it was: a run that was begun by a COMMIT whose answer was lost is resumed.
 fn transact<T>(
     pool: &PgPool,
     work: impl FnMut(&mut Session<'_>) -> Result<T, PgError>,

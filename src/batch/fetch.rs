@@ -15,7 +15,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use super::fetching::Fetching;
-use super::floor::{STOP_GRAIN, Signals};
+use super::floor::{EndOnPanic, STOP_GRAIN, Signals, drop_quietly};
 use super::outcomes::{histogram, record};
 use super::pages::{Fetched, Pages};
 use super::percentiles::Percentiles;
@@ -232,6 +232,9 @@ where
     F: Fn(&I) -> Result<P, FE> + Send + Sync + 'static,
 {
     fn run(&mut self) {
+        // Its place ends with it, and when the last has ended nobody takes items any more.
+        let signals = Arc::clone(&self.fetchers.signals);
+        let _guard = EndOnPanic(&signals);
         while self.has_place && !self.fetchers.signals.is_over() {
             match self.fetchers.items.recv_timeout(STOP_GRAIN) {
                 Ok(item) => self.fetch(Arc::new(item)),
@@ -250,7 +253,8 @@ where
             let outcome = catch_unwind(AssertUnwindSafe(|| self.fetchers.call(&item)));
             if !self.fetchers.end(number) {
                 self.has_place = false;
-                return;
+                drop_quietly(outcome);
+                return drop_quietly(item);
             }
             let Refused { error, class, again } = match outcome {
                 Ok(Ok((page, bytes))) => {
@@ -260,6 +264,7 @@ where
                 Ok(Err(refused)) => refused,
                 Err(payload) => {
                     let error = format!("the fetch panicked: {}", crate::pool::panic_text(&*payload));
+                    drop_quietly(payload);
                     Refused { error: error.into(), class: Class::Panic, again: Again::No }
                 }
             };
@@ -267,6 +272,7 @@ where
             if !attempts.after_failure(again).is_some_and(|delay| signals.pause(delay)) {
                 return pages.fail(Failed { item, error, class, attempts: attempts.failed() });
             }
+            drop_quietly(error);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::floor::STOP_GRAIN;
 use super::options::Group;
 use super::outcomes::Outcomes;
-use super::report::{BoxError, Class, Failed};
+use super::report::{BoxError, Failed};
 use super::source::{Next, Source};
 use super::worker::{Before, FailedAttempt, Verdict, Worker};
 use crate::clock::Deadline;
@@ -28,19 +28,20 @@ where
         if !self.source.goes_on(&self.floor.signals) {
             return jobs.into_iter().for_each(|job| self.leave(job, outcomes));
         }
-        // How many had their turn in the attempt at hand.
-        let tried = Cell::new(0);
+        let turns = Cell::new(Turns::default());
         // A refused checkout meets all alike, so there the group is tried again as one.
         let may_repeat = |failure: &FailedAttempt| failure.unconnected;
         let count = jobs.len() as u64;
         let verdict = self.persist(Before::default(), count, may_repeat, outcomes, |outcomes| {
-            tried.set(0);
+            turns.set(Turns::default());
             self.attempt(outcomes, |tx| {
-                let one = |job| {
-                    tried.set(tried.get() + 1);
-                    (self.work)(tx, job)
+                let one = |(index, job)| {
+                    turns.set(Turns { had: index + 1, is_in_one: true });
+                    let value = (self.work)(tx, job)?;
+                    turns.set(Turns { had: index + 1, is_in_one: false });
+                    Ok(value)
                 };
-                jobs.iter().map(one).collect::<Result<Vec<T>, E>>()
+                jobs.iter().enumerate().map(one).collect::<Result<Vec<T>, E>>()
             })
         });
         match verdict {
@@ -52,11 +53,11 @@ where
             }
             Verdict::NotStarted => jobs.into_iter().for_each(|job| self.leave(job, outcomes)),
             Verdict::Failed(failure, attempts) => {
-                let unknown = failure.class == Class::OutcomeUnknown;
-                if failure.unconnected || unknown && !self.floor.options.session.idempotent {
+                let is_final = failure.is_unknown() && !self.floor.options.session.idempotent;
+                if failure.unconnected || is_final {
                     self.fail_all(jobs, failure, attempts, outcomes);
                 } else {
-                    self.take_apart(jobs, failure, tried.get(), outcomes);
+                    self.take_apart(jobs, failure, turns.get(), outcomes);
                 }
             }
         }
@@ -101,26 +102,61 @@ where
         &self,
         jobs: Vec<S::Job>,
         failure: FailedAttempt,
-        tried: usize,
+        turns: Turns,
         outcomes: &mut Outcomes<S::Item>,
     ) {
         outcomes.groups.taken_apart += 1;
-        let FailedAttempt { error, class, again, unconnected } = failure;
-        let unknown = class == Class::OutcomeUnknown;
-        let error = InGroup::of(jobs.len(), error);
+        if failure.is_unknown() {
+            return self.do_again(jobs, failure, outcomes);
+        }
+        let FailedAttempt { error, class, .. } = failure;
+        let mut error = Some(error);
         for (index, job) in jobs.into_iter().enumerate() {
-            // What may have been done must not be called not started.
-            let failure =
-                unknown.then(|| FailedAttempt { error: error.clone().into(), class, again, unconnected });
-            match failure {
-                // The group was rolled back, so another run can start it.
-                None if self.floor.signals.is_over() => self.leave(job, outcomes),
-                failure => {
-                    let before = Before { attempts: u32::from(index < tried), failure };
-                    self.process(job, before, outcomes);
-                }
+            if !self.floor.signals.is_over() {
+                let before = Before { attempts: u32::from(index < turns.had), failure: None };
+                self.process(job, before, outcomes);
+            } else if let Some(error) = error.take_if(|_| turns.failed() == Some(index)) {
+                let item = self.source.end(job);
+                self.fail(Failed { item, error, class, attempts: 1 }, outcomes);
+            } else {
+                // It was rolled back with its group, so another run can start it.
+                self.leave(job, outcomes);
             }
         }
+    }
+
+    /// Does each job again of a group that may have been committed, where that does no harm. Whatever ends the batch,
+    /// none of them is called not started.
+    fn do_again(&self, jobs: Vec<S::Job>, failure: FailedAttempt, outcomes: &mut Outcomes<S::Item>) {
+        let FailedAttempt { error, class, again, unconnected } = failure;
+        let error = InGroup::of(jobs.len(), error);
+        for job in jobs {
+            let error = error.clone().into();
+            if self.floor.signals.is_halted() {
+                // There is no database to do it in.
+                let item = self.source.end(job);
+                self.fail(Failed { item, error, class, attempts: 1 }, outcomes);
+            } else {
+                let failure = Some(FailedAttempt { error, class, again, unconnected });
+                self.process(job, Before { attempts: 1, failure }, outcomes);
+            }
+        }
+    }
+}
+
+/// How far an attempt at a group has come.
+#[derive(Clone, Copy, Default)]
+struct Turns {
+    /// How many of its jobs had their turn.
+    had: usize,
+    /// The last of these has not come to its end.
+    is_in_one: bool,
+}
+
+impl Turns {
+    /// The job in whose turn the attempt failed, where it did in one.
+    fn failed(self) -> Option<usize> {
+        self.had.checked_sub(1).filter(|_| self.is_in_one)
     }
 }
 

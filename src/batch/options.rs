@@ -78,8 +78,8 @@ impl Options {
 
     /// Sets how many items may wait for a worker, or in [`stages`](crate::batch::stages) for a fetch, at least 1: 0
     /// counts as 1, with a warning. They, one item a worker or a group of them, and those that failed are the memory
-    /// that a batch takes. Default: two a thread, two groups a worker where there are [groups](Options::group), of at
-    /// most 1,000.
+    /// that a batch takes. Default: two a thread; in [`run`](crate::batch::run) with [groups](Options::group) two
+    /// groups a worker, each counted as at most 1,000.
     pub fn queue(mut self, queue: usize) -> Self {
         self.queue = Some(at_least_one("Options::queue", queue));
         self
@@ -88,8 +88,9 @@ impl Options {
     /// Puts up to `most` items into one transaction with one COMMIT: as many as there are within a time from the first
     /// of them on. A worker holds no connection while it gathers them. Default: each item has its own.
     ///
-    /// The work runs once for each item, in their order. Where it fails for one of them, or panics, or the COMMIT
-    /// fails, the whole group is rolled back and each of its items is done again by itself, with its own retries, so
+    /// The work runs once for each item, in their order. A group for which no connection can be had is tried again as
+    /// one, and fails as one. Where the work fails for an item, or panics, or the COMMIT fails, the whole group is
+    /// rolled back and each of its items is done again by itself, with its own retries, so
     /// that one that cannot be done fails alone. What the work did elsewhere than in the transaction is done twice
     /// then, and it must not end the transaction by itself. Where nobody knows whether the COMMIT took effect, that
     /// happens only if the work is [idempotent](SessionOptions::idempotent); else all items of the group fail with
@@ -130,8 +131,13 @@ impl Options {
         self
     }
 
-    /// Sets a flag that ends the batch when it becomes true: items under way are finished, others not started. In
-    /// [`stages`](crate::batch::stages) an item is under way from its fetch on, so that nothing fetched is lost.
+    /// Sets a flag that ends the batch when it becomes true: items under way are finished, others not started. A group
+    /// that fails then is not done item by item: the one by which it failed has failed, the others count as not
+    /// started, since they were rolled back.
+    ///
+    /// In [`stages`](crate::batch::stages) an item is under way from its fetch on, so that nothing fetched is lost: it
+    /// is stored. Should a store have no connection within its time after that, its own item fails, or its group, and
+    /// the pages that are left are not waited for: their items are not started.
     pub fn stop(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
         self

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::percentiles::Percentiles;
 use super::stage_report::{FetchStage, Groups};
-use crate::postgres::{PgError, is_lost, is_statement_timeout};
+use crate::postgres::{OfFrame, PgError, is_lost, is_statement_timeout};
 use crate::text::{Time, line};
 
 /// The error of a failed item.
@@ -50,6 +50,16 @@ impl Class {
             Class::Fetch => "fetch failed",
             Class::FetchTimeout => "fetch timed out",
             Class::Panic => "panicked",
+        }
+    }
+
+    /// The class of what a session itself has met, whatever type its error has become.
+    pub(super) fn of_frame(failure: OfFrame) -> Class {
+        match failure {
+            OfFrame::OutcomeUnknown => Class::OutcomeUnknown,
+            OfFrame::ConnectionLost => Class::ConnectionLost,
+            OfFrame::StatementTimeout => Class::StatementTimeout,
+            OfFrame::Refused => Class::Database,
         }
     }
 
@@ -106,7 +116,7 @@ fn as_postgres<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a postgres::
 pub struct Failed<I> {
     /// The item, as it was given.
     pub item: I,
-    /// The error of its last attempt.
+    /// The error of its last attempt; of one that may have taken effect, where the server was away for those after it.
     pub error: BoxError,
     /// The kind of that error.
     pub class: Class,
@@ -136,8 +146,9 @@ pub struct Report<I> {
     pub committed: u64,
     /// Items that failed for good, with their errors.
     pub failed: Vec<Failed<I>>,
-    /// Items that were not begun, those among them that waited for a connection when the batch ended, and those of
-    /// which nothing but a page was had.
+    /// Items that were not begun, those among them that waited for a connection when the batch ended, those of which
+    /// nothing but a page was had, and those that were begun in a [group](crate::batch::Options::group), rolled back
+    /// with it since another failed, and not done by themselves before the batch ended.
     pub not_started: u64,
     /// Attempts beyond the first of each item.
     pub retried: u64,

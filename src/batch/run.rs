@@ -25,7 +25,8 @@ const MOST_QUEUED: usize = 1_000;
 ///
 /// An item whose `work` returns `Ok` is committed. One that fails transiently is tried again ([`Options::retry`]); one
 /// that fails for good, or panics, is kept in the report with its error, and the others go on. Its class in
-/// the report is that of the first [`PgError`] or `postgres::Error` in the error and its chain of sources.
+/// the report is that of the first [`PgError`] or `postgres::Error` in the error and its chain of sources; what BEGIN
+/// and COMMIT have met is known without that.
 ///
 /// When the database cannot be reached the items wait for it ([`Options::outage`]); past that the batch ends, and the
 /// remaining items are not started.
@@ -93,7 +94,8 @@ pub(super) fn worker_count(floor: &Floor<'_>) -> usize {
     if workers > settings.ceiling() as usize {
         log::warn!(
             target: "tierpool::batch",
-            "{workers} workers share at most {} automation connections: the others will wait",
+            "{workers} workers for at most {} automation connections: more of them than that are of use only while \
+             their work waits for something else ahead of its first statement",
             settings.ceiling()
         );
     }

@@ -20,7 +20,7 @@ pub struct FetchStage {
     pub retried: u64,
     /// Fetches that did not end within their limit, whose threads had to be left to them.
     pub abandoned: u64,
-    /// Fetches that went on at once, at most.
+    /// The fetch threads asked for, also where fewer could be started: as many fetches at once, at most.
     pub threads: usize,
     /// How long attempts took, each by itself; those abandoned count up to then.
     pub time: Percentiles,
@@ -28,7 +28,7 @@ pub struct FetchStage {
     pub waited_for_stores: f64,
     /// The share of their time in which they fetched.
     pub busy: f64,
-    /// The share of the store threads' time in which they had no page.
+    /// The share of the store threads' time in which they waited for a page; for the rest of a group too.
     pub stores_waited: f64,
     /// The most pages that waited for a store at once.
     pub peak_pages: usize,

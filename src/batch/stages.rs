@@ -38,7 +38,8 @@ const FETCHERS_PER_WORKER: usize = 4;
 ///
 /// Fetches go on while the database is away, until the channel is full. On a [stop](Options::stop) no other fetch is
 /// begun; those under way end, by [`Fetching::limit`] if need be, and what is fetched is stored. When the batch ends
-/// for want of a database they end too, and their items are not started: a fetch changes nothing there.
+/// for want of a database they end too. An item whose page comes then is not started, as a fetch changes nothing in the
+/// database; one whose fetch fails then has failed.
 ///
 /// # Blocking
 ///

@@ -14,6 +14,16 @@ pub(super) struct Watcher<'a, I, P, FE, F> {
     pub(super) fetchers: Arc<Fetchers<I, P, FE, F>>,
 }
 
+/// Ends the batch where it panics: without it no fetcher is replaced, and none that waits for room is told to go.
+impl<I, P, FE, F> Drop for Watcher<'_, I, P, FE, F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.floor.signals.halt();
+            self.fetchers.pages.close();
+        }
+    }
+}
+
 impl<I, P, FE, F> Watcher<'_, I, P, FE, F>
 where
     I: Send + Sync + 'static,

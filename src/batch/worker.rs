@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::floor::Floor;
+use super::floor::{Floor, drop_quietly};
 use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
@@ -32,6 +32,20 @@ pub(super) struct FailedAttempt {
     pub(super) again: Again,
     /// It had no connection to work on.
     pub(super) unconnected: bool,
+}
+
+impl FailedAttempt {
+    /// Whether the attempt may have taken effect.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.class == Class::OutcomeUnknown
+    }
+
+    /// What stands after this failure and one before it: a server that was away, or was not asked, said nothing of
+    /// whether an earlier attempt has taken effect.
+    fn after(self, before: Option<FailedAttempt>) -> FailedAttempt {
+        let says_nothing = self.unconnected || self.again == Again::Outage;
+        before.filter(|before| says_nothing && before.is_unknown()).unwrap_or(self)
+    }
 }
 
 /// Why a job is not done after an attempt.
@@ -127,8 +141,10 @@ where
         let mut outage_since = None;
         let mut is_away = false;
         loop {
-            // What the work does ahead of its first statement is not repeated in vain.
-            let outcome = match if is_away { look(self.floor.pool, Tier::Automation) } else { Ok(()) } {
+            // What the work does ahead of its first statement is not repeated in vain. The first attempt, which an
+            // outage has kept from being made, may begin whenever it can.
+            let left = (attempts.failed() > 0).then(|| attempts.left());
+            let outcome = match if is_away { look(self.floor.pool, Tier::Automation, left) } else { Ok(()) } {
                 Ok(()) => attempt(outcomes),
                 Err(refusal) => {
                     Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
@@ -145,9 +161,14 @@ where
                     is_away = failure.again.tells_of_outage();
                     let again = if may_repeat(&failure) { failure.again } else { Again::No };
                     let delay = attempts.after_failure(again);
-                    last = Some(failure);
+                    let unconnected = failure.unconnected;
+                    last = Some(failure.after(last.take()));
                     // A stop ends the waiting; the item has failed then, with the error at hand.
                     if !delay.is_some_and(|delay| signals.pause(delay)) {
+                        // What else was fetched by then would wait as long, one after the other.
+                        if unconnected && signals.is_over() {
+                            signals.halt();
+                        }
                         break;
                     }
                 }
@@ -195,7 +216,7 @@ where
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Uncommitted::Session(setback))) => {
                 let error = setback.error.into();
-                let class = Class::of(&*error);
+                let class = setback.of_frame.map_or_else(|| Class::of(&*error), Class::of_frame);
                 Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again, unconnected: false }))
             }
             Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
@@ -204,6 +225,7 @@ where
             Err(payload) => {
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("{} panicked: {text}", self.name).into();
+                drop_quietly(payload);
                 let class = Class::Panic;
                 Err(NotDone::Failed(FailedAttempt { error, class, again: Again::No, unconnected: false }))
             }

@@ -73,5 +73,5 @@ pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, ServerProcess,
     Sessions, TierActivity,
 };
-pub(crate) use session::{Again, Attempts, Loan, Uncommitted};
+pub(crate) use session::{Again, Attempts, Loan, OfFrame, Uncommitted};
 pub use session::{Retry, Session, SessionOptions, run_session};

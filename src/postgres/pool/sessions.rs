@@ -1,12 +1,14 @@
 //! Sessions on a two-tier pool.
 
 use std::panic::Location;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, FailureClass};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{
-    Again, Attempts, Frame, Loan, Origin, Retry, Session, SessionOptions, Setback, Uncommitted, attempt,
+    Again, Attempts, Frame, Loan, OfFrame, Origin, Retry, Session, SessionOptions, Setback, Uncommitted,
+    attempt,
 };
 use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
@@ -27,10 +29,20 @@ pub(crate) fn attempt_on<T, E: From<PgError>>(
 }
 
 /// Sees whether a connection can be had, for work that could have none: so that what it does before its first statement
-/// is not done again and again while the server is away.
+/// is not done again and again while the server is away. It does not keep the connection: until its first statement a
+/// session holds none, and its work may be in need of one for another session.
+///
+/// `left` is how long another attempt may begin, where that ends. Where that is up first there is no more to see: the
+/// last attempt is due.
 #[track_caller]
-pub(crate) fn look(pool: &TieredPool<PgManager>, tier: Tier) -> Result<(), Error> {
-    pool.get(tier).map(drop)
+pub(crate) fn look(pool: &TieredPool<PgManager>, tier: Tier, left: Option<Duration>) -> Result<(), Error> {
+    let Some(limit) = left.filter(|left| *left < pool.tier(tier).connection_timeout()) else {
+        return pool.get(tier).map(drop);
+    };
+    match pool.tier(tier).get_timeout(limit) {
+        Err(refusal) if refusal.is_timeout() => Ok(()),
+        outcome => outcome.map(drop),
+    }
 }
 
 /// Whether a checkout failed since the server is away for now, and not for those who have the connections.
@@ -90,7 +102,8 @@ impl TieredPool<PgManager> {
     ///
     /// Each attempt calls `work` from its beginning, so what that does before its first statement is repeated too. It
     /// takes a connection of its own at that statement and gives it back before the delay. After an attempt that failed
-    /// since the server was away, `work` is called again only when a connection can be had. A checkout that finds the
+    /// since the server was away, `work` is called again only when a connection can be had, or for the last time when
+    /// [`Retry::within`] is up. A checkout that finds the
     /// circuit breaker open, as while the server restarts, or that timed out while no connection could be opened, is
     /// repeated until [`Retry::within`]. Any other failed checkout ends the session: all connections were out for its
     /// whole deadline, or waiting would not help, or the queue is full on purpose.
@@ -102,7 +115,8 @@ impl TieredPool<PgManager> {
     ///
     /// # Errors
     ///
-    /// As [`session`](Self::session); those of the last attempt. Where `work` fails with an error of its own after a
+    /// As [`session`](Self::session); those of the last attempt. Where nobody knows whether an attempt took effect, its
+    /// error stands though the server was away for those after it. Where `work` fails with an error of its own after a
     /// refused checkout, that error is returned, and what is repeated goes by the refusal.
     ///
     /// # Panics
@@ -133,27 +147,37 @@ impl TieredPool<PgManager> {
     ) -> Result<T, E> {
         let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
         let mut is_away = false;
+        // Of an attempt that may have taken effect.
+        let mut unknown = None;
         loop {
-            let outcome = match if is_away { look(self, tier) } else { Ok(()) } {
+            let seen = if is_away { look(self, tier, Some(attempts.left())) } else { Ok(()) };
+            let outcome = match seen {
                 Ok(()) => attempt_on(self, tier, options, &mut None, &mut work),
                 Err(refusal) => Err(Uncommitted::refused(refusal)),
             };
-            let setback = match outcome {
+            let (Setback { error, again, cause, of_frame }, is_connected) = match outcome {
                 Ok(value) => return Ok(value),
-                Err(Uncommitted::Session(setback)) => setback,
+                Err(Uncommitted::Session(setback)) => (setback, true),
                 Err(Uncommitted::NoConnection { error, refusal }) => {
                     let again = if is_outage(&refusal) { Again::Outage } else { Again::No };
-                    Setback { error, again, cause: refusal.to_string() }
+                    (Setback { error, again, cause: refusal.to_string(), of_frame: None }, false)
                 }
             };
-            let Some(delay) = attempts.after_failure(setback.again) else { return Err(setback.error) };
-            is_away = setback.again.tells_of_outage();
+            // A server that was away said nothing of what an earlier attempt has done.
+            if is_connected && again != Again::Outage {
+                unknown = None;
+            }
+            let Some(delay) = attempts.after_failure(again) else { return Err(unknown.unwrap_or(error)) };
+            if of_frame == Some(OfFrame::OutcomeUnknown) {
+                unknown = Some(error);
+            }
+            is_away = again.tells_of_outage();
             log::debug!(
                 target: "tierpool::session",
                 "session {} on {tier}: attempt {} failed ({}); again in {}",
                 harmless(options.given_tag().unwrap_or("without a tag")),
                 attempts.failed(),
-                harmless(&setback.cause),
+                harmless(&cause),
                 Time(delay),
             );
             self.tier(tier).manager().note_session_repeated();

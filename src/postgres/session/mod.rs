@@ -25,6 +25,6 @@ pub use retry::Retry;
 pub(crate) use retry::{Again, Attempts};
 pub(crate) use run::attempt;
 pub use run::run_session;
-pub(crate) use setback::{Setback, Uncommitted};
+pub(crate) use setback::{OfFrame, Setback, Uncommitted};
 pub use transaction::Session;
 pub(crate) use underway::{Frame, Loan, Origin};

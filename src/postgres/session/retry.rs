@@ -132,7 +132,7 @@ impl Attempts {
     /// Counts a failed attempt, and returns how long to wait before the next one; `None` when there is to be none.
     pub(crate) fn after_failure(&mut self, again: Again) -> Option<Duration> {
         self.failed = self.failed.saturating_add(1);
-        let left = self.within.saturating_sub(self.begun.elapsed());
+        let left = self.left();
         match again {
             Again::No => None,
             Again::Yes => {
@@ -148,6 +148,11 @@ impl Attempts {
                 delays.next().map(|delay| delay.min(left))
             }
         }
+    }
+
+    /// How much is left of the time within which a further attempt may begin.
+    pub(crate) fn left(&self) -> Duration {
+        self.within.saturating_sub(self.begun.elapsed())
     }
 
     /// Leaves a time out of account in which nothing could be tried.

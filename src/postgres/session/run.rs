@@ -70,10 +70,10 @@ pub(crate) fn attempt<T, E: From<PgError>>(
             Ok(_) => Uncommitted::refused(refusal),
             Err(error) => Uncommitted::NoConnection { error, refusal },
         }),
-        Phase::NotBegun(refused) => {
-            let error = outcome.err().unwrap_or_else(|| refused.error().into());
-            Err(Uncommitted::Session(Setback::of_work(error, Some(refused.passing))))
-        }
+        Phase::NotBegun(refused) => Err(Uncommitted::Session(match outcome {
+            Ok(_) => Setback::of_begin(refused.error(), refused.passing),
+            Err(error) => Setback::of_work(error, Some(refused.passing)),
+        })),
         Phase::Begun => end(&mut frame, outcome).map_err(Uncommitted::Session),
     }
 }

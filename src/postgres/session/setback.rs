@@ -40,6 +40,34 @@ pub(crate) struct Setback<E> {
     pub(crate) again: Again,
     /// Why another attempt may help, for the log.
     pub(crate) cause: String,
+    /// What it is, where the session itself has met it: known whatever type the error has become. None where the work
+    /// brought it.
+    pub(crate) of_frame: Option<OfFrame>,
+}
+
+/// A failure of the session's own frame: of BEGIN or COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfFrame {
+    /// COMMIT may have taken effect.
+    OutcomeUnknown,
+    ConnectionLost,
+    StatementTimeout,
+    /// The server, or this side in its place, refused it.
+    Refused,
+}
+
+impl OfFrame {
+    pub(super) fn of(error: &PgError) -> Self {
+        if error.is_outcome_unknown() {
+            OfFrame::OutcomeUnknown
+        } else if error.is_connection_lost() {
+            OfFrame::ConnectionLost
+        } else if error.is_statement_timeout() {
+            OfFrame::StatementTimeout
+        } else {
+            OfFrame::Refused
+        }
+    }
 }
 
 impl<E> Setback<E> {
@@ -47,7 +75,7 @@ impl<E> Setback<E> {
     pub(super) fn of_work(error: E, passing: Option<Passing>) -> Self {
         let (again, cause) =
             passing.map_or_else(|| (Again::No, String::new()), |passing| (passing.again, passing.cause));
-        Setback { error, again, cause }
+        Setback { error, again, cause, of_frame: None }
     }
 }
 
@@ -55,7 +83,14 @@ impl<E: From<PgError>> Setback<E> {
     /// A failure of the session's own frame; `passing` where it is not the error that tells of another attempt.
     pub(super) fn of(error: PgError, passing: Option<Passing>) -> Self {
         let Passing { again, cause } = Passing::of_frame(&error, passing);
-        Setback { error: error.into(), again, cause }
+        let of_frame = Some(OfFrame::of(&error));
+        Setback { error: error.into(), again, cause, of_frame }
+    }
+
+    /// BEGIN failed, and the work had nothing to say to that.
+    pub(super) fn of_begin(error: PgError, passing: Passing) -> Self {
+        let of_frame = Some(OfFrame::of(&error));
+        Setback { of_frame, ..Setback::of_work(error.into(), Some(passing)) }
     }
 }
 
