@@ -227,7 +227,10 @@ fn more_fetches_beyond_their_limit_than_threads_end_the_batch() {
     assert_sum(&report, 1_000);
     let Ended::Unusable(why) = &report.ended else { panic!("{report}") };
     let text = why.to_string();
-    assert!(text.contains(" fetches did not end within 1.0 s each, and no more threads than 2 "), "{text}");
+    assert!(
+        text.contains(" fetches go on beyond their limit of 1.0 s, and no more threads than 2 "),
+        "{text}"
+    );
     // Two were left, and then one that stood in a place of theirs, or both: whichever they were.
     let abandoned = stage(&report).abandoned;
     assert!((3..=4).contains(&abandoned), "{report}");
@@ -325,4 +328,37 @@ fn whichever_stage_keeps_the_other_waiting_is_told() {
         assert!(report.to_string().contains(&format!("\nnote         {begins}")), "{report}");
         assert!(logged::at("tierpool::batch").contains(&(Level::Warn, advice.clone())));
     }
+}
+
+#[test]
+fn a_fetch_that_ends_after_its_limit_leaves_no_thread_to_count() {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| builder);
+    let given_up = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&given_up);
+    let options = Options::new().on_progress(move |progress| {
+        told.store(usize::try_from(progress.failed).unwrap(), Ordering::Relaxed);
+    });
+    // Each ends as soon as it has been given up: one after the other, as there is one thread.
+    let fetch = move |key: &i64| {
+        while given_up.load(Ordering::Relaxed) <= usize::try_from(*key).unwrap() {
+            thread::sleep(MS);
+        }
+        copied(key)
+    };
+    let fetching = fetching().threads(1).limit(SECOND);
+    let report = batch::stages(&pool, 0..4_i64, fetching, options, fetch, |tx, _, &page| write(tx, page));
+    assert!(matches!(report.ended, Ended::Completed), "{report}");
+    assert_eq!((report.failed.len(), stage(&report).abandoned), (4, 4), "{report}");
+}
+
+#[test]
+fn numbers_beyond_reason_are_told_and_cut() {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| builder);
+    let options = Options::new().workers(usize::MAX).queue(usize::MAX).group(usize::MAX, Duration::ZERO);
+    let text = format!("{options:?}");
+    assert!(text.contains("workers: Some(65536)") && text.contains("queue: Some(1048576)"), "{text}");
+    let report = batch::run(&pool, 0..10_i64, options.workers(2), |tx, &key| write(tx, key));
+    assert_eq!(report.committed, 10, "{report}");
 }

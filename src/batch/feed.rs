@@ -21,7 +21,7 @@ impl Fed {
     pub(super) fn unsent(self, items: &impl Iterator) -> u64 {
         match self {
             Fed::All => 0,
-            Fed::Rest { in_hand } => u64::from(in_hand) + exact_len(items).unwrap_or(0),
+            Fed::Rest { in_hand } => u64::from(in_hand).saturating_add(exact_len(items).unwrap_or(0)),
         }
     }
 }

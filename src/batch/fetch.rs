@@ -45,7 +45,9 @@ struct Account<I> {
     fetching: Duration,
     lived: Duration,
     retried: u64,
+    /// Fetches that were given up, and how many of them have not ended since.
     abandoned: u64,
+    left: u64,
 }
 
 /// One attempt at a fetch.
@@ -89,6 +91,7 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
             lived: Duration::ZERO,
             retried: 0,
             abandoned: 0,
+            left: 0,
         };
         Fetchers { fetch, fetching, threads, items, pages, signals, account: Mutex::new(account) }
     }
@@ -116,6 +119,7 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
         let overdue: Vec<_> = account.under_way.extract_if(is_overdue).map(|(_, fetch)| fetch).collect();
         for fetch in &overdue {
             account.abandoned += 1;
+            account.left += 1;
             account.note(fetch.since.elapsed());
         }
         drop(account);
@@ -127,8 +131,9 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
         overdue.into_iter().map(failed).collect()
     }
 
-    pub(super) fn abandoned(&self) -> u64 {
-        self.account.lock().abandoned
+    /// How many threads are left to fetches that were given up.
+    pub(super) fn left(&self) -> u64 {
+        self.account.lock().left
     }
 
     /// What is reported of the stage; of the stores, how long they had nothing to do, of how long in all.
@@ -164,8 +169,9 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
     fn end(&self, number: u64) -> bool {
         let mut account = self.account.lock();
         let fetch = account.under_way.remove(&number);
-        if let Some(fetch) = &fetch {
-            account.note(fetch.since.elapsed());
+        match &fetch {
+            Some(fetch) => account.note(fetch.since.elapsed()),
+            None => account.left -= 1,
         }
         fetch.is_some()
     }

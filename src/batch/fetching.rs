@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::options::at_least_one;
+use super::options::{MOST_THREADS, at_least_one, within};
 use crate::postgres::Retry;
 
 /// Longer than any client of a web server or a file store waits by itself when it is set up with care.
@@ -54,9 +54,10 @@ impl<P, FE> Fetching<P, FE> {
         Fetching::default()
     }
 
-    /// Sets the number of fetch threads, at least 1: 0 counts as 1, with a warning. Default: four a worker.
+    /// Sets the number of fetch threads, 1 to 65,536: another number counts as the nearest of these, with a
+    /// warning. Default: four a worker.
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(at_least_one("Fetching::threads", threads));
+        self.threads = Some(within("Fetching::threads", threads, MOST_THREADS));
         self
     }
 

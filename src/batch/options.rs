@@ -48,6 +48,12 @@ pub struct Options {
 /// Long enough for a server to restart and recover, short enough for somebody who watches.
 const OUTAGE: Duration = Duration::from_secs(30);
 
+/// More threads than any system gives, and few enough to count with.
+pub(super) const MOST_THREADS: usize = 1 << 16;
+
+/// Room for that many items is taken at once.
+pub(super) const MOST_QUEUE: usize = 1 << 20;
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -69,19 +75,19 @@ impl Options {
         Options::default()
     }
 
-    /// Sets the number of worker threads, at least 1: 0 counts as 1, with a warning. Default: the automation tier's
-    /// base size.
+    /// Sets the number of worker threads, 1 to 65,536: another number counts as the nearest of these, with a warning.
+    /// Default: the automation tier's base size.
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(at_least_one("Options::workers", workers));
+        self.workers = Some(within("Options::workers", workers, MOST_THREADS));
         self
     }
 
-    /// Sets how many items may wait for a worker, or in [`stages`](crate::batch::stages) for a fetch, at least 1: 0
-    /// counts as 1, with a warning. They, one item a worker or a group of them, and those that failed are the memory
-    /// that a batch takes. Default: two a thread; in [`run`](crate::batch::run) with [groups](Options::group) two
-    /// groups a worker, each counted as at most 1,000.
+    /// Sets how many items may wait for a worker, or in [`stages`](crate::batch::stages) for a fetch, 1 to 1,048,576:
+    /// another number counts as the nearest of these, with a warning. They, one item a worker or a group of them, and
+    /// those that failed are the memory that a batch takes. Default: two a thread; of `run`, with
+    /// [groups](Options::group), two groups a worker, of at most 1,000.
     pub fn queue(mut self, queue: usize) -> Self {
-        self.queue = Some(at_least_one("Options::queue", queue));
+        self.queue = Some(within("Options::queue", queue, MOST_QUEUE));
         self
     }
 
@@ -146,10 +152,16 @@ impl Options {
 
 /// A number of which there must be one, and a word to whoever said 0.
 pub(super) fn at_least_one(setting: &str, number: usize) -> usize {
-    if number == 0 {
-        log::warn!(target: "tierpool::batch", "{setting}: 0 counts as 1");
+    within(setting, number, usize::MAX)
+}
+
+/// A number between 1 and the most that there may be, and a warning where it is what was meant by another.
+pub(super) fn within(setting: &str, number: usize, most: usize) -> usize {
+    let counted = number.clamp(1, most);
+    if counted != number {
+        log::warn!(target: "tierpool::batch", "{setting}: {number} counts as {counted}");
     }
-    number.max(1)
+    counted
 }
 
 impl fmt::Debug for Options {

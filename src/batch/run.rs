@@ -6,7 +6,7 @@ use crossbeam_channel::bounded;
 
 use super::feed::{Fed, exact_len, feed};
 use super::floor::Floor;
-use super::options::Options;
+use super::options::{MOST_QUEUE, Options};
 use super::outcomes::Outcomes;
 use super::percentiles::Percentiles;
 use super::report::{BoxError, Ended, Report};
@@ -80,10 +80,12 @@ where
     let workers = worker_count(&floor);
     let most = options.group.map_or(1, |group| group.most.min(MOST_QUEUED));
     // One item more waits in the feeder's hand.
-    let (sender, receiver) = bounded(options.queue.unwrap_or(2 * workers * most) - 1);
+    let (sender, receiver) = bounded(options.queue.unwrap_or((2 * workers * most).min(MOST_QUEUE)) - 1);
     let worker = || Worker { floor: &floor, source: &receiver, work: &work, done: &done, name: "the work" };
     let (mut outcomes, fed) = conduct(worker, workers, || feed(&floor.signals, &mut items, sender));
-    outcomes.not_started += fed.unsent(&items) + receiver.try_iter().count() as u64;
+    let unsent = fed.unsent(&items).saturating_add(receiver.try_iter().count() as u64);
+    // An input may be wrong about its length.
+    outcomes.not_started = outcomes.not_started.saturating_add(unsent);
     report(&floor, outcomes, fed, begun)
 }
 
@@ -154,7 +156,7 @@ pub(super) fn report<I>(floor: &Floor<'_>, outcomes: Outcomes<I>, fed: Fed, begu
         None => Ended::Stopped,
     };
     Report {
-        items: outcomes.committed + outcomes.failed.len() as u64 + left,
+        items: (outcomes.committed + outcomes.failed.len() as u64).saturating_add(left),
         committed: outcomes.committed,
         failed: outcomes.failed,
         not_started: left,

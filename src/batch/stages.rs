@@ -138,7 +138,8 @@ where
         }
         conduct(worker, workers, || feed(&floor.signals, &mut items, sender))
     });
-    outcomes.not_started += fed.unsent(&items) + fetchers.items.try_iter().count() as u64;
+    let unsent = fed.unsent(&items).saturating_add(fetchers.items.try_iter().count() as u64);
+    outcomes.not_started = outcomes.not_started.saturating_add(unsent);
     while let Some(left) = fetchers.pages.left() {
         match left {
             Next::Failed(failed) => outcomes.failed.push(owned_failure(failed)),

@@ -75,12 +75,12 @@ where
 
     /// Puts another thread into a place, unless there is nothing more for it to do, or too many have been left.
     fn replace(&self, place: Place, threads: &mut [Option<JoinHandle<()>>]) {
-        let (abandoned, most) = (self.fetchers.abandoned(), self.fetchers.threads());
-        if abandoned > most as u64 && !self.floor.signals.is_over() {
+        let (left, most) = (self.fetchers.left(), self.fetchers.threads());
+        if left > most as u64 && !self.floor.signals.is_over() {
             let limit = Time(self.fetchers.limit());
             let text = format!(
-                "{abandoned} fetches did not end within {limit} each, and no more threads than {most} may be left to \
-                 such"
+                "{left} fetches go on beyond their limit of {limit}, and no more threads than {most} may be left \
+                 to such"
             );
             self.floor.give_up(text.into());
         }
