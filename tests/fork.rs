@@ -4,6 +4,7 @@
 mod support;
 
 use std::any::Any;
+use std::hint::black_box;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
@@ -183,7 +184,7 @@ fn an_adhoc_caller_that_might_borrow_takes_no_lock_in_a_child() {
         // One alone, so that it has a lock half of the time and never waits for one.
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
-                drop((pool.adhoc().gauges(), pool.automation().gauges()));
+                black_box((pool.adhoc().gauges(), pool.automation().gauges()));
             }
         });
         let outcome = catch_unwind(AssertUnwindSafe(|| {

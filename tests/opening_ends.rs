@@ -110,9 +110,10 @@ fn what_another_pool_of_the_same_manager_opens_goes_on() {
     // Waits for its turn, since the role was not let in yet.
     let second = pool("other-2", manager.clone());
     let third = pool("other-3", manager);
-    eventually(BOUND, "all have begun", || openers("other-2") == 1 && openers("other-3") == 1);
+    eventually(BOUND, "all have begun", || openers("other-2") > 0 && openers("other-3") > 0);
     time_to_end("other-3", || drop(third));
-    assert_eq!((openers("other-1"), openers("other-2"), server.connections()), (1, 1, 1));
+    assert_eq!([&first, &second].map(|pool| pool.gauges().opening), [1, 1]);
+    assert_eq!(server.connections(), 1);
     time_to_end("other-1", || drop(first.close(CONNECT)));
     eventually(BOUND, "it has its turn", || server.connections() == 2);
     server.go();
