@@ -13,6 +13,7 @@
 | [`coming_from`] | I know another pool: what is it called here, and what differs? (feature `postgres`) |
 | [`failover`] | what about several servers, a failover, passwords that change? (feature `postgres`) |
 | [`retries`] | which limit acts where, and when is work repeated? (feature `postgres`) |
+| [`batches`] | what makes a batch slow, and what becomes of its items? (feature `postgres`) |
 | [`postgres`] | what is particular to PostgreSQL? (feature `postgres`) |
 | [`pgbouncer`] | what changes behind a PgBouncer? (feature `postgres`) |
 | [`supabase`] | which address, and how many connections? (feature `postgres`) |
@@ -53,6 +54,10 @@ pub mod fork {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("retries.md")]
 pub mod retries {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("batches.md")]
+pub mod batches {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
