@@ -42,8 +42,8 @@ impl Site {
         text
     }
 
-    /// By what the version of page `n` is told. It follows from all that the body does, so it is another whenever the
-    /// body is, and the same where another web has the same body.
+    /// By what the version of page `n` is told. It follows from the body: so another web, by its seed or its number of
+    /// pages, has other marks where its pages are others, and the same where they are the same.
     pub fn mark(&self, n: usize) -> Mark {
         let hash = Sha256::digest(self.body(n));
         let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));

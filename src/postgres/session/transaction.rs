@@ -132,8 +132,9 @@ impl<'a> Session<'a> {
     ) -> Result<T, E> {
         let depth = self.depth + 1;
         self.batch_execute(&format!("SAVEPOINT tierpool_{depth}"))?;
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| work(&mut Session { underway: self.underway.reborrow(), depth })));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            work(&mut Session { underway: self.underway.reborrow(), depth })
+        }));
         let outcome = outcome.unwrap_or_else(|panic| {
             // A ROLLBACK TO from here would have the panic wait for the server.
             self.underway.note_panic();
