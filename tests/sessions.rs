@@ -79,6 +79,45 @@ fn ok_commits_and_err_and_panic_roll_back() {
 }
 
 #[test]
+fn a_savepoint_whose_panic_is_caught_is_not_kept() {
+    let cluster = cluster();
+    for url in [cluster.url(), cluster.url_unix()] {
+        let pool = pool(url, |builder| builder);
+        // Whatever the savepoint is in, and whatever the work does afterwards.
+        for (nested, goes_on) in [(false, false), (false, true), (true, false), (true, true)] {
+            let runs = std::cell::Cell::new(0);
+            let error: PgError = pool
+                .session(|tx| {
+                    runs.set(runs.get() + 1);
+                    tx.batch_execute("INSERT INTO t VALUES (1)")?;
+                    let panics = |tx: &mut tierpool::postgres::Session<'_>| -> Result<(), PgError> {
+                        tx.batch_execute("INSERT INTO t VALUES (2)")?;
+                        panic!("F11")
+                    };
+                    let caught = catch_unwind(AssertUnwindSafe(|| match nested {
+                        true => tx.savepoint(|tx| tx.savepoint(panics)),
+                        false => tx.savepoint(panics),
+                    }));
+                    assert_eq!(*caught.unwrap_err().downcast_ref::<&str>().unwrap(), "F11");
+                    if goes_on {
+                        let error = tx.query_one("SELECT 1", &[]).unwrap_err();
+                        assert!(error.to_string().contains("a savepoint panicked"), "{error}");
+                        assert!(tx.client().is_err() && tx.savepoint(|_| Ok::<_, PgError>(())).is_err());
+                    }
+                    Ok(())
+                })
+                .unwrap_err();
+            assert!(error.to_string().contains("a savepoint panicked"), "{error}");
+            assert!(!error.is_retryable() && runs.get() == 1, "{error}");
+            let mut conn = pool.get(Tier::Automation).unwrap();
+            conn.batch_execute("VACUUM t").expect("VACUUM is refused inside a transaction");
+            drop(conn);
+            assert_eq!((rows(&pool), pool.automation().stats().opened), (0, 1));
+        }
+    }
+}
+
+#[test]
 fn options_hold_in_the_session_and_never_leak() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder);

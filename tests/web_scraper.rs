@@ -102,6 +102,39 @@ fn a_second_run_fetches_nothing_that_has_not_changed() {
 }
 
 #[test]
+fn another_web_on_the_same_database_is_checked_as_one_on_an_empty_one() {
+    let cluster = cluster();
+    let url = cluster.url();
+    // More pages, other ones, and fewer; the last one after a run over another web that was stopped.
+    for (args, code) in [
+        ("--pages 60 --rate 500", 0),
+        ("--pages 90 --rate 500", 0),
+        ("--pages 90 --rate 500 --seed 2", 0),
+        ("--pages 60 --rate 500 --stop-after 10", 3),
+        ("--pages 70 --rate 500 --seed 2", 0),
+    ] {
+        let text = ended(start(&url, args), code);
+        assert!(!text.contains("FAILED"), "{args}\n{text}");
+    }
+    assert_eq!(number(&cluster, PAGES), 70);
+}
+
+#[test]
+fn a_second_scraper_on_the_database_is_told_of_the_first() {
+    let cluster = cluster();
+    let url = cluster.url();
+    // Slow enough to be there for minutes.
+    let first = start(&url, "--pages 2000 --rate 5");
+    eventually(LIMIT, "pages are stored", || number(&cluster, PAGES) >= 1);
+    let second = ended(start(&url, "--pages 60"), 1);
+    assert_tells(&second, &["another web_scraper is at work on this database"]);
+    kill_process(Pid::from_child(&first), Signal::INT).unwrap();
+    let first = ended(first, 3);
+    assert_tells(&first, &["stopped: the next run goes on from here"]);
+    assert!(!first.contains("FAILED"), "{first}");
+}
+
+#[test]
 fn a_run_that_was_stopped_goes_on_where_it_ended() {
     let cluster = cluster();
     let url = cluster.url();

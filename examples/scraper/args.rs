@@ -27,6 +27,9 @@ Environment:
   DATABASE_URL   the server to write to (tables in the schema tierpool_scraper);
                  unset: a throw-away local PostgreSQL, removed at the end
 
+The first Ctrl-C ends the run after the items under way, where DATABASE_URL is set; a
+second one ends it at once.
+
 Exit codes:
   0  every item is in the database
   1  the run could not be carried out (no input, no server, no tables)

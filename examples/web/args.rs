@@ -30,11 +30,12 @@ Environment:
   DATABASE_URL   the server to write to (tables in the schema tierpool_web);
                  unset: a throw-away local PostgreSQL, removed at the end
 
-The first Ctrl-C ends the run after the pages under way, where DATABASE_URL is set.
+The first Ctrl-C ends the run after the pages under way, where DATABASE_URL is set; the
+next run over the same web goes on from there. One run at a time on a database.
 
 Exit codes:
   0  the run is finished, and the report agrees with what the server has seen
-  1  the run could not be carried out (no database, no tables)
+  1  the run could not be carried out (no database, no tables, another one at work)
   2  the command line was wrong
   3  the run was stopped or broke off, or a check failed; the report says which
 ";

@@ -54,7 +54,7 @@ pub fn run(
 ) -> Result<Outcome, String> {
     let lost = |error: PgError| format!("the frontier cannot be used: {}", with_causes(&error));
     let first = format!("http://{}/", HOSTS[0]);
-    let run = frontier::begin(pool, &first).map_err(lost)?;
+    let run = frontier::begin(pool, &web.site().to_string(), &first).map_err(lost)?;
     let fetcher = Arc::new(Fetcher { hosts: Hosts::new(HOSTS, rate), client: Client::new(web.address()) });
     let mut outcome = Outcome::new(run);
     loop {

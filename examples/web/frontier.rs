@@ -33,21 +33,23 @@ fn transact<T>(
     pool.session_with(Tier::Automation, &options, work)
 }
 
-/// Goes on with the run that is not ended, or begins one in which every known address is pending again.
+/// Goes on with the run over `web` that is not ended, or begins one in which every known address is pending again. A
+/// run over another web is ended by that: what it stored is asked for again, and what this web lacks is found missing.
 ///
 /// # Errors
 /// The database's.
-pub fn begin(pool: &PgPool, first: &str) -> Result<Run, PgError> {
+pub fn begin(pool: &PgPool, web: &str, first: &str) -> Result<Run, PgError> {
     transact(pool, |tx| {
-        let open = tx.query_opt("SELECT max(id) FROM tierpool_web.runs WHERE ended IS NULL", &[])?;
-        let open: Option<i64> = open.and_then(|row| row.get(0));
+        let open = "SELECT max(id) FROM tierpool_web.runs WHERE ended IS NULL AND web = $1";
+        let open: Option<i64> = tx.query_one(open, &[&web])?.get(0);
         if let Some(id) = open {
             return Ok(Run { id, is_resumed: true });
         }
+        tx.execute("UPDATE tierpool_web.runs SET ended = now() WHERE ended IS NULL", &[])?;
         tx.execute("UPDATE tierpool_web.urls SET state = 'pending', requests = 0, note = NULL", &[])?;
         let add = "INSERT INTO tierpool_web.urls (url, depth) VALUES ($1, 0) ON CONFLICT (url) DO NOTHING";
         tx.execute(add, &[&first])?;
-        let row = tx.query_one("INSERT INTO tierpool_web.runs DEFAULT VALUES RETURNING id", &[])?;
+        let row = tx.query_one("INSERT INTO tierpool_web.runs (web) VALUES ($1) RETURNING id", &[&web])?;
         Ok(Run { id: row.get(0), is_resumed: false })
     })
 }

@@ -15,6 +15,7 @@ pub mod robots;
 pub mod schema;
 pub mod site;
 pub mod store;
+pub mod turn;
 
 // What the batch scraper has as well.
 #[path = "../scraper/document.rs"]

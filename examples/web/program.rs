@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tierpool::{PgPool, Tier, print_connection_status};
 
@@ -14,6 +13,7 @@ use super::server::{Server, with_causes};
 use super::site::plan::Site;
 use super::site::serve::Web;
 use super::terminal::{complain, print, stop_on_interrupt};
+use super::turn::Turn;
 use super::{crawl, schema};
 
 const COMPLETE: u8 = 0;
@@ -21,9 +21,6 @@ const COMPLETE: u8 = 0;
 pub const NOT_CARRIED_OUT: u8 = 1;
 const USAGE: u8 = 2;
 const INCOMPLETE: u8 = 3;
-
-/// How long the check at the end waits for a connection.
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Does what the arguments, which follow the program's name, say; returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -47,13 +44,15 @@ fn carry_out(plan: &Plan) -> Result<u8, String> {
     let server = Server::choose("web_scraper")?;
     let unreachable = |error: tierpool::Error| format!("cannot reach the database: {}", with_causes(&error));
     let pool = server.pool().map_err(unreachable)?;
-    let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
-    schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
-    drop(adhoc);
+    let mut turn = Turn::take(&pool)?;
+    // Not of the tier of the turn, which may have one connection only.
+    let mut conn = pool.get(Tier::Automation).map_err(unreachable)?;
+    schema::create(&mut conn).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
+    drop(conn);
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
     complain(&format!("into {server}"));
     for run in 1..=plan.runs {
-        if !scrape(plan, &pool, &stop)? {
+        if !scrape(plan, &pool, &mut turn, &stop)? {
             return Ok(INCOMPLETE);
         }
         if run < plan.runs {
@@ -66,20 +65,23 @@ fn carry_out(plan: &Plan) -> Result<u8, String> {
 }
 
 /// One run, with a server that has seen nothing yet; whether it is finished and everything agrees.
-fn scrape(plan: &Plan, pool: &PgPool, stop: &Arc<AtomicBool>) -> Result<bool, String> {
+fn scrape(plan: &Plan, pool: &PgPool, turn: &mut Turn<'_>, stop: &Arc<AtomicBool>) -> Result<bool, String> {
     let site = Site { pages: plan.pages, seed: plan.seed as u64, edition: plan.edition as u64 };
+    // Whatever was before this run, such as a restart of the server.
+    turn.conn()?;
+    let described = format!("a web of {site}");
     let web = Web::start(site, plan.rate as f64).map_err(|error| format!("cannot serve the web: {error}"))?;
-    complain(&format!("a web of {} pages, seed {}, edition {}", plan.pages, plan.seed, plan.edition));
+    complain(&described);
     let outcome = crawl::run(pool, &web, plan.rate, plan.stop_after, stop, complain)?;
     print(&format!("{outcome}\n{}", hosts(&web.seen())));
-    let agrees = report_checks(pool, &web, &outcome);
+    let agrees = report_checks(turn, &web, &outcome);
     // The flag alone: whoever set it has ended the run, and the next one is not to begin.
     Ok(agrees && outcome.is_finished && !stop.load(Ordering::Relaxed))
 }
 
 /// Prints what the database holds and whether it agrees with what the server has seen.
-fn report_checks(pool: &PgPool, web: &Web, outcome: &Outcome) -> bool {
-    match compare(pool, web, outcome) {
+fn report_checks(turn: &mut Turn<'_>, web: &Web, outcome: &Outcome) -> bool {
+    match compare(turn, web, outcome) {
         Ok((rows, checks)) => {
             let lines: String = checks.iter().map(|check| format!("{check}\n")).collect();
             print(&format!("{rows}\nchecked against the server\n{lines}"));
@@ -92,10 +94,10 @@ fn report_checks(pool: &PgPool, web: &Web, outcome: &Outcome) -> bool {
     }
 }
 
-fn compare(pool: &PgPool, web: &Web, outcome: &Outcome) -> Result<(String, Vec<Check>), String> {
-    let mut adhoc = pool.adhoc().get_timeout(CHECK_LIMIT).map_err(|error| with_causes(&error))?;
+fn compare(turn: &mut Turn<'_>, web: &Web, outcome: &Outcome) -> Result<(String, Vec<Check>), String> {
+    let conn = turn.conn()?;
     let told = |error: postgres::Error| with_causes(&error);
-    let counts = schema::counts(&mut **adhoc).map_err(told)?;
-    let checks = check(&mut adhoc, web, outcome).map_err(told)?;
+    let counts = schema::counts(&mut **conn).map_err(told)?;
+    let checks = check(conn, web, outcome).map_err(told)?;
     Ok((rows(&counts), checks))
 }

@@ -6,14 +6,17 @@ use postgres::{Client, Error, GenericClient};
 const LOCK: i64 = 0x7469_6572_7765;
 
 /// `urls` is the frontier: whatever is pending there is to be fetched, also by the next program. A link comes with its
-/// page, in one transaction, and its target into `urls` ahead of the next wave: no two writers ever meet on a row.
+/// page, in one transaction, and its target into `urls` ahead of the next wave: no two writers ever meet on a row. Of
+/// another web than its own a run goes on with nothing.
 const TABLES: &str = "
 CREATE SCHEMA IF NOT EXISTS tierpool_web;
 CREATE TABLE IF NOT EXISTS tierpool_web.runs (
     id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     begun timestamptz NOT NULL DEFAULT now(),
-    ended timestamptz
+    ended timestamptz,
+    web   text
 );
+ALTER TABLE tierpool_web.runs ADD COLUMN IF NOT EXISTS web text;
 CREATE TABLE IF NOT EXISTS tierpool_web.urls (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     url      text NOT NULL UNIQUE,

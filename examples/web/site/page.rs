@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use sha2::{Digest, Sha256};
+
 use super::plan::{CRAWL_DELAY, SLOW_HOST, Site};
 
 const WORDS: [&str; 16] = [
@@ -40,16 +42,22 @@ impl Site {
         text
     }
 
-    /// By what the version of page `n` is told.
+    /// By what the version of page `n` is told. It follows from the body: so another web, by its seed or its number of
+    /// pages, has other marks where its pages are others, and the same where they are the same.
     pub fn mark(&self, n: usize) -> Mark {
-        let version = self.version(n);
+        let hash = Sha256::digest(self.body(n));
+        let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         if n.is_multiple_of(2) {
-            return Mark::ETag(format!("\"{:016x}\"", self.dice(n, &format!("etag {version}"))));
+            return Mark::ETag(format!("\"{number:016x}\""));
         }
-        // 1 January 2024 was a Monday.
-        let day = version % 28;
+        // 1 January 2024 was a Monday. Any second of its first four weeks.
+        let (day, second) = (number % 28, number / 28 % 86_400);
         let weekday = WEEKDAYS[day as usize % 7];
-        Mark::LastModified(format!("{weekday}, {:02} Jan 2024 00:00:00 GMT", day + 1))
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        Mark::LastModified(format!(
+            "{weekday}, {:02} Jan 2024 {hour:02}:{minute:02}:{second:02} GMT",
+            day + 1
+        ))
     }
 
     /// The `robots.txt` of `host`.

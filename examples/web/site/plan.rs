@@ -4,6 +4,7 @@
 //! are only where another address has moved to. What is no page is linked by the page of the same number. Whoever asks
 //! for a page too early, or cannot get it whole, has to come again.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The hosts, of which the last one wants to be asked seldom.
@@ -27,6 +28,14 @@ pub struct Site {
     pub pages: usize,
     pub seed: u64,
     pub edition: u64,
+}
+
+/// All that its pages follow from.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Site { pages, seed, edition } = self;
+        write!(f, "{pages} pages, seed {seed}, edition {edition}")
+    }
 }
 
 /// What a path stands for.

@@ -87,6 +87,8 @@ pub(super) enum Kind {
     /// BEGIN failed, or what goes along with it: told by each statement of the session.
     NotBegun(Arc<PgError>),
     LeftInTransaction,
+    /// The work of a savepoint panicked, and the session's caught it.
+    SavepointPanicked,
     /// The server did not say that the session is idle when it has to be.
     NotIdle(&'static str),
     Lost,
@@ -171,6 +173,10 @@ impl PgError {
 
     pub(in crate::postgres) fn left_in_transaction() -> Self {
         PgError::of(Kind::LeftInTransaction)
+    }
+
+    pub(in crate::postgres) fn savepoint_panicked() -> Self {
+        PgError::of(Kind::SavepointPanicked)
     }
 
     pub(in crate::postgres) fn not_idle(when: &'static str) -> Self {

@@ -105,6 +105,9 @@ impl PgError {
                 "nothing was committed: a statement of the transaction had failed and its error was ignored"
                     .to_owned()
             }
+            Kind::SavepointPanicked => {
+                "nothing of the session is kept: the work of a savepoint panicked in it".to_owned()
+            }
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
             Kind::NotBegun(error) => format!("the transaction could not be begun: {}", error.told()),
             Kind::NotIdle(when) => {

@@ -35,7 +35,8 @@ use crate::postgres::sqlstate::{Meaning, means};
 ///
 /// Those of `work`, as they are. Besides, as a [`PgError`]: the connection is in a transaction already, which is told
 /// before `work` begins; BEGIN failed and `work` returned `Ok` all the same; COMMIT failed; a statement had failed and
-/// `work` returned `Ok` all the same, so that COMMIT would have rolled back without a word. When the connection is lost
+/// `work` returned `Ok` all the same, so that COMMIT would have rolled back without a word; `work` caught the panic of
+/// a savepoint's. When the connection is lost
 /// between COMMIT and its answer, [`PgError::is_outcome_unknown`] is true.
 ///
 /// # Examples
@@ -74,6 +75,14 @@ pub(crate) fn attempt<T, E: From<PgError>>(
             Ok(_) => Setback::of_begin(refused.error(), refused.passing),
             Err(error) => Setback::of_work(error, Some(refused.passing)),
         })),
+        Phase::Panicked => {
+            if let Some((conn, _)) = frame.parts() {
+                roll_back(conn);
+            }
+            let error = outcome.err().unwrap_or_else(|| PgError::savepoint_panicked().into());
+            // A panic is never repeated.
+            Err(Uncommitted::Session(Setback::of_work(error, None)))
+        }
         Phase::Begun => end(&mut frame, outcome).map_err(Uncommitted::Session),
     }
 }

@@ -1,5 +1,7 @@
 //! The handle by which a session's closure works.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use postgres::types::{BorrowToSql, ToSql, Type};
 use postgres::{
     Client, CopyInWriter, CopyOutReader, Row, RowIter, SimpleQueryMessage, Statement, ToStatement,
@@ -115,6 +117,12 @@ impl<'a> Session<'a> {
 
     /// Runs `work` within a savepoint: what it did is undone when it returns `Err`, and the session goes on.
     ///
+    /// # Panics
+    ///
+    /// Where `work` does. A panic sends nothing and undoes nothing by itself, so whoever catches it within the session
+    /// cannot go on: each further statement fails and so does the session, which is rolled back as a whole and not
+    /// repeated.
+    ///
     /// # Errors
     ///
     /// Those of `work`, and those of the statements that set and release the savepoint.
@@ -124,7 +132,15 @@ impl<'a> Session<'a> {
     ) -> Result<T, E> {
         let depth = self.depth + 1;
         self.batch_execute(&format!("SAVEPOINT tierpool_{depth}"))?;
-        match work(&mut Session { underway: self.underway.reborrow(), depth }) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            work(&mut Session { underway: self.underway.reborrow(), depth })
+        }));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            // A ROLLBACK TO from here would have the panic wait for the server.
+            self.underway.note_panic();
+            resume_unwind(panic)
+        });
+        match outcome {
             Ok(value) => {
                 self.batch_execute(&format!("RELEASE SAVEPOINT tierpool_{depth}"))?;
                 Ok(value)

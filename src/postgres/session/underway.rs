@@ -9,6 +9,7 @@
 //! | begun | is sent | COMMIT or ROLLBACK |
 //! | no connection | fails at once with the same refusal | fails, whatever the work makes of it |
 //! | not begun | fails at once, says why | fails likewise; the connection is good or lost, and in no transaction |
+//! | panicked | fails at once, says why | ROLLBACK, and fails whatever the work makes of it |
 //!
 //! What is lent, and the limits in force, are the [`Frame`]'s, which outlives the work: it puts the limits back when it
 //! is dropped, also by a panic, and then gives the connection back.
@@ -68,6 +69,8 @@ pub(super) enum Phase {
     /// The pool refused a connection.
     NoConnection(Error),
     NotBegun(NotBegun),
+    /// The work of a savepoint panicked: what it did is not undone, and whoever caught the panic may not keep it.
+    Panicked,
 }
 
 /// Why a transaction could not be begun.
@@ -202,6 +205,7 @@ impl Underway<'_> {
             Phase::Begun => return Ok(()),
             Phase::NoConnection(refusal) => return Err(refusal.again().into()),
             Phase::NotBegun(refused) => return Err(refused.error()),
+            Phase::Panicked => return Err(PgError::savepoint_panicked()),
         }
         if let Err(refusal) = self.borrow() {
             let error = refusal.again().into();
@@ -216,6 +220,14 @@ impl Underway<'_> {
         let (conn, _) = self.parts();
         let outcome = make_ready(conn).and_then(|()| send_begin(conn, options, ""));
         self.note_begun(outcome)
+    }
+
+    /// Sees that nothing of the transaction is kept, as the work of a savepoint panicked in it.
+    pub(super) fn note_panic(&mut self) {
+        // Else there is no transaction to keep anything of, and the session fails by itself.
+        if matches!(self.state.phase, Phase::Begun) {
+            self.state.phase = Phase::Panicked;
+        }
     }
 
     /// Takes the connection, where the session has none of the caller's.
