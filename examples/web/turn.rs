@@ -5,9 +5,10 @@ use tierpool::{PgError, PgPool, PooledConnection, Tier};
 
 use super::server::with_causes;
 
-/// Any fixed number, but for that of those who make the tables. The lock as a transaction has it, which holds behind a
-/// pooler in transaction mode too: one of a session would stay there with a server's connection that others get. It waits a little for a scraper that was killed, of which the
-/// server may not know yet. What ends idle transactions does not end this one: it keeps nothing but the lock.
+/// Any fixed number, but for that of those who make the tables. The lock is a transaction's, which holds behind a
+/// pooler in transaction mode too: one of a session would stay there with a server's connection that others get. It
+/// waits a little for a scraper that was killed, of which the server may not know yet. What ends idle transactions does
+/// not end this one: it keeps nothing but the lock.
 const TAKE: &str = "
 BEGIN;
 SET LOCAL lock_timeout = '5s';

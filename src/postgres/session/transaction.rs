@@ -117,15 +117,15 @@ impl<'a> Session<'a> {
 
     /// Runs `work` within a savepoint: what it did is undone when it returns `Err`, and the session goes on.
     ///
+    /// # Errors
+    ///
+    /// Those of `work`, and those of the statements that set and release the savepoint.
+    ///
     /// # Panics
     ///
     /// Where `work` does. A panic sends nothing and undoes nothing by itself, so whoever catches it within the session
     /// cannot go on: each further statement fails and so does the session, which is rolled back as a whole and not
     /// repeated.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`, and those of the statements that set and release the savepoint.
     pub fn savepoint<T, E: From<PgError>>(
         &mut self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
