@@ -358,7 +358,7 @@ fn numbers_beyond_reason_are_told_and_cut() {
     let pool = pool(&cluster, |builder| builder);
     let options = Options::new().workers(usize::MAX).queue(usize::MAX).group(usize::MAX, Duration::ZERO);
     let text = format!("{options:?}");
-    assert!(text.contains("workers: Some(65536)") && text.contains("queue: Some(1048576)"), "{text}");
+    assert!(text.contains("workers: Some(4096)") && text.contains("queue: Some(1048576)"), "{text}");
     let report = batch::run(&pool, 0..10_i64, options.workers(2), |tx, &key| write(tx, key));
     assert_eq!(report.committed, 10, "{report}");
 }

@@ -229,19 +229,6 @@ fn what_a_fetch_leaves_behind_ends_no_fetch_thread_by_a_panic_of_its_own() {
     assert_eq!((report.committed, failed), (49, vec![(1, Class::Panic)]), "{report}");
 }
 
-#[test]
-fn fetch_threads_beyond_all_measure_end_the_batch_by_a_panic() {
-    let cluster = cluster();
-    let pool = pool(&cluster, |builder| builder);
-    let batch = thread::spawn(move || {
-        let fetching = fetching().threads(usize::MAX / 4);
-        let options = Options::new().queue(2);
-        batch::stages(&pool, 0..50_i64, fetching, options, copied, |tx, _, &page| write(tx, page))
-    });
-    eventually(LONG_BOUND, "the batch ends", || batch.is_finished());
-    batch.join().expect_err("no machine has the memory");
-}
-
 /// What goes wrong in these is drawn at random, at every stage and at once.
 #[test]
 fn it_adds_up_whatever_happens_at_whichever_stage() {

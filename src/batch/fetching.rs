@@ -54,7 +54,7 @@ impl<P, FE> Fetching<P, FE> {
         Fetching::default()
     }
 
-    /// Sets the number of fetch threads, 1 to 65,536: another number counts as the nearest of these, with a
+    /// Sets the number of fetch threads, 1 to 4,096: another number counts as the nearest of these, with a
     /// warning. Default: four a worker.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(within("Fetching::threads", threads, MOST_THREADS));

@@ -48,8 +48,8 @@ pub struct Options {
 /// Long enough for a server to restart and recover, short enough for somebody who watches.
 const OUTAGE: Duration = Duration::from_secs(30);
 
-/// More threads than any system gives, and few enough to count with.
-pub(super) const MOST_THREADS: usize = 1 << 16;
+/// More threads than help anybody, and few enough that the system gives them: where it cannot, the process may abort.
+pub(super) const MOST_THREADS: usize = 4_096;
 
 /// Room for that many items is taken at once.
 pub(super) const MOST_QUEUE: usize = 1 << 20;
@@ -75,7 +75,7 @@ impl Options {
         Options::default()
     }
 
-    /// Sets the number of worker threads, 1 to 65,536: another number counts as the nearest of these, with a warning.
+    /// Sets the number of worker threads, 1 to 4,096: another number counts as the nearest of these, with a warning.
     /// Default: the automation tier's base size.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(within("Options::workers", workers, MOST_THREADS));
