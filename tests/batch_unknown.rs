@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +12,7 @@ use support::batches::{assert_sum, cluster, write, written};
 use support::cluster::Cluster;
 use support::pools::pool_of;
 use support::proxy::{Admission, Direction, Proxy};
-use support::retried::quick;
+use support::retried::{Opaque, quick};
 use support::wait::{LONG_BOUND, MS, SECOND, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Groups, Options, Report};
 use tierpool::postgres::{Retry, Session, SessionOptions};
@@ -28,24 +26,6 @@ fn groups_of(most: usize) -> Options {
 fn groups<I>(report: &Report<I>) -> (u64, u64) {
     report.groups.map_or((0, 0), |Groups { committed, taken_apart, .. }| (committed, taken_apart))
 }
-
-/// An error of the work's own that keeps nothing of the pool's, as `anyhow::Error` does behind its box.
-#[derive(Debug)]
-struct Opaque;
-
-impl From<PgError> for Opaque {
-    fn from(_: PgError) -> Self {
-        Opaque
-    }
-}
-
-impl fmt::Display for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("opaque")
-    }
-}
-
-impl StdError for Opaque {}
 
 /// Loses the first COMMIT or its answer, and returns what became of five items and how many were told.
 fn cut_at_commit<E: From<PgError> + Into<BoxError>>(

@@ -3,36 +3,19 @@
 
 mod support;
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
 use support::proxy::{Direction, Proxy};
-use support::retried::{cluster, counted, options, pool, quick, rows};
+use support::retried::{Opaque, cluster, counted, options, pool, quick, rows};
 use support::wait::{LONG_BOUND, SECOND, eventually};
 use tierpool::postgres::{Retry, Session, SessionOptions, SocketTimeout, run_session};
 use tierpool::{PgError, Tier};
 
 /// What a server says that asks for the transaction to be repeated, without a conflict.
 const CONFLICT: &str = "DO $$ BEGIN RAISE SQLSTATE '40001'; END $$";
-
-/// An error type that keeps nothing of the server's.
-#[derive(Debug)]
-struct Opaque;
-
-impl From<PgError> for Opaque {
-    fn from(_: PgError) -> Self {
-        Opaque
-    }
-}
-
-impl fmt::Display for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("opaque")
-    }
-}
 
 #[test]
 fn work_that_commits_by_itself_is_not_repeated() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
 use support::pools::{checkouts, pool_of};
-use support::retried::{counted, quick};
+use support::retried::{Opaque, counted, quick};
 use support::wait::{BOUND, LONG_BOUND, SECOND, eventually};
 use support::wire::{manager, one, open};
 use tierpool::postgres::{
@@ -28,16 +28,6 @@ fn pool(size: u32, url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> 
 /// How many connections borrowers have. A reset after one, as over a Unix socket, is not theirs.
 fn lent(pool: &PgPool) -> u32 {
     pool.automation().stats().lent
-}
-
-/// An error of the work's own, which tells nothing of the pool's.
-#[derive(Debug)]
-struct Opaque;
-
-impl From<PgError> for Opaque {
-    fn from(_: PgError) -> Self {
-        Opaque
-    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod scrape;
 pub mod server;
 pub mod statements;
 pub mod store;
+pub mod tables;
 pub mod tally;
 pub mod terminal;
 pub mod text;

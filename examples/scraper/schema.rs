@@ -2,6 +2,8 @@
 
 use postgres::{Client, Error, GenericClient};
 
+use super::tables;
+
 /// Any fixed number: two programs that make the tables at the same time take turns on it.
 const LOCK: i64 = 0x7469_6572_7363;
 
@@ -60,13 +62,7 @@ CREATE TABLE IF NOT EXISTS tierpool_scraper.links (
 /// # Errors
 /// The server's own, such as a role without the right to create.
 pub fn create(client: &mut Client) -> Result<(), Error> {
-    let mut transaction = client.transaction()?;
-    // IF NOT EXISTS alone still fails when two programs create the same table at once.
-    transaction.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})"))?;
-    // Notices that a table is there already would be noise in every second run.
-    transaction.batch_execute("SET LOCAL client_min_messages = warning")?;
-    transaction.batch_execute(TABLES)?;
-    transaction.commit()
+    tables::make(client, LOCK, TABLES)
 }
 
 /// The tables in the order in which they are reported.

@@ -26,5 +26,7 @@ pub mod html;
 pub mod number;
 #[path = "../scraper/server.rs"]
 pub mod server;
+#[path = "../scraper/tables.rs"]
+pub mod tables;
 #[path = "../scraper/terminal.rs"]
 pub mod terminal;

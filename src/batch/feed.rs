@@ -1,6 +1,6 @@
 //! Feeding the threads: items from the input into a bounded channel.
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 
 use super::floor::{EndOnPanic, STOP_GRAIN, Signals};
 
@@ -17,12 +17,14 @@ pub(super) enum Fed {
 }
 
 impl Fed {
-    /// How many items have not been sent, as far as the input knows what is left in it.
-    pub(super) fn unsent(self, items: &impl Iterator) -> u64 {
-        match self {
+    /// How many items nobody has taken: those left in the input, as far as it knows, and those in the queue. An input
+    /// may be wrong about its length.
+    pub(super) fn untaken<I>(self, items: &impl Iterator<Item = I>, queue: &Receiver<I>) -> u64 {
+        let ahead = match self {
             Fed::All => 0,
             Fed::Rest { in_hand } => u64::from(in_hand).saturating_add(exact_len(items).unwrap_or(0)),
-        }
+        };
+        ahead.saturating_add(queue.try_iter().count() as u64)
     }
 }
 

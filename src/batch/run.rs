@@ -83,9 +83,7 @@ where
     let (sender, receiver) = bounded(options.queue.unwrap_or((2 * workers * most).min(MOST_QUEUE)) - 1);
     let worker = || Worker { floor: &floor, source: &receiver, work: &work, done: &done, name: "the work" };
     let (mut outcomes, fed) = conduct(worker, workers, || feed(&floor.signals, &mut items, sender));
-    let unsent = fed.unsent(&items).saturating_add(receiver.try_iter().count() as u64);
-    // An input may be wrong about its length.
-    outcomes.not_started = outcomes.not_started.saturating_add(unsent);
+    outcomes.not_started = outcomes.not_started.saturating_add(fed.untaken(&items, &receiver));
     report(&floor, outcomes, fed, begun)
 }
 

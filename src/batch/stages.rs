@@ -138,8 +138,7 @@ where
         }
         conduct(worker, workers, || feed(&floor.signals, &mut items, sender))
     });
-    let unsent = fed.unsent(&items).saturating_add(fetchers.items.try_iter().count() as u64);
-    outcomes.not_started = outcomes.not_started.saturating_add(unsent);
+    outcomes.not_started = outcomes.not_started.saturating_add(fed.untaken(&items, &fetchers.items));
     while let Some(left) = fetchers.pages.left() {
         match left {
             Next::Failed(failed) => outcomes.failed.push(owned_failure(failed)),

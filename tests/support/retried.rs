@@ -1,5 +1,7 @@
 //! What the tests of repeated sessions share.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
 use tierpool::postgres::{Retry, Session, SessionOptions};
@@ -7,6 +9,24 @@ use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use super::cluster::Cluster;
 use super::pools::pool_of;
+
+/// An error of the work's own that keeps nothing of the pool's, as `anyhow::Error` does behind its box.
+#[derive(Debug)]
+pub struct Opaque;
+
+impl From<PgError> for Opaque {
+    fn from(_: PgError) -> Self {
+        Opaque
+    }
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("opaque")
+    }
+}
+
+impl StdError for Opaque {}
 
 pub fn cluster() -> Cluster {
     let cluster = Cluster::builder().setting("deadlock_timeout", "50ms").start().unwrap();
