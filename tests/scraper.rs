@@ -21,6 +21,8 @@ use scraper::scrape::scrape;
 use scraper::store::{Change, store};
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
+use support::wait::eventually;
+use tierpool::PgError;
 use tierpool::batch::BoxError;
 use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session};
 
@@ -99,6 +101,70 @@ fn a_second_run_writes_nothing_and_a_changed_file_only_its_own_rows() {
         )
         .expect("one heading is left in the package");
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2)), ("one", "Two", "Two"));
+}
+
+#[test]
+fn a_new_version_leaves_nothing_of_the_one_before() {
+    let (cluster, folder) = (cluster(), tempfile::tempdir().expect("a temporary folder"));
+    let mut client = connect(&cluster);
+    schema::create(&mut client).expect("the role may create");
+    let first = "# One\n## Same\n### Three\n\n[a](/a)\n\n[same](/same)\n";
+    let second = "# Two\n## Same\n\n[b](/a)\n\n[same](/same)\n\n[more](/more)\n";
+    let rows = |client: &mut PgConnection| -> Vec<String> {
+        let sql = "SELECT level || text FROM tierpool_scraper.headings UNION ALL
+             SELECT href || text FROM tierpool_scraper.links UNION ALL
+             SELECT name || requirement || kind FROM tierpool_scraper.dependencies ORDER BY 1";
+        client.query(sql, &[]).expect("the tables exist").iter().map(|row| row.get(0)).collect()
+    };
+    write(folder.path(), "p/Cargo.toml", MANIFEST);
+    write(folder.path(), "p/page.md", first);
+    run(&mut client, folder.path());
+    let before = ["/aa", "/samesame", "1One", "2Same", "3Three", "log0.4normal", "rand0.9normal"];
+    assert_eq!(rows(&mut client), before);
+
+    write(folder.path(), "p/page.md", second);
+    write(folder.path(), "p/Cargo.toml", &MANIFEST.replace("0.9", "0.10").replace("log =", "serde ="));
+    assert_eq!(run(&mut client, folder.path()), [Change::Updated; 2]);
+    let after = ["/ab", "/moremore", "/samesame", "1Two", "2Same", "rand0.10normal", "serde0.4normal"];
+    assert_eq!(rows(&mut client), after);
+    let sql = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE E'\\nWITH known AS%'";
+    let statements: i64 = client.query_one(sql, &[]).expect("a view of the system").get(0);
+    assert_eq!(statements, 2, "one for manifests and one for documents");
+}
+
+#[test]
+fn of_two_versions_written_at_once_one_stays_whole() {
+    let (cluster, folder) = (cluster(), tempfile::tempdir().expect("a temporary folder"));
+    let mut admin = cluster.client();
+    schema::create(&mut admin).expect("the role may create");
+    let scraped = |text: &str| {
+        write(folder.path(), "page.md", text);
+        scrape(&discover(folder.path(), None)[0]).expect("it can be read")
+    };
+    let long = scraped("# One\n## Two\n## Three\n\n[a](/a)\n\n[b](/b)\n");
+    let short = scraped("# One\n");
+    let (mut one, mut other) = (connect(&cluster), connect(&cluster));
+    thread::scope(|scope| {
+        let second = run_session(&mut one, &SessionOptions::new(), |tx| {
+            assert_eq!(store(tx, &long)?, Change::Inserted);
+            let second =
+                scope.spawn(|| run_session(&mut other, &SessionOptions::new(), |tx| store(tx, &short)));
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)";
+            eventually(LIMIT, "the second waits for the first", || {
+                admin.query_one(waits, &[]).expect("a view of the system").get(0)
+            });
+            Ok::<_, PgError>(second)
+        });
+        let second = second.expect("the first is committed").join().expect("the second did not panic");
+        assert_eq!(second.expect("nothing fails"), Change::Unchanged);
+    });
+    assert_eq!(schema::counts(&mut admin).expect("the tables exist"), [0, 0, 1, 3, 2]);
+    // What the next run reads is what is written, whoever wrote before.
+    assert_eq!(
+        run_session(&mut one, &SessionOptions::new(), |tx| store(tx, &short)).unwrap(),
+        Change::Updated
+    );
+    assert_eq!(schema::counts(&mut admin).expect("the tables exist"), [0, 0, 1, 1, 0]);
 }
 
 #[test]

@@ -4,11 +4,12 @@
 //! extensions, which is how far a careful user of r2d2 can go. What r2d2 costs with `query_one` and a text, which
 //! prepares each time, stands beside it.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use criterion::BenchmarkId;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
-use postgres::{Socket, Statement};
+use postgres::{Config, NoTls, Socket, Statement};
 use r2d2_postgres::PostgresConnectionManager;
 use tierpool::{PgPool, Tier};
 
@@ -119,13 +120,25 @@ where
     assert_eq!(one, 1);
 }
 
+/// A client that keeps its connection to itself, and its statement.
+fn bare(cluster: &Cluster) -> Box<dyn Fn()> {
+    let config: Config = cluster.plain_url().parse().unwrap();
+    let mut client = config.connect(NoTls).unwrap();
+    let statement = client.prepare(QUERY).unwrap();
+    let client = RefCell::new(client);
+    Box::new(move || {
+        let one: i32 = client.borrow_mut().query_one(&statement, &[]).unwrap().get(0);
+        assert_eq!(one, 1);
+    })
+}
+
 fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table) {
     let r2d2 = |tested: bool| -> Box<dyn Fn()> {
         let pool = pools::r2d2(cluster, CONNECTIONS, tested);
         Box::new(move || r2d2_asks(&pool))
     };
     let ours = |pool: PgPool| -> Box<dyn Fn()> { Box::new(move || ours_asks(&pool)) };
-    let works: [Work<'_>; 5] = [
+    let works: [Work<'_>; 6] = [
         ("tierpool", Box::new(|| ours(pools::ours(cluster, CONNECTIONS)))),
         ("r2d2", Box::new(|| r2d2(true))),
         ("r2d2, not tested", Box::new(|| r2d2(false))),
@@ -139,6 +152,7 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
                 })
             }),
         ),
+        ("bare client", Box::new(|| bare(cluster))),
     ];
     let costs = compare(mode, cluster, placement, QUERY, &works, mode.pick(300, 50));
     for peer in [1, 2, 4] {
@@ -151,6 +165,13 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         );
         table.push(if peer == 1 { row.bar(Bound::AtLeast(1.6)).goal(Bound::AtLeast(1.9)) } else { row });
     }
+    let row = Row::new(
+        format!("get + {QUERY} (cached) + return over a client of one's own, {placement}"),
+        nanos(costs.median(0)),
+        format!("bare client {}", nanos(costs.median(5))),
+        costs.ratio(0, 5),
+    );
+    table.push(row.unit("× the client").bar(Bound::AtMost(1.05)).goal(Bound::AtMost(1.02)));
     let cost = costs.difference(3, 0);
     let row = Row::new(
         format!("what `query_times` adds to it, {placement}"),

@@ -14,6 +14,7 @@ mod checkout;
 mod opening;
 mod placement;
 mod pools;
+mod sessions;
 #[cfg(feature = "tls")]
 mod tls;
 mod users;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     checkout::measure(mode, &cluster, &mut table);
     #[cfg(feature = "tls")]
     tls::measure(mode, &mut table);
+    sessions::measure(mode, &cluster, &mut table);
     adhoc::measure(mode, &cluster, &mut table);
     users::measure(mode, &cluster, &mut table);
     opening::measure(mode, &cluster, &mut table);

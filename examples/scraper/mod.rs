@@ -16,7 +16,6 @@ pub mod rustdoc;
 pub mod schema;
 pub mod scrape;
 pub mod server;
-pub mod statements;
 pub mod store;
 pub mod tables;
 pub mod tally;

@@ -1,72 +1,44 @@
-//! Writes one item to the tables, and only what changed.
+//! Writes one item to the tables, and only what changed: one statement an item, however many rows it has.
 //!
-//! An unchanged item costs one read; a new document three round trips, however many headings and links it has.
+//! Each statement reads what the tables hold, writes nothing where that is the same, and else the item's own row and
+//! those below it. All its parts see the tables as they were when it began, so rows that stay are written over and
+//! only those beyond them are removed: no row is written twice.
 //!
 //! Two writers cannot deadlock, where each transaction writes one item: it locks at most one row of `packages`, then at
 //! most one of `documents`, then rows below that one. Groups of items cannot either once their packages are
 //! [placed](place_packages): then no two items of a run write to one row.
 
+use postgres::Row;
 use tierpool::PgError;
+use tierpool::postgres::Session;
 
 use super::document::Document;
-use super::kind::Kind;
 use super::manifest::Manifest;
 use super::scrape::{Page, Scraped};
-use super::statements::Statements;
 
 /// What writing an item did to the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Inserted,
     Updated,
-    /// The database held the same content already; nothing was written.
+    /// Nothing was written: the database held the same content already, or another program wrote the item since the
+    /// statement began, and its content stays.
     Unchanged,
 }
 
 /// Writes `page` in the transaction `tx`.
 ///
 /// # Blocking
-/// For the server's replies.
+/// For one round trip, and for programs that write the same item.
 ///
 /// # Errors
 /// The server's own; the caller rolls back.
-pub fn store(tx: &mut impl Statements, page: &Page) -> Result<Change, PgError> {
-    let (known, package) = known(tx, page)?;
-    if known.as_ref() == Some(&page.hash) {
-        return Ok(Change::Unchanged);
-    }
-    let written = match &page.scraped {
-        Scraped::Manifest(manifest) => write_package(tx, page, manifest)?,
-        Scraped::Document(document) => {
-            let package = match (package, page.package.as_deref()) {
-                (None, Some(folder)) => Some(place_package(tx, folder)?),
-                (package, _) => package,
-            };
-            write_document(tx, page, package, document)?
-        }
+pub fn store(tx: &mut Session<'_>, page: &Page) -> Result<Change, PgError> {
+    let rows = match &page.scraped {
+        Scraped::Manifest(manifest) => write_manifest(tx, page, manifest)?,
+        Scraped::Document(document) => write_document(tx, page, document)?,
     };
-    Ok(match (written, known) {
-        // Another program wrote the same content since the row was read.
-        (false, _) => Change::Unchanged,
-        (true, None) => Change::Inserted,
-        (true, Some(_)) => Change::Updated,
-    })
-}
-
-const KNOWN_MANIFEST: &str = "
-SELECT manifest_hash, id FROM tierpool_scraper.packages WHERE folder = $1";
-
-const KNOWN_DOCUMENT: &str = "
-SELECT (SELECT hash FROM tierpool_scraper.documents WHERE path = $1),
-       (SELECT id FROM tierpool_scraper.packages WHERE folder = $2)";
-
-/// The hash the database holds of the item, and the row of its package, as far as there are any.
-fn known(tx: &mut impl Statements, page: &Page) -> Result<(Option<Vec<u8>>, Option<i64>), PgError> {
-    let rows = match page.kind {
-        Kind::Manifest => tx.rows(KNOWN_MANIFEST, &[&page.package])?,
-        _ => tx.rows(KNOWN_DOCUMENT, &[&page.path, &page.package])?,
-    };
-    Ok(rows.first().map_or((None, None), |row| (row.get(0), row.get(1))))
+    Ok(change(&rows))
 }
 
 /// In one order, so that two programs that place the same packages take turns.
@@ -79,106 +51,142 @@ ON CONFLICT (folder) DO NOTHING";
 ///
 /// # Errors
 /// The server's.
-pub fn place_packages(tx: &mut impl Statements, folders: &[&str]) -> Result<(), PgError> {
-    tx.rows(PLACE_PACKAGES, &[&folders]).map(drop)
+pub fn place_packages(tx: &mut Session<'_>, folders: &[&str]) -> Result<(), PgError> {
+    tx.execute_cached(PLACE_PACKAGES, &[&folders]).map(drop)
 }
 
-/// The update changes nothing: it makes the statement wait for, and return, a row inserted by another transaction.
-const PLACE_PACKAGE: &str = "
-INSERT INTO tierpool_scraper.packages AS p (folder) VALUES ($1)
-ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
-RETURNING id";
+/// A row that is no more as `known` has seen it belongs to another program's transaction, committed meanwhile. Its
+/// dependencies cannot be seen from here and so not be removed: it is left as it is.
+const WRITE_MANIFEST: &str = "
+WITH known AS (
+    SELECT manifest_hash FROM tierpool_scraper.packages WHERE folder = $1
+), package AS (
+    INSERT INTO tierpool_scraper.packages AS p (folder, manifest_hash, name, version, license, description)
+    SELECT $1, $2, $3, $4, $5, $6
+    WHERE NOT EXISTS (SELECT FROM known WHERE manifest_hash = $2)
+    ON CONFLICT (folder) DO UPDATE SET
+        manifest_hash = excluded.manifest_hash, name = excluded.name, version = excluded.version,
+        license = excluded.license, description = excluded.description
+    WHERE p.manifest_hash IS NOT DISTINCT FROM (SELECT manifest_hash FROM known)
+    RETURNING id
+), listed AS (
+    SELECT package.id, d.* FROM package,
+        unnest($7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[])
+        AS d (kind, target, name, package, requirement, optional)
+), removed AS (
+    DELETE FROM tierpool_scraper.dependencies AS d USING package
+    WHERE d.package_id = package.id AND NOT EXISTS (
+        SELECT FROM listed WHERE (listed.kind, listed.target, listed.name) = (d.kind, d.target, d.name))
+), written AS (
+    INSERT INTO tierpool_scraper.dependencies AS d
+        (package_id, kind, target, name, package, requirement, optional)
+    SELECT * FROM listed
+    ON CONFLICT (package_id, kind, target, name) DO UPDATE SET
+        package = excluded.package, requirement = excluded.requirement, optional = excluded.optional
+    WHERE (d.package, d.requirement, d.optional)
+        IS DISTINCT FROM (excluded.package, excluded.requirement, excluded.optional)
+)
+SELECT EXISTS (SELECT FROM package), EXISTS (SELECT FROM known WHERE manifest_hash IS NOT NULL)";
 
-/// Makes the row of a package whose manifest has not been written yet.
-fn place_package(tx: &mut impl Statements, folder: &str) -> Result<i64, PgError> {
-    let rows = tx.rows(PLACE_PACKAGE, &[&folder])?;
-    Ok(rows.first().expect("an upsert that always writes returns its row").get(0))
-}
-
-const UPSERT_PACKAGE: &str = "
-INSERT INTO tierpool_scraper.packages AS p (folder, manifest_hash, name, version, license, description)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (folder) DO UPDATE SET
-    manifest_hash = excluded.manifest_hash, name = excluded.name, version = excluded.version,
-    license = excluded.license, description = excluded.description
-WHERE p.manifest_hash IS DISTINCT FROM excluded.manifest_hash
-RETURNING id";
-
-const CLEAR_PACKAGE: &str = "DELETE FROM tierpool_scraper.dependencies WHERE package_id = $1";
-
-const INSERT_DEPENDENCIES: &str = "
-INSERT INTO tierpool_scraper.dependencies (package_id, kind, target, name, package, requirement, optional)
-SELECT $1, d.* FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS d";
-
-/// Writes a package with its dependencies; `false` when the row was the same already.
-fn write_package(tx: &mut impl Statements, page: &Page, manifest: &Manifest) -> Result<bool, PgError> {
+fn write_manifest(tx: &mut Session<'_>, page: &Page, manifest: &Manifest) -> Result<Vec<Row>, PgError> {
     let Manifest { name, version, license, description, dependencies } = manifest;
-    let rows = tx.rows(UPSERT_PACKAGE, &[&page.package, &page.hash, name, version, license, description])?;
-    let Some(row) = rows.first() else { return Ok(false) };
-    let id: i64 = row.get(0);
-    tx.rows(CLEAR_PACKAGE, &[&id])?;
-    if dependencies.is_empty() {
-        return Ok(true);
-    }
     let kinds: Vec<&str> = dependencies.iter().map(|d| d.kind).collect();
     let targets: Vec<&str> = dependencies.iter().map(|d| d.target.as_str()).collect();
     let names: Vec<&str> = dependencies.iter().map(|d| d.name.as_str()).collect();
     let packages: Vec<&str> = dependencies.iter().map(|d| d.package.as_str()).collect();
     let requirements: Vec<Option<&str>> = dependencies.iter().map(|d| d.requirement.as_deref()).collect();
     let optional: Vec<bool> = dependencies.iter().map(|d| d.optional).collect();
-    tx.rows(INSERT_DEPENDENCIES, &[&id, &kinds, &targets, &names, &packages, &requirements, &optional])?;
-    Ok(true)
+    tx.query_cached(
+        WRITE_MANIFEST,
+        &[
+            &page.package,
+            &page.hash,
+            name,
+            version,
+            license,
+            description,
+            &kinds,
+            &targets,
+            &names,
+            &packages,
+            &requirements,
+            &optional,
+        ],
+    )
 }
 
-const UPSERT_DOCUMENT: &str = "
-INSERT INTO tierpool_scraper.documents AS d (path, package_id, kind, hash, bytes, title, words)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (path) DO UPDATE SET
-    package_id = excluded.package_id, kind = excluded.kind, hash = excluded.hash,
-    bytes = excluded.bytes, title = excluded.title, words = excluded.words
-WHERE d.hash IS DISTINCT FROM excluded.hash
-RETURNING id, xmax = 0 AS is_new";
-
-const CLEAR_DOCUMENT: &str = "
-WITH headings AS (DELETE FROM tierpool_scraper.headings WHERE document_id = $1)
-DELETE FROM tierpool_scraper.links WHERE document_id = $1";
-
-const INSERT_PARTS: &str = "
-WITH headings AS (
-    INSERT INTO tierpool_scraper.headings (document_id, position, level, text)
-    SELECT $1, h.position, h.level, h.text
-    FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS h (level, text, position)
+/// A package without a row is given one: its update changes nothing and makes the statement wait for, and return, a row
+/// inserted by another transaction. As in [`WRITE_MANIFEST`], another program's document stays.
+const WRITE_DOCUMENT: &str = "
+WITH known AS (
+    SELECT hash FROM tierpool_scraper.documents WHERE path = $1
+), news AS (
+    SELECT WHERE NOT EXISTS (SELECT FROM known WHERE hash = $4)
+), package AS (
+    SELECT id FROM tierpool_scraper.packages WHERE folder = $2
+), placed AS (
+    INSERT INTO tierpool_scraper.packages AS p (folder)
+    SELECT $2 FROM news WHERE $2 IS NOT NULL AND NOT EXISTS (SELECT FROM package)
+    ON CONFLICT (folder) DO UPDATE SET manifest_hash = p.manifest_hash
+    RETURNING id
+), document AS (
+    INSERT INTO tierpool_scraper.documents AS d (path, package_id, kind, hash, bytes, title, words)
+    SELECT $1, (SELECT id FROM package UNION ALL SELECT id FROM placed), $3, $4, $5, $6, $7 FROM news
+    ON CONFLICT (path) DO UPDATE SET
+        package_id = excluded.package_id, kind = excluded.kind, hash = excluded.hash,
+        bytes = excluded.bytes, title = excluded.title, words = excluded.words
+    WHERE d.hash = (SELECT hash FROM known)
+    RETURNING id
+), fewer_headings AS (
+    DELETE FROM tierpool_scraper.headings AS h USING document
+    WHERE h.document_id = document.id AND h.position > cardinality($8::smallint[])
+), headings AS (
+    INSERT INTO tierpool_scraper.headings AS h (document_id, position, level, text)
+    SELECT document.id, n.position, n.level, n.text
+    FROM document, unnest($8::smallint[], $9::text[]) WITH ORDINALITY AS n (level, text, position)
+    ON CONFLICT (document_id, position) DO UPDATE SET level = excluded.level, text = excluded.text
+    WHERE (h.level, h.text) IS DISTINCT FROM (excluded.level, excluded.text)
+), fewer_links AS (
+    DELETE FROM tierpool_scraper.links AS l USING document
+    WHERE l.document_id = document.id AND l.position > cardinality($10::text[])
+), links AS (
+    INSERT INTO tierpool_scraper.links AS l (document_id, position, href, text)
+    SELECT document.id, n.position, n.href, n.text
+    FROM document, unnest($10::text[], $11::text[]) WITH ORDINALITY AS n (href, text, position)
+    ON CONFLICT (document_id, position) DO UPDATE SET href = excluded.href, text = excluded.text
+    WHERE (l.href, l.text) IS DISTINCT FROM (excluded.href, excluded.text)
 )
-INSERT INTO tierpool_scraper.links (document_id, position, href, text)
-SELECT $1, l.position, l.href, l.text
-FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS l (href, text, position)";
+SELECT EXISTS (SELECT FROM document), EXISTS (SELECT FROM known)";
 
-/// Writes a document with its headings and links; `false` when the row was the same already.
-fn write_document(
-    tx: &mut impl Statements,
-    page: &Page,
-    package: Option<i64>,
-    document: &Document,
-) -> Result<bool, PgError> {
-    let kind = page.kind.as_str();
-    let rows = tx.rows(
-        UPSERT_DOCUMENT,
-        &[&page.path, &package, &kind, &page.hash, &page.bytes, &document.title, &document.words],
-    )?;
-    let Some(row) = rows.first() else { return Ok(false) };
-    let id: i64 = row.get(0);
-    // A row version that was just inserted has no xmax; one that an upsert replaced carries its own transaction's.
-    let is_new: bool = row.get(1);
-    if !is_new {
-        tx.rows(CLEAR_DOCUMENT, &[&id])?;
-    }
-    if document.headings.is_empty() && document.links.is_empty() {
-        return Ok(true);
-    }
+fn write_document(tx: &mut Session<'_>, page: &Page, document: &Document) -> Result<Vec<Row>, PgError> {
     let levels: Vec<i16> = document.headings.iter().map(|h| h.level).collect();
     let headings: Vec<&str> = document.headings.iter().map(|h| h.text.as_str()).collect();
     let hrefs: Vec<&str> = document.links.iter().map(|l| l.href.as_str()).collect();
     let texts: Vec<&str> = document.links.iter().map(|l| l.text.as_str()).collect();
-    tx.rows(INSERT_PARTS, &[&id, &levels, &headings, &hrefs, &texts])?;
-    Ok(true)
+    tx.query_cached(
+        WRITE_DOCUMENT,
+        &[
+            &page.path,
+            &page.package,
+            &page.kind.as_str(),
+            &page.hash,
+            &page.bytes,
+            &document.title,
+            &document.words,
+            &levels,
+            &headings,
+            &hrefs,
+            &texts,
+        ],
+    )
+}
+
+/// What a statement says of itself: whether it wrote, and whether there was an older version.
+fn change(rows: &[Row]) -> Change {
+    let row = rows.first().expect("a SELECT without FROM returns one row");
+    match (row.get(0), row.get(1)) {
+        (false, _) => Change::Unchanged,
+        (true, false) => Change::Inserted,
+        (true, true) => Change::Updated,
+    }
 }
