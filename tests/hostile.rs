@@ -17,7 +17,7 @@ use support::wait::{BOUND, SECOND, comes_true, thread_names, took};
 use support::wire::chain;
 use tierpool::Pool;
 use tierpool::config::PgBouncer;
-use tierpool::postgres::{PgDriver, PgManager, PgOptions, SocketTimeout};
+use tierpool::postgres::{PgDriver, PgManager, PgOptions, SessionOptions, SocketTimeout, run_session};
 
 /// How long an opening may take.
 const CONNECT: Duration = Duration::from_millis(400);
@@ -167,6 +167,12 @@ fn play_in_pool(place: Place, server: &HostileServer, pool: &Pool<PgManager>) ->
             let outcome = timed("query", BOUND, || conn.query("HOSTILE", &[]))?;
             wrong(holds != outcome.is_ok(), &format!("the query came to {outcome:?}"))?;
             wrong(holds == conn.is_lost(), &format!("the connection is lost: {}", conn.is_lost()))?;
+        }
+        Place::Begin => {
+            let session = || run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT"));
+            let outcome = timed("session", SOCKET, session)?;
+            wrong(outcome.is_ok(), "the session succeeded")?;
+            wrong(!conn.is_lost(), "the connection passes for good")?;
         }
         Place::Reset => conn.batch_execute("BEGIN").map_err(told)?,
         _ => {}

@@ -22,6 +22,8 @@ pub enum Place {
     Prepared,
     /// The same, and it must succeed.
     PreparedThatHolds,
+    /// In the answer to the BEGIN of a session, which must fail within the time for one reply.
+    Begin,
     /// While the connection is idle in the pool, seen by the next checkout. That has a connection that works.
     Rest,
     /// The same, but from what has come so far nobody can tell: the next query may fail, and the one after has another
@@ -217,6 +219,16 @@ fn in_a_query() -> Vec<Scenario> {
             vec![Step::Send(begun_row()), Step::Flood(vec![b'x'; 4096], 8 << 20), Step::Close],
         ),
         scenario(Query, "new parameters without end", flood(&[], new_parameters)),
+        scenario(Query, "a notice of 1 GiB", huge(b'N')),
+        scenario(Query, "an error of 1 GiB", huge(b'E')),
+        scenario(Query, "a description of 1 GiB", huge(b'T')),
+        scenario(Query, "empty answers without end", flood(&[], frame(b'I', b""))),
+        scenario(
+            Query,
+            "dribbled empty answers",
+            vec![Step::Dribble(frame(b'I', b""), Duration::from_millis(1))],
+        ),
+        scenario(Query, "completions without end", flood(&[], frames::complete("BEGIN"))),
         scenario(Query, "another handshake", send(&[frames::authentication(10, b"SCRAM-SHA-256\0\0")])),
     ]);
     let holding = |name, steps: &[Step]| {
@@ -308,6 +320,24 @@ fn at_rest_that_holds() -> Vec<Scenario> {
     ]
 }
 
+fn in_a_begin() -> Vec<Scenario> {
+    let place = Place::Begin;
+    let refusal = || frames::error("ERROR", "55000", "not now");
+    let row = frames::row(&[b"x"]);
+    vec![
+        scenario(place, "a refusal, and no end", send(&[refusal()])),
+        scenario(place, "a refusal, and rows without end", flood(&[refusal()], row.clone())),
+        scenario(place, "a refusal, and dribbled rows", dribble(&[refusal()], row)),
+        scenario(place, "empty answers without end", flood(&[], frame(b'I', b""))),
+    ]
+    .into_iter()
+    .map(|mut scenario| {
+        scenario.steps.insert(0, Step::Expect(b'Q'));
+        scenario
+    })
+    .collect()
+}
+
 fn in_a_reset() -> Vec<Scenario> {
     let place = Place::Reset;
     let answering = |bytes| vec![Step::Serve(vec![("ROLLBACK", bytes)])];
@@ -344,6 +374,7 @@ pub fn all() -> Vec<Scenario> {
     found.extend(unasked(Place::Rest));
     found.extend(chatter(Place::RestUnnoticed));
     found.extend(at_rest_that_holds());
+    found.extend(in_a_begin());
     found.extend(in_a_reset());
     found.extend(in_a_ping);
     for place in [Place::Probe, Place::Parting] {

@@ -58,6 +58,10 @@ pub(crate) struct BackendScanner {
     wants_rows: bool,
     /// Something of a reply has come since it was last asked for.
     progress: bool,
+    /// How many messages of replies, rows and data aside, still count as progress.
+    granted: usize,
+    /// The message under way counts.
+    counts: bool,
     /// The bytes of reports of parameters in the reply under way.
     reports: usize,
     /// The bytes of notifications since it was last asked for.
@@ -71,6 +75,14 @@ pub(crate) struct BackendScanner {
 /// one at each `SET` within a function. The client keeps each name once, and without a limit as many as the server
 /// makes up.
 const REPORTS: usize = 4 << 20;
+
+/// How long a message may be that is neither a row nor data. An error or a notice may quote a value, which takes memory
+/// several times over; the longest that anybody has a reason to send are far below.
+const NO_DATA: usize = 64 << 20;
+
+/// The bytes of a request for each message of its reply, rows and data aside, that counts as progress. A statement of
+/// four bytes has a completion, one of seven a description too, and so has the shortest message that asks for both.
+const FOR_EACH: usize = 2;
 
 /// The bytes ahead of a message's body: its type and its length.
 const HEADER: usize = 5;
@@ -152,6 +164,8 @@ impl Default for BackendScanner {
             reading: Reading::Skipped,
             wants_rows: false,
             progress: false,
+            granted: 0,
+            counts: false,
             reports: 0,
             notified: 0,
             greeted: false,
@@ -181,8 +195,16 @@ impl BackendScanner {
         self.malformed.or(self.framer.malformed())
     }
 
+    /// Notes that the client has sent so many bytes, while no reply was due (`anew`) or one was. A request has only so
+    /// many statements as its length allows for, so that answers of the kind that each of them has once have an end.
+    pub fn grant(&mut self, bytes: usize, anew: bool) {
+        let before = if anew { 0 } else { self.granted };
+        self.granted = before.saturating_add(bytes / FOR_EACH);
+    }
+
     /// Whether something of a reply has come since this was last asked. What a server may send at any time is not:
-    /// notices, notifications, and reports of parameters.
+    /// notices, notifications, and reports of parameters. Nor is what has been sent more often than there can be
+    /// statements in the request: a reply may have any number of rows, and of data, and of nothing else.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progress)
     }
@@ -204,6 +226,10 @@ impl BackendScanner {
         {
             if piece.first && !self.has_place(piece.tag) {
                 self.malformed = Some(Malformed::Type(piece.tag));
+                return;
+            }
+            if piece.first && !is_data(piece.tag) && piece.bytes.len() + self.framer.left() > NO_DATA {
+                self.malformed = Some(Malformed::NoData(piece.bytes.len() + self.framer.left()));
                 return;
             }
             self.weigh(&piece);
@@ -254,11 +280,23 @@ impl BackendScanner {
             b'Z' => {
                 self.reports = 0;
                 self.greeted |= piece.last;
+                self.counts = true;
+            }
+            tag if is_data(tag) => self.counts = true,
+            _ if piece.first => {
+                self.counts = self.granted > 0;
+                self.granted = self.granted.saturating_sub(1);
             }
             _ => {}
         }
-        self.progress = true;
+        self.progress |= self.counts;
     }
+}
+
+/// Whether messages of this type hold a row, data of a `COPY`, or what a function gave: of these there may be any number
+/// and any length.
+fn is_data(tag: u8) -> bool {
+    matches!(tag, b'D' | b'd' | b'V')
 }
 
 impl Reading {

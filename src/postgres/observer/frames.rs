@@ -55,6 +55,11 @@ impl Framer {
         self.body_left == 0 && self.have == usize::from(self.untyped) && self.malformed.is_none()
     }
 
+    /// What is still to come of the message under way.
+    pub fn left(&self) -> usize {
+        self.body_left
+    }
+
     /// Whether a message of this type is under way.
     pub fn is_amid(&self, tag: u8) -> bool {
         !self.at_boundary() && self.malformed.is_none() && self.header[0] == tag

@@ -12,6 +12,8 @@ pub(crate) enum Malformed {
     Type(u8),
     /// A message longer than any that is sent where no query is answered.
     TooLong(usize),
+    /// A message other than a row or data that is longer than any that a server has a reason to send.
+    NoData(usize),
     /// A transaction status other than `I`, `T` and `E`.
     Status,
     /// More, in all, than is sent where no query is answered.
@@ -40,6 +42,9 @@ impl fmt::Display for Malformed {
             Malformed::Length(length) => format!("a message announces a length of {}", length.cast_signed()),
             Malformed::Type(tag) => format!("a message of type {tag:#04x} has no place here"),
             Malformed::TooLong(length) => format!("outside of a query a message announces {length} bytes"),
+            Malformed::NoData(length) => {
+                format!("a message that is neither a row nor data announces {length} bytes")
+            }
             Malformed::Status => {
                 "a reply ends with a transaction status that the protocol does not have".to_owned()
             }

@@ -6,8 +6,9 @@
 //! well as around real TLS.
 //!
 //! **What the server may send.** A limit of time holds on each read, whether anything has to be waited for or not. In a
-//! query memory follows what comes, whatever a message announces; elsewhere there is a limit for the bytes of a message
-//! and of all together, and what is above it ends the connection, as does what is not the protocol.
+//! query memory follows what comes of rows and data, whatever a message announces, and no other message has more than
+//! 64 MiB; elsewhere there is a limit for the bytes of a message and of all together. What is above it ends the
+//! connection, as does what is not the protocol.
 //!
 //! | module | job |
 //! | --- | --- |

@@ -333,6 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.sent(count);
             this.notifications.wrote();
+            this.server.grant(count, !this.shared.is_reply_pending());
             let shared = &this.shared;
             let Observed { times, types, .. } = this;
             this.client.scan(&bytes[..count], |event| {

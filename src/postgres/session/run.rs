@@ -5,7 +5,7 @@ use super::options::SessionOptions;
 use super::retry::Again;
 use super::setback::{Passing, Setback, Uncommitted};
 use super::transaction::Session;
-use super::underway::{Frame, Phase, SETTLE_LIMIT, roll_back, undone};
+use super::underway::{Frame, Phase, ending_limit, roll_back, undone};
 use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::{PgError, is_lost};
 use crate::postgres::sqlstate::{Meaning, means};
@@ -132,7 +132,7 @@ fn passing(conn: &mut PgConnection, noted: &Noted) -> Option<Passing> {
     if lost.is_none() {
         // Status and role of the server come with the end of the reply, after the error. Where that does not come, the
         // caller's error is still what led here.
-        let _ = conn.settle(SETTLE_LIMIT);
+        let _ = conn.settle(ending_limit(conn));
     }
     let shared = conn.observer()?;
     // The work has ended the transaction by itself: what it did before that stays.
@@ -152,7 +152,7 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
     let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
-    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, PgError::lost_before_commit(error)))?;
+    conn.settle(ending_limit(conn)).map_err(|error| undone(conn, PgError::lost_before_commit(error)))?;
     match conn.transaction_status() {
         // `work` has ended the transaction by itself.
         Some(TransactionStatus::Idle) if !conn.is_lost() => return Ok(()),

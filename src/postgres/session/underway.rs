@@ -31,11 +31,15 @@ use crate::postgres::options::SOCKET_MARGIN;
 use crate::text::line;
 use crate::tiers::{Tier, TieredPool};
 
-/// The longest that the ROLLBACK after an error may take. Past it the connection is given up, which rolls back too.
-const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
+/// The longest that the ROLLBACK after an error may take, or the rest of a reply which the caller did not read. Past it
+/// the connection is given up, which rolls back too.
+const ENDING_LIMIT: Duration = Duration::from_secs(5);
 
-/// The longest that the rest of a reply may take which the caller did not read.
-pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+/// [`ENDING_LIMIT`] on this connection: a server that may be silent for less has less to end in, whatever it goes on to
+/// send.
+pub(super) fn ending_limit(conn: &PgConnection) -> Duration {
+    conn.present_socket_timeout().map_or(ENDING_LIMIT, |silence| silence.min(ENDING_LIMIT))
+}
 
 /// Where a session's connection comes from.
 ///
@@ -278,7 +282,7 @@ impl Underway<'_> {
 
 /// Sees that a connection is in no transaction, and that nothing of what it was used for before is left to be read.
 fn make_ready(conn: &mut PgConnection) -> Result<(), PgError> {
-    conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, error))?;
+    conn.settle(ending_limit(conn)).map_err(|error| undone(conn, error))?;
     if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
         return Err(PgError::in_transaction());
     }
@@ -321,7 +325,7 @@ pub(super) fn roll_back(conn: &mut PgConnection) {
     {
         return;
     }
-    if let Err(error) = conn.bounded(ROLLBACK_LIMIT, |client| client.batch_execute("ROLLBACK")) {
+    if let Err(error) = conn.bounded(ending_limit(conn), |client| client.batch_execute("ROLLBACK")) {
         log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
         conn.abandon();
     }

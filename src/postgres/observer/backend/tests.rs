@@ -61,6 +61,44 @@ fn what_may_come_at_any_time_is_no_progress_of_a_reply() {
 }
 
 #[test]
+fn what_each_statement_is_answered_once_is_progress_as_often_as_there_can_be_statements() {
+    let mut scanner = BackendScanner::default();
+    let progress = |scanner: &mut BackendScanner, bytes: &[u8]| {
+        scanner.scan(bytes, |_| ());
+        scanner.take_progress()
+    };
+    let request = message(b'Q', b"BEGIN\0");
+    let answer = message(b'I', b"");
+    for anew in [true, false, true] {
+        scanner.grant(request.len(), anew);
+        for _ in 0..request.len() / FOR_EACH {
+            assert!(progress(&mut scanner, &answer));
+        }
+        assert!(!progress(&mut scanner, &answer), "there are no more statements in it");
+        assert!(progress(&mut scanner, &message(b'D', b"\0\0")), "of rows there may be any number");
+    }
+    scanner.grant(request.len(), true);
+    assert!(progress(&mut scanner, &message(b'T', b"in pieces")[..8]));
+}
+
+#[test]
+fn only_rows_and_data_may_have_any_length() {
+    let announce = |tag: u8, length: usize| {
+        let mut scanner = BackendScanner::default();
+        let length = u32::try_from(length + 4).unwrap().to_be_bytes();
+        scanner.scan(&[&[tag], length.as_slice(), b"some"].concat(), |_| ());
+        scanner.malformed()
+    };
+    for tag in *b"DdV" {
+        assert_eq!(announce(tag, 1 << 30), None);
+    }
+    for tag in *b"NETtCGA" {
+        assert_eq!(announce(tag, NO_DATA), None);
+        assert_eq!(announce(tag, NO_DATA + 1), Some(Malformed::NoData(NO_DATA + 1)));
+    }
+}
+
+#[test]
 fn reports_of_parameters_are_bounded_within_a_reply() {
     let mut scanner = BackendScanner::default();
     let report = message(b'S', b"application_name\0a worker\0");
