@@ -73,6 +73,8 @@
 //! | A failover ends with every connection on the new primary. | `tests/failover.rs` |
 //! | A rotated password reaches no worker where a callback follows it. | `tests/credentials.rs` |
 //! | A session commits all or nothing, and says where that is not known. | `tests/postgres_session.rs` |
+//! | No statement of a session's runs outside of its transaction, whatever is refused, cancelled or cut. | `tests/along.rs` |
+//! | A last statement is committed or undone with its session, and nothing comes after it. | `tests/session_ending.rs`, `tests/batch_ending.rs` |
 //! | What is repeated is applied once, and no COMMIT of unknown fate is repeated unasked. | `tests/postgres_retry.rs` |
 //! | A cached statement survives resets and changes of the schema. | `tests/postgres_statements.rs` |
 //! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |

@@ -203,6 +203,29 @@ fn a_trap_cuts_one_connection_at_the_bytes_it_waits_for() {
 }
 
 #[test]
+fn a_trap_lets_through_what_stands_ahead_of_its_cut_and_can_change_words_instead() {
+    let proxy = Proxy::start(echo()).unwrap();
+    for (bytes, behind, passed) in [(&b"in"[..], 1, "pi"), (b"", 3, "pin"), (b"in", 9, "ping")] {
+        let cut = connect(&proxy);
+        proxy.cut_within(Direction::ToClient, bytes, behind);
+        send(&cut);
+        let mut answer = Vec::new();
+        cut.set_read_timeout(Some(BOUND)).unwrap();
+        let error = (&cut).read_to_end(&mut answer).unwrap_err();
+        assert_eq!((error.kind(), answer.as_slice()), (ErrorKind::ConnectionReset, passed.as_bytes()));
+    }
+    let changed = connect(&proxy);
+    proxy.garble(b"in", b"on");
+    for expected in [b"pong", b"ping"] {
+        send(&changed);
+        let mut answer = [0; 4];
+        changed.set_read_timeout(Some(BOUND)).unwrap();
+        (&changed).read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, expected, "it goes off once");
+    }
+}
+
+#[test]
 fn a_target_that_does_not_listen_ends_the_connection() {
     let proxy = Proxy::start(support::port::free_port().unwrap()).unwrap();
     let stream = connect(&proxy);

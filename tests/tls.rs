@@ -1,8 +1,6 @@
 //! TLS: whom each mode trusts, what an error says to change, and the observer above it.
 #![cfg(feature = "tls")]
 
-#[path = "tls/authority.rs"]
-mod authority;
 #[path = "tls/defaults.rs"]
 mod defaults;
 #[path = "tls/faults.rs"]
@@ -17,8 +15,8 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use authority::Authority;
 use place::{Files, HOST, address, is_encrypted, manager, open, options, root, server, start};
+use support::authority::Authority;
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
 use support::wait::{SECOND, eventually, took};

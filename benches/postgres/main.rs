@@ -8,7 +8,7 @@ mod support;
 mod adhoc;
 #[cfg(feature = "tls")]
 #[allow(dead_code)]
-#[path = "../../tests/tls/authority.rs"]
+#[path = "../../tests/support/authority.rs"]
 mod authority;
 mod checkout;
 mod opening;

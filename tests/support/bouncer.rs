@@ -1,7 +1,7 @@
 //! A throw-away PgBouncer in front of a cluster, with the faults a test wants of it.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -159,6 +159,11 @@ impl Bouncer {
     /// Returns its version, as in 1.25.
     pub fn version(&self) -> (u32, u32) {
         self.version
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.address, self.port))
     }
 
     /// Returns a URL for `app`.

@@ -5,6 +5,8 @@
 // Each user is a crate of its own and takes a part of this; what it leaves out is no fault of its.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+#[cfg(feature = "tls")]
+pub mod authority;
 #[cfg(feature = "postgres")]
 pub mod batches;
 #[cfg(feature = "postgres")]

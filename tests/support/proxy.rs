@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use flow::Direction;
-use flow::Trap;
+use flow::{Deed, Trap};
 use relay::{Counts, Order, Relay};
 
 use super::wait::comes_true;
@@ -54,11 +54,19 @@ impl Proxy {
     ///
     /// When no port is free or no thread can be started.
     pub fn start(target_port: u16) -> io::Result<Proxy> {
+        Proxy::to(SocketAddr::from((Ipv4Addr::LOCALHOST, target_port)))
+    }
+
+    /// Starts a proxy to an address, as [`Proxy::start`] does.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub fn to(target: SocketAddr) -> io::Result<Proxy> {
         let port = super::port::free_port()?;
         let (wake, woken) = UnixStream::pair()?;
         let (orders, inbox) = mpsc::channel();
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let relay = Relay::new(loopback(port), loopback(target_port), inbox, woken)?;
+        let relay = Relay::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), target, inbox, woken)?;
         let thread = thread::Builder::new().name(format!("proxy-{port}")).spawn(move || relay.run())?;
         Ok(Proxy { port, orders, wake, thread: Some(thread) })
     }
@@ -118,7 +126,24 @@ impl Proxy {
     ///
     /// They are looked for in what is read at a time, which is all of a small message.
     pub fn cut_at(&self, direction: Direction, bytes: &'static [u8]) {
-        self.order(Order::CutAt(Trap { direction, bytes }));
+        self.order(Order::Lay(Trap { direction, bytes, deed: Deed::Cut }));
+    }
+
+    /// Lays a trap as [`Proxy::cut_at`] does, of which so many bytes from the first of these on are passed on, as far as
+    /// there are in what is read at a time; of no bytes at all it goes off at what comes next.
+    pub fn cut_within(&self, direction: Direction, bytes: &'static [u8], behind: usize) {
+        self.order(Order::Lay(Trap { direction, bytes, deed: Deed::CutWithin(behind) }));
+    }
+
+    /// Lays a trap as [`Proxy::cut_at`] does, that cuts nothing: others are passed on in the place of these bytes, on
+    /// their way to the server.
+    ///
+    /// # Panics
+    ///
+    /// When they are not of the same number.
+    pub fn garble(&self, bytes: &'static [u8], with: &'static [u8]) {
+        assert_eq!(bytes.len(), with.len(), "the length of a message stands ahead of it");
+        self.order(Order::Lay(Trap { direction: Direction::ToServer, bytes, deed: Deed::Replace(with) }));
     }
 
     /// Returns how many connections were accepted so far.

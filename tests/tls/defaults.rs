@@ -3,8 +3,8 @@
 use log::{Level, LevelFilter};
 use tierpool::{PgPool, Tier};
 
-use crate::authority::Authority;
 use crate::place::{HOST, is_encrypted, server, start};
+use crate::support::authority::Authority;
 use crate::support::cluster::{APP_PASSWORD, Cluster};
 use crate::support::logged;
 

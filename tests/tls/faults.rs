@@ -8,8 +8,8 @@ use tierpool::config::TlsMode::{Prefer, Require, VerifyCa, VerifyFull};
 use tierpool::config::TlsOptions;
 use tierpool::postgres::{PgManager, PgOptions};
 
-use crate::authority::Authority;
 use crate::place::{Files, options};
+use crate::support::authority::Authority;
 use crate::support::logged;
 
 #[track_caller]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tierpool::config::{TlsMode, TlsOptions};
 use tierpool::postgres::{PgConnection, PgError, PgManager, PgOptions};
 
-use crate::authority::Identity;
+use crate::support::authority::Identity;
 use crate::support::cluster::{APP_PASSWORD, Builder, Cluster};
 
 /// The name in the servers' certificates. It stands for 127.0.0.1 by `hostaddr`, so that nothing is looked up.

@@ -28,16 +28,30 @@ pub enum Direction {
     ToClient,
 }
 
-/// Bytes at which a connection is cut.
+/// Bytes at which something is done to a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trap {
     pub(super) direction: Direction,
+    /// None of them: at what comes next.
     pub(super) bytes: &'static [u8],
+    pub(super) deed: Deed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    /// It is cut ahead of all that was read with them.
+    Cut,
+    /// It is cut so many bytes behind their first, or at the end of what was read with them.
+    CutWithin(usize),
+    /// These, of the same number, are passed on in their place.
+    Replace(&'static [u8]),
 }
 
 impl Trap {
-    fn is_sprung_by(&self, direction: Direction, read: &[u8]) -> bool {
-        self.direction == direction && read.windows(self.bytes.len()).any(|window| window == self.bytes)
+    /// Where in what was read its bytes begin.
+    fn is_sprung_by(&self, direction: Direction, read: &[u8]) -> Option<usize> {
+        let is_there = self.direction == direction && !read.is_empty();
+        is_there.then(|| (0..read.len()).find(|start| read[*start..].starts_with(self.bytes))).flatten()
     }
 }
 
@@ -161,28 +175,38 @@ struct Pipe {
     closing: bool,
     /// The receiver was told of the end.
     ended: bool,
+    /// Cut, once what is queued was passed on.
+    cut: bool,
 }
 
 impl Pipe {
     fn new(direction: Direction) -> Self {
-        Pipe { direction, queue: VecDeque::new(), queued: 0, closing: false, ended: false }
+        Pipe { direction, queue: VecDeque::new(), queued: 0, closing: false, ended: false, cut: false }
     }
 
     fn can_take(&self) -> bool {
-        !self.closing && self.queued < MOST_QUEUED
+        !self.closing && !self.cut && self.queued < MOST_QUEUED
     }
 
     fn has_due(&self, now: Instant) -> bool {
         self.queue.front().is_some_and(|chunk| chunk.due <= now)
     }
 
-    /// Fails, and disarms the trap, when that goes off.
+    /// Disarms the trap when that goes off; fails where that cuts the connection.
     fn take_in(&mut self, from: &mut TcpStream, due: Instant, trap: &mut Option<Trap>) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         while self.can_take() {
-            let Some(count) = unless_blocked(from.read(&mut buffer))? else { break };
-            if trap.take_if(|trap| trap.is_sprung_by(self.direction, &buffer[..count])).is_some() {
-                return Err(ErrorKind::ConnectionReset.into());
+            let Some(mut count) = unless_blocked(from.read(&mut buffer))? else { break };
+            let start = trap.and_then(|trap| trap.is_sprung_by(self.direction, &buffer[..count]));
+            if let Some((start, trap)) = start.and_then(|start| Some((start, trap.take()?))) {
+                match trap.deed {
+                    Deed::CutWithin(behind) if start + behind > 0 => {
+                        count = count.min(start + behind);
+                        self.cut = true;
+                    }
+                    Deed::Cut | Deed::CutWithin(_) => return Err(ErrorKind::ConnectionReset.into()),
+                    Deed::Replace(with) => buffer[start..start + with.len()].copy_from_slice(with),
+                }
             }
             self.queued += count;
             self.closing = count == 0;
@@ -207,6 +231,9 @@ impl Pipe {
             if chunk.bytes.is_empty() {
                 self.queue.pop_front();
             }
+        }
+        if self.cut && self.queue.is_empty() {
+            return Err(ErrorKind::ConnectionReset.into());
         }
         Ok(())
     }

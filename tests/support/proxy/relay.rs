@@ -25,7 +25,7 @@ pub(super) enum Order {
     Forget,
     LosePackets,
     Delay(Duration),
-    CutAt(Trap),
+    Lay(Trap),
     Count,
     End,
 }
@@ -139,7 +139,7 @@ impl Relay {
             Order::LosePackets => self.lose_packets(true)?,
             Order::Reset => self.flows.drain(..).for_each(Flow::reset),
             Order::Delay(time) => self.delay = time,
-            Order::CutAt(trap) => self.trap = Some(trap),
+            Order::Lay(trap) => self.trap = Some(trap),
             Order::Count => {}
             Order::End => unreachable!("BUG: the loop takes the order to end itself"),
         }

@@ -1,0 +1,86 @@
+//! One session of two rows.
+
+use std::any::Any;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use postgres::types::Type;
+use tierpool::postgres::{Ending, Last, Session};
+use tierpool::{PgError, PgPool, Tier};
+
+use crate::ledger::Told;
+use crate::plan::{End, Plan, Write};
+
+/// The tables of the two rows.
+const SIDES: [&str; 2] = ["one", "two"];
+
+/// A panic's payload that says it is this test's.
+struct Meant;
+
+pub fn session(pool: &PgPool, key: i64, plan: &Plan) -> Told {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        pool.session_ending_with(Tier::Automation, &plan.options, |tx| work(tx, key, plan))
+    }));
+    match outcome {
+        Ok(Ok(())) => Told::Committed,
+        Ok(Err(error)) if error.is_outcome_unknown() => Told::Unknown,
+        Ok(Err(error)) => Told::Failed { refused: error.sqlstate() == Some("42601") },
+        Err(panic) => after(panic),
+    }
+}
+
+fn after(panic: Box<dyn Any + Send>) -> Told {
+    if panic.is::<Meant>() { Told::Failed { refused: false } } else { resume_unwind(panic) }
+}
+
+fn work<'e>(tx: &mut Session<'_>, key: i64, plan: &Plan) -> Result<Ending<'e, ()>, PgError> {
+    let minded = |outcome: Result<(), PgError>| if plan.ignores_all { Ok(()) } else { outcome };
+    minded(write(tx, plan.rows[0], SIDES[0], key))?;
+    if matches!(plan.end, End::IgnoreOne | End::IgnoreThenLast) {
+        let _ = tx.execute("SELECT 1 / 0", &[]);
+    }
+    let insert = "INSERT INTO two (key) VALUES ($1)";
+    Ok(match plan.end {
+        End::Last | End::IgnoreThenLast => Last::execute(insert).with(key).map(drop).into(),
+        End::LastRows => Last::query(format!("{insert} RETURNING key")).with(key).map(drop).into(),
+        End::Commit | End::IgnoreOne => {
+            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            Ending::Commit(())
+        }
+        End::Fail => {
+            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            return Err(std::io::Error::other("as planned").into());
+        }
+        End::Panic => {
+            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            // Without the hook, which would print each.
+            resume_unwind(Box::new(Meant))
+        }
+    })
+}
+
+fn write(tx: &mut Session<'_>, how: Write, side: &str, key: i64) -> Result<(), PgError> {
+    let insert = format!("INSERT INTO {side} (key) VALUES ($1)");
+    let returning = format!("{insert} RETURNING key");
+    let text = format!("INSERT INTO {side} (key) VALUES ({key})");
+    match how {
+        Write::Execute => tx.execute(&insert, &[&key]).map(drop),
+        Write::Cached => tx.execute_cached(&insert, &[&key]).map(drop),
+        Write::Prepared => {
+            let statement = tx.prepare(&insert)?;
+            tx.execute(&statement, &[&key]).map(drop)
+        }
+        Write::Typed => tx.execute_typed(&insert, &[(&key, Type::INT8)]).map(drop),
+        Write::Batch => tx.batch_execute(&text),
+        Write::Copy => {
+            let mut rows = tx.copy_in(&format!("COPY {side} (key) FROM STDIN"))?;
+            writeln!(rows, "{key}")?;
+            rows.finish().map(drop).map_err(Into::into)
+        }
+        Write::Query => tx.query(&returning, &[&key]).map(drop),
+        Write::Simple => tx.simple_query(&text).map(drop),
+        Write::Unread => tx.query_raw(&returning, [&key]).map(drop),
+        Write::Bare => tx.client()?.execute(&insert, &[&key]).map(drop).map_err(Into::into),
+        Write::Savepoint => tx.savepoint(|tx| tx.execute(&insert, &[&key]).map(drop)),
+    }
+}
