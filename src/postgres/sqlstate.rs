@@ -23,6 +23,8 @@ pub(crate) enum Meaning {
     StatementUnknown,
     /// The server has another prepared statement of this name.
     StatementTaken,
+    /// The types of a statement's parameters do not fit their places, or are no more.
+    TypesUnfit,
     /// Something is not supported, as a prepared statement whose result type has changed.
     Unsupported,
     /// The server or the transaction takes no writes.
@@ -71,8 +73,13 @@ const TABLE: &[(&str, &str, &[Meaning])] = &[
     // While connecting: the role has no right to.
     ("42501", "insufficient_privilege", &[M::NotAllowed, M::Permanent]),
     ("42601", "syntax_error", &[M::Permanent]),
-    ("42704", "undefined_object", &[M::Permanent]),
+    ("42704", "undefined_object", &[M::Permanent, M::TypesUnfit]),
+    ("42725", "ambiguous_function", &[M::TypesUnfit]),
+    ("42804", "datatype_mismatch", &[M::TypesUnfit]),
+    ("42846", "cannot_coerce", &[M::TypesUnfit]),
+    ("42883", "undefined_function", &[M::TypesUnfit]),
     ("42P05", "duplicate_prepared_statement", &[M::StatementTaken]),
+    ("42P08", "ambiguous_parameter", &[M::TypesUnfit]),
     ("53300", "too_many_connections", &[M::Exhausted]),
     ("55P03", "lock_not_available", &[M::LockUnavailable]),
     ("57014", "query_canceled", &[M::Cancelled]),
@@ -81,6 +88,8 @@ const TABLE: &[(&str, &str, &[Meaning])] = &[
     ("57P03", "cannot_connect_now", &[M::EndsSession, M::Transient]),
     ("57P04", "database_dropped", &[M::EndsSession]),
     ("57P05", "idle_session_timeout", &[M::EndsSession]),
+    // Of a type that was dropped nothing but its number is left.
+    ("XX000", "internal_error", &[M::TypesUnfit]),
 ];
 
 /// Whether a SQLSTATE has this meaning.

@@ -2,6 +2,8 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `known_types` | the types of the parameters of statements that it does not keep |
+//! | `cache_totals` | what the caches of all connections have in common |
 //! | `statement_cache` | the prepared statements that it keeps |
 //! | `pooler` | what is known of a PgBouncer in between, and what that asks of a connection |
 //! | `lease` | for how long its handles work |
@@ -14,10 +16,12 @@
 //! | `pooled` | how it finds a pooler, and minds it |
 //! | `reset` | puts a returned session back to what it was when new |
 
+mod cache_totals;
 mod cancel;
 mod checks;
 mod goodbye;
 mod handles;
+mod known_types;
 mod lease;
 mod pg_connection;
 mod pooled;
@@ -26,10 +30,12 @@ mod reset;
 mod statement_cache;
 mod unread;
 
+pub(super) use cache_totals::CacheTotals;
+pub use cache_totals::StatementCacheStats;
 pub(super) use cancel::CancelRequest;
 pub use handles::{AbandonHandle, CancelHandle};
+pub(super) use known_types::Ready;
 pub use pg_connection::{PgConnection, TransactionStatus};
 pub(super) use pooler::{Behind, Pooler, likely_mode};
 pub(super) use reset::{SettingsLeft, reset};
-pub use statement_cache::StatementCacheStats;
-pub(super) use statement_cache::{CacheTotals, StatementCache, is_refused};
+pub(super) use statement_cache::{Failed, StatementCache};

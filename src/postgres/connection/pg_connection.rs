@@ -147,9 +147,12 @@ impl PgConnection {
         }
     }
 
-    /// Keeps no statements from now on: what serves the next call may not have them.
-    pub(in crate::postgres) fn keep_no_statements(&mut self) {
-        self.statements.switch_off();
+    /// Keeps no statements from now on, unless the settings say that those who serve the calls have them all.
+    pub(in crate::postgres) fn keep_no_statements(&mut self, pooler_is_said: bool) {
+        if !pooler_is_said {
+            self.statements.switch_off();
+        }
+        self.statements.go_by_types();
     }
 
     pub(in crate::postgres) fn statements(&self) -> &StatementCache {

@@ -1,92 +1,23 @@
 //! The prepared statements that a connection keeps for the next call with the same text.
 
-use std::collections::HashSet;
+use std::error::Error as StdError;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use lru::LruCache;
-use parking_lot::Mutex;
+use postgres::types::{Type, WrongType};
 use postgres::{Client, Statement};
 
+use super::cache_totals::{CacheTotals, StatementCacheStats, hash};
+use super::known_types::{KnownTypes, Ready, are_common};
 use crate::postgres::error::is_stale_plan;
 use crate::postgres::sqlstate::{Meaning, means};
 
-/// What the statement cache of a connection, or those of all connections of a manager, have done so far.
-///
-/// ```
-/// use tierpool::postgres::{PgManager, PgOptions};
-///
-/// let manager = PgManager::new("host=db.example user=app".parse().unwrap(), PgOptions::default()).unwrap();
-/// assert_eq!(manager.statement_cache_stats().hits, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct StatementCacheStats {
-    /// Calls that found their statement.
-    pub hits: u64,
-    /// Calls that had to prepare it, or tried to. With the cache off, all calls.
-    pub misses: u64,
-    /// Statements closed to make room for another.
-    pub evictions: u64,
-    /// How often all statements of a connection were dropped: the schema had changed below one of them, or a reset
-    /// had dropped them on the server.
-    pub clears: u64,
-}
-
-/// Texts remembered of a connection for having gone stale, and of a manager for going stale again and again. Programs
-/// have fewer; what is forgotten beyond that costs another refusal.
+/// Texts remembered of a connection for having gone stale. Programs have fewer; what is forgotten beyond that costs
+/// another refusal.
 const MOST_STALE: usize = 64;
-const MOST_UNSTEADY: usize = 1024;
-
-/// What the caches of all connections of a manager share: their sums, those of connections closed meanwhile included,
-/// and the texts that are not worth keeping.
-///
-/// Every call counts up one of the sums beside a round trip to the server, which takes a hundred times as long.
-/// `Relaxed`: they are sums for people, and order nothing.
-#[derive(Default)]
-pub(in crate::postgres) struct CacheTotals {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    evictions: AtomicU64,
-    clears: AtomicU64,
-    /// The texts that are prepared at each use, by their hashes. Its lock is held for a look.
-    unsteady: Mutex<HashSet<u64>>,
-    /// Spares the lock while there are none. `Relaxed`: who reads it too early meets one more refusal.
-    has_unsteady: AtomicBool,
-}
-
-/// The same for all connections.
-fn hash(sql: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    sql.hash(&mut hasher);
-    hasher.finish()
-}
-
-impl CacheTotals {
-    fn is_unsteady(&self, sql: &str) -> bool {
-        self.has_unsteady.load(Relaxed) && self.unsteady.lock().contains(&hash(sql))
-    }
-
-    fn note_unsteady(&self, sql: u64) {
-        let mut unsteady = self.unsteady.lock();
-        if unsteady.len() < MOST_UNSTEADY {
-            unsteady.insert(sql);
-            self.has_unsteady.store(true, Relaxed);
-        }
-    }
-
-    pub fn stats(&self) -> StatementCacheStats {
-        StatementCacheStats {
-            hits: self.hits.load(Relaxed),
-            misses: self.misses.load(Relaxed),
-            evictions: self.evictions.load(Relaxed),
-            clears: self.clears.load(Relaxed),
-        }
-    }
-}
 
 /// The statements of one connection by their text, the least recently used first to go.
 ///
@@ -99,8 +30,12 @@ pub(in crate::postgres) struct StatementCache {
     size: usize,
     /// How often the server had refused a statement of this connection when that was last looked at.
     refused: u64,
-    /// The texts whose result type has changed once on this connection, by their hashes.
+    /// What this connection alone knows of statements that it does not keep; `None`: it prepares at each call.
+    types: Option<KnownTypes>,
+    /// The texts that have gone stale once on this connection, by their hashes.
     stale: Vec<u64>,
+    /// How many texts were unsteady when those kept were last looked through for them.
+    unsteady_seen: u64,
     own: StatementCacheStats,
     totals: Arc<CacheTotals>,
 }
@@ -113,8 +48,10 @@ impl StatementCache {
         StatementCache {
             kept,
             size,
+            types: None,
             refused: 0,
             stale: Vec::new(),
+            unsteady_seen: 0,
             own: StatementCacheStats::default(),
             totals,
         }
@@ -122,17 +59,21 @@ impl StatementCache {
 
     /// Returns the statement with this text, prepared now if need be. A hit allocates nothing.
     pub fn get(&mut self, client: &mut Client, sql: &str) -> Result<Statement, postgres::Error> {
-        let is_unsteady = self.totals.is_unsteady(sql);
-        if let Some(statement) = self.kept.as_mut().filter(|_| !is_unsteady).and_then(|kept| kept.get(sql)) {
-            self.own.hits += 1;
-            self.totals.hits.fetch_add(1, Relaxed);
-            return Ok(statement.clone());
+        self.drop_unsteady();
+        if let Some(statement) = self.kept.as_mut().and_then(|kept| kept.get(sql)) {
+            let statement = statement.clone();
+            self.count_hit();
+            return Ok(statement);
         }
         self.own.misses += 1;
         self.totals.misses.fetch_add(1, Relaxed);
         let statement = client.prepare(sql)?;
+        if self.totals.is_unsteady(sql) {
+            return Ok(statement);
+        }
+        self.learn(sql, &statement);
         // Only now that there is something to keep another has to go.
-        if let Some(kept) = self.kept.as_mut().filter(|_| !is_unsteady) {
+        if let Some(kept) = &mut self.kept {
             if kept.len() >= self.size && kept.pop_lru().is_some() {
                 self.own.evictions += 1;
                 self.totals.evictions.fetch_add(1, Relaxed);
@@ -140,6 +81,72 @@ impl StatementCache {
             kept.put(sql.into(), statement.clone());
         }
         Ok(statement)
+    }
+
+    /// Returns how to run the statement with this text and so many parameters: by their types where no statements are
+    /// kept, which may be known, else prepared.
+    pub fn ready(&mut self, client: &mut Client, sql: &str, params: usize) -> Result<Ready, postgres::Error> {
+        match self.known_types(sql).filter(|types| types.len() == params) {
+            Some(types) => {
+                self.count_hit();
+                Ok(Ready::Typed(types))
+            }
+            None => self.ready_anew(client, sql, params),
+        }
+    }
+
+    /// The same by what the server says now, where the statement is not kept.
+    pub fn ready_anew(
+        &mut self,
+        client: &mut Client,
+        sql: &str,
+        params: usize,
+    ) -> Result<Ready, postgres::Error> {
+        let statement = self.get(client, sql)?;
+        // What was prepared may be on another server already. A wrong number of parameters is told by the driver, and
+        // of a prepared statement only, without sending it.
+        let by_types = self.types.is_some() && statement.params().len() == params;
+        Ok(if by_types { Ready::Typed(statement.params().into()) } else { Ready::Prepared(statement) })
+    }
+
+    fn known_types(&mut self, sql: &str) -> Option<Arc<[Type]>> {
+        let own = self.types.as_mut()?;
+        let now = Instant::now();
+        own.get(sql, now).or_else(|| self.totals.types.lock().get(sql, now))
+    }
+
+    /// Takes note of the types that preparing a statement has told, where it is not kept.
+    fn learn(&mut self, sql: &str, statement: &Statement) {
+        let Some(own) = &mut self.types else { return };
+        let now = Instant::now();
+        match are_common(statement) {
+            true => self.totals.types.lock().learn(sql, statement.params(), now),
+            false => own.learn(sql, statement.params(), now),
+        }
+    }
+
+    fn count_hit(&mut self) {
+        self.own.hits += 1;
+        self.totals.hits.fetch_add(1, Relaxed);
+    }
+
+    /// Drops those of its statements that have turned out not to be worth keeping.
+    fn drop_unsteady(&mut self) {
+        let so_far = self.totals.unsteady_so_far.load(Relaxed);
+        if so_far != self.unsteady_seen {
+            self.unsteady_seen = so_far;
+            self.drop_those_unsteady();
+        }
+    }
+
+    #[cold]
+    fn drop_those_unsteady(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let unsteady: Vec<_> =
+            kept.iter().map(|(sql, _)| sql).filter(|sql| self.totals.is_unsteady(sql)).cloned().collect();
+        for sql in unsteady {
+            kept.pop(&sql);
+        }
     }
 
     /// Forgets all statements when the server has refused any since the last time, in whichever call: what happened to
@@ -155,12 +162,23 @@ impl StatementCache {
     ///
     /// One that goes stale twice does so for something else than a change of the schema: a `search_path` that leads it
     /// to one tenant's table and then to another's. It is prepared at each use from then on.
-    pub fn drop_refused(&mut self, sql: &str, why: &postgres::Error) {
+    fn drop_refused(&mut self, sql: &str, why: &postgres::Error) {
         self.clear();
         if !is_stale_plan(why) {
             return;
         }
-        let sql = hash(sql);
+        self.note_stale(hash(sql));
+    }
+
+    /// Forgets the types of the parameters of this text, as they did not do. Where they do not the next time either it
+    /// is prepared at each use from then on.
+    fn drop_types(&mut self, sql: &str) {
+        self.types.iter_mut().for_each(|own| own.forget(sql));
+        self.totals.types.lock().forget(sql);
+        self.note_stale(hash(sql));
+    }
+
+    fn note_stale(&mut self, sql: u64) {
         if self.stale.contains(&sql) {
             self.totals.note_unsteady(sql);
         } else {
@@ -169,9 +187,35 @@ impl StatementCache {
         }
     }
 
+    /// Takes note of the error of a call, and says whether another preparation may help.
+    pub fn note_failed(&mut self, sql: &str, ready: &Ready, error: &postgres::Error) -> Failed {
+        match ready {
+            Ready::Prepared(_) if is_refused(error) => self.drop_refused(sql, error),
+            Ready::Typed(_) if is_of_types(error) => self.drop_types(sql),
+            Ready::Typed(_) if is_unsent(error) => {
+                self.drop_types(sql);
+                return Failed::Unsent;
+            }
+            _ => return Failed::ForGood,
+        }
+        if error.as_db_error().is_some_and(|error| error.where_().is_none()) {
+            Failed::Refused
+        } else {
+            Failed::ForGood
+        }
+    }
+
     /// Keeps none from now on.
     pub fn switch_off(&mut self) {
         self.kept = None;
+    }
+
+    /// Has those that it does not keep run by the types of their parameters: what serves the next call may be another
+    /// server.
+    pub fn go_by_types(&mut self) {
+        if self.kept.is_none() {
+            self.types = Some(KnownTypes::of_one());
+        }
     }
 
     /// Forgets all statements.
@@ -210,6 +254,29 @@ impl fmt::Debug for StatementCache {
 pub(in crate::postgres) fn is_refused(error: &postgres::Error) -> bool {
     let Some(reported) = error.as_db_error().filter(|error| error.where_().is_none()) else { return false };
     means(reported.code().code(), Meaning::StatementUnknown) || is_stale_plan(error)
+}
+
+/// What the failure of a call means for another preparation of its statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Failed {
+    /// It would not help.
+    ForGood,
+    /// It may help, and nothing was sent.
+    Unsent,
+    /// It may help, and nothing of the statement was executed. In a transaction that has failed by it.
+    Refused,
+}
+
+/// Whether the server says that the types of parameters do not fit their places, or that it has none such any more.
+///
+/// A function that the statement calls may say so too; then the error has a context.
+fn is_of_types(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| means(code.code(), Meaning::TypesUnfit))
+}
+
+/// Whether the driver cannot make a value of the parameter's type out of what it was given.
+fn is_unsent(error: &postgres::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<WrongType>())
 }
 
 /// Whether SQL of the user's may drop prepared statements on the server: `DISCARD ALL` or `DEALLOCATE`. What hides

@@ -102,8 +102,8 @@ impl Opener {
             },
         };
         conn.settle_behind(Behind::new(mode, config, &self.options), deadline.left())?;
-        if conn.is_transaction_pooled() && !self.pooler.is_said() {
-            conn.keep_no_statements();
+        if conn.is_transaction_pooled() {
+            conn.keep_no_statements(self.pooler.is_said());
         }
         conn.begin_as_new();
         Ok((conn, fit))

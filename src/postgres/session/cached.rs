@@ -4,7 +4,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Row, Statement};
 
 use super::transaction::Session;
-use crate::postgres::connection::{PgConnection, StatementCacheStats, TransactionStatus, is_refused};
+use crate::postgres::connection::{Failed, PgConnection, Ready, StatementCacheStats, TransactionStatus};
 use crate::postgres::error::PgError;
 
 type Params<'a> = [&'a (dyn ToSql + Sync)];
@@ -20,10 +20,15 @@ impl PgConnection {
     /// must not change result type") or somebody dropped it there (26000), the whole cache is dropped. The `_cached`
     /// calls then prepare anew and try once more, where no transaction is open, and where they are the first of a
     /// session, whose transaction they begin anew; elsewhere in one the caller gets the error, and the next transaction
-    /// works. A text that a connection is refused twice for its result type is prepared at each use from then on: it
-    /// is one whose tables change with the `search_path`, as with a schema per tenant. A call with a handle from here
+    /// works. A text that a connection is refused twice for its result type is prepared at each use for the next ten
+    /// minutes: it is one whose tables change with the `search_path`, as with a schema per tenant. A call with a handle
+    /// from here
     /// gets the error in either case, and the next `prepare_cached` prepares anew; over a Unix socket only the
     /// `_cached` calls notice.
+    ///
+    /// Behind a pooler that lends servers by the transaction nothing is kept. There the `_cached` calls go by the types
+    /// of their parameters, in one round trip, once any connection of the tier has learnt them; see
+    /// [the guide](crate::guide::pgbouncer#transaction-mode).
     ///
     /// # Blocking
     ///
@@ -57,7 +62,7 @@ impl PgConnection {
     ///
     /// Those of [`postgres::Client::query`].
     pub fn query_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PgError> {
-        Ok(self.with_cached(sql, |client, statement| client.query(statement, params))?)
+        Ok(self.with_cached(sql, params, Ready::query)?)
     }
 
     /// Executes a statement of the cache that returns one row; see [`PgConnection::prepare_cached`].
@@ -66,7 +71,7 @@ impl PgConnection {
     ///
     /// Those of [`postgres::Client::query_one`].
     pub fn query_one_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Row, PgError> {
-        Ok(self.with_cached(sql, |client, statement| client.query_one(statement, params))?)
+        Ok(self.with_cached(sql, params, Ready::query_one)?)
     }
 
     /// Executes a statement of the cache that returns at most one row; see [`PgConnection::prepare_cached`].
@@ -75,7 +80,7 @@ impl PgConnection {
     ///
     /// Those of [`postgres::Client::query_opt`].
     pub fn query_opt_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, PgError> {
-        Ok(self.with_cached(sql, |client, statement| client.query_opt(statement, params))?)
+        Ok(self.with_cached(sql, params, Ready::query_opt)?)
     }
 
     /// Executes a statement of the cache and returns the number of rows affected; see
@@ -85,7 +90,7 @@ impl PgConnection {
     ///
     /// Those of [`postgres::Client::execute`].
     pub fn execute_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<u64, PgError> {
-        Ok(self.with_cached(sql, |client, statement| client.execute(statement, params))?)
+        Ok(self.with_cached(sql, params, Ready::execute)?)
     }
 
     /// Returns what the statement cache of this connection has done since it was opened.
@@ -97,39 +102,52 @@ impl PgConnection {
     fn with_cached<T>(
         &mut self,
         sql: &str,
-        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+        params: &Params<'_>,
+        call: Call<T>,
     ) -> Result<T, postgres::Error> {
         // Asked before the call: after an error the reply has not been read to its end yet.
         let is_in_transaction =
             self.transaction_status().is_some_and(|status| status != TransactionStatus::Idle);
-        let error = match self.once_cached(sql, &call) {
-            Err(error) if is_refused(&error) && !is_in_transaction => error,
-            outcome => return outcome,
+        let error = match self.once_cached(sql, params, call) {
+            Err(Refusal { error, may_help: true }) if !is_in_transaction => error,
+            outcome => return outcome.map_err(|refusal| refusal.error),
         };
         let (client, statements) = self.parts();
         // Where the status is not known, a transaction that is open has failed and refuses this: then the first error
         // is the one to tell.
-        match statements.get(client, sql) {
-            Ok(statement) => call(client, &statement),
+        match statements.ready_anew(client, sql, params.len()) {
+            Ok(ready) => call(&ready, client, sql, params),
             Err(_) => Err(error),
         }
     }
 
-    /// Runs a statement of the cache. Where it is refused, the whole cache is dropped.
-    fn once_cached<T>(
-        &mut self,
-        sql: &str,
-        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
-    ) -> Result<T, postgres::Error> {
+    /// Runs a statement of the cache, or by the types that are known of it. What is refused is forgotten.
+    fn once_cached<T>(&mut self, sql: &str, params: &Params<'_>, call: Call<T>) -> Result<T, Refusal> {
         let (client, statements) = self.parts();
-        let statement = statements.get(client, sql)?;
-        let outcome = call(client, &statement);
-        if let Err(error) = &outcome
-            && is_refused(error)
-        {
-            statements.drop_refused(sql, error);
+        let mut ready = statements.ready(client, sql, params.len())?;
+        let mut outcome = call(&ready, client, sql, params);
+        let mut failed = outcome.as_ref().err().map(|error| statements.note_failed(sql, &ready, error));
+        if failed == Some(Failed::Unsent) {
+            ready = statements.ready_anew(client, sql, params.len())?;
+            outcome = call(&ready, client, sql, params);
+            failed = outcome.as_ref().err().map(|error| statements.note_failed(sql, &ready, error));
         }
-        outcome
+        outcome.map_err(|error| Refusal { error, may_help: failed == Some(Failed::Refused) })
+    }
+}
+
+/// One of the driver's calls for a statement that is ready.
+type Call<T> = fn(&Ready, &mut Client, &str, &Params<'_>) -> Result<T, postgres::Error>;
+
+/// Why a call failed, and whether its statement prepared anew may help, of which nothing was executed.
+struct Refusal {
+    error: postgres::Error,
+    may_help: bool,
+}
+
+impl From<postgres::Error> for Refusal {
+    fn from(error: postgres::Error) -> Self {
+        Refusal { error, may_help: false }
     }
 }
 
@@ -152,7 +170,7 @@ impl Session<'_> {
     ///
     /// Those of [`postgres::Client::query`].
     pub fn query_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PgError> {
-        self.with_cached(sql, |client, statement| client.query(statement, params))
+        self.with_cached(sql, params, Ready::query)
     }
 
     /// Executes a statement of the connection's cache that returns one row; see [`PgConnection::prepare_cached`].
@@ -161,7 +179,7 @@ impl Session<'_> {
     ///
     /// Those of [`postgres::Client::query_one`].
     pub fn query_one_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Row, PgError> {
-        self.with_cached(sql, |client, statement| client.query_one(statement, params))
+        self.with_cached(sql, params, Ready::query_one)
     }
 
     /// Executes a statement of the connection's cache that returns at most one row; see
@@ -171,7 +189,7 @@ impl Session<'_> {
     ///
     /// Those of [`postgres::Client::query_opt`].
     pub fn query_opt_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, PgError> {
-        self.with_cached(sql, |client, statement| client.query_opt(statement, params))
+        self.with_cached(sql, params, Ready::query_opt)
     }
 
     /// Executes a statement of the connection's cache and returns the number of rows affected; see
@@ -181,24 +199,20 @@ impl Session<'_> {
     ///
     /// Those of [`postgres::Client::execute`].
     pub fn execute_cached(&mut self, sql: &str, params: &Params<'_>) -> Result<u64, PgError> {
-        self.with_cached(sql, |client, statement| client.execute(statement, params))
+        self.with_cached(sql, params, Ready::execute)
     }
 
-    fn with_cached<T>(
-        &mut self,
-        sql: &str,
-        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
-    ) -> Result<T, PgError> {
+    fn with_cached<T>(&mut self, sql: &str, params: &Params<'_>, call: Call<T>) -> Result<T, PgError> {
         let underway = self.underway();
         let is_first = underway.is_ahead();
         let (conn, noted) = underway.ready()?;
-        match conn.once_cached(sql, &call) {
+        match conn.once_cached(sql, params, call) {
             // Nothing of it was executed, and nothing else was done: as if it had been the first.
-            Err(error) if is_first && is_refused(&error) => {}
-            outcome => return outcome.map_err(|error| noted.note(error)),
+            Err(refusal) if is_first && refusal.may_help => {}
+            outcome => return outcome.map_err(|refusal| noted.note(refusal.error)),
         }
         underway.begin_anew()?;
         let (conn, noted) = underway.ready()?;
-        conn.once_cached(sql, &call).map_err(|error| noted.note(error))
+        conn.once_cached(sql, params, call).map_err(|refusal| noted.note(refusal.error))
     }
 }
