@@ -1,17 +1,20 @@
-//! Checkout and checkin of a connection that does nothing, beside r2d2, a mutexed vector and a bare lock-free queue.
+//! Checkout and checkin of a connection that does nothing, beside r2d2, a mutexed vector and a bare lock-free queue;
+//! and of one that is validated, by a manager of which it is not known that its `is_valid` returns, beside r2d2.
 //!
 //! Read the figures as ratios within one run: the machine may be shared. The table at the end gives them.
 
 mod common;
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use common::mode::Mode;
-use common::rounds::Rounds;
-use common::subject::{LIMIT, OURS, R2D2, cyclers};
+use common::rounds::{Rounds, quantile};
+use common::subject::{LIMIT, OURS, R2D2, Subject, cyclers};
 use common::table::{Bound, Row, Table, count, nanos};
 use common::throughput::{cost_within, time_of};
+use common::validated::{Ours, Theirs, Validates, checkouts_of_all};
 use criterion::{BenchmarkId, Throughput};
 
 /// Connections in every shape.
@@ -35,6 +38,42 @@ const SHAPES: [Shape; 2] = [
 
 /// The most that one thread's cycle should cost of a bare queue's.
 const OVER_QUEUE: f64 = 1.5;
+
+/// A validated checkout, with what is asked of it.
+struct Validated {
+    what: &'static str,
+    is_valid_takes: Duration,
+    /// Of the figure: all of it, or what it is above r2d2's.
+    beyond_r2d2: bool,
+    bar: f64,
+    goal: Option<f64>,
+}
+
+const VALIDATED: [Validated; 2] = [
+    Validated {
+        what: "validated checkout, `is_valid` does nothing",
+        is_valid_takes: Duration::ZERO,
+        beyond_r2d2: false,
+        bar: 1.5,
+        goal: Some(0.5),
+    },
+    Validated {
+        what: "validated checkout, `is_valid` takes 20 µs",
+        is_valid_takes: Duration::from_micros(20),
+        beyond_r2d2: true,
+        bar: 2.0,
+        goal: None,
+    },
+];
+
+/// How long connections rest: as long as they are trusted by default.
+const REST: Duration = Duration::from_millis(500);
+
+/// How many rest at once: with 64 rests the slowest of 1024 checkouts does not count.
+const RESTING: u32 = 16;
+
+/// How many times r2d2's time the slowest checkouts of rested connections should take at the most.
+const AFTER_REST: f64 = 2.0;
 
 fn main() -> ExitCode {
     let mode = Mode::from_args();
@@ -83,5 +122,49 @@ fn ratios(mode: Mode) -> ExitCode {
             table.push(over.goal(Bound::AtMost(OVER_QUEUE)));
         }
     }
+    validated(mode, &mut table);
+    rested(mode, &mut table);
     table.finish()
+}
+
+/// One thread whose every checkout is validated.
+fn validated(mode: Mode, table: &mut Table) {
+    for Validated { what, is_valid_takes, beyond_r2d2, bar, goal } in VALIDATED {
+        let (rounds, micros) = mode.pick((101, 5_000), (1, 500));
+        let ours = Ours::new(CONNECTIONS, Validates::EachCheckout, is_valid_takes);
+        let subjects: [&dyn Subject; 2] = [&ours, &Theirs::new(CONNECTIONS, is_valid_takes)];
+        let time = Duration::from_micros(micros);
+        let costs = Rounds::run(rounds, 2, |subject| cost_within(subjects[subject], 1, time));
+        let value = if beyond_r2d2 { costs.difference(OURS, R2D2) } else { costs.median(OURS) } / 1e3;
+        let peer = format!("r2d2 {}", nanos(costs.median(R2D2)));
+        let row = Row::new(what, nanos(costs.median(OURS)), peer, value).bar(Bound::AtMost(bar));
+        let row = row.unit(if beyond_r2d2 { " µs more" } else { " µs" });
+        table.push(match goal {
+            Some(goal) => row.goal(Bound::AtMost(goal)),
+            None => row,
+        });
+    }
+}
+
+/// The slowest checkouts of connections that have rested for as long as they are trusted.
+fn rested(mode: Mode, table: &mut Table) {
+    let (rests, rest) = mode.pick((64, REST), (1, Duration::from_millis(1)));
+    let ours = Ours::new(RESTING, Validates::ByDefault, Duration::ZERO);
+    let theirs = Theirs::new(RESTING, Duration::ZERO);
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..=rests {
+        let both = [checkouts_of_all(RESTING, || ours.0.get()), checkouts_of_all(RESTING, || theirs.0.get())];
+        // The first were opened just before.
+        if round > 0 {
+            times.iter_mut().zip(both).for_each(|(times, more)| times.extend(more));
+        }
+        thread::sleep(rest);
+    }
+    for (part, name) in [(0.5, "median"), (0.999, "p99.9")] {
+        let [ours, theirs] = [OURS, R2D2].map(|subject| quantile(times[subject].iter().copied(), part));
+        let what = format!("checkout after a rest of {REST:?}, {name}");
+        let row = Row::new(what, nanos(ours), format!("r2d2 {}", nanos(theirs)), ours / theirs);
+        let row = row.unit("× r2d2");
+        table.push(if part > 0.9 { row.bar(Bound::AtMost(AFTER_REST)) } else { row });
+    }
 }

@@ -10,3 +10,4 @@ pub mod rounds;
 pub mod subject;
 pub mod table;
 pub mod throughput;
+pub mod validated;

@@ -40,6 +40,8 @@ pub(crate) struct Card {
     due_at: AtomicMillis,
     /// When the keeper validates it, if it has not been used since this was planned.
     keepalive_at: AtomicMillis,
+    /// When the pool last validated the connection for nobody in particular.
+    checked_at: AtomicMillis,
     /// Checkouts served without queueing.
     direct: AtomicU64,
     hold: Recorder,
@@ -136,6 +138,26 @@ impl Card {
 
     pub(crate) fn keepalive_at(&self) -> Millis {
         self.keepalive_at.load()
+    }
+
+    /// The pool has validated the connection.
+    pub(crate) fn set_checked_at(&self, at: Millis) {
+        self.checked_at.store(at);
+    }
+
+    /// When the connection was last in use, or validated by the pool since.
+    pub(crate) fn heard_at(&self) -> Millis {
+        let (used, checked) = (self.idle_since(), self.checked_at.load());
+        if checked == Millis::NEVER { used } else { used.max(checked) }
+    }
+
+    /// Whether the connection has been used after the pool had validated it. Told once.
+    pub(crate) fn was_checked_ahead(&self) -> bool {
+        let was = self.checked_at.load() < self.idle_since();
+        if was {
+            self.checked_at.store(Millis::NEVER);
+        }
+        was
     }
 
     /// The slot's connection is gone. Returns its control, whose drop is foreign code.

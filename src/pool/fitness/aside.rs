@@ -1,51 +1,108 @@
 //! Checking a connection on a helper thread: for a caller that waits for it, or for the pool.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
 use super::judge::perform;
 use super::retire::{misrouted, restore};
 use super::suspect::{dispose_dead, found_dead};
-use crate::core::Waiter;
+use crate::core::Outcome;
 use crate::pool::connection::body::{Body, plan_keepalive};
 use crate::pool::driver::layer::Condition;
+use crate::pool::parts::caller;
 use crate::pool::parts::errand::{Check, Task};
+use crate::pool::parts::workers::Job;
 use crate::pool::shared::{Checked, Entry, Errand, Shared};
 use crate::pool::supply::close::{close_body, dispose};
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
 
-/// The thread that waits for the outcome. It is served the connection, or refused where there is none to be had.
-pub(crate) type Caller<M> = Waiter<Checked<M>, ()>;
+/// The thread that waits for the outcome.
+type Caller<M> = caller::Caller<Checked<M>>;
 
-/// Hands a connection to a helper thread. The helper passes it on when done: to the caller if it still waits, else
-/// back into the pool. It is given up `validation_timeout` after the helper has begun.
-#[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; here one is taken apart.
-pub(crate) fn send_aside<M: ManageConnection>(
+/// Hands a connection to a helper thread, which puts it back into the pool when done. It is given up
+/// `validation_timeout` after the helper has begun.
+pub(crate) fn send_aside<M: ManageConnection>(entry: Box<Entry<M>>, check: Check) {
+    let shared = Arc::clone(&entry.shared);
+    let limit = shared.settings().validation_timeout;
+    let (errand, job) = prepare(entry, check, limit, None);
+    watch(&shared, &errand);
+    shared.helpers.run(job);
+    shared.helpers.wake_keeper();
+}
+
+/// The same on the present thread, which is a helper's.
+pub(crate) fn check_here<M: ManageConnection>(entry: Box<Entry<M>>, check: Check) {
+    let shared = Arc::clone(&entry.shared);
+    let limit = shared.settings().validation_timeout;
+    let (errand, job) = prepare(entry, check, limit, None);
+    watch(&shared, &errand);
+    shared.helpers.wake_keeper();
+    job();
+}
+
+/// The same for a caller that waits for it until its deadline; where it has left by then, the connection is put back.
+///
+/// A caller that waits awake watches over its errand itself for that time, and leaves it to the keeper only then: most
+/// are over before, and nobody had to be woken.
+pub(crate) fn check_for_caller<M: ManageConnection>(
     entry: Box<Entry<M>>,
     check: Check,
+    limit: Duration,
+    deadline: Option<Instant>,
+) -> Outcome<Checked<M>, ()> {
+    let shared = Arc::clone(&entry.shared);
+    let helpers = &shared.helpers;
+    let caller = Arc::new(Caller::<M>::new());
+    let (errand, job) = prepare(entry, check, limit, Some(Arc::clone(&caller)));
+    let linger = helpers.linger();
+    if linger.may() {
+        helpers.run_awake(job);
+        let is_answered = caller.linger(linger, deadline);
+        linger.learn(is_answered);
+        if !is_answered {
+            watch(&shared, &errand);
+            helpers.staff_now();
+            helpers.wake_keeper();
+        }
+    } else {
+        watch(&shared, &errand);
+        helpers.run(job);
+        helpers.wake_keeper();
+    }
+    caller.wait(deadline)
+}
+
+#[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; here one is taken apart.
+fn prepare<M: ManageConnection>(
+    entry: Box<Entry<M>>,
+    check: Check,
+    limit: Duration,
     caller: Option<Arc<Caller<M>>>,
-) {
+) -> (Arc<Errand<M>>, Job) {
     let Entry { body, seat, shared } = *entry;
-    let limit = shared.settings().validation_timeout;
     let task = Task::Check(check, body.subject());
     // Twice the time while it waits for a helper: they may all be stuck.
     let errand = Arc::new(Errand::<M>::new(seat, task, limit.saturating_mul(2), caller));
-    shared.helpers.watch(&errand);
+    let taken = Arc::clone(&errand);
+    let job = Box::new(move || {
+        let alive = shared.helpers.begin(&errand, limit);
+        let lost = run_errand(&shared, body, &errand, check, limit, alive);
+        shared.helpers.take_back_thread(errand.task, lost);
+    });
+    (taken, job)
+}
+
+/// Has the keeper watch over it.
+fn watch<M: ManageConnection>(shared: &Shared<M>, errand: &Arc<Errand<M>>) {
+    shared.helpers.watch(errand);
     // One watched before the pool's end looked at the list has been dismissed by it; for one watched after, the
     // list's lock orders the closing before this look.
     if shared.lending.is_closed() {
         errand.dismiss_caller();
     }
-    let pool = Arc::clone(&shared);
-    shared.helpers.run(Box::new(move || {
-        let alive = pool.helpers.begin(&errand, limit);
-        let lost = run_errand(&pool, body, &errand, check, limit, alive);
-        pool.helpers.take_back_thread(errand.task, lost);
-    }));
-    shared.helpers.wake_keeper();
 }
 
 /// Returns whether the thread had been written off meanwhile.
@@ -61,10 +118,6 @@ fn run_errand<M: ManageConnection>(
     let done = if alive { perform(shared, &mut body, check, limit) } else { Ok(()) };
     let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
     let ended = errand.finish();
-    if let (Ok(()), Some(seat)) = (&done, &ended.seat) {
-        let at = plan_keepalive(shared.now(), shared.settings().keepalive);
-        shared.card(seat.index()).set_keepalive_at(at);
-    }
     shared.helpers.forget(errand);
     let Some(seat) = ended.seat else {
         // The keeper has given it up and freed its seat; the zombie that it counted ends here.
@@ -83,13 +136,17 @@ fn run_errand<M: ManageConnection>(
         }
     };
     let left = match &errand.caller {
-        Some(caller) => caller.serve(Box::new(checked)).map(|()| caller.wake()).err().map(|left| *left),
+        Some(caller) => caller.serve(Box::new(checked)).err().map(|left| *left),
         None => Some(checked),
     };
     match left {
         None => {}
-        Some(Checked::Fit(entry)) if matches!(check, Check::Reset { .. }) => reinstate(entry),
-        Some(Checked::Fit(entry)) => restore(entry),
+        Some(Checked::Fit(entry)) => {
+            let now = shared.now();
+            entry.card().set_keepalive_at(plan_keepalive(now, shared.settings().keepalive));
+            entry.card().set_checked_at(now);
+            if matches!(check, Check::Reset { .. }) { reinstate(entry) } else { restore(entry) }
+        }
         Some(Checked::Dead(entry)) => dispose(entry, check.cause()),
     }
     drop(handing_back);

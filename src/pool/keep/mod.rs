@@ -5,8 +5,10 @@
 //! | `overdue` | gives up what helpers take too long over |
 //! | `stuck` | checkouts that last too long: a warning, then a cancelled statement, then an ended session |
 //! | `tidy` | retires what is old or idle for long, validates what may have died unseen |
+//! | `ahead` | validates idle connections before they have rested for too long |
 //! | `tend` | one look of the keeper: all of the above, and the minimum kept open |
 
+mod ahead;
 mod overdue;
 pub(super) mod stuck;
 mod tend;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use r2d2::ManageConnection;
 
+use super::ahead::validate_ahead;
 use super::overdue::give_up_overdue;
 use super::stuck::watch_holds;
 use super::tidy::sweep;
@@ -29,6 +30,7 @@ impl<M: ManageConnection> Kept for Shared<M> {
         self.helpers.staff();
         demand(&self);
         let next = now.plus(Millis::of(settings.reaper_rate));
+        let next = validate_ahead(&self, now).map_or(next, |until| next.min(until));
         let at = match self.supply.breaker().advice(now) {
             Advice::NotBefore(retry) => next.min(retry),
             _ => next,

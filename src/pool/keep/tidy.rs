@@ -77,7 +77,7 @@ fn tidy<M: ManageConnection>(entry: Box<Entry<M>>, now: Millis, settings: &Setti
     }
     let suspect = entry.shared.generations.is_suspect(entry.body.seen);
     if suspect || is_due_for_validation(entry.card(), now, settings) {
-        return send_aside(entry, Check::Validate { suspect }, None);
+        return send_aside(entry, Check::Validate { suspect });
     }
     put_back(entry);
 }

@@ -81,7 +81,7 @@ fn checkin_closely<M: ManageConnection>(
         Ok(Condition::Misrouted) => {
             // In what state it came back is not known.
             if let Some(entry) = misrouted(entry) {
-                send_aside(entry, Check::Reset { suspect }, None);
+                send_aside(entry, Check::Reset { suspect });
             }
         }
         Ok(_) if shared.lending.is_closed() => dispose(entry, CloseCause::Closed),
@@ -89,7 +89,7 @@ fn checkin_closely<M: ManageConnection>(
             if condition == Condition::Dirty {
                 accounts::returned_dirty(&shared);
             }
-            send_aside(entry, Check::Reset { suspect }, None);
+            send_aside(entry, Check::Reset { suspect });
         }
         Ok(_) => {
             // A suspect stays one: `seen` is left as it is, and its next checkout validates it.

@@ -1,13 +1,12 @@
 //! Proving a connection about to be lent, within what is left of the caller's time.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
 use super::call::{Call, Failure};
 use crate::core::Outcome;
-use crate::pool::fitness::aside::{Caller, send_aside};
+use crate::pool::fitness::aside::check_for_caller;
 use crate::pool::fitness::judge::{perform, probe, validation_of};
 use crate::pool::fitness::suspect::found_dead;
 use crate::pool::parts::errand::Check;
@@ -75,7 +74,11 @@ fn prove_here<M: ManageConnection>(
     }
     // A caller in a hurry must not make a slow answer look like a dead connection.
     let is_bounded = guarded(shared, "is_bounded", || shared.hooks.is_bounded()).unwrap_or(false);
-    if !is_bounded || !has_time {
+    if !is_bounded {
+        shared.helpers.stand_by(shared.now());
+        return None;
+    }
+    if !has_time {
         return None;
     }
     let limit = shared.fast.validation_timeout();
@@ -97,9 +100,7 @@ fn prove_aside<M: ManageConnection>(
     limit: Duration,
 ) -> Result<Proof<M>, Failure> {
     let deadline = if call.waits_for_nothing() { Instant::now().checked_add(limit) } else { call.deadline };
-    let caller = Arc::new(Caller::<M>::new());
-    send_aside(entry, check, Some(Arc::clone(&caller)));
-    match caller.wait(deadline) {
+    match check_for_caller(entry, check, limit, deadline) {
         Outcome::Served(checked) => Ok(Proof::Checked(*checked)),
         Outcome::Refused(()) => Ok(Proof::Gone),
         Outcome::Nothing => Err(Failure::Timeout { left: None }),

@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::caller::Caller;
 use super::counters::{Counted, Gauge};
 use super::generations::Generation;
 use super::workers::{Rank, Workers};
 use crate::clock::Deadline;
-use crate::core::Waiter;
 use crate::stats::CloseCause;
 
 /// What a helper does with a connection before it may be lent.
@@ -115,8 +115,7 @@ pub(crate) struct Errand<S, T> {
     /// Nothing foreign runs under it. Gauges and counters, the state of [`Workers`] and, for a seat that is kept, the
     /// desk are touched meanwhile.
     watched: Mutex<Watched<S>>,
-    /// The thread that waits for the outcome. It is served the connection, or refused when there is none.
-    pub(crate) caller: Option<Arc<Waiter<T, ()>>>,
+    pub(crate) caller: Option<Arc<Caller<T>>>,
     pub(crate) task: Task,
 }
 
@@ -147,8 +146,9 @@ pub(crate) enum Fate {
 
 impl<S, T> Errand<S, T> {
     /// Work for which a helper has to be found within `limit`.
-    pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Waiter<T, ()>>>) -> Self {
-        let (since, give_up_at) = (Instant::now(), Deadline::of(limit));
+    pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Caller<T>>>) -> Self {
+        let since = Instant::now();
+        let give_up_at = Deadline::after(since, limit);
         let watched = Watched { state: State::Queued(seat), since, give_up_at, zombie: None };
         Errand { watched: Mutex::new(watched), caller, task }
     }
@@ -172,7 +172,7 @@ impl<S, T> Errand<S, T> {
         };
         watched.state = state;
         watched.since = Instant::now();
-        watched.give_up_at = Deadline::of(limit);
+        watched.give_up_at = Deadline::after(watched.since, limit);
         has_seat
     }
 
@@ -266,8 +266,7 @@ impl<S, T> Errand<S, T> {
     /// Sends whoever waits for it away, to look for another connection.
     pub(crate) fn dismiss_caller(&self) {
         if let Some(caller) = &self.caller {
-            caller.refuse(());
-            caller.wake();
+            caller.dismiss();
         }
     }
 

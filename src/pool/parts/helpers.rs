@@ -10,8 +10,13 @@ use parking_lot::Mutex;
 use super::counters::{Counted, Gauge};
 use super::errand::{Errand, Fate, GivenUp, Task};
 use super::keeper::{Keeper, Kept};
+use super::linger::Linger;
 use super::workers::{Job, Workers};
+use crate::clock::{AtomicMillis, Millis};
 use crate::error::UnderWay;
+
+/// For how long after a caller has had its connection checked a worker is there for the next.
+pub(crate) const STANDBY: Millis = Millis::new(10_000);
 
 /// Keeper, openers and workers of one pool. `S` is a seat, `T` what the caller of an errand is served.
 pub(crate) struct Helpers<S, T> {
@@ -27,6 +32,11 @@ pub(crate) struct Helpers<S, T> {
     handing_back: Gauge,
     /// Connections given up on in the hands of a helper.
     zombies: Gauge,
+    /// A round of validations ahead of checkouts.
+    rounds: Gauge,
+    /// When a caller last had its connection checked, by the pool's clock. Relaxed: the keeper looks again, and is
+    /// woken where it has no reason to look yet.
+    asked_at: AtomicMillis,
     /// The pool is closed.
     ended: AtomicBool,
 }
@@ -40,6 +50,8 @@ impl<S, T> Helpers<S, T> {
             errands: Mutex::new(Vec::new()),
             handing_back: Gauge::default(),
             zombies: Gauge::default(),
+            rounds: Gauge::default(),
+            asked_at: AtomicMillis::default(),
             ended: AtomicBool::new(false),
         }
     }
@@ -62,6 +74,61 @@ impl<S, T> Helpers<S, T> {
     /// Has a worker do this, for somebody who waits for it.
     pub(crate) fn run(&self, job: Job) {
         self.workers.submit(job);
+    }
+
+    /// As `run`, for a caller that [lingers](Helpers::linger), and calls [`Helpers::staff_now`] where that has not been
+    /// enough.
+    pub(crate) fn run_awake(&self, job: Job) {
+        self.workers.submit_awake(job);
+    }
+
+    /// How callers wait awake for what a worker does for them.
+    pub(crate) fn linger(&self) -> &Linger {
+        self.workers.linger()
+    }
+
+    /// Sees to it that a worker takes up what is queued, whoever was thought to do so.
+    pub(crate) fn staff_now(&self) {
+        self.workers.staff_now();
+    }
+
+    /// A caller has its connection checked: one worker stays for the next.
+    pub(crate) fn stand_by(&self, now: Millis) {
+        let last = self.asked_at.load();
+        if now == last {
+            return;
+        }
+        self.asked_at.store(now);
+        if last == Millis::NEVER {
+            self.workers.keep_one();
+            self.wake_keeper();
+        }
+    }
+
+    /// Lets the worker go that stays, once no caller has asked for it for a while. Until when it stays, if it does.
+    pub(crate) fn stand_down(&self, now: Millis) -> Option<Millis> {
+        let last = self.asked_at.load();
+        if last == Millis::NEVER {
+            return None;
+        }
+        let until = last.plus(STANDBY);
+        if now < until {
+            return Some(until);
+        }
+        // One that asks just now does so again: until then its worker may be gone, which costs it the start of another.
+        self.asked_at.store(Millis::NEVER);
+        self.workers.let_go();
+        None
+    }
+
+    /// Begins a round of validations ahead of checkouts, unless there is one: one that hangs is not followed by others.
+    pub(crate) fn begin_round(&self) -> Option<Counted> {
+        self.rounds.enter_below(1)
+    }
+
+    /// Whether something waits for a worker.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.workers.are_wanted()
     }
 
     /// Has a worker do this when there is one to spare.

@@ -13,12 +13,15 @@
 //! | `sinks` | who is told of events, and how often the log is |
 //! | `line` | who stands in line |
 //! | `keeper` | the thread that looks after the pools of a group |
+//! | `linger` | waiting awake for a moment, where that is cheaper than to be woken |
 //! | `workers` | threads on demand, for calls that may block |
+//! | `caller` | who waits for what a helper makes of a connection |
 //! | `errand` | work in the hands of a helper thread, and the right to give it up |
 //! | `helpers` | keeper, openers, workers, and the errands that they have |
 
 pub(super) mod breaker;
 pub(super) mod budget;
+pub(super) mod caller;
 pub(super) mod changed;
 pub(super) mod contact;
 pub(super) mod counters;
@@ -28,6 +31,7 @@ pub(super) mod generations;
 pub(super) mod helpers;
 pub(super) mod keeper;
 pub(super) mod line;
+pub(super) mod linger;
 pub(super) mod sinks;
 pub(super) mod supply;
 pub(super) mod workers;

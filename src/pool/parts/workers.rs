@@ -1,12 +1,20 @@
 //! Threads on demand: started when there is a job, ended when there has been none for a while.
+//!
+//! Where a caller waits awake for the end of its job, the thread that does it stays awake for a moment afterwards and
+//! meets the next one without having been put to sleep. Such a job wakes and starts nobody while one is awake: its
+//! caller sees to that if it is not done in the time that it stays awake itself ([`Workers::staff_now`]). Jobs are in
+//! the queue and under its lock in either case, and a thread looks there before it sleeps; what the awake go by is a
+//! hint.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::linger::Linger;
 use crate::process::PoolThread;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -26,12 +34,30 @@ struct Group {
     /// No job runs under it.
     state: Mutex<Queue>,
     changed: Condvar,
+    linger: Linger,
+    /// There is something in the queue, for the thread that waits awake. Written under the lock. Relaxed: whoever sees
+    /// it looks under the lock, and whoever does not see it does so soon after.
+    is_hinted: AtomicBool,
+}
+
+struct Taken {
+    job: Job,
+    rank: Rank,
+    met: Met,
+}
+
+/// How a thread comes to a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Asleep,
+    /// Awake, as its caller is.
+    Awake,
 }
 
 #[derive(Default)]
 struct Queue {
     /// Bounded by its users: a job stands for a seat, or for a zombie, and both are bounded.
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<(Job, Met)>,
     /// Jobs for whose end nobody waits. They never take the last thread, so that closes that hang do not keep a
     /// caller's connection from being validated.
     background: VecDeque<Job>,
@@ -41,6 +67,14 @@ struct Queue {
     lost: usize,
     lost_background: usize,
     resting: usize,
+    /// Threads at work for a caller that waits awake, or awake after that: they look at the queue next. An estimate,
+    /// which costs a moment where it is too high, and a wake where it is too low.
+    awake: usize,
+    /// One of them has nothing to do.
+    lingers: bool,
+    /// One thread is to stay although there is no job, and whether one does.
+    is_one_kept: bool,
+    one_stays: bool,
     limit: usize,
     /// No more jobs will come: threads end as soon as the queue is empty.
     ended: bool,
@@ -63,16 +97,22 @@ impl Queue {
         self.jobs.len() + self.background_ready()
     }
 
-    /// The next job, with its rank.
-    fn take(&mut self) -> Option<(Job, Rank)> {
-        if let Some(job) = self.jobs.pop_front() {
-            return Some((job, Rank::Foreground));
+    /// Whether one that has nothing to do is to stay, and none does yet.
+    fn may_stay(&self) -> bool {
+        !self.ended && self.threads <= self.most() && self.is_one_kept && !self.one_stays
+    }
+
+    /// The next job.
+    fn take(&mut self) -> Option<Taken> {
+        if let Some((job, met)) = self.jobs.pop_front() {
+            self.awake += usize::from(met == Met::Awake);
+            return Some(Taken { job, rank: Rank::Foreground, met });
         }
         if self.background_ready() == 0 {
             return None;
         }
         self.background_running += 1;
-        self.background.pop_front().map(|job| (job, Rank::Background))
+        self.background.pop_front().map(|job| Taken { job, rank: Rank::Background, met: Met::Asleep })
     }
 }
 
@@ -82,18 +122,63 @@ pub(crate) struct Workers(Arc<Group>);
 impl Workers {
     pub(crate) fn new(name: String, limit: usize) -> Self {
         let state = Queue { limit, ..Queue::default() };
-        Workers(Arc::new(Group { name, state: Mutex::new(state), changed: Condvar::new() }))
+        Workers(Arc::new(Group {
+            name,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            linger: Linger::default(),
+            is_hinted: AtomicBool::new(false),
+        }))
     }
 
     pub(crate) fn submit(&self, job: Job) {
-        self.0.state.lock().jobs.push_back(job);
-        self.staff();
+        let mut state = self.0.state.lock();
+        state.jobs.push_back((job, Met::Asleep));
+        self.staff_for(state);
     }
 
     /// As `submit`, for a job that can wait for as long as it must.
     pub(crate) fn submit_in_background(&self, job: Job) {
-        self.0.state.lock().background.push_back(job);
-        self.staff();
+        let mut state = self.0.state.lock();
+        state.background.push_back(job);
+        self.staff_for(state);
+    }
+
+    /// As `submit`, for a caller that waits awake for a moment and then calls [`Workers::staff_now`], or has its job
+    /// done.
+    pub(crate) fn submit_awake(&self, job: Job) {
+        let mut state = self.0.state.lock();
+        state.jobs.push_back((job, Met::Awake));
+        if state.awake > 0 {
+            self.0.hint(&state);
+        } else {
+            self.staff_for(state);
+        }
+    }
+
+    /// Has one thread stay when there is no job, until it is let go.
+    pub(crate) fn keep_one(&self) {
+        let mut state = self.0.state.lock();
+        state.is_one_kept = !state.ended;
+    }
+
+    /// Lets the one that stays go.
+    pub(crate) fn let_go(&self) {
+        let mut state = self.0.state.lock();
+        if std::mem::take(&mut state.is_one_kept) {
+            drop(state);
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Whether something is in the queue.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.0.is_hinted.load(Ordering::Relaxed)
+    }
+
+    /// How those wait who wait awake for its jobs.
+    pub(crate) fn linger(&self) -> &Linger {
+        &self.0.linger
     }
 
     /// Gives up on a thread that is stuck in a job of this rank: another may take its place as soon as `staff` is
@@ -119,9 +204,20 @@ impl Workers {
     /// Sees to it that a thread takes up what is queued. Called again by the keeper, in case the system had no
     /// thread to give.
     pub(crate) fn staff(&self) {
+        self.staff_for(self.0.state.lock());
+    }
+
+    /// As `staff`, without counting on threads that are awake: they may be stuck, or have lost their core to others.
+    pub(crate) fn staff_now(&self) {
         let mut state = self.0.state.lock();
+        (state.awake, state.lingers) = (0, false);
+        self.staff_for(state);
+    }
+
+    fn staff_for(&self, mut state: MutexGuard<'_, Queue>) {
+        self.0.hint(&state);
         let ready = state.ready();
-        if ready == 0 {
+        if ready <= usize::from(state.lingers) {
             return;
         }
         if state.resting >= ready || state.threads >= state.most() {
@@ -158,32 +254,69 @@ impl Drop for Workers {
 
 impl Group {
     fn run(&self) {
-        while let Some((job, rank)) = self.next() {
+        let mut met = Met::Asleep;
+        while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
-            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            if catch_unwind(AssertUnwindSafe(taken.job)).is_err() {
                 log::error!(target: "tierpool", "a job of thread `{}` panicked", self.name);
             }
-            if rank == Rank::Background {
+            if taken.rank == Rank::Background {
                 self.state.lock().background_running -= 1;
             }
+            met = taken.met;
         }
     }
 
     /// The next job, or `None` when this thread has left the group.
-    fn next(&self) -> Option<(Job, Rank)> {
+    fn next(&self, last: Met) -> Option<Taken> {
         let mut state = self.state.lock();
+        if last == Met::Awake {
+            state = self.linger(state);
+        }
         loop {
-            if let Some(job) = state.take() {
-                return Some(job);
+            if let Some(taken) = state.take() {
+                self.hint(&state);
+                return Some(taken);
             }
             let spare = state.ended || state.threads > state.most();
-            state.resting += 1;
-            let timed_out = spare || self.changed.wait_for(&mut state, LINGER).timed_out();
-            state.resting -= 1;
-            if timed_out && state.ready() == 0 {
+            let timed_out = spare || self.rest(&mut state);
+            if timed_out && state.ready() == 0 && !state.may_stay() {
                 state.threads -= 1;
                 return None;
             }
         }
+    }
+
+    /// Waits awake for a job, unless another does, once the last one's caller was awake.
+    fn linger<'a>(&'a self, mut state: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        if state.ready() == 0 && !state.lingers && !state.ended && self.linger.is_on() {
+            state.lingers = true;
+            drop(state);
+            self.linger.until(None, || self.is_hinted.load(Ordering::Relaxed));
+            state = self.state.lock();
+            state.lingers = false;
+        }
+        state.awake = state.awake.saturating_sub(1);
+        state
+    }
+
+    /// Sleeps until something changes. True where nothing has for a while, and the thread is not the one that stays.
+    fn rest(&self, state: &mut MutexGuard<'_, Queue>) -> bool {
+        state.resting += 1;
+        let timed_out = if state.may_stay() {
+            state.one_stays = true;
+            self.changed.wait(state);
+            state.one_stays = false;
+            false
+        } else {
+            self.changed.wait_for(state, LINGER).timed_out()
+        };
+        state.resting -= 1;
+        timed_out
+    }
+
+    /// Tells the thread that waits awake whether there is something in the queue.
+    fn hint(&self, state: &Queue) {
+        self.is_hinted.store(state.ready() > 0, Ordering::Relaxed);
     }
 }
