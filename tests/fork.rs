@@ -171,6 +171,28 @@ fn over_tcp_each_use_of_an_inherited_pool_is_told() {
     pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap();
 }
 
+/// Its request would reach whoever has the connection in the parent, and the parent would not know of it.
+#[test]
+fn a_handle_of_the_parents_does_nothing_in_a_child() {
+    let _turn = TURNS.lock().unwrap();
+    let cluster = cluster();
+    for (url, is_observed) in [(cluster.url(), true), (cluster.url_unix(), false)] {
+        let pool = built(builder(url));
+        let mut held = pool.get(Tier::Automation).unwrap();
+        let (cancel, abandon) = (held.cancel_handle(), held.abandon_handle());
+        in_child(|| {
+            let error = at_once(|| cancel.cancel(NEVER_OVER).unwrap_err());
+            assert!(error.to_string().contains("inherited by fork"), "{error}");
+            assert!(!at_once(|| abandon.abandon()));
+            at_once(|| format!("{cancel:?} {abandon:?}"));
+            at_once(|| drop((cancel.clone(), abandon.clone())));
+        });
+        held.batch_execute("SELECT pg_sleep(0.2)").unwrap();
+        cancel.cancel(BOUND).unwrap();
+        assert_eq!(abandon.abandon(), is_observed);
+    }
+}
+
 /// The child has a lock as it was, whoever held it.
 #[test]
 fn an_adhoc_caller_that_might_borrow_takes_no_lock_in_a_child() {

@@ -147,7 +147,8 @@ fn play(place: Place, server: &HostileServer) -> Result<(), Fault> {
 }
 
 fn play_in_pool(place: Place, server: &HostileServer, pool: &Pool<PgManager>) -> Result<(), Fault> {
-    let holds = matches!(place, Place::QueryThatHolds | Place::LargeQueryThatHolds | Place::RestThatHolds);
+    use Place::{LargeQueryThatHolds, PreparedThatHolds, QueryThatHolds, RestThatHolds};
+    let holds = matches!(place, QueryThatHolds | LargeQueryThatHolds | PreparedThatHolds | RestThatHolds);
     let mut conn = lent(pool)?;
     match place {
         Place::Query | Place::QueryThatHolds | Place::LargeQuery | Place::LargeQueryThatHolds => {
@@ -160,6 +161,12 @@ fn play_in_pool(place: Place, server: &HostileServer, pool: &Pool<PgManager>) ->
             wrong(!holds && outcome.is_ok(), "the query succeeded")?;
             wrong(!holds && !conn.is_lost(), "the connection passes for good")?;
             wrong(holds && conn.is_lost(), "the connection is lost")?;
+        }
+        Place::Prepared | Place::PreparedThatHolds => {
+            // Each question is answered at once, so that nothing but their number bounds the time.
+            let outcome = timed("query", BOUND, || conn.query("HOSTILE", &[]))?;
+            wrong(holds != outcome.is_ok(), &format!("the query came to {outcome:?}"))?;
+            wrong(holds == conn.is_lost(), &format!("the connection is lost: {}", conn.is_lost()))?;
         }
         Place::Reset => conn.batch_execute("BEGIN").map_err(told)?,
         _ => {}

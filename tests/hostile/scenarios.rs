@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::support::hostile::Step;
 use super::support::hostile::frames::{self, GIB, announcing, frame, greeting, notice, parameter, ready};
+use super::support::hostile::{Step, Types};
 
 /// Where on the way the fault is met, and by what call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub enum Place {
     LargeQuery,
     /// In a query of 8 MiB, which must succeed.
     LargeQueryThatHolds,
+    /// In the answers to a query that is prepared first, which must fail.
+    Prepared,
+    /// The same, and it must succeed.
+    PreparedThatHolds,
     /// While the connection is idle in the pool, seen by the next checkout. That has a connection that works.
     Rest,
     /// The same, but from what has come so far nobody can tell: the next query may fail, and the one after has another
@@ -241,6 +245,25 @@ fn in_a_query() -> Vec<Scenario> {
     found
 }
 
+/// What is said of types that the client does not know.
+fn of_types() -> Vec<Scenario> {
+    let saying = |place, types| scenario(place, &format!("types: {types:?}"), vec![Step::ServeTypes(types)]);
+    let wrong = [
+        Types::OfTheQuestion,
+        Types::DomainOverItself,
+        Types::ArrayOfItself,
+        Types::RowOfItself,
+        Types::DomainsWithoutEnd,
+        Types::RowsWithoutEnd,
+        Types::Nested(400),
+        Types::Fields(40_000),
+    ];
+    let right = [Types::Nested(100), Types::Fields(1600)];
+    let mut found: Vec<_> = wrong.map(|types| saying(Place::Prepared, types)).into();
+    found.extend(right.map(|types| saying(Place::PreparedThatHolds, types)));
+    found
+}
+
 /// What may be told from a chatty server only when a query goes without an answer.
 fn chatter(place: Place) -> Vec<Scenario> {
     let mut found = vec![
@@ -317,6 +340,7 @@ pub fn all() -> Vec<Scenario> {
     });
     let mut found = in_the_handshake();
     found.extend(in_a_query());
+    found.extend(of_types());
     found.extend(unasked(Place::Rest));
     found.extend(chatter(Place::RestUnnoticed));
     found.extend(at_rest_that_holds());

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cancel::CancelRequest;
-use super::lease::{Lease, Trace};
+use super::lease::{Lease, Refusal, Trace};
 use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::{Abandoned, WireState};
+use crate::process::OF_PARENT;
 
 impl PgConnection {
     /// A handle by which any thread can end a call that waits on this connection, and the connection with it. It ends
@@ -45,11 +46,11 @@ pub struct AbandonHandle {
 impl AbandonHandle {
     /// Makes the call that waits on the connection, and every later one, fail at once; returns whether it has. It
     /// cannot on an unobserved connection, and does not once the checkout has ended in which the handle was taken: the
-    /// connection may be another borrower's by then. Those are left alone.
+    /// connection may be another borrower's by then. Those are left alone, and by a child made by `fork` all are.
     ///
     /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
     pub fn abandon(&self) -> bool {
-        let (Some(shared), Some(_act)) = (&self.observer, self.lease.begin()) else { return false };
+        let (Some(shared), Ok(_act)) = (&self.observer, self.lease.begin()) else { return false };
         shared.abandon(Abandoned::GivenUp);
         true
     }
@@ -57,7 +58,7 @@ impl AbandonHandle {
 
 impl fmt::Debug for AbandonHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let works = self.observer.is_some() && !self.lease.is_over();
+        let works = self.observer.is_some() && self.lease.is_open();
         f.debug_struct("AbandonHandle").field("works", &works).finish()
     }
 }
@@ -87,13 +88,17 @@ impl CancelHandle {
     ///
     /// # Errors
     ///
-    /// When the checkout has ended in which the handle was taken, when the server cannot be reached, or when the
-    /// process has no file descriptors left.
+    /// When the checkout has ended in which the handle was taken, when that was in the process from which this one was
+    /// forked, when the server cannot be reached, or when the process has no file descriptors left.
     pub fn cancel(&self, limit: Duration) -> Result<(), PgError> {
-        let Some(mut act) = self.lease.begin() else {
-            let why = "nothing was cancelled: the checkout in which this handle was taken has ended";
-            return Err(PgError::refused(why));
-        };
+        let mut act = self.lease.begin().map_err(|refusal| match refusal {
+            Refusal::Over => PgError::refused(
+                "nothing was cancelled: the checkout in which this handle was taken has ended",
+            ),
+            Refusal::Inherited => {
+                PgError::refused(format!("nothing was cancelled: the connection {OF_PARENT}"))
+            }
+        })?;
         // Also should what follows panic.
         act.trace = Trace::UnderWay;
         let (outcome, trace) = self.request.send(limit);

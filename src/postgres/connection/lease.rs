@@ -12,6 +12,9 @@
 //!   nothing of it left, and the connection may be lent;
 //! - **over, and where its request is nobody knows**: it could arrive in a minute. The connection is closed.
 //!
+//! A child made by `fork` has a copy of the lease, which nobody ends there. So a lease is of one process, and in another
+//! nothing begins.
+//!
 //! So no statement but the borrower's own is ever cancelled. A request that arrives when the connection is closed names
 //! a backend that has ended by its secret key, and no other has that.
 
@@ -21,6 +24,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Deadline;
+use crate::process::Process;
 
 /// What is left of requests to cancel, the worse the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +41,20 @@ pub(in crate::postgres) enum Trace {
 ///
 /// The lock guards the state for the time of a look or a change. It is taken by a checkin only where a handle was taken
 /// in the checkout.
-#[derive(Default)]
 pub(super) struct Lease {
+    /// Asked for ahead of the lock, which a thread may have held at the moment of a `fork`.
+    process: Process,
     state: Mutex<State>,
     over: Condvar,
+}
+
+/// Why nothing may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The checkout has ended.
+    Over,
+    /// It is of the process from which this one was forked.
+    Inherited,
 }
 
 struct State {
@@ -55,27 +69,39 @@ impl Default for State {
     }
 }
 
+impl Default for Lease {
+    fn default() -> Self {
+        Lease { process: Process::this(), state: Mutex::default(), over: Condvar::new() }
+    }
+}
+
 impl Lease {
-    /// Begins to act on the connection; `None` once the checkout has ended.
-    pub fn begin(self: &Arc<Self>) -> Option<Act> {
+    /// Begins to act on the connection.
+    pub fn begin(self: &Arc<Self>) -> Result<Act, Refusal> {
+        if !self.process.is_this() {
+            return Err(Refusal::Inherited);
+        }
         let mut state = self.state.lock();
         if state.ended {
-            return None;
+            return Err(Refusal::Over);
         }
         state.acts += 1;
-        Some(Act { lease: Arc::clone(self), trace: Trace::None })
+        Ok(Act { lease: Arc::clone(self), trace: Trace::None })
     }
 
     /// Ends the checkout; true where something is left of it that the next one must not meet.
     pub fn end(&self) -> bool {
+        if !self.process.is_this() {
+            return false;
+        }
         let mut state = self.state.lock();
         state.ended = true;
         state.acts > 0 || state.trace > Trace::None
     }
 
-    /// Whether the checkout has ended.
-    pub fn is_over(&self) -> bool {
-        self.state.lock().ended
+    /// Whether something may begin.
+    pub fn is_open(&self) -> bool {
+        self.process.is_this() && !self.state.lock().ended
     }
 
     /// Waits until nothing is done to the connection any more, and says what is left.
@@ -158,7 +184,7 @@ mod tests {
         let lease = Arc::new(Lease::default());
         drop(lease.begin().unwrap());
         assert!(!lease.end(), "nothing was sent");
-        assert!(lease.begin().is_none());
+        assert_eq!(lease.begin().err(), Some(Refusal::Over));
         assert_eq!(lease.wait(LONG), Trace::None);
     }
 

@@ -5,6 +5,7 @@ use postgres::error::Severity;
 use super::frames::{Framer, Piece, Text};
 use super::malformed::Malformed;
 use super::notifications::TAG as NOTIFICATION;
+use super::types::{FirstWords, RowReader};
 use crate::postgres::sqlstate::{Meaning, ends_session, means};
 
 /// A fact read off the server's side of the stream.
@@ -29,6 +30,8 @@ pub(crate) enum BackendEvent {
     Listens,
     /// A notification has begun.
     Notification,
+    /// A row, where rows are wanted.
+    Row(FirstWords),
     /// The server now reads `COPY` data from the client.
     CopyIn,
     /// The process id of the backend, from the start-up handshake.
@@ -52,6 +55,7 @@ pub(crate) enum ReportedSetting {
 pub(crate) struct BackendScanner {
     framer: Framer,
     reading: Reading,
+    wants_rows: bool,
     /// Something of a reply has come since it was last asked for.
     progress: bool,
     /// The bytes of reports of parameters in the reply under way.
@@ -79,6 +83,7 @@ enum Reading {
     Error(ErrorFields),
     Tag(Text<8>),
     Parameter { name: Text<32>, value: Text<4>, in_value: bool },
+    Row(RowReader),
 }
 
 /// An `ErrorResponse` under way: a list of fields, each a type byte and a text ended by a zero byte.
@@ -145,6 +150,7 @@ impl Default for BackendScanner {
         BackendScanner {
             framer: Framer::of_server(),
             reading: Reading::Skipped,
+            wants_rows: false,
             progress: false,
             reports: 0,
             notified: 0,
@@ -163,6 +169,11 @@ impl BackendScanner {
     /// Takes a message with a longer body than this, begun from here on, for no message.
     pub fn allow(&mut self, longest: usize) {
         self.framer.allow(longest);
+    }
+
+    /// Reads rows that begin from here on, or skips them.
+    pub fn want_rows(&mut self, wanted: bool) {
+        self.wants_rows = wanted;
     }
 
     /// What was read that no server sends. From then on nothing more is.
@@ -200,7 +211,7 @@ impl BackendScanner {
                 return;
             }
             if piece.first {
-                self.reading = Reading::begin(piece.tag);
+                self.reading = Reading::begin(piece.tag, self.wants_rows);
                 match piece.tag {
                     b'G' => on(BackendEvent::CopyIn),
                     NOTIFICATION => on(BackendEvent::Notification),
@@ -255,8 +266,9 @@ impl Reading {
         matches!(self, Reading::Status(status) if status.len == 1 && b"ITE".contains(&status.bytes[0]))
     }
 
-    fn begin(tag: u8) -> Self {
+    fn begin(tag: u8, wants_rows: bool) -> Self {
         match tag {
+            b'D' if wants_rows => Reading::Row(RowReader::new()),
             b'Z' => Reading::Status(Text::new()),
             b'E' => Reading::Error(ErrorFields::new()),
             b'K' => Reading::Key(Text::new()),
@@ -284,6 +296,10 @@ impl Reading {
                 }
                 let sets = tag.is(b"SET\0") || tag.is(b"RESET\0") || tag.starts_with(b"DISCARD");
                 (piece.last && sets).then_some(BackendEvent::SettingsSet)
+            }
+            Reading::Row(row) => {
+                row.read(piece.bytes);
+                piece.last.then(|| BackendEvent::Row(row.words()))
             }
             Reading::Error(fields) => {
                 fields.read(piece.bytes);

@@ -2,6 +2,7 @@
 
 use super::frames::Framer;
 use super::statements::{Sets, StatementReader};
+use super::types::{Asking, QuestionReader};
 
 /// A message that the server answers with a `ReadyForQuery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +23,21 @@ pub(crate) enum FrontendEvent {
     Request(Request),
     /// What the text of its statements says. Told within a request that was told before, or ahead of it.
     Sets(Sets),
+    /// What the client asks about types. Told ahead of the request that it is told in.
+    OfTypes(Asking),
 }
 
 /// Reads the client's side of a connection, from its first byte on.
 ///
 /// Any split of the stream gives the same events in the same order. Nothing is allocated, but for prepared statements
-/// that set something.
+/// that set something or ask about types.
 pub(crate) struct FrontendScanner {
     framer: Framer,
     closes: bool,
     works: bool,
     executes: bool,
     statements: StatementReader,
+    questions: QuestionReader,
 }
 
 impl Default for FrontendScanner {
@@ -44,6 +48,7 @@ impl Default for FrontendScanner {
             works: false,
             executes: false,
             statements: StatementReader::default(),
+            questions: QuestionReader::default(),
         }
     }
 }
@@ -56,8 +61,10 @@ impl FrontendScanner {
                 self.begin(piece.tag, &mut on);
             }
             self.statements.read(&piece);
+            self.questions.read(&piece);
             if piece.last {
                 self.statements.end(piece.tag, &mut |sets| on(FrontendEvent::Sets(sets)));
+                self.questions.end(piece.tag, &mut |asking| on(FrontendEvent::OfTypes(asking)));
             }
         }
     }

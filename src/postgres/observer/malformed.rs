@@ -18,6 +18,10 @@ pub(crate) enum Malformed {
     TooMuch(u64),
     /// More reports of parameters in one reply than the client is to keep.
     Reports,
+    /// A type that is made of others, and those of others, so many deep and more.
+    TypesTooDeep(usize),
+    /// More types of one statement, or in one type, than the client is to ask about.
+    TooManyTypes(usize),
 }
 
 impl Malformed {
@@ -38,6 +42,15 @@ impl fmt::Display for Malformed {
             Malformed::TooLong(length) => format!("outside of a query a message announces {length} bytes"),
             Malformed::Status => {
                 "a reply ends with a transaction status that the protocol does not have".to_owned()
+            }
+            Malformed::TypesTooDeep(most) => {
+                return write!(f, "the type of a column or parameter has others in it more than {most} deep");
+            }
+            Malformed::TooManyTypes(most) => {
+                return write!(
+                    f,
+                    "the columns and parameters of one statement have more than {most} types in all"
+                );
             }
             Malformed::Reports => "a reply reports changed parameters without end".to_owned(),
         };

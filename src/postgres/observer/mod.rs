@@ -14,12 +14,14 @@
 //! | `malformed` | what no server sends that keeps to the protocol |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `notifications` | bounds the notifications that a client holds |
-//! | `backend` | what the server's messages say |
 //! | `fields` | the fields with which the client's messages about statements begin |
+//! | `types` | what the client asks about types that it does not know |
+//! | `backend` | what the server's messages say |
 //! | `words` | words of a text that comes in pieces |
 //! | `settings_text` | what the text of a request does to the settings of its session |
 //! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
+//! | `nesting` | how deep its questions are nested |
 //! | `texts` | the texts of the client's statements |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `send_queue` | what the kernel has yet to send |
@@ -40,6 +42,7 @@ mod frontend;
 mod hang_up;
 mod limits;
 mod malformed;
+mod nesting;
 mod notifications;
 mod openings;
 mod send_queue;
@@ -52,6 +55,7 @@ mod statements;
 mod stream;
 mod texts;
 mod times;
+mod types;
 mod uplink;
 mod words;
 

@@ -52,6 +52,7 @@ fn pieces(bytes: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
 
 fn heard<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<BackendEvent>, bool, Option<Malformed>) {
     let mut scanner = BackendScanner::default();
+    scanner.want_rows(true);
     let mut events = Vec::new();
     for piece in pieces {
         scanner.scan(piece, |event| events.push(event));
@@ -95,6 +96,7 @@ pub(in crate::postgres) fn statement_message() -> impl Strategy<Value = Vec<u8>>
         "SET a = 1",
         "SELECT set_config(1, 2, true)",
         "SELECT set_config($1, $2, $3)",
+        "SELECT t.typname, t.typtype, t.typelem, ",
     ];
     let sets = proptest::sample::select(sets).prop_map(str::to_owned);
     let text = move || prop_oneof!["[a-z ]{0,20}", "[a-z]{1000,1100}", sets.clone()];

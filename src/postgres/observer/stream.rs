@@ -15,6 +15,7 @@ use super::frontend::{FrontendEvent, FrontendScanner};
 use super::hang_up::{HangUp, READS_IN_A_ROW};
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
+use super::nesting::TypeNesting;
 use super::notifications::{Notifications, TAG, Wanted};
 use super::send_queue::SendQueue;
 use super::slow::SlowLog;
@@ -58,6 +59,7 @@ pub(crate) struct Observed<S> {
     inject: usize,
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
+    types: TypeNesting,
     end: End,
     /// The last read was told that there is nothing. Where it was not, the client has stopped reading.
     ran_dry: bool,
@@ -84,6 +86,7 @@ impl<S> Observed<S> {
             shared,
             slow,
             times,
+            types: TypeNesting::default(),
             server: BackendScanner::default(),
             client: FrontendScanner::default(),
             limits: Limits::new(deadline, limit, queue),
@@ -160,9 +163,11 @@ impl<S> Observed<S> {
         // A `COPY` to the server is one too, though no answer is due meanwhile.
         let is_answering = self.shared.awaits_reply() || self.shared.is_reply_pending();
         self.server.allow(self.shared.allowance().longest_message(is_answering));
-        let Observed { shared, slow, times, end, .. } = self;
+        self.server.want_rows(self.types.is_asking());
+        let Observed { shared, slow, times, types, end, .. } = self;
         self.server.scan(bytes, |event| {
             shared.note(event);
+            types.heard(event);
             notified |= event == BackendEvent::Notification;
             if let Some(times) = times {
                 times.heard(event, shared);
@@ -187,7 +192,7 @@ impl<S> Observed<S> {
         let free = if self.shared.is_open() { self.server.take_notified() } else { 0 };
         let spent = self.shared.allowance().spend(bytes.len().saturating_sub(free));
         let too_much = if let Spent::TooMuch(bytes) = spent { Some(Malformed::TooMuch(bytes)) } else { None };
-        let refused = match self.server.malformed().or(too_much) {
+        let refused = match self.server.malformed().or(self.types.malformed()).or(too_much) {
             Some(malformed) => Err(io::Error::from(malformed)),
             None if spent == Spent::Flood => self.limits.check_call(&self.shared).map_err(io::Error::from),
             None => Ok(()),
@@ -329,9 +334,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             this.limits.sent(count);
             this.notifications.wrote();
             let shared = &this.shared;
-            let times = &mut this.times;
+            let Observed { times, types, .. } = this;
             this.client.scan(&bytes[..count], |event| {
                 shared.note_sent(event);
+                types.sent(event);
                 if let (Some(times), FrontendEvent::Request(request)) = (times.as_mut(), event) {
                     times.sent(request, shared);
                 }

@@ -57,22 +57,43 @@ pub fn notification(pid: i32, channel: &str, payload: &str) -> Vec<u8> {
     frame(b'A', &[pid.to_be_bytes().as_slice(), &texts(&[channel, payload])].concat())
 }
 
+/// The type of a text.
+const TEXT: u32 = 25;
+
 /// The description of rows with text columns.
 pub fn columns(names: &[&str]) -> Vec<u8> {
-    let mut body = i16::try_from(names.len()).expect("BUG: too many columns").to_be_bytes().to_vec();
-    for name in names {
+    description(names.iter().map(|name| (*name, TEXT)))
+}
+
+/// The description of rows with columns of these types.
+pub fn typed_columns(types: &[u32]) -> Vec<u8> {
+    description(types.iter().map(|oid| ("a", *oid)))
+}
+
+fn description<'a>(columns: impl ExactSizeIterator<Item = (&'a str, u32)>) -> Vec<u8> {
+    let mut body = i16::try_from(columns.len()).expect("BUG: too many columns").to_be_bytes().to_vec();
+    for (name, oid) in columns {
         body.extend(texts(&[name]));
-        // No table, no column of one, the type text of any length, in text format.
-        body.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]);
+        // No table and no column of one.
+        body.extend([0; 6]);
+        body.extend(oid.to_be_bytes());
+        // Of any length, in text format.
+        body.extend([255, 255, 255, 255, 255, 255, 0, 0]);
     }
     frame(b'T', &body)
 }
 
 pub fn row(values: &[&[u8]]) -> Vec<u8> {
+    let values: Vec<_> = values.iter().copied().map(Some).collect();
+    nullable_row(&values)
+}
+
+pub fn nullable_row(values: &[Option<&[u8]>]) -> Vec<u8> {
     let mut body = i16::try_from(values.len()).expect("BUG: too many columns").to_be_bytes().to_vec();
     for value in values {
-        body.extend(i32::try_from(value.len()).expect("BUG: a value of more than 2 GiB").to_be_bytes());
-        body.extend_from_slice(value);
+        let length = value.map_or(-1, |value| i32::try_from(value.len()).expect("BUG: a value above 2 GiB"));
+        body.extend(length.to_be_bytes());
+        body.extend_from_slice(value.unwrap_or_default());
     }
     frame(b'D', &body)
 }

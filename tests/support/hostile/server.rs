@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::frames;
+use super::types::{Catalog, Types};
 use crate::support::wait::{BOUND, eventually};
 
 /// What the server does next on a connection. A client that hangs up ends the script.
@@ -37,6 +38,8 @@ pub enum Step {
     Reset,
     /// Answers requests as a healthy server would, but for these, whose answer is given.
     Serve(Vec<(&'static str, Vec<u8>)>),
+    /// Answers requests as a server that has types which the client does not know.
+    ServeTypes(Types),
 }
 
 /// The code in place of a protocol version that makes a start-up message a request to cancel.
@@ -244,6 +247,7 @@ impl Player<'_> {
                 Err(io::ErrorKind::ConnectionReset.into())
             }
             Step::Serve(answers) => self.serve(answers),
+            Step::ServeTypes(types) => self.serve_types(Catalog::new(*types)),
         }
     }
 
@@ -320,6 +324,19 @@ impl Player<'_> {
             match tag {
                 b'Q' => self.send(&frames::answer(status))?,
                 b'S' => self.send(&frames::ready(status))?,
+                b'X' => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    fn serve_types(&mut self, mut catalog: Catalog) -> io::Result<()> {
+        let mut answers = Vec::new();
+        loop {
+            let (tag, body) = self.message()?;
+            answers.extend(catalog.answer(tag, &body));
+            match tag {
+                b'Q' | b'S' => self.send(&std::mem::take(&mut answers))?,
                 b'X' => return Ok(()),
                 _ => {}
             }

@@ -145,6 +145,7 @@ impl WireState {
                 self.settings.note_request(self.exchange.note_request(request));
             }
             FrontendEvent::Sets(sets) => self.settings.note_text(self.exchange.sent(), sets),
+            FrontendEvent::OfTypes(_) => {}
         }
     }
 
@@ -157,6 +158,7 @@ impl WireState {
             }
             BackendEvent::Listens | BackendEvent::Notification => self.listening.note(),
             BackendEvent::CopyIn => self.exchange.note_copy_in(),
+            BackendEvent::Row(_) => {}
             BackendEvent::SettingsSet => {
                 self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
             }
