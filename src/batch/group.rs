@@ -13,13 +13,13 @@ use super::report::{BoxError, Failed};
 use super::source::{Next, Source};
 use super::worker::{Before, FailedAttempt, Verdict, Worker};
 use crate::clock::Deadline;
-use crate::postgres::{PgError, Session};
+use crate::postgres::{Committed, Ending, PgError, Session};
 
 impl<S, T, E, F, D> Worker<'_, S, F, D>
 where
     S: Source,
     E: From<PgError> + Into<BoxError>,
-    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E>,
+    F: for<'j> Fn(&mut Session<'_>, &'j S::Job) -> Result<Ending<'j, T>, E>,
     D: Fn(&S::Job, T),
 {
     /// Gathers a group from its first job on, and ends each of its jobs in one way or another.
@@ -34,15 +34,24 @@ where
         let count = jobs.len() as u64;
         let verdict = self.persist(Before::default(), count, may_repeat, outcomes, |outcomes| {
             turns.set(Turns::default());
-            self.attempt(outcomes, |tx| {
-                let one = |(index, job)| {
+            let outcome = self.attempt(outcomes, |tx| {
+                let mut ended = Vec::with_capacity(jobs.len());
+                for (index, job) in jobs.iter().enumerate() {
                     turns.set(Turns { had: index + 1, is_in_one: true });
-                    let value = (self.work)(tx, job)?;
+                    let ending = (self.work)(tx, job)?;
+                    if index + 1 == jobs.len() {
+                        turns.set(Turns { had: index + 1, is_in_one: false });
+                        return Ok(ending.map(|value| {
+                            ended.push(Committed::Value(value));
+                            ended
+                        }));
+                    }
+                    ended.push(ending.run(tx)?);
                     turns.set(Turns { had: index + 1, is_in_one: false });
-                    Ok(value)
-                };
-                jobs.iter().enumerate().map(one).collect::<Result<Vec<T>, E>>()
-            })
+                }
+                unreachable!("BUG: a group without a job");
+            });
+            Ok(outcome?.value().into_iter().map(Committed::value).collect::<Vec<T>>())
         });
         match verdict {
             Verdict::Done(values) => {

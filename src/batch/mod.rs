@@ -83,6 +83,6 @@ pub use fetching::Fetching;
 pub use options::{Options, Progress};
 pub use percentiles::Percentiles;
 pub use report::{BoxError, Class, Ended, Failed, Report};
-pub use run::{run, run_with};
+pub use run::{run, run_ending, run_with};
 pub use stage_report::{FetchStage, Groups};
-pub use stages::{stages, stages_with};
+pub use stages::{stages, stages_ending, stages_with};

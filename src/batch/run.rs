@@ -12,7 +12,7 @@ use super::percentiles::Percentiles;
 use super::report::{BoxError, Ended, Report};
 use super::source::Source;
 use super::worker::Worker;
-use crate::postgres::{PgError, PgManager, Session};
+use crate::postgres::{Ending, PgError, PgManager, Session};
 use crate::tiers::TieredPool;
 
 /// The most that wait for one worker twice over, however large its groups: the channel takes its memory at once.
@@ -74,6 +74,51 @@ where
     F: Fn(&mut Session<'_>, &I) -> Result<T, E> + Sync,
     D: Fn(&I, T) + Sync,
 {
+    run_ending(pool, items, options, |tx, item| work(tx, item).map(Ending::Commit), done)
+}
+
+/// As [`run_with`], with work that can leave its last statement for COMMIT to go along with it, as in
+/// [`session_ending`](TieredPool::session_ending).
+///
+/// The parameters of that statement can be borrowed from the item. In a [group](Options::group) it is the last item's
+/// statement with which COMMIT goes; those of the others are sent by themselves.
+///
+/// # Panics
+///
+/// As [`run`], and when `done` panics, or what [`Last::map`](crate::postgres::Last::map) was given.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::batch::{self, Options};
+/// use tierpool::postgres::{Ending, Last};
+/// use tierpool::{PgError, PgPool};
+///
+/// let pool = PgPool::from_env()?;
+/// let pages = ["a", "b", "c"].map(String::from);
+/// let report = batch::run_ending(
+///     &pool,
+///     pages,
+///     Options::default(),
+///     |_, page| Ok::<_, PgError>(Ending::Last(Last::execute("INSERT INTO pages VALUES ($1)").with(page))),
+///     |page, added| println!("{page}: {added} rows"),
+/// );
+/// println!("{report}");
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub fn run_ending<I, T, E, F, D>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    options: Options,
+    work: F,
+    done: D,
+) -> Report<I>
+where
+    I: Send,
+    E: From<PgError> + Into<BoxError>,
+    F: for<'i> Fn(&mut Session<'_>, &'i I) -> Result<Ending<'i, T>, E> + Sync,
+    D: Fn(&I, T) + Sync,
+{
     let begun = Instant::now();
     let mut items = items.into_iter();
     let floor = Floor::new(pool, &options, exact_len(&items));
@@ -111,7 +156,7 @@ pub(super) fn conduct<'a, S, T, E, F, D>(
 where
     S: Source<Item: Send> + 'a,
     E: From<PgError> + Into<BoxError>,
-    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E> + Sync + 'a,
+    F: for<'j> Fn(&mut Session<'_>, &'j S::Job) -> Result<Ending<'j, T>, E> + Sync + 'a,
     D: Fn(&S::Job, T) + Sync + 'a,
 {
     std::thread::scope(|scope| {

@@ -7,13 +7,13 @@ use super::outcomes::Outcomes;
 use super::report::BoxError;
 use super::source::{Next, Source};
 use super::worker::{Before, Worker};
-use crate::postgres::{PgError, Session};
+use crate::postgres::{Ending, PgError, Session};
 
 impl<S, T, E, F, D> Worker<'_, S, F, D>
 where
     S: Source,
     E: From<PgError> + Into<BoxError>,
-    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E>,
+    F: for<'j> Fn(&mut Session<'_>, &'j S::Job) -> Result<Ending<'j, T>, E>,
     D: Fn(&S::Job, T),
 {
     pub(super) fn serve(self) -> Outcomes<S::Item> {

@@ -16,7 +16,7 @@ use super::run::{conduct, report, worker_count};
 use super::source::Next;
 use super::watch::Watcher;
 use super::worker::Worker;
-use crate::postgres::{PgError, PgManager, Session};
+use crate::postgres::{Ending, PgError, PgManager, Session};
 use crate::tiers::TieredPool;
 
 /// Fetch threads for one worker: a fetch waits for somebody else's server, a store for a database that is near.
@@ -115,6 +115,65 @@ where
     S: Fn(&mut Session<'_>, &I, &P) -> Result<T, E> + Sync,
     D: Fn(&I, T) + Sync,
 {
+    stages_ending(
+        pool,
+        items,
+        fetching,
+        options,
+        fetch,
+        |tx, item, page| store(tx, item, page).map(Ending::Commit),
+        done,
+    )
+}
+
+/// As [`stages_with`], with stores that can leave their last statement for COMMIT to go along with it, as
+/// [`run_ending`](crate::batch::run_ending) has it: its parameters can be borrowed from the item and the page.
+///
+/// # Panics
+///
+/// As [`stages_with`], and when what [`Last::map`](crate::postgres::Last::map) was given panics.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::batch::{self, Fetching, Options};
+/// use tierpool::postgres::{Ending, Last};
+/// use tierpool::{PgError, PgPool};
+///
+/// let pool = PgPool::from_env()?;
+/// let report = batch::stages_ending(
+///     &pool,
+///     ["a.html", "b.html"].map(String::from),
+///     Fetching::new(),
+///     Options::default(),
+///     |path| std::fs::read_to_string(path),
+///     |_, path, page: &String| {
+///         let insert = Last::execute("INSERT INTO pages VALUES ($1, $2)").with(path).with(page);
+///         Ok::<_, PgError>(Ending::Last(insert))
+///     },
+///     |_, _| {},
+/// );
+/// println!("{report}");
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub fn stages_ending<I, P, T, FE, E, F, S, D>(
+    pool: &TieredPool<PgManager>,
+    items: impl IntoIterator<Item = I>,
+    fetching: Fetching<P, FE>,
+    options: Options,
+    fetch: F,
+    store: S,
+    done: D,
+) -> Report<I>
+where
+    I: Clone + Send + Sync + 'static,
+    P: Send + 'static,
+    FE: Into<BoxError> + Send + 'static,
+    E: From<PgError> + Into<BoxError>,
+    F: Fn(&I) -> Result<P, FE> + Send + Sync + 'static,
+    S: for<'j> Fn(&mut Session<'_>, &'j I, &'j P) -> Result<Ending<'j, T>, E> + Sync,
+    D: Fn(&I, T) + Sync,
+{
     let begun = Instant::now();
     let mut items = items.into_iter();
     let floor = Floor::new(pool, &options, exact_len(&items));
@@ -125,7 +184,7 @@ where
     let (sender, receiver) = bounded(options.queue.unwrap_or(2 * threads) - 1);
     let signals = Arc::clone(&floor.signals);
     let fetchers = Arc::new(Fetchers::new(fetch, fetching, threads, receiver, pages, signals));
-    let work = |tx: &mut Session<'_>, job: &Fetched<I, P>| store(tx, &job.item, &job.page);
+    let work = of_job(|tx, job: &Fetched<I, P>| store(tx, &job.item, &job.page));
     let done = |job: &Fetched<I, P>, value: T| done(&job.item, value);
     let worker =
         || Worker { floor: &floor, source: &fetchers.pages, work: &work, done: &done, name: "the store" };
@@ -153,4 +212,12 @@ where
     }
     report.fetch = Some(stage);
     report
+}
+
+/// The compiler takes a closure for one of any job only where it is told of that as it is made.
+fn of_job<J, T, E, F>(work: F) -> F
+where
+    F: for<'j> Fn(&mut Session<'_>, &'j J) -> Result<Ending<'j, T>, E>,
+{
+    work
 }

@@ -10,7 +10,9 @@ use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
 use crate::ErrorKind;
-use crate::postgres::{Again, Attempts, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look};
+use crate::postgres::{
+    Again, Attempts, Committed, Ending, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look,
+};
 use crate::tiers::Tier;
 
 /// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
@@ -77,7 +79,7 @@ impl<S, T, E, F, D> Worker<'_, S, F, D>
 where
     S: Source,
     E: From<PgError> + Into<BoxError>,
-    F: Fn(&mut Session<'_>, &S::Job) -> Result<T, E>,
+    F: for<'j> Fn(&mut Session<'_>, &'j S::Job) -> Result<Ending<'j, T>, E>,
     D: Fn(&S::Job, T),
 {
     /// Waits for something to do.
@@ -113,7 +115,7 @@ where
             1,
             |_| true,
             outcomes,
-            |outcomes| self.attempt(outcomes, |tx| (self.work)(tx, &job)),
+            |outcomes| self.attempt(outcomes, |tx| (self.work)(tx, &job)).map(Committed::value),
         );
         match verdict {
             Verdict::Done(value) => self.commit(job, value, outcomes),
@@ -196,12 +198,13 @@ where
         }
     }
 
-    /// Makes one attempt at a session.
-    pub(super) fn attempt<V>(
+    /// Makes one attempt at a session. What was committed is to be asked for its value outside of what catches the
+    /// work's panics here: a panic in that undoes nothing.
+    pub(super) fn attempt<'e, V: 'e>(
         &self,
         outcomes: &mut Outcomes<S::Item>,
-        work: impl FnOnce(&mut Session<'_>) -> Result<V, E>,
-    ) -> Result<V, NotDone> {
+        work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, V>, E>,
+    ) -> Result<Committed<'e, V>, NotDone> {
         let options = &self.floor.options.session;
         let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.

@@ -73,5 +73,5 @@ pub use server::{
     DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, ServerProcess,
     Sessions, TierActivity,
 };
-pub(crate) use session::{Again, Attempts, Loan, OfFrame, Uncommitted};
-pub use session::{Retry, Session, SessionOptions, run_session};
+pub(crate) use session::{Again, Attempts, Committed, Loan, OfFrame, Uncommitted};
+pub use session::{Ending, Last, Retry, Session, SessionOptions, run_session, run_session_ending};

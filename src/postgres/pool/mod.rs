@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `pg_pool` | the pool |
 //! | `sessions` | sessions on it, repeated where that helps |
+//! | `endings` | sessions that leave their last statement to COMMIT |
 //! | `servers` | what the builder sets about servers and credentials |
 //! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
 //! | `builder` | builds a pool from settings |
@@ -13,6 +14,7 @@
 mod builder;
 mod constructors;
 mod derived;
+mod endings;
 mod pg_pool;
 mod servers;
 mod sessions;

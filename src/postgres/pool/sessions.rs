@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, FailureClass};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{
-    Again, Attempts, Frame, Loan, OfFrame, Origin, Retry, Session, SessionOptions, Setback, Uncommitted,
-    attempt,
+    Again, Attempts, Committed, Ending, Frame, Loan, OfFrame, Origin, Retry, Session, SessionOptions,
+    Setback, Uncommitted, attempt,
 };
 use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
@@ -17,13 +17,13 @@ use crate::tiers::{Tier, TieredPool};
 ///
 /// `loan` is set as soon as the connection is there, for those who tell the wait from the work.
 #[track_caller]
-pub(crate) fn attempt_on<T, E: From<PgError>>(
+pub(crate) fn attempt_on<'e, T: 'e, E: From<PgError>>(
     pool: &TieredPool<PgManager>,
     tier: Tier,
     options: &SessionOptions,
     loan: &mut Option<Loan>,
-    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-) -> Result<T, Uncommitted<E>> {
+    work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
+) -> Result<Committed<'e, T>, Uncommitted<E>> {
     let origin = Origin::Pool { pool, tier, caller: Location::caller(), loan };
     attempt(Frame::new(origin, options), work)
 }
@@ -52,6 +52,54 @@ pub(crate) fn is_outage(error: &Error) -> bool {
         ErrorKind::CircuitOpen => true,
         ErrorKind::Timeout => unreachable(),
         _ => false,
+    }
+}
+
+/// Runs a session, and runs it again where its options say so.
+#[track_caller]
+pub(super) fn persist<'e, T: 'e, E: From<PgError>>(
+    pool: &TieredPool<PgManager>,
+    tier: Tier,
+    options: &SessionOptions,
+    mut work: impl FnMut(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
+) -> Result<Committed<'e, T>, E> {
+    let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
+    let mut is_away = false;
+    // Of an attempt that may have taken effect.
+    let mut unknown = None;
+    loop {
+        let seen = if is_away { look(pool, tier, Some(attempts.left())) } else { Ok(()) };
+        let outcome = match seen {
+            Ok(()) => attempt_on(pool, tier, options, &mut None, &mut work),
+            Err(refusal) => Err(Uncommitted::refused(refusal)),
+        };
+        let (Setback { error, again, cause, of_frame }, is_connected) = match outcome {
+            Ok(value) => return Ok(value),
+            Err(Uncommitted::Session(setback)) => (setback, true),
+            Err(Uncommitted::NoConnection { error, refusal }) => {
+                let again = if is_outage(&refusal) { Again::Outage } else { Again::No };
+                (Setback { error, again, cause: refusal.to_string(), of_frame: None }, false)
+            }
+        };
+        // A server that was away said nothing of what an earlier attempt has done.
+        if is_connected && again != Again::Outage {
+            unknown = None;
+        }
+        let Some(delay) = attempts.after_failure(again) else { return Err(unknown.unwrap_or(error)) };
+        if of_frame == Some(OfFrame::OutcomeUnknown) {
+            unknown = Some(error);
+        }
+        is_away = again.tells_of_outage();
+        log::debug!(
+            target: "tierpool::session",
+            "session {} on {tier}: attempt {} failed ({}); again in {}",
+            harmless(options.given_tag().unwrap_or("without a tag")),
+            attempts.failed(),
+            harmless(&cause),
+            Time(delay),
+        );
+        pool.tier(tier).manager().note_session_repeated();
+        std::thread::sleep(delay);
     }
 }
 
@@ -93,8 +141,9 @@ impl TieredPool<PgManager> {
         &self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let options = SessionOptions::new();
-        attempt_on(self, Tier::Automation, &options, &mut None, work).map_err(Uncommitted::into_error)
+        let (options, work) = (SessionOptions::new(), |tx: &mut Session<'_>| work(tx).map(Ending::Commit));
+        let outcome = attempt_on(self, Tier::Automation, &options, &mut None, work);
+        outcome.map(Committed::value).map_err(Uncommitted::into_error)
     }
 
     /// As [`session`](Self::session), on a connection of either tier, with options, and repeated where
@@ -145,44 +194,7 @@ impl TieredPool<PgManager> {
         options: &SessionOptions,
         mut work: impl FnMut(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
-        let mut is_away = false;
-        // Of an attempt that may have taken effect.
-        let mut unknown = None;
-        loop {
-            let seen = if is_away { look(self, tier, Some(attempts.left())) } else { Ok(()) };
-            let outcome = match seen {
-                Ok(()) => attempt_on(self, tier, options, &mut None, &mut work),
-                Err(refusal) => Err(Uncommitted::refused(refusal)),
-            };
-            let (Setback { error, again, cause, of_frame }, is_connected) = match outcome {
-                Ok(value) => return Ok(value),
-                Err(Uncommitted::Session(setback)) => (setback, true),
-                Err(Uncommitted::NoConnection { error, refusal }) => {
-                    let again = if is_outage(&refusal) { Again::Outage } else { Again::No };
-                    (Setback { error, again, cause: refusal.to_string(), of_frame: None }, false)
-                }
-            };
-            // A server that was away said nothing of what an earlier attempt has done.
-            if is_connected && again != Again::Outage {
-                unknown = None;
-            }
-            let Some(delay) = attempts.after_failure(again) else { return Err(unknown.unwrap_or(error)) };
-            if of_frame == Some(OfFrame::OutcomeUnknown) {
-                unknown = Some(error);
-            }
-            is_away = again.tells_of_outage();
-            log::debug!(
-                target: "tierpool::session",
-                "session {} on {tier}: attempt {} failed ({}); again in {}",
-                harmless(options.given_tag().unwrap_or("without a tag")),
-                attempts.failed(),
-                harmless(&cause),
-                Time(delay),
-            );
-            self.tier(tier).manager().note_session_repeated();
-            std::thread::sleep(delay);
-        }
+        persist(self, tier, options, |tx| work(tx).map(Ending::Commit)).map(Committed::value)
     }
 
     /// Returns how often sessions of a tier were run again, by [`SessionOptions::retry`].

@@ -8,10 +8,12 @@
 //! | `noted` | what a session's calls have seen of its errors |
 //! | `underway` | where the connection comes from, when it is taken, and BEGIN |
 //! | `transaction` | the handle by which the closure works |
-//! | `run` | the closure, COMMIT or ROLLBACK |
 //! | `cached` | calls by the statements that a connection keeps |
+//! | `ending` | what a closure can return to say how the session ends |
+//! | `run` | the closure, COMMIT or ROLLBACK |
 
 mod cached;
+mod ending;
 mod noted;
 mod options;
 mod retry;
@@ -20,11 +22,13 @@ mod setback;
 mod transaction;
 mod underway;
 
+pub(crate) use ending::Committed;
+pub use ending::{Ending, Last};
 pub use options::SessionOptions;
 pub use retry::Retry;
 pub(crate) use retry::{Again, Attempts};
 pub(crate) use run::attempt;
-pub use run::run_session;
+pub use run::{run_session, run_session_ending};
 pub(crate) use setback::{OfFrame, Setback, Uncommitted};
 pub use transaction::Session;
 pub(crate) use underway::{Frame, Loan, Origin};

@@ -1,9 +1,10 @@
 //! A transaction as a closure.
 
+use super::ending::{Committed, Ending};
 use super::noted::Noted;
 use super::options::SessionOptions;
 use super::retry::Again;
-use super::setback::{Passing, Setback, Uncommitted};
+use super::setback::{OfFrame, Passing, Setback, Uncommitted};
 use super::transaction::Session;
 use super::underway::{Frame, Phase, SETTLE_LIMIT, roll_back, undone};
 use crate::postgres::connection::{PgConnection, TransactionStatus};
@@ -54,17 +55,61 @@ pub fn run_session<T, E: From<PgError>>(
     options: &SessionOptions,
     work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    run_session_ending(conn, options, |tx| work(tx).map(Ending::Commit))
+}
+
+/// As [`run_session`], with work that can leave its last statement to the session, for COMMIT to go along with it.
+///
+/// What that saves, and what to give as the last statement, is told at
+/// [`session_ending`](crate::TieredPool::session_ending).
+///
+/// # Blocking
+///
+/// As [`run_session`], and for the answer to the last statement, up to the socket timeout.
+///
+/// # Errors
+///
+/// As [`run_session`], and those of the last statement.
+///
+/// # Panics
+///
+/// When `work` does, or what [`Last::map`](crate::postgres::Last::map) was given; by then the transaction is committed.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierpool::postgres::{Ending, Last, PgConnection, PgError, SessionOptions, run_session_ending};
+///
+/// fn store(conn: &mut PgConnection, page: &str) -> Result<u64, PgError> {
+///     run_session_ending(conn, &SessionOptions::new(), |_| {
+///         Ok(Ending::Last(Last::execute("INSERT INTO pages VALUES ($1)").with(page)))
+///     })
+/// }
+/// ```
+pub fn run_session_ending<'e, T: 'e, E: From<PgError>>(
+    conn: &mut PgConnection,
+    options: &SessionOptions,
+    work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
+) -> Result<T, E> {
     let frame = Frame::on(conn, options)?;
-    attempt(frame, work).map_err(Uncommitted::into_error)
+    attempt(frame, work).map(Committed::value).map_err(Uncommitted::into_error)
 }
 
 /// One run of a session, as [`run_session`] describes it; on a connection of the pool's, from its first statement on.
-pub(crate) fn attempt<T, E: From<PgError>>(
+pub(crate) fn attempt<'e, T: 'e, E: From<PgError>>(
     mut frame: Frame<'_>,
-    work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-) -> Result<T, Uncommitted<E>> {
-    let outcome = work(&mut Session::new(frame.underway()));
-    match frame.take_phase() {
+    work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
+) -> Result<Committed<'e, T>, Uncommitted<E>> {
+    let mut session = Session::new(frame.underway());
+    let (outcome, of_last) = match work(&mut session).map(|ending| ending.end(&mut session)) {
+        Ok(Ok(committed)) => (Ok(committed), None),
+        Ok(Err(error)) => {
+            let of_last = OfFrame::of(&error);
+            (Err(error.into()), Some(of_last))
+        }
+        Err(error) => (Err(error), None),
+    };
+    let ended = match frame.take_phase() {
         // Nothing was sent.
         Phase::Ahead => outcome.map_err(|error| Uncommitted::Session(Setback::of_work(error, None))),
         Phase::NoConnection(refusal) => Err(match outcome {
@@ -84,7 +129,13 @@ pub(crate) fn attempt<T, E: From<PgError>>(
             Err(Uncommitted::Session(Setback::of_work(error, None)))
         }
         Phase::Begun => end(&mut frame, outcome).map_err(Uncommitted::Session),
-    }
+    };
+    ended.map_err(|uncommitted| match uncommitted {
+        Uncommitted::Session(setback) => {
+            Uncommitted::Session(Setback { of_frame: setback.of_frame.or(of_last), ..setback })
+        }
+        no_connection => no_connection,
+    })
 }
 
 /// Ends a transaction that was begun.

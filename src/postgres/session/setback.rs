@@ -45,7 +45,7 @@ pub(crate) struct Setback<E> {
     pub(crate) of_frame: Option<OfFrame>,
 }
 
-/// A failure of the session's own frame: of BEGIN or COMMIT.
+/// A failure of the session's own frame: of BEGIN, COMMIT, or the last statement, which was left to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OfFrame {
     /// COMMIT may have taken effect.
