@@ -15,9 +15,12 @@ use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::port::free_port;
 use support::wait::eventually;
+use web::answer::{Answer, Marks, Page, Target};
 use web::check::check;
+use web::document::{Document, Link};
 use web::site::plan::Site;
 use web::site::serve::Web;
+use web::store::{Stored, store};
 use web::{crawl, schema};
 
 /// The arguments of this process, which is to be the program.
@@ -99,6 +102,39 @@ fn a_second_run_fetches_nothing_that_has_not_changed() {
     // Another edition, in which two of the pages differ.
     let third = ended(start(&url, "--pages 60 --rate 500 --edition 2"), 0);
     assert_tells(&third, &["pages fetched: 2 (new 0, changed 2, the same again 0), not modified: 58"]);
+}
+
+#[test]
+fn a_page_that_moves_leaves_one_link_and_one_that_comes_back_all_of_its_own() {
+    let cluster = cluster();
+    let mut admin = cluster.client();
+    schema::create(&mut admin).unwrap();
+    let run = "INSERT INTO tierpool_web.runs DEFAULT VALUES RETURNING id";
+    let run: i64 = admin.query_one(run, &[]).unwrap().get(0);
+    let url = "INSERT INTO tierpool_web.urls (url, depth) VALUES ('http://a/', 0) RETURNING id";
+    let id = admin.query_one(url, &[]).unwrap().get(0);
+    let (url, known) = ("http://a/".to_owned(), Marks::default());
+    let target = Target { id, url, known, hash: None, requests: Arc::default() };
+    let page = |links: [&str; 3]| {
+        let link = |href: &str| Link { href: href.to_owned(), text: "text".to_owned() };
+        let document = Document { links: links.map(link).into(), ..Document::default() };
+        let targets = vec![Some("http://a/one".to_owned()), None, None];
+        Answer::Page(Page { marks: Marks::default(), hash: vec![7], bytes: 9, document, targets })
+    };
+    let moved = |href: &str| Answer::Moved { href: href.to_owned(), target: Some("http://b/".to_owned()) };
+    let pool = pool_of(1, "web_scraper", cluster.url(), |builder| builder);
+    let mut after = |answer: &Answer| -> (Stored, i64, String) {
+        let stored = pool.session(|tx| store(tx, run, &target, answer)).unwrap();
+        let sql = "SELECT (SELECT count(*) FROM tierpool_web.pages), string_agg(href || text || coalesce(target, ''),
+             ' ' ORDER BY position) FROM tierpool_web.links";
+        let row = admin.query_one(sql, &[]).unwrap();
+        (stored, row.get(0), row.get(1))
+    };
+    let one = "/onetexthttp://a/one /twotext /threetext";
+    assert_eq!(after(&page(["/one", "/two", "/three"])), (Stored::New, 1, one.to_owned()));
+    assert_eq!(after(&moved("/b")), (Stored::NoPage, 0, "/bhttp://b/".to_owned()));
+    assert_eq!(after(&moved("/c")), (Stored::NoPage, 0, "/chttp://b/".to_owned()));
+    assert_eq!(after(&page(["/one", "/two", "/three"])), (Stored::New, 1, one.to_owned()));
 }
 
 #[test]

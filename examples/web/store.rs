@@ -61,7 +61,7 @@ impl fmt::Display for Tally {
 /// Writes the answer for `target` in the transaction `tx`, as a part of the run.
 ///
 /// # Blocking
-/// For the server's replies: one or two round trips.
+/// For the server's reply: one round trip, whatever came.
 ///
 /// # Errors
 /// The database's; the caller rolls back.
@@ -69,12 +69,11 @@ pub fn store(tx: &mut Session<'_>, run: i64, target: &Target, answer: &Answer) -
     match answer {
         Answer::Page(page) => write_page(tx, run, target, page),
         Answer::Unchanged => {
-            settle(tx, target, "stored")?;
+            tx.execute_cached(SETTLE, &[&target.id, &target.requests()])?;
             Ok(Stored::Unchanged)
         }
         Answer::Moved { href, target: to } => {
-            clear(tx, target, "moved")?;
-            write_links(tx, target.id, &[href], &[""], std::slice::from_ref(to))?;
+            tx.execute_cached(MOVE, &[&target.id, &target.requests(), href, to])?;
             Ok(Stored::NoPage)
         }
         Answer::Missing => clear(tx, target, "missing"),
@@ -84,30 +83,49 @@ pub fn store(tx: &mut Session<'_>, run: i64, target: &Target, answer: &Answer) -
 }
 
 const SETTLE: &str = "
-UPDATE tierpool_web.urls SET state = $2, requests = $3, note = NULL WHERE id = $1";
+UPDATE tierpool_web.urls SET state = 'stored', requests = $2, note = NULL WHERE id = $1";
 
-fn settle(tx: &mut Session<'_>, target: &Target, state: &str) -> Result<(), PgError> {
-    tx.execute_cached(SETTLE, &[&target.id, &state, &target.requests()]).map(drop)
-}
-
+/// Nothing is kept of a page that is no more.
 const CLEAR: &str = "
 WITH page AS (DELETE FROM tierpool_web.pages WHERE url_id = $1),
      links AS (DELETE FROM tierpool_web.links WHERE url_id = $1)
 UPDATE tierpool_web.urls
-SET state = $2, requests = $3, etag = NULL, modified = NULL, hash = NULL, note = NULL
+SET state = $3, requests = $2, etag = NULL, modified = NULL, hash = NULL, note = NULL
 WHERE id = $1";
 
-/// Nothing is kept of a page that is no more.
 fn clear(tx: &mut Session<'_>, target: &Target, state: &str) -> Result<Stored, PgError> {
-    tx.execute_cached(CLEAR, &[&target.id, &state, &target.requests()])?;
+    tx.execute_cached(CLEAR, &[&target.id, &target.requests(), &state])?;
     Ok(Stored::NoPage)
 }
 
+/// As of a page that is no more, but for one link, to where it went. One statement cannot remove a row and write it, so
+/// the first link is written over.
+const MOVE: &str = "
+WITH page AS (DELETE FROM tierpool_web.pages WHERE url_id = $1),
+     more AS (DELETE FROM tierpool_web.links WHERE url_id = $1 AND position > 1),
+     link AS (
+         INSERT INTO tierpool_web.links (url_id, position, href, text, target) VALUES ($1, 1, $3, '', $4)
+         ON CONFLICT (url_id, position) DO UPDATE
+         SET href = excluded.href, text = excluded.text, target = excluded.target
+     )
+UPDATE tierpool_web.urls
+SET state = 'moved', requests = $2, etag = NULL, modified = NULL, hash = NULL, note = NULL
+WHERE id = $1";
+
+/// The links of an earlier version are overwritten, and what it had more is removed.
 const WRITE_PAGE: &str = "
 WITH url AS (
     UPDATE tierpool_web.urls
     SET state = 'stored', requests = $2, etag = $3, modified = $4, hash = $5, note = NULL
     WHERE id = $1
+), more AS (
+    DELETE FROM tierpool_web.links WHERE url_id = $1 AND position > cardinality($11::text[])
+), links AS (
+    INSERT INTO tierpool_web.links AS l (url_id, position, href, text, target)
+    SELECT $1, n.position, n.href, n.text, n.target
+    FROM unnest($11::text[], $12::text[], $13::text[]) WITH ORDINALITY AS n (href, text, target, position)
+    ON CONFLICT (url_id, position) DO UPDATE
+    SET href = excluded.href, text = excluded.text, target = excluded.target
 )
 INSERT INTO tierpool_web.pages (url_id, run, title, outline, words, bytes) VALUES ($1, $6, $7, $8, $9, $10)
 ON CONFLICT (url_id) DO UPDATE SET
@@ -124,6 +142,8 @@ fn write_page(tx: &mut Session<'_>, run: i64, target: &Target, page: &Page) -> R
         })
         .collect();
     let bytes = i32::try_from(page.bytes).unwrap_or(i32::MAX);
+    let hrefs: Vec<&str> = document.links.iter().map(|link| link.href.as_str()).collect();
+    let texts: Vec<&str> = document.links.iter().map(|link| link.text.as_str()).collect();
     tx.execute_cached(
         WRITE_PAGE,
         &[
@@ -137,34 +157,14 @@ fn write_page(tx: &mut Session<'_>, run: i64, target: &Target, page: &Page) -> R
             &outline,
             &document.words,
             &bytes,
+            &hrefs,
+            &texts,
+            targets,
         ],
     )?;
-    let hrefs: Vec<&str> = document.links.iter().map(|link| link.href.as_str()).collect();
-    let texts: Vec<&str> = document.links.iter().map(|link| link.text.as_str()).collect();
-    write_links(tx, target.id, &hrefs, &texts, targets)?;
     Ok(match &target.hash {
         None => Stored::New,
         Some(known) if known == hash => Stored::Needless,
         Some(_) => Stored::Changed,
     })
-}
-
-/// The links of an earlier version are overwritten, and what it had more is removed.
-const WRITE_LINKS: &str = "
-WITH more AS (DELETE FROM tierpool_web.links WHERE url_id = $1 AND position > cardinality($2::text[]))
-INSERT INTO tierpool_web.links AS l (url_id, position, href, text, target)
-SELECT $1, n.position, n.href, n.text, n.target
-FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n (href, text, target, position)
-ON CONFLICT (url_id, position) DO UPDATE SET href = excluded.href, text = excluded.text, target = excluded.target";
-
-fn write_links(
-    tx: &mut Session<'_>,
-    id: i64,
-    hrefs: &[impl AsRef<str>],
-    texts: &[impl AsRef<str>],
-    targets: &[Option<String>],
-) -> Result<(), PgError> {
-    let hrefs: Vec<&str> = hrefs.iter().map(AsRef::as_ref).collect();
-    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-    tx.execute_cached(WRITE_LINKS, &[&id, &hrefs, &texts, &targets]).map(drop)
 }
