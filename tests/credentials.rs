@@ -3,17 +3,19 @@
 
 mod support;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
+use support::hostile::{HostileServer, Step, frames};
 use support::pools::built;
 use support::scripted::Gate;
 use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
-use tierpool::postgres::{Credentials, PgManager, PgOptions};
-use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, PgBuilder, PgPool, Tier};
+use tierpool::postgres::{Credentials, PgError, PgManager, PgOptions};
+use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, OpenFailure, PgBuilder, PgPool, Tier};
 
 const NEXT_PASSWORD: &str = "hush-0815-next";
 
@@ -93,7 +95,12 @@ fn a_callback_that_lags_behind_costs_one_refusal_and_heals_soon() {
     let cluster = cluster();
     let vault = Vault::new();
     let of_pool = vault.clone();
-    let pool = built(configured(bare_url(&cluster)).credentials(move || Ok(of_pool.give())));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let pool = built(configured(bare_url(&cluster)).credentials(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(of_pool.give())
+    }));
     drop(pool.get(Tier::Automation).unwrap());
     set_password(&cluster, NEXT_PASSWORD);
     pool.automation().evict_idle();
@@ -102,8 +109,16 @@ fn a_callback_that_lags_behind_costs_one_refusal_and_heals_soon() {
     let told = format!("{error:#}");
     assert!(told.contains("credentials") && !told.contains(APP_PASSWORD), "{told}");
     // The callback is asked again and again, the server is not.
-    eventually(LONG_BOUND, "several attempts", || pool.automation().stats().open_failures.transient >= 5);
+    let before = asked.load(Ordering::Relaxed);
+    eventually(LONG_BOUND, "several questions", || asked.load(Ordering::Relaxed) >= before + 2);
     assert_eq!(refusals(&cluster), 1);
+    assert_eq!(
+        pool.automation().stats().open_failures.transient,
+        1,
+        "what was told from memory was no attempt"
+    );
+    let last = error.source().and_then(|source| source.downcast_ref::<OpenFailure>()).unwrap();
+    assert_eq!(last.attempts(), 1, "{error:#}");
     vault.hold(NEXT_PASSWORD);
     let (healed, time) = took(|| comes_true(LONG_BOUND, || pool.get(Tier::Automation).is_ok()));
     assert!(healed && time < 15 * SECOND, "probes are 10 s apart at most, not 30: {time:?}");
@@ -278,4 +293,40 @@ fn the_user_may_come_from_the_callback_and_the_tiers_may_have_their_own() {
     let manager = PgManager::new(config, PgOptions::default()).unwrap().with_credentials(tokens);
     assert!(manager.connect_within(LONG_BOUND).is_ok());
     assert!(!format!("{manager:?} {pool:?}").contains("hush"));
+}
+
+#[test]
+fn a_callback_that_was_wrong_from_the_start_is_told_after_one_log_in() {
+    let cluster = cluster();
+    let given = || Ok(Credentials::password("not this one"));
+    let built = || configured(bare_url(&cluster)).credentials(given).build_within(LONG_BOUND).map(drop);
+    let (error, time) = took(|| built().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::ConnectFailed, "{error:#}");
+    assert!(time < LONG_BOUND / 2, "{time:?}");
+    let told = format!("{error:#}");
+    assert!(told.contains("28P01") && told.contains("the callback still gives"), "{told}");
+    assert_eq!(refusals(&cluster), 1);
+}
+
+#[test]
+fn a_password_that_a_server_puts_into_its_error_is_not_shown() {
+    let fields = "SFATAL\0VFATAL\0C28P01\0Mnot s@cret/hush\0Dtried s%40cret%2Fhush and s%40cret%2fhush\0\0";
+    let script = vec![Step::Startup, Step::Send(frames::frame(b'E', fields.as_bytes())), Step::AwaitEnd];
+    let server = HostileServer::start(vec![script], Vec::new()).unwrap();
+    let url = server.url().replace("secret", "s%40cret%2Fhush");
+    let shown =
+        |error: &PgError| format!("{error} {error:#} {error:?} {:?}", error.source().map(|s| s.to_string()));
+    let open = |manager: PgManager| shown(&manager.connect_within(LONG_BOUND).map(drop).unwrap_err());
+    let of_url = open(PgManager::new(url.parse().unwrap(), PgOptions::default()).unwrap());
+    let other = server.url().parse().unwrap();
+    let other = PgManager::new(other, PgOptions::default()).unwrap();
+    let of_callback = open(other.with_credentials(|| Ok(Credentials::password("s@cret/hush"))));
+    let error = configured(url).build().map(drop).unwrap_err();
+    for told in [of_url, of_callback, format!("{error:#} {error:?}")] {
+        assert!(
+            told.contains("not [redacted]") && told.contains("tried [redacted] and [redacted]"),
+            "{told}"
+        );
+        assert!(!told.contains("s@cret") && !told.contains("cret%2"), "{told}");
+    }
 }

@@ -44,6 +44,8 @@ pub struct OpenFailure {
     cause: Cause,
     at: Instant,
     attempts: u64,
+    /// It is of an attempt, and no repetition of what was said before.
+    was_tried: bool,
 }
 
 impl OpenFailure {
@@ -54,11 +56,21 @@ impl OpenFailure {
         attempts: u64,
     ) -> Self {
         let cause = Cause::of(error);
-        OpenFailure { class, code: code.map(harmless), cause, at: Instant::now(), attempts }
+        OpenFailure { class, code: code.map(harmless), cause, at: Instant::now(), attempts, was_tried: true }
     }
 
     pub(crate) fn from_text(text: String, class: FailureClass, attempts: u64) -> Self {
-        OpenFailure { class, code: None, cause: Cause::from_text(&text), at: Instant::now(), attempts }
+        let cause = Cause::from_text(&text);
+        OpenFailure { class, code: None, cause, at: Instant::now(), attempts, was_tried: true }
+    }
+
+    pub(crate) fn set_tried(&mut self, was_tried: bool) {
+        self.was_tried = was_tried;
+    }
+
+    /// Whether the other side was asked.
+    pub(crate) fn was_tried(&self) -> bool {
+        self.was_tried
     }
 
     /// What it says about the next attempt.
@@ -76,7 +88,8 @@ impl OpenFailure {
         self.at.elapsed()
     }
 
-    /// How many attempts had failed in a row by then, this one included.
+    /// How many attempts had failed in a row by then, this one included. What was told again without an attempt, as of
+    /// a password that was refused a moment ago, is none.
     pub fn attempts(&self) -> u64 {
         self.attempts
     }

@@ -104,6 +104,10 @@ impl<M: ManageConnection> Hooks<M> {
         self.driver.classify(error)
     }
 
+    pub(crate) fn was_tried(&self, error: &M::Error) -> bool {
+        self.driver.was_tried(error)
+    }
+
     pub(crate) fn code(&self, error: &M::Error) -> Option<String> {
         self.driver.code(error)
     }

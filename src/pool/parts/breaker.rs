@@ -71,6 +71,8 @@ pub(crate) struct Breaker {
     struck_at: Option<Millis>,
     /// Failed attempts of any class since one last succeeded.
     attempts: u64,
+    /// None has succeeded since one failed, or was not made since the last failure still holds.
+    is_failing: bool,
     backoff: Millis,
     not_before: Millis,
     /// Attempts that may be in the making at a time: 1 after a failure, doubled by each success.
@@ -92,6 +94,7 @@ impl Breaker {
             strikes: 0,
             struck_at: None,
             attempts: 0,
+            is_failing: false,
             backoff: Millis::ZERO,
             not_before: Millis::ZERO,
             ramp: usize::MAX,
@@ -147,7 +150,7 @@ impl Breaker {
         let refused = self.mode != Mode::Closed || self.permanent;
         self.ramp = if refused { 1 } else { self.ramp.saturating_mul(2) };
         self.mode = Mode::Closed;
-        (self.strikes, self.attempts) = (0, 0);
+        (self.strikes, self.attempts, self.is_failing) = (0, 0, false);
         (self.backoff, self.not_before) = (Millis::ZERO, Millis::ZERO);
         self.struck_at = None;
         self.permanent = false;
@@ -166,7 +169,8 @@ impl Breaker {
         probe: bool,
     ) -> Reaction {
         let class = failure.class();
-        self.attempts += 1;
+        self.attempts += u64::from(failure.was_tried());
+        self.is_failing = true;
         self.ramp = 1;
         self.last = Some(failure);
         self.permanent = class == FailureClass::Permanent;
@@ -241,7 +245,7 @@ impl Breaker {
 
     /// A validation was answered: those that were not are no longer in a row.
     pub(crate) fn ping_answered(&mut self) {
-        if self.attempts == 0 && self.mode == Mode::Closed {
+        if !self.is_failing && self.mode == Mode::Closed {
             (self.strikes, self.struck_at) = (0, None);
             self.past = self.last.take().or(self.past.take());
         }

@@ -36,10 +36,10 @@ pub(crate) fn connect<M: ManageConnection>(
     errand: &Errand<M>,
 ) -> Result<Opened<M::Connection>, Arc<OpenFailure>> {
     let hooks = &shared.hooks;
-    let attempts = shared.supply.breaker().attempts() + 1;
+    let before = shared.supply.breaker().attempts();
     let failed = |failure: Result<M::Error, Box<str>>| match failure {
-        Ok(error) => open_failure(shared, error, attempts),
-        Err(panic) => Arc::new(OpenFailure::from_text(panic.into(), FailureClass::Transient, attempts)),
+        Ok(error) => open_failure(shared, error, before),
+        Err(panic) => Arc::new(OpenFailure::from_text(panic.into(), FailureClass::Transient, before + 1)),
     };
     let mut conn = match guarded(shared, "connect", || hooks.connect(limit)) {
         Ok(Ok(conn)) => conn,
@@ -61,13 +61,17 @@ pub(crate) fn connect<M: ManageConnection>(
     Err(failure)
 }
 
-fn open_failure<M: ManageConnection>(shared: &Shared<M>, error: M::Error, attempts: u64) -> Arc<OpenFailure> {
+/// The failure after so many in a row.
+fn open_failure<M: ManageConnection>(shared: &Shared<M>, error: M::Error, before: u64) -> Arc<OpenFailure> {
+    let was_tried = guarded(shared, "was_tried", || shared.hooks.was_tried(&error)).unwrap_or(true);
+    let attempts = before + u64::from(was_tried);
     let class = guarded(shared, "classify", || shared.hooks.classify(&error));
     let code = guarded(shared, "code", || shared.hooks.code(&error));
     let class = class.unwrap_or(FailureClass::Transient);
     let code = code.unwrap_or(None);
     let told = guarded(shared, "an error's text", || OpenFailure::new(&error, class, code, attempts));
-    let failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic.into(), class, attempts));
+    let mut failure = told.unwrap_or_else(|panic| OpenFailure::from_text(panic.into(), class, attempts));
+    failure.set_tried(was_tried);
     // Of what ends with its pool there is nothing to handle.
     if !shared.lending.is_closed() {
         let _ = guarded(shared, "the error handler", || shared.hooks.handle_error(error));

@@ -33,7 +33,9 @@ pub(crate) fn count_opened<M: ManageConnection>(shared: &Shared<M>, took: Durati
 
 /// A connection could not be opened.
 pub(crate) fn open_failed<M: ManageConnection>(shared: &Shared<M>, failure: &OpenFailure) {
-    shared.counters.open_failures[failure.class() as usize].bump();
+    if failure.was_tried() {
+        shared.counters.open_failures[failure.class() as usize].bump();
+    }
     warn(shared, Warning::OpenFailed, || format!("could not open a connection: {failure}"));
 }
 

@@ -218,6 +218,11 @@ impl Driver<PgManager> for PgDriver {
         }
     }
 
+    /// Not where the server has refused the same credentials lately.
+    fn was_tried(&self, error: &PgError) -> bool {
+        error.was_tried()
+    }
+
     fn code(&self, error: &PgError) -> Option<String> {
         error.sqlstate().map(str::to_owned)
     }

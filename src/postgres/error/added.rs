@@ -24,7 +24,7 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
-        let Told { kind, ended, causes, .. } = *error.0;
+        let Told { kind, ended, causes, hidden, .. } = *error.0;
         let cause = match kind {
             Kind::Query(cause) => Some(cause),
             _ => None,
@@ -35,6 +35,7 @@ impl PgError {
             undone: None,
             server: None,
             causes,
+            hidden,
         }))
     }
 

@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `evidence` | what an error of the driver tells |
+//! | `hidden` | what a server may repeat of a log-in that nobody is to read |
 //! | `opening` | why no connection could be opened, where it is more than one error of the driver |
 //! | `pg_error` | the error, with predicates for the decisions that a program takes on it |
 //! | `added` | what those who pass an error on know of it besides |
@@ -11,6 +12,7 @@
 
 mod added;
 mod evidence;
+mod hidden;
 mod opening;
 mod origin;
 mod pg_error;

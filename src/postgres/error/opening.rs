@@ -23,8 +23,9 @@ pub(in crate::postgres) enum OpeningError<E> {
     CallbackLate(Duration),
     /// The server refused what the callback gave.
     Refused(E),
-    /// The server has refused these credentials, and is asked again after this time.
-    StillRefused { refused: Refused, pause: Duration, given_by: Credential },
+    /// The server has refused these credentials, and is asked again after this time. Others `worked` before them, or
+    /// none have so far.
+    StillRefused { refused: Refused, pause: Duration, given_by: Credential, worked: bool },
     /// Another attempt of the same role was under way, until this time was over.
     NoTurn(Duration),
     /// Its pool was closed meanwhile.
@@ -77,7 +78,7 @@ impl<E> fmt::Display for OpeningError<E> {
                  they change, or in {}",
                 Time(*pause)
             ),
-            OpeningError::StillRefused { refused, pause, given_by: Credential::Settings } => write!(
+            OpeningError::StillRefused { refused, pause, given_by: Credential::Settings, .. } => write!(
                 f,
                 "{} (the server is asked again in {}, so that no account is locked)",
                 refused.message,

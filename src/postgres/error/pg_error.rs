@@ -4,10 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres::Config;
+
 use super::evidence::{
     besides, find_io, is_lost, is_of_another_protocol, is_of_settings, is_of_statement_mode,
     is_statement_timeout, is_tls_mismatch, is_worth_repeating,
 };
+use super::hidden::{Hidden, without};
 use super::opening::{Credential, OpeningError, Refused};
 use crate::config::Faults;
 use crate::postgres::sqlstate::{Meaning, means};
@@ -69,6 +72,8 @@ pub(super) struct Told {
     pub(super) server: Option<String>,
     /// See [`PgError::causes`].
     pub(super) causes: Option<Cause>,
+    /// What no text shows.
+    pub(super) hidden: Option<Hidden>,
 }
 
 pub(super) enum Kind {
@@ -120,13 +125,14 @@ impl Kind {
     }
 
     /// The causes that the line does not tell. As text: the driver's own chain has the server's as they came.
-    fn causes(&self) -> Option<Cause> {
+    fn causes(&self, hidden: Option<&Hidden>) -> Option<Cause> {
         match self {
             Kind::Io(error) => Cause::of(error).into_source(),
             Kind::Opening(error) => Cause::of(error).into_source(),
             _ => {
                 let error = self.postgres()?.as_db_error()?;
-                let more: Vec<_> = besides(error).map(|(what, text)| format!("{what}: {text}")).collect();
+                let more: Vec<_> =
+                    besides(error).map(|(what, text)| format!("{what}: {}", without(hidden, text))).collect();
                 (!more.is_empty()).then(|| Cause::from_text(&more.join("; ")))
             }
         }
@@ -135,8 +141,12 @@ impl Kind {
 
 impl PgError {
     pub(super) fn of(kind: Kind) -> Self {
-        let causes = kind.causes();
-        PgError(Box::new(Told { kind, ended: None, undone: None, server: None, causes }))
+        PgError::of_hiding(kind, None)
+    }
+
+    fn of_hiding(kind: Kind, hidden: Option<Hidden>) -> Self {
+        let causes = kind.causes(hidden.as_ref());
+        PgError(Box::new(Told { kind, ended: None, undone: None, server: None, causes, hidden }))
     }
 
     pub(in crate::postgres) fn settings(faults: Faults) -> Self {
@@ -145,6 +155,12 @@ impl PgError {
 
     pub(in crate::postgres) fn open(error: postgres::Error) -> Self {
         PgError::of(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised))
+    }
+
+    /// The error of a log-in as this configuration says. No text of it shows the password, whatever the server says.
+    pub(in crate::postgres) fn log_in(error: postgres::Error, config: &Config) -> Self {
+        let hidden = error.as_db_error().and_then(|error| Hidden::in_log_in(config, error));
+        PgError::of_hiding(Advised::new(error).map_or_else(Kind::Open, Kind::OpenAdvised), hidden)
     }
 
     pub(in crate::postgres) fn opening(error: OpeningError<PgError>) -> Self {
@@ -329,6 +345,11 @@ impl PgError {
         Some(Refused { code, message: self.to_string() })
     }
 
+    /// Whether the server was asked, and not only what it said before was told again.
+    pub(in crate::postgres) fn was_tried(&self) -> bool {
+        !matches!(self.0.kind, Kind::Opening(OpeningError::StillRefused { .. }))
+    }
+
     /// Whether nothing but a change of the settings helps: they name no usable server, account or protocol.
     pub(in crate::postgres) fn is_permanent(&self) -> bool {
         match (&self.0.kind, self.sqlstate()) {
@@ -336,8 +357,9 @@ impl PgError {
             (Kind::Opening(OpeningError::NoServer(tried)), _) => {
                 tried.telling().is_refusal() || tried.errors().all(PgError::is_permanent)
             }
-            (Kind::Opening(OpeningError::StillRefused { given_by, .. }), _) => {
-                *given_by == Credential::Settings
+            // Where a callback has given better ones before, a rotation is under way and ends soon.
+            (Kind::Opening(OpeningError::StillRefused { given_by, worked, .. }), _) => {
+                *given_by == Credential::Settings || !worked
             }
             // A callback may give something else next time, and another server may come up.
             (Kind::Opening(_), _) => false,

@@ -6,6 +6,7 @@ use std::fmt;
 use postgres::error::DbError;
 
 use super::evidence::{besides, find_io, is_of_another_protocol};
+use super::hidden::{Hidden, without};
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
 use crate::text::{Limit, harmless, line, links};
@@ -45,10 +46,10 @@ impl StdError for PgError {
 
 /// The server's message; else what failed on the way to it, which the driver tells no more of than at which step; else
 /// what the driver says.
-fn cause(error: &postgres::Error) -> String {
+fn cause(error: &postgres::Error, hidden: Option<&Hidden>) -> String {
     match (error.as_db_error(), find_io(error)) {
         (Some(error), _) if error.message().trim().is_empty() => "the server gave no message".to_owned(),
-        (Some(error), _) => harmless(error.message()),
+        (Some(error), _) => harmless(without(hidden, error.message())),
         (None, Some(error)) => line(error),
         (None, None) => line(error),
     }
@@ -57,6 +58,16 @@ fn cause(error: &postgres::Error) -> String {
 impl PgError {
     fn db(&self) -> Option<&DbError> {
         self.postgres().and_then(postgres::Error::as_db_error)
+    }
+
+    /// What none of its texts shows; an error within has it where that is the one that the server answered with.
+    fn hidden(&self) -> Option<&Hidden> {
+        let within = || match self.kind() {
+            Kind::Opening(error) => error.telling()?.hidden(),
+            Kind::NotBegun(error) => error.hidden(),
+            _ => None,
+        };
+        self.0.hidden.as_ref().or_else(within)
     }
 
     fn write_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +90,7 @@ impl PgError {
 
     /// What went wrong, without the codes.
     fn told(&self) -> String {
+        let cause = |error: &postgres::Error| cause(error, self.hidden());
         let with = |what: &str, error: &postgres::Error| format!("{what}: {}", cause(error));
         match self.kind() {
             Kind::Settings(faults) => format!("{SETTINGS}: {faults}"),
@@ -87,7 +99,7 @@ impl PgError {
                 with("what answers there does not speak PostgreSQL's protocol", error)
             }
             Kind::Open(error) => cause(error),
-            Kind::OpenAdvised(advised) => harmless(advised),
+            Kind::OpenAdvised(advised) => format!("{}: {}", cause(advised.cause()), advised.advice()),
             Kind::Query(error) | Kind::LostBeforeCommit(Some(error)) if self.is_of_statement_mode() => {
                 with(STATEMENT_MODE, error)
             }
@@ -143,6 +155,8 @@ impl PgError {
         let Some(error) = self.db() else {
             return links(self).iter().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"));
         };
-        besides(error).try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(text)))
+        let hidden = self.hidden();
+        besides(error)
+            .try_for_each(|(what, text)| write!(f, "\n  {what}: {}", harmless(without(hidden, text))))
     }
 }

@@ -42,6 +42,8 @@ pub(in crate::postgres) struct LogIns {
 struct State {
     /// The last attempt that told anything of the role was let in.
     is_let_in: bool,
+    /// Any was.
+    was_let_in: bool,
     /// The attempt that others wait for, and when they no longer do: it may hang for longer than it was given.
     turn: Option<(u64, Instant)>,
     turns: u64,
@@ -83,7 +85,9 @@ impl LogIns {
         let given_by = if credentials.is_some() { Credential::Callback } else { Credential::Settings };
         self.begin_with(digest, opening, limit).map_err(|hindrance| {
             PgError::opening(match hindrance {
-                Hindrance::Refused(refused, pause) => OpeningError::StillRefused { refused, pause, given_by },
+                Hindrance::Refused { refused, pause, worked } => {
+                    OpeningError::StillRefused { refused, pause, given_by, worked }
+                }
                 Hindrance::NoTurn => OpeningError::NoTurn(limit),
                 Hindrance::PoolClosed => OpeningError::PoolClosed,
             })
@@ -106,7 +110,11 @@ impl LogIns {
                 return Err(Hindrance::PoolClosed);
             }
             if let Some((refused, pause)) = state.refusals.pause(digest, self.clock.precise_ms()) {
-                return Err(Hindrance::Refused(refused, pause.duration()));
+                return Err(Hindrance::Refused {
+                    refused,
+                    pause: pause.duration(),
+                    worked: state.was_let_in,
+                });
             }
             let now = Instant::now();
             let until = state.turn.map(|(_, until)| until).filter(|until| !state.is_let_in && now < *until);
@@ -129,7 +137,12 @@ impl LogIns {
 
 #[derive(Debug)]
 enum Hindrance {
-    Refused(Refused, Duration),
+    Refused {
+        refused: Refused,
+        pause: Duration,
+        /// The role was let in before.
+        worked: bool,
+    },
     NoTurn,
     PoolClosed,
 }
@@ -138,7 +151,7 @@ impl LogIn<'_> {
     /// The server let it in: from now on nobody waits for a turn.
     pub fn let_in(self) {
         let mut state = self.log_ins.state.lock();
-        state.is_let_in = true;
+        (state.is_let_in, state.was_let_in) = (true, true);
         state.refusals = Refusals::default();
     }
 
@@ -290,7 +303,7 @@ mod tests {
             });
             first.refused(said());
             for waiting in waiting {
-                assert!(matches!(waiting.join().unwrap(), Err(Hindrance::Refused(..))));
+                assert!(matches!(waiting.join().unwrap(), Err(Hindrance::Refused { .. })));
             }
             assert!(other.recv().unwrap(), "other credentials are new to the server");
         });

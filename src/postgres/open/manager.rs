@@ -201,7 +201,9 @@ impl PgManager {
     /// of its own is told as it is, so it should not hold a secret.
     ///
     /// Credentials that the server has refused are not tried again for 30 s while they stay the same, so that no
-    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s. Until the server
+    /// account is locked. Different ones are tried at once, three in a row; from then on every 30 s. Where the role was
+    /// let in before, a rotation is taken to be under way: the failure is transient, and callers wait. Where it never
+    /// was, the second failure with the same ones is permanent, and all who wait are told at once. Until the server
     /// has let the role in, and after a refusal until it does again, one attempt is made at a time.
     ///
     /// ```

@@ -168,7 +168,7 @@ impl Opener {
             .part_of(opening);
         let mut client = PostgresConnectionManager::new(config.clone(), connector.clone())
             .connect()
-            .map_err(PgError::open)?;
+            .map_err(|error| PgError::log_in(error, &config))?;
         self.exposed.look(&config, self.security.mode(), secure.is_encrypted());
         // Before the opening ends, so that its limit holds for this too.
         let fit = role::check(&mut client, wanted);

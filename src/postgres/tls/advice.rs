@@ -1,10 +1,6 @@
 //! What to change when the server refuses for want of encryption or of a certificate.
 
-use std::error::Error as StdError;
-use std::fmt;
-
 use crate::postgres::sqlstate::{Meaning, means};
-use crate::text::{harmless, line};
 
 /// What the server says, in English, and what helps. A server that speaks another language gets no advice.
 const ADVICE: [(&str, &str); 3] = [
@@ -15,9 +11,6 @@ const ADVICE: [(&str, &str); 3] = [
 ];
 
 /// A refusal by the server, with what to change.
-///
-/// It stands at the end of its chain of causes: what is shown in one line is the last cause.
-#[derive(Debug)]
 pub(in crate::postgres) struct Advised {
     cause: postgres::Error,
     advice: &'static str,
@@ -37,15 +30,9 @@ impl Advised {
     pub fn cause(&self) -> &postgres::Error {
         &self.cause
     }
-}
 
-impl fmt::Display for Advised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause.as_db_error() {
-            Some(error) => write!(f, "{}: {}", harmless(error.message()), self.advice),
-            None => write!(f, "{}: {}", line(&self.cause), self.advice),
-        }
+    /// What to change.
+    pub fn advice(&self) -> &'static str {
+        self.advice
     }
 }
-
-impl StdError for Advised {}
