@@ -36,6 +36,7 @@ pub(super) use cancel::CancelRequest;
 pub use handles::{AbandonHandle, CancelHandle};
 pub(super) use known_types::Ready;
 pub use pg_connection::{PgConnection, TransactionStatus};
+pub(super) use pooled::FirstCall;
 pub(super) use pooler::{Behind, Pooler, likely_mode};
 pub(super) use reset::{SettingsLeft, reset};
 pub(super) use statement_cache::{Failed, StatementCache};

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::pg_connection::PgConnection;
 use super::pooler::{Behind, resets_session};
@@ -17,8 +17,26 @@ use crate::config::PgBouncer;
 use crate::postgres::error::{Farewell, OpeningError, PgError};
 use crate::postgres::options::ResetPolicy;
 
-/// By the simple protocol: a prepared statement would need the same server twice.
+/// One row.
 const WHO_SERVES: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.inet_client_addr() IS NULL";
+
+/// What the first call on a new connection asks and sets.
+pub(in crate::postgres) struct FirstCall<'a> {
+    /// A question with one row for an answer: which kind of server it is.
+    pub role: Option<&'a str>,
+    /// Whether to ask who serves the connection.
+    pub who_serves: bool,
+    /// What to set; without text, that the server itself answers is all that matters.
+    pub set: Option<&'a str>,
+}
+
+/// What was told.
+#[derive(Default)]
+pub(in crate::postgres) struct Told {
+    pub role: Option<SimpleQueryRow>,
+    /// By what it shows that a pooler is in between.
+    pub pooler: Option<&'static str>,
+}
 
 impl PgConnection {
     /// The statement timeout that each session must set for itself.
@@ -36,60 +54,56 @@ impl PgConnection {
         (self.behind.mode == PgBouncer::Session).then(|| self.behind.restored_after_reset())
     }
 
-    /// Asks who serves the connection, and says by what it shows that a pooler is in between; `None`: none is.
+    /// Asks a new connection all that is asked, and sets all that is set, in one round trip. Nothing to do costs none.
     ///
-    /// A server that does not understand the question has no more to say about it.
-    pub(in crate::postgres) fn find_pooler(
+    /// By the simple protocol: a prepared statement would need the same server twice.
+    pub(in crate::postgres) fn begin_with(
         &mut self,
+        first: &FirstCall<'_>,
         limit: Duration,
-    ) -> Result<Option<&'static str>, PgError> {
-        let told = self.observer().map(|shared| shared.backend_pid().to_string());
-        let answer = match self.ask_first(limit, |client| client.simple_query(WHO_SERVES)) {
-            Ok(answer) => answer,
-            // One that ended the connection may be told as an error of its opening.
-            Err(error) if error.is_connection_lost() || self.is_lost() => return Err(error),
-            Err(_) => return Ok(None),
+    ) -> Result<Told, PgError> {
+        let FirstCall { role, who_serves, set } = *first;
+        let parts: Vec<_> = [role, who_serves.then_some(WHO_SERVES), set].into_iter().flatten().collect();
+        if parts.is_empty() {
+            return Ok(Told::default());
+        }
+        let answer = match self.ask_first(&parts.join("; "), limit) {
+            // A server that does not understand who serves has no more to say about it. One that ended the connection
+            // may be told as an error of its opening.
+            Err(error) if who_serves && !error.is_connection_lost() && !self.is_lost() => {
+                return self.begin_with(&FirstCall { who_serves: false, ..*first }, limit);
+            }
+            outcome => outcome?,
         };
-        let row = answer.iter().find_map(|message| match message {
+        let mut rows = answer.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let Some(row) = row else { return Ok(None) };
-        Ok(match told {
+        let role = role.and_then(|_| rows.next());
+        let pooler = rows.next().filter(|_| who_serves).and_then(|row| self.pooler_in(&row));
+        Ok(Told { role, pooler })
+    }
+
+    /// By what the answer to who serves the connection shows that a pooler is in between; `None`: none is.
+    fn pooler_in(&self, row: &SimpleQueryRow) -> Option<&'static str> {
+        let told = self.observer().map(|shared| shared.backend_pid().to_string());
+        match told {
             Some(told) => {
                 (row.get(0) != Some(&told)).then_some("it numbers its connections unlike the server")
             }
             None => (row.get(1) == Some("f")).then_some("the server sees TCP behind the Unix socket"),
-        })
+        }
     }
 
-    /// Takes note of what is in between, and sets what a new session needs because of it.
-    ///
-    /// Either way the server itself answers once. A pooler takes clients also while it has no server for them: without
-    /// that answer the pool would open connections that fail at their first use, as fast as its borrowers ask for them,
-    /// and would never know of the outage.
-    pub(in crate::postgres) fn settle_behind(
-        &mut self,
-        behind: Behind,
-        limit: Duration,
-    ) -> Result<(), PgError> {
+    /// Takes note of what is in between.
+    pub(in crate::postgres) fn set_behind(&mut self, behind: Behind) {
         self.behind = behind;
-        let set = match self.behind.mode {
-            PgBouncer::Off => return Ok(()),
-            PgBouncer::Session => self.behind.set_statement_timeout().unwrap_or_default(),
-            PgBouncer::Transaction => String::new(),
-        };
-        self.ask_first(limit, |client| client.batch_execute(&set))
     }
 
-    /// Runs one of the first calls on a new connection. The driver reads a last error and the hang-up behind it in one
-    /// go, and then tells of the hang-up alone; the observer has seen the error's SQLSTATE.
-    fn ask_first<T>(
-        &mut self,
-        limit: Duration,
-        call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
-    ) -> Result<T, PgError> {
-        self.bounded_own(limit, call).map_err(|error| {
+    /// Runs the first call on a new connection. The driver reads a last error and the hang-up behind it in one go, and
+    /// then tells of the hang-up alone; the observer has seen the error's SQLSTATE.
+    fn ask_first(&mut self, text: &str, limit: Duration) -> Result<Vec<SimpleQueryMessage>, PgError> {
+        self.bounded_own(limit, |client| client.simple_query(text)).map_err(|error| {
             let last = self.observer().filter(|shared| shared.is_broken()).and_then(|s| s.errors().last());
             match (error.sqlstate(), last) {
                 (None, Some(last)) if error.is_connection_lost() => {

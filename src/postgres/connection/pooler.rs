@@ -112,6 +112,19 @@ impl Behind {
         }
     }
 
+    /// What a new session is sent because of it.
+    ///
+    /// Either way the server itself answers once. A pooler takes clients also while it has no server for them: without
+    /// that answer the pool would open connections that fail at their first use, as fast as its borrowers ask for them,
+    /// and would never know of the outage.
+    pub fn first_set(&self) -> Option<String> {
+        match self.mode {
+            PgBouncer::Off => None,
+            PgBouncer::Session => Some(self.set_statement_timeout().unwrap_or_default()),
+            PgBouncer::Transaction => Some(String::new()),
+        }
+    }
+
     pub fn set_statement_timeout(&self) -> Option<String> {
         self.statement_timeout.map(|limit| format!("SET statement_timeout = {}", in_milliseconds(limit)))
     }

@@ -13,7 +13,9 @@ use super::exposed::Exposed;
 use super::role::{self, Fit};
 use crate::clock::Deadline;
 use crate::config::{PgBouncer, TargetSessionAttrs};
-use crate::postgres::connection::{Behind, CacheTotals, PgConnection, Pooler, StatementCache, likely_mode};
+use crate::postgres::connection::{
+    Behind, CacheTotals, FirstCall, PgConnection, Pooler, StatementCache, likely_mode,
+};
 use crate::postgres::error::{OpeningError, PgError};
 use crate::postgres::observer::{Connector, Opening};
 use crate::postgres::options::PgOptions;
@@ -84,24 +86,35 @@ impl Opener {
             Some(_) => None,
         };
         let may_retry = own.is_some() && !self.pooler.is_said();
-        let (mut conn, fit) = match self.connect_either_way(config, own, &origin, wanted, opening, limit) {
+        let mut conn = match self.connect_either_way(config, own, &origin, opening, limit) {
             Err(error) if may_retry && error.is_startup_option_refused() => {
                 mode = Some(self.pooler_found(config, "it takes no start-up options"));
-                self.connect_either_way(config, None, &origin, wanted, opening, deadline.left())?
+                self.connect_either_way(config, None, &origin, opening, deadline.left())?
             }
             outcome => outcome?,
         };
-        let mode = match mode {
-            Some(mode) => mode,
-            None => match conn.find_pooler(deadline.left())? {
-                Some(clue) => self.pooler_found(config, clue),
-                None => {
-                    self.pooler.found(PgBouncer::Off, "", &self.options);
-                    PgBouncer::Off
-                }
-            },
+        let behind = |mode| Behind::new(mode, config, &self.options);
+        let set = mode.and_then(|mode| behind(mode).first_set());
+        let first =
+            FirstCall { role: role::question(wanted), who_serves: mode.is_none(), set: set.as_deref() };
+        let told = conn.begin_with(&first, deadline.left())?;
+        let fit = role::fit(told.role.as_ref(), wanted)?;
+        let is_found_now = mode.is_none();
+        let mode = match (mode, told.pooler) {
+            (Some(mode), _) => mode,
+            (None, Some(clue)) => self.pooler_found(config, clue),
+            (None, None) => {
+                self.pooler.found(PgBouncer::Off, "", &self.options);
+                PgBouncer::Off
+            }
         };
-        conn.settle_behind(Behind::new(mode, config, &self.options), deadline.left())?;
+        conn.set_behind(behind(mode));
+        // The server has answered; what it is to be set could not be known before.
+        let set = behind(mode).first_set().filter(|set| is_found_now && !set.is_empty());
+        if set.is_some() {
+            let second = FirstCall { role: None, who_serves: false, set: set.as_deref() };
+            conn.begin_with(&second, deadline.left())?;
+        }
         if conn.is_transaction_pooled() {
             conn.keep_no_statements(self.pooler.is_said());
         }
@@ -122,10 +135,9 @@ impl Opener {
         config: &Config,
         startup_options: Option<String>,
         origin: &Arc<Config>,
-        wanted: TargetSessionAttrs,
         opening: &Arc<Opening>,
         limit: Duration,
-    ) -> Result<(PgConnection, Fit), PgError> {
+    ) -> Result<PgConnection, PgError> {
         let deadline = Deadline::of(limit);
         let mut config = config.clone();
         if let Some(options) = startup_options {
@@ -136,7 +148,7 @@ impl Opener {
         let mut first = None;
         for secure in self.security.attempts().into_iter().take(ways) {
             let left = if first.is_none() { limit } else { deadline.left() };
-            match (self.handshake(config.clone(), secure, origin, wanted, opening, left), first.take()) {
+            match (self.handshake(config.clone(), secure, origin, opening, left), first.take()) {
                 (Err(error), None) if error.is_of_encryption() => first = Some(error),
                 // Neither way: the one preferred says more.
                 (Err(error), Some(preferred)) if error.is_of_encryption() => return Err(preferred),
@@ -151,10 +163,9 @@ impl Opener {
         mut config: Config,
         secure: Secure,
         origin: &Arc<Config>,
-        wanted: TargetSessionAttrs,
         opening: &Arc<Opening>,
         limit: Duration,
-    ) -> Result<(PgConnection, Fit), PgError> {
+    ) -> Result<PgConnection, PgError> {
         // Before there is a socket nothing but its own limit ends an attempt.
         if opening.is_over() {
             return Err(PgError::opening(OpeningError::PoolClosed));
@@ -166,12 +177,10 @@ impl Opener {
             .slow_query(self.options.slow_query.filter(|limit| !limit.is_zero()))
             .query_times(self.options.query_times)
             .part_of(opening);
-        let mut client = PostgresConnectionManager::new(config.clone(), connector.clone())
+        let client = PostgresConnectionManager::new(config.clone(), connector.clone())
             .connect()
             .map_err(|error| PgError::log_in(error, &config))?;
         self.exposed.look(&config, self.security.mode(), secure.is_encrypted());
-        // Before the opening ends, so that its limit holds for this too.
-        let fit = role::check(&mut client, wanted);
         let statements =
             StatementCache::new(self.options.statement_cache_size, Arc::clone(&self.statement_totals));
         let observer = connector.opened();
@@ -179,7 +188,6 @@ impl Opener {
             return Err(PgError::not_idle("at the beginning of a session"));
         }
         let origin = Arc::clone(origin);
-        let connection = PgConnection::new(client, observer, secure, socket_timeout, statements, origin);
-        Ok((connection, fit?))
+        Ok(PgConnection::new(client, observer, secure, socket_timeout, statements, origin))
     }
 }

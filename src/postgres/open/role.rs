@@ -1,6 +1,6 @@
 //! Which kind of server a new connection leads to, and whether it will do.
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::SimpleQueryRow;
 
 use crate::config::TargetSessionAttrs;
 use crate::postgres::error::{OpeningError, PgError};
@@ -14,25 +14,21 @@ pub(super) enum Fit {
     SecondBest,
 }
 
-/// Both in one round trip, by a message that needs no prepared statement.
+/// Both in one row, by a text that needs no prepared statement.
 const ASK: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
-/// Asks the server, unless any will do.
+/// What to ask the server, unless any will do.
 ///
 /// Newer servers report both by themselves, which libpq believes. A pooler in between repeats what it heard when it
-/// last connected, so here the server itself is asked, at the price of one round trip for each connection opened.
-pub(super) fn check(client: &mut Client, wanted: TargetSessionAttrs) -> Result<Fit, PgError> {
-    if wanted == TargetSessionAttrs::Any {
-        return Ok(Fit::Wanted);
-    }
-    let answer = client.simple_query(ASK).map_err(PgError::open)?;
-    let is = |column: usize, yes: &str| {
-        answer.iter().any(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(column) == Some(yes),
-            _ => false,
-        })
-    };
+/// last connected, so here the server itself is asked, along with whatever else each connection opened is asked.
+pub(super) fn question(wanted: TargetSessionAttrs) -> Option<&'static str> {
+    (wanted != TargetSessionAttrs::Any).then_some(ASK)
+}
+
+/// Whether the server suits, by its answer.
+pub(super) fn fit(answer: Option<&SimpleQueryRow>, wanted: TargetSessionAttrs) -> Result<Fit, PgError> {
+    let is = |column: usize, yes: &str| answer.is_some_and(|row| row.get(column) == Some(yes));
     suit(ServerRole { is_standby: is(0, "t"), is_read_only: is(1, "on") }, wanted)
 }
 
