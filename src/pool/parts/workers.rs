@@ -63,6 +63,8 @@ struct Queue {
     background: VecDeque<Job>,
     background_running: usize,
     threads: usize,
+    /// Those among them that have not looked at the queue yet: each takes a job, and none is started in its place.
+    starting: usize,
     /// Threads given up on, in calls that may never return; others take their places meanwhile. Bounded by the zombies.
     lost: usize,
     lost_background: usize,
@@ -217,7 +219,7 @@ impl Workers {
     fn staff_for(&self, mut state: MutexGuard<'_, Queue>) {
         self.0.hint(&state);
         let ready = state.ready();
-        if ready <= usize::from(state.lingers) {
+        if ready <= state.starting + usize::from(state.lingers) {
             return;
         }
         if state.resting >= ready || state.threads >= state.most() {
@@ -226,6 +228,7 @@ impl Workers {
             return;
         }
         state.threads += 1;
+        state.starting += 1;
         drop(state);
         let group = Arc::clone(&self.0);
         let counted = PoolThread::counted();
@@ -234,7 +237,10 @@ impl Workers {
             group.run();
         });
         if let Err(error) = started {
-            self.0.state.lock().threads -= 1;
+            let mut state = self.0.state.lock();
+            state.threads -= 1;
+            state.starting -= 1;
+            drop(state);
             log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.0.name);
         }
     }
@@ -254,6 +260,7 @@ impl Drop for Workers {
 
 impl Group {
     fn run(&self) {
+        self.state.lock().starting -= 1;
         let mut met = Met::Asleep;
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
