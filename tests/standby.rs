@@ -161,10 +161,11 @@ fn connections_that_rest_are_validated_ahead_once_checkouts_have_met_such_ones()
     hand.advance(300 * MS);
     use_both();
     assert_eq!(pings(), 2);
-    for round in 2..6 {
+    for round in 2..14 {
         hand.advance(700 * MS);
         eventually(BOUND, "both are validated", || pings() == 2 * round && pool.gauges().idle == 2);
-        // Together longer than they are trusted, and less since they were validated.
+        // Together longer than they are trusted, and less since they were validated. All rounds together last longer
+        // than one such checkout is remembered.
         hand.advance(600 * MS);
         use_both();
         assert_eq!(pings(), 2 * round, "a caller had to wait for it");
