@@ -34,6 +34,12 @@ pub enum PrePing {
     /// Before every checkout, also of one that was never lent; r2d2's `test_on_check_out(true)`.
     Always,
     /// When the connection has been idle for at least this long. Zero means the same as [`PrePing::Always`].
+    ///
+    /// A manager that may block is called by another thread of the pool, which can take longer than the validation
+    /// itself. So from 100 ms to 10 s, once a checkout has had to wait for that, the pool validates idle connections
+    /// itself shortly before their time is over: those in use within the last 10 s, for as long as checkouts meet
+    /// connections that have rested, and 10 s more. What is lent has been in use or validated within the time in either
+    /// case.
     IfIdleFor(Duration),
     /// Never, but for suspects, and what is known to be lost is not lent; r2d2's `test_on_check_out(false)`.
     Never,

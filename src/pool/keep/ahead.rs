@@ -1,12 +1,13 @@
 //! Validating ahead: idle connections shortly before the time is over for which they are trusted.
 //!
-//! A checkout that comes upon a connection idle for longer has it validated, and where the manager may block, by another
-//! thread: one that has to be woken, or started first, is what the slowest checkouts wait for. So once that has
-//! happened, connections in use until lately do not get as old: they are validated while they rest, one after another,
-//! and a checkout still finds none that was not in use or validated within that time. It ends [`STANDBY`] after the last
-//! checkout that was served better for it, and for each connection as long after its last use: an idle pool comes to
-//! rest. Where each checkout validates, and where a connection is trusted for longer than that, there is nothing to do
-//! ahead.
+//! A checkout that comes upon a connection idle for longer has it validated, and where the manager may block, by
+//! another thread: one that has to be woken, or started first, is what the slowest checkouts wait for. So once that has
+//! happened, connections in use until lately do not get as old. They are validated while they rest, one after another,
+//! and a checkout still finds none that was not in use or validated within that time.
+//!
+//! It ends [`STANDBY`] after the last checkout that was served better for it, and for each connection as long after its
+//! last use: an idle pool comes to rest. Where each checkout validates, and where a connection is trusted for longer
+//! than that, there is nothing to do ahead.
 
 use std::sync::Arc;
 

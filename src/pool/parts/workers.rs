@@ -63,6 +63,8 @@ struct Queue {
     background: VecDeque<Job>,
     background_running: usize,
     threads: usize,
+    /// Those among them that have not looked at the queue yet: each takes a job, and none is started in its place.
+    starting: usize,
     /// Threads given up on, in calls that may never return; others take their places meanwhile. Bounded by the zombies.
     lost: usize,
     lost_background: usize,
@@ -217,7 +219,7 @@ impl Workers {
     fn staff_for(&self, mut state: MutexGuard<'_, Queue>) {
         self.0.hint(&state);
         let ready = state.ready();
-        if ready <= usize::from(state.lingers) {
+        if ready <= state.starting + usize::from(state.lingers) {
             return;
         }
         if state.resting >= ready || state.threads >= state.most() {
@@ -226,6 +228,7 @@ impl Workers {
             return;
         }
         state.threads += 1;
+        state.starting += 1;
         drop(state);
         let group = Arc::clone(&self.0);
         let counted = PoolThread::counted();
@@ -234,7 +237,10 @@ impl Workers {
             group.run();
         });
         if let Err(error) = started {
-            self.0.state.lock().threads -= 1;
+            let mut state = self.0.state.lock();
+            state.threads -= 1;
+            state.starting -= 1;
+            drop(state);
             log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.0.name);
         }
     }
@@ -254,6 +260,7 @@ impl Drop for Workers {
 
 impl Group {
     fn run(&self) {
+        self.state.lock().starting -= 1;
         let mut met = Met::Asleep;
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
@@ -318,5 +325,76 @@ impl Group {
     /// Tells the thread that waits awake whether there is something in the queue.
     fn hint(&self, state: &Queue) {
         self.is_hinted.store(state.ready() > 0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread::{sleep, yield_now};
+    use std::time::Instant;
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    /// A job that tells that it has begun, and is done when it is told to end or `Sender` is gone.
+    fn stuck() -> (Job, Receiver<()>, Sender<()>) {
+        let ((begun, has_begun), (end, ends)) = (channel(), channel::<()>());
+        let job = Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = ends.recv();
+        });
+        (job, has_begun, end)
+    }
+
+    #[test]
+    fn a_job_whose_caller_is_awake_waits_for_the_one_before_unless_that_is_stuck() {
+        let workers = Workers::new("test".into(), 2);
+        let ((first, first_begun, end), (second, second_begun, _end)) = (stuck(), stuck());
+        workers.submit_awake(first);
+        first_begun.recv_timeout(BOUND).unwrap();
+        workers.submit_awake(second);
+        assert!(second_begun.recv_timeout(Duration::from_millis(50)).is_err(), "a thread was started for it");
+        workers.staff_now();
+        second_begun.recv_timeout(BOUND).expect("another thread takes it");
+        drop(end);
+    }
+
+    #[test]
+    fn no_thread_is_started_in_place_of_one_that_starts() {
+        let workers = Workers::new("test".into(), 8);
+        let (job, has_begun, _end) = stuck();
+        let mut state = workers.0.state.lock();
+        state.jobs.push_back((job, Met::Asleep));
+        workers.staff_for(state);
+        (0..5).for_each(|_| workers.staff());
+        has_begun.recv_timeout(BOUND).unwrap();
+        workers.staff();
+        assert_eq!(workers.0.state.lock().threads, 1);
+    }
+
+    #[test]
+    fn one_thread_stays_for_as_long_as_it_is_kept() {
+        let workers = Workers::new("test".into(), 4);
+        workers.keep_one();
+        for _ in 0..3 {
+            let (job, has_begun, end) = stuck();
+            workers.submit(job);
+            has_begun.recv_timeout(BOUND).unwrap();
+            drop(end);
+        }
+        let threads = || workers.0.state.lock().threads;
+        let begun = Instant::now();
+        while begun.elapsed() < BOUND && threads() > 1 {
+            yield_now();
+        }
+        sleep(LINGER * 2);
+        assert_eq!(threads(), 1);
+        workers.let_go();
+        while begun.elapsed() < BOUND && threads() > 0 {
+            yield_now();
+        }
+        assert_eq!(threads(), 0);
     }
 }
