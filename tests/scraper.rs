@@ -17,14 +17,14 @@ use indicatif::ProgressBar;
 use scraper::discover::{Item, discover};
 use scraper::run::{place, run as run_all};
 use scraper::schema;
-use scraper::scrape::scrape;
+use scraper::scrape::{Page, scrape};
 use scraper::store::{Change, store};
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::wait::eventually;
 use tierpool::PgError;
 use tierpool::batch::BoxError;
-use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session};
+use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, run_session_ending};
 
 /// For a machine under load.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -46,7 +46,11 @@ fn write(folder: &Path, name: &str, text: &str) {
 
 fn commit(conn: &mut PgConnection, item: &Item) -> Result<Change, BoxError> {
     let page = scrape(item)?;
-    Ok(run_session(conn, &SessionOptions::new(), |tx| store(tx, &page))?)
+    Ok(write_page(conn, &page)?)
+}
+
+fn write_page(conn: &mut PgConnection, page: &Page) -> Result<Change, PgError> {
+    run_session_ending(conn, &SessionOptions::new(), |_| Ok(store(page).into()))
 }
 
 /// Stores everything below `folder`, one item a transaction.
@@ -135,35 +139,28 @@ fn a_new_version_leaves_nothing_of_the_one_before() {
 #[test]
 fn of_two_versions_written_at_once_one_stays_whole() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().expect("a temporary folder"));
-    let mut admin = cluster.client();
+    let (mut admin, mut first, mut conn) = (cluster.client(), cluster.client(), connect(&cluster));
     schema::create(&mut admin).expect("the role may create");
-    let scraped = |text: &str| {
-        write(folder.path(), "page.md", text);
-        scrape(&discover(folder.path(), None)[0]).expect("it can be read")
-    };
-    let long = scraped("# One\n## Two\n## Three\n\n[a](/a)\n\n[b](/b)\n");
-    let short = scraped("# One\n");
-    let (mut one, mut other) = (connect(&cluster), connect(&cluster));
+    write(folder.path(), "page.md", "# One\n");
+    let page = scrape(&discover(folder.path(), None)[0]).expect("it can be read");
+    let mut first = first.transaction().expect("the server is up");
+    let longer = "WITH document AS (
+             INSERT INTO tierpool_scraper.documents (path, kind, hash, bytes, words)
+             VALUES ($1, 'markdown', '\\x07', 7, 7) RETURNING id
+         ) INSERT INTO tierpool_scraper.headings SELECT id, n, 1, 'Longer' FROM document, generate_series(1, 3) AS n";
+    first.execute(longer, &[&page.path]).expect("the table is empty");
     thread::scope(|scope| {
-        let second = run_session(&mut one, &SessionOptions::new(), |tx| {
-            assert_eq!(store(tx, &long)?, Change::Inserted);
-            let second =
-                scope.spawn(|| run_session(&mut other, &SessionOptions::new(), |tx| store(tx, &short)));
-            let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)";
-            eventually(LIMIT, "the second waits for the first", || {
-                admin.query_one(waits, &[]).expect("a view of the system").get(0)
-            });
-            Ok::<_, PgError>(second)
+        let second = scope.spawn(|| write_page(&mut conn, &page).expect("nothing fails"));
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)";
+        eventually(LIMIT, "the second waits for the first", || {
+            admin.query_one(waits, &[]).expect("a view of the system").get(0)
         });
-        let second = second.expect("the first is committed").join().expect("the second did not panic");
-        assert_eq!(second.expect("nothing fails"), Change::Unchanged);
+        first.commit().expect("nothing stands against it");
+        assert_eq!(second.join().expect("the second did not panic"), Change::Unchanged);
     });
-    assert_eq!(schema::counts(&mut admin).expect("the tables exist"), [0, 0, 1, 3, 2]);
+    assert_eq!(schema::counts(&mut admin).expect("the tables exist"), [0, 0, 1, 3, 0]);
     // What the next run reads is what is written, whoever wrote before.
-    assert_eq!(
-        run_session(&mut one, &SessionOptions::new(), |tx| store(tx, &short)).unwrap(),
-        Change::Updated
-    );
+    assert_eq!(write_page(&mut conn, &page).expect("nobody else writes"), Change::Updated);
     assert_eq!(schema::counts(&mut admin).expect("the tables exist"), [0, 0, 1, 1, 0]);
 }
 

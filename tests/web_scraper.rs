@@ -15,6 +15,7 @@ use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::port::free_port;
 use support::wait::eventually;
+use tierpool::PgError;
 use web::answer::{Answer, Marks, Page, Target};
 use web::check::check;
 use web::document::{Document, Link};
@@ -124,7 +125,7 @@ fn a_page_that_moves_leaves_one_link_and_one_that_comes_back_all_of_its_own() {
     let moved = |href: &str| Answer::Moved { href: href.to_owned(), target: Some("http://b/".to_owned()) };
     let pool = pool_of(1, "web_scraper", cluster.url(), |builder| builder);
     let mut after = |answer: &Answer| -> (Stored, i64, String) {
-        let stored = pool.session(|tx| store(tx, run, &target, answer)).unwrap();
+        let stored = pool.session_ending(|_| Ok::<_, PgError>(store(run, &target, answer).into())).unwrap();
         let sql = "SELECT (SELECT count(*) FROM tierpool_web.pages), string_agg(href || text || coalesce(target, ''),
              ' ' ORDER BY position) FROM tierpool_web.links";
         let row = admin.query_one(sql, &[]).unwrap();

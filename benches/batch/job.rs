@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use postgres::{Client, NoTls};
 use r2d2_postgres::PostgresConnectionManager;
-use tierpool::batch::{self, BoxError, Options};
-use tierpool::{PgBuilder, PgPool};
+use tierpool::batch::{self, Fetching, Options};
+use tierpool::{PgBuilder, PgError, PgPool};
 
 use super::by_hand::{self, Style};
 use super::common::mode::Mode;
@@ -126,9 +126,16 @@ fn as_the_example(pool: &PgPool, items: Vec<Item>) {
 
 fn one_by_one(pool: &PgPool, items: Vec<Item>) {
     let options = Options::new().workers(WORKERS as usize);
-    let report = batch::run(pool, items, options, |tx, item| {
-        store(tx, &scrape(item)?)?;
-        Ok::<_, BoxError>(())
-    });
+    // As the example, which scrapes ahead of the session: the threads that do are the workers' number here.
+    let fetching = Fetching::new().threads(WORKERS as usize);
+    let report = batch::stages_ending(
+        pool,
+        items,
+        fetching,
+        options,
+        scrape,
+        |_, _, page| Ok::<_, PgError>(store(page).into()),
+        |_, _| {},
+    );
     assert!(report.is_complete(), "{report}");
 }

@@ -52,8 +52,10 @@ pub fn place(pool: &PgPool, items: &[Item]) -> Result<(), String> {
     // A path that is no text fails its items by itself.
     let folders: Vec<&str> = items.iter().filter_map(|item| item.package.as_deref()?.to_str()).collect();
     let options = SessionOptions::new().idempotent(true).retry(Retry::default());
-    let placed = pool.session_with(Tier::Automation, &options, |tx| place_packages(tx, &folders));
-    placed.map_err(|error: PgError| with_causes(&error))
+    let placed = pool.session_ending_with(Tier::Automation, &options, |_| {
+        Ok::<_, PgError>(place_packages(&folders).into())
+    });
+    placed.map(drop).map_err(|error| with_causes(&error))
 }
 
 /// Writes every item, by `workers` threads that store, while one more makes ad-hoc queries.
@@ -71,14 +73,14 @@ pub fn run(
     let (end_adhoc, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let adhoc = scope.spawn(move || Pace::measure(&ended, ADHOC_PAUSE, || ask(pool)));
-        let report = batch::stages_with(
+        let report = batch::stages_ending(
             pool,
             items,
             // Readers are kept by the processors rather than by the disk.
             Fetching::new().threads(readers()).bytes(MAX_BYTES, Page::size),
             options(pool, workers, bar, stop),
             scrape,
-            |tx, _, page| store(tx, page),
+            |_, _, page| Ok::<_, PgError>(store(page).into()),
             // After COMMIT: what is rolled back has changed nothing.
             |_, change| tally.lock().add(change),
         );

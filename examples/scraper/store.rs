@@ -1,4 +1,5 @@
-//! Writes one item to the tables, and only what changed: one statement an item, however many rows it has.
+//! Writes one item to the tables, and only what changed: by one statement, however many rows it has, so that it can be
+//! the last of a session and share its round trip with COMMIT.
 //!
 //! Each statement reads what the tables hold, writes nothing where that is the same, and else the item's own row and
 //! those below it. All its parts see the tables as they were when it began, so rows that stay are written over and
@@ -9,8 +10,7 @@
 //! [placed](place_packages): then no two items of a run write to one row.
 
 use postgres::Row;
-use tierpool::PgError;
-use tierpool::postgres::Session;
+use tierpool::postgres::Last;
 
 use super::document::Document;
 use super::manifest::Manifest;
@@ -26,19 +26,13 @@ pub enum Change {
     Unchanged,
 }
 
-/// Writes `page` in the transaction `tx`.
-///
-/// # Blocking
-/// For one round trip, and for programs that write the same item.
-///
-/// # Errors
-/// The server's own; the caller rolls back.
-pub fn store(tx: &mut Session<'_>, page: &Page) -> Result<Change, PgError> {
-    let rows = match &page.scraped {
-        Scraped::Manifest(manifest) => write_manifest(tx, page, manifest)?,
-        Scraped::Document(document) => write_document(tx, page, document)?,
+/// What writes `page`.
+pub fn store(page: &Page) -> Last<'_, Change> {
+    let last = match &page.scraped {
+        Scraped::Manifest(manifest) => write_manifest(page, manifest),
+        Scraped::Document(document) => write_document(page, document),
     };
-    Ok(change(&rows))
+    last.map(|rows| change(&rows))
 }
 
 /// In one order, so that two programs that place the same packages take turns.
@@ -47,12 +41,9 @@ INSERT INTO tierpool_scraper.packages (folder)
 SELECT DISTINCT f FROM unnest($1::text[]) AS f ORDER BY f
 ON CONFLICT (folder) DO NOTHING";
 
-/// Makes the rows of packages ahead of their manifests and documents.
-///
-/// # Errors
-/// The server's.
-pub fn place_packages(tx: &mut Session<'_>, folders: &[&str]) -> Result<(), PgError> {
-    tx.execute_cached(PLACE_PACKAGES, &[&folders]).map(drop)
+/// What makes the rows of packages ahead of their manifests and documents.
+pub fn place_packages<'a>(folders: &'a [&'a str]) -> Last<'a, u64> {
+    Last::execute(PLACE_PACKAGES).with(folders)
 }
 
 /// A row that is no more as `known` has seen it belongs to another program's transaction, committed meanwhile. Its
@@ -88,7 +79,7 @@ WITH known AS (
 )
 SELECT EXISTS (SELECT FROM package), EXISTS (SELECT FROM known WHERE manifest_hash IS NOT NULL)";
 
-fn write_manifest(tx: &mut Session<'_>, page: &Page, manifest: &Manifest) -> Result<Vec<Row>, PgError> {
+fn write_manifest<'a>(page: &'a Page, manifest: &'a Manifest) -> Last<'a, Vec<Row>> {
     let Manifest { name, version, license, description, dependencies } = manifest;
     let kinds: Vec<&str> = dependencies.iter().map(|d| d.kind).collect();
     let targets: Vec<&str> = dependencies.iter().map(|d| d.target.as_str()).collect();
@@ -96,23 +87,19 @@ fn write_manifest(tx: &mut Session<'_>, page: &Page, manifest: &Manifest) -> Res
     let packages: Vec<&str> = dependencies.iter().map(|d| d.package.as_str()).collect();
     let requirements: Vec<Option<&str>> = dependencies.iter().map(|d| d.requirement.as_deref()).collect();
     let optional: Vec<bool> = dependencies.iter().map(|d| d.optional).collect();
-    tx.query_cached(
-        WRITE_MANIFEST,
-        &[
-            &page.package,
-            &page.hash,
-            name,
-            version,
-            license,
-            description,
-            &kinds,
-            &targets,
-            &names,
-            &packages,
-            &requirements,
-            &optional,
-        ],
-    )
+    Last::query(WRITE_MANIFEST)
+        .with(&page.package)
+        .with(&page.hash)
+        .with(name)
+        .with(version)
+        .with(license)
+        .with(description)
+        .with(kinds)
+        .with(targets)
+        .with(names)
+        .with(packages)
+        .with(requirements)
+        .with(optional)
 }
 
 /// A package without a row is given one: its update changes nothing and makes the statement wait for, and return, a row
@@ -158,27 +145,23 @@ WITH known AS (
 )
 SELECT EXISTS (SELECT FROM document), EXISTS (SELECT FROM known)";
 
-fn write_document(tx: &mut Session<'_>, page: &Page, document: &Document) -> Result<Vec<Row>, PgError> {
+fn write_document<'a>(page: &'a Page, document: &'a Document) -> Last<'a, Vec<Row>> {
     let levels: Vec<i16> = document.headings.iter().map(|h| h.level).collect();
     let headings: Vec<&str> = document.headings.iter().map(|h| h.text.as_str()).collect();
     let hrefs: Vec<&str> = document.links.iter().map(|l| l.href.as_str()).collect();
     let texts: Vec<&str> = document.links.iter().map(|l| l.text.as_str()).collect();
-    tx.query_cached(
-        WRITE_DOCUMENT,
-        &[
-            &page.path,
-            &page.package,
-            &page.kind.as_str(),
-            &page.hash,
-            &page.bytes,
-            &document.title,
-            &document.words,
-            &levels,
-            &headings,
-            &hrefs,
-            &texts,
-        ],
-    )
+    Last::query(WRITE_DOCUMENT)
+        .with(&page.path)
+        .with(&page.package)
+        .with(page.kind.as_str())
+        .with(&page.hash)
+        .with(page.bytes)
+        .with(&document.title)
+        .with(document.words)
+        .with(levels)
+        .with(headings)
+        .with(hrefs)
+        .with(texts)
 }
 
 /// What a statement says of itself: whether it wrote, and whether there was an older version.

@@ -106,7 +106,7 @@ fn wave(
     // An address is written by its key: done twice it comes to the same.
     let session = SessionOptions::new().idempotent(true);
     let options = Options::new().workers(STORES).session(session).group(GROUP.0, GROUP.1).stop(stop.clone());
-    let report = batch::stages_with(
+    let report = batch::stages_ending(
         pool,
         targets,
         Fetching::new()
@@ -116,7 +116,7 @@ fn wave(
             .bytes(MAX_BYTES, Answer::bytes),
         options,
         move |target: &Target| fetcher.fetch(target),
-        |tx, target, answer| store(tx, run.id, target, answer),
+        |_, target, answer| Ok::<_, PgError>(store(run.id, target, answer).into()),
         // After COMMIT: what is rolled back has stored nothing.
         |_, what| {
             tally.lock().add(what);

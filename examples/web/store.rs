@@ -4,8 +4,7 @@
 
 use std::fmt;
 
-use tierpool::PgError;
-use tierpool::postgres::Session;
+use tierpool::postgres::Last;
 
 use super::answer::{Answer, Marks, Page, Target};
 
@@ -58,27 +57,18 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Writes the answer for `target` in the transaction `tx`, as a part of the run.
-///
-/// # Blocking
-/// For the server's reply: one round trip, whatever came.
-///
-/// # Errors
-/// The database's; the caller rolls back.
-pub fn store(tx: &mut Session<'_>, run: i64, target: &Target, answer: &Answer) -> Result<Stored, PgError> {
+/// What writes the answer for `target`, as a part of the run: one statement, whatever came.
+pub fn store<'a>(run: i64, target: &'a Target, answer: &'a Answer) -> Last<'a, Stored> {
+    let id_and_requests = |sql| Last::execute(sql).with(target.id).with(target.requests());
     match answer {
-        Answer::Page(page) => write_page(tx, run, target, page),
-        Answer::Unchanged => {
-            tx.execute_cached(SETTLE, &[&target.id, &target.requests()])?;
-            Ok(Stored::Unchanged)
+        Answer::Page(page) => write_page(id_and_requests(WRITE_PAGE), run, target, page),
+        Answer::Unchanged => id_and_requests(SETTLE).map(|_| Stored::Unchanged),
+        Answer::Moved { href, target } => {
+            id_and_requests(MOVE).with(href).with(target).map(|_| Stored::NoPage)
         }
-        Answer::Moved { href, target: to } => {
-            tx.execute_cached(MOVE, &[&target.id, &target.requests(), href, to])?;
-            Ok(Stored::NoPage)
-        }
-        Answer::Missing => clear(tx, target, "missing"),
-        Answer::TooLarge => clear(tx, target, "too large"),
-        Answer::Disallowed => clear(tx, target, "disallowed"),
+        Answer::Missing => id_and_requests(CLEAR).with("missing").map(|_| Stored::NoPage),
+        Answer::TooLarge => id_and_requests(CLEAR).with("too large").map(|_| Stored::NoPage),
+        Answer::Disallowed => id_and_requests(CLEAR).with("disallowed").map(|_| Stored::NoPage),
     }
 }
 
@@ -92,11 +82,6 @@ WITH page AS (DELETE FROM tierpool_web.pages WHERE url_id = $1),
 UPDATE tierpool_web.urls
 SET state = $3, requests = $2, etag = NULL, modified = NULL, hash = NULL, note = NULL
 WHERE id = $1";
-
-fn clear(tx: &mut Session<'_>, target: &Target, state: &str) -> Result<Stored, PgError> {
-    tx.execute_cached(CLEAR, &[&target.id, &target.requests(), &state])?;
-    Ok(Stored::NoPage)
-}
 
 /// As of a page that is no more, but for one link, to where it went. One statement cannot remove a row and write it, so
 /// the first link is written over.
@@ -132,7 +117,7 @@ ON CONFLICT (url_id) DO UPDATE SET
     run = excluded.run, title = excluded.title, outline = excluded.outline,
     words = excluded.words, bytes = excluded.bytes";
 
-fn write_page(tx: &mut Session<'_>, run: i64, target: &Target, page: &Page) -> Result<Stored, PgError> {
+fn write_page<'a>(last: Last<'a, u64>, run: i64, target: &Target, page: &'a Page) -> Last<'a, Stored> {
     let Page { marks: Marks { etag, modified }, hash, document, targets, .. } = page;
     let outline: Vec<String> = document
         .headings
@@ -144,27 +129,12 @@ fn write_page(tx: &mut Session<'_>, run: i64, target: &Target, page: &Page) -> R
     let bytes = i32::try_from(page.bytes).unwrap_or(i32::MAX);
     let hrefs: Vec<&str> = document.links.iter().map(|link| link.href.as_str()).collect();
     let texts: Vec<&str> = document.links.iter().map(|link| link.text.as_str()).collect();
-    tx.execute_cached(
-        WRITE_PAGE,
-        &[
-            &target.id,
-            &target.requests(),
-            etag,
-            modified,
-            hash,
-            &run,
-            &document.title,
-            &outline,
-            &document.words,
-            &bytes,
-            &hrefs,
-            &texts,
-            targets,
-        ],
-    )?;
-    Ok(match &target.hash {
+    let stored = match &target.hash {
         None => Stored::New,
         Some(known) if known == hash => Stored::Needless,
         Some(_) => Stored::Changed,
-    })
+    };
+    let last = last.with(etag).with(modified).with(hash);
+    let last = last.with(run).with(&document.title).with(outline).with(document.words).with(bytes);
+    last.with(hrefs).with(texts).with(targets).map(move |_| stored)
 }
