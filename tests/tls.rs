@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use place::{Files, HOST, address, is_encrypted, manager, open, options, root, server, start};
-use support::authority::Authority;
+use support::authority::{self, Authority};
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::proxy::Proxy;
 use support::wait::{SECOND, eventually, took};

@@ -293,8 +293,8 @@ impl BackendScanner {
     }
 }
 
-/// Whether messages of this type hold a row, data of a `COPY`, or what a function gave: of these there may be any number
-/// and any length.
+/// Whether messages of this type hold a row, data of a `COPY`, or what a function gave: of these there may be any
+/// number and any length.
 fn is_data(tag: u8) -> bool {
     matches!(tag, b'D' | b'd' | b'V')
 }
