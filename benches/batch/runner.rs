@@ -47,12 +47,14 @@ fn by_runner(pool: &PgPool, items: u32) {
 
 fn by_channel(items: u32) {
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
-    thread::scope(|scope| {
+    thread::scope(move |scope| {
         for _ in 0..WORKERS {
             let receiver = receiver.clone();
             scope.spawn(move || receiver.iter().map(black_box).count());
         }
         drop(receiver);
         (0..items).for_each(|item| sender.send(item).expect("the workers stay to the end"));
+        // The workers end with it.
+        drop(sender);
     });
 }
