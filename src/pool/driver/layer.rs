@@ -152,8 +152,8 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         FailureClass::Transient
     }
 
-    /// Whether the server was asked in a failed attempt to open. One that was not, since what it said before still holds,
-    /// is not counted as an attempt; all else that a failure means, it means too. Default: true.
+    /// Whether the server was asked in a failed attempt to open. Where it was not, since what it said before still
+    /// holds, nothing is counted as an attempt; all else that a failure means, it means too. Default: true.
     fn was_tried(&self, error: &M::Error) -> bool {
         let _ = error;
         true

@@ -12,8 +12,8 @@
 //!   nothing of it left, and the connection may be lent;
 //! - **over, and where its request is nobody knows**: it could arrive in a minute. The connection is closed.
 //!
-//! A child made by `fork` has a copy of the lease, which nobody ends there. So a lease is of one process, and in another
-//! nothing begins.
+//! A child made by `fork` has a copy of the lease, which nobody ends there. So a lease is of one process, and in
+//! another nothing begins.
 //!
 //! So no statement but the borrower's own is ever cancelled. A request that arrives when the connection is closed names
 //! a backend that has ended by its secret key, and no other has that.
