@@ -61,6 +61,7 @@ fn nothing_is_told_of_loopback_and_of_a_unix_socket() {
     let _tunnel = pool(&url(&cluster, "db.tunnel.test", "127.0.0.1", ""));
     assert_eq!(told_of("db.tunnel.test"), []);
     let _loopback = pool(&cluster.url());
+    let _by_name = pool(&format!("postgresql://app:{APP_PASSWORD}@localhost:{}/app", cluster.port()));
     let _socket = pool(&cluster.url_unix());
     for host in ["127.0.0.1", "localhost"] {
         assert_eq!(told_of(host), []);

@@ -12,6 +12,7 @@ use support::proxy::{Admission, Proxy};
 use support::wait::{BOUND, SECOND, SLACK, eventually, fd_count, measured_within, took};
 use support::wire::{Frozen, manager, one, open};
 use tierpool::postgres::{AbandonHandle, CancelHandle, PgDriver};
+use tierpool::stats::CloseCause;
 use tierpool::{Condition, Driver, PgPool, Tier};
 
 fn pool(cluster: &Cluster) -> PgPool {
@@ -43,6 +44,31 @@ fn handles_end_with_their_checkout() {
         own.cancel(BOUND).unwrap();
         assert_eq!(next.join().unwrap().code().unwrap().code(), "57014");
     });
+}
+
+#[test]
+fn what_a_borrower_gives_up_itself_tells_nothing_of_the_server() {
+    let cluster = cluster();
+    let pool = pool(&cluster);
+    for waits in [false, true] {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        assert!(conn.abandon_handle().abandon());
+        if waits {
+            conn.batch_execute("SELECT 1").unwrap_err();
+        }
+        drop(conn);
+    }
+    drop(pool.get(Tier::Automation).unwrap());
+    let stats = pool.automation().stats();
+    assert_eq!((stats.suspicions, stats.closed.count(CloseCause::Broken)), (0, 2));
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let handle = conn.abandon_handle();
+    let pid = conn.backend_pid().unwrap();
+    cluster.admin().execute("SELECT pg_terminate_backend($1)", &[&pid]).unwrap();
+    conn.batch_execute("SELECT 1").unwrap_err();
+    assert!(handle.abandon());
+    drop(conn);
+    assert_eq!(pool.automation().stats().suspicions, 1, "the server had ended it before");
 }
 
 #[test]

@@ -29,6 +29,12 @@ impl PgConnection {
         self.leases.end();
     }
 
+    /// Whether its borrower has given it up, which tells nothing of the server.
+    pub(in crate::postgres) fn is_given_up_by_borrower(&self) -> bool {
+        self.observer()
+            .is_some_and(|shared| shared.is_abandoned() && shared.abandoned() == Abandoned::ByBorrower)
+    }
+
     /// Whether something is left of what handles did in the last checkout.
     pub(in crate::postgres) fn is_left_by_handles(&self) -> bool {
         self.leases.is_something_left()
@@ -51,7 +57,8 @@ impl AbandonHandle {
     /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
     pub fn abandon(&self) -> bool {
         let (Some(shared), Ok(_act)) = (&self.observer, self.lease.begin()) else { return false };
-        shared.abandon(Abandoned::GivenUp);
+        // Where the server has ended it before, that is news of the server.
+        shared.abandon(if shared.is_broken() { Abandoned::GivenUp } else { Abandoned::ByBorrower });
         true
     }
 }

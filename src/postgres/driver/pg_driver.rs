@@ -139,7 +139,7 @@ impl Driver<PgManager> for PgDriver {
         conn.end_lease();
         conn.restore_socket_timeout();
         // Ahead of the other, which a wait that ends by its limit makes of it too.
-        if conn.is_unrestorable() {
+        if conn.is_unrestorable() || conn.is_given_up_by_borrower() {
             return Condition::Unrestorable;
         }
         if conn.is_lost() {

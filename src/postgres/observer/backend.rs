@@ -245,8 +245,8 @@ impl BackendScanner {
                 }
             }
             match self.reading.read(&piece) {
-                Some(BackendEvent::Ready(_)) if !self.reading.is_known_status() => {
-                    self.malformed = Some(Malformed::Status);
+                Some(BackendEvent::Ready(_)) if self.reading.malformed_status().is_some() => {
+                    self.malformed = self.reading.malformed_status();
                 }
                 Some(event) => on(event),
                 None => {}
@@ -300,8 +300,15 @@ fn is_data(tag: u8) -> bool {
 }
 
 impl Reading {
-    fn is_known_status(&self) -> bool {
-        matches!(self, Reading::Status(status) if status.len == 1 && b"ITE".contains(&status.bytes[0]))
+    /// Of a status that the protocol does not have.
+    fn malformed_status(&self) -> Option<Malformed> {
+        match self {
+            Reading::Status(Text { bytes: [first], len: 1 }) if b"ITE".contains(first) => None,
+            Reading::Status(Text { bytes: [first], len }) => {
+                Some(Malformed::Status { first: *first, length: *len })
+            }
+            _ => None,
+        }
     }
 
     fn begin(tag: u8, wants_rows: bool) -> Self {

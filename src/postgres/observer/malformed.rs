@@ -14,8 +14,8 @@ pub(crate) enum Malformed {
     TooLong(usize),
     /// A message other than a row or data that is longer than any that a server has a reason to send.
     NoData(usize),
-    /// A transaction status other than `I`, `T` and `E`.
-    Status,
+    /// A transaction status other than `I`, `T` and `E`: so many bytes, with this one first.
+    Status { first: u8, length: usize },
     /// More, in all, than is sent where no query is answered.
     TooMuch(u64),
     /// More reports of parameters in one reply than the client is to keep.
@@ -45,8 +45,11 @@ impl fmt::Display for Malformed {
             Malformed::NoData(length) => {
                 format!("a message that is neither a row nor data announces {length} bytes")
             }
-            Malformed::Status => {
-                "a reply ends with a transaction status that the protocol does not have".to_owned()
+            Malformed::Status { first, length: 1 } => {
+                format!("a reply ends with the transaction status {first:#04x}, and there are I, T and E")
+            }
+            Malformed::Status { length, .. } => {
+                format!("a reply ends with a transaction status of {length} bytes, and each has one")
             }
             Malformed::TypesTooDeep(most) => {
                 return write!(f, "the type of a column or parameter has others in it more than {most} deep");

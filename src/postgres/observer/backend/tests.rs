@@ -27,7 +27,14 @@ fn a_status_that_is_none_ends_the_reading() {
         let mut scanner = BackendScanner::default();
         let mut found = Vec::new();
         scanner.scan(&[message(b'Z', body), message(b'Z', b"I")].concat(), |event| found.push(event));
-        assert_eq!((found, scanner.malformed()), (Vec::new(), Some(Malformed::Status)), "{body:?}");
+        let status = Malformed::Status { first: body.first().copied().unwrap_or(0), length: body.len() };
+        assert_eq!((found, scanner.malformed()), (Vec::new(), Some(status)), "{body:?}");
+        let named = if body.len() == 1 {
+            format!("status {:#04x}", body[0])
+        } else {
+            format!("{} bytes", body.len())
+        };
+        assert!(status.to_string().contains(&named), "{status}");
     }
 }
 

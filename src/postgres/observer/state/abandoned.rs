@@ -8,6 +8,8 @@ pub(crate) enum Abandoned {
     GivenUp = 1,
     PoolClosed = 2,
     HeldTooLong = 3,
+    /// By its borrower, of a server that was well as far as anybody knew.
+    ByBorrower = 4,
 }
 
 impl Abandoned {
@@ -16,6 +18,7 @@ impl Abandoned {
         match number {
             2 => Abandoned::PoolClosed,
             3 => Abandoned::HeldTooLong,
+            4 => Abandoned::ByBorrower,
             _ => Abandoned::GivenUp,
         }
     }
@@ -24,6 +27,7 @@ impl Abandoned {
     pub fn text(self) -> &'static str {
         match self {
             Abandoned::GivenUp => "the connection was abandoned by its pool",
+            Abandoned::ByBorrower => "the connection was abandoned by its borrower",
             Abandoned::PoolClosed => "the connection was ended because its pool was closed",
             Abandoned::HeldTooLong => {
                 "the connection was ended by its pool: it was held for too long (terminate_stuck_after)"
