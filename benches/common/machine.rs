@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 /// One line: cores, processor, kernel, compiler, and how busy the machine is.
 pub fn describe() -> String {
@@ -21,4 +22,14 @@ pub fn describe() -> String {
         rustc.unwrap_or_else(|_| "compiler unknown".to_owned()),
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
     )
+}
+
+/// The processor time of this process so far, all threads together, in steps of 10 ms.
+pub fn cpu_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").expect("a process can read of itself");
+    // The name of the program, in parentheses, may have spaces in it. What follows begins with the third field; the
+    // times in user and in kernel mode are the fourteenth and the fifteenth, in hundredths of a second.
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }

@@ -190,7 +190,7 @@ impl Subject for BareChannel {
     }
 }
 
-/// The places of the subjects in [`cyclers`] and [`holders`].
+/// The places of the subjects in [`cyclers`], [`holders`] and [`pooled`], as far as they are in there.
 pub const OURS: usize = 0;
 pub const R2D2: usize = 1;
 pub const VECTOR: usize = 2;
@@ -208,6 +208,11 @@ pub fn holders(connections: u32) -> Vec<Arc<dyn Subject>> {
     let mut subjects = pools(connections);
     subjects.push(Arc::new(BareChannel::new(connections)));
     subjects
+}
+
+/// Ours and r2d2's.
+pub fn pooled(connections: u32) -> Vec<Arc<dyn Subject>> {
+    pools(connections).into_iter().take(VECTOR).collect()
 }
 
 fn pools(connections: u32) -> Vec<Arc<dyn Subject>> {

@@ -79,9 +79,14 @@ impl Ledger {
         self.opening + self.open + self.leaving
     }
 
+    /// Whether a claim would be granted.
+    pub(crate) fn has_room(&self) -> bool {
+        self.size() < self.ceiling
+    }
+
     /// Claims a slot for a connection about to be opened.
     pub(crate) fn claim(&mut self) -> Option<usize> {
-        if self.size() >= self.ceiling {
+        if !self.has_room() {
             return None;
         }
         self.opening += 1;

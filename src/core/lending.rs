@@ -1,6 +1,7 @@
 //! Lending: slots, queue and ledger under one protocol. The README beside this file states it.
 
 mod capacity;
+mod hand_off;
 mod rules;
 mod seizing;
 
@@ -12,6 +13,7 @@ use super::ledger::Ledger;
 use super::queue::{Queue, Ticket};
 use super::slots::{Slot, Slots};
 use super::sync::{Arc, Mutex};
+use super::tempo::{Tempo, Waited};
 use super::waiter::Waiter;
 
 pub(crate) use capacity::Counts;
@@ -21,6 +23,7 @@ pub(crate) use seizing::Seizure;
 struct Desk<T, R> {
     queue: Queue<T, R>,
     ledger: Ledger,
+    tempo: Tempo,
     /// While set, a caller that no idle connection can serve is refused with it at once.
     refusal: Option<R>,
     peak_waiting: usize,
@@ -50,6 +53,10 @@ pub(crate) enum Joined<T, R> {
         waiter: Arc<Waiter<T, R>>,
         ticket: Ticket,
         ahead: usize,
+        /// The nanoseconds in which it is likely to be served, where it is to linger for that before it sleeps.
+        hope_ns: Option<u32>,
+        /// Whether a claim would have been granted as it joined.
+        has_room: bool,
     },
     /// As many wait as may.
     Full,
@@ -68,6 +75,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             desk: CachePadded::new(Mutex::new(Desk {
                 queue: Queue::new(),
                 ledger: Ledger::new(ceiling),
+                tempo: Tempo::new(),
                 refusal: None,
                 peak_waiting: 0,
                 peak_in_use: 0,
@@ -154,38 +162,6 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.put_announced(index, value)
     }
 
-    /// As `put`, decided under the lock.
-    #[cold]
-    fn put_announced(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
-        let mut desk = self.desk.lock();
-        if self.gate.is_closed() || desk.ledger.seized(index).is_some() {
-            return Err(value);
-        }
-        let unclaimed = if self.gate.is_suspended() { Err(value) } else { self.hand_over(&mut desk, value) };
-        match unclaimed {
-            Ok(waiter) => {
-                drop(desk);
-                waiter.wake();
-            }
-            Err(value) => {
-                // Under the lock: a caller that joins next finds it in its sweep.
-                self.slots.get(index).cell.place(value);
-            }
-        }
-        Ok(())
-    }
-
-    /// Serves the first in line who has not left, and returns whom to wake; the value where nobody is left.
-    fn hand_over(&self, desk: &mut Desk<T, R>, mut value: Box<T>) -> Result<Arc<Waiter<T, R>>, Box<T>> {
-        while let Some(waiter) = self.pop(desk) {
-            match waiter.serve(value) {
-                Ok(()) => return Ok(waiter),
-                Err(back) => value = back,
-            }
-        }
-        Err(value)
-    }
-
     /// Stands in line, unless a value is free or the rules of the moment say otherwise. `old` is the ticket of a
     /// caller that was served once and comes back: it stands where it stood, and no bound applies to it.
     pub(crate) fn join(&self, old: Option<Ticket>, max_waiting: Option<usize>) -> Joined<T, R> {
@@ -222,7 +198,9 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.gate.enter();
         let (waiter, ticket, ahead) = desk.queue.join(old);
         desk.peak_waiting = desk.peak_waiting.max(waiting + 1);
-        Joined::InLine { waiter, ticket, ahead }
+        let hope_ns = desk.tempo.hope_ns(ahead, desk.ledger.open());
+        let has_room = desk.ledger.has_room();
+        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room }
     }
 
     /// Takes the first value found; where there is none, every slot is marked. With the desk locked.
@@ -247,6 +225,13 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// Keeps a waiter that was served or refused, so off the line already, for the next.
     pub(crate) fn recycle(&self, waiter: Arc<Waiter<T, R>>) {
         self.desk.lock().queue.recycle(waiter);
+    }
+
+    /// As `recycle`, of one that was served, and takes note of how its wait went.
+    pub(crate) fn recycle_served(&self, waiter: Arc<Waiter<T, R>>, waited: Waited) {
+        let mut desk = self.desk.lock();
+        desk.tempo.learn(waited);
+        desk.queue.recycle(waiter);
     }
 
     /// How many waiters stand before this ticket.

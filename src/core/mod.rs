@@ -12,10 +12,13 @@ mod queue;
 mod seat;
 mod slots;
 mod sync;
+mod tempo;
 mod waiter;
 
 #[cfg(all(test, tierpool_loom))]
 mod model;
+#[cfg(all(test, tierpool_loom))]
+mod model_hint;
 #[cfg(all(test, tierpool_loom))]
 mod model_seizure;
 #[cfg(all(test, not(tierpool_loom)))]
@@ -24,4 +27,5 @@ mod stress;
 pub(crate) use lending::{Counts, Joined, Lending, Seizure};
 pub(crate) use queue::Ticket;
 pub(crate) use seat::Seat;
-pub(crate) use waiter::{Outcome, Waiter};
+pub(crate) use tempo::{Lingered, Waited};
+pub(crate) use waiter::{Outcome, Waiter, Watched};

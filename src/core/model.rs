@@ -15,7 +15,7 @@ use super::{Joined, Lending, Outcome, Seat, Ticket};
 const PREEMPTIONS: usize = 3;
 
 /// What is lent.
-struct Value {
+pub(super) struct Value {
     slot: usize,
     /// The last ticket that was served with it: tells whether the order was kept.
     ticket: Ticket,
@@ -31,12 +31,12 @@ impl Value {
     }
 
     /// Uses the contents, as a borrower does.
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.contents.with_mut(|_| ());
     }
 }
 
-type Line = Lending<Value, (), &'static str>;
+pub(super) type Line = Lending<Value, (), &'static str>;
 
 pub(super) fn explore(race: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -55,17 +55,17 @@ fn lent_of(slots: usize) -> (Arc<Line>, Box<Value>) {
     (line, value)
 }
 
-fn lent() -> (Arc<Line>, Box<Value>) {
+pub(super) fn lent() -> (Arc<Line>, Box<Value>) {
     lent_of(1)
 }
 
 /// Puts a value after its last use; false where lending is closed.
-fn put(line: &Line, value: Box<Value>) -> bool {
+pub(super) fn put(line: &Line, value: Box<Value>) -> bool {
     value.touch();
     line.put(value.slot, value).is_ok()
 }
 
-fn spawn<R: 'static>(line: &Arc<Line>, act: impl FnOnce(&Line) -> R + 'static) -> JoinHandle<R> {
+pub(super) fn spawn<R: 'static>(line: &Arc<Line>, act: impl FnOnce(&Line) -> R + 'static) -> JoinHandle<R> {
     let line = Arc::clone(line);
     thread::spawn(move || act(&line))
 }
@@ -231,7 +231,7 @@ fn one_that_comes_back_with_its_ticket_against_a_join() {
         let putter = spawn(&line, |line| assert!(put(line, value)));
         match line.join(Some(ticket), Some(0)) {
             Joined::Got(value) => assert!(put(&line, value)),
-            Joined::InLine { waiter, ticket: again, ahead } => {
+            Joined::InLine { waiter, ticket: again, ahead, .. } => {
                 assert_eq!((again, ahead), (ticket, 0));
                 let Outcome::Served(value) = waiter.wait(None) else { panic!("nobody refuses here") };
                 assert!(put(&line, value));

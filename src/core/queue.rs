@@ -81,6 +81,11 @@ impl<T, R> Queue<T, R> {
         None
     }
 
+    /// The waiter at the head, who stays there. `None` also where a gap does: the next pop finds whom this would have.
+    pub(crate) fn head(&self) -> Option<Arc<Waiter<T, R>>> {
+        self.places.front()?.waiter.clone()
+    }
+
     /// Takes a waiter that gave up out of the line; false where it had been popped already.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> bool {
         let at = self.places.partition_point(|p| p.ticket < ticket);
@@ -130,8 +135,10 @@ impl<T, R> Queue<T, R> {
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
-    use super::Queue;
-    use crate::core::waiter::Outcome;
+    use std::time::Instant;
+
+    use super::{Arc, Queue};
+    use crate::core::waiter::{Outcome, Watched};
 
     fn served(queue: &mut Queue<u32, ()>, value: u32) {
         queue.pop().expect("a waiter").serve(Box::new(value)).expect("still waiting");
@@ -169,5 +176,27 @@ mod tests {
         assert_eq!(queue.len(), 1);
         assert!(queue.places.len() <= 2 + Queue::<u32, ()>::SLACK, "{} places", queue.places.len());
         assert_eq!(queue.spare.len(), 1, "one waiter served all in turn");
+    }
+
+    #[test]
+    fn a_waiter_that_somebody_refers_to_serves_nobody_else_and_a_used_one_has_no_hint() {
+        let mut queue = Queue::<u32, ()>::new();
+        let (used, ticket, _) = queue.join(None);
+        let alerting = Arc::clone(&used);
+        assert!(matches!(used.leave(), Outcome::Nothing));
+        assert!(queue.remove(ticket));
+        let place = Arc::as_ptr(&used);
+        queue.recycle(used);
+        let (other, ..) = queue.join(None);
+        assert_ne!(Arc::as_ptr(&other), place, "an alert would reach somebody else");
+        alerting.alert();
+        drop(alerting);
+        let (again, ..) = queue.join(None);
+        assert_eq!(Arc::as_ptr(&again), place);
+        assert_eq!(
+            again.watch_until_near(Some(Instant::now())),
+            Watched::Nothing,
+            "alerted in a former life"
+        );
     }
 }

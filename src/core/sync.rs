@@ -8,21 +8,20 @@
 pub(crate) use std::sync::Arc;
 
 #[cfg(not(tierpool_loom))]
-pub(crate) use real::{Condvar, Mutex};
+pub(crate) use real::{Condvar, Mutex, MutexGuard};
 #[cfg(not(tierpool_loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(tierpool_loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(tierpool_loom)]
-pub(crate) use model::{Condvar, Mutex};
+pub(crate) use model::{Condvar, Mutex, MutexGuard};
 
 #[cfg(not(tierpool_loom))]
 mod real {
     use std::time::Instant;
 
-    pub(crate) use parking_lot::Mutex;
-    use parking_lot::MutexGuard;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     #[derive(Debug, Default)]
     pub(crate) struct Condvar(parking_lot::Condvar);
@@ -32,18 +31,19 @@ mod real {
             Condvar(parking_lot::Condvar::new())
         }
 
-        pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-            self.0.wait(&mut guard);
-            guard
-        }
-
         /// Waits until notified or `deadline`; the flag says that the deadline has passed.
         pub(crate) fn wait_until<'a, T>(
             &self,
             mut guard: MutexGuard<'a, T>,
-            deadline: Instant,
+            deadline: Option<Instant>,
         ) -> (MutexGuard<'a, T>, bool) {
-            let timed_out = self.0.wait_until(&mut guard, deadline).timed_out();
+            let timed_out = match deadline {
+                Some(deadline) => self.0.wait_until(&mut guard, deadline).timed_out(),
+                None => {
+                    self.0.wait(&mut guard);
+                    false
+                }
+            };
             (guard, timed_out)
         }
 
@@ -55,7 +55,9 @@ mod real {
 
 #[cfg(tierpool_loom)]
 mod model {
-    use loom::sync::MutexGuard;
+    use std::time::Instant;
+
+    pub(crate) use loom::sync::MutexGuard;
 
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -78,8 +80,13 @@ mod model {
             Condvar(loom::sync::Condvar::new())
         }
 
-        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-            self.0.wait(guard).expect("BUG: a model panicked under a lock")
+        /// A model has no clock: a deadline never comes, and giving up is a call of its own there.
+        pub(crate) fn wait_until<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _deadline: Option<Instant>,
+        ) -> (MutexGuard<'a, T>, bool) {
+            (self.0.wait(guard).expect("BUG: a model panicked under a lock"), false)
         }
 
         pub(crate) fn notify_one(&self) {

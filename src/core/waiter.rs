@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{AtomicU32, Condvar, Mutex, MutexGuard, Ordering};
 
 /// How a wait ended, or that it has not.
 enum Verdict<T, R> {
@@ -11,6 +11,17 @@ enum Verdict<T, R> {
     Refused(R),
     /// The thread gave up; whoever would serve it must go to the next.
     Left,
+}
+
+impl<T, R> Verdict<T, R> {
+    fn leave(&mut self) -> Outcome<T, R> {
+        match std::mem::replace(self, Verdict::Left) {
+            Verdict::Waiting => Outcome::Nothing,
+            Verdict::Served(value) => Outcome::Served(value),
+            Verdict::Refused(reason) => Outcome::Refused(reason),
+            Verdict::Left => unreachable!("BUG: a waiter left twice"),
+        }
+    }
 }
 
 /// What a waiter came away with.
@@ -22,17 +33,38 @@ pub(crate) enum Outcome<T, R> {
     Nothing,
 }
 
+/// How a look-out for the verdict ended. The waiter stays in line in each case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// There is a verdict.
+    Settled,
+    /// None yet, and this waiter is likely to be the next that is served.
+    Near,
+    /// Nothing by the deadline.
+    Nothing,
+}
+
+/// The hint of a waiter of which nothing is known.
+const QUIET: u32 = 0;
+/// It is the head of a line that moves fast: it is likely to be the next that is served.
+const NEAR: u32 = 1;
+/// It has its verdict.
+const SETTLED: u32 = 2;
+
 /// A thread's place to be served (invariant I3: the verdict leaves `Waiting` exactly once, under the lock, so
 /// serving and giving up cannot both happen).
 pub(crate) struct Waiter<T, R> {
     /// Guards the verdict alone. Nothing else is locked and no foreign code runs under it.
     verdict: Mutex<Verdict<T, R>>,
     settled: Condvar,
+    /// [`QUIET`], [`NEAR`] or [`SETTLED`], and it only grows. Relaxed throughout, and paired with nothing: whoever
+    /// reads it acts on the verdict alone, under the lock, so one that is read late costs time only.
+    hint: AtomicU32,
 }
 
 impl<T, R> Waiter<T, R> {
     pub(crate) fn new() -> Self {
-        Waiter { verdict: Mutex::new(Verdict::Waiting), settled: Condvar::new() }
+        Waiter { verdict: Mutex::new(Verdict::Waiting), settled: Condvar::new(), hint: AtomicU32::new(QUIET) }
     }
 
     /// Offers a value; gives it back where the waiter has left. The caller then calls [`Waiter::wake`], outside
@@ -56,68 +88,79 @@ impl<T, R> Waiter<T, R> {
         }
     }
 
-    /// Wakes the thread to see its verdict. A wake too many is harmless: the thread looks and sleeps on.
+    /// Has the thread see its verdict, whether it lingers or sleeps. A wake too many is harmless: the thread looks and
+    /// sleeps on.
     pub(crate) fn wake(&self) {
+        // Not with the verdict, which is given under the desk: one that lingers would come for the desk at once.
+        self.hint.swap(SETTLED, Ordering::Relaxed);
         self.settled.notify_one();
+    }
+
+    /// Tells the thread that it is likely to be served next. Outside any lock, and so lost on one that is just going
+    /// to sleep: it is woken by its verdict then.
+    pub(crate) fn alert(&self) {
+        // Read-modify-writes, both: it never takes back that the waiter is settled.
+        if self.hint.fetch_max(NEAR, Ordering::Relaxed) == QUIET {
+            self.settled.notify_one();
+        }
+    }
+
+    /// Looks out for the verdict without sleeping, for as long as `rest` says so, which spends a moment in between; it
+    /// is told whether the verdict is near. True where there is a verdict.
+    pub(crate) fn linger(&self, mut rest: impl FnMut(bool) -> bool) -> bool {
+        loop {
+            match self.hint.load(Ordering::Relaxed) {
+                SETTLED => return true,
+                hint if rest(hint == NEAR) => {}
+                _ => return false,
+            }
+        }
     }
 
     /// Gives up: takes the verdict if there is one, and otherwise sees to it that none will be given.
     pub(crate) fn leave(&self) -> Outcome<T, R> {
-        let mut verdict = self.verdict.lock();
-        match std::mem::replace(&mut *verdict, Verdict::Left) {
-            Verdict::Waiting => Outcome::Nothing,
-            Verdict::Served(value) => Outcome::Served(value),
-            Verdict::Refused(reason) => Outcome::Refused(reason),
-            Verdict::Left => unreachable!("BUG: a waiter left twice"),
-        }
+        self.verdict.lock().leave()
     }
 
     /// Waits for the verdict, at most until the deadline, and leaves.
-    #[cfg(not(tierpool_loom))]
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Outcome<T, R> {
-        self.watch(deadline);
-        self.leave()
+        self.sleep(deadline, |_| false).0.leave()
     }
 
     /// Waits for the verdict, at most until the deadline, and stays in line. True where there is one.
-    #[cfg(not(tierpool_loom))]
     pub(crate) fn watch(&self, deadline: Option<Instant>) -> bool {
+        self.sleep(deadline, |_| false).1 == Watched::Settled
+    }
+
+    /// As `watch`, and ends as well when the verdict is near.
+    pub(crate) fn watch_until_near(&self, deadline: Option<Instant>) -> Watched {
+        self.sleep(deadline, |hint| hint == NEAR).1
+    }
+
+    fn sleep(
+        &self,
+        deadline: Option<Instant>,
+        is_enough: impl Fn(u32) -> bool,
+    ) -> (MutexGuard<'_, Verdict<T, R>>, Watched) {
         let mut verdict = self.verdict.lock();
-        while matches!(*verdict, Verdict::Waiting) {
-            match deadline {
-                None => verdict = self.settled.wait(verdict),
-                Some(deadline) => {
-                    let (guard, timed_out) = self.settled.wait_until(verdict, deadline);
-                    verdict = guard;
-                    if timed_out {
-                        break;
-                    }
+        let mut is_over = false;
+        loop {
+            let watched = match *verdict {
+                Verdict::Waiting if is_enough(self.hint.load(Ordering::Relaxed)) => Watched::Near,
+                Verdict::Waiting if is_over => Watched::Nothing,
+                Verdict::Waiting => {
+                    (verdict, is_over) = self.settled.wait_until(verdict, deadline);
+                    continue;
                 }
-            }
+                _ => Watched::Settled,
+            };
+            return (verdict, watched);
         }
-        !matches!(*verdict, Verdict::Waiting)
-    }
-
-    /// Waits for the verdict and leaves. The model has no clock: a deadline never comes, and giving up is
-    /// [`Waiter::leave`] there.
-    #[cfg(tierpool_loom)]
-    pub(crate) fn wait(&self, _deadline: Option<Instant>) -> Outcome<T, R> {
-        let mut verdict = self.verdict.lock();
-        while matches!(*verdict, Verdict::Waiting) {
-            verdict = self.settled.wait(verdict);
-        }
-        drop(verdict);
-        self.leave()
-    }
-
-    /// The model has no clock: see `wait`.
-    #[cfg(tierpool_loom)]
-    pub(crate) fn watch(&self, _deadline: Option<Instant>) -> bool {
-        !matches!(*self.verdict.lock(), Verdict::Waiting)
     }
 
     /// Makes a used waiter as good as new. Only for one that nobody else refers to.
     pub(crate) fn renew(&mut self) {
         *self.verdict.lock() = Verdict::Waiting;
+        self.hint.store(QUIET, Ordering::Relaxed);
     }
 }

@@ -183,7 +183,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::channel;
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::{Entry, Lending, Refusal};
     use crate::core::{Ticket, Waiter};
@@ -231,6 +231,28 @@ mod tests {
         assert_eq!(shared.lending.slot(0).card.direct(), pulse + 3);
         let stats = pool.stats();
         assert_eq!((stats.checkouts.direct, stats.wait.count()), (pulse + 3, waits + pulse + 3));
+    }
+
+    #[test]
+    fn a_caller_that_queues_at_the_ceiling_reads_no_settings_and_asks_no_breaker() {
+        let pool = Pool::builder().max_size(1).build(MemoryManager).unwrap();
+        let shared = Arc::clone(pool.shared());
+        let out = pool.get().unwrap();
+        let (settings, breaker) = (shared.settings.write(), shared.supply.breaker());
+        let (done, outcome) = channel();
+        let caller = thread::spawn(move || {
+            drop(pool.get().unwrap());
+            done.send(()).unwrap();
+        });
+        let end = Instant::now() + Duration::from_secs(5);
+        while shared.lending.counts().waiting == 0 && Instant::now() < end {
+            thread::yield_now();
+        }
+        drop(out);
+        let served = outcome.recv_timeout(Duration::from_secs(5)).is_ok();
+        drop((settings, breaker));
+        caller.join().unwrap();
+        assert!(served, "it waited for a lock that all threads share");
     }
 
     #[test]

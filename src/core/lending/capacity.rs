@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn room_is_what_can_still_be_opened_beyond_those_who_wait() {
         let line = Lending::<u32, (), &str>::new(2);
-        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::InLine { ahead: 0, .. }));
+        let joined = line.join_if_room(None, None, 0, 0);
+        assert!(matches!(joined, Joined::InLine { ahead: 0, has_room: true, .. }));
         assert_eq!(line.claim(), Some(0));
         assert!(matches!(line.join_if_room(None, Some(1), 0, 0), Joined::Full), "the bound of all");
         assert!(
@@ -144,7 +145,10 @@ mod tests {
             matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom),
             "it would overtake nobody, and wait"
         );
-        let Joined::InLine { ticket, .. } = line.join(None, None) else { panic!("others may wait") };
+        assert_eq!(line.claim(), Some(1));
+        let Joined::InLine { ticket, has_room: false, .. } = line.join(None, None) else {
+            panic!("others may wait")
+        };
         line.close(&"over");
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));

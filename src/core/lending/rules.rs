@@ -118,7 +118,7 @@ mod tests {
         let Joined::InLine { waiter: first, .. } = line.join(None, None) else {
             panic!("served while suspended")
         };
-        let Joined::InLine { waiter: second, ticket, ahead: 1 } = line.join(None, None) else {
+        let Joined::InLine { waiter: second, ticket, ahead: 1, .. } = line.join(None, None) else {
             panic!("not second in line")
         };
         line.put(0, Box::new(7)).unwrap();

@@ -6,6 +6,7 @@
 //! | `guard` | what a caller holds of a connection |
 //! | `call` | one caller's checkout under way, and how it may end |
 //! | `prove` | validates a connection within the caller's time |
+//! | `linger` | waits in line, with or without sleep |
 //! | `queue` | stands in line |
 //! | `checkout` | the direct way, and the search where it leads to no connection |
 
@@ -13,5 +14,6 @@ pub(super) mod call;
 mod checkin;
 pub(super) mod checkout;
 pub(super) mod guard;
+mod linger;
 mod prove;
 mod queue;

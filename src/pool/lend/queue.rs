@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::call::{Call, Failure, Patience};
-use crate::core::{Joined, Outcome, Ticket, Waiter};
+use super::linger::{self, cores, turn_ns};
+use crate::core::{Joined, Lingered, Outcome, Ticket, Waited, Waiter};
 use crate::pool::parts::line::InLine;
 use crate::pool::shared::{Entry, Refusal, Shared};
 use crate::pool::supply::close::dispose;
 use crate::pool::supply::connect::connect_limit;
-use crate::pool::supply::demand::demand;
+use crate::pool::supply::demand::demand_in_line;
 use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
 use crate::pool::tell::observe::in_own_hands;
 use crate::stats::CloseCause;
@@ -40,7 +41,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     call: &mut Call,
     in_hand: Unlendable<M>,
 ) -> Result<Box<Entry<M>>, Failure> {
-    let max_waiting = shared.settings().max_waiting.map(|max| max as usize);
+    let max_waiting = shared.fast.max_waiting();
     let for_opening = matches!(call.patience, Patience::ForOpening(_));
     let joined = if for_opening {
         // Of a closed pool no caller is told anything else.
@@ -57,34 +58,37 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         shared.lending.join(call.ticket, max_waiting)
     };
     drop(in_hand);
-    let (waiter, ticket) = match joined {
+    let (waiter, ticket, ahead, hope_ns, has_room) = match joined {
         Joined::Got(entry) => return Ok(entry),
         Joined::NoRoom => return Err(Failure::Exhausted),
         Joined::Full => return Err(Failure::QueueFull),
         Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Joined::Closed => return Err(Failure::Refused(Refusal::Closed)),
-        Joined::InLine { waiter, ticket, ahead } => {
+        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room } => {
             call.ahead.get_or_insert(ahead);
-            (waiter, ticket)
+            (waiter, ticket, ahead, hope_ns, has_room)
         }
     };
-    call.ticket = Some(ticket);
+    let joined_at = Instant::now();
+    let is_back = call.ticket.replace(ticket).is_some();
     let (thread, location, since, deadline) = (call.thread, call.location, call.start, call.deadline);
     let listed = shared.line.list(ticket, InLine { thread, location, since, deadline, listed: 0 });
-    demand(shared);
+    demand_in_line(shared, has_room);
     let refused = would_deadlock(shared, call, ticket, &waiter);
-    let outcome = match refused {
-        true => waiter.leave(),
-        false if for_opening => wait_for_opening(shared, call, ticket, &waiter),
-        false => waiter.wait(call.deadline),
+    let (outcome, lingered) = match refused {
+        true => (waiter.leave(), Lingered::InVain),
+        false if for_opening => (wait_for_opening(shared, call, ticket, &waiter), Lingered::InVain),
+        false => linger::wait(&waiter, hope_ns, call.deadline),
     };
-    if matches!(outcome, Outcome::Nothing) && shared.settings().deadlock_detection {
+    if matches!(outcome, Outcome::Nothing) && shared.fast.detects_deadlocks() {
         call.in_deadlock = deadlock_of(shared, thread, ticket) != Deadlock::No;
     }
     drop(listed);
     match outcome {
         Outcome::Served(mut entry) => {
-            shared.lending.recycle(waiter);
+            // One that came back stood where its first wait had brought it, so that its second tells of no turn.
+            let turn = if is_back { None } else { turn_ns(joined_at.elapsed(), ahead, cores()) };
+            shared.lending.recycle_served(waiter, Waited { turn_ns: turn, lingered });
             entry.body.handed_over(shared.now());
             Ok(entry)
         }
@@ -136,8 +140,7 @@ fn would_deadlock<M: ManageConnection>(
     ticket: Ticket,
     waiter: &Waiter<Entry<M>, Refusal>,
 ) -> bool {
-    let settings = shared.settings();
-    if !settings.deadlock_detection {
+    if !shared.fast.detects_deadlocks() {
         return false;
     }
     let grace = Instant::now() + DEADLOCK_GRACE;
@@ -154,10 +157,11 @@ fn would_deadlock<M: ManageConnection>(
         Deadlock::No => false,
         Deadlock::Certain => true,
         Deadlock::Apparent => {
-            if !settings.deadlock_refusal {
+            let refuses = shared.fast.refuses_deadlocks();
+            if !refuses {
                 warn_of_apparent(shared);
             }
-            settings.deadlock_refusal
+            refuses
         }
     }
 }

@@ -12,13 +12,19 @@ const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
 
+/// A deadlock is looked for.
+const DETECTS: u8 = 1;
+/// One that is no more than apparent is refused, too.
+const REFUSES: u8 = 2;
+
 /// Beside a time to wait: not for others.
 const NO_WAIT: u64 = 1 << 63;
 /// In place of a time to wait: without an end.
 const FOREVER: u64 = u64::MAX;
 
 /// On a line of its own that is written only when something changes. What it has of the settings is here so that no
-/// checkout that finds an idle connection has to read them, which would be a write to memory that all threads share.
+/// checkout that finds an idle connection, or waits for one, has to read them, which would be a write to memory that
+/// all threads share.
 ///
 /// All Relaxed: a checkout that reads an old value came before the change.
 pub(crate) struct Fast {
@@ -36,6 +42,10 @@ pub(crate) struct Fast {
     validation_timeout: AtomicU64,
     /// The longest that a checkout may take without being told of.
     slow_checkout: AtomicU64,
+    /// The most that may stand in line.
+    max_waiting: AtomicU64,
+    /// [`DETECTS`] and [`REFUSES`].
+    deadlock: AtomicU8,
 }
 
 /// A span in nanoseconds; one of more than 584 years is as good as that.
@@ -53,6 +63,8 @@ impl Fast {
             wait: AtomicU64::new(FOREVER),
             validation_timeout: AtomicU64::new(u64::MAX),
             slow_checkout: AtomicU64::new(u64::MAX),
+            max_waiting: AtomicU64::new(u64::MAX),
+            deadlock: AtomicU8::new(0),
         };
         fast.adopt(settings);
         fast
@@ -70,6 +82,10 @@ impl Fast {
         self.wait.store(wait, Ordering::Relaxed);
         self.validation_timeout.store(nanos(settings.validation_timeout), Ordering::Relaxed);
         self.slow_checkout.store(settings.slow_checkout.map_or(u64::MAX, nanos), Ordering::Relaxed);
+        self.max_waiting.store(settings.max_waiting.map_or(u64::MAX, u64::from), Ordering::Relaxed);
+        let deadlock = if settings.deadlock_detection { DETECTS } else { 0 }
+            | if settings.deadlock_refusal { REFUSES } else { 0 };
+        self.deadlock.store(deadlock, Ordering::Relaxed);
         self.set_care(TRIMS, settings.ceiling() > settings.kept_size() && settings.overflow_linger.is_zero());
         self.generation.begin_next();
     }
@@ -109,6 +125,22 @@ impl Fast {
 
     pub(crate) fn slow_checkout(&self) -> Duration {
         Duration::from_nanos(self.slow_checkout.load(Ordering::Relaxed))
+    }
+
+    /// The most that may stand in line, if there is a bound.
+    pub(crate) fn max_waiting(&self) -> Option<usize> {
+        let most = self.max_waiting.load(Ordering::Relaxed);
+        (most != u64::MAX).then(|| usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
+    /// Whether one that stands in line looks for a deadlock.
+    pub(crate) fn detects_deadlocks(&self) -> bool {
+        self.deadlock.load(Ordering::Relaxed) & DETECTS != 0
+    }
+
+    /// Whether it is refused, too, where a deadlock is no more than apparent.
+    pub(crate) fn refuses_deadlocks(&self) -> bool {
+        self.deadlock.load(Ordering::Relaxed) & REFUSES != 0
     }
 
     /// Whether anybody listens to events.

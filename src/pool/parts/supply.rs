@@ -1,6 +1,7 @@
 //! What rules the opening of connections: the breaker, the part in a budget, and what is wanted beyond what the desk
 //! can tell.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -10,6 +11,7 @@ use super::budget::Part;
 use super::contact::Contact;
 use super::counters::{Counted, Gauge};
 use crate::config::Settings;
+use crate::stats::BreakerState;
 
 /// The breaker and the part in a budget, with the demand that they rule over.
 ///
@@ -18,6 +20,8 @@ pub(crate) struct Supply {
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
     /// runs under it.
     breaker: Mutex<Breaker>,
+    /// Whether the breaker leaves openings alone, as it was last let go of.
+    breaker_rests: AtomicBool,
     part: Part,
     /// Somebody who does not wait wants the pool to grow by one. One that is lost is given again.
     hint: AtomicBool,
@@ -36,6 +40,7 @@ impl Supply {
     pub(crate) fn new(settings: &Settings, part: Part) -> Self {
         Supply {
             breaker: Mutex::new(Breaker::new(settings)),
+            breaker_rests: AtomicBool::new(true),
             part,
             hint: AtomicBool::new(false),
             credits: AtomicU32::new(0),
@@ -46,8 +51,13 @@ impl Supply {
         }
     }
 
-    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock()
+    pub(crate) fn breaker(&self) -> LockedBreaker<'_> {
+        LockedBreaker { breaker: self.breaker.lock(), rests: &self.breaker_rests }
+    }
+
+    /// Whether neither the breaker nor a budget has anything to decide for a pool that is at its ceiling.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.breaker_rests.load(Ordering::Relaxed) && !self.part.growth_waits()
     }
 
     pub(crate) fn contact(&self) -> &Contact {
@@ -105,5 +115,57 @@ impl Supply {
 
     pub(crate) fn introducing(&self) -> u32 {
         self.introducing.get()
+    }
+}
+
+/// The breaker with its lock, which notes as it is let go of whether it leaves openings alone.
+pub(crate) struct LockedBreaker<'a> {
+    breaker: MutexGuard<'a, Breaker>,
+    rests: &'a AtomicBool,
+}
+
+impl Deref for LockedBreaker<'_> {
+    type Target = Breaker;
+
+    fn deref(&self) -> &Breaker {
+        &self.breaker
+    }
+}
+
+impl DerefMut for LockedBreaker<'_> {
+    fn deref_mut(&mut self) -> &mut Breaker {
+        &mut self.breaker
+    }
+}
+
+impl Drop for LockedBreaker<'_> {
+    fn drop(&mut self) {
+        let rests = self.breaker.state() == BreakerState::Closed && !self.breaker.is_permanent();
+        // Under the lock still, so that of two the later one's note stays. Only a change is written.
+        if self.rests.load(Ordering::Relaxed) != rests {
+            self.rests.store(rests, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Millis;
+    use crate::error::{FailureClass, OpenFailure};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_breaker_that_decides_over_openings_is_not_at_rest() {
+        let settings = Settings { failure_threshold: 1, ..Settings::of_tier("batch") };
+        let supply = Supply::new(&settings, Part::default());
+        assert!(supply.is_at_rest());
+        for class in [FailureClass::Transient, FailureClass::Permanent] {
+            let failure = Arc::new(OpenFailure::from_text("refused".into(), class, 1));
+            supply.breaker().failed(Millis::new(9), Millis::new(9), failure, 0.0, false);
+            assert!(!supply.is_at_rest(), "{class:?}");
+            supply.breaker().succeeded();
+            assert!(supply.is_at_rest(), "{class:?}");
+        }
     }
 }

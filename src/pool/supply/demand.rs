@@ -83,6 +83,15 @@ pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     }
 }
 
+/// For a caller that has come to stand in line, with room for another connection or without: has it opened. Without,
+/// nothing can be opened for it, and whoever makes room has demand reckoned anew, with this caller in line. Only a
+/// breaker that holds openings back still has something to decide, and a budget in which growth waits.
+pub(crate) fn demand_in_line<M: ManageConnection>(shared: &Arc<Shared<M>>, has_room: bool) {
+    if has_room || !shared.supply.is_at_rest() {
+        demand(shared);
+    }
+}
+
 /// For a caller that does not wait: has the pool grow for its next try, or says why it cannot.
 pub(crate) fn ask_for_one<M: ManageConnection>(shared: &Arc<Shared<M>>) -> Result<(), Refusal> {
     if shared.lending.is_closed() {

@@ -1,0 +1,156 @@
+//! Lingering for a connection: a moment without sleep, where one is likely to come sooner than a sleep and a wake-up
+//! take.
+//!
+//! Whether it is worth it the core tells (`core/tempo.rs`), from what is told to it here.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{hint, thread};
+
+use crate::core::{Lingered, Outcome, Waiter, Watched};
+
+/// The longest that a thread lingers at a time: several times what a sleep costs, since turns of the same length on the
+/// mean come early and late.
+const MOST: Duration = Duration::from_micros(100);
+
+/// Looks of a thread whose turn is near, a pause before each, until it lets others run: some 200 ns, less than half of
+/// what that takes.
+const PAUSES: u32 = 8;
+
+/// From so long on letting others run tells that they are not those of the pool, whose turns are short, but programs
+/// that use their time slices up.
+const CROWDED: Duration = Duration::from_micros(300);
+
+/// Waits for the verdict, at most until the deadline, and leaves. Lingers before it sleeps where there is hope to be
+/// served within so many nanoseconds, and as it is told that its turn is near.
+pub(super) fn wait<T, R>(
+    waiter: &Waiter<T, R>,
+    hope_ns: Option<u32>,
+    deadline: Option<Instant>,
+) -> (Outcome<T, R>, Lingered) {
+    let mut lingered = Lingered::InVain;
+    if let Some(hope_ns) = hope_ns {
+        // Twice the mean: half of all turns are longer.
+        let limit = 2 * Duration::from_nanos(hope_ns.into());
+        lingered = linger(waiter, limit.min(MOST), deadline);
+    }
+    if lingered == Lingered::InVain && waiter.watch_until_near(deadline) == Watched::Near {
+        lingered = linger(waiter, MOST, deadline);
+    }
+    (waiter.wait(deadline), lingered)
+}
+
+/// Looks out for the verdict for so long, and not beyond the deadline.
+fn linger<T, R>(waiter: &Waiter<T, R>, limit: Duration, deadline: Option<Instant>) -> Lingered {
+    let begun = Instant::now();
+    let limit = deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(begun)));
+    let (mut pauses, mut seen, mut crowded) = (0, Duration::ZERO, false);
+    let served = waiter.linger(|near| {
+        if near && pauses < PAUSES {
+            pauses += 1;
+            hint::spin_loop();
+            return true;
+        }
+        pauses = 0;
+        // The thread that this one waits for may have no core but this one.
+        thread::yield_now();
+        let now = begun.elapsed();
+        crowded = now - seen >= CROWDED;
+        seen = now;
+        !crowded && now < limit
+    });
+    match (crowded, served) {
+        (true, _) => Lingered::Crowded,
+        (false, true) => Lingered::Paid,
+        (false, false) => Lingered::InVain,
+    }
+}
+
+/// The time of one turn, for the core: that of a wait behind so many. Nothing where there is one core alone: whoever
+/// lingered there would keep it from the thread that it waits for, and nobody lingers of whom the core knows no turns.
+pub(super) fn turn_ns(waited: Duration, ahead: usize, cores: usize) -> Option<u32> {
+    let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
+    let turn = waited / turns;
+    (cores > 1).then(|| u32::try_from(turn.as_nanos()).unwrap_or(u32::MAX))
+}
+
+/// The cores that this process may use, as first asked: the answer takes the system some microseconds.
+pub(super) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{cores, linger, turn_ns, wait};
+    use crate::core::{Joined, Lending, Lingered, Outcome, Waited, Waiter};
+
+    type Line = Lending<u32, (), ()>;
+
+    /// A time that no test waits for.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn whoever_lingers_is_back_at_its_deadline() {
+        let waiter = Waiter::<u32, ()>::new();
+        let begun = Instant::now();
+        for near in [false, true] {
+            if near {
+                waiter.alert();
+            }
+            let deadline = Instant::now() + Duration::from_millis(5);
+            // Crowded cores end it sooner.
+            while Instant::now() < deadline {
+                linger(&waiter, LONG, Some(deadline));
+            }
+        }
+        assert!(matches!(wait(&waiter, Some(u32::MAX), Some(Instant::now())).0, Outcome::Nothing));
+        assert!(begun.elapsed() < LONG / 2, "it lingered beyond its deadline, for {:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn whoever_lingers_takes_its_verdict_without_sleep() {
+        let waiter = Arc::new(Waiter::<u32, ()>::new());
+        waiter.serve(Box::new(7)).unwrap();
+        waiter.wake();
+        let (outcome, lingered) = wait(&waiter, Some(0), None);
+        assert!(matches!(outcome, Outcome::Served(value) if *value == 7));
+        assert_eq!(lingered, Lingered::Paid);
+    }
+
+    #[test]
+    fn an_alert_ends_the_sleep_and_the_verdict_the_wait() {
+        let waiter = Arc::new(Waiter::<u32, ()>::new());
+        let other = thread::spawn({
+            let waiter = Arc::clone(&waiter);
+            move || wait(&waiter, None, Some(Instant::now() + LONG)).0
+        });
+        waiter.alert();
+        waiter.serve(Box::new(7)).unwrap();
+        waiter.wake();
+        assert!(matches!(other.join().unwrap(), Outcome::Served(_)));
+    }
+
+    #[test]
+    fn on_one_core_nobody_is_told_to_linger() {
+        let turn = Duration::from_micros(8);
+        assert_eq!((turn_ns(turn, 3, 2), turn_ns(turn, 3, 1)), (Some(2_000), None));
+        assert!(cores() > 0);
+        for cores in [1, 2] {
+            let line = Line::new(1);
+            let stand = || match line.join(None, None) {
+                Joined::InLine { waiter, hope_ns, .. } => (waiter, hope_ns),
+                _ => panic!("there is nothing to be lent"),
+            };
+            let (waiter, hope_ns) = stand();
+            assert_eq!(hope_ns, None, "nothing was told yet");
+            let waited = Waited { turn_ns: turn_ns(turn, 0, cores), lingered: Lingered::InVain };
+            line.recycle_served(waiter, waited);
+            assert_eq!(stand().1.is_some(), cores > 1, "{cores} cores");
+        }
+    }
+}
