@@ -13,8 +13,12 @@ use crate::postgres::sqlstate::{Meaning, means};
 /// Runs `work` in a transaction: BEGIN ahead of its first statement, COMMIT when it returns `Ok`, ROLLBACK when it
 /// returns `Err`. Where it sends nothing, nothing is sent.
 ///
-/// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
-/// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+/// BEGIN and the session's own limits go along with the first statement and cost no round trip; ahead of one by the
+/// simple protocol, as of `batch_execute`, and over a Unix socket, they take one of their own. Where the session is
+/// [`read_only`](SessionOptions::read_only) and not serializable the answer to COMMIT is not waited for.
+///
+/// When `work` panics nothing is sent: the panic unwinds at once, whatever the server does, and the connection stays in
+/// the transaction until its pool rolls it back.
 ///
 /// Where BEGIN is refused, as `SERIALIZABLE` by a standby, the statement that needed it fails with that, and so does
 /// each after it: none runs outside of the transaction. The connection stays good.

@@ -305,6 +305,19 @@ fn what_is_held_is_no_more_when_the_session_ends() {
 }
 
 #[test]
+fn an_answer_that_comes_after_its_session_is_still_known_for_what_it_is() {
+    let mut pair = Pair::open(None);
+    hold(&pair);
+    pair.writes(&request());
+    pair.turn();
+    pair.shared.along().end_session();
+    let own = [rows(), ready(b'T')].concat();
+    pair.says(&[begun(), own.clone()].concat());
+    pair.turn();
+    assert_eq!(pair.saw(), own);
+}
+
+#[test]
 fn a_simple_query_never_goes_with_a_begin() {
     let mut pair = Pair::open(None);
     hold(&pair);
