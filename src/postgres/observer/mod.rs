@@ -24,6 +24,7 @@
 //! | `frontend` | what the client's messages ask for |
 //! | `nesting` | how deep its questions are nested |
 //! | `texts` | the texts of the client's statements |
+//! | `along` | statements of the pool's own that go along with the client's requests |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `send_queue` | what the kernel has yet to send |
 //! | `uplink` | whether a large request still drains from there |
@@ -35,6 +36,7 @@
 //! | `openings` | the openings of a pool, which end with it |
 //! | `connector` | where it is put in place |
 
+mod along;
 mod backend;
 mod connector;
 mod fields;
@@ -60,6 +62,7 @@ mod types;
 mod uplink;
 mod words;
 
+pub(crate) use along::{ASK_ISOLATION, CommitAlong};
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
 pub(crate) use malformed::Malformed;

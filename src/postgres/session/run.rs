@@ -14,8 +14,12 @@ use crate::postgres::sqlstate::{Meaning, means};
 /// Runs `work` in a transaction: BEGIN ahead of its first statement, COMMIT when it returns `Ok`, ROLLBACK when it
 /// returns `Err`. Where it sends nothing, nothing is sent.
 ///
-/// BEGIN and the session's own limits go in one message. When `work` panics nothing is sent: the panic unwinds at
-/// once, whatever the server does, and the connection stays in the transaction until its pool rolls it back.
+/// BEGIN and the session's own limits go along with the first statement and cost no round trip; ahead of one by the
+/// simple protocol, as of `batch_execute`, and over a Unix socket, they take one of their own. Where the session is
+/// [`read_only`](SessionOptions::read_only) and not serializable the answer to COMMIT is not waited for.
+///
+/// When `work` panics nothing is sent: the panic unwinds at once, whatever the server does, and the connection stays in
+/// the transaction until its pool rolls it back.
 ///
 /// Where BEGIN is refused, as `SERIALIZABLE` by a standby, the statement that needed it fails with that, and so does
 /// each after it: none runs outside of the transaction. The connection stays good.
@@ -140,6 +144,7 @@ pub(crate) fn attempt<'e, T: 'e, E: From<PgError>>(
 
 /// Ends a transaction that was begun.
 fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Result<T, Setback<E>> {
+    let options = frame.options();
     let Some((conn, noted)) = frame.parts() else {
         unreachable!("BUG: a session that was begun has no connection");
     };
@@ -147,7 +152,7 @@ fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Res
         Ok(value) => {
             // Looked up here, as what comes ends the transaction.
             let ignored = passing(conn, noted);
-            commit(conn).map(|()| value).map_err(|error| {
+            commit(conn, options).map(|()| value).map_err(|error| {
                 let ignored = ignored.filter(|_| error.is_commit_aborted());
                 Setback::of(error, ignored)
             })
@@ -199,9 +204,15 @@ fn passing(conn: &mut PgConnection, noted: &Noted) -> Option<Passing> {
     passing.or(lost)
 }
 
-fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
+fn commit(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
+    if conn.is_begin_held() {
+        // Nothing was sent, so there is nothing to commit.
+        let lost =
+            |conn: &PgConnection| undone(conn, conn.explained(PgError::lost_before_commit(PgError::lost())));
+        return if conn.is_lost() { Err(lost(conn)) } else { Ok(()) };
+    }
     let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
     conn.settle(ending_limit(conn)).map_err(|error| undone(conn, PgError::lost_before_commit(error)))?;
     match conn.transaction_status() {
@@ -212,6 +223,10 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
             return Err(PgError::commit_aborted());
         }
         Some(_) | None => {}
+    }
+    if options.may_leave(conn.is_serializable()) && conn.can_leave() {
+        let sent = conn.leave_transaction(ending_limit(conn));
+        return sent.map_err(|error| undone(conn, PgError::lost_before_commit(error)));
     }
     // By then the session is over, and no server reads what is sent.
     let was_lost = conn.is_lost();
