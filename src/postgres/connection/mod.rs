@@ -10,10 +10,12 @@
 //! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `handles` | what other threads may do to it |
 //! | `checks` | signs of life, each within a limit |
+//! | `along` | BEGIN and COMMIT that go along with statements |
 //! | `unread` | ends what a borrower has left half done |
 //! | `pooled` | how it finds a pooler, and minds it |
 //! | `reset` | puts a returned session back to what it was when new |
 
+mod along;
 mod cancel;
 mod checks;
 mod goodbye;

@@ -106,6 +106,12 @@ pub(super) struct Text<const N: usize> {
     pub len: usize,
 }
 
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Text::new()
+    }
+}
+
 impl<const N: usize> Text<N> {
     pub fn new() -> Self {
         Text { bytes: [0; N], len: 0 }

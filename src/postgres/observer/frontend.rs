@@ -49,6 +49,11 @@ impl Default for FrontendScanner {
 }
 
 impl FrontendScanner {
+    /// Where it stands among the messages.
+    pub(super) fn framer(&self) -> Framer {
+        self.framer
+    }
+
     /// Reads the next bytes and calls `on` for each fact found.
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(FrontendEvent)) {
         while let Some(piece) = self.framer.next(&mut bytes) {

@@ -21,6 +21,7 @@
 //! | `statements` | which requests set something, by the texts of their statements |
 //! | `frontend` | what the client's messages ask for |
 //! | `texts` | the texts of the client's statements |
+//! | `along` | statements of the pool's own that go along with the client's requests |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
 //! | `send_queue` | what the kernel has yet to send |
 //! | `uplink` | whether a large request still drains from there |
@@ -32,6 +33,7 @@
 //! | `openings` | the openings of a pool, which end with it |
 //! | `connector` | where it is put in place |
 
+mod along;
 mod backend;
 mod connector;
 mod fields;
@@ -55,6 +57,7 @@ mod times;
 mod uplink;
 mod words;
 
+pub(crate) use along::{ASK_ISOLATION, CommitAlong};
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
 pub(crate) use malformed::Malformed;

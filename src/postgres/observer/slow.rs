@@ -74,6 +74,12 @@ impl SlowLog {
         });
     }
 
+    /// Takes note of a request of the pool's own that did not pass by [`SlowLog::sent`].
+    pub(super) fn sent_own(&mut self) {
+        let text = Cut::default();
+        self.pending.push_back(Pending { text, prepares: false, since: Instant::now() });
+    }
+
     /// Takes note of what the server has said; logs the statement that it ends, if it was slow.
     pub(super) fn heard(&mut self, event: BackendEvent, shared: &WireState) {
         match event {

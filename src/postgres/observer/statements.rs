@@ -34,6 +34,7 @@ impl Sets {
 /// Follows statements from their texts to their runs, also where they are prepared first.
 ///
 /// Nothing is kept of prepared statements that set nothing, nor of those that set for good, whose command tag tells.
+#[derive(Default)]
 pub(super) struct StatementReader {
     fields: FieldReader,
     /// What a message to close something means to close: `S` a statement.
@@ -46,21 +47,6 @@ pub(super) struct StatementReader {
     /// What the statements of the batch under way do.
     locally: bool,
     otherwise: bool,
-}
-
-impl Default for StatementReader {
-    fn default() -> Self {
-        StatementReader {
-            fields: FieldReader::default(),
-            kind: 0,
-            name: Text::new(),
-            text: TextReader::default(),
-            kept: Vec::new(),
-            has_lost_some: false,
-            locally: false,
-            otherwise: false,
-        }
-    }
 }
 
 impl StatementReader {

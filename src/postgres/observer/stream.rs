@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
-use super::frontend::{FrontendEvent, FrontendScanner};
+use super::frontend::FrontendScanner;
 use super::hang_up::{HangUp, READS_IN_A_ROW};
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
@@ -23,6 +23,11 @@ use super::times::QueryTimes;
 use crate::clock::Deadline;
 use crate::pool::Place;
 use crate::process::{OF_PARENT, Process};
+
+mod own;
+mod sent;
+
+use own::Own;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
 /// probe: it ends the client's wait for a notification.
@@ -56,6 +61,7 @@ pub(crate) struct Observed<S> {
     notifications: Notifications,
     /// How much of [`END_OF_PROBE`] the client is still to be given.
     inject: usize,
+    own: Own,
     slow: Option<Box<SlowLog>>,
     times: Option<QueryTimes>,
     end: End,
@@ -89,6 +95,7 @@ impl<S> Observed<S> {
             limits: Limits::new(deadline, limit, queue),
             notifications: Notifications::default(),
             inject: 0,
+            own: Own::default(),
             end: End::Unknown,
             ran_dry: true,
             reads_in_a_row: 0,
@@ -234,6 +241,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             this.give_end_of_probe(buf);
             return Poll::Ready(Ok(()));
         }
+        if this.own.give_refusals(buf) {
+            return Poll::Ready(Ok(()));
+        }
         match this.end {
             End::Unknown => {}
             End::Said => {
@@ -267,8 +277,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                         this.lost();
                     }
                     this.shared.probe().drained(bytes.len());
+                    let is_hiding = this.shared.along().is_hiding();
                     let notified = this.read(bytes)?;
                     this.ran_dry = false;
+                    let framer = this.hide_own(framer, is_hiding, buf, before);
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
                     }
@@ -324,21 +336,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.refuse_in_child()?;
+        if this.is_weaving() {
+            return this.weave(cx, bytes);
+        }
         let outcome = Pin::new(&mut this.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = outcome {
             this.limits.sent(count);
-            this.notifications.wrote();
-            let shared = &this.shared;
-            let times = &mut this.times;
-            this.client.scan(&bytes[..count], |event| {
-                shared.note_sent(event);
-                if let (Some(times), FrontendEvent::Request(request)) = (times.as_mut(), event) {
-                    times.sent(request, shared);
-                }
-            });
-            if let Some(slow) = &mut this.slow {
-                slow.sent(&bytes[..count], &this.shared);
-            }
+            this.take(&bytes[..count]);
         }
         this.written(cx, outcome)
     }
@@ -346,6 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.refuse_if_abandoned()?;
+        ready!(this.send_own(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && this.shared.awaits_reply() {
@@ -371,6 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             };
         }
         if this.hang_up.is_none() {
+            ready!(this.send_own(cx))?;
             let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
             match this.written(cx, outcome) {
                 Poll::Ready(Ok(())) => {}

@@ -1,11 +1,11 @@
 //! How one session differs from the pool's usual.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use postgres::IsolationLevel;
 
 use super::retry::Retry;
+use crate::postgres::observer::ASK_ISOLATION;
 
 /// How one session differs from the pool's usual. Nothing of it outlives the session.
 ///
@@ -94,10 +94,28 @@ impl SessionOptions {
         self.tag.as_deref()
     }
 
-    /// The message that begins the session, with what goes ahead of it, and with the statement timeout to set where the
-    /// session has none of its own.
-    pub(super) fn begin(&self, before: &str, usual_timeout: Option<Duration>) -> String {
-        let mut text = format!("{before}BEGIN");
+    /// Whether nothing but its end can come of the COMMIT: it writes nothing, and is not serializable, as which it
+    /// could still be refused. Where it does not say how it is isolated, the server has to.
+    pub(super) fn may_leave(&self, is_serializable: Option<bool>) -> bool {
+        let is_serializable = match self.isolation {
+            Some(level) => matches!(level, IsolationLevel::Serializable),
+            None => is_serializable.unwrap_or(true),
+        };
+        self.read_only == Some(true) && !is_serializable
+    }
+
+    /// As [`SessionOptions::begin`], with the question that [`SessionOptions::may_leave`] needs answered.
+    pub(super) fn begin_along(&self, usual_timeout: Option<Duration>) -> Vec<String> {
+        let mut commands = self.begin(usual_timeout);
+        if self.read_only == Some(true) && self.isolation.is_none() {
+            commands.push(ASK_ISOLATION.to_owned());
+        }
+        commands
+    }
+
+    /// The commands that begin the session, with the statement timeout to set where it has none of its own.
+    pub(super) fn begin(&self, usual_timeout: Option<Duration>) -> Vec<String> {
+        let mut text = "BEGIN".to_owned();
         if let Some(level) = self.isolation {
             text.push_str(match level {
                 IsolationLevel::Serializable => " ISOLATION LEVEL SERIALIZABLE",
@@ -112,6 +130,7 @@ impl SessionOptions {
         if let Some(deferrable) = self.deferrable {
             text.push_str(if deferrable { " DEFERRABLE" } else { " NOT DEFERRABLE" });
         }
+        let mut commands = vec![text];
         for (name, limit) in [
             ("statement_timeout", self.statement_timeout.or(usual_timeout)),
             ("lock_timeout", self.lock_timeout),
@@ -120,10 +139,10 @@ impl SessionOptions {
                 // Milliseconds in an `int`. Less than one must not become 0, which means no limit.
                 let least = u128::from(!limit.is_zero());
                 let ms = limit.as_millis().clamp(least, i32::MAX as u128);
-                let _ = write!(text, "; SET LOCAL {name} = {ms}");
+                commands.push(format!("SET LOCAL {name} = {ms}"));
             }
         }
-        text
+        commands
     }
 }
 
@@ -132,10 +151,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_modes_go_in_one_message() {
-        assert_eq!(SessionOptions::new().begin("", None), "BEGIN");
+    fn a_commit_is_unheard_only_where_nothing_can_come_of_it() {
+        let reads = SessionOptions::new().read_only(true);
+        assert!(reads.may_leave(Some(false)));
+        assert!(!reads.may_leave(Some(true)) && !reads.may_leave(None));
+        assert!(reads.clone().isolation(IsolationLevel::RepeatableRead).may_leave(None));
+        assert!(!reads.clone().isolation(IsolationLevel::Serializable).may_leave(Some(false)));
+        assert!(
+            !SessionOptions::new().may_leave(Some(false)) && !reads.read_only(false).may_leave(Some(false))
+        );
+    }
+
+    #[test]
+    fn limits_and_modes_are_part_of_the_beginning() {
+        assert_eq!(SessionOptions::new().begin(None), ["BEGIN"]);
         let usual = Some(Duration::from_secs(30));
-        assert_eq!(SessionOptions::new().begin("", usual), "BEGIN; SET LOCAL statement_timeout = 30000");
+        assert_eq!(SessionOptions::new().begin(usual), ["BEGIN", "SET LOCAL statement_timeout = 30000"]);
         let options = SessionOptions::new()
             .isolation(IsolationLevel::Serializable)
             .read_only(true)
@@ -143,9 +174,12 @@ mod tests {
             .statement_timeout(Duration::from_micros(1))
             .lock_timeout(Duration::ZERO);
         assert_eq!(
-            options.begin("ROLLBACK; ", usual),
-            "ROLLBACK; BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; \
-             SET LOCAL statement_timeout = 1; SET LOCAL lock_timeout = 0"
+            options.begin(usual),
+            [
+                "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE",
+                "SET LOCAL statement_timeout = 1",
+                "SET LOCAL lock_timeout = 0",
+            ]
         );
     }
 }

@@ -140,6 +140,7 @@ pub(crate) fn attempt<'e, T: 'e, E: From<PgError>>(
 
 /// Ends a transaction that was begun.
 fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Result<T, Setback<E>> {
+    let options = frame.options();
     let Some((conn, noted)) = frame.parts() else {
         unreachable!("BUG: a session that was begun has no connection");
     };
@@ -147,7 +148,7 @@ fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Res
         Ok(value) => {
             // Looked up here, as what comes ends the transaction.
             let ignored = passing(conn, noted);
-            commit(conn).map(|()| value).map_err(|error| {
+            commit(conn, options).map(|()| value).map_err(|error| {
                 let ignored = ignored.filter(|_| error.is_commit_aborted());
                 Setback::of(error, ignored)
             })
@@ -199,9 +200,15 @@ fn passing(conn: &mut PgConnection, noted: &Noted) -> Option<Passing> {
     passing.or(lost)
 }
 
-fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
+fn commit(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
     // A COMMIT of a failed transaction rolls back and reports success. The observer knows; without it a statement
     // ahead of COMMIT in the same message fails where the transaction has.
+    if conn.is_begin_held() {
+        // Nothing was sent, so there is nothing to commit.
+        let lost =
+            |conn: &PgConnection| undone(conn, conn.explained(PgError::lost_before_commit(PgError::lost())));
+        return if conn.is_lost() { Err(lost(conn)) } else { Ok(()) };
+    }
     let text = if conn.is_observed() { "COMMIT" } else { "SELECT; COMMIT" };
     conn.settle(SETTLE_LIMIT).map_err(|error| undone(conn, PgError::lost_before_commit(error)))?;
     match conn.transaction_status() {
@@ -212,6 +219,10 @@ fn commit(conn: &mut PgConnection) -> Result<(), PgError> {
             return Err(PgError::commit_aborted());
         }
         Some(_) | None => {}
+    }
+    if options.may_leave(conn.is_serializable()) && conn.can_leave() {
+        let sent = conn.leave_transaction(SETTLE_LIMIT);
+        return sent.map_err(|error| undone(conn, PgError::lost_before_commit(error)));
     }
     // By then the session is over, and no server reads what is sent.
     let was_lost = conn.is_lost();

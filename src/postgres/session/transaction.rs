@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         query: &str,
         call: impl FnOnce(&mut PgConnection) -> Result<T, postgres::Error>,
     ) -> Result<T, PgError> {
-        let (conn, noted) = self.underway.ready()?;
+        let (conn, noted) = self.underway.ready_apart()?;
         noted.sends(query);
         call(conn).map_err(|error| noted.note(error))
     }
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
     ///
     /// When no connection could be had ([`PgError::as_checkout`]), or BEGIN failed.
     pub fn client(&mut self) -> Result<&mut Client, PgError> {
-        let (conn, _) = self.underway.ready()?;
+        let (conn, _) = self.underway.ready_apart()?;
         Ok(conn)
     }
 }

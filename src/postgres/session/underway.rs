@@ -5,11 +5,16 @@
 //!
 //! | phase | the next statement | the session's end |
 //! | --- | --- | --- |
-//! | ahead | takes the connection, sends BEGIN | nothing to end |
-//! | begun | is sent | COMMIT or ROLLBACK |
+//! | ahead | takes the connection, has BEGIN go along | nothing to end |
+//! | begun | is sent | COMMIT or ROLLBACK, where anything was sent |
 //! | no connection | fails at once with the same refusal | fails, whatever the work makes of it |
 //! | not begun | fails at once, says why | fails likewise; the connection is good or lost, and in no transaction |
 //! | panicked | fails at once, says why | ROLLBACK, and fails whatever the work makes of it |
+//!
+//! BEGIN goes along with the first statement, in the same request, so that it costs no round trip; what goes by the
+//! simple protocol comes behind a BEGIN of its own, and so does all over a Unix socket. Where the server refuses a
+//! BEGIN that went along, the statement that it went with was not run and fails with that error; those after it are not
+//! sent and fail as in any failed transaction.
 //!
 //! What is lent, and the limits in force, are the [`Frame`]'s, which outlives the work: it puts the limits back when it
 //! is dropped, also by a panic, and then gives the connection back.
@@ -123,6 +128,10 @@ impl<'a> Frame<'a> {
         std::mem::replace(&mut self.state.phase, Phase::Ahead)
     }
 
+    pub(super) fn options(&self) -> &'a SessionOptions {
+        self.options
+    }
+
     /// Its connection, where it has one, and what was noted of it.
     pub(super) fn parts(&mut self) -> Option<(&mut PgConnection, &mut Noted)> {
         let conn = self.origin.connection(self.state.lent.as_mut())?;
@@ -135,6 +144,8 @@ impl Drop for Frame<'_> {
         let usual = self.state.usual;
         if let (Some(usual), Some((conn, _))) = (usual, self.parts()) {
             conn.set_socket_timeout(usual);
+            // Also after a panic: nothing of the session goes along with a statement of anybody else's.
+            conn.end_along();
         }
     }
 }
@@ -218,8 +229,20 @@ impl Underway<'_> {
         let usual = raise_limits(conn, options);
         self.state.usual = Some(usual);
         let (conn, _) = self.parts();
-        let outcome = make_ready(conn).and_then(|()| send_begin(conn, options, ""));
+        let outcome = make_ready(conn).and_then(|()| begin_along(conn, options));
         self.note_begun(outcome)
+    }
+
+    /// As [`Underway::ready`], with BEGIN sent: ahead of what goes by the simple protocol, with which it cannot go.
+    pub(super) fn ready_apart(&mut self) -> Result<(&mut PgConnection, &mut Noted), PgError> {
+        let options = self.options;
+        let (conn, _) = self.ready()?;
+        if conn.is_begin_held() {
+            conn.end_along();
+            let outcome = send_begin(conn, options, "");
+            self.note_begun(outcome)?;
+        }
+        Ok(self.parts())
     }
 
     /// Sees that nothing of the transaction is kept, as the work of a savepoint panicked in it.
@@ -285,11 +308,22 @@ fn make_ready(conn: &mut PgConnection) -> Result<(), PgError> {
     Ok(())
 }
 
-fn send_begin(conn: &mut PgConnection, options: &SessionOptions, before: &str) -> Result<(), PgError> {
+/// Has BEGIN go along with the first statement. Over a Unix socket it goes by itself.
+fn begin_along(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
+    let commands = options.begin_along(conn.local_statement_timeout());
+    forget_errors(conn);
+    if conn.hold_begin(commands) { Ok(()) } else { send_begin(conn, options, "") }
+}
+
+fn forget_errors(conn: &PgConnection) {
     if let Some(shared) = conn.observer() {
         shared.errors().forget();
     }
-    let text = options.begin(before, conn.local_statement_timeout());
+}
+
+fn send_begin(conn: &mut PgConnection, options: &SessionOptions, before: &str) -> Result<(), PgError> {
+    forget_errors(conn);
+    let text = format!("{before}{}", options.begin(conn.local_statement_timeout()).join("; "));
     conn.batch_execute(&text).map_err(|error| {
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
@@ -316,6 +350,8 @@ pub(super) fn undone(conn: &PgConnection, error: PgError) -> PgError {
 
 /// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
 pub(super) fn roll_back(conn: &mut PgConnection) {
+    // Then the server's own word counts: of a BEGIN that was held or refused there is nothing to undo.
+    conn.end_along();
     if conn.is_lost()
         || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
     {

@@ -85,10 +85,15 @@ impl Exchange {
         self.replies.load(Relaxed) + 1
     }
 
+    /// How many replies are due.
+    pub fn due(&self) -> u64 {
+        self.requests.load(Relaxed).saturating_sub(self.replies.load(Relaxed))
+    }
+
     /// Whether any reply is due, one to housekeeping included. Not while `COPY` data is on its way: then it is the
     /// client's turn.
     pub fn awaits_reply(&self) -> bool {
-        self.replies.load(Relaxed) < self.requests.load(Relaxed)
+        self.due() > 0
     }
 
     /// Whose turn it is in what is pending.

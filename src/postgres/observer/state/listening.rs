@@ -25,6 +25,11 @@ impl Listening {
         self.noted.load(Relaxed) && !self.always.load(Relaxed)
     }
 
+    /// Whether the session may listen, for whomever.
+    pub fn is_possible(&self) -> bool {
+        self.noted.load(Relaxed) || self.always.load(Relaxed)
+    }
+
     /// The session listens to nothing any more.
     pub fn ended(&self) {
         self.noted.store(false, Relaxed);

@@ -1,6 +1,6 @@
 //! Whether the session's settings are still those that it began with.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::postgres::observer::statements::Sets;
 
@@ -12,6 +12,9 @@ pub(crate) struct SessionSettings {
     /// Whether what a request sets ends with its transaction: one bit for each of the last 64 requests, at the
     /// remainder of its number.
     local: AtomicU64,
+    /// The last request in which the pool's own statements go along, and how many of its tags are theirs: the first.
+    woven: AtomicU64,
+    own_tags: AtomicU32,
 }
 
 const REMEMBERED: u64 = 64;
@@ -30,8 +33,21 @@ impl SessionSettings {
         }
     }
 
+    /// Notes that the pool's own statements go along in the last request, ahead of the borrower's, and set so many
+    /// things. They end with their transaction, and what the pool sends is no change of the borrower's.
+    pub fn note_own(&self, number: u64, tags: u32) {
+        if tags > 0 {
+            self.woven.store(number, Relaxed);
+            self.own_tags.store(tags, Relaxed);
+        }
+    }
+
     /// Notes that the request with this number has set something, `last` being that of the last request sent.
     pub fn note_tag(&self, number: u64, last: u64) {
+        let own = self.own_tags.load(Relaxed);
+        if own > 0 && number == self.woven.load(Relaxed) {
+            return self.own_tags.store(own - 1, Relaxed);
+        }
         let is_known = last.saturating_sub(number) < REMEMBERED;
         if !is_known || self.local.load(Relaxed) & bit(number) == 0 {
             self.changed.store(true, Relaxed);
@@ -81,5 +97,21 @@ mod tests {
         settings.accept();
         settings.note_text(3, Sets::ByCall);
         assert!(settings.are_changed());
+    }
+
+    #[test]
+    fn the_first_tags_of_a_request_may_be_the_pools_own() {
+        let settings = SessionSettings::default();
+        settings.note_own(2, 2);
+        settings.note_tag(2, 2);
+        settings.note_tag(2, 2);
+        assert!(!settings.are_changed());
+        settings.note_tag(2, 2);
+        assert!(settings.are_changed(), "the borrower's own");
+
+        settings.accept();
+        settings.note_own(3, 1);
+        settings.note_tag(4, 4);
+        assert!(settings.are_changed(), "of another request, as the pool's own were not answered");
     }
 }

@@ -17,9 +17,7 @@ use super::probe::{Probe, ProbeStep};
 use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
 use crate::pool::Place;
-use crate::postgres::observer::backend::BackendEvent;
-use crate::postgres::observer::frontend::FrontendEvent;
-use crate::postgres::sqlstate::{Meaning, means};
+use crate::postgres::observer::along::Along;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -58,6 +56,7 @@ pub(crate) struct WireState {
     probe: Probe,
     /// An [`Abandoned`] as a number; 0 while it is not.
     abandoned: AtomicU8,
+    along: Along,
     /// The task that waits for the socket. Guards nothing else; held for a clone or a wake only.
     reader: Mutex<Option<Waker>>,
     /// Where it stands in its pool.
@@ -90,6 +89,7 @@ impl WireState {
             parting: Parting::default(),
             probe: Probe::default(),
             abandoned: AtomicU8::new(0),
+            along: Along::default(),
             reader: Mutex::new(None),
             place: OnceLock::new(),
             slow_query: None,
@@ -138,50 +138,6 @@ impl WireState {
     }
 
     // Written by the stream.
-
-    pub fn note_sent(&self, event: FrontendEvent) {
-        match event {
-            FrontendEvent::Request(request) => {
-                self.settings.note_request(self.exchange.note_request(request));
-            }
-            FrontendEvent::Sets(sets) => self.settings.note_text(self.exchange.sent(), sets),
-        }
-    }
-
-    pub fn note(&self, event: BackendEvent) {
-        match event {
-            BackendEvent::Ready(status) => {
-                self.status.store(status, Relaxed);
-                self.route.end_reply();
-                self.exchange.note_ready();
-            }
-            BackendEvent::Listens | BackendEvent::Notification => self.listening.note(),
-            BackendEvent::CopyIn => self.exchange.note_copy_in(),
-            BackendEvent::SettingsSet => {
-                self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
-            }
-            BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
-            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
-            BackendEvent::Error { code, ends_session, cached_plan } => {
-                self.errors.note(code, cached_plan);
-                if ends_session {
-                    self.errors.note_ending(code);
-                    self.broken.store(true, Relaxed);
-                }
-                if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
-                    self.statements_mixed_up.store(true, Relaxed);
-                }
-                if means(code, Meaning::Cancelled)
-                    && let Some(place) = self.place()
-                {
-                    place.count_statement_timeout();
-                }
-                if means(code, Meaning::ReadOnly) {
-                    self.route.note_refused_write();
-                }
-            }
-        }
-    }
 
     pub fn note_heard(&self, at: u64) {
         self.heard.store(at, Relaxed);
@@ -245,8 +201,14 @@ impl WireState {
 
     // For the owner of the connection.
 
+    /// The transaction status, as the owner is to believe it: with a BEGIN that is held it is in a transaction.
     pub fn status(&self) -> u8 {
-        self.status.load(Relaxed)
+        self.along.believed().unwrap_or_else(|| self.status.load(Relaxed))
+    }
+
+    /// What goes along with the client's requests.
+    pub fn along(&self) -> &Along {
+        &self.along
     }
 
     pub fn backend_pid(&self) -> i32 {
@@ -392,5 +354,6 @@ fn some(at: u64) -> Option<u64> {
     (at != NONE).then_some(at)
 }
 
+mod notes;
 #[cfg(test)]
 mod tests;

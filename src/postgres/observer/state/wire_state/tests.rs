@@ -1,6 +1,7 @@
 //! What is known of a connection by what was read.
 
 use super::*;
+use crate::postgres::observer::backend::BackendEvent;
 
 #[test]
 fn a_cancelled_statement_leaves_the_connection_good() {

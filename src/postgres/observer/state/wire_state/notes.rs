@@ -1,0 +1,57 @@
+//! What the stream takes note of as it reads along.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::WireState;
+use crate::postgres::observer::backend::BackendEvent;
+use crate::postgres::observer::frontend::FrontendEvent;
+use crate::postgres::sqlstate::{Meaning, means};
+
+impl WireState {
+    pub fn note_sent(&self, event: FrontendEvent) {
+        match event {
+            FrontendEvent::Request(request) => {
+                let due = self.exchange.due();
+                let number = self.exchange.note_request(request);
+                self.settings.note_request(number);
+                self.settings.note_own(number, self.along.requested(due));
+            }
+            FrontendEvent::Sets(sets) => self.settings.note_text(self.exchange.sent(), sets),
+        }
+    }
+
+    pub fn note(&self, event: BackendEvent) {
+        match event {
+            BackendEvent::Ready(status) => {
+                self.status.store(status, Relaxed);
+                self.route.end_reply();
+                self.exchange.note_ready();
+            }
+            BackendEvent::Listens | BackendEvent::Notification => self.listening.note(),
+            BackendEvent::CopyIn => self.exchange.note_copy_in(),
+            BackendEvent::SettingsSet => {
+                self.settings.note_tag(self.exchange.in_answer(), self.exchange.sent());
+            }
+            BackendEvent::ProcessId(id) => self.backend_pid.store(id, Relaxed),
+            BackendEvent::Setting(setting, on) => self.route.note_setting(setting, on, self.is_open()),
+            BackendEvent::Error { code, ends_session, cached_plan } => {
+                self.errors.note(code, cached_plan);
+                if ends_session {
+                    self.errors.note_ending(code);
+                    self.broken.store(true, Relaxed);
+                }
+                if means(code, Meaning::StatementUnknown) || means(code, Meaning::StatementTaken) {
+                    self.statements_mixed_up.store(true, Relaxed);
+                }
+                if means(code, Meaning::Cancelled)
+                    && let Some(place) = self.place()
+                {
+                    place.count_statement_timeout();
+                }
+                if means(code, Meaning::ReadOnly) {
+                    self.route.note_refused_write();
+                }
+            }
+        }
+    }
+}
