@@ -6,6 +6,7 @@ use postgres::{Client, Row, Statement};
 use super::transaction::Session;
 use crate::postgres::connection::{PgConnection, StatementCacheStats, TransactionStatus, is_refused};
 use crate::postgres::error::PgError;
+use crate::postgres::observer::CommitAlong;
 
 type Params<'a> = [&'a (dyn ToSql + Sync)];
 
@@ -124,12 +125,34 @@ impl PgConnection {
         let (client, statements) = self.parts();
         let statement = statements.get(client, sql)?;
         let outcome = call(client, &statement);
-        if let Err(error) = &outcome
+        self.note_refused(sql, &outcome);
+        outcome
+    }
+
+    /// As [`PgConnection::once_cached`], with COMMIT along.
+    fn once_cached_along<T>(
+        &mut self,
+        sql: &str,
+        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> (Result<T, postgres::Error>, CommitAlong) {
+        let (client, statements) = self.parts();
+        // By itself, as what it asks the server is not the statement with which COMMIT goes.
+        let statement = match statements.get(client, sql) {
+            Ok(statement) => statement,
+            Err(error) => return (Err(error), CommitAlong::NotSent),
+        };
+        let (outcome, commit) = self.with_commit_along(|client| call(client, &statement));
+        self.note_refused(sql, &outcome);
+        (outcome, commit)
+    }
+
+    fn note_refused<T>(&mut self, sql: &str, outcome: &Result<T, postgres::Error>) {
+        if let Err(error) = outcome
             && is_refused(error)
         {
+            let (_, statements) = self.parts();
             statements.drop_refused(sql, error);
         }
-        outcome
     }
 }
 
@@ -189,16 +212,33 @@ impl Session<'_> {
         sql: &str,
         call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
     ) -> Result<T, PgError> {
+        self.as_first(|conn| (conn.once_cached(sql, &call), CommitAlong::NotSent))
+    }
+
+    /// Runs a statement of the connection's cache as the session's last, and COMMIT along with it where that is possible.
+    pub(super) fn end_cached<T>(
+        &mut self,
+        sql: &str,
+        call: impl Fn(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> Result<T, PgError> {
+        self.as_first(|conn| conn.once_cached_along(sql, &call))
+    }
+
+    /// Makes a call with a statement of the cache, and makes it once more where it is the session's first and is refused.
+    fn as_first<T>(
+        &mut self,
+        call: impl Fn(&mut PgConnection) -> (Result<T, postgres::Error>, CommitAlong),
+    ) -> Result<T, PgError> {
         let underway = self.underway();
         let is_first = underway.is_ahead();
-        let (conn, noted) = underway.ready()?;
-        match conn.once_cached(sql, &call) {
-            // Nothing of it was executed, and nothing else was done: as if it had been the first.
-            Err(error) if is_first && is_refused(&error) => {}
-            outcome => return outcome.map_err(|error| noted.note(error)),
+        let (conn, _) = underway.ready()?;
+        let (mut outcome, mut commit) = call(conn);
+        // Nothing of it was executed, and nothing else was done: as if it had been the first.
+        if is_first && outcome.as_ref().is_err_and(is_refused) {
+            underway.begin_anew()?;
+            let (conn, _) = underway.ready()?;
+            (outcome, commit) = call(conn);
         }
-        underway.begin_anew()?;
-        let (conn, noted) = underway.ready()?;
-        conn.once_cached(sql, &call).map_err(|error| noted.note(error))
+        underway.note_commit(outcome, commit)
     }
 }

@@ -120,6 +120,10 @@ pub(crate) fn attempt<'e, T: 'e, E: From<PgError>>(
             Ok(_) => Setback::of_begin(refused.error(), refused.passing),
             Err(error) => Setback::of_work(error, Some(refused.passing)),
         })),
+        // It fails where its COMMIT did, and by that error.
+        Phase::Ended(passing) => {
+            outcome.map_err(|error| Uncommitted::Session(Setback::of_work(error, passing)))
+        }
         Phase::Panicked => {
             if let Some((conn, _)) = frame.parts() {
                 roll_back(conn);

@@ -9,6 +9,7 @@
 //! | begun | is sent | COMMIT or ROLLBACK, where anything was sent |
 //! | no connection | fails at once with the same refusal | fails, whatever the work makes of it |
 //! | not begun | fails at once, says why | fails likewise; the connection is good or lost, and in no transaction |
+//! | ended | does not exist | COMMIT went along with the last statement; where it failed, the session does |
 //! | panicked | fails at once, says why | ROLLBACK, and fails whatever the work makes of it |
 //!
 //! BEGIN goes along with the first statement, in the same request, so that it costs no round trip; what goes by the
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::pool::PooledConnection;
 use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::PgError;
+use crate::postgres::observer::CommitAlong;
 use crate::postgres::open::PgManager;
 use crate::postgres::options::SOCKET_MARGIN;
 use crate::text::line;
@@ -74,6 +76,8 @@ pub(super) enum Phase {
     /// The pool refused a connection.
     NoConnection(Error),
     NotBegun(NotBegun),
+    /// COMMIT went along with the last statement; how that failed, where it did.
+    Ended(Option<Passing>),
     /// The work of a savepoint panicked: what it did is not undone, and whoever caught the panic may not keep it.
     Panicked,
 }
@@ -216,6 +220,7 @@ impl Underway<'_> {
             Phase::Begun => return Ok(()),
             Phase::NoConnection(refusal) => return Err(refusal.again().into()),
             Phase::NotBegun(refused) => return Err(refused.error()),
+            Phase::Ended(_) => unreachable!("BUG: a statement of a session that has ended"),
             Phase::Panicked => return Err(PgError::savepoint_panicked()),
         }
         if let Err(refusal) = self.borrow() {
@@ -253,6 +258,37 @@ impl Underway<'_> {
         }
     }
 
+    /// Takes note of what became of a statement, and of the COMMIT that went along with it.
+    pub(super) fn note_commit<T>(
+        &mut self,
+        outcome: Result<T, postgres::Error>,
+        commit: CommitAlong,
+    ) -> Result<T, PgError> {
+        let (conn, noted) = self.parts();
+        let error = match (outcome, commit) {
+            (Ok(value), CommitAlong::NotSent) => return Ok(value),
+            (Ok(value), CommitAlong::Committed) => {
+                self.state.phase = Phase::Ended(None);
+                return Ok(value);
+            }
+            // The statement was itself an end of the transaction.
+            (Ok(_), CommitAlong::Skipped) => return Err(PgError::commit_aborted()),
+            (Ok(_), commit) => unreachable!("BUG: an answer was read to its end, and COMMIT is {commit:?}"),
+            (Err(error), CommitAlong::NotSent | CommitAlong::Skipped) => return Err(noted.note(error)),
+            (Err(error), CommitAlong::Refused) => PgError::from(error),
+            // Committed, where a cancel came between that and the answer's end: it has taken the answer away.
+            (Err(error), CommitAlong::Unknown | CommitAlong::Committed) => {
+                conn.explained(PgError::commit_lost(error))
+            }
+        };
+        let mut passing = Passing::of_frame(&error, None);
+        if conn.is_ended_by_pool() {
+            passing.again = Again::No;
+        }
+        self.state.phase = Phase::Ended(Some(passing));
+        Err(error)
+    }
+
     /// Takes the connection, where the session has none of the caller's.
     fn borrow(&mut self) -> Result<(), Error> {
         let Origin::Pool { pool, tier, caller, loan } = &mut self.origin else { return Ok(()) };
@@ -276,6 +312,8 @@ impl Underway<'_> {
     pub(super) fn begin_anew(&mut self) -> Result<(), PgError> {
         let options = self.options;
         let (conn, _) = self.parts();
+        // A COMMIT that was to go along is over.
+        conn.end_along();
         let outcome = send_begin(conn, options, "ROLLBACK; ");
         self.note_begun(outcome)
     }
