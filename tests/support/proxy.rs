@@ -129,8 +129,8 @@ impl Proxy {
         self.order(Order::Lay(Trap { direction, bytes, deed: Deed::Cut }));
     }
 
-    /// Lays a trap as [`Proxy::cut_at`] does, of which so many bytes from the first of these on are passed on, as far as
-    /// there are in what is read at a time; of no bytes at all it goes off at what comes next.
+    /// Lays a trap as [`Proxy::cut_at`] does, of which so many bytes from the first of these on are passed on, as far
+    /// as there are in what is read at a time; of no bytes at all it goes off at what comes next.
     pub fn cut_within(&self, direction: Direction, bytes: &'static [u8], behind: usize) {
         self.order(Order::Lay(Trap { direction, bytes, deed: Deed::CutWithin(behind) }));
     }
