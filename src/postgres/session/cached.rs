@@ -215,7 +215,7 @@ impl Session<'_> {
         self.as_first(|conn| (conn.once_cached(sql, &call), CommitAlong::NotSent))
     }
 
-    /// Runs a statement of the connection's cache as the session's last, and COMMIT along with it where that is possible.
+    /// Runs a statement of the connection's cache as the session's last, and COMMIT along with it where that goes.
     pub(super) fn end_cached<T>(
         &mut self,
         sql: &str,
@@ -224,7 +224,7 @@ impl Session<'_> {
         self.as_first(|conn| conn.once_cached_along(sql, &call))
     }
 
-    /// Makes a call with a statement of the cache, and makes it once more where it is the session's first and is refused.
+    /// Makes a call with a statement of the cache, and once more where it is the session's first and is refused.
     fn as_first<T>(
         &mut self,
         call: impl Fn(&mut PgConnection) -> (Result<T, postgres::Error>, CommitAlong),

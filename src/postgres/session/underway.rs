@@ -276,10 +276,8 @@ impl Underway<'_> {
             (Ok(_), commit) => unreachable!("BUG: an answer was read to its end, and COMMIT is {commit:?}"),
             (Err(error), CommitAlong::NotSent | CommitAlong::Skipped) => return Err(noted.note(error)),
             (Err(error), CommitAlong::Refused) => PgError::from(error),
-            // Committed, where a cancel came between that and the answer's end: it has taken the answer away.
-            (Err(error), CommitAlong::Unknown | CommitAlong::Committed) => {
-                conn.explained(PgError::commit_lost(error))
-            }
+            // A cancel between COMMIT and the answer's end has taken the answer away.
+            (Err(error), _) => conn.explained(PgError::commit_lost(error)),
         };
         let mut passing = Passing::of_frame(&error, None);
         if conn.is_ended_by_pool() {
