@@ -17,8 +17,11 @@ use postgres::types::Type;
 use support::cluster::Cluster;
 use support::proxy::{Admission, Direction, Proxy};
 use support::retried::{cluster, counted, options, pool, rows};
+use support::wire::{manager, one, open};
 use tierpool::PgError;
-use tierpool::postgres::{Ending, IsolationLevel, Last, Session, SessionOptions, run_session};
+use tierpool::postgres::{
+    Ending, IsolationLevel, Last, Session, SessionOptions, TransactionStatus, run_session, run_session_ending,
+};
 use tierpool::{PgPool, Tier};
 
 type Call = fn(&mut Session<'_>) -> Result<(), PgError>;
@@ -97,6 +100,41 @@ fn a_last_statement_does_not_run_behind_a_begin_that_is_refused() {
         assert_eq!(error.unwrap_err().sqlstate(), Some("42601"));
         assert_eq!(rows(&cluster), "");
     }
+}
+
+#[test]
+fn the_last_statement_takes_begin_and_commit_along_over_tcp_and_neither_over_a_unix_socket() {
+    let cluster = Cluster::builder().setting("log_statement", "all").start().unwrap();
+    cluster.client().batch_execute("CREATE TABLE t (id int)").unwrap();
+    let insert = |id| Ok::<_, PgError>(Ending::Last(Last::execute("INSERT INTO t VALUES ($1)").with(id)));
+    let plain = SessionOptions::new();
+    let mut conn = open(&manager(&cluster.url(), |_| ()));
+    conn.prepare_cached("INSERT INTO t VALUES ($1)").unwrap();
+    for id in 1..=3 {
+        let before = conn.round_trips().unwrap();
+        assert_eq!(run_session_ending(&mut conn, &plain, |_| insert(id)).unwrap(), 1);
+        assert_eq!(conn.round_trips().unwrap() - before, 1);
+        assert_eq!(conn.transaction_status(), Some(TransactionStatus::Idle));
+    }
+    let alone = |cluster: &Cluster| cluster.server_log().matches("statement: BEGIN\n").count();
+    assert_eq!(alone(&cluster), 0);
+    let mut conn = open(&manager(&cluster.url_unix(), |_| ()));
+    assert_eq!(run_session_ending(&mut conn, &plain, |_| insert(4)).unwrap(), 1);
+    assert_eq!(alone(&cluster), 1);
+    assert_eq!(one::<i64>(&mut conn, "SELECT count(*) FROM t"), 4);
+}
+
+#[test]
+fn a_copy_as_the_last_statement_fails_and_commits_nothing() {
+    let cluster = cluster();
+    let pool = pool(cluster.url(), |builder| builder);
+    let outcome = pool.session_ending(|tx| {
+        tx.execute("INSERT INTO t VALUES (1)", &[])?;
+        Ok::<_, PgError>(Ending::Last(Last::execute("COPY t FROM STDIN")))
+    });
+    assert!(outcome.is_err());
+    assert_eq!(rows(&cluster), "");
+    assert_eq!(pool.session_ending(|_| Ok::<_, PgError>(Last::query("SELECT 7").into())).unwrap().len(), 1);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use support::pools::checkouts;
 use support::proxy::{Admission, Direction, Proxy};
 use support::retried::{Opaque, cluster, options, pool, quick, rows};
 use tierpool::postgres::{Ending, Last, Session, SessionOptions, run_session_ending};
-use tierpool::{CloseCause, PgError, PgPool, Tier};
+use tierpool::stats::CloseCause;
+use tierpool::{PgError, PgPool, Tier};
 
 const INSERT: &str = "INSERT INTO t VALUES ($1, $2)";
 

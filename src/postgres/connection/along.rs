@@ -36,7 +36,6 @@ impl PgConnection {
     /// The call sends a statement that was prepared before, or one with the types of its parameters given, and reads
     /// the answer to its end. Nothing else: neither a look-up of types, which would be taken for the statement, nor a
     /// `COPY`. A BEGIN that is still held goes along too. After it nothing more is sent until the session ends.
-    #[expect(dead_code, reason = "the sessions that end with a statement are built beside it")]
     pub(in crate::postgres) fn with_commit_along<T>(
         &mut self,
         call: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,

@@ -6,6 +6,7 @@ use postgres::{Client, Row, Statement};
 use super::transaction::Session;
 use crate::postgres::connection::{Failed, PgConnection, Ready, StatementCacheStats, TransactionStatus};
 use crate::postgres::error::PgError;
+use crate::postgres::observer::CommitAlong;
 
 type Params<'a> = [&'a (dyn ToSql + Sync)];
 
@@ -108,8 +109,9 @@ impl PgConnection {
         // Asked before the call: after an error the reply has not been read to its end yet.
         let is_in_transaction =
             self.transaction_status().is_some_and(|status| status != TransactionStatus::Idle);
-        let error = match self.once_cached(sql, params, call) {
-            Err(Refusal { error, may_help: true }) if !is_in_transaction => error,
+        let (outcome, _) = self.once_cached(sql, params, call, Commit::Apart);
+        let error = match outcome {
+            Err(refusal) if refusal.may_help() && !is_in_transaction => refusal.error,
             outcome => return outcome.map_err(|refusal| refusal.error),
         };
         let (client, statements) = self.parts();
@@ -121,33 +123,78 @@ impl PgConnection {
         }
     }
 
-    /// Runs a statement of the cache, or by the types that are known of it. What is refused is forgotten.
-    fn once_cached<T>(&mut self, sql: &str, params: &Params<'_>, call: Call<T>) -> Result<T, Refusal> {
+    /// Runs a statement of the cache, or by the types that are known of it. What is refused is forgotten. What asks the
+    /// server for types goes ahead by itself: COMMIT goes with the statement alone.
+    fn once_cached<T>(
+        &mut self,
+        sql: &str,
+        params: &Params<'_>,
+        call: Call<T>,
+        commit: Commit,
+    ) -> (Result<T, Refusal>, CommitAlong) {
         let (client, statements) = self.parts();
-        let mut ready = statements.ready(client, sql, params.len())?;
-        let mut outcome = call(&ready, client, sql, params);
-        let mut failed = outcome.as_ref().err().map(|error| statements.note_failed(sql, &ready, error));
-        if failed == Some(Failed::Unsent) {
-            ready = statements.ready_anew(client, sql, params.len())?;
-            outcome = call(&ready, client, sql, params);
-            failed = outcome.as_ref().err().map(|error| statements.note_failed(sql, &ready, error));
+        let ready = match statements.ready(client, sql, params.len()) {
+            Ok(ready) => ready,
+            Err(error) => return (Err(error.into()), CommitAlong::NotSent),
+        };
+        let (outcome, along) = self.call_ready(&ready, sql, params, call, commit);
+        if !matches!(outcome, Err(Refusal { failed: Failed::Unsent, .. })) {
+            return (outcome, along);
         }
-        outcome.map_err(|error| Refusal { error, may_help: failed == Some(Failed::Refused) })
+        let (client, statements) = self.parts();
+        match statements.ready_anew(client, sql, params.len()) {
+            Ok(ready) => self.call_ready(&ready, sql, params, call, commit),
+            Err(error) => (Err(error.into()), CommitAlong::NotSent),
+        }
+    }
+
+    fn call_ready<T>(
+        &mut self,
+        ready: &Ready,
+        sql: &str,
+        params: &Params<'_>,
+        call: Call<T>,
+        commit: Commit,
+    ) -> (Result<T, Refusal>, CommitAlong) {
+        let (outcome, along) = match commit {
+            Commit::Apart => (call(ready, self.parts().0, sql, params), CommitAlong::NotSent),
+            Commit::Along => self.with_commit_along(|client| call(ready, client, sql, params)),
+        };
+        let outcome = outcome.map_err(|error| {
+            let (_, statements) = self.parts();
+            let failed = statements.note_failed(sql, ready, &error);
+            Refusal { error, failed }
+        });
+        (outcome, along)
     }
 }
 
-/// One of the driver's calls for a statement that is ready.
-type Call<T> = fn(&Ready, &mut Client, &str, &Params<'_>) -> Result<T, postgres::Error>;
+/// Whether COMMIT goes along with a statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    Apart,
+    Along,
+}
 
-/// Why a call failed, and whether its statement prepared anew may help, of which nothing was executed.
+/// One of the driver's calls for a statement that is ready.
+pub(super) type Call<T> = fn(&Ready, &mut Client, &str, &Params<'_>) -> Result<T, postgres::Error>;
+
+/// Why a call failed, and what of it was done.
 struct Refusal {
     error: postgres::Error,
-    may_help: bool,
+    failed: Failed,
+}
+
+impl Refusal {
+    /// Whether its statement prepared anew may help, of which nothing was executed.
+    fn may_help(&self) -> bool {
+        self.failed == Failed::Refused
+    }
 }
 
 impl From<postgres::Error> for Refusal {
     fn from(error: postgres::Error) -> Self {
-        Refusal { error, may_help: false }
+        Refusal { error, failed: Failed::ForGood }
     }
 }
 
@@ -203,16 +250,37 @@ impl Session<'_> {
     }
 
     fn with_cached<T>(&mut self, sql: &str, params: &Params<'_>, call: Call<T>) -> Result<T, PgError> {
+        self.as_first(sql, params, call, Commit::Apart)
+    }
+
+    /// Runs a statement of the connection's cache as the session's last, and COMMIT along with it where that goes.
+    pub(super) fn end_cached<T>(
+        &mut self,
+        sql: &str,
+        params: &Params<'_>,
+        call: Call<T>,
+    ) -> Result<T, PgError> {
+        self.as_first(sql, params, call, Commit::Along)
+    }
+
+    /// Makes a call with a statement of the cache, and once more where it is the session's first and is refused.
+    fn as_first<T>(
+        &mut self,
+        sql: &str,
+        params: &Params<'_>,
+        call: Call<T>,
+        commit: Commit,
+    ) -> Result<T, PgError> {
         let underway = self.underway();
         let is_first = underway.is_ahead();
-        let (conn, noted) = underway.ready()?;
-        match conn.once_cached(sql, params, call) {
-            // Nothing of it was executed, and nothing else was done: as if it had been the first.
-            Err(refusal) if is_first && refusal.may_help => {}
-            outcome => return outcome.map_err(|refusal| noted.note(refusal.error)),
+        let (conn, _) = underway.ready()?;
+        let (mut outcome, mut along) = conn.once_cached(sql, params, call, commit);
+        // Nothing of it was executed, and nothing else was done: as if it had been the first.
+        if is_first && outcome.as_ref().is_err_and(Refusal::may_help) {
+            underway.begin_anew()?;
+            let (conn, _) = underway.ready()?;
+            (outcome, along) = conn.once_cached(sql, params, call, commit);
         }
-        underway.begin_anew()?;
-        let (conn, noted) = underway.ready()?;
-        conn.once_cached(sql, params, call).map_err(|refusal| noted.note(refusal.error))
+        underway.note_commit(outcome.map_err(|refusal| refusal.error), along)
     }
 }

@@ -10,6 +10,7 @@ use postgres::Row;
 use postgres::types::ToSql;
 
 use super::transaction::Session;
+use crate::postgres::connection::Ready;
 use crate::postgres::error::PgError;
 use crate::postgres::sqlstate::{Meaning, means};
 
@@ -138,12 +139,21 @@ impl<'a, T> Last<'a, T> {
         }
     }
 
-    /// Runs it as the end of a session.
+    /// Runs it as the end of a session, and COMMIT along with it where that is possible.
     fn end(self, session: &mut Session<'_>) -> Result<Committed<'a, T>, PgError>
     where
         T: 'a,
     {
-        self.run(session).map_err(|error| match error.sqlstate() {
+        let params: Vec<_> = self.params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
+        let outcome = match self.answer {
+            Answer::Count(made) => session
+                .end_cached(&self.sql, &params, Ready::execute)
+                .map(|count| Committed::made(move || made(count))),
+            Answer::Rows(made) => session
+                .end_cached(&self.sql, &params, Ready::query)
+                .map(|rows| Committed::made(move || made(rows))),
+        };
+        outcome.map_err(|error| match error.sqlstate() {
             // It says less than that the work has kept an error to itself.
             Some(code) if means(code, Meaning::FailedBefore) => PgError::commit_aborted(),
             _ => error,

@@ -6,12 +6,14 @@
 //! | `options` | how one session differs from the pool's usual |
 //! | `setback` | what a failure means for another attempt |
 //! | `noted` | what a session's calls have seen of its errors |
-//! | `underway` | where the connection comes from, when it is taken, and BEGIN |
+//! | `bounds` | BEGIN, ROLLBACK, and the limits of time between them |
+//! | `underway` | where the connection comes from, when it is taken, and how far the session has come |
 //! | `transaction` | the handle by which the closure works |
 //! | `cached` | calls by the statements that a connection keeps |
 //! | `ending` | what a closure can return to say how the session ends |
 //! | `run` | the closure, COMMIT or ROLLBACK |
 
+mod bounds;
 mod cached;
 mod ending;
 mod noted;

@@ -1,12 +1,13 @@
 //! A transaction as a closure.
 
+use super::bounds::{ending_limit, roll_back, undone};
 use super::ending::{Committed, Ending};
 use super::noted::Noted;
 use super::options::SessionOptions;
 use super::retry::Again;
 use super::setback::{OfFrame, Passing, Setback, Uncommitted};
 use super::transaction::Session;
-use super::underway::{Frame, Phase, ending_limit, roll_back, undone};
+use super::underway::{Frame, Phase};
 use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::{PgError, is_lost};
 use crate::postgres::sqlstate::{Meaning, means};
@@ -124,6 +125,10 @@ pub(crate) fn attempt<'e, T: 'e, E: From<PgError>>(
             Ok(_) => Setback::of_begin(refused.error(), refused.passing),
             Err(error) => Setback::of_work(error, Some(refused.passing)),
         })),
+        // It fails where its COMMIT did, and by that error.
+        Phase::Ended(passing) => {
+            outcome.map_err(|error| Uncommitted::Session(Setback::of_work(error, passing)))
+        }
         Phase::Panicked => {
             if let Some((conn, _)) = frame.parts() {
                 roll_back(conn);
@@ -191,8 +196,9 @@ fn passing(conn: &mut PgConnection, noted: &Noted) -> Option<Passing> {
         let _ = conn.settle(ending_limit(conn));
     }
     let shared = conn.observer()?;
-    // The work has ended the transaction by itself: what it did before that stays.
-    if shared.status() == b'I' {
+    // The work has ended the transaction by itself: what it did before that stays. A BEGIN without an answer leaves the
+    // status of before it.
+    if shared.status() == b'I' && !shared.along().is_begin_unanswered() {
         return None;
     }
     let passing = shared.errors().last().and_then(|last| {

@@ -9,6 +9,7 @@
 //! | begun | is sent | COMMIT or ROLLBACK, where anything was sent |
 //! | no connection | fails at once with the same refusal | fails, whatever the work makes of it |
 //! | not begun | fails at once, says why | fails likewise; the connection is good or lost, and in no transaction |
+//! | ended | does not exist | COMMIT went along with the last statement; where it failed, the session does |
 //! | panicked | fails at once, says why | ROLLBACK, and fails whatever the work makes of it |
 //!
 //! BEGIN goes along with the first statement, in the same request, so that it costs no round trip; what goes by the
@@ -23,28 +24,18 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bounds::{begin_along, make_ready, raise_limits, send_begin};
 use super::noted::Noted;
 use super::options::SessionOptions;
 use super::retry::Again;
 use super::setback::Passing;
 use crate::error::Error;
 use crate::pool::PooledConnection;
-use crate::postgres::connection::{PgConnection, TransactionStatus};
+use crate::postgres::connection::PgConnection;
 use crate::postgres::error::PgError;
+use crate::postgres::observer::CommitAlong;
 use crate::postgres::open::PgManager;
-use crate::postgres::options::SOCKET_MARGIN;
-use crate::text::line;
 use crate::tiers::{Tier, TieredPool};
-
-/// The longest that the ROLLBACK after an error may take, or the rest of a reply which the caller did not read. Past it
-/// the connection is given up, which rolls back too.
-const ENDING_LIMIT: Duration = Duration::from_secs(5);
-
-/// [`ENDING_LIMIT`] on this connection: a server that may be silent for less has less to end in, whatever it goes on to
-/// send.
-pub(super) fn ending_limit(conn: &PgConnection) -> Duration {
-    conn.present_socket_timeout().map_or(ENDING_LIMIT, |silence| silence.min(ENDING_LIMIT))
-}
 
 /// Where a session's connection comes from.
 ///
@@ -78,6 +69,8 @@ pub(super) enum Phase {
     /// The pool refused a connection.
     NoConnection(Error),
     NotBegun(NotBegun),
+    /// COMMIT went along with the last statement; how that failed, where it did.
+    Ended(Option<Passing>),
     /// The work of a savepoint panicked: what it did is not undone, and whoever caught the panic may not keep it.
     Panicked,
 }
@@ -220,6 +213,7 @@ impl Underway<'_> {
             Phase::Begun => return Ok(()),
             Phase::NoConnection(refusal) => return Err(refusal.again().into()),
             Phase::NotBegun(refused) => return Err(refused.error()),
+            Phase::Ended(_) => unreachable!("BUG: a statement of a session that has ended"),
             Phase::Panicked => return Err(PgError::savepoint_panicked()),
         }
         if let Err(refusal) = self.borrow() {
@@ -257,6 +251,35 @@ impl Underway<'_> {
         }
     }
 
+    /// Takes note of what became of a statement, and of the COMMIT that went along with it.
+    pub(super) fn note_commit<T>(
+        &mut self,
+        outcome: Result<T, postgres::Error>,
+        commit: CommitAlong,
+    ) -> Result<T, PgError> {
+        let (conn, noted) = self.parts();
+        let error = match (outcome, commit) {
+            (Ok(value), CommitAlong::NotSent) => return Ok(value),
+            (Ok(value), CommitAlong::Committed) => {
+                self.state.phase = Phase::Ended(None);
+                return Ok(value);
+            }
+            // The statement was itself an end of the transaction.
+            (Ok(_), CommitAlong::Skipped) => return Err(PgError::commit_aborted()),
+            (Ok(_), commit) => unreachable!("BUG: an answer was read to its end, and COMMIT is {commit:?}"),
+            (Err(error), CommitAlong::NotSent | CommitAlong::Skipped) => return Err(noted.note(error)),
+            (Err(error), CommitAlong::Refused) => PgError::from(error),
+            // A cancel between COMMIT and the answer's end has taken the answer away.
+            (Err(error), _) => conn.explained(PgError::commit_lost(error)),
+        };
+        let mut passing = Passing::of_frame(&error, None);
+        if conn.is_ended_by_pool() {
+            passing.again = Again::No;
+        }
+        self.state.phase = Phase::Ended(Some(passing));
+        Err(error)
+    }
+
     /// Takes the connection, where the session has none of the caller's.
     fn borrow(&mut self) -> Result<(), Error> {
         let Origin::Pool { pool, tier, caller, loan } = &mut self.origin else { return Ok(()) };
@@ -280,6 +303,8 @@ impl Underway<'_> {
     pub(super) fn begin_anew(&mut self) -> Result<(), PgError> {
         let options = self.options;
         let (conn, _) = self.parts();
+        // A COMMIT that was to go along is over.
+        conn.end_along();
         let outcome = send_begin(conn, options, "ROLLBACK; ");
         self.note_begun(outcome)
     }
@@ -300,69 +325,5 @@ impl Underway<'_> {
         let error = refused.error();
         self.state.phase = Phase::NotBegun(refused);
         Err(error)
-    }
-}
-
-/// Sees that a connection is in no transaction, and that nothing of what it was used for before is left to be read.
-fn make_ready(conn: &mut PgConnection) -> Result<(), PgError> {
-    conn.settle(ending_limit(conn)).map_err(|error| undone(conn, error))?;
-    if conn.transaction_status().is_some_and(|status| status != TransactionStatus::Idle) {
-        return Err(PgError::in_transaction());
-    }
-    Ok(())
-}
-
-/// Has BEGIN go along with the first statement. Over a Unix socket it goes by itself.
-fn begin_along(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
-    let commands = options.begin_along(conn.local_statement_timeout());
-    forget_errors(conn);
-    if conn.hold_begin(commands) { Ok(()) } else { send_begin(conn, options, "") }
-}
-
-fn forget_errors(conn: &PgConnection) {
-    if let Some(shared) = conn.observer() {
-        shared.errors().forget();
-    }
-}
-
-fn send_begin(conn: &mut PgConnection, options: &SessionOptions, before: &str) -> Result<(), PgError> {
-    forget_errors(conn);
-    let text = format!("{before}{}", options.begin(conn.local_statement_timeout()).join("; "));
-    conn.batch_execute(&text).map_err(|error| {
-        // BEGIN may have worked and a SET LOCAL after it failed.
-        roll_back(conn);
-        undone(conn, conn.explained(error.into()))
-    })
-}
-
-/// Raises the socket timeout where the session's statements may take longer. Returns the one to put back.
-fn raise_limits(conn: &mut PgConnection, options: &SessionOptions) -> Option<Duration> {
-    let usual = conn.present_socket_timeout();
-    if let (Some(usual), Some(statement)) = (usual, options.statement_timeout) {
-        // Zero is the server's word for no limit.
-        let needed = (!statement.is_zero()).then(|| statement.saturating_add(SOCKET_MARGIN).max(usual));
-        conn.set_socket_timeout(needed);
-    }
-    usual
-}
-
-/// Says of an error before COMMIT that the same work is worth doing again, where that is the connection's loss and not
-/// the pool's own doing.
-pub(super) fn undone(conn: &PgConnection, error: PgError) -> PgError {
-    if conn.is_ended_by_pool() { error.for_good() } else { error.before_commit() }
-}
-
-/// Ends the transaction if there is one, or else the connection. The error that led here is the one that matters.
-pub(super) fn roll_back(conn: &mut PgConnection) {
-    // Then the server's own word counts: of a BEGIN that was held or refused there is nothing to undo.
-    conn.end_along();
-    if conn.is_lost()
-        || conn.transaction_status() == Some(TransactionStatus::Idle) && !conn.is_reply_pending()
-    {
-        return;
-    }
-    if let Err(error) = conn.bounded(ending_limit(conn), |client| client.batch_execute("ROLLBACK")) {
-        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
-        conn.abandon();
     }
 }

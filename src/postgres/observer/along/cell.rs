@@ -65,6 +65,11 @@ impl Along {
         self.with(|machine| machine.is_serializable())
     }
 
+    /// Whether BEGIN was sent, and no answer tells of it.
+    pub fn is_begin_unanswered(&self) -> bool {
+        self.with(|machine| machine.is_unanswered())
+    }
+
     /// Whether the server has refused a BEGIN that went along.
     pub fn is_begin_refused(&self) -> bool {
         self.with(|machine| machine.is_refused())

@@ -56,6 +56,11 @@ impl Machine {
         matches!(self.begin, Begin::Held(_))
     }
 
+    /// Whether BEGIN was sent, and no answer tells of it.
+    pub fn is_unanswered(&self) -> bool {
+        self.begin == Begin::Sent
+    }
+
     /// Whether the server has refused a BEGIN that went along.
     pub fn is_refused(&self) -> bool {
         matches!(self.begin, Begin::Failing | Begin::Doomed)
