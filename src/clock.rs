@@ -115,6 +115,10 @@ impl AtomicMillis {
         self.0.store(at.0, Ordering::Relaxed);
     }
 
+    pub(crate) fn swap(&self, at: Millis) -> Millis {
+        Millis(self.0.swap(at.0, Ordering::Relaxed))
+    }
+
     /// Moves on from a moment that has come to `next`; false where it has not come, and nothing is changed.
     pub(crate) fn pass(&self, now: Millis, next: Millis) -> bool {
         let moved = |at: u64| (at <= now.0).then_some(next.0);

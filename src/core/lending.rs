@@ -234,6 +234,11 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         desk.queue.recycle(waiter);
     }
 
+    /// Takes note of how a wait went, or of what was met in one that ended without a value.
+    pub(crate) fn learn(&self, waited: Waited) {
+        self.desk.lock().tempo.learn(waited);
+    }
+
     /// How many waiters stand before this ticket.
     pub(crate) fn ahead_of(&self, ticket: Ticket) -> usize {
         self.desk.lock().queue.ahead_of(ticket)

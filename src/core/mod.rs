@@ -27,5 +27,5 @@ mod stress;
 pub(crate) use lending::{Counts, Joined, Lending, Seizure};
 pub(crate) use queue::Ticket;
 pub(crate) use seat::Seat;
-pub(crate) use tempo::{Lingered, Waited};
+pub(crate) use tempo::{LEAST_BRAKE, Lingered, MOST_BRAKE, PAID_TO_LET_UP, Waited};
 pub(crate) use waiter::{Outcome, Waiter, Watched};

@@ -5,6 +5,14 @@
 //! where other threads want the cores. What is known of both is told in by the floor above, which has the clock: all
 //! numbers here are nanoseconds of its measuring. Until it tells any, nobody lingers and nobody is alerted.
 
+/// In how many waits nobody lingers once the cores were crowded: at first, and at the least. A fraction of a second
+/// where lines move fast.
+pub(crate) const LEAST_BRAKE: u32 = 256;
+/// At the most: a second or more, so that programs which take the cores for good meet hardly any lingering.
+pub(crate) const MOST_BRAKE: u32 = 1 << 17;
+/// So many lingerings that paid halve the brake.
+pub(crate) const PAID_TO_LET_UP: u32 = 4_096;
+
 /// How one wait went, as the floor above tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waited {
@@ -51,20 +59,13 @@ impl Tempo {
     /// The longest that a thread lingers on the chance that those ahead of it are served soon.
     const HOPE_NS: u64 = 100_000;
 
-    /// The first brake, and the least: a fraction of a second where lines move fast.
-    const LEAST_BRAKE: u32 = 256;
-    /// The longest brake: a second or more, so that programs which take the cores for good meet hardly any lingering.
-    const MOST_BRAKE: u32 = 1 << 17;
-    /// So many lingerings that paid halve the brake.
-    const PAID_TO_LET_UP: u32 = 4_096;
-
     /// Of a pace above this many samples only a new hold can be the cause, and a mean would take long to tell.
     const LEAP: u32 = 16;
     /// Samples below this count as this much for a leap: scheduling alone makes some waits so much longer.
     const LEAP_FROM_NS: u32 = 10_000;
 
     pub(super) fn new() -> Self {
-        Tempo { pace_ns: Self::UNKNOWN_NS, braked: 0, brake: Self::LEAST_BRAKE, paid: 0 }
+        Tempo { pace_ns: Self::UNKNOWN_NS, braked: 0, brake: LEAST_BRAKE, paid: 0 }
     }
 
     /// Whether the `open` values there are come back so soon that it is worth lingering for the next. By the time for
@@ -98,7 +99,7 @@ impl Tempo {
             Lingered::Paid => self.lets_up(),
             Lingered::Crowded => {
                 self.braked = self.brake;
-                self.brake = (2 * self.brake).min(Self::MOST_BRAKE);
+                self.brake = (2 * self.brake).min(MOST_BRAKE);
                 self.paid = 0;
             }
         }
@@ -106,16 +107,16 @@ impl Tempo {
 
     fn lets_up(&mut self) {
         self.paid += 1;
-        if self.paid >= Self::PAID_TO_LET_UP {
+        if self.paid >= PAID_TO_LET_UP {
             self.paid = 0;
-            self.brake = (self.brake / 2).max(Self::LEAST_BRAKE);
+            self.brake = (self.brake / 2).max(LEAST_BRAKE);
         }
     }
 }
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
-    use super::{Lingered, Tempo, Waited};
+    use super::{Lingered, PAID_TO_LET_UP, Tempo, Waited};
 
     fn turn(ns: u32) -> Waited {
         Waited { turn_ns: Some(ns), lingered: Lingered::InVain }
@@ -180,7 +181,7 @@ mod tests {
         let lengths: Vec<_> = (0..12).map(|_| braked(&mut tempo).unwrap()).collect();
         assert_eq!(lengths[..3], [256, 512, 1_024]);
         assert_eq!(lengths[9..], [1 << 17; 3]);
-        (0..2 * Tempo::PAID_TO_LET_UP).for_each(|_| tempo.learn(lingered(Lingered::Paid)));
+        (0..2 * PAID_TO_LET_UP).for_each(|_| tempo.learn(lingered(Lingered::Paid)));
         assert_eq!(braked(&mut tempo), Some(1 << 15));
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Card {
     keepalive_at: AtomicMillis,
     /// When the pool last validated the connection for nobody in particular.
     checked_at: AtomicMillis,
+    /// Since when the connection had rested by then.
+    rested_since: AtomicMillis,
     /// Checkouts served without queueing.
     direct: AtomicU64,
     hold: Recorder,
@@ -142,6 +144,7 @@ impl Card {
 
     /// The pool has validated the connection.
     pub(crate) fn set_checked_at(&self, at: Millis) {
+        self.rested_since.store(self.idle_since());
         self.checked_at.store(at);
     }
 
@@ -151,19 +154,29 @@ impl Card {
         if checked == Millis::NEVER { used } else { used.max(checked) }
     }
 
-    /// Whether the connection has been used after the pool had validated it. Told once.
-    pub(crate) fn was_checked_ahead(&self) -> bool {
-        let was = self.checked_at.load() < self.idle_since();
-        if was {
-            self.checked_at.store(Millis::NEVER);
+    /// When a connection that the pool had validated was taken, if it had rested for longer by then than it is trusted.
+    /// Told once, when it is back. Of several checkouts the last counts: to be exact, ask also at
+    /// [`Card::outlives_trust_at`].
+    pub(crate) fn spared_at(&self, trusted: Millis) -> Option<Millis> {
+        if self.checked_at.load() >= self.idle_since() {
+            return None;
         }
-        was
+        self.checked_at.store(Millis::NEVER);
+        let taken_at = self.since.load();
+        (taken_at >= self.rested_since.load().plus(trusted)).then_some(taken_at)
+    }
+
+    /// When a connection that the pool has validated will have rested for longer than it is trusted.
+    pub(crate) fn outlives_trust_at(&self, trusted: Millis) -> Option<Millis> {
+        (self.checked_at.load() != Millis::NEVER).then(|| self.rested_since.load().plus(trusted))
     }
 
     /// The slot's connection is gone. Returns its control, whose drop is foreign code.
     #[must_use]
     pub(crate) fn clear(&self) -> Option<Arc<dyn SessionControl>> {
         self.due_at.store(Millis::NEVER);
+        self.idle_since.store(Millis::NEVER);
+        self.checked_at.store(Millis::NEVER);
         self.thread.store(0, Ordering::Relaxed);
         self.control.lock().take().map(|(_, control)| control)
     }

@@ -12,6 +12,7 @@ use crate::core::Outcome;
 use crate::pool::connection::body::{Body, plan_keepalive};
 use crate::pool::driver::layer::Condition;
 use crate::pool::parts::caller;
+use crate::pool::parts::counters::Counted;
 use crate::pool::parts::errand::{Check, Task};
 use crate::pool::parts::workers::Job;
 use crate::pool::shared::{Checked, Entry, Errand, Shared};
@@ -33,11 +34,12 @@ pub(crate) fn send_aside<M: ManageConnection>(entry: Box<Entry<M>>, check: Check
     shared.helpers.wake_keeper();
 }
 
-/// The same on the present thread, which is a helper's.
-pub(crate) fn check_here<M: ManageConnection>(entry: Box<Entry<M>>, check: Check) {
+/// The same on the present thread, which is a helper's, of a connection that counts as coming back meanwhile.
+pub(crate) fn check_here<M: ManageConnection>(entry: Box<Entry<M>>, check: Check, coming: Counted) {
     let shared = Arc::clone(&entry.shared);
     let limit = shared.settings().validation_timeout;
     let (errand, job) = prepare(entry, check, limit, None);
+    errand.set_coming(coming);
     watch(&shared, &errand);
     shared.helpers.wake_keeper();
     job();
@@ -45,8 +47,8 @@ pub(crate) fn check_here<M: ManageConnection>(entry: Box<Entry<M>>, check: Check
 
 /// The same for a caller that waits for it until its deadline; where it has left by then, the connection is put back.
 ///
-/// A caller that waits awake watches over its errand itself for that time, and leaves it to the keeper only then: most
-/// are over before, and nobody had to be woken.
+/// A caller that waits awake has the keeper woken only after that time: most errands are over before, and nobody had to
+/// be woken. It is on the keeper's list from the first, for whoever closes the pool meanwhile.
 pub(crate) fn check_for_caller<M: ManageConnection>(
     entry: Box<Entry<M>>,
     check: Check,
@@ -57,18 +59,17 @@ pub(crate) fn check_for_caller<M: ManageConnection>(
     let helpers = &shared.helpers;
     let caller = Arc::new(Caller::<M>::new());
     let (errand, job) = prepare(entry, check, limit, Some(Arc::clone(&caller)));
+    watch(&shared, &errand);
     let linger = helpers.linger();
     if linger.may() {
         helpers.run_awake(job);
         let is_answered = caller.linger(linger, deadline);
         linger.learn(is_answered);
         if !is_answered {
-            watch(&shared, &errand);
             helpers.staff_now();
             helpers.wake_keeper();
         }
     } else {
-        watch(&shared, &errand);
         helpers.run(job);
         helpers.wake_keeper();
     }
@@ -149,7 +150,7 @@ fn run_errand<M: ManageConnection>(
         }
         Some(Checked::Dead(entry)) => dispose(entry, check.cause()),
     }
-    drop(handing_back);
+    drop((handing_back, ended.coming));
     ended.thread_is_lost
 }
 

@@ -3,11 +3,11 @@
 //!
 //! Whether it is worth it the core tells (`core/tempo.rs`), from what is told to it here.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
-use crate::core::{Lingered, Outcome, Waiter, Watched};
+use crate::core::{Lending, Lingered, Outcome, Waited, Waiter, Watched};
+use crate::pool::parts::linger::CROWDED;
 
 /// The longest that a thread lingers at a time: several times what a sleep costs, since turns of the same length on the
 /// mean come early and late.
@@ -16,10 +16,6 @@ const MOST: Duration = Duration::from_micros(100);
 /// Looks of a thread whose turn is near, a pause before each, until it lets others run: some 200 ns, less than half of
 /// what that takes.
 const PAUSES: u32 = 8;
-
-/// From so long on letting others run tells that they are not those of the pool, whose turns are short, but programs
-/// that use their time slices up.
-const CROWDED: Duration = Duration::from_micros(300);
 
 /// Waits for the verdict, at most until the deadline, and leaves. Lingers before it sleeps where there is hope to be
 /// served within so many nanoseconds, and as it is told that its turn is near.
@@ -74,10 +70,11 @@ pub(super) fn turn_ns(waited: Duration, ahead: usize, cores: usize) -> Option<u3
     (cores > 1).then(|| u32::try_from(turn.as_nanos()).unwrap_or(u32::MAX))
 }
 
-/// The cores that this process may use, as first asked: the answer takes the system some microseconds.
-pub(super) fn cores() -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+/// Takes note of how one fared that was not served: of that only a crowd tells something.
+pub(super) fn left<T, S: Default, R: Clone>(line: &Lending<T, S, R>, lingered: Lingered) {
+    if lingered == Lingered::Crowded {
+        line.learn(Waited { turn_ns: None, lingered });
+    }
 }
 
 #[cfg(test)]
@@ -86,8 +83,9 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{cores, linger, turn_ns, wait};
+    use super::{left, linger, turn_ns, wait};
     use crate::core::{Joined, Lending, Lingered, Outcome, Waited, Waiter};
+    use crate::pool::parts::linger::cores;
 
     type Line = Lending<u32, (), ()>;
 
@@ -152,5 +150,29 @@ mod tests {
             line.recycle_served(waiter, waited);
             assert_eq!(stand().1.is_some(), cores > 1, "{cores} cores");
         }
+    }
+
+    #[test]
+    fn a_crowd_that_one_met_who_was_not_served_brakes_the_others() {
+        let line = Line::new(1);
+        let stand = || match line.join(None, None) {
+            Joined::InLine { waiter, ticket, hope_ns, .. } => (waiter, ticket, hope_ns),
+            _ => panic!("there is nothing to be lent"),
+        };
+        let leave = |(waiter, ticket, _)| line.forget(waiter, ticket);
+        let first = stand();
+        line.learn(Waited { turn_ns: Some(1_000), lingered: Lingered::InVain });
+        leave(first);
+        let second = stand();
+        assert!(second.2.is_some());
+        left(&line, Lingered::InVain);
+        leave(second);
+        let third = stand();
+        assert!(third.2.is_some(), "one in vain is no crowd");
+        left(&line, Lingered::Crowded);
+        leave(third);
+        let last = stand();
+        assert_eq!(last.2, None);
+        leave(last);
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::call::{Call, Failure, Patience};
-use super::linger::{self, cores, turn_ns};
+use super::linger::{self, turn_ns};
 use crate::core::{Joined, Lingered, Outcome, Ticket, Waited, Waiter};
 use crate::pool::parts::line::InLine;
+use crate::pool::parts::linger::cores;
 use crate::pool::shared::{Entry, Refusal, Shared};
 use crate::pool::supply::close::dispose;
 use crate::pool::supply::connect::connect_limit;
@@ -99,6 +100,7 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         Outcome::Nothing => {
             let left = shared.lending.ahead_of(ticket);
             shared.lending.forget(waiter, ticket);
+            linger::left(&shared.lending, lingered);
             Err(match refused {
                 true => Failure::Deadlock,
                 false if for_opening && (is_server_full(shared) || !call.is_over()) => Failure::Exhausted,

@@ -108,12 +108,13 @@ struct Watched<S> {
     give_up_at: Deadline,
     /// The zombie as which it has been counted.
     zombie: Option<Counted>,
+    /// As long as its connection counts as one that will be back in time.
+    coming: Option<Counted>,
 }
 
 /// One piece of work: `S` is the seat, `T` what the caller is served.
 pub(crate) struct Errand<S, T> {
-    /// Nothing foreign runs under it. Gauges and counters, the state of [`Workers`] and, for a seat that is kept, the
-    /// desk are touched meanwhile.
+    /// Nothing foreign runs under it. Gauges, the state of [`Workers`] and, for a seat kept, the desk are touched.
     watched: Mutex<Watched<S>>,
     pub(crate) caller: Option<Arc<Caller<T>>>,
     pub(crate) task: Task,
@@ -123,8 +124,9 @@ pub(crate) struct Errand<S, T> {
 pub(crate) struct Finished<S> {
     /// `None` where the keeper has given the connection up and freed its seat.
     pub(crate) seat: Option<S>,
-    /// To be dropped when the connection is gone.
+    /// To be dropped when the connection is gone, and when it is back.
     pub(crate) zombie: Option<Counted>,
+    pub(crate) coming: Option<Counted>,
     /// The helper's thread has been written off.
     pub(crate) thread_is_lost: bool,
 }
@@ -149,8 +151,13 @@ impl<S, T> Errand<S, T> {
     pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Caller<T>>>) -> Self {
         let since = Instant::now();
         let give_up_at = Deadline::after(since, limit);
-        let watched = Watched { state: State::Queued(seat), since, give_up_at, zombie: None };
+        let watched = Watched { state: State::Queued(seat), since, give_up_at, zombie: None, coming: None };
         Errand { watched: Mutex::new(watched), caller, task }
+    }
+
+    /// Its connection counts as one that will be back in time, until it is, or is given up.
+    pub(crate) fn set_coming(&self, coming: Counted) {
+        self.watched.lock().coming = Some(coming);
     }
 
     /// A helper takes it up: from now on its silence is the server's, and may last for `limit`. False where its seat
@@ -187,7 +194,7 @@ impl<S, T> Errand<S, T> {
     /// The helper is done.
     pub(crate) fn finish(&self) -> Finished<S> {
         let mut watched = self.watched.lock();
-        let zombie = watched.zombie.take();
+        let (zombie, coming) = (watched.zombie.take(), watched.coming.take());
         let (seat, thread_is_lost) = match std::mem::replace(&mut watched.state, State::Done) {
             State::Running(seat) | State::RunningLate(seat) => (Some(seat), false),
             State::Straggling => (None, false),
@@ -196,7 +203,7 @@ impl<S, T> Errand<S, T> {
                 unreachable!("BUG: {:?} ended without having begun", self.task)
             }
         };
-        Finished { seat, zombie, thread_is_lost }
+        Finished { seat, zombie, coming, thread_is_lost }
     }
 
     /// It takes too long. The connection stays with the helper as a zombie, and keeps its seat there where there are
@@ -229,6 +236,7 @@ impl<S, T> Errand<S, T> {
                 return None;
             }
         };
+        watched.coming = None;
         // One that no helper had time for tells nothing of the server, and neither does a slow close.
         let silent = match self.task {
             Task::Check(_, subject) if is_running && !is_late => Some(subject),
@@ -265,9 +273,7 @@ impl<S, T> Errand<S, T> {
 
     /// Sends whoever waits for it away, to look for another connection.
     pub(crate) fn dismiss_caller(&self) {
-        if let Some(caller) = &self.caller {
-            caller.dismiss();
-        }
+        self.caller.iter().for_each(|caller| caller.dismiss());
     }
 
     /// Whether no caller waits for its outcome.

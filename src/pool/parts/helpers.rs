@@ -34,6 +34,8 @@ pub(crate) struct Helpers<S, T> {
     zombies: Gauge,
     /// A round of validations ahead of checkouts.
     rounds: Gauge,
+    /// Connections in hand for that, which will be back in time.
+    ahead: Gauge,
     /// When a caller last had its connection checked, by the pool's clock. Relaxed: the keeper looks again, and is
     /// woken where it has no reason to look yet.
     asked_at: AtomicMillis,
@@ -51,6 +53,7 @@ impl<S, T> Helpers<S, T> {
             handing_back: Gauge::default(),
             zombies: Gauge::default(),
             rounds: Gauge::default(),
+            ahead: Gauge::default(),
             asked_at: AtomicMillis::default(),
             ended: AtomicBool::new(false),
         }
@@ -92,14 +95,13 @@ impl<S, T> Helpers<S, T> {
         self.workers.staff_now();
     }
 
-    /// A caller has its connection checked: one worker stays for the next.
-    pub(crate) fn stand_by(&self, now: Millis) {
+    /// A caller had its connection checked at that time: one worker stays for the next.
+    pub(crate) fn stand_by(&self, at: Millis) {
         let last = self.asked_at.load();
-        if now == last {
+        if last != Millis::NEVER && at <= last {
             return;
         }
-        self.asked_at.store(now);
-        if last == Millis::NEVER {
+        if self.asked_at.swap(at) == Millis::NEVER {
             self.workers.keep_one();
             self.wake_keeper();
         }
@@ -115,15 +117,26 @@ impl<S, T> Helpers<S, T> {
         if now < until {
             return Some(until);
         }
-        // One that asks just now does so again: until then its worker may be gone, which costs it the start of another.
-        self.asked_at.store(Millis::NEVER);
+        // In this order: one that asks between the two is forgotten, and the next has a worker stay again. In the other
+        // one its worker would be let go as though nobody had asked since.
         self.workers.let_go();
+        self.asked_at.store(Millis::NEVER);
         None
     }
 
     /// Begins a round of validations ahead of checkouts, unless there is one: one that hangs is not followed by others.
     pub(crate) fn begin_round(&self) -> Option<Counted> {
         self.rounds.enter_below(1)
+    }
+
+    /// Takes a connection to validate it ahead: until this is dropped it counts as one that will serve a caller.
+    pub(crate) fn takes_ahead(&self) -> Counted {
+        self.ahead.enter()
+    }
+
+    /// How many connections are in hand for that.
+    pub(crate) fn taken_ahead(&self) -> usize {
+        self.ahead.get() as usize
     }
 
     /// Whether something waits for a worker.

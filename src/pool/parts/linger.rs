@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::{available_parallelism, yield_now};
 use std::time::{Duration, Instant};
 
+use crate::core::{LEAST_BRAKE, MOST_BRAKE, PAID_TO_LET_UP};
+
 /// The longest that a thread waits awake.
 pub(crate) const LONGEST: Duration = Duration::from_micros(50);
 
@@ -16,14 +18,9 @@ pub(crate) const LONGEST: Duration = Duration::from_micros(50);
 /// it takes at the most. After them every look gives the core to whoever else wants it.
 const PAUSES: u32 = 64;
 
-/// A yield that takes this long has given the core to others, who want it more.
-const CROWDED: Duration = Duration::from_micros(300);
-
-/// How many waits a crowd of others ends the lingering for: at first, and at the most. Doubled each time.
-const BRAKE: (u32, u32) = (256, 131_072);
-
-/// As many waits that were worth it halve that again.
-const PAID: u32 = 4096;
+/// A yield that takes this long has given the core to others, who want it more: not threads of the pool, whose turns
+/// are short, but programs that use their time slices up.
+pub(crate) const CROWDED: Duration = Duration::from_micros(300);
 
 /// As many fruitless waits in a row as show that the work takes longer, and the waits that sleep then: the cost of
 /// the next try is spread over them. It is fruitless once more, or ends this.
@@ -44,7 +41,7 @@ pub(crate) struct Linger {
 }
 
 /// The cores that this process may use; asked once, since that reads files.
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| available_parallelism().map_or(1, usize::from))
 }
@@ -60,7 +57,7 @@ impl Linger {
         Linger {
             is_alone: cores < 2,
             skip: AtomicU32::new(0),
-            brake: AtomicU32::new(BRAKE.0),
+            brake: AtomicU32::new(LEAST_BRAKE),
             paid: AtomicU32::new(0),
             fruitless: AtomicU32::new(0),
         }
@@ -123,13 +120,13 @@ impl Linger {
     fn gives_way(&self) {
         let brake = self.brake.load(Relaxed);
         self.skip.store(brake, Relaxed);
-        self.brake.store((brake * 2).min(BRAKE.1), Relaxed);
+        self.brake.store((brake * 2).min(MOST_BRAKE), Relaxed);
     }
 
     fn pays(&self) {
-        if self.paid.fetch_add(1, Relaxed) % PAID == PAID - 1 {
+        if self.paid.fetch_add(1, Relaxed) % PAID_TO_LET_UP == PAID_TO_LET_UP - 1 {
             let brake = self.brake.load(Relaxed);
-            self.brake.store((brake / 2).max(BRAKE.0), Relaxed);
+            self.brake.store((brake / 2).max(LEAST_BRAKE), Relaxed);
         }
     }
 }
@@ -185,11 +182,11 @@ mod tests {
                 }
                 false
             });
-            assert_eq!(skipped(&linger), BRAKE.0 << times);
+            assert_eq!(skipped(&linger), LEAST_BRAKE << times);
         }
-        (0..2 * PAID).for_each(|_| linger.pays());
+        (0..2 * PAID_TO_LET_UP).for_each(|_| linger.pays());
         linger.gives_way();
-        assert_eq!(skipped(&linger), BRAKE.0 << 1, "halved twice by what was worth it");
+        assert_eq!(skipped(&linger), LEAST_BRAKE << 1, "halved twice by what was worth it");
     }
 
     #[test]

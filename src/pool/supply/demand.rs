@@ -20,6 +20,8 @@ struct Supplied {
     counts: Counts,
     /// Connections opened that are not yet idle or with a waiter; the counts may have them in use.
     introducing: usize,
+    /// Connections that were idle and will be again: the pool has them in hand to validate them ahead.
+    ahead: usize,
 }
 
 impl Supplied {
@@ -27,24 +29,26 @@ impl Supplied {
         // Before the counts: one that becomes idle in between counts twice rather than not at all, and the end of its
         // attempt has this asked again.
         let introducing = shared.supply.introducing() as usize;
-        Supplied { counts: shared.lending.counts(), introducing }
+        let ahead = shared.helpers.taken_ahead();
+        Supplied { counts: shared.lending.counts(), introducing, ahead }
     }
 }
 
 /// How many connections should be in the making for those who wait and for what the pool keeps.
 fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize {
-    let Supplied { counts, introducing } = supplied;
+    let Supplied { counts, introducing, ahead } = supplied;
+    let idle = counts.idle + ahead;
     let settings = shared.settings();
-    let hinted = usize::from(counts.idle == 0 && shared.supply.is_hinted());
+    let hinted = usize::from(idle == 0 && shared.supply.is_hinted());
     // While lending is suspended callers wait beside idle connections that will serve them.
-    let callers = counts.waiting.saturating_sub(counts.idle).max(hinted);
+    let callers = counts.waiting.saturating_sub(idle).max(hinted);
     let open = counts.idle + counts.in_use;
     let least = (settings.min_size as usize).max(usize::from(shared.supply.is_first_awaited()));
     let for_size = least.saturating_sub(open);
     let kept = settings.effective_min_idle() as usize;
     // Where nothing is said of idle ones the base size is kept open, idle or not: keeping as many idle besides
     // those in use would open overflow that nobody asked for.
-    let counted = if settings.min_idle.is_some() { counts.idle + introducing } else { open };
+    let counted = if settings.min_idle.is_some() { idle + introducing } else { open };
     callers.max(for_size).max(kept.saturating_sub(counted))
 }
 
