@@ -5,8 +5,10 @@
 mod support;
 
 use std::collections::HashSet;
+use std::error::Error;
 
-use postgres::types::{FromSql, ToSql, Type};
+use postgres::types::private::BytesMut;
+use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
 use support::wire::{chain, manager, open};
@@ -215,6 +217,44 @@ fn a_column_of_another_type_is_met_where_nothing_was_done_yet_and_told_elsewhere
     assert_eq!(logged, 2);
 }
 
+/// One, or true: whichever the server wants.
+#[derive(Debug)]
+struct Any;
+
+impl ToSql for Any {
+    fn to_sql(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        if *of == Type::BOOL { true.to_sql(of, out) } else { 1_i32.to_sql(of, out) }
+    }
+
+    fn accepts(of: &Type) -> bool {
+        [Type::BOOL, Type::INT4].contains(of)
+    }
+
+    to_sql_checked!();
+}
+
+#[test]
+fn a_type_that_the_server_takes_no_longer_is_learnt_anew_within_the_call() {
+    let cluster = cluster();
+    let mut owner = cluster.client();
+    let bouncer = wandering(&cluster);
+    let mut conn = open(&behind(&bouncer));
+    let texts = [("INSERT INTO t VALUES ($1)", "42804"), ("UPDATE t SET v = v WHERE v = $1", "42883")];
+    for (sql, code) in texts {
+        owner.batch_execute("DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT 1 AS v").unwrap();
+        for wanted in [2, 1] {
+            assert_eq!(cost(&mut conn, |conn| conn.execute_cached(sql, &[&Any]).unwrap()).1, wanted);
+        }
+        owner.batch_execute("ALTER TABLE t ALTER v TYPE bool USING true").unwrap();
+        let refused = owner.query_typed(sql, &[(&1, Type::INT4)]).unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), code);
+        for wanted in [3, 1] {
+            let (rows, trips) = cost(&mut conn, |conn| conn.execute_cached(sql, &[&Any]));
+            assert_eq!((rows.unwrap() > 0, trips), (true, wanted), "{code}");
+        }
+    }
+}
+
 #[test]
 fn a_statement_that_fails_fails_its_transaction_also_where_it_was_tried_anew() {
     let cluster = cluster();
@@ -264,24 +304,20 @@ fn a_table_that_is_gone_is_told_and_its_next_one_is_found() {
 struct Mood(String);
 
 impl ToSql for Mood {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut postgres::types::private::BytesMut,
-    ) -> Result<postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.extend_from_slice(self.0.as_bytes());
-        Ok(postgres::types::IsNull::No)
+        Ok(IsNull::No)
     }
 
     fn accepts(of: &Type) -> bool {
         of.name() == "mood"
     }
 
-    postgres::types::to_sql_checked!();
+    to_sql_checked!();
 }
 
 impl<'a> FromSql<'a> for Mood {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Mood(String::from_utf8(raw.to_vec())?))
     }
 
