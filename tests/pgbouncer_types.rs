@@ -210,7 +210,9 @@ fn a_column_of_another_type_is_met_where_nothing_was_done_yet_and_told_elsewhere
         tx.query_one_cached(texts[0], &[&"x"]).map(count)
     });
     assert_eq!(found.unwrap(), 0);
-    // At the first statement of a session it is met within the call.
+    // Nor is it tried anew where it is a session's first: the next one prepares.
+    let error = in_session(&mut conn, |tx| tx.query_cached(texts[1], &[&1_i64])).unwrap_err();
+    assert_eq!(error.sqlstate(), Some("42883"));
     let error = in_session(&mut conn, |tx| tx.query_cached(texts[1], &[&1_i64])).unwrap_err();
     assert!(chain(&error).contains("text"), "the statement was prepared anew: {}", chain(&error));
     let logged: i64 = owner.query_one("SELECT count(*) FROM log", &[]).unwrap().get(0);
@@ -395,4 +397,36 @@ fn statements_that_are_kept_as_asked_for_are_kept() {
     let held = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT ''kept'''";
     let row = &conn.query_typed(held, &[]).unwrap()[0];
     assert_eq!(row.get::<_, i64>(0), 1);
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_the_callers_fault_and_not_the_texts() {
+    let cluster = cluster();
+    let bouncer = wandering(&cluster);
+    let mut conn = open(&behind(&bouncer));
+    let sql = "SELECT $1::int4 + 1";
+    conn.query_one_cached(sql, &[&1]).unwrap();
+    for _ in 0..3 {
+        conn.query_one_cached(sql, &[&1_i64]).unwrap_err();
+        let (row, trips) = cost(&mut conn, |conn| conn.query_one_cached(sql, &[&1]).unwrap());
+        assert_eq!((row.get::<_, i32>(0), trips), (2, 1));
+    }
+}
+
+#[test]
+fn a_statement_that_fails_by_types_while_it_runs_is_run_once() {
+    let cluster = cluster();
+    cluster.client().batch_execute("CREATE SEQUENCE s").unwrap();
+    let bouncer = wandering(&cluster);
+    let mut conn = open(&behind(&bouncer));
+    let sql = "SELECT nextval('s'), record_eq(row(g), row(g::text)) FROM generate_series(1, $1::int4) g";
+    for run in 1..=3 {
+        let error = match run {
+            3 => in_session(&mut conn, |tx| tx.query_cached(sql, &[&1])).unwrap_err(),
+            _ => conn.query_cached(sql, &[&1]).unwrap_err(),
+        };
+        assert_eq!(error.sqlstate(), Some("42804"));
+        let last = cluster.client().query_one("SELECT last_value FROM s", &[]).unwrap();
+        assert_eq!(last.get::<_, i64>(0), run);
+    }
 }

@@ -116,6 +116,14 @@ fn typed<'a>(params: &Params<'a>, types: &[Type]) -> Vec<(&'a (dyn ToSql + Sync)
 }
 
 impl Ready {
+    /// The types of its parameters.
+    pub fn types(&self) -> &[Type] {
+        match self {
+            Ready::Prepared(statement) => statement.params(),
+            Ready::Typed(types) => types,
+        }
+    }
+
     pub fn query(
         &self,
         client: &mut Client,
