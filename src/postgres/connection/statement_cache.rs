@@ -11,7 +11,7 @@ use postgres::types::{Type, WrongType};
 use postgres::{Client, Statement};
 
 use super::cache_totals::{CacheTotals, StatementCacheStats, hash};
-use super::known_types::{KnownTypes, Ready, are_common};
+use super::known_types::{KnownTypes, Ready, are_common, are_kept};
 use crate::postgres::error::is_stale_plan;
 use crate::postgres::sqlstate::{Meaning, means};
 
@@ -140,6 +140,9 @@ impl StatementCache {
     /// Takes note of the types that preparing a statement has told, where it is not kept.
     fn learn(&mut self, sql: &str, statement: &Statement) {
         let Some(own) = &mut self.types else { return };
+        if !are_kept(statement) {
+            return;
+        }
         let now = Instant::now();
         match are_common(statement) {
             true => self.totals.types.lock().learn(sql, statement.params(), now),
