@@ -9,7 +9,7 @@ use tierpool::postgres::{Ending, Last, Session};
 use tierpool::{PgError, PgPool, Tier};
 
 use crate::ledger::Told;
-use crate::plan::{End, Plan, Write};
+use crate::plan::{End, Mode, Plan, Write};
 
 /// The tables of the two rows.
 const SIDES: [&str; 2] = ["one", "two"];
@@ -35,6 +35,20 @@ fn after(panic: Box<dyn Any + Send>) -> Told {
 
 fn work<'e>(tx: &mut Session<'_>, key: i64, plan: &Plan) -> Result<Ending<'e, ()>, PgError> {
     let minded = |outcome: Result<(), PgError>| if plan.ignores_all { Ok(()) } else { outcome };
+    match plan.mode {
+        Mode::Writes => {}
+        Mode::WritesAfterAll => minded(tx.execute("SET TRANSACTION READ WRITE", &[]).map(drop))?,
+        Mode::Reads => {
+            // What is read is the answer to this, and not to another request.
+            let read = tx.query_one_cached("SELECT $1::bigint", &[&key]).map(|row| row.get(0));
+            assert!(
+                read.as_ref().is_ok_and(|read: &i64| *read == key) || read.is_err(),
+                "{read:?} for {key}"
+            );
+            minded(read.map(drop))?;
+            return Ok(Ending::Commit(()));
+        }
+    }
     minded(write(tx, plan.rows[0], SIDES[0], key))?;
     if matches!(plan.end, End::IgnoreOne | End::IgnoreThenLast) {
         let _ = tx.execute("SELECT 1 / 0", &[]);
