@@ -87,7 +87,7 @@ impl Trap {
 pub struct Plan {
     pub rows: [Write; 2],
     pub end: End,
-    /// The work goes on after any error, and returns `Ok`.
+    /// The work goes on after any error but a savepoint's, and returns `Ok`.
     pub ignores_all: bool,
     pub trap: Trap,
     pub mode: Mode,
