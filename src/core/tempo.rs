@@ -39,9 +39,8 @@ pub(super) struct Tempo {
 }
 
 impl Tempo {
-    /// No line moves so slowly: a pace that nobody has told. Half of what the type holds, so that twice of any pace
-    /// fits.
-    const UNKNOWN_NS: u32 = u32::MAX / 2;
+    /// No line moves so slowly: a pace that nobody has told.
+    const UNKNOWN_NS: u32 = u32::MAX;
 
     /// The longest that a value may be out, on the mean, for the line to be brisk. With less some of the threads that
     /// would linger sleep; with more, where holds are sleeps or queries, the cores are burnt for nothing: at 200 µs
@@ -84,7 +83,6 @@ impl Tempo {
     /// Takes note of how one wait went that ended with a value.
     pub(super) fn learn(&mut self, waited: Waited) {
         if let Some(turn_ns) = waited.turn_ns {
-            let turn_ns = turn_ns.min(Self::UNKNOWN_NS);
             let leap_at = turn_ns.max(Self::LEAP_FROM_NS).saturating_mul(Self::LEAP);
             self.pace_ns = if self.pace_ns > leap_at {
                 2 * turn_ns
