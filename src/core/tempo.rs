@@ -165,7 +165,9 @@ mod tests {
         assert_eq!(tempo.hope_ns(3, 1), None);
     }
 
+    // Plain numbers of one thread, and half a million steps, which take miri too long.
     #[test]
+    #[cfg_attr(miri, ignore)]
     fn crowded_cores_brake_for_longer_each_time_and_lingering_that_pays_lets_up() {
         let mut tempo = at_pace(1_000);
         let braked = |tempo: &mut Tempo| {
