@@ -316,12 +316,17 @@ fn a_type_of_the_programs_own_is_known_to_the_connection_that_has_asked_for_it()
     let manager = behind(&bouncer);
     let mut conns = [open(&manager), open(&manager)];
     let sql = "SELECT $1::mood";
-    for made in
-        ["CREATE TYPE mood AS ENUM ('sad', 'fine')", "DROP TYPE mood; CREATE TYPE mood AS ENUM ('fine')"]
-    {
+    let [made, anew] =
+        ["CREATE TYPE mood AS ENUM ('sad', 'fine')", "DROP TYPE mood; CREATE TYPE mood AS ENUM ('fine')"];
+    for made in [made, anew] {
         owner.batch_execute(made).unwrap();
         for conn in &mut conns {
             let fine = Mood("fine".to_owned());
+            if made == anew {
+                // There is no type of that number any more.
+                let error = in_session(conn, |tx| tx.query_one_cached(sql, &[&fine])).unwrap_err();
+                assert_eq!(error.sqlstate(), Some("XX000"));
+            }
             let before = counts(conn);
             for _ in 0..3 {
                 let row = in_session(conn, |tx| tx.query_one_cached(sql, &[&fine])).unwrap();
