@@ -1,10 +1,11 @@
 //! A fixed number of checkouts and nothing else, for a profiler that counts instructions: `.ci/instructions`.
 //!
-//! `cargo bench --bench instructions -- SUBJECT CYCLES`, where SUBJECT is `tierpool` or `r2d2`.
+//! `cargo bench --bench instructions -- SUBJECT CYCLES`, where SUBJECT is `tierpool`, `r2d2` or `queue`.
 
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use crossbeam_queue::ArrayQueue;
 use tierpool::MemoryManager;
 
 const CONNECTIONS: u32 = 8;
@@ -24,6 +25,17 @@ fn r2d2_cycles(cycles: u64) {
     }
 }
 
+/// The limit: a queue that takes and gives, and knows nothing.
+fn queue_cycles(cycles: u64) {
+    let queue = ArrayQueue::new(CONNECTIONS as usize);
+    (0..u64::from(CONNECTIONS)).for_each(|id| queue.push(Box::new(id)).unwrap());
+    for _ in 0..cycles {
+        let conn = queue.pop().unwrap();
+        black_box(*conn);
+        queue.push(conn).unwrap();
+    }
+}
+
 fn main() -> ExitCode {
     // cargo adds `--bench`.
     let args: Vec<_> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -32,8 +44,9 @@ fn main() -> ExitCode {
         [] | ["--test"] => tierpool_cycles(1),
         ["tierpool", cycles] if cycles.parse::<u64>().is_ok() => tierpool_cycles(cycles.parse().unwrap()),
         ["r2d2", cycles] if cycles.parse::<u64>().is_ok() => r2d2_cycles(cycles.parse().unwrap()),
+        ["queue", cycles] if cycles.parse::<u64>().is_ok() => queue_cycles(cycles.parse().unwrap()),
         _ => {
-            eprintln!("found {args:?}, expected SUBJECT (tierpool, r2d2) and CYCLES (a whole number)");
+            eprintln!("found {args:?}, expected SUBJECT (tierpool, r2d2, queue) and CYCLES (a whole number)");
             return ExitCode::from(2);
         }
     }

@@ -1,6 +1,6 @@
-//! No statement runs outside of its transaction: many sessions of two rows each, while BEGIN is refused, errors are
-//! ignored, statements cancelled, backends ended and connections cut at any byte. Then each row has its partner, of the
-//! same transaction, and the table agrees with what each session was told.
+//! No statement runs outside of its transaction: many sessions of two rows each, and some that only read, while BEGIN
+//! is refused, errors are ignored, statements cancelled, backends ended and connections cut at any byte. Then each row
+//! has its partner, of the same transaction, and the table agrees with what each session was told.
 //!
 //! In full, as CI runs it: `TIERPOOL_SESSIONS=100000 cargo test --all-features --test along -- --nocapture`.
 #![cfg(feature = "postgres")]

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use support::cluster::cluster;
 use support::pools::{checkouts, pool_of};
 use support::retried::quick;
 use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
-use tierpool::batch::{self, Class, Ended, Options};
-use tierpool::postgres::{Retry, Session};
+use tierpool::batch::{self, Class, Ended, Fetching, Options};
+use tierpool::postgres::{Ending, Retry, Session};
 use tierpool::{PgError, Tier};
 
 #[test]
@@ -102,4 +103,34 @@ fn no_attempt_of_an_item_begins_later_than_told_while_others_have_the_connection
         })
     });
     assert!(report.is_complete() && report.retried == 1 && begun.into_inner() == 2, "{report}");
+}
+
+#[test]
+fn a_batch_holds_its_connections_at_the_line_that_runs_it() {
+    let cluster = cluster();
+    let pool = pool_of(1, "lazy", cluster.url(), |builder| builder);
+    let lines = Mutex::new(Vec::new());
+    let store = |tx: &mut Session<'_>| {
+        tx.batch_execute("SELECT 1")?;
+        let held_at = pool.automation().holders()[0].location;
+        assert_eq!(held_at.file(), file!());
+        lines.lock().push(held_at.line());
+        Ok::<_, PgError>(())
+    };
+    let ending = |tx: &mut Session<'_>| store(tx).map(Ending::Commit);
+    let (options, fetching) = (Options::new, Fetching::<i32, PgError>::new);
+    let fetch = |item: &i32| Ok(*item);
+    let first = line!() + 1;
+    assert!(batch::run(&pool, 0..1, options(), |tx, _| store(tx)).is_complete());
+    assert!(batch::run_with(&pool, 0..1, options(), |tx, _| store(tx), |_, ()| {}).is_complete());
+    assert!(batch::run_ending(&pool, 0..1, options(), |tx, _| ending(tx), |_, ()| {}).is_complete());
+    let (to_store, to_end) = (|tx: &mut Session<'_>, _: &i32, _: &i32| store(tx), |_: &i32, ()| {});
+    assert!(batch::stages(&pool, 0..1, fetching(), options(), fetch, to_store).is_complete());
+    assert!(batch::stages_with(&pool, 0..1, fetching(), options(), fetch, to_store, to_end).is_complete());
+    assert!(
+        batch::stages_ending(&pool, 0..1, fetching(), options(), fetch, |tx, _, _| ending(tx), to_end)
+            .is_complete()
+    );
+    let lines: Vec<_> = lines.into_inner().into_iter().map(|line| line - first).collect();
+    assert_eq!(lines, [0, 1, 2, 4, 5, 7]);
 }

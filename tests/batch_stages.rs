@@ -310,21 +310,27 @@ fn whichever_stage_keeps_the_other_waiting_is_told() {
     logged::capture(LevelFilter::Warn);
     let cluster = cluster();
     let pool = pool(&cluster, |builder| builder);
-    let run = |fetching_time: u32, sleep: &str, threads: usize| {
+    let run = |fetching: Fetching<i64, BoxError>, fetching_time: u32, sleep: &str, threads: usize| {
         let options = Options::new().workers(2);
         let fetch = move |key: &i64| {
             thread::sleep(fetching_time * MS);
             copied(key)
         };
         let sleep = format!("SELECT pg_sleep({sleep})");
-        batch::stages(&pool, 0..60_i64, fetching().threads(threads), options, fetch, |tx, _, &page| {
+        batch::stages(&pool, 0..60_i64, fetching.threads(threads), options, fetch, |tx, _, &page| {
             tx.batch_execute(&sleep)?;
             write(tx, page)
         })
     };
-    for (report, begins) in [(run(1, "0.1", 8), "fetchers waited "), (run(60, "0", 2), "stores waited ")] {
+    // Two pages in store take all of it, while there is room for more by number.
+    let of_two_bytes = fetching().pages(8).bytes(2, |_| 1);
+    for (report, begins, names) in [
+        (run(fetching(), 1, "0.1", 8), "fetchers waited ", "more workers"),
+        (run(fetching(), 60, "0", 2), "stores waited ", "Fetching::threads"),
+        (run(of_two_bytes, 1, "0.1", 8), "fetchers waited ", "within 2 bytes"),
+    ] {
         let [advice] = &report.advice[..] else { panic!("{report}") };
-        assert!(advice.starts_with(begins), "{advice}");
+        assert!(advice.starts_with(begins) && advice.contains(names), "{advice}");
         assert!(report.to_string().contains(&format!("\nnote         {begins}")), "{report}");
         assert!(logged::at("tierpool::batch").contains(&(Level::Warn, advice.clone())));
     }

@@ -4,6 +4,8 @@
 //! in the environment picks those whose name has that in it.
 #![cfg(feature = "postgres")]
 
+#[path = "hostile/endings.rs"]
+mod endings;
 #[path = "hostile/scenarios.rs"]
 mod scenarios;
 mod support;
@@ -17,7 +19,10 @@ use support::wait::{BOUND, SECOND, comes_true, thread_names, took};
 use support::wire::chain;
 use tierpool::Pool;
 use tierpool::config::PgBouncer;
-use tierpool::postgres::{PgDriver, PgManager, PgOptions, SessionOptions, SocketTimeout, run_session};
+use tierpool::postgres::{
+    Last, PgDriver, PgError, PgManager, PgOptions, SessionOptions, SocketTimeout, run_session,
+    run_session_ending,
+};
 
 /// How long an opening may take.
 const CONNECT: Duration = Duration::from_millis(400);
@@ -172,6 +177,17 @@ fn play_in_pool(place: Place, server: &HostileServer, pool: &Pool<PgManager>) ->
             let session = || run_session(&mut conn, &SessionOptions::new(), |tx| tx.batch_execute("SELECT"));
             let outcome = timed("session", SOCKET, session)?;
             wrong(outcome.is_ok(), "the session succeeded")?;
+            wrong(!conn.is_lost(), "the connection passes for good")?;
+        }
+        Place::Ending => {
+            conn.prepare_cached("HOSTILE").map_err(told)?;
+            let options = SessionOptions::new();
+            let session = || {
+                run_session_ending(&mut conn, &options, |_| Ok::<_, PgError>(Last::execute("HOSTILE").into()))
+            };
+            let outcome = timed("session", SOCKET, session)?;
+            let is_unknown = outcome.as_ref().is_err_and(PgError::is_outcome_unknown);
+            wrong(!is_unknown, &format!("the session came to {outcome:?}"))?;
             wrong(!conn.is_lost(), "the connection passes for good")?;
         }
         Place::Reset => conn.batch_execute("BEGIN").map_err(told)?,

@@ -33,10 +33,14 @@ fn is_silent_in_set_up() -> Vec<Step> {
 }
 
 fn manager(server: &HostileServer, sslmode: &str) -> PgManager {
+    manager_behind(server, sslmode, Some(PgBouncer::Off))
+}
+
+fn manager_behind(server: &HostileServer, sslmode: &str, pgbouncer: Option<PgBouncer>) -> PgManager {
     let mut options = PgOptions::default();
     options.connect_timeout = Some(CONNECT);
     options.socket_timeout = SocketTimeout::After(CONNECT);
-    options.pgbouncer = Some(PgBouncer::Off);
+    options.pgbouncer = pgbouncer;
     let url = server.url().replace("disable", sslmode);
     PgManager::new(url.parse().unwrap(), options).unwrap()
 }
@@ -119,4 +123,15 @@ fn what_another_pool_of_the_same_manager_opens_goes_on() {
     server.go();
     second.get_timeout(BOUND).unwrap();
     assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn nobody_waits_for_what_is_asked_of_a_connection_after_its_log_in() {
+    let server = HostileServer::start(vec![is_silent_in_set_up(); 3], Vec::new()).unwrap();
+    // Asked who serves it.
+    let manager = manager_behind(&server, "disable", None);
+    let builder = Pool::builder().driver(Box::new(PgDriver)).max_size(3).min_idle(Some(3));
+    let pool = builder.connect_timeout(Some(CONNECT)).build_unchecked(manager);
+    eventually(BOUND, "all are being opened", || server.connections() == 3);
+    drop(pool);
 }

@@ -125,6 +125,15 @@ fn the_commit_of_a_session_that_only_reads_is_not_waited_for() {
     for options in [reading(), reading().isolation(levels[0]), reading().isolation(levels[1])] {
         assert_eq!(read(&pool, &options), (7, 1), "{options:?}");
     }
+    // What only reads may be several commands.
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let several = |tx: &mut Session<'_>| {
+        tx.query_one_cached("SELECT 7", &[])?;
+        tx.savepoint(|tx| tx.simple_query("SHOW work_mem; SELECT 1").map(drop))?;
+        tx.query_one_cached("SELECT 7", &[])
+    };
+    assert_eq!(trips(&mut conn, &reading(), several).1, 5);
+    drop(conn);
     // As which it may be refused.
     assert_eq!(read(&pool, &reading().isolation(IsolationLevel::Serializable)), (7, 2));
     assert_eq!(read(&pool, &SessionOptions::new()), (7, 2));
@@ -148,6 +157,79 @@ fn the_commit_of_a_session_that_only_reads_is_not_waited_for() {
     });
     let stats = pool.automation().stats();
     assert_eq!((stats.returned_dirty, stats.opened), (0, 1));
+}
+
+/// What a read-only session may do that COMMIT could still undo, or is undone with it.
+const MORE_THAN_READING: [(&str, &[&str]); 5] = [
+    ("writable after all", &["SET TRANSACTION READ WRITE", "INSERT INTO once VALUES (1), (1)"]),
+    ("writable by a setting", &["SET LOCAL transaction_read_only = off", "INSERT INTO once VALUES (1), (1)"]),
+    (
+        "serializable after all",
+        &["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE", "INSERT INTO once VALUES (1), (1)"],
+    ),
+    ("a temporary table", &["INSERT INTO pg_temp.mine VALUES (1), (1)"]),
+    ("a cursor that is held", &["DECLARE c CURSOR WITH HOLD FOR SELECT 1 / 0"]),
+];
+
+#[test]
+fn the_commit_of_a_read_only_session_that_does_more_is_waited_for() {
+    let cluster = with_table();
+    let unique = "(k int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+    let pool = pool(cluster.url());
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    conn.batch_execute(&format!("CREATE TABLE once {unique}; CREATE TEMP TABLE mine {unique}")).unwrap();
+    for options in [reading(), reading().isolation(IsolationLevel::ReadCommitted)] {
+        for (what, statements) in MORE_THAN_READING {
+            let outcome = run_session(&mut conn, &options, |tx| {
+                statements.iter().try_for_each(|statement| tx.execute(*statement, &[]).map(drop))
+            });
+            assert!(outcome.is_err_and(|error| error.sqlstate().is_some()), "{what}: {options:?}");
+        }
+        assert_eq!(one::<i64>(&mut conn, "SELECT count(*) FROM once"), 0);
+        // Another transaction than the session's own.
+        let outcome = run_session(&mut conn, &options, |tx| {
+            tx.execute("COMMIT AND CHAIN", &[])?;
+            tx.batch_execute("COMMIT; BEGIN READ WRITE; INSERT INTO once VALUES (1), (1)")
+        });
+        assert!(outcome.is_err(), "{options:?}");
+    }
+}
+
+/// By the server's own rule, on which it rests that commands which only read are enough to know.
+#[test]
+fn no_query_makes_a_read_only_transaction_writable() {
+    let cluster = with_table();
+    let mut conn = open(&manager(&cluster.url(), |_| ()));
+    conn.batch_execute(
+        "CREATE FUNCTION by_setting() RETURNS int LANGUAGE plpgsql SET transaction_read_only = off
+            AS 'BEGIN RETURN 1; END';
+        CREATE FUNCTION by_command() RETURNS int LANGUAGE plpgsql
+            AS 'BEGIN SET TRANSACTION READ WRITE; RETURN 1; END';
+        CREATE FUNCTION by_level() RETURNS int LANGUAGE plpgsql
+            AS 'BEGIN SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; RETURN 1; END';
+        PREPARE by_prepared AS SELECT set_config('transaction_read_only', 'off', true)",
+    )
+    .unwrap();
+    for savepoint in [false, true] {
+        for query in [
+            "SELECT set_config('transaction_read_only', 'off', true)",
+            "VALUES (set_config('transaction_read_only', 'off', true))",
+            "SELECT set_config('transaction_isolation', 'serializable', true)",
+            "SELECT by_setting()",
+            "SELECT by_command()",
+            "SELECT by_level()",
+            "EXECUTE by_prepared",
+            "SELECT 1 AS a INTO TEMP made",
+        ] {
+            let outcome = run_session(&mut conn, &reading(), |tx| {
+                if savepoint {
+                    tx.execute("SAVEPOINT a", &[])?;
+                }
+                tx.execute(query, &[])
+            });
+            assert!(outcome.is_err(), "{query}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

@@ -198,6 +198,51 @@ fn an_idle_pool_ceases_to_validate_ahead() {
 }
 
 #[test]
+fn one_that_nobody_uses_ceases_to_be_validated_ahead_while_others_are() {
+    let (builder, hand, manager) = still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)));
+    let pool = builder.build(manager.clone()).unwrap();
+    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
+    let pings = || manager.calls(Call::IsValid);
+    use_both();
+    hand.advance(SECOND);
+    use_both();
+    // A thread takes the connection that it had last, so the other one rests.
+    let validated_in_a_round = || {
+        let before = pings();
+        hand.advance(700 * MS);
+        eventually(BOUND, "the one in use is validated", || pings() > before && pool.gauges().idle == 2);
+        comes_true(2 * A_MOMENT, || pings() > before + 1);
+        hand.advance(600 * MS);
+        drop(pool.get().unwrap());
+        pings() - before
+    };
+    assert_eq!(validated_in_a_round(), 2);
+    // Ten seconds are over after this.
+    (0..8).for_each(|_| _ = validated_in_a_round());
+    for _ in 0..3 {
+        assert_eq!(validated_in_a_round(), 1);
+    }
+}
+
+#[test]
+fn the_helper_goes_although_checkouts_go_on_that_find_none_too_old() {
+    let (builder, hand, manager) =
+        still(|builder| builder.name("none-old").max_size(1).pre_ping(PrePing::IfIdleFor(SECOND)));
+    let pool = builder.build(manager).unwrap();
+    let helpers = || threads_named("none-old-close").len();
+    drop(pool.get().unwrap());
+    hand.advance(SECOND);
+    drop(pool.get().unwrap());
+    assert!(helpers() > 0);
+    for _ in 0..30 {
+        hand.advance(500 * MS);
+        drop(pool.get().unwrap());
+        comes_true(A_MOMENT, || false);
+    }
+    eventually(BOUND, "it goes", || helpers() == 0);
+}
+
+#[test]
 fn one_that_hangs_ahead_is_given_up_and_no_caller_waits_for_it() {
     let (builder, hand, manager) =
         still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)).failure_threshold(0));

@@ -151,6 +151,7 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
             stores_waited: share(stores_idle, stores_lived),
             peak_pages: figures.peak_pages,
             peak_bytes: figures.peak_bytes,
+            short_of_bytes: figures.short_of_bytes(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the threads of a batch share.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,6 +83,8 @@ pub(super) fn drop_quietly<T>(value: T) {
 pub(super) struct Floor<'a> {
     pub(super) pool: &'a TieredPool<PgManager>,
     pub(super) options: &'a Options,
+    /// Who runs the batch, for whom its connections are held.
+    pub(super) caller: &'static Location<'static>,
     pub(super) signals: Arc<Signals>,
     total: Option<u64>,
     // Relaxed: counts for the progress.
@@ -93,10 +95,12 @@ pub(super) struct Floor<'a> {
 }
 
 impl<'a> Floor<'a> {
+    #[track_caller]
     pub(super) fn new(pool: &'a TieredPool<PgManager>, options: &'a Options, total: Option<u64>) -> Self {
         Floor {
             pool,
             options,
+            caller: Location::caller(),
             signals: Arc::new(Signals::new(options.stop.clone())),
             total,
             committed: AtomicU64::new(0),

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use super::floor::Signals;
 use super::report::Failed;
 use super::source::{Next, Source};
+use super::stage_report::share;
 
 /// An item with what was fetched for it. The page lives until the item has ended, so that it is fetched once.
 pub(super) struct Fetched<I, P> {
@@ -52,8 +53,18 @@ struct State<I, P> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Figures {
     pub(super) waited: Duration,
+    /// Without the waits for a turn: of the one whose turn it was, and of these where it was for bytes alone.
+    at_turn: Duration,
+    for_bytes: Duration,
     pub(super) peak_pages: usize,
     pub(super) peak_bytes: usize,
+}
+
+impl Figures {
+    /// The share of the wait for room in which there was room by number, and none by bytes.
+    pub(super) fn short_of_bytes(&self) -> f64 {
+        share(self.for_bytes, self.at_turn)
+    }
 }
 
 impl<I, P> Pages<I, P> {
@@ -90,10 +101,15 @@ impl<I, P> Pages<I, P> {
         loop {
             let fits = page.bytes <= self.most_bytes.saturating_sub(state.bytes);
             state.too_full = !fits && !state.closed;
-            if state.closed || fits && state.waiting.len() < self.most {
+            let has_place = state.waiting.len() < self.most;
+            if state.closed || fits && has_place {
                 break;
             }
+            let since = Instant::now();
             self.room.wait(&mut state);
+            let time = since.elapsed();
+            state.figures.at_turn += time;
+            state.figures.for_bytes += if has_place { time } else { Duration::ZERO };
         }
         let State { waiting, bytes, figures, closed, .. } = &mut *state;
         figures.waited += asked.elapsed();

@@ -46,6 +46,7 @@ const MOST_QUEUED: usize = 1_000;
 /// # Examples
 ///
 /// See the [module](crate::batch).
+#[track_caller]
 pub fn run<I, T, E, F>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
@@ -61,6 +62,7 @@ where
 }
 
 /// As [`run`], and hands what `work` returned to `done` once the item is committed, on the worker's thread.
+#[track_caller]
 pub fn run_with<I, T, E, F, D>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
@@ -106,6 +108,7 @@ where
 /// println!("{report}");
 /// # Ok::<(), tierpool::Error>(())
 /// ```
+#[track_caller]
 pub fn run_ending<I, T, E, F, D>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,

@@ -35,13 +35,24 @@ pub struct FetchStage {
     /// The most bytes that pages took at once, waiting and in store; 0 where no [size](crate::batch::Fetching::bytes)
     /// was given.
     pub peak_bytes: usize,
+    /// Of the time in which a page had no room, the share, from 0 to 1, in which it had by
+    /// [number](crate::batch::Fetching::pages) and not by [bytes](crate::batch::Fetching::bytes).
+    pub short_of_bytes: f64,
 }
 
 impl FetchStage {
-    /// What to change where one stage has kept the other waiting.
-    pub(super) fn advice(&self, elapsed: Duration) -> Option<String> {
+    /// What to change where one stage has kept the other waiting, or the bound of `most_bytes` both.
+    pub(super) fn advice(&self, elapsed: Duration, most_bytes: usize) -> Option<String> {
         if elapsed < LEAST_TO_JUDGE {
             None
+        } else if self.waited_for_stores > STARVED && self.short_of_bytes > STARVED {
+            Some(format!(
+                "fetchers waited {:.0} % of the time for room within {most_bytes} bytes, of which pages in store count \
+                 too: a larger bound (Fetching::bytes) where there is memory, or fewer fetch threads than {} for the \
+                 same speed",
+                self.waited_for_stores * 100.0,
+                self.threads
+            ))
         } else if self.waited_for_stores > STARVED {
             Some(format!(
                 "fetchers waited {:.0} % of the time for stores: more workers where the pool has connections for \
@@ -114,13 +125,17 @@ mod tests {
             busy,
             ..FetchStage::default()
         };
-        let told = stage(0.8, 0.1, 0.2).advice(long).expect("the stores are too slow");
+        let told = stage(0.8, 0.1, 0.2).advice(long, 1 << 20).expect("the stores are too slow");
         assert!(told.starts_with("fetchers waited 80 % of the time for stores: more workers"), "{told}");
-        let told = stage(0.0, 0.71, 0.9).advice(long).expect("the fetches are too slow");
+        let told = stage(0.0, 0.71, 0.9).advice(long, 1 << 20).expect("the fetches are too slow");
         assert!(told.starts_with("stores waited 71 % of the time for fetchers: more fetch threads than 28"));
+        let short = FetchStage { short_of_bytes: 0.6, ..stage(0.8, 0.9, 0.2) };
+        let told = short.advice(long, 1 << 20).expect("the bound is too small");
+        assert!(told.starts_with("fetchers waited 80 % of the time for room within 1048576 bytes"), "{told}");
+        assert!(told.contains("Fetching::bytes") && !told.contains("more workers"), "{told}");
         // The input sets the pace, both are at work, the run was short.
-        assert_eq!(stage(0.0, 0.9, 0.1).advice(long), None);
-        assert_eq!(stage(0.4, 0.4, 0.6).advice(long), None);
-        assert_eq!(stage(0.8, 0.0, 0.2).advice(Duration::from_millis(900)), None);
+        assert_eq!(stage(0.0, 0.9, 0.1).advice(long, 1 << 20), None);
+        assert_eq!(stage(0.4, 0.4, 0.6).advice(long, 1 << 20), None);
+        assert_eq!(stage(0.8, 0.0, 0.2).advice(Duration::from_millis(900), 1 << 20), None);
     }
 }

@@ -73,6 +73,7 @@ const FETCHERS_PER_WORKER: usize = 4;
 /// println!("{report}");
 /// # Ok::<(), tierpool::Error>(())
 /// ```
+#[track_caller]
 pub fn stages<I, P, T, FE, E, F, S>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
@@ -97,6 +98,7 @@ where
 /// # Panics
 ///
 /// As [`stages`], and when `done` panics.
+#[track_caller]
 pub fn stages_with<I, P, T, FE, E, F, S, D>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
@@ -156,6 +158,7 @@ where
 /// println!("{report}");
 /// # Ok::<(), tierpool::Error>(())
 /// ```
+#[track_caller]
 pub fn stages_ending<I, P, T, FE, E, F, S, D>(
     pool: &TieredPool<PgManager>,
     items: impl IntoIterator<Item = I>,
@@ -206,7 +209,7 @@ where
     }
     let stage = fetchers.report(outcomes.idle, outcomes.lived);
     let mut report = report(&floor, outcomes, fed, begun);
-    report.advice.extend(stage.advice(report.elapsed));
+    report.advice.extend(stage.advice(report.elapsed, fetchers.pages.most_bytes()));
     for advice in &report.advice {
         log::warn!(target: "tierpool::batch", "{advice}");
     }

@@ -137,7 +137,7 @@ where
         outcomes: &mut Outcomes<S::Item>,
         mut attempt: impl FnMut(&mut Outcomes<S::Item>) -> Result<V, NotDone>,
     ) -> Verdict<V> {
-        let Floor { options, signals, .. } = self.floor;
+        let Floor { pool, options, caller, signals, .. } = self.floor;
         let mut attempts = Attempts::new(&options.retry, options.session.idempotent);
         let mut last = before.failure;
         let mut outage_since = None;
@@ -146,7 +146,7 @@ where
             // What the work does ahead of its first statement is not repeated in vain. The first attempt, which an
             // outage has kept from being made, may begin whenever it can.
             let left = (attempts.failed() > 0).then(|| attempts.left());
-            let outcome = match if is_away { look(self.floor.pool, Tier::Automation, left) } else { Ok(()) } {
+            let outcome = match if is_away { look(pool, Tier::Automation, caller, left) } else { Ok(()) } {
                 Ok(()) => attempt(outcomes),
                 Err(refusal) => {
                     Err(no_connection(Box::new(PgError::from(refusal.again())), refusal, &mut outcomes.wait))
@@ -205,11 +205,11 @@ where
         outcomes: &mut Outcomes<S::Item>,
         work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, V>, E>,
     ) -> Result<Committed<'e, V>, NotDone> {
-        let options = &self.floor.options.session;
+        let Floor { pool, options, caller, .. } = self.floor;
         let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            attempt_on(self.floor.pool, Tier::Automation, options, &mut loan, work)
+            attempt_on(pool, Tier::Automation, caller, &options.session, &mut loan, work)
         }));
         if let Some(Loan { wait, since }) = loan {
             record(&mut outcomes.wait, wait);

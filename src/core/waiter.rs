@@ -164,3 +164,39 @@ impl<T, R> Waiter<T, R> {
         self.hint.store(QUIET, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(tierpool_loom)))]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{NEAR, Waiter, Watched};
+    use crate::core::sync::Arc;
+
+    /// A time that no test waits for.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_alert_ends_the_sleep() {
+        let waiter = Arc::new(Waiter::<u32, ()>::new());
+        let begun = Instant::now();
+        let (look, looked) = channel();
+        let sleeper = thread::spawn({
+            let waiter = Arc::clone(&waiter);
+            move || {
+                let is_near = |hint| {
+                    look.send(()).unwrap();
+                    hint == NEAR
+                };
+                waiter.sleep(Some(begun + LONG), is_near).1
+            }
+        });
+        looked.recv().unwrap();
+        // It looked with the lock, and gives it back by falling asleep.
+        drop(waiter.verdict.lock());
+        waiter.alert();
+        assert_eq!(sleeper.join().unwrap(), Watched::Near);
+        assert!(begun.elapsed() < LONG / 2, "it slept to its deadline");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use r2d2::{CustomizeConnection, HandleError, ManageConnection, NopConnectionCustomizer, NopErrorHandler};
 
-use super::driver::layer::{Driver, PlainDriver};
+use super::driver::layer::Driver;
 use super::driver::logging::LogsAsR2d2;
 use super::parts::budget::Part;
 use super::parts::keeper::Keeper;
@@ -39,7 +39,8 @@ pub struct Builder<M: ManageConnection> {
     sizes: Sizes,
     /// The settings that were set, also where to just their defaults.
     set: Vec<&'static str>,
-    pub(super) driver: Box<dyn Driver<M>>,
+    /// `None` stands for `PlainDriver`: boxed, it could not be told from others.
+    pub(super) driver: Option<Box<dyn Driver<M>>>,
     pub(super) customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
     pub(super) error_handler: Box<dyn HandleError<M::Error>>,
     pub(super) event_handler: Option<Box<dyn HandleEvent>>,
@@ -69,7 +70,7 @@ impl<M: ManageConnection> Default for Builder<M> {
             settings: Settings::default(),
             sizes: Sizes::default(),
             set: vec![],
-            driver: Box::new(PlainDriver),
+            driver: None,
             customizer: Box::new(NopConnectionCustomizer),
             error_handler: Box::new(NopErrorHandler),
             event_handler: None,
@@ -245,7 +246,7 @@ impl<M: ManageConnection> Builder<M> {
 
     /// Sets what the pool may know of its connections beyond r2d2's trait.
     pub fn driver(mut self, driver: Box<dyn Driver<M>>) -> Self {
-        self.driver = driver;
+        self.driver = Some(driver);
         self
     }
 

@@ -122,7 +122,17 @@ impl<M: ManageConnection> Pool<M> {
     #[inline]
     #[track_caller]
     pub fn get_timeout(&self, timeout: Duration) -> Result<PooledConnection<M>, Error> {
-        checkout(self.shared(), Patience::For(timeout), Location::caller())
+        self.get_timeout_for(timeout, Location::caller())
+    }
+
+    /// As [`Pool::get_timeout`], for a caller who asked elsewhere.
+    #[inline]
+    pub(crate) fn get_timeout_for(
+        &self,
+        timeout: Duration,
+        caller: &'static Location<'static>,
+    ) -> Result<PooledConnection<M>, Error> {
+        checkout(self.shared(), Patience::For(timeout), caller)
     }
 
     /// Takes a connection if one is idle and nobody waits for it.

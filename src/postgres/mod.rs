@@ -26,9 +26,9 @@
 //! ```
 //!
 //! A program that wants an optional feature of it, as `with-chrono-0_4` or `with-serde_json-1` for values of those
-//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.12", features = ["with-serde_json-1"] }`.
+//! crates, names it in its own `Cargo.toml`: `postgres = { version = "0.19.13", features = ["with-serde_json-1"] }`.
 //! Cargo builds one copy with the features of both, so its types and `postgres_crate`'s are the same. It must be 0.19,
-//! at least 0.19.12; tierpool asks for none of its features.
+//! at least 0.19.13; tierpool asks for none of its features.
 
 // A module uses only modules in rows above its own.
 //

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use crate::plan::Plan;
+use crate::plan::{Mode, Plan};
 use crate::support::cluster::Cluster;
 
 /// Without keys, so that a row written twice shows; with the transaction that wrote it, of which a savepoint is a part.
@@ -74,7 +74,7 @@ impl Ledger {
                 }
             };
             let agrees = match told {
-                Told::Committed => is_there,
+                Told::Committed => is_there != (plan(key).mode == Mode::Reads),
                 Told::Failed { .. } => !is_there,
                 Told::Unknown => true,
             };

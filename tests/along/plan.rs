@@ -87,10 +87,21 @@ impl Trap {
 pub struct Plan {
     pub rows: [Write; 2],
     pub end: End,
-    /// The work goes on after any error, and returns `Ok`.
+    /// The work goes on after any error but a savepoint's, and returns `Ok`.
     pub ignores_all: bool,
     pub trap: Trap,
+    pub mode: Mode,
     pub options: SessionOptions,
+}
+
+/// What the session's transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Writes,
+    /// It begins read-only, and is made writable.
+    WritesAfterAll,
+    /// It is read-only, and reads.
+    Reads,
 }
 
 impl Plan {
@@ -107,12 +118,14 @@ impl Plan {
             17 => End::IgnoreOne,
             _ => End::IgnoreThenLast,
         };
+        let (mode, options) = options(&mut dice);
         Plan {
             rows: [row(&mut dice), row(&mut dice)],
             end,
             ignores_all: dice.u32(0..6) == 0,
             trap: trap(&mut dice, wire),
-            options: options(&mut dice),
+            mode,
+            options,
         }
     }
 }
@@ -132,13 +145,18 @@ fn trap(dice: &mut fastrand::Rng, wire: Wire) -> Trap {
     }
 }
 
-fn options(dice: &mut fastrand::Rng) -> SessionOptions {
+fn options(dice: &mut fastrand::Rng) -> (Mode, SessionOptions) {
     let options = SessionOptions::new();
-    match dice.u32(0..6) {
-        0 => options.lock_timeout(Duration::from_secs(10)),
-        1 => options.statement_timeout(Duration::from_secs(20)),
-        2 => options.isolation(IsolationLevel::RepeatableRead).read_only(false),
-        3 => options.isolation(IsolationLevel::Serializable).lock_timeout(Duration::from_secs(10)),
-        _ => options,
+    let writes = |options| (Mode::Writes, options);
+    match dice.u32(0..10) {
+        0 => writes(options.lock_timeout(Duration::from_secs(10))),
+        1 => writes(options.statement_timeout(Duration::from_secs(20))),
+        2 => writes(options.isolation(IsolationLevel::RepeatableRead).read_only(false)),
+        3 => writes(options.isolation(IsolationLevel::Serializable).lock_timeout(Duration::from_secs(10))),
+        4 => (Mode::WritesAfterAll, options.read_only(true)),
+        5 => (Mode::WritesAfterAll, options.read_only(true).isolation(IsolationLevel::ReadCommitted)),
+        6 => (Mode::Reads, options.read_only(true)),
+        7 => (Mode::Reads, options.read_only(true).isolation(IsolationLevel::RepeatableRead)),
+        _ => writes(options),
     }
 }

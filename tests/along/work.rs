@@ -9,7 +9,7 @@ use tierpool::postgres::{Ending, Last, Session};
 use tierpool::{PgError, PgPool, Tier};
 
 use crate::ledger::Told;
-use crate::plan::{End, Plan, Write};
+use crate::plan::{End, Mode, Plan, Write};
 
 /// The tables of the two rows.
 const SIDES: [&str; 2] = ["one", "two"];
@@ -35,7 +35,26 @@ fn after(panic: Box<dyn Any + Send>) -> Told {
 
 fn work<'e>(tx: &mut Session<'_>, key: i64, plan: &Plan) -> Result<Ending<'e, ()>, PgError> {
     let minded = |outcome: Result<(), PgError>| if plan.ignores_all { Ok(()) } else { outcome };
-    minded(write(tx, plan.rows[0], SIDES[0], key))?;
+    match plan.mode {
+        Mode::Writes => {}
+        Mode::WritesAfterAll => minded(tx.execute("SET TRANSACTION READ WRITE", &[]).map(drop))?,
+        Mode::Reads => {
+            // What is read is the answer to this, and not to another request.
+            let read = tx.query_one_cached("SELECT $1::bigint", &[&key]).map(|row| row.get(0));
+            assert!(
+                read.as_ref().is_ok_and(|read: &i64| *read == key) || read.is_err(),
+                "{read:?} for {key}"
+            );
+            minded(read.map(drop))?;
+            return Ok(Ending::Commit(()));
+        }
+    }
+    // What fails within a savepoint undoes one row alone, and the other is committed by right.
+    let row = |tx: &mut Session<'_>, side: usize| match write(tx, plan.rows[side], SIDES[side], key) {
+        outcome if matches!(plan.rows[side], Write::Savepoint) => outcome,
+        outcome => minded(outcome),
+    };
+    row(tx, 0)?;
     if matches!(plan.end, End::IgnoreOne | End::IgnoreThenLast) {
         let _ = tx.execute("SELECT 1 / 0", &[]);
     }
@@ -44,15 +63,15 @@ fn work<'e>(tx: &mut Session<'_>, key: i64, plan: &Plan) -> Result<Ending<'e, ()
         End::Last | End::IgnoreThenLast => Last::execute(insert).with(key).map(drop).into(),
         End::LastRows => Last::query(format!("{insert} RETURNING key")).with(key).map(drop).into(),
         End::Commit | End::IgnoreOne => {
-            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            row(tx, 1)?;
             Ending::Commit(())
         }
         End::Fail => {
-            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            row(tx, 1)?;
             return Err(std::io::Error::other("as planned").into());
         }
         End::Panic => {
-            minded(write(tx, plan.rows[1], SIDES[1], key))?;
+            row(tx, 1)?;
             // Without the hook, which would print each.
             resume_unwind(Box::new(Meant))
         }

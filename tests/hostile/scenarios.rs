@@ -24,6 +24,8 @@ pub enum Place {
     PreparedThatHolds,
     /// In the answer to the BEGIN of a session, which must fail within the time for one reply.
     Begin,
+    /// In the answer to the last statement of a session, with which COMMIT goes: the outcome is unknown.
+    Ending,
     /// While the connection is idle in the pool, seen by the next checkout. That has a connection that works.
     Rest,
     /// The same, but from what has come so far nobody can tell: the next query may fail, and the one after has another
@@ -55,7 +57,7 @@ const FLOOD: usize = 192 << 20;
 /// A good part of a reply, so that what is cut is cut in the midst.
 const HALF: usize = 7;
 
-fn scenario(place: Place, name: &str, steps: Vec<Step>) -> Scenario {
+pub fn scenario(place: Place, name: &str, steps: Vec<Step>) -> Scenario {
     Scenario { name: format!("{place:?}: {name}"), place, steps }
 }
 
@@ -375,6 +377,7 @@ pub fn all() -> Vec<Scenario> {
     found.extend(chatter(Place::RestUnnoticed));
     found.extend(at_rest_that_holds());
     found.extend(in_a_begin());
+    found.extend(super::endings::all());
     found.extend(in_a_reset());
     found.extend(in_a_ping);
     for place in [Place::Probe, Place::Parting] {

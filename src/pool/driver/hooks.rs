@@ -7,13 +7,15 @@ use std::time::Duration;
 use r2d2::{CustomizeConnection, HandleError, ManageConnection};
 
 use super::control::SessionControl;
-use super::layer::{Condition, Driver};
+use super::layer::{Condition, Driver, PlainDriver};
 use crate::error::FailureClass;
 
 /// Manager, driver, customizer and error handler.
 pub(crate) struct Hooks<M: ManageConnection> {
     manager: M,
     driver: Box<dyn Driver<M>>,
+    /// The driver is [`PlainDriver`].
+    is_plain: bool,
     customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
     error_handler: Box<dyn HandleError<M::Error>>,
 }
@@ -21,11 +23,13 @@ pub(crate) struct Hooks<M: ManageConnection> {
 impl<M: ManageConnection> Hooks<M> {
     pub(crate) fn new(
         manager: M,
-        driver: Box<dyn Driver<M>>,
+        driver: Option<Box<dyn Driver<M>>>,
         customizer: Box<dyn CustomizeConnection<M::Connection, M::Error>>,
         error_handler: Box<dyn HandleError<M::Error>>,
     ) -> Self {
-        Hooks { manager, driver, customizer, error_handler }
+        let is_plain = driver.is_none();
+        let driver = driver.unwrap_or_else(|| Box::new(PlainDriver));
+        Hooks { manager, driver, is_plain, customizer, error_handler }
     }
 
     #[cfg(feature = "postgres")]
@@ -85,7 +89,13 @@ impl<M: ManageConnection> Hooks<M> {
 
     #[inline]
     pub(crate) fn condition(&self, conn: &mut M::Connection) -> Condition {
-        self.driver.condition(&self.manager, conn)
+        // Each checkin asks: by the type, so that a manager's `has_broken` becomes part of it, and the catching of its
+        // panics where it has none goes.
+        if self.is_plain {
+            PlainDriver.condition(&self.manager, conn)
+        } else {
+            self.driver.condition(&self.manager, conn)
+        }
     }
 
     pub(crate) fn close_grace(&self) -> Duration {

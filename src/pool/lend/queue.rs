@@ -167,3 +167,103 @@ fn would_deadlock<M: ManageConnection>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use parking_lot::Mutex;
+    use r2d2::ManageConnection;
+
+    use crate::Pool;
+    use crate::core::{Joined, Lingered, Outcome, Waited, Waiter};
+
+    /// A time that no test waits for.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Far too long a turn for anybody to linger.
+    const SLOW: Duration = Duration::from_millis(20);
+
+    /// A server that is restarted: its first connection dies, and the next is opened once the test says so.
+    struct Server {
+        is_restarted: AtomicBool,
+        asked: AtomicUsize,
+        is_up: Mutex<Receiver<()>>,
+    }
+
+    struct Manager(Arc<Server>);
+
+    impl ManageConnection for Manager {
+        type Connection = usize;
+        type Error = io::Error;
+
+        fn connect(&self) -> io::Result<usize> {
+            let before = self.0.asked.fetch_add(1, Ordering::SeqCst);
+            if before > 0 {
+                self.0.is_up.lock().recv_timeout(LONG).map_err(io::Error::other)?;
+            }
+            Ok(before)
+        }
+
+        fn is_valid(&self, conn: &mut usize) -> io::Result<()> {
+            let is_dead = *conn == 0 && self.0.is_restarted.load(Ordering::SeqCst);
+            if is_dead { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        }
+
+        fn has_broken(&self, _: &mut usize) -> bool {
+            false
+        }
+    }
+
+    fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + LONG;
+        while !is_so() {
+            assert!(Instant::now() < end, "{what}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_with_its_ticket_tells_no_pace() {
+        let (restart_ends, is_up) = channel();
+        let server = Arc::new(Server {
+            is_restarted: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+            is_up: Mutex::new(is_up),
+        });
+        let pool =
+            Pool::builder().max_size(1).test_on_check_out(true).build(Manager(Arc::clone(&server))).unwrap();
+        let lending = &pool.shared().lending;
+        let held = pool.get().unwrap();
+        let caller = thread::spawn({
+            let pool = pool.clone();
+            move || pool.get().unwrap()
+        });
+        wait_until("nobody queued", || lending.counts().waiting == 1);
+        // Of the first wait, so that the caller does not linger in its second.
+        thread::sleep(SLOW);
+        server.is_restarted.store(true, Ordering::SeqCst);
+        drop(held);
+        wait_until("no other connection was asked for", || server.asked.load(Ordering::SeqCst) == 2);
+        assert_eq!(lending.counts().waiting, 1, "the caller is not back in line");
+        for _ in 0..64 {
+            let fast = Waited { turn_ns: Some(0), lingered: Lingered::InVain };
+            lending.recycle_served(Arc::new(Waiter::new()), fast);
+        }
+        thread::sleep(SLOW);
+        restart_ends.send(()).unwrap();
+        let lent = caller.join().unwrap();
+        assert_eq!(*lent, 1);
+        let Joined::InLine { waiter, ticket, hope_ns, .. } = lending.join(None, None) else {
+            panic!("it is lent")
+        };
+        assert!(matches!(waiter.leave(), Outcome::Nothing));
+        lending.forget(waiter, ticket);
+        assert_eq!(hope_ns, Some(0), "its second wait was taken for a turn");
+    }
+}

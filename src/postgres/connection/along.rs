@@ -8,13 +8,14 @@ use postgres::Client;
 
 use super::pg_connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::PgError;
-use crate::postgres::observer::CommitAlong;
+use crate::postgres::observer::{CommitAlong, WireState};
 
 impl PgConnection {
     /// Has BEGIN and what belongs to it go along with the next statement; false where that is not possible.
-    pub(in crate::postgres) fn hold_begin(&mut self, commands: Vec<String>) -> bool {
+    /// `is_read_only`: the transaction is.
+    pub(in crate::postgres) fn hold_begin(&mut self, commands: Vec<String>, is_read_only: bool) -> bool {
         let Some(shared) = self.observer() else { return false };
-        shared.along().hold_begin(commands);
+        shared.along().hold_begin(commands, is_read_only);
         true
     }
 
@@ -57,12 +58,13 @@ impl PgConnection {
         self.observer().and_then(|shared| shared.along().is_serializable())
     }
 
-    /// Whether COMMIT can be sent without waiting for its answer.
+    /// Whether COMMIT can be sent without waiting for its answer: BEGIN went along, its transaction is read-only, and
+    /// each command since was one that reads.
     ///
     /// Not where the session may listen: what sends it has the client give its notifications away.
     pub(in crate::postgres) fn can_leave(&self) -> bool {
-        let listens = self.observer().is_none_or(|shared| shared.listening().is_possible());
-        !listens
+        let may = |shared: &WireState| !shared.listening().is_possible() && shared.along().only_reads();
+        self.observer().is_some_and(may)
             && self.transaction_status() == Some(TransactionStatus::InTransaction)
             && !self.is_begin_held()
     }

@@ -81,14 +81,23 @@ pub(super) fn hash(sql: &str) -> u64 {
     hasher.finish()
 }
 
+/// Whether a text that has been unsteady since then still is.
+fn lasts(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) < UNSTEADY_FOR
+}
+
 impl CacheTotals {
     pub(super) fn is_unsteady(&self, sql: &str) -> bool {
         if self.unsteady_so_far.load(Relaxed) == 0 {
             return false;
         }
-        let (sql, mut unsteady) = (hash(sql), self.unsteady.lock());
+        self.is_unsteady_at(hash(sql), Instant::now())
+    }
+
+    fn is_unsteady_at(&self, sql: u64, now: Instant) -> bool {
+        let mut unsteady = self.unsteady.lock();
         let Some(since) = unsteady.get(&sql) else { return false };
-        let lasts = since.elapsed() < UNSTEADY_FOR;
+        let lasts = lasts(*since, now);
         if !lasts {
             unsteady.remove(&sql);
         }
@@ -96,12 +105,16 @@ impl CacheTotals {
     }
 
     pub(super) fn note_unsteady(&self, sql: u64) {
+        self.note_unsteady_at(sql, Instant::now());
+    }
+
+    fn note_unsteady_at(&self, sql: u64, now: Instant) {
         let mut unsteady = self.unsteady.lock();
         if unsteady.len() >= MOST_UNSTEADY {
-            unsteady.retain(|_, since| since.elapsed() < UNSTEADY_FOR);
+            unsteady.retain(|_, since| lasts(*since, now));
         }
         if unsteady.len() < MOST_UNSTEADY {
-            unsteady.insert(sql, Instant::now());
+            unsteady.insert(sql, now);
             self.unsteady_so_far.fetch_add(1, Relaxed);
         }
     }
@@ -113,5 +126,37 @@ impl CacheTotals {
             evictions: self.evictions.load(Relaxed),
             clears: self.clears.load(Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn an_unsteady_text_is_given_another_chance_after_its_time() {
+        let (totals, begun) = (CacheTotals::default(), Instant::now());
+        totals.note_unsteady_at(1, begun);
+        let ends = begun + UNSTEADY_FOR;
+        assert!(totals.is_unsteady_at(1, ends - SHORT) && !totals.is_unsteady_at(2, begun));
+        assert!(!totals.is_unsteady_at(1, ends));
+        assert!(!totals.is_unsteady_at(1, begun), "it is forgotten");
+        // Stale again.
+        totals.note_unsteady_at(1, ends);
+        assert!(totals.is_unsteady_at(1, ends + UNSTEADY_FOR - SHORT));
+    }
+
+    #[test]
+    fn no_more_unsteady_texts_are_remembered_than_there_is_room_for_and_those_past_make_room() {
+        let (totals, begun) = (CacheTotals::default(), Instant::now());
+        let most = MOST_UNSTEADY as u64;
+        (0..most).for_each(|sql| totals.note_unsteady_at(sql, begun + SHORT * (sql % 2) as u32));
+        totals.note_unsteady_at(most, begun);
+        assert!(!totals.is_unsteady_at(most, begun));
+        totals.note_unsteady_at(most, begun + UNSTEADY_FOR);
+        assert_eq!(totals.unsteady.lock().len(), MOST_UNSTEADY / 2 + 1);
+        assert!(totals.is_unsteady_at(most, begun + UNSTEADY_FOR) && totals.is_unsteady_at(1, begun));
     }
 }

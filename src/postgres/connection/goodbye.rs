@@ -1,4 +1,17 @@
 //! The end of a connection, and whether its backend's is waited for.
+//!
+//! | it | the server is sent | and then |
+//! | --- | --- | --- |
+//! | works, and no reply is due | `Terminate`, behind the ends of prepared statements that are still to go out | its backend's end is waited for |
+//! | was told that the server ends the session | nothing, for the server hangs up by itself | the same |
+//! | has a reply pending | nothing: a server reads it when the statement is done, and the client may be amid a message | the stream is closed at once |
+//! | is lost, or given up by pool or borrower | nothing | the same |
+//! | is a parent's, in a child process | nothing | the parent has it |
+//!
+//! PgBouncer makes no difference between the end of a stream and a `Terminate` ahead of it. Before 1.21 it takes a
+//! server for free in either case where one of several requests was answered; the guide says what follows from that.
+//!
+//! Over a Unix socket the client itself waits for the replies that are due, and sends `Terminate` then.
 
 use std::time::Duration;
 

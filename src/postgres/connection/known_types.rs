@@ -11,6 +11,9 @@
 //! type, be it of a parameter or of a column, is known to the connection alone that has prepared it: the driver has
 //! asked by then, and not when what it is to answer has been executed. All other texts are known to all connections.
 //!
+//! **Of which texts.** None that has a `timestamp` or a `timestamptz` among its parameters: the driver writes the same
+//! value into both, and what was meant would depend on when the types were learnt.
+//!
 //! **For how long.** A server keeps the types of a prepared statement as they were when it was prepared, whatever
 //! becomes of its tables, and so are they here: a parameter that was compared with an `int4` goes on being one beside a
 //! column that is an `int8` by now. What does not work any more is told by an error, of the driver or the server, and
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use postgres::types::{ToSql, Type};
+use postgres::types::{Kind, ToSql, Type};
 use postgres::{Client, Row, Statement};
 
 /// One round trip more a minute and text is nothing; for longer than that nobody waits for a change to take hold.
@@ -95,6 +98,22 @@ pub(super) fn are_common(statement: &Statement) -> bool {
     statement.params().iter().chain(columns).all(|of| Type::from_oid(of.oid()).is_some())
 }
 
+/// Whether the same value of the program's is another moment to another type than this one: a `SystemTime` goes into a
+/// `timestamp` as it reads in UTC, which the server takes for the session's time zone where the column is a
+/// `timestamptz` by now. Nobody would be told.
+fn is_ambiguous(of: &Type) -> bool {
+    match of.kind() {
+        Kind::Simple => matches!(*of, Type::TIMESTAMP | Type::TIMESTAMPTZ),
+        Kind::Array(of) | Kind::Range(of) | Kind::Multirange(of) => is_ambiguous(of),
+        _ => false,
+    }
+}
+
+/// Whether the types of a statement's parameters can be kept.
+pub(super) fn are_kept(statement: &Statement) -> bool {
+    !statement.params().iter().any(is_ambiguous)
+}
+
 /// What an entry takes besides the fixed part, which the bound on their number covers.
 fn size(sql: &str, types: &[Type]) -> usize {
     sql.len() + size_of_val(types)
@@ -116,6 +135,14 @@ fn typed<'a>(params: &Params<'a>, types: &[Type]) -> Vec<(&'a (dyn ToSql + Sync)
 }
 
 impl Ready {
+    /// The types of its parameters.
+    pub fn types(&self) -> &[Type] {
+        match self {
+            Ready::Prepared(statement) => statement.params(),
+            Ready::Typed(types) => types,
+        }
+    }
+
     pub fn query(
         &self,
         client: &mut Client,

@@ -11,7 +11,7 @@ use postgres::types::{Type, WrongType};
 use postgres::{Client, Statement};
 
 use super::cache_totals::{CacheTotals, StatementCacheStats, hash};
-use super::known_types::{KnownTypes, Ready, are_common};
+use super::known_types::{KnownTypes, Ready, are_common, are_kept};
 use crate::postgres::error::is_stale_plan;
 use crate::postgres::sqlstate::{Meaning, means};
 
@@ -109,6 +109,28 @@ impl StatementCache {
         Ok(if by_types { Ready::Typed(statement.params().into()) } else { Ready::Prepared(statement) })
     }
 
+    /// The same, where the driver could not make values of the types that it was ready with.
+    ///
+    /// Types that are still the same are not at fault: the caller's values are, and nothing is held against the text.
+    pub fn ready_instead(
+        &mut self,
+        client: &mut Client,
+        sql: &str,
+        params: usize,
+        before: &Ready,
+    ) -> Result<Ready, postgres::Error> {
+        self.forget_types(sql);
+        let ready = self.ready_anew(client, sql, params)?;
+        if ready.types() != before.types() {
+            self.note_stale(hash(sql));
+            // What was just learnt is not to be taken for known.
+            if self.totals.is_unsteady(sql) {
+                self.forget_types(sql);
+            }
+        }
+        Ok(ready)
+    }
+
     fn known_types(&mut self, sql: &str) -> Option<Arc<[Type]>> {
         let own = self.types.as_mut()?;
         let now = Instant::now();
@@ -118,6 +140,9 @@ impl StatementCache {
     /// Takes note of the types that preparing a statement has told, where it is not kept.
     fn learn(&mut self, sql: &str, statement: &Statement) {
         let Some(own) = &mut self.types else { return };
+        if !are_kept(statement) {
+            return;
+        }
         let now = Instant::now();
         match are_common(statement) {
             true => self.totals.types.lock().learn(sql, statement.params(), now),
@@ -173,9 +198,13 @@ impl StatementCache {
     /// Forgets the types of the parameters of this text, as they did not do. Where they do not the next time either it
     /// is prepared at each use from then on.
     fn drop_types(&mut self, sql: &str) {
+        self.forget_types(sql);
+        self.note_stale(hash(sql));
+    }
+
+    fn forget_types(&mut self, sql: &str) {
         self.types.iter_mut().for_each(|own| own.forget(sql));
         self.totals.types.lock().forget(sql);
-        self.note_stale(hash(sql));
     }
 
     fn note_stale(&mut self, sql: u64) {
@@ -191,11 +220,12 @@ impl StatementCache {
     pub fn note_failed(&mut self, sql: &str, ready: &Ready, error: &postgres::Error) -> Failed {
         match ready {
             Ready::Prepared(_) if is_refused(error) => self.drop_refused(sql, error),
-            Ready::Typed(_) if is_of_types(error) => self.drop_types(sql),
-            Ready::Typed(_) if is_unsent(error) => {
+            // Functions say so at run time too, without a context, when others have had their effects.
+            Ready::Typed(_) if is_of_types(error) => {
                 self.drop_types(sql);
-                return Failed::Unsent;
+                return Failed::ForGood;
             }
+            Ready::Typed(_) if is_unsent(error) => return Failed::Unsent,
             _ => return Failed::ForGood,
         }
         if error.as_db_error().is_some_and(|error| error.where_().is_none()) {
@@ -259,7 +289,7 @@ pub(in crate::postgres) fn is_refused(error: &postgres::Error) -> bool {
 /// What the failure of a call means for another preparation of its statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::postgres) enum Failed {
-    /// It would not help.
+    /// It would not help, or something of the statement may have been executed.
     ForGood,
     /// It may help, and nothing was sent.
     Unsent,
@@ -269,7 +299,8 @@ pub(in crate::postgres) enum Failed {
 
 /// Whether the server says that the types of parameters do not fit their places, or that it has none such any more.
 ///
-/// A function that the statement calls may say so too; then the error has a context.
+/// A function that the statement calls may say so too, and one that is built in without a context: it does not follow
+/// that nothing was executed.
 fn is_of_types(error: &postgres::Error) -> bool {
     error.code().is_some_and(|code| means(code.code(), Meaning::TypesUnfit))
 }

@@ -23,6 +23,11 @@ impl PgError {
         PgError::opening(OpeningError::NoServer(ServersTried::new(tried, telling)))
     }
 
+    /// The statement that COMMIT went with was answered, and COMMIT was not.
+    pub(in crate::postgres) fn commit_unanswered() -> Self {
+        PgError::of(Kind::CommitLost(None))
+    }
+
     pub(in crate::postgres) fn lost_before_commit(error: PgError) -> Self {
         let Told { kind, ended, causes, hidden, .. } = *error.0;
         let cause = match kind {

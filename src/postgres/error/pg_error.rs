@@ -84,7 +84,7 @@ pub(super) enum Kind {
     OpenAdvised(Advised),
     Query(postgres::Error),
     /// The fate of a COMMIT is not known.
-    CommitLost(postgres::Error),
+    CommitLost(Option<postgres::Error>),
     /// The connection went before COMMIT was sent, and COMMIT found out.
     LostBeforeCommit(Option<postgres::Error>),
     CommitAborted,
@@ -114,12 +114,10 @@ impl Kind {
     fn postgres(&self) -> Option<&postgres::Error> {
         match self {
             Kind::Opening(error) => error.telling()?.postgres(),
-            Kind::Open(error) | Kind::Query(error) | Kind::CommitLost(error) | Kind::NotAllowed(_, error) => {
-                Some(error)
-            }
+            Kind::Open(error) | Kind::Query(error) | Kind::NotAllowed(_, error) => Some(error),
             Kind::OpenAdvised(advised) => Some(advised.cause()),
             Kind::NotBegun(error) => error.postgres(),
-            Kind::LostBeforeCommit(error) => error.as_ref(),
+            Kind::CommitLost(error) | Kind::LostBeforeCommit(error) => error.as_ref(),
             _ => None,
         }
     }
@@ -168,7 +166,7 @@ impl PgError {
     }
 
     pub(in crate::postgres) fn commit_lost(error: postgres::Error) -> Self {
-        PgError::of(Kind::CommitLost(error))
+        PgError::of(Kind::CommitLost(Some(error)))
     }
 
     pub(in crate::postgres) fn commit_aborted() -> Self {
@@ -308,7 +306,7 @@ impl PgError {
         self.means(Meaning::ReadOnly)
     }
 
-    /// Whether COMMIT was sent and the connection lost before the answer: the work may have been done or not.
+    /// Whether COMMIT was sent and no answer tells of it: the work may have been done or not.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self.0.kind, Kind::CommitLost(_))
     }

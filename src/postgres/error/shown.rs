@@ -106,7 +106,8 @@ impl PgError {
             Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
             Kind::Query(error) if self.is_statement_timeout() => with("the statement took too long", error),
             Kind::Query(error) => cause(error),
-            Kind::CommitLost(error) => {
+            Kind::CommitLost(None) => "outcome unknown: the server has not answered COMMIT".to_owned(),
+            Kind::CommitLost(Some(error)) => {
                 with("outcome unknown: the connection was lost after COMMIT was sent", error)
             }
             Kind::LostBeforeCommit(Some(error)) => {

@@ -96,6 +96,8 @@ pub(super) struct Limits {
     since: Option<u64>,
     /// The last write found the send buffer full.
     pub write_blocked: bool,
+    /// The client is to be answered by the pool, and waits for the end of a message of the server's.
+    owing: bool,
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
     /// The timer stands for the confirmation of an expiry.
     confirming: bool,
@@ -110,6 +112,7 @@ impl Limits {
             opening: (deadline, limit),
             since: None,
             write_blocked: false,
+            owing: false,
             timer: None,
             confirming: false,
             overrun: false,
@@ -136,10 +139,21 @@ impl Limits {
         self.since = None;
     }
 
+    /// Notes whether the client waits for an answer of the pool's own.
+    pub fn owes(&mut self, owing: bool) {
+        if std::mem::replace(&mut self.owing, owing) != owing {
+            self.since = None;
+        }
+    }
+
+    fn waits(&self, shared: &WireState) -> bool {
+        self.write_blocked || self.owing || shared.awaits_reply()
+    }
+
     /// Called now and then while data keeps coming, so that the task never sleeps: tells whether a limit has expired.
     /// Twice in a row without anything of a reply in between: what comes first may have been there for long.
     pub fn check_flood(&mut self, shared: &WireState) -> Result<(), LimitExpired> {
-        let waits = self.write_blocked || shared.awaits_reply();
+        let waits = self.waits(shared);
         if !waits && shared.is_open() && shared.bound().is_none() {
             return Ok(());
         }
@@ -171,7 +185,7 @@ impl Limits {
         cx: &mut Context<'_>,
         silence: Silence,
     ) -> Result<(), LimitExpired> {
-        let waits = self.write_blocked || shared.awaits_reply();
+        let waits = self.waits(shared);
         if !waits && shared.is_open() && shared.bound().is_none() {
             return Ok(());
         }

@@ -4,7 +4,8 @@
 //! role has been let in, and again from a refusal on until it has been let in once more, one attempt is made at a time,
 //! and whoever waits for it learns of its refusal instead of making another. A role that was let in is not asked to
 //! wait: what matters then is that many connections are opened at once. Attempts under way together when a password
-//! that worked stops to be taken are what that costs.
+//! that worked stops to be taken are what that costs. It is let in when its handshake is done: what is asked and set
+//! after that keeps nobody waiting.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -52,6 +53,8 @@ struct State {
 
 /// An attempt to log in. Others may take their turn when it is dropped.
 pub(super) struct LogIn<'a> {
+    /// Those of a callback, where there is one.
+    pub credentials: Option<&'a Credentials>,
     log_ins: &'a LogIns,
     digest: u64,
     /// Its number, where others wait for it.
@@ -69,13 +72,13 @@ impl LogIns {
     /// Waits until an attempt may be made with these credentials, or those of the configurations, until `limit` is over
     /// at the most. Fails where the server has lately refused them, without asking the server again, and where the
     /// opening is over.
-    pub(super) fn begin(
-        &self,
+    pub(super) fn begin<'a>(
+        &'a self,
         configs: &[Config],
-        credentials: Option<&Credentials>,
+        credentials: Option<&'a Credentials>,
         opening: &Opening,
         limit: Duration,
-    ) -> Result<LogIn<'_>, PgError> {
+    ) -> Result<LogIn<'a>, PgError> {
         let of_configs =
             || configs.iter().map(|config| (config.get_user(), config.get_password())).collect::<Vec<_>>();
         let digest = match credentials {
@@ -83,7 +86,12 @@ impl LogIns {
             None => self.keys.hash_one(of_configs()),
         };
         let given_by = if credentials.is_some() { Credential::Callback } else { Credential::Settings };
-        self.begin_with(digest, opening, limit).map_err(|hindrance| {
+        let begun = self.begin_with(digest, opening, limit);
+        let begun = begun.map(|mut log_in| {
+            log_in.credentials = credentials;
+            log_in
+        });
+        begun.map_err(|hindrance| {
             PgError::opening(match hindrance {
                 Hindrance::Refused { refused, pause, worked } => {
                     OpeningError::StillRefused { refused, pause, given_by, worked }
@@ -131,7 +139,7 @@ impl LogIns {
             state.turn = Some((state.turns, end));
             state.turns
         });
-        Ok(LogIn { log_ins: self, digest, turn, has_waited })
+        Ok(LogIn { credentials: None, log_ins: self, digest, turn, has_waited })
     }
 }
 
@@ -149,10 +157,12 @@ enum Hindrance {
 
 impl LogIn<'_> {
     /// The server let it in: from now on nobody waits for a turn.
-    pub fn let_in(self) {
+    pub fn let_in(&self) {
         let mut state = self.log_ins.state.lock();
         (state.is_let_in, state.was_let_in) = (true, true);
         state.refusals = Refusals::default();
+        drop(state);
+        self.log_ins.ended.notify_all();
     }
 
     /// The server refused the credentials.

@@ -13,7 +13,7 @@ use super::credentials::{CredentialSource, Credentials};
 use super::first_look::FirstLook;
 use super::hosts::{Memory, Round};
 use super::last_health::LastHealth;
-use super::log_in::LogIns;
+use super::log_in::{LogIn, LogIns};
 use super::one_server::Opener;
 use super::role;
 use super::targets::Targets;
@@ -278,9 +278,9 @@ impl PgManager {
 
     fn connect_as_part_of(&self, opening: &Arc<Opening>, limit: Duration) -> Result<PgConnection, PgError> {
         let limit = limit.min(self.options().connect_limit());
-        self.log_in(opening, limit, |credentials, limit| {
+        self.log_in(opening, limit, |attempt, limit| {
             let open = |config: &Config, limit| {
-                self.opener.open(config, credentials, self.targets.session_attrs, opening, limit)
+                self.opener.open(config, attempt, self.targets.session_attrs, opening, limit)
             };
             Round::new(&self.memory, self.targets.shuffle, opening, &open).run(&self.targets.configs, limit)
         })
@@ -291,7 +291,7 @@ impl PgManager {
         &self,
         opening: &Opening,
         limit: Duration,
-        open: impl FnOnce(Option<&Credentials>, Duration) -> Result<PgConnection, PgError>,
+        open: impl FnOnce(&LogIn<'_>, Duration) -> Result<PgConnection, PgError>,
     ) -> Result<PgConnection, PgError> {
         let (started, deadline) = (Instant::now(), Deadline::of(limit));
         let given = self.credentials.as_ref().map(|source| source.ask()).transpose()?;
@@ -302,9 +302,8 @@ impl PgManager {
         }
         let attempt = self.log_ins.begin(&self.targets.configs, given.as_ref(), opening, left)?;
         let left = if attempt.has_waited { deadline.left() } else { left };
-        match open(given.as_ref(), left) {
+        match open(&attempt, left) {
             Ok(connection) => {
-                attempt.let_in();
                 if let (Some(source), Some(given)) = (&self.credentials, &given) {
                     source.accepted(given);
                 }
@@ -327,8 +326,8 @@ impl PgManager {
         limit: Duration,
     ) -> Result<PgConnection, PgError> {
         let opening = Arc::default();
-        self.log_in(&opening, limit, |credentials, limit| {
-            let opened = self.opener.open(origin, credentials, TargetSessionAttrs::Any, &opening, limit);
+        self.log_in(&opening, limit, |attempt, limit| {
+            let opened = self.opener.open(origin, attempt, TargetSessionAttrs::Any, &opening, limit);
             opened.map(|(connection, _)| connection)
         })
     }

@@ -8,8 +8,8 @@ use postgres::config::SslMode;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
-use super::credentials::Credentials;
 use super::exposed::Exposed;
+use super::log_in::LogIn;
 use super::role::{self, Fit};
 use crate::clock::Deadline;
 use crate::config::{PgBouncer, TargetSessionAttrs};
@@ -63,10 +63,11 @@ impl Opener {
     }
 
     /// Opens a connection to one server, which must be of the kind `wanted`, and sets it up for what is in between.
+    /// Tells the attempt as soon as its role is let in.
     pub fn open(
         &self,
         config: &Config,
-        credentials: Option<&Credentials>,
+        attempt: &LogIn<'_>,
         wanted: TargetSessionAttrs,
         opening: &Arc<Opening>,
         limit: Duration,
@@ -74,7 +75,7 @@ impl Opener {
         // Without the credentials of a callback, which are asked for anew.
         let origin = Arc::new(config.clone());
         let mut config = config.clone();
-        if let Some(credentials) = credentials {
+        if let Some(credentials) = attempt.credentials {
             credentials.put_into(&mut config);
         }
         let config = &config;
@@ -93,6 +94,7 @@ impl Opener {
             }
             outcome => outcome?,
         };
+        attempt.let_in();
         let behind = |mode| Behind::new(mode, config, &self.options);
         let set = mode.and_then(|mode| behind(mode).first_set());
         let first =

@@ -1,5 +1,7 @@
 //! Sessions that leave their last statement to COMMIT.
 
+use std::panic::Location;
+
 use super::sessions::{attempt_on, persist};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
@@ -57,7 +59,7 @@ impl TieredPool<PgManager> {
         work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
     ) -> Result<T, E> {
         let options = SessionOptions::new();
-        let outcome = attempt_on(self, Tier::Automation, &options, &mut None, work);
+        let outcome = attempt_on(self, Tier::Automation, Location::caller(), &options, &mut None, work);
         outcome.map(Committed::value).map_err(Uncommitted::into_error)
     }
 

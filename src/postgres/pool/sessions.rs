@@ -15,16 +15,17 @@ use crate::tiers::{Tier, TieredPool};
 
 /// Makes one attempt at a session, which takes a connection of a tier at its first statement.
 ///
-/// `loan` is set as soon as the connection is there, for those who tell the wait from the work.
-#[track_caller]
+/// `loan` is set as soon as the connection is there, for those who tell the wait from the work. The connection is held
+/// at `caller`, who may have asked on another thread.
 pub(crate) fn attempt_on<'e, T: 'e, E: From<PgError>>(
     pool: &TieredPool<PgManager>,
     tier: Tier,
+    caller: &'static Location<'static>,
     options: &SessionOptions,
     loan: &mut Option<Loan>,
     work: impl FnOnce(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
 ) -> Result<Committed<'e, T>, Uncommitted<E>> {
-    let origin = Origin::Pool { pool, tier, caller: Location::caller(), loan };
+    let origin = Origin::Pool { pool, tier, caller, loan };
     attempt(Frame::new(origin, options), work)
 }
 
@@ -34,12 +35,16 @@ pub(crate) fn attempt_on<'e, T: 'e, E: From<PgError>>(
 ///
 /// `left` is how long another attempt may begin, where that ends. Where that is up first there is no more to see: the
 /// last attempt is due.
-#[track_caller]
-pub(crate) fn look(pool: &TieredPool<PgManager>, tier: Tier, left: Option<Duration>) -> Result<(), Error> {
+pub(crate) fn look(
+    pool: &TieredPool<PgManager>,
+    tier: Tier,
+    caller: &'static Location<'static>,
+    left: Option<Duration>,
+) -> Result<(), Error> {
     let Some(limit) = left.filter(|left| *left < pool.tier(tier).connection_timeout()) else {
-        return pool.get(tier).map(drop);
+        return pool.get_for(tier, caller).map(drop);
     };
-    match pool.tier(tier).get_timeout(limit) {
+    match pool.tier(tier).get_timeout_for(limit, caller) {
         Err(refusal) if refusal.is_timeout() => Ok(()),
         outcome => outcome.map(drop),
     }
@@ -63,14 +68,15 @@ pub(super) fn persist<'e, T: 'e, E: From<PgError>>(
     options: &SessionOptions,
     mut work: impl FnMut(&mut Session<'_>) -> Result<Ending<'e, T>, E>,
 ) -> Result<Committed<'e, T>, E> {
+    let caller = Location::caller();
     let mut attempts = Attempts::new(&options.retry.unwrap_or(Retry::NEVER), options.idempotent);
     let mut is_away = false;
     // Of an attempt that may have taken effect.
     let mut unknown = None;
     loop {
-        let seen = if is_away { look(pool, tier, Some(attempts.left())) } else { Ok(()) };
+        let seen = if is_away { look(pool, tier, caller, Some(attempts.left())) } else { Ok(()) };
         let outcome = match seen {
-            Ok(()) => attempt_on(pool, tier, options, &mut None, &mut work),
+            Ok(()) => attempt_on(pool, tier, caller, options, &mut None, &mut work),
             Err(refusal) => Err(Uncommitted::refused(refusal)),
         };
         let (Setback { error, again, cause, of_frame }, is_connected) = match outcome {
@@ -142,7 +148,7 @@ impl TieredPool<PgManager> {
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let (options, work) = (SessionOptions::new(), |tx: &mut Session<'_>| work(tx).map(Ending::Commit));
-        let outcome = attempt_on(self, Tier::Automation, &options, &mut None, work);
+        let outcome = attempt_on(self, Tier::Automation, Location::caller(), &options, &mut None, work);
         outcome.map(Committed::value).map_err(Uncommitted::into_error)
     }
 

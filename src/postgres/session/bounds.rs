@@ -31,7 +31,7 @@ pub(super) fn make_ready(conn: &mut PgConnection) -> Result<(), PgError> {
 pub(super) fn begin_along(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgError> {
     let commands = options.begin_along(conn.local_statement_timeout());
     forget_errors(conn);
-    if conn.hold_begin(commands) { Ok(()) } else { send_begin(conn, options, "") }
+    if conn.hold_begin(commands, options.is_read_only()) { Ok(()) } else { send_begin(conn, options, "") }
 }
 
 fn forget_errors(conn: &PgConnection) {

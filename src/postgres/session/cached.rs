@@ -142,7 +142,7 @@ impl PgConnection {
             return (outcome, along);
         }
         let (client, statements) = self.parts();
-        match statements.ready_anew(client, sql, params.len()) {
+        match statements.ready_instead(client, sql, params.len(), &ready) {
             Ok(ready) => self.call_ready(&ready, sql, params, call, commit),
             Err(error) => (Err(error.into()), CommitAlong::NotSent),
         }

@@ -44,6 +44,9 @@ impl SessionOptions {
     }
 
     /// Makes the transaction read-only, or read-write where the session's default is read-only.
+    ///
+    /// The answer to the COMMIT of one that is read-only is not waited for, where it has done nothing but read; see
+    /// [the guide](crate::guide::postgres#sessions) for what it then must not have functions do.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = Some(read_only);
         self
@@ -94,20 +97,25 @@ impl SessionOptions {
         self.tag.as_deref()
     }
 
-    /// Whether nothing but its end can come of the COMMIT: it writes nothing, and is not serializable, as which it
-    /// could still be refused. Where it does not say how it is isolated, the server has to.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only == Some(true)
+    }
+
+    /// Whether nothing but its end can come of the COMMIT, as long as its commands only read: it begins read-only, and
+    /// not serializable, as which it could still be refused. Where it does not say how it is isolated, the server has
+    /// to.
     pub(super) fn may_leave(&self, is_serializable: Option<bool>) -> bool {
         let is_serializable = match self.isolation {
             Some(level) => matches!(level, IsolationLevel::Serializable),
             None => is_serializable.unwrap_or(true),
         };
-        self.read_only == Some(true) && !is_serializable
+        self.is_read_only() && !is_serializable
     }
 
     /// As [`SessionOptions::begin`], with the question that [`SessionOptions::may_leave`] needs answered.
     pub(super) fn begin_along(&self, usual_timeout: Option<Duration>) -> Vec<String> {
         let mut commands = self.begin(usual_timeout);
-        if self.read_only == Some(true) && self.isolation.is_none() {
+        if self.is_read_only() && self.isolation.is_none() {
             commands.push(ASK_ISOLATION.to_owned());
         }
         commands

@@ -17,7 +17,8 @@ use crate::postgres::sqlstate::{Meaning, means};
 ///
 /// BEGIN and the session's own limits go along with the first statement and cost no round trip; ahead of one by the
 /// simple protocol, as of `batch_execute`, and over a Unix socket, they take one of their own. Where the session is
-/// [`read_only`](SessionOptions::read_only) and not serializable the answer to COMMIT is not waited for.
+/// [`read_only`](SessionOptions::read_only) and not serializable, and its commands have done nothing but read, the
+/// answer to COMMIT is not waited for.
 ///
 /// When `work` panics nothing is sent: the panic unwinds at once, whatever the server does, and the connection stays in
 /// the transaction until its pool rolls it back.

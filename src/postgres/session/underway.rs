@@ -266,7 +266,11 @@ impl Underway<'_> {
             }
             // The statement was itself an end of the transaction.
             (Ok(_), CommitAlong::Skipped) => return Err(PgError::commit_aborted()),
-            (Ok(_), commit) => unreachable!("BUG: an answer was read to its end, and COMMIT is {commit:?}"),
+            // The answer has come to its end: what follows on such a connection answers nobody knows what.
+            (Ok(_), CommitAlong::Refused | CommitAlong::Unknown) => {
+                conn.abandon();
+                PgError::commit_unanswered()
+            }
             (Err(error), CommitAlong::NotSent | CommitAlong::Skipped) => return Err(noted.note(error)),
             (Err(error), CommitAlong::Refused) => PgError::from(error),
             // A cancel between COMMIT and the answer's end has taken the answer away.

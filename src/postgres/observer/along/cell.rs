@@ -51,8 +51,15 @@ impl Along {
     // For the owner.
 
     /// Has these commands go along with the next request that is not a simple query, until the session ends.
-    pub fn hold_begin(&self, commands: Vec<String>) {
-        self.with(|machine| machine.hold(commands));
+    ///
+    /// `is_read_only`: their transaction is, and it is looked at whether the client's commands leave it so.
+    pub fn hold_begin(&self, commands: Vec<String>, is_read_only: bool) {
+        self.with(|machine| machine.hold(commands, is_read_only));
+    }
+
+    /// Whether the session has begun read-only and each of its commands that are done only reads.
+    pub fn only_reads(&self) -> bool {
+        self.with(|machine| machine.only_reads())
     }
 
     /// Whether BEGIN was not sent yet.
@@ -92,7 +99,7 @@ impl Along {
 
     /// Ends the session: what was held is not sent any more, and what comes is no more refused.
     pub fn end_session(&self) {
-        if self.asks(WEAVES) {
+        if self.asks(WEAVES | WATCHES) {
             self.with(Machine::end_session);
         }
     }

@@ -14,6 +14,14 @@ pub(crate) const ASK_ISOLATION: &str = "SHOW transaction_isolation";
 /// That row: one field, and its length.
 const SERIALIZABLE: &[u8] = b"\0\x01\0\0\0\x0cserializable";
 
+/// The tags of commands that neither write nor make a transaction that is read-only writable, serializable or another:
+/// the server refuses that to what a query calls, as its snapshot is taken by then. A `FETCH` runs such a query, a
+/// `CLOSE` none.
+///
+/// Not among them: `DECLARE`, since COMMIT runs the query of a cursor WITH HOLD; `COPY`, the same in both directions;
+/// `ROLLBACK`, the same to a savepoint.
+const READS: [&[u8]; 6] = [b"SELECT ", b"SHOW\0", b"FETCH ", b"CLOSE CURSOR\0", b"SAVEPOINT\0", b"RELEASE\0"];
+
 #[derive(Default)]
 pub(super) struct Machine {
     begin: Begin,
@@ -37,19 +45,28 @@ pub(super) struct Machine {
     body: Text<18>,
     /// Whether the transaction is serializable, where the server was asked.
     is_serializable: Option<bool>,
+    /// The session's commands have done nothing but read, so far as their tags tell. Where that is not asked it is
+    /// false from the beginning.
+    only_reads: bool,
 }
 
 // For the owner, between two calls.
 impl Machine {
-    pub fn hold(&mut self, commands: Vec<String>) {
+    /// `is_read_only`: their transaction is, and it is looked at whether the client's commands leave it so.
+    pub fn hold(&mut self, commands: Vec<String>, is_read_only: bool) {
         self.restart();
-        self.is_serializable = None;
+        (self.is_serializable, self.only_reads) = (None, is_read_only);
         self.begin = Begin::Held(commands);
     }
 
     /// What [`ASK_ISOLATION`] was answered in the present session.
     pub fn is_serializable(&self) -> Option<bool> {
         self.is_serializable
+    }
+
+    /// Whether the session has begun read-only and each of its commands that are done only reads.
+    pub fn only_reads(&self) -> bool {
+        self.only_reads
     }
 
     pub fn is_held(&self) -> bool {
@@ -84,11 +101,11 @@ impl Machine {
 
     /// Ends the session. Answers that are due are still known for what they are.
     pub fn end_session(&mut self) {
-        (self.begin, self.commit) = (Begin::Off, Commit::Off);
+        (self.begin, self.commit, self.only_reads) = (Begin::Off, Commit::Off, false);
     }
 
     pub fn leave(&mut self) {
-        self.leaves = true;
+        (self.leaves, self.only_reads) = (true, false);
     }
 
     /// What the owner is to believe of the transaction, where the server's last word is not the truth.
@@ -155,6 +172,8 @@ impl Machine {
         if self.way == Way::Fresh {
             match self.begin {
                 Begin::Failing => return Some(Next::Wait),
+                // Where BEGIN is refused this would run all the same.
+                Begin::Sent if tag != b'C' => return Some(Next::Wait),
                 // Ahead of the end of an answer due, the client would take it for that one's.
                 Begin::Doomed | Begin::Ended if tag != b'C' && is_due => return Some(Next::Wait),
                 Begin::Doomed | Begin::Ended if tag != b'C' => self.way = Way::Refused,
@@ -193,7 +212,8 @@ impl Machine {
                 let ahead = count(commands.len());
                 let sets = count(commands.iter().filter(|command| command.starts_with("SET ")).count());
                 self.next = Some(Answer::Woven(Woven { ahead, sets, ..Woven::default() }));
-                self.begin = Begin::Sent;
+                // That message is not behind BEGIN, but goes with it.
+                (self.begin, self.way) = (Begin::Sent, Way::Going);
                 return Some(Next::Put(own));
             }
             _ => {}
@@ -257,7 +277,7 @@ impl Machine {
 impl Machine {
     /// Whether the server's bytes go by [`Machine::sift`].
     pub fn watches(&self) -> bool {
-        self.hides || !self.answers.is_empty()
+        self.hides || self.only_reads || !self.answers.is_empty()
     }
 
     /// Takes the pool's own out of what the server has said, whose messages the `server` is amid; moves what stays to
@@ -277,7 +297,7 @@ impl Machine {
                 if piece.first {
                     self.body = Text::new();
                 }
-                if matches!(piece.tag, b'C' | b'D') {
+                if piece.tag == b'C' || piece.tag == b'D' && self.hides {
                     self.body.push(piece.bytes);
                 }
                 piece.last.then_some(piece.tag)
@@ -306,6 +326,9 @@ impl Machine {
 
     /// Takes note of the end of a message.
     fn heard(&mut self, tag: u8) {
+        if tag == b'C' && !self.hides {
+            self.only_reads &= READS.iter().any(|tag| self.body.starts_with(tag));
+        }
         let Some(answer) = self.answers.front_mut() else { return };
         if tag == b'D' && answer.hides(tag) {
             self.is_serializable = Some(self.body.is(SERIALIZABLE));

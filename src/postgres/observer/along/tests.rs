@@ -8,6 +8,8 @@ use super::messages::{UNHEARD_COMMIT, refusal, run};
 use super::scripted::{Pair, message};
 use super::states::CommitAlong;
 
+mod amid;
+
 fn own(commands: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     commands.iter().for_each(|command| run(command, &mut out));
@@ -54,7 +56,7 @@ fn rows() -> Vec<u8> {
 }
 
 fn hold(pair: &Pair) {
-    pair.shared.along().hold_begin(vec!["BEGIN".to_owned(), "SET LOCAL a = 1".to_owned()]);
+    pair.shared.along().hold_begin(vec!["BEGIN".to_owned(), "SET LOCAL a = 1".to_owned()], false);
 }
 
 fn begin() -> Vec<u8> {

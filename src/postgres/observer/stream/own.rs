@@ -24,7 +24,8 @@ pub(super) struct Own {
     /// To go out ahead of anything else, and how much of it has.
     out: Vec<u8>,
     sent: usize,
-    /// Answers to requests that were not sent, for the client. Made only where no other is due.
+    /// Answers to requests that were not sent, for the client. Made only where no other is due, and given between two
+    /// messages of the server's, which may send some unasked.
     refusals: Vec<u8>,
 }
 
@@ -46,11 +47,13 @@ impl Own {
 impl<S> Observed<S> {
     /// Gives the client what is the pool's own; false where there is nothing.
     pub(super) fn give_own(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        if self.inject == 0 {
-            return self.own.give_refusals(buf);
+        if self.inject > 0 {
+            self.give_end_of_probe(buf);
+            return true;
         }
-        self.give_end_of_probe(buf);
-        true
+        let gives = self.server.at_boundary() && self.own.give_refusals(buf);
+        self.limits.owes(!self.own.refusals.is_empty());
+        gives
     }
 
     pub(super) fn give_end_of_probe(&mut self, buf: &mut ReadBuf<'_>) {
