@@ -6,10 +6,6 @@ mod common;
 mod support;
 
 mod adhoc;
-#[cfg(feature = "tls")]
-#[allow(dead_code)]
-#[path = "../../tests/support/authority.rs"]
-mod authority;
 mod checkout;
 mod opening;
 mod placement;

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 use tierpool::{PgPool, Tier};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::authority::Authority;
 use super::checkout::{CONNECTIONS, QUERY, Work, compare, ours_asks, r2d2_asks};
 use super::placement::Placement;
 use super::pools;
 use crate::common::mode::Mode;
 use crate::common::table::{Row, Table, nanos};
+use crate::support::authority::Authority;
 use crate::support::cluster::{APP_PASSWORD, Cluster};
 
 /// The name in the server's certificate.
