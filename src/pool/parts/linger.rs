@@ -79,6 +79,19 @@ impl Linger {
 
     /// Waits awake until `is_there`, for [`LONGEST`] and not beyond the deadline. Says whether it is.
     pub(crate) fn until(&self, deadline: Option<Instant>, is_there: impl Fn() -> bool) -> bool {
+        self.until_by(deadline, is_there, || {
+            yield_now();
+            Instant::now()
+        })
+    }
+
+    /// The same, with a yield that tells the time after it.
+    fn until_by(
+        &self,
+        deadline: Option<Instant>,
+        is_there: impl Fn() -> bool,
+        yielded: impl Fn() -> Instant,
+    ) -> bool {
         for _ in 0..PAUSES {
             if is_there() {
                 return true;
@@ -89,8 +102,7 @@ impl Linger {
         let end = deadline.map_or(begun + LONGEST, |deadline| deadline.min(begun + LONGEST));
         let mut last = begun;
         while last < end {
-            yield_now();
-            let now = Instant::now();
+            let now = yielded();
             if now.duration_since(last) > CROWDED {
                 self.gives_way();
                 return is_there();
@@ -134,7 +146,6 @@ impl Linger {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::thread;
 
     use super::*;
 
@@ -173,15 +184,7 @@ mod tests {
     fn whoever_meets_a_crowd_gives_way_for_a_while_and_longer_each_time() {
         let linger = Linger::with_cores(2);
         for times in 0..3 {
-            let looks = Cell::new(0);
-            // A look in place of the yield takes as long as a crowd would.
-            linger.until(None, || {
-                looks.set(looks.get() + 1);
-                if looks.get() > PAUSES {
-                    thread::sleep(CROWDED * 2);
-                }
-                false
-            });
+            assert!(!linger.until_by(None, || false, || Instant::now() + CROWDED * 2));
             assert_eq!(skipped(&linger), LEAST_BRAKE << times);
         }
         (0..2 * PAID_TO_LET_UP).for_each(|_| linger.pays());
