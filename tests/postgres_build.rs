@@ -70,6 +70,8 @@ fn one_connection_is_opened_for_each_role_and_server_and_it_lingers_as_any_other
 
     let (clock, hand) = tierpool::Clock::manual();
     let pool = built(builder(&*url).idle_timeout(60 * SECOND).clock(clock));
+    // It counts as open a moment before it is there, and rests from then on.
+    eventually(AT_ONCE, "it rests", || pool.automation().gauges().idle == 1);
     hand.advance(59 * SECOND);
     assert_eq!(is_open(&pool), [1, 0]);
     hand.advance(2 * SECOND);

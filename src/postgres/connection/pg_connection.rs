@@ -147,12 +147,10 @@ impl PgConnection {
         }
     }
 
-    /// Keeps no statements from now on, unless the settings say that those who serve the calls have them all.
-    pub(in crate::postgres) fn keep_no_statements(&mut self, pooler_is_said: bool) {
-        if !pooler_is_said {
-            self.statements.switch_off();
-        }
-        self.statements.go_by_types();
+    /// Its statements as they are, for what is to be noted of a call: what the server has refused in it has its own
+    /// meaning there.
+    pub(in crate::postgres) fn statements_mut(&mut self) -> &mut StatementCache {
+        &mut self.statements
     }
 
     pub(in crate::postgres) fn statements(&self) -> &StatementCache {

@@ -39,6 +39,14 @@ pub(in crate::postgres) struct Told {
 }
 
 impl PgConnection {
+    /// Keeps no statements from now on, unless the settings say that those who serve the calls have them all.
+    pub(in crate::postgres) fn keep_no_statements(&mut self, pooler_is_said: bool) {
+        if !pooler_is_said {
+            self.statements_mut().switch_off();
+        }
+        self.statements_mut().go_by_types();
+    }
+
     /// The statement timeout that each session must set for itself.
     pub(in crate::postgres) fn local_statement_timeout(&self) -> Option<Duration> {
         self.behind.statement_timeout.filter(|_| self.is_transaction_pooled())

@@ -161,8 +161,7 @@ impl PgConnection {
             Commit::Along => self.with_commit_along(|client| call(ready, client, sql, params)),
         };
         let outcome = outcome.map_err(|error| {
-            let (_, statements) = self.parts();
-            let failed = statements.note_failed(sql, ready, &error);
+            let failed = self.statements_mut().note_failed(sql, ready, &error);
             Refusal { error, failed }
         });
         (outcome, along)
