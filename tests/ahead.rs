@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use r2d2::ManageConnection;
-use support::scripted::{Call, Gate, Step, still};
+use support::scripted::{Call, Gate, Step, met_at_rest, still, use_together};
 use support::wait::{A_MOMENT, BOUND, MS, SECOND, comes_true, eventually};
 use tierpool::Pool;
 use tierpool::config::PrePing;
@@ -31,12 +31,7 @@ fn the_last_idle_connection_is_left_to_callers() {
 
 #[test]
 fn none_is_opened_in_the_place_of_one_that_is_validated_ahead() {
-    let (builder, hand, manager) = still(|builder| builder.max_size(10).pre_ping(PrePing::IfIdleFor(SECOND)));
-    let pool = builder.build(manager.clone()).unwrap();
-    let use_all = || drop((pool.get().unwrap(), pool.get().unwrap(), pool.get().unwrap()));
-    use_all();
-    hand.advance(SECOND);
-    use_all();
+    let (pool, hand, manager) = met_at_rest(10, 3);
     // Only now: before, a checkout would have one opened in its connection's place.
     pool.reconfigure(|settings| settings.min_idle = Some(3)).unwrap();
     let (gate, opened) = (Gate::new(), manager.opened());
@@ -50,12 +45,7 @@ fn none_is_opened_in_the_place_of_one_that_is_validated_ahead() {
 
 #[test]
 fn a_caller_in_line_is_served_the_one_that_is_validated_ahead() {
-    let (builder, hand, manager) = still(|builder| builder.max_size(10).pre_ping(PrePing::IfIdleFor(SECOND)));
-    let pool = builder.build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
-    use_both();
-    hand.advance(SECOND);
-    use_both();
+    let (pool, hand, manager) = met_at_rest(10, 2);
     let gate = Gate::new();
     manager.script(Call::IsValid, [Step::ok().behind(&gate)]);
     let before = manager.opened();
@@ -77,19 +67,14 @@ fn a_caller_in_line_is_served_the_one_that_is_validated_ahead() {
 
 #[test]
 fn checkouts_that_would_have_met_a_trusted_connection_do_not_keep_it_up() {
-    let (builder, hand, manager) = still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)));
-    let pool = builder.build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
+    let (pool, hand, manager) = met_at_rest(2, 2);
     let pings = || manager.calls(Call::IsValid);
-    use_both();
-    hand.advance(SECOND);
-    use_both();
     let rounds = |count: u32| {
         for _ in 0..count {
             hand.advance(750 * MS);
             comes_true(2 * A_MOMENT, || false);
             hand.advance(50 * MS);
-            use_both();
+            use_together(&pool, 2);
         }
     };
     rounds(5);

@@ -6,7 +6,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::scripted::{Call, Gate, ScriptedError, Step, built, still};
+use support::scripted::{Call, Gate, ScriptedError, Step, built, met_at_rest, still, use_together};
 use support::stress;
 use support::wait::{A_MOMENT, BOUND, LONG_BOUND, MS, SECOND, SLACK, comes_true, eventually, took};
 use tierpool::config::PrePing;
@@ -153,7 +153,7 @@ fn an_idle_pool_uses_no_processor_time() {
 fn connections_that_rest_are_validated_ahead_once_checkouts_have_met_such_ones() {
     let (builder, hand, manager) = still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)));
     let pool = builder.build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
+    let use_both = || use_together(&pool, 2);
     let pings = || manager.calls(Call::IsValid);
     use_both();
     hand.advance(700 * MS);
@@ -174,12 +174,7 @@ fn connections_that_rest_are_validated_ahead_once_checkouts_have_met_such_ones()
 
 #[test]
 fn an_idle_pool_ceases_to_validate_ahead() {
-    let (builder, hand, manager) = still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)));
-    let pool = builder.build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
-    use_both();
-    hand.advance(SECOND);
-    use_both();
+    let (pool, hand, manager) = met_at_rest(2, 2);
     let pings = || manager.calls(Call::IsValid);
     for _ in 0..20 {
         hand.advance(700 * MS);
@@ -199,13 +194,8 @@ fn an_idle_pool_ceases_to_validate_ahead() {
 
 #[test]
 fn one_that_nobody_uses_ceases_to_be_validated_ahead_while_others_are() {
-    let (builder, hand, manager) = still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)));
-    let pool = builder.build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
+    let (pool, hand, manager) = met_at_rest(2, 2);
     let pings = || manager.calls(Call::IsValid);
-    use_both();
-    hand.advance(SECOND);
-    use_both();
     // A thread takes the connection that it had last, so the other one rests.
     let validated_in_a_round = || {
         let before = pings();
@@ -247,7 +237,7 @@ fn one_that_hangs_ahead_is_given_up_and_no_caller_waits_for_it() {
     let (builder, hand, manager) =
         still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)).failure_threshold(0));
     let pool = builder.validation_timeout(100 * MS).build(manager.clone()).unwrap();
-    let use_both = || drop((pool.get().unwrap(), pool.get().unwrap()));
+    let use_both = || use_together(&pool, 2);
     use_both();
     hand.advance(SECOND);
     use_both();

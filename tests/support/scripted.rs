@@ -11,5 +11,5 @@ pub use driver::ScriptedDriver;
 pub use error::ScriptedError;
 pub use gate::Gate;
 pub use manager::{ScriptedConnection, ScriptedManager};
-pub use pool::{Parts, built, closed, pool_of, still, waiters};
+pub use pool::{Parts, built, closed, met_at_rest, pool_of, still, use_together, waiters};
 pub use script::{Call, Event, Step};

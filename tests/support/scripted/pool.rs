@@ -2,11 +2,12 @@
 
 use std::thread;
 
+use tierpool::config::PrePing;
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, Clock, ClockHand, Error, ManageConnection, Pool};
 
 use super::ScriptedManager;
-use crate::support::wait::{BOUND, eventually};
+use crate::support::wait::{BOUND, SECOND, eventually};
 
 /// A builder, the hand of its clock, and a manager to build with.
 pub type Parts = (Builder<ScriptedManager>, ClockHand, ScriptedManager);
@@ -30,6 +31,30 @@ pub fn built(builder: Builder<ScriptedManager>) -> (ScriptedManager, Pool<Script
     let manager = ScriptedManager::new();
     let pool = builder.build(manager.clone()).unwrap();
     (manager, pool)
+}
+
+/// Has so many connections in use at once, and returns them.
+///
+/// # Panics
+///
+/// When one is not to be had.
+#[track_caller]
+pub fn use_together(pool: &Pool<ScriptedManager>, count: usize) {
+    let conns: Vec<_> = (0..count).map(|_| pool.get().unwrap()).collect();
+    drop(conns);
+}
+
+/// A [`still`] pool that trusts connections for a second, `count` of which were met when they had rested for that long:
+/// so from now on they are validated ahead.
+#[track_caller]
+pub fn met_at_rest(max_size: u32, count: usize) -> (Pool<ScriptedManager>, ClockHand, ScriptedManager) {
+    let (builder, hand, manager) =
+        still(|builder| builder.max_size(max_size).pre_ping(PrePing::IfIdleFor(SECOND)));
+    let pool = builder.build(manager.clone()).unwrap();
+    use_together(&pool, count);
+    hand.advance(SECOND);
+    use_together(&pool, count);
+    (pool, hand, manager)
 }
 
 /// A pool of so many connections, all open.

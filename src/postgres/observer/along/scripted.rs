@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -150,6 +150,19 @@ impl Pair {
     /// Lets time pass.
     pub fn rest(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    /// Turns until the stream has failed, and says by what.
+    pub fn ends(&mut self) -> std::io::ErrorKind {
+        let since = Instant::now();
+        loop {
+            if let Some(error) = self.error {
+                return error;
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "it waits for good");
+            self.turn();
+            self.rest(Duration::from_millis(5));
+        }
     }
 
     fn read(&mut self, cx: &mut Context<'_>) {
