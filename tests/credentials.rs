@@ -33,6 +33,13 @@ fn bare_url(cluster: &Cluster) -> String {
     format!("postgresql://app@127.0.0.1:{}/app", cluster.port())
 }
 
+/// Waits for all attempts to have ended. The time of one that ends later counts from a clock moved on meanwhile.
+fn no_attempt_is_under_way(pool: &PgPool) {
+    eventually(LONG_BOUND, "no attempt is under way", || {
+        pool.automation().gauges().opening == 0 && pool.adhoc().gauges().opening == 0
+    });
+}
+
 fn configured(url: String) -> PgBuilder {
     PgPool::builder().url(url).app_name("credentials").base_size(4).max_overflow(0)
 }
@@ -142,14 +149,13 @@ fn without_a_callback_all_are_told_at_once_and_the_server_is_asked_every_half_mi
             assert!(format!("{error:#}").contains("28P01") && time < 10 * SECOND, "{time:?}: {error:#}");
         }
     });
-    let settled = || pool.automation().gauges().opening == 0 && pool.adhoc().gauges().opening == 0;
-    eventually(LONG_BOUND, "no attempt is under way", settled);
+    no_attempt_is_under_way(&pool);
     let first = refusals(&cluster);
     for _ in 0..29 {
         hand.advance(SECOND);
         assert_eq!(pool.get(Tier::Automation).unwrap_err().kind(), ErrorKind::ConnectFailed);
     }
-    eventually(LONG_BOUND, "no attempt is under way", settled);
+    no_attempt_is_under_way(&pool);
     // The ad-hoc tier has a pace of its own, and tries for the connection that it keeps.
     assert!(refusals(&cluster) <= first + 1, "{first}, then {}", refusals(&cluster));
     set_password(&cluster, APP_PASSWORD);
@@ -184,6 +190,7 @@ fn a_wrong_password_is_one_log_in_for_both_tiers_and_all_openers() {
     };
     call_on_both_tiers();
     assert_eq!(refusals(&cluster), 1, "{}", cluster.server_log());
+    no_attempt_is_under_way(&pool);
     // Nor one by one.
     hand.advance(31 * SECOND);
     let is_asked_again = || {
@@ -194,6 +201,7 @@ fn a_wrong_password_is_one_log_in_for_both_tiers_and_all_openers() {
     call_on_both_tiers();
     assert_eq!(refusals(&cluster), 2, "{}", cluster.server_log());
 
+    no_attempt_is_under_way(&pool);
     set_password(&cluster, APP_PASSWORD);
     hand.advance(31 * SECOND);
     for tier in [Tier::Automation, Tier::Adhoc] {
