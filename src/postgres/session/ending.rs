@@ -155,7 +155,7 @@ impl<'a, T> Last<'a, T> {
         };
         outcome.map_err(|error| match error.sqlstate() {
             // It says less than that the work has kept an error to itself.
-            Some(code) if means(code, Meaning::FailedBefore) => PgError::commit_aborted(),
+            Some(code) if means(code, Meaning::FailedBefore) => session.underway().ignored(),
             _ => error,
         })
     }
