@@ -39,7 +39,7 @@ pub fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
 }
 
-/// Runs a batch of twenty items that begins while the server is away, which comes back once the pool has given up on it.
+/// Runs a batch of twenty items that begins while the server is away, and has it come back once the breaker is open.
 #[track_caller]
 pub fn run_through_an_outage(options: Options) -> Report<i64> {
     let cluster = cluster();

@@ -55,9 +55,9 @@ pub fn options() -> SessionOptions {
     SessionOptions::new().retry(quick())
 }
 
-/// Has a session's COMMIT cut off: its answer, or COMMIT itself, which the client cannot tell from each other. `run` runs
-/// one that leaves the row `1:1` however often it is done, calls back with the number of each attempt, and returns how
-/// many there were. Asserts that another attempt is made only where that does no harm.
+/// Has a session's COMMIT cut off: its answer, or COMMIT itself, which the client cannot tell from each other. `run`
+/// runs one that leaves the row `1:1` however often it is done, calls back with the number of each attempt, and returns
+/// how many there were. Asserts that another attempt is made only where that does no harm.
 pub fn cut_commits<T>(
     cluster: &Cluster,
     proxy: &Proxy,

@@ -1,10 +1,10 @@
 //! Whether a statement is a `COPY` from or to the client, which its text tells.
 //!
-//! The server's grammar makes that certain: nothing else begins with the word, `FROM` and `TO` are reserved, so the first
-//! of them outside of parentheses says the direction, and the word behind it where the other end is.
+//! The server's grammar makes that certain: nothing else begins with the word, and `FROM` and `TO` are reserved, so the
+//! first of them outside of parentheses says the direction, and the word behind it where the other end is.
 
-/// Whether this is a `COPY … FROM STDIN` or `COPY … TO STDOUT`. False also where the text leaves a doubt: where it has a
-/// dollar sign, or a backslash within quotes.
+/// Whether this is a `COPY … FROM STDIN` or `COPY … TO STDOUT`. False also where the text leaves a doubt, by a dollar
+/// sign or by a backslash within quotes.
 pub(super) fn is_client_copy(sql: &str) -> bool {
     let mut tokens = Tokens { rest: sql.as_bytes() };
     if !tokens.find(|token| *token != Token::Mark(b';')).is_some_and(|first| first.is_of(["copy"; 2])) {

@@ -66,8 +66,9 @@ pub enum Ending<'a, T> {
 /// before its answer can be looked at. So there is no call here that expects one row, and what [`map`](Self::map) is
 /// given cannot fail.
 ///
-/// A `COPY` from or to the client is none: where one is given it is not sent, and the session fails and is rolled back.
-/// Use [`Session::copy_in`] or [`Session::copy_out`], and [`Ending::Commit`].
+/// A `COPY` from or to the client is none: where one is given it is not sent, and the session fails and is rolled
+/// back. Use [`Session::copy_in`] or [`Session::copy_out`], and [`Ending::Commit`]. One whose text leaves a doubt, by a
+/// dollar sign or by a backslash within quotes, is sent, and its outcome is told as unknown.
 pub struct Last<'a, T> {
     sql: Cow<'a, str>,
     params: Vec<Box<dyn ToSql + Sync + 'a>>,

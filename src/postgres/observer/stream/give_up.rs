@@ -11,10 +11,10 @@ use crate::process::OF_PARENT;
 
 /// What is sent where answers are due: `Flush` and `Terminate`.
 ///
-/// A PgBouncer before 1.21 takes a client's server for free once it has passed on the end of an answer, until the client
-/// sends something more, whatever that has asked for already. From a client that leaves it gives the server to the next
-/// one then, who gets the answers that are still to come. Behind a message it closes that server instead, and `Flush` is
-/// one without an answer of its own. A server itself reads both when it is done with its statements.
+/// A PgBouncer before 1.21 takes a client's server for free once it has passed on the end of an answer, whatever else
+/// the client has asked for, until that sends something more. It gives the server of a client that leaves to the next
+/// one then, who gets the answers still to come. Behind a message it closes that server instead, and `Flush` is one
+/// without an answer of its own. A server itself reads both when it is done with its statements.
 const FLUSH_AND_TERMINATE: [u8; 10] = *b"H\0\0\0\x04X\0\0\0\x04";
 
 impl<S: AsyncWrite + Unpin> Observed<S> {
