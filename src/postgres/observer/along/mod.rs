@@ -14,7 +14,7 @@ mod cell;
 mod machine;
 mod messages;
 #[cfg(test)]
-mod scripted;
+pub(super) mod scripted;
 mod states;
 #[cfg(test)]
 mod tests;

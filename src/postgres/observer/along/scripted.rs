@@ -16,7 +16,7 @@ use crate::postgres::observer::WireState;
 use crate::postgres::observer::stream::Observed;
 
 /// A message: its type and its body.
-pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(in crate::postgres::observer) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap();
     [&[tag], length.to_be_bytes().as_slice(), body].concat()
 }
@@ -59,7 +59,7 @@ impl AsyncWrite for Server {
 }
 
 /// An open connection, both sides of which are the test's.
-pub(super) struct Pair {
+pub(in crate::postgres::observer) struct Pair {
     /// For the stream's timer.
     runtime: Arc<Runtime>,
     server: Server,
