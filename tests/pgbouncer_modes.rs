@@ -209,7 +209,7 @@ fn a_statement_given_up_behind_the_end_of_another_is_answered_to_no_other_client
                     eventually(LONG_BOUND, "the statement runs", || runs(&cluster, pid));
                     assert!(by_limit || abandon.abandon());
                 });
-                conn.batch_execute("SELECT pg_sleep(3), 'theirs'").unwrap_err();
+                conn.batch_execute("SELECT pg_sleep(20), 'theirs'").unwrap_err();
             });
             drop(conn);
             let rows = bouncer.client().simple_query("SELECT 'mine'").unwrap();
