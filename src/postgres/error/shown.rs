@@ -103,7 +103,11 @@ impl PgError {
             Kind::Query(error) | Kind::LostBeforeCommit(Some(error)) if self.is_of_statement_mode() => {
                 with(STATEMENT_MODE, error)
             }
-            Kind::Query(error) if self.is_connection_lost() => with("the connection was lost", error),
+            Kind::Query(error) if self.is_connection_lost() => match cause(error) {
+                // As the pool says it of one that it has ended.
+                cause if cause.starts_with("the connection was ") => cause,
+                cause => format!("the connection was lost: {cause}"),
+            },
             Kind::Query(error) if self.is_statement_timeout() => with("the statement took too long", error),
             Kind::Query(error) => cause(error),
             Kind::CommitLost(None) => "outcome unknown: the server has not answered COMMIT".to_owned(),
@@ -127,7 +131,7 @@ impl PgError {
             Kind::InTransaction => "the connection is in a transaction already".to_owned(),
             Kind::NotBegun(error) => format!("the transaction could not be begun: {}", error.told()),
             Kind::NotIdle(when) => {
-                format!("the server did not say {when} that the session is outside of a transaction")
+                format!("no transaction may be open {when}, and the server did not say that none is")
             }
             Kind::LeftInTransaction => {
                 "the connection was returned inside a transaction, and its reset is switched off".to_owned()
