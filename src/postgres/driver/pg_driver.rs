@@ -1,7 +1,7 @@
 //! What the pool may know of PostgreSQL connections.
 //!
-//! **How a connection is validated.** A probe (2 µs, no round trip) finds every connection that either side has
-//! closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a server that is
+//! **How a connection is validated.** A probe (a system call, no round trip) finds every connection that either side
+//! has closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a server that is
 //! frozen or a network that swallows packets; only an answer proves that they are up. An answer to a ping costs a
 //! round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy pool. But a
 //! busy pool hears from its connections all the time, and a reply received is as good as a ping. So a validation
@@ -106,7 +106,7 @@ impl Driver<PgManager> for PgDriver {
         if !conn.is_observed() || conn.is_reply_pending() || Self::is_silent(conn) {
             return None;
         }
-        let outcome = conn.probe(limit);
+        let outcome = conn.look(limit);
         Some(Self::give_up_on_error(conn, outcome).and_then(|()| manager.check_role(conn)))
     }
 

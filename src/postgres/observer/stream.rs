@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
@@ -13,6 +13,7 @@ use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
 use super::frontend::FrontendScanner;
 use super::hang_up::{HangUp, READS_IN_A_ROW};
+use super::home::Home;
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
 use super::nesting::TypeNesting;
@@ -23,7 +24,7 @@ use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
 use crate::pool::Place;
-use crate::process::{OF_PARENT, Process};
+use crate::process::OF_PARENT;
 
 mod own;
 mod sent;
@@ -72,7 +73,9 @@ pub(crate) struct Observed<S> {
     reads_in_a_row: u32,
     /// Set while the server's end of the stream is waited for.
     hang_up: Option<HangUp>,
-    process: Process,
+    /// Whom an abandonment wakes.
+    listens: Option<Waker>,
+    home: Home,
 }
 
 impl<S> Observed<S> {
@@ -103,13 +106,14 @@ impl<S> Observed<S> {
             ran_dry: true,
             reads_in_a_row: 0,
             hang_up: None,
-            process: Process::this(),
+            listens: None,
+            home: Home::here(),
         }
     }
 
     /// Called before the task sleeps: fails when it must not.
     fn wait(&mut self, cx: &mut Context<'_>, silence: Silence) -> io::Result<()> {
-        if self.shared.listen(cx.waker()) {
+        if self.shared.listen_again(&mut self.listens, cx.waker()) {
             return Err(self.abandoned());
         }
         self.limits.check(&self.shared, cx, silence).map_err(|expired| {
@@ -132,6 +136,7 @@ impl<S> Observed<S> {
     }
 
     fn lost(&mut self) {
+        self.home.turn_ends();
         self.shared.note_lost();
         if let Some(slow) = &mut self.slow {
             slow.lost(&self.shared);
@@ -149,7 +154,7 @@ impl<S> Observed<S> {
 
     /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
     fn refuse_in_child(&mut self) -> io::Result<()> {
-        if self.process.is_this() {
+        if self.home.is_this() {
             return self.refuse_if_abandoned();
         }
         self.lost();
@@ -219,6 +224,7 @@ impl<S> Observed<S> {
             Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
             Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
+                self.home.turn_ends();
                 self.limits.write_blocked = true;
                 self.wait(cx, Silence::Proven)?;
             }
@@ -274,6 +280,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     let is_hiding = this.shared.along().is_hiding();
                     let notified = this.read(bytes)?;
                     this.ran_dry = false;
+                    this.shared.note_at_rest(false);
                     let framer = this.hide_own(framer, is_hiding, buf, before);
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
@@ -289,6 +296,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                 }
                 Poll::Pending => {
                     this.ran_dry = true;
+                    this.shared.note_at_rest(this.server.at_boundary());
                     this.reads_in_a_row = 0;
                     return this.nothing_to_read(cx, buf);
                 }
@@ -343,6 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.home.turn_ends();
         this.refuse_if_abandoned()?;
         ready!(this.send_own(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
@@ -359,6 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.home.turn_ends();
         this.refuse_in_child()?;
         if this.shared.status() == 0 {
             // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a

@@ -18,6 +18,7 @@ use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::along::Along;
+use crate::postgres::observer::arrivals::Arrivals;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -34,6 +35,10 @@ pub(crate) struct WireState {
     /// `I`, `T` or `E`; 0 until the handshake is done.
     status: AtomicU8,
     backend_pid: AtomicI32,
+    /// That of the socket; negative where it is not known.
+    descriptor: AtomicI32,
+    /// The last read found nothing, between two messages.
+    at_rest: AtomicBool,
     exchange: Exchange,
     allowance: Allowance,
     broken: AtomicBool,
@@ -73,6 +78,8 @@ impl WireState {
             epoch: Instant::now(),
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
+            descriptor: AtomicI32::new(-1),
+            at_rest: AtomicBool::new(false),
             exchange: Exchange::default(),
             allowance: Allowance::default(),
             broken: AtomicBool::new(false),
@@ -128,6 +135,17 @@ impl WireState {
         self.place.get()
     }
 
+    /// Notes the descriptor of the socket. Before the stream is wrapped.
+    pub fn set_descriptor(&self, descriptor: Option<i32>) {
+        self.descriptor.store(descriptor.unwrap_or(-1), Relaxed);
+    }
+
+    /// A watch on the socket, for the owner of the connection, which is open.
+    pub fn watch_arrivals(&self) -> Option<Arrivals> {
+        let descriptor = self.descriptor.load(Relaxed);
+        (descriptor >= 0).then(|| Arrivals::of(descriptor)).flatten()
+    }
+
     /// Nanoseconds since this connection's first byte.
     pub fn now(&self) -> u64 {
         nanos(self.epoch.elapsed())
@@ -148,6 +166,11 @@ impl WireState {
         self.own.load(Relaxed) || !self.is_open()
     }
 
+    /// Notes whether a read has found nothing, between two messages.
+    pub fn note_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
+    }
+
     pub fn note_lost(&self) {
         self.broken.store(true, Relaxed);
     }
@@ -164,6 +187,16 @@ impl WireState {
             }
         }
         self.is_abandoned()
+    }
+
+    /// As [`WireState::listen`], by the stream, which alone listens while it reads and writes: whom it told before is
+    /// still known, since only `abandon` forgets whom to wake, and is woken where that is missed here.
+    pub fn listen_again(&self, told: &mut Option<Waker>, waker: &Waker) -> bool {
+        if told.as_ref().is_some_and(|told| told.will_wake(waker)) {
+            return self.is_abandoned();
+        }
+        *told = Some(waker.clone());
+        self.listen(waker)
     }
 
     /// Whether a reply is drained, and that has taken as much or as long as it may.
@@ -250,6 +283,12 @@ impl WireState {
     /// Whether the answer to work is still due.
     pub fn is_reply_pending(&self) -> bool {
         self.exchange.is_reply_pending()
+    }
+
+    /// Whether all that was read are whole messages, with those of each reply to its end, and the last read found
+    /// nothing more.
+    pub fn is_at_rest(&self) -> bool {
+        self.at_rest.load(Relaxed) && !self.is_reply_pending()
     }
 
     pub fn is_broken(&self) -> bool {
