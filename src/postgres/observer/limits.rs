@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use super::send_queue::SendQueue;
 use super::state::WireState;
+use super::task::is_same;
 use super::uplink::Uplink;
 use crate::clock::Deadline;
 use crate::text::Limit;
@@ -243,7 +244,7 @@ impl Limits {
 
     /// Whether the timer wakes this task, and has not fired by `now`.
     fn wakes_in_future(&self, cx: &Context<'_>, now: Instant) -> bool {
-        let wakes = self.wakes.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
+        let wakes = self.wakes.as_ref().is_some_and(|task| is_same(task, cx.waker()));
         wakes && self.timer.as_ref().is_some_and(|(_, fires)| now < *fires)
     }
 

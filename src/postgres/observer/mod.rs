@@ -30,6 +30,7 @@
 //! | `shown` | what the driver's socket tells of itself |
 //! | `send_queue` | what the kernel has yet to send |
 //! | `uplink` | whether a large request still drains from there |
+//! | `task` | whom a waker wakes |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
@@ -62,6 +63,7 @@ pub(in crate::postgres) mod splits;
 mod state;
 mod statements;
 mod stream;
+mod task;
 mod texts;
 mod times;
 mod types;

@@ -154,7 +154,7 @@ impl<S> Observed<S> {
 
     /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
     fn refuse_in_child(&mut self) -> io::Result<()> {
-        if self.home.is_this() {
+        if self.shared.is_in_one_call() || self.home.is_this() {
             return self.refuse_if_abandoned();
         }
         self.lost();

@@ -19,6 +19,7 @@ use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::along::Along;
 use crate::postgres::observer::arrivals::Arrivals;
+use crate::postgres::observer::task::is_same;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -39,6 +40,8 @@ pub(crate) struct WireState {
     descriptor: AtomicI32,
     /// The last read found nothing, between two messages.
     at_rest: AtomicBool,
+    /// The owner is in a call in which nothing can fork, and has asked for the process.
+    in_one_call: AtomicBool,
     exchange: Exchange,
     allowance: Allowance,
     broken: AtomicBool,
@@ -80,6 +83,7 @@ impl WireState {
             backend_pid: AtomicI32::new(0),
             descriptor: AtomicI32::new(-1),
             at_rest: AtomicBool::new(false),
+            in_one_call: AtomicBool::new(false),
             exchange: Exchange::default(),
             allowance: Allowance::default(),
             broken: AtomicBool::new(false),
@@ -135,11 +139,6 @@ impl WireState {
         self.place.get()
     }
 
-    /// Notes the descriptor of the socket. Before the stream is wrapped.
-    pub fn set_descriptor(&self, descriptor: Option<i32>) {
-        self.descriptor.store(descriptor.unwrap_or(-1), Relaxed);
-    }
-
     /// A watch on the socket, for the owner of the connection, which is open.
     pub fn watch_arrivals(&self) -> Option<Arrivals> {
         let descriptor = self.descriptor.load(Relaxed);
@@ -166,11 +165,6 @@ impl WireState {
         self.own.load(Relaxed) || !self.is_open()
     }
 
-    /// Notes whether a read has found nothing, between two messages.
-    pub fn note_at_rest(&self, at_rest: bool) {
-        self.at_rest.store(at_rest, Relaxed);
-    }
-
     pub fn note_lost(&self) {
         self.broken.store(true, Relaxed);
     }
@@ -182,7 +176,7 @@ impl WireState {
     pub fn listen(&self, waker: &Waker) -> bool {
         {
             let mut reader = self.reader.lock();
-            if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            if !reader.as_ref().is_some_and(|known| is_same(known, waker)) {
                 *reader = Some(waker.clone());
             }
         }
@@ -192,7 +186,7 @@ impl WireState {
     /// As [`WireState::listen`], by the stream, which alone listens while it reads and writes: whom it told before is
     /// still known, since only `abandon` forgets whom to wake, and is woken where that is missed here.
     pub fn listen_again(&self, told: &mut Option<Waker>, waker: &Waker) -> bool {
-        if told.as_ref().is_some_and(|told| told.will_wake(waker)) {
+        if told.as_ref().is_some_and(|told| is_same(told, waker)) {
             return self.is_abandoned();
         }
         *told = Some(waker.clone());
@@ -285,8 +279,16 @@ impl WireState {
         self.exchange.is_reply_pending()
     }
 
-    /// Whether all that was read are whole messages, with those of each reply to its end, and the last read found
-    /// nothing more.
+    /// Says whether a call is under way in which nothing can fork, in the process of the connection.
+    pub fn set_in_one_call(&self, in_one_call: bool) {
+        self.in_one_call.store(in_one_call, Relaxed);
+    }
+
+    pub fn is_in_one_call(&self) -> bool {
+        self.in_one_call.load(Relaxed)
+    }
+
+    /// Whether each reply was read to its end, and the last read found nothing, between two messages.
     pub fn is_at_rest(&self) -> bool {
         self.at_rest.load(Relaxed) && !self.is_reply_pending()
     }
