@@ -12,6 +12,7 @@
 //! On other systems than Linux nothing is known.
 
 /// The watch on one socket. It costs a descriptor, and ends with it or with the socket.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "elsewhere there is none"))]
 pub(crate) struct Arrivals {
     #[cfg(target_os = "linux")]
     poll: mio::Poll,
