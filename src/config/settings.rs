@@ -101,7 +101,8 @@ pub struct Settings {
     /// How often the keeper looks: the grain of idle timeouts, keepalive and lifetimes. Default 1 s.
     #[doc(alias("HealthCheckPeriod"))]
     pub reaper_rate: Duration,
-    /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4.
+    /// Connections being opened at a time, and as many being closed or validated off-thread. Default 4;
+    /// for both tiers of a [`TieredPool`](crate::TieredPool) or a `PgPool` together 5, one of which is ad-hoc's.
     #[doc(alias("increment", "num_workers"))]
     pub open_concurrency: u32,
     /// Consecutive connect failures that open the circuit breaker, which then refuses callers at once that no idle
@@ -179,9 +180,13 @@ impl Default for Settings {
 pub const MAX_CEILING: u32 = 65_536;
 
 impl Settings {
-    /// The defaults of the automation tier.
+    /// The defaults of the automation tier. What may be opened at a time is said of both tiers: as much as by a pool of
+    /// its own, and one for ad-hoc.
     pub(crate) fn of_automation() -> Settings {
-        Settings::of_tier("automation")
+        Settings {
+            open_concurrency: Settings::default().open_concurrency + 1,
+            ..Settings::of_tier("automation")
+        }
     }
 
     /// The defaults of the ad-hoc tier, which gives back what it does not use.

@@ -30,7 +30,7 @@ impl<M: ManageConnection> Default for TieredBuilder<M> {
             total_connections: 60,
             limit_name: "Total Connection Limit",
             reserved: 5,
-            open_concurrency: 4,
+            open_concurrency: Settings::of_automation().open_concurrency,
             adhoc_may_borrow: false,
             adhoc_is_apart: false,
             automation: tier(Settings::of_automation()).base_size(50).max_overflow(5),
@@ -54,7 +54,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
     }
 
     /// Sets how many connections both tiers open at a time: one for ad-hoc, the rest for automation; at least 2.
-    /// Default 4.
+    /// Default 5.
     pub fn open_concurrency(mut self, openers: u32) -> Self {
         self.open_concurrency = openers;
         self

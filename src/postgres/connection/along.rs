@@ -79,6 +79,6 @@ impl PgConnection {
         if let Some(shared) = self.observer() {
             shared.along().leave();
         }
-        self.probe(limit)
+        self.turn_once(limit)
     }
 }

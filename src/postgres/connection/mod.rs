@@ -12,6 +12,7 @@
 //! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `handles` | what other threads may do to it |
 //! | `checks` | signs of life, each within a limit |
+//! | `one_call` | a call in which no code of the program runs |
 //! | `along` | BEGIN and COMMIT that go along with statements |
 //! | `unread` | ends what a borrower has left half done |
 //! | `pooled` | how it finds a pooler, and minds it |
@@ -25,6 +26,7 @@ mod goodbye;
 mod handles;
 mod known_types;
 mod lease;
+mod one_call;
 mod pg_connection;
 mod pooled;
 mod pooler;

@@ -14,7 +14,7 @@ use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::{Abandoned, Opening, WireState};
+use crate::postgres::observer::{Abandoned, Arrivals, Opening, WireState};
 use crate::postgres::tls::Secure;
 use crate::process::Process;
 
@@ -51,6 +51,7 @@ pub struct PgConnection {
     pub(super) client: Option<Client>,
     process: Process,
     pub(super) observer: Option<Arc<WireState>>,
+    pub(super) arrivals: Option<Arrivals>,
     /// How it was secured, for the connection of a cancel request.
     secure: Secure,
     backend_pid: Option<i32>,
@@ -88,6 +89,7 @@ impl PgConnection {
         PgConnection {
             client: Some(client),
             process: Process::this(),
+            arrivals: observer.as_ref().and_then(|shared| shared.watch_arrivals()),
             observer,
             secure,
             backend_pid,

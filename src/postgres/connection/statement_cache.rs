@@ -60,8 +60,7 @@ impl StatementCache {
     /// Returns the statement with this text, prepared now if need be. A hit allocates nothing.
     pub fn get(&mut self, client: &mut Client, sql: &str) -> Result<Statement, postgres::Error> {
         self.drop_unsteady();
-        if let Some(statement) = self.kept.as_mut().and_then(|kept| kept.get(sql)) {
-            let statement = statement.clone();
+        if let Some(statement) = self.kept.as_mut().and_then(|kept| find(kept, sql)) {
             self.count_hit();
             return Ok(statement);
         }
@@ -264,6 +263,15 @@ impl StatementCache {
 
     pub fn stats(&self) -> StatementCacheStats {
         self.own
+    }
+}
+
+/// The statement with this text, which is the one used last from now on. Most often it was so before, which is seen
+/// without a hash of the text.
+fn find(kept: &mut LruCache<Box<str>, Statement>, sql: &str) -> Option<Statement> {
+    match kept.peek_mru() {
+        Some((last, statement)) if **last == *sql => Some(statement.clone()),
+        _ => kept.get(sql).cloned(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the pool may know of PostgreSQL connections.
 //!
-//! **How a connection is validated.** A probe (2 µs, no round trip) finds every connection that either side has
-//! closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a server that is
-//! frozen or a network that swallows packets; only an answer proves that they are up. An answer to a ping costs a
-//! round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy pool. But a
-//! busy pool hears from its connections all the time, and a reply received is as good as a ping. So a validation
-//! probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one ping a second
-//! for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs the probe, and so
-//! every checkout over TCP is validated by default. Behind a pooler in transaction mode the silence may be longer
-//! ([`PING_AFTER_POOLED`]).
+//! **How a connection is validated.** A probe (a system call, no round trip) finds every connection that either
+//! side has closed: a server that restarted, a terminated backend, an idle-session timeout. It does not find a
+//! server that is frozen or a network that swallows packets; only an answer proves that they are up. An answer to a
+//! ping costs a round trip, 25 µs here and a millisecond elsewhere, which is too much for every checkout of a busy
+//! pool. But a busy pool hears from its connections all the time, and a reply received is as good as a ping. So a
+//! validation probes, and pings only where nothing was heard of the server for [`PING_AFTER`]. That is at most one
+//! ping a second for each connection, whatever the pre-ping policy; a validated checkout in the steady state costs
+//! the probe, and so every checkout over TCP is validated by default. Behind a pooler in transaction mode the
+//! silence may be longer ([`PING_AFTER_POOLED`]).
 //!
 //! With `target_session_attrs` other than `any` a connection is also looked at, at each return and validation, for what
 //! the server has said of itself since it was opened. So connections leave a demoted server though nobody writes.
@@ -106,7 +106,7 @@ impl Driver<PgManager> for PgDriver {
         if !conn.is_observed() || conn.is_reply_pending() || Self::is_silent(conn) {
             return None;
         }
-        let outcome = conn.probe(limit);
+        let outcome = conn.look(limit);
         Some(Self::give_up_on_error(conn, outcome).and_then(|()| manager.check_role(conn)))
     }
 

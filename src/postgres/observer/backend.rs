@@ -84,9 +84,6 @@ const NO_DATA: usize = 64 << 20;
 /// four bytes has a completion, one of seven a description too, and so has the shortest message that asks for both.
 const FOR_EACH: usize = 2;
 
-/// The bytes ahead of a message's body: its type and its length.
-const HEADER: usize = 5;
-
 /// What is kept of the message under way.
 enum Reading {
     Skipped,
@@ -221,9 +218,12 @@ impl BackendScanner {
 
     /// Reads the next bytes and calls `on` for each fact found.
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(BackendEvent)) {
-        while self.malformed.is_none()
-            && let Some(piece) = self.framer.next(&mut bytes)
-        {
+        while self.malformed.is_none() {
+            if let Some(length) = self.pass_plain(bytes, &mut on) {
+                bytes = &bytes[length..];
+                continue;
+            }
+            let Some(piece) = self.framer.next(&mut bytes) else { return };
             if piece.first && !self.has_place(piece.tag) {
                 self.malformed = Some(Malformed::Type(piece.tag));
                 return;
@@ -254,20 +254,42 @@ impl BackendScanner {
         }
     }
 
+    /// Reads the message at the front where all of it is there and it is of the answer to a statement, in which little
+    /// is to be read: as [`BackendScanner::scan`] does for any, but for each query. Returns its length, or `None` where
+    /// that has to.
+    fn pass_plain(&mut self, bytes: &[u8], on: &mut impl FnMut(BackendEvent)) -> Option<usize> {
+        let (tag, body) = self.framer.whole(bytes)?;
+        let status = match (tag, body) {
+            (b'D', _) if !self.wants_rows => None,
+            (b'1' | b'2' | b'3' | b'T' | b'n' | b's' | b't', _) if body.len() <= NO_DATA => None,
+            (b'C', [b'S', b'E', b'L', ..] | [b'I', b'N', ..] | [b'U', b'P', ..] | [b'D', b'E', b'L', ..]) => {
+                None
+            }
+            (b'Z', [status @ (b'I' | b'T' | b'E')]) => Some(*status),
+            _ => return None,
+        };
+        self.weigh(&Piece { tag, bytes: body, first: true, last: true });
+        status.into_iter().for_each(|status| on(BackendEvent::Ready(status)));
+        Some(Framer::HEADER + body.len())
+    }
+
     /// Whether a server that keeps to the protocol may send a message of this type.
     fn has_place(&self, tag: u8) -> bool {
         match tag {
             b'R' | b'v' => !self.greeted,
-            _ => b"123ACDEGHIKNSTVWZcdnst".contains(&tag),
+            b'1' | b'2' | b'3' | b'A' | b'C' | b'D' | b'E' | b'G' | b'H' | b'I' | b'K' | b'N' | b'S' => true,
+            b'T' | b'V' | b'W' | b'Z' | b'c' | b'd' | b'n' | b's' | b't' => true,
+            _ => false,
         }
     }
 
     /// Takes a piece for progress of a reply or for none, and counts reports.
+    #[inline]
     fn weigh(&mut self, piece: &Piece<'_>) {
         match piece.tag {
             b'N' => return,
             NOTIFICATION => {
-                self.notified += piece.bytes.len() + if piece.first { HEADER } else { 0 };
+                self.notified += piece.bytes.len() + if piece.first { Framer::HEADER } else { 0 };
                 return;
             }
             b'S' => {

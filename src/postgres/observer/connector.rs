@@ -14,6 +14,7 @@ use postgres::tls::{MakeTlsConnect, TlsConnect};
 use super::limits::LimitExpired;
 use super::openings::Opening;
 use super::send_queue::SendQueue;
+use super::shown::Shown;
 use super::state::WireState;
 use super::stream::Observed;
 use crate::clock::Deadline;
@@ -128,7 +129,9 @@ where
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            let queue = SendQueue::of(&socket);
+            let shown = Shown::of(&socket);
+            let queue = SendQueue::of(&shown);
+            self.shared.set_descriptor(shown.descriptor());
             let end = self.deadline.instant().into();
             let mut secured = pin!(tokio::time::timeout_at(end, self.secure.connect(socket)));
             let shared = &self.shared;

@@ -31,6 +31,9 @@ pub(super) struct Framer {
 }
 
 impl Framer {
+    /// The bytes ahead of a message's body: its type and its length.
+    pub const HEADER: usize = 5;
+
     /// Starts before the first message of a server.
     pub fn of_server() -> Self {
         Framer { header: [0; 5], have: 0, body_left: 0, untyped: false, longest: usize::MAX, malformed: None }
@@ -63,6 +66,17 @@ impl Framer {
     /// Whether a message of this type is under way.
     pub fn is_amid(&self, tag: u8) -> bool {
         !self.at_boundary() && self.malformed.is_none() && self.header[0] == tag
+    }
+
+    /// The type and the body of the next message, where `input` has all of it. Whoever takes [`Framer::HEADER`] and the
+    /// body off the front of the input need not tell.
+    pub fn whole<'a>(&self, input: &'a [u8]) -> Option<(u8, &'a [u8])> {
+        let [tag, a, b, c, d, rest @ ..] = input else { return None };
+        if self.have > 0 || self.body_left > 0 || self.untyped || self.malformed.is_some() {
+            return None;
+        }
+        let body = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).ok()?.checked_sub(4)?;
+        if body > self.longest { None } else { Some((*tag, rest.get(..body)?)) }
     }
 
     /// Takes the next piece off the front of `input`; `None` when all of it has been used up.
@@ -181,6 +195,22 @@ mod tests {
         let mut framer = Framer::of_server();
         bodies(&mut framer, &[b"D\0\0\0\x06a"]);
         assert!(!framer.at_boundary());
+    }
+
+    #[test]
+    fn a_whole_message_is_one_that_begins_and_ends_in_the_input() {
+        let server = Framer::of_server();
+        assert_eq!(server.whole(b"Z\0\0\0\x05IC"), Some((b'Z', b"I".as_slice())));
+        for part in [b"Z\0\0\0".as_slice(), b"Z\0\0\0\x05", b"Z\0\0\0\x03I", b"Z\xff\xff\xff\xffI"] {
+            assert_eq!(server.whole(part), None);
+        }
+        assert_eq!(Framer::of_client().whole(b"\0\0\0\x08\0\x03\0\0\0"), None, "it has no type");
+        let mut amid = Framer::of_server();
+        bodies(&mut amid, &[b"D\0\0\0\x0aab"]);
+        assert_eq!(amid.whole(b"Z\0\0\0\x05I"), None, "that is a row's");
+        let mut limited = Framer::of_server();
+        limited.allow(0);
+        assert_eq!(limited.whole(b"Z\0\0\0\x05I"), None, "it is too long");
     }
 
     #[test]

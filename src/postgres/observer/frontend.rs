@@ -61,7 +61,12 @@ impl FrontendScanner {
 
     /// Reads the next bytes and calls `on` for each fact found.
     pub fn scan(&mut self, mut bytes: &[u8], mut on: impl FnMut(FrontendEvent)) {
-        while let Some(piece) = self.framer.next(&mut bytes) {
+        loop {
+            if let Some(length) = self.pass_plain(bytes, &mut on) {
+                bytes = &bytes[length..];
+                continue;
+            }
+            let Some(piece) = self.framer.next(&mut bytes) else { return };
             if piece.first {
                 self.begin(piece.tag, &mut on);
             }
@@ -72,6 +77,24 @@ impl FrontendScanner {
                 self.questions.end(piece.tag, &mut |asking| on(FrontendEvent::OfTypes(asking)));
             }
         }
+    }
+
+    /// Reads the message at the front where all of it is there, and nothing that is looked for can be in it: in each
+    /// run of a prepared statement. Returns its length.
+    fn pass_plain(&mut self, bytes: &[u8], on: &mut impl FnMut(FrontendEvent)) -> Option<usize> {
+        let (tag, body) = self.framer.whole(bytes)?;
+        match tag {
+            b'B' if self.statements.know_none() && self.questions.know_none() => {
+                self.statements.runs_unknown()
+            }
+            b'E' | b'S' => {}
+            _ => return None,
+        }
+        self.begin(tag, on);
+        if tag == b'S' {
+            self.statements.end(tag, &mut |sets| on(FrontendEvent::Sets(sets)));
+        }
+        Some(Framer::HEADER + body.len())
     }
 
     fn begin(&mut self, tag: u8, on: &mut impl FnMut(FrontendEvent)) {

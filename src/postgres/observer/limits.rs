@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
 use super::send_queue::SendQueue;
 use super::state::WireState;
+use super::task::is_same;
 use super::uplink::Uplink;
 use crate::clock::Deadline;
 use crate::text::Limit;
@@ -99,6 +100,8 @@ pub(super) struct Limits {
     /// The client is to be answered by the pool, and waits for the end of a message of the server's.
     owing: bool,
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
+    /// Whom the timer wakes as it fires; none where it has to be told.
+    wakes: Option<Waker>,
     /// The timer stands for the confirmation of an expiry.
     confirming: bool,
     /// A limit was found passed while data kept coming, and no reply has come on since.
@@ -114,6 +117,7 @@ impl Limits {
             write_blocked: false,
             owing: false,
             timer: None,
+            wakes: None,
             confirming: false,
             overrun: false,
             uplink: Uplink::new(queue),
@@ -193,6 +197,9 @@ impl Limits {
         if waits && self.since.is_none() {
             self.since = Some(now);
         }
+        if self.is_early(shared, cx, now) {
+            return Ok(());
+        }
         loop {
             let look = self.look_at_uplink(shared, now);
             let Some((due, limit)) = self.first_due(shared, waits) else { return Ok(()) };
@@ -202,18 +209,43 @@ impl Limits {
                     self.set_timer(at + CONFIRMATION);
                     self.confirming = true;
                 }
-                return if silence == Silence::Proven && self.poll_timer(cx) { Err(limit) } else { Ok(()) };
+                return if silence == Silence::Proven && self.poll_timer(cx, at) {
+                    Err(limit)
+                } else {
+                    Ok(())
+                };
             }
             self.confirming = false;
             let wake = look.map_or(due, |look| shared.instant(look).min(due));
             if self.timer.as_ref().is_none_or(|(sleep, fires)| wake < *fires || sleep.is_elapsed()) {
                 self.set_timer(wake);
             }
-            if !self.poll_timer(cx) {
+            if !self.poll_timer(cx, at) {
                 return Ok(());
             }
             now = shared.now();
         }
+    }
+
+    /// Whether the timer is set, and early enough, for a reply that is the only thing to wait for and not due yet: so
+    /// it is with each query but the first and one in many.
+    fn is_early(&self, shared: &WireState, cx: &Context<'_>, now: u64) -> bool {
+        let is_plain =
+            !self.confirming && shared.is_open() && shared.bound().is_none() && self.uplink.is_small();
+        let (true, Some(since), Some(limit)) = (is_plain, self.since, shared.socket_timeout()) else {
+            return false;
+        };
+        let due = since.saturating_add(limit);
+        let is_in_time = |(_, fires): &(_, Instant)| *fires <= shared.instant(due);
+        now < due
+            && self.timer.as_ref().is_some_and(is_in_time)
+            && self.wakes_in_future(cx, shared.instant(now))
+    }
+
+    /// Whether the timer wakes this task, and has not fired by `now`.
+    fn wakes_in_future(&self, cx: &Context<'_>, now: Instant) -> bool {
+        let wakes = self.wakes.as_ref().is_some_and(|task| is_same(task, cx.waker()));
+        wakes && self.timer.as_ref().is_some_and(|(_, fires)| now < *fires)
     }
 
     /// Takes the kernel's progress with a large request for the server's, and returns when to look at that next.
@@ -238,6 +270,7 @@ impl Limits {
     }
 
     fn set_timer(&mut self, at: Instant) {
+        self.wakes = None;
         match &mut self.timer {
             Some((sleep, fires)) => {
                 sleep.as_mut().reset(at.into());
@@ -247,9 +280,15 @@ impl Limits {
         }
     }
 
-    /// Registers the task with the timer; returns whether that has fired.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        self.timer.as_mut().is_some_and(|(sleep, _)| sleep.as_mut().poll(cx).is_ready())
+    /// Registers the task with the timer; returns whether that has fired by `now`.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.wakes_in_future(cx, now) {
+            return false;
+        }
+        let Some((sleep, _)) = &mut self.timer else { return false };
+        let has_fired = sleep.as_mut().poll(cx).is_ready();
+        self.wakes = (!has_fired).then(|| cx.waker().clone());
+        has_fired
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `arrivals` | whether anything has arrived that was not read |
 //! | `malformed` | what no server sends that keeps to the protocol |
 //! | `frames` | cuts a byte stream into messages, however it is split |
 //! | `notifications` | bounds the notifications that a client holds |
@@ -26,23 +27,28 @@
 //! | `texts` | the texts of the client's statements |
 //! | `along` | statements of the pool's own that go along with the client's requests |
 //! | `state` | what is known of the connection, readable by its owner, and the switches |
+//! | `shown` | what the driver's socket tells of itself |
 //! | `send_queue` | what the kernel has yet to send |
 //! | `uplink` | whether a large request still drains from there |
+//! | `task` | whom a waker wakes |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
+//! | `home` | whether a stream is still in the process that opened it |
 //! | `hang_up` | the wait for the server's end of the stream |
 //! | `stream` | the wrapped stream |
 //! | `openings` | the openings of a pool, which end with it |
 //! | `connector` | where it is put in place |
 
 mod along;
+mod arrivals;
 mod backend;
 mod connector;
 mod fields;
 mod frames;
 mod frontend;
 mod hang_up;
+mod home;
 mod limits;
 mod malformed;
 mod nesting;
@@ -50,12 +56,14 @@ mod notifications;
 mod openings;
 mod send_queue;
 mod settings_text;
+mod shown;
 mod slow;
 #[cfg(test)]
 pub(in crate::postgres) mod splits;
 mod state;
 mod statements;
 mod stream;
+mod task;
 mod texts;
 mod times;
 mod types;
@@ -63,6 +71,7 @@ mod uplink;
 mod words;
 
 pub(crate) use along::{ASK_ISOLATION, CommitAlong};
+pub(crate) use arrivals::Arrivals;
 pub(crate) use connector::Connector;
 pub(crate) use limits::LimitExpired;
 pub(crate) use malformed::Malformed;

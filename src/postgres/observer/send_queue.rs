@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
-use postgres::Socket;
+use super::shown::Shown;
 
-/// Where the kernel tells the length of a socket's send buffer. The driver's [`Socket`] gives no descriptor away, so it
+/// Where the kernel tells the length of a socket's send buffer. The driver's socket lends nobody its descriptor, so it
 /// is looked up by its addresses in the kernel's table, which takes some microseconds, and a millisecond or two with
 /// thousands of sockets: for a limit that is about to expire, not for each request. On systems without that table
 /// nothing is known.
@@ -16,16 +16,10 @@ pub(super) struct SendQueue {
 }
 
 impl SendQueue {
-    pub fn of(socket: &Socket) -> Option<SendQueue> {
-        // It shows its addresses, and has no other way to tell them.
-        let shown = format!("{socket:?}");
-        let address = |name: &str| {
-            let (_, rest) = shown.split_once(name)?;
-            rest[..rest.find([',', ' ', '}'])?].parse::<SocketAddr>().ok()
-        };
-        let (local, remote) = (address(" addr: ")?, address(" peer: ")?);
-        let table = if local.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-        Some(SendQueue { table, addresses: [local, remote].map(in_table) })
+    pub fn of(socket: &Shown) -> Option<SendQueue> {
+        let addresses = socket.addresses()?;
+        let table = if addresses[0].is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+        Some(SendQueue { table, addresses: addresses.map(in_table) })
     }
 
     /// The bytes that the other side has not acknowledged.

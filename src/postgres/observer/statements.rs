@@ -85,7 +85,7 @@ impl StatementReader {
                 Some(Sets::Locally) => self.locally = true,
                 Some(Sets::ByCall) => on(Sets::ByCall),
                 None if self.has_lost_some => on(Sets::ByCall),
-                None => self.otherwise = true,
+                None => self.runs_unknown(),
             },
             b'C' if self.kind == b'S' => self.forget(),
             b'S' => {
@@ -100,6 +100,16 @@ impl StatementReader {
 
     fn keeps_any(&self) -> bool {
         !self.kept.is_empty()
+    }
+
+    /// Whether no statement that was prepared sets anything.
+    pub(super) fn know_none(&self) -> bool {
+        !self.keeps_any() && !self.has_lost_some
+    }
+
+    /// A statement is run that is none of those kept.
+    pub(super) fn runs_unknown(&mut self) {
+        self.otherwise = true;
     }
 
     fn known(&self) -> Option<Sets> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
@@ -13,6 +13,7 @@ use super::backend::{BackendEvent, BackendScanner};
 use super::frames::Framer;
 use super::frontend::FrontendScanner;
 use super::hang_up::{HangUp, READS_IN_A_ROW};
+use super::home::Home;
 use super::limits::{Limits, Silence};
 use super::malformed::Malformed;
 use super::nesting::TypeNesting;
@@ -23,7 +24,6 @@ use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
 use crate::pool::Place;
-use crate::process::Process;
 
 mod give_up;
 mod own;
@@ -73,7 +73,9 @@ pub(crate) struct Observed<S> {
     reads_in_a_row: u32,
     /// Set while the server's end of the stream is waited for.
     hang_up: Option<HangUp>,
-    process: Process,
+    /// Whom an abandonment wakes.
+    listens: Option<Waker>,
+    home: Home,
 }
 
 impl<S> Observed<S> {
@@ -104,11 +106,13 @@ impl<S> Observed<S> {
             ran_dry: true,
             reads_in_a_row: 0,
             hang_up: None,
-            process: Process::this(),
+            listens: None,
+            home: Home::here(),
         }
     }
 
     fn lost(&mut self) {
+        self.home.turn_ends();
         self.shared.note_lost();
         if let Some(slow) = &mut self.slow {
             slow.lost(&self.shared);
@@ -220,6 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
                     let is_hiding = this.shared.along().is_hiding();
                     let notified = this.read(bytes).inspect_err(|_| this.give_up(cx))?;
                     this.ran_dry = false;
+                    this.shared.note_at_rest(false);
                     let framer = this.hide_own(framer, is_hiding, buf, before);
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
@@ -235,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
                 }
                 Poll::Pending => {
                     this.ran_dry = true;
+                    this.shared.note_at_rest(this.server.at_boundary());
                     this.reads_in_a_row = 0;
                     return this.nothing_to_read(cx, buf);
                 }
@@ -250,6 +256,7 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
             Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
             Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
+                self.home.turn_ends();
                 self.limits.write_blocked = true;
                 self.wait(cx, Silence::Proven)?;
             }
@@ -302,6 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.home.turn_ends();
         this.refuse_if_abandoned(cx)?;
         ready!(this.send_own(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
@@ -318,6 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.home.turn_ends();
         this.refuse_in_child(cx)?;
         if this.shared.status() == 0 {
             // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a

@@ -34,10 +34,15 @@ impl Uplink {
         self.looked = None;
     }
 
+    /// Whether there is nothing to look at.
+    pub fn is_small(&self) -> bool {
+        self.unanswered < LARGE || self.queue.is_none()
+    }
+
     /// For a wait `since` then, of which a `limit` is set: whether the kernel got on with sending, and when to look
     /// next. `None` where there is nothing to look at.
     pub fn look(&mut self, since: u64, limit: u64, now: u64) -> Option<(bool, u64)> {
-        let queue = self.queue.as_ref().filter(|_| self.unanswered >= LARGE)?;
+        let queue = self.queue.as_ref().filter(|_| !self.is_small())?;
         let pace = limit / LOOKS;
         let next = self.looked.map_or(since, |(at, _)| at).saturating_add(pace);
         if now < next {

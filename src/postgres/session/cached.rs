@@ -157,7 +157,10 @@ impl PgConnection {
         commit: Commit,
     ) -> (Result<T, Refusal>, CommitAlong) {
         let (outcome, along) = match commit {
-            Commit::Apart => (call(ready, self.parts().0, sql, params), CommitAlong::NotSent),
+            Commit::Apart => {
+                let outcome = self.in_one_call(|conn| call(ready, conn.parts().0, sql, params));
+                (outcome, CommitAlong::NotSent)
+            }
             Commit::Along => self.with_commit_along(|client| call(ready, client, sql, params)),
         };
         let outcome = outcome.map_err(|error| {

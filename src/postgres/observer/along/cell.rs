@@ -120,6 +120,11 @@ impl Along {
         self.with(|machine| machine.next(bytes, client, is_due))
     }
 
+    /// Whether one is asked for that may have to be.
+    pub fn leaves(&self) -> bool {
+        self.asks(LEAVES)
+    }
+
     /// Whether a COMMIT is to be sent now whose answer nobody waits for.
     pub fn take_leave(&self) -> bool {
         self.asks(LEAVES) && self.with(Machine::take_leave)

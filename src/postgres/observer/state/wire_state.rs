@@ -18,6 +18,8 @@ use super::route::{Route, ServerRole};
 use super::settings::SessionSettings;
 use crate::pool::Place;
 use crate::postgres::observer::along::Along;
+use crate::postgres::observer::arrivals::Arrivals;
+use crate::postgres::observer::task::is_same;
 
 /// Stands for "no limit" and "never" in the times below.
 const NONE: u64 = u64::MAX;
@@ -34,6 +36,12 @@ pub(crate) struct WireState {
     /// `I`, `T` or `E`; 0 until the handshake is done.
     status: AtomicU8,
     backend_pid: AtomicI32,
+    /// That of the socket; negative where it is not known.
+    descriptor: AtomicI32,
+    /// The last read found nothing, between two messages.
+    at_rest: AtomicBool,
+    /// The owner is in a call in which nothing can fork, and has asked for the process.
+    in_one_call: AtomicBool,
     exchange: Exchange,
     allowance: Allowance,
     broken: AtomicBool,
@@ -73,6 +81,9 @@ impl WireState {
             epoch: Instant::now(),
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
+            descriptor: AtomicI32::new(-1),
+            at_rest: AtomicBool::new(false),
+            in_one_call: AtomicBool::new(false),
             exchange: Exchange::default(),
             allowance: Allowance::default(),
             broken: AtomicBool::new(false),
@@ -128,6 +139,12 @@ impl WireState {
         self.place.get()
     }
 
+    /// A watch on the socket, for the owner of the connection, which is open.
+    pub fn watch_arrivals(&self) -> Option<Arrivals> {
+        let descriptor = self.descriptor.load(Relaxed);
+        (descriptor >= 0).then(|| Arrivals::of(descriptor)).flatten()
+    }
+
     /// Nanoseconds since this connection's first byte.
     pub fn now(&self) -> u64 {
         nanos(self.epoch.elapsed())
@@ -159,11 +176,21 @@ impl WireState {
     pub fn listen(&self, waker: &Waker) -> bool {
         {
             let mut reader = self.reader.lock();
-            if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            if !reader.as_ref().is_some_and(|known| is_same(known, waker)) {
                 *reader = Some(waker.clone());
             }
         }
         self.is_abandoned()
+    }
+
+    /// As [`WireState::listen`], by the stream, which alone listens while it reads and writes: whom it told before is
+    /// still known, since only `abandon` forgets whom to wake, and is woken where that is missed here.
+    pub fn listen_again(&self, told: &mut Option<Waker>, waker: &Waker) -> bool {
+        if told.as_ref().is_some_and(|told| is_same(told, waker)) {
+            return self.is_abandoned();
+        }
+        *told = Some(waker.clone());
+        self.listen(waker)
     }
 
     /// Whether a reply is drained, and that has taken as much or as long as it may.
@@ -250,6 +277,20 @@ impl WireState {
     /// Whether the answer to work is still due.
     pub fn is_reply_pending(&self) -> bool {
         self.exchange.is_reply_pending()
+    }
+
+    /// Says whether a call is under way in which nothing can fork, in the process of the connection.
+    pub fn set_in_one_call(&self, in_one_call: bool) {
+        self.in_one_call.store(in_one_call, Relaxed);
+    }
+
+    pub fn is_in_one_call(&self) -> bool {
+        self.in_one_call.load(Relaxed)
+    }
+
+    /// Whether each reply was read to its end, and the last read found nothing, between two messages.
+    pub fn is_at_rest(&self) -> bool {
+        self.at_rest.load(Relaxed) && !self.is_reply_pending()
     }
 
     pub fn is_broken(&self) -> bool {

@@ -20,7 +20,7 @@ const FLUSH_AND_TERMINATE: [u8; 10] = *b"H\0\0\0\x04X\0\0\0\x04";
 impl<S: AsyncWrite + Unpin> Observed<S> {
     /// Called before the task sleeps: fails when it must not.
     pub(super) fn wait(&mut self, cx: &mut Context<'_>, silence: Silence) -> io::Result<()> {
-        if self.shared.listen(cx.waker()) {
+        if self.shared.listen_again(&mut self.listens, cx.waker()) {
             return Err(self.abandoned(cx));
         }
         self.limits.check(&self.shared, cx, silence).map_err(|expired| {
@@ -53,10 +53,10 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
     }
 
     /// Whether an answer is due on a stream that is of use and between two messages of the client's.
-    fn may_terminate(&self) -> bool {
+    fn may_terminate(&mut self) -> bool {
         let is_amid = !self.own.is_sent() || !self.client.framer().at_boundary();
         // Not amid a handshake, nor on the parent's socket.
-        let is_due = self.shared.awaits_reply() && self.shared.status() != 0 && self.process.is_this();
+        let is_due = self.shared.awaits_reply() && self.shared.status() != 0 && self.home.is_this();
         is_due && !is_amid && !self.shared.is_broken()
     }
 
@@ -71,7 +71,7 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
 
     /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
     pub(super) fn refuse_in_child(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.process.is_this() {
+        if self.shared.is_in_one_call() || self.home.is_this() {
             return self.refuse_if_abandoned(cx);
         }
         self.lost();

@@ -108,6 +108,9 @@ impl<S> Observed<S> {
 impl<S: AsyncWrite + Unpin> Observed<S> {
     /// Sends what is to go out ahead of anything else.
     pub(super) fn send_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.own.is_sent() && !self.shared.along().leaves() {
+            return Poll::Ready(Ok(()));
+        }
         self.leave();
         while self.own.sent < self.own.out.len() {
             let outcome = Pin::new(&mut self.inner).poll_write(cx, &self.own.out[self.own.sent..]);
@@ -155,7 +158,10 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
                     cx.waker().wake_by_ref();
                 }
                 // The answer wakes the task, or its limit does; either way the client reads before it writes again.
-                Next::Wait if taken == 0 => return Poll::Pending,
+                Next::Wait if taken == 0 => {
+                    self.home.turn_ends();
+                    return Poll::Pending;
+                }
                 Next::Wait => break,
                 Next::Broken => return self.refuse_request(),
             }

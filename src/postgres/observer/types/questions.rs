@@ -95,6 +95,11 @@ impl QuestionReader {
         }
     }
 
+    /// Whether nothing was asked yet that is still known.
+    pub fn know_none(&self) -> bool {
+        self.known.is_empty() && !self.is_asking
+    }
+
     fn keep_tail(&mut self, bytes: &[u8]) {
         let fresh = &bytes[bytes.len().saturating_sub(TAIL)..];
         self.tail.rotate_left(fresh.len() % TAIL);

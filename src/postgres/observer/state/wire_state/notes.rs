@@ -8,6 +8,16 @@ use crate::postgres::observer::frontend::FrontendEvent;
 use crate::postgres::sqlstate::{Meaning, means};
 
 impl WireState {
+    /// Notes the descriptor of the socket. Before the stream is wrapped.
+    pub fn set_descriptor(&self, descriptor: Option<i32>) {
+        self.descriptor.store(descriptor.unwrap_or(-1), Relaxed);
+    }
+
+    /// Notes whether a read has found nothing, between two messages.
+    pub fn note_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
+    }
+
     pub fn note_sent(&self, event: FrontendEvent) {
         match event {
             FrontendEvent::Request(request) => {
