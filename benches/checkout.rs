@@ -153,10 +153,16 @@ fn rested(mode: Mode, table: &mut Table) {
     let theirs = Theirs::new(RESTING, Duration::ZERO);
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..=rests {
-        let both = [checkouts_of_all(RESTING, || ours.0.get()), checkouts_of_all(RESTING, || theirs.0.get())];
-        // The first were opened just before.
-        if round > 0 {
-            times.iter_mut().zip(both).for_each(|(times, more)| times.extend(more));
+        // In turns, since the first to run after a rest meets caches that others have used meanwhile.
+        for turn in [round, round + 1] {
+            let more = match turn % 2 {
+                OURS => checkouts_of_all(RESTING, || ours.0.get()),
+                _ => checkouts_of_all(RESTING, || theirs.0.get()),
+            };
+            // The first were opened just before.
+            if round > 0 {
+                times[turn % 2].extend(more);
+            }
         }
         thread::sleep(rest);
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::batches::{assert_at_rest, assert_sum, cluster, pool, write, written};
+use support::batches::{assert_at_rest, assert_sum, cluster, pool, run_through_an_outage, write, written};
 use support::retried::quick;
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::Tier;
@@ -164,23 +164,7 @@ fn a_server_that_does_not_come_back_ends_the_batch_and_a_second_run_completes_it
 
 #[test]
 fn a_server_that_is_away_for_a_while_is_waited_for() {
-    let cluster = cluster();
-    let pool = pool(&cluster, |builder| builder);
-    // Whoever had the one that `build` opened would lose it in its only attempt.
-    pool.automation().evict_idle();
-    cluster.kill9();
-    let report = thread::scope(|scope| {
-        scope.spawn(|| {
-            eventually(LONG_BOUND, "the breaker opens", || {
-                pool.automation().breaker() != tierpool::BreakerState::Closed
-            });
-            cluster.start();
-        });
-        // Tried once: waiting for a connection is no attempt.
-        batch::run(&pool, 0..20_i64, Options::new().retry(Retry::NEVER), |tx, &key| write(tx, key))
-    });
-    assert!(report.is_complete() && report.retried == 0, "{report}");
-    assert_eq!(written(&cluster), ((0..20).collect(), 20));
+    run_through_an_outage(Options::new());
 }
 
 #[test]

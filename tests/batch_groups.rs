@@ -10,14 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use support::batches::{assert_at_rest, assert_sum, cluster, pool, write, written};
+use support::batches::{assert_at_rest, assert_sum, cluster, pool, run_through_an_outage, write, written};
 use support::cluster::Cluster;
 use support::pools::pool_of;
 use support::retried::quick;
 use support::wait::{LONG_BOUND, MS, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Groups, Options, Report};
 use tierpool::postgres::Retry;
-use tierpool::{BreakerState, ErrorKind, PgError, Tier};
+use tierpool::{ErrorKind, PgError, Tier};
 
 /// By one worker, so that what is in a group is known; full ones, as the input does not keep them waiting.
 fn groups_of(most: usize) -> Options {
@@ -180,23 +180,8 @@ fn a_group_waits_for_others_no_longer_than_told_and_without_a_connection() {
 
 #[test]
 fn through_an_outage_a_group_waits_as_an_item_does() {
-    let cluster = cluster();
-    let pool = pool(&cluster, |builder| builder);
-    pool.automation().evict_idle();
-    cluster.kill9();
-    let report = thread::scope(|scope| {
-        scope.spawn(|| {
-            eventually(LONG_BOUND, "the breaker opens", || {
-                pool.automation().breaker() != BreakerState::Closed
-            });
-            cluster.start();
-        });
-        let options = groups_of(10).retry(Retry::NEVER).outage(LONG_BOUND);
-        batch::run(&pool, 0..20_i64, options, |tx, &key| write(tx, key))
-    });
-    assert!(report.is_complete() && report.retried == 0, "{report}");
+    let report = run_through_an_outage(groups_of(10).outage(LONG_BOUND));
     assert_eq!(groups(&report), (2, 0));
-    assert_eq!(written(&cluster), ((0..20).collect(), 20));
 }
 
 #[test]

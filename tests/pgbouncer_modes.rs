@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::Client;
+use postgres::{Client, SimpleQueryMessage};
 use support::bouncer::{Bouncer, TRACKS_STATEMENTS};
 use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
@@ -186,6 +186,46 @@ fn the_statement_timeout_ends_a_statement_and_keeps_the_connection() {
         pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap();
         assert_eq!(pool.automation().stats().opened, 1, "{name}");
     }
+}
+
+#[test]
+fn a_statement_given_up_behind_the_end_of_another_is_answered_to_no_other_client() {
+    let cluster = cluster();
+    for (name, mode) in [("session", PgBouncer::Session), ("transaction", PgBouncer::Transaction)] {
+        for by_limit in [true, false] {
+            let bouncer = narrow(&cluster, name);
+            // None is opened in its place, which might be given its answer.
+            let pool = pool(&bouncer, mode, |builder| builder.automation(|tier| tier.min_idle(Some(0))));
+            let mut conn = pool.get(Tier::Automation).unwrap();
+            let pid: i32 = one(&mut conn, "SELECT pg_backend_pid()");
+            // The end of this one is sent together with what comes next.
+            conn.query("SELECT 1", &[]).unwrap();
+            if by_limit {
+                conn.set_socket_timeout(Some(Duration::from_secs(1)));
+            }
+            let abandon = conn.abandon_handle();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    eventually(LONG_BOUND, "the statement runs", || runs(&cluster, pid));
+                    assert!(by_limit || abandon.abandon());
+                });
+                conn.batch_execute("SELECT pg_sleep(20), 'theirs'").unwrap_err();
+            });
+            drop(conn);
+            let rows = bouncer.client().simple_query("SELECT 'mine'").unwrap();
+            let row = rows.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            assert_eq!(row, Some("mine"), "{name}, {by_limit}: {rows:?}");
+        }
+    }
+}
+
+/// Whether this server is at a statement that sleeps.
+fn runs(cluster: &Cluster, pid: i32) -> bool {
+    let text = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+    cluster.admin().query_opt(text, &[&pid]).unwrap().is_some()
 }
 
 #[test]

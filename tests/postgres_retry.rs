@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use support::proxy::{Direction, Proxy};
-use support::retried::{cluster, counted, options, pool, quick, rows};
+use support::retried::{cluster, counted, cut_commits, options, pool, quick, rows};
 use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
 use tierpool::{PgError, Tier};
@@ -18,37 +18,13 @@ fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
     let cluster = cluster();
     let proxy = Proxy::start(cluster.port()).unwrap();
     let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
-    // Either the answer is lost or COMMIT itself; the client cannot tell one from the other.
-    let cuts = [(Direction::ToClient, "1:1"), (Direction::ToServer, "")];
-    for (direction, after_cut) in cuts {
-        for idempotent in [false, true] {
-            cluster.client().batch_execute("TRUNCATE t").unwrap();
-            let options = options().idempotent(idempotent);
-            let (outcome, calls) = counted(&pool, &options, |tx, call| {
-                // Idempotent: it sets, and does not add.
-                tx.execute_cached("INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 1", &[])?;
-                if call == 1 {
-                    proxy.cut_at(direction, b"COMMIT");
-                } else {
-                    assert_eq!(
-                        rows(&cluster),
-                        after_cut,
-                        "{direction:?}: seen from outside of the second attempt"
-                    );
-                }
-                Ok::<_, PgError>(())
-            });
-            if idempotent {
-                outcome.unwrap_or_else(|error| panic!("{direction:?}: {error}"));
-                assert_eq!((calls, rows(&cluster).as_str()), (2, "1:1"), "{direction:?}");
-            } else {
-                let error = outcome.unwrap_err();
-                assert!(error.is_outcome_unknown() && error.is_connection_lost(), "{direction:?}: {error}");
-                assert!(error.to_string().starts_with("outcome unknown"), "{error}");
-                assert_eq!((calls, rows(&cluster).as_str()), (1, after_cut), "{direction:?}");
-            }
-        }
-    }
+    cut_commits(&cluster, &proxy, |options, attempt| {
+        counted(&pool, options, |tx, call| {
+            tx.execute_cached("INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 1", &[])?;
+            attempt(call);
+            Ok::<_, PgError>(())
+        })
+    });
 }
 
 #[test]

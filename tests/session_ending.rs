@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use support::cluster::Cluster;
 use support::pools::checkouts;
-use support::proxy::{Admission, Direction, Proxy};
-use support::retried::{Opaque, cluster, options, pool, quick, rows};
+use support::proxy::{Admission, Proxy};
+use support::retried::{Opaque, cluster, cut_commits, options, pool, quick, rows};
 use tierpool::postgres::{Ending, Last, Session, SessionOptions, run_session_ending};
 use tierpool::stats::CloseCause;
 use tierpool::{PgError, PgPool, Tier};
@@ -126,6 +126,27 @@ fn a_last_statement_that_fails_undoes_all_and_its_error_is_the_sessions() {
 }
 
 #[test]
+fn a_copy_from_or_to_the_client_is_no_last_statement_and_is_not_sent() {
+    let cluster = cluster();
+    for pool in pools(&cluster) {
+        for sql in ["COPY t FROM STDIN", "/* all */ copy (SELECT 1) to stdout"] {
+            let error = pool.session_ending(|tx| {
+                tx.execute_cached(INSERT, &[&1, &1])?;
+                Ok::<_, PgError>(Ending::Last(Last::execute(sql)))
+            });
+            let error = error.unwrap_err();
+            assert!(error.to_string().starts_with("a COPY from or to the client cannot be"), "{error}");
+            assert!(!error.is_outcome_unknown() && rows(&cluster).is_empty(), "{}", rows(&cluster));
+        }
+        // One that is the server's own is as any statement.
+        let on_server = pool.session_ending(|_| Ok::<_, PgError>(Last::execute("COPY t TO '/x'").into()));
+        assert_eq!(on_server.unwrap_err().sqlstate(), Some("42501"));
+        let broken = pool.automation().stats().closed.count(CloseCause::Broken);
+        assert_eq!(broken, 0, "the connection is good");
+    }
+}
+
+#[test]
 fn a_commit_that_fails_is_told_by_its_own_error() {
     let cluster = cluster();
     cluster
@@ -216,27 +237,13 @@ fn a_last_statement_cut_off_is_of_unknown_outcome_once_commit_was_sent() {
     let cluster = cluster();
     let proxy = Proxy::start(cluster.port()).unwrap();
     let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
-    for (direction, after_cut) in [(Direction::ToClient, "1:1"), (Direction::ToServer, "")] {
-        for idempotent in [false, true] {
-            empty(&cluster);
-            let options = options().idempotent(idempotent);
-            let (outcome, calls) = counted(&pool, &options, |_, call| {
-                if call == 1 {
-                    proxy.cut_at(direction, b"COMMIT");
-                }
-                let set = "INSERT INTO t VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = $2";
-                Ok::<_, PgError>(Ending::Last(Last::execute(set).with(1).with(1)))
-            });
-            if idempotent {
-                outcome.unwrap_or_else(|error| panic!("{direction:?}: {error}"));
-                assert_eq!((calls, rows(&cluster).as_str()), (2, "1:1"), "{direction:?}");
-            } else {
-                let error = outcome.unwrap_err();
-                assert!(error.is_outcome_unknown() && error.is_connection_lost(), "{direction:?}: {error}");
-                assert_eq!((calls, rows(&cluster).as_str()), (1, after_cut), "{direction:?}");
-            }
-        }
-    }
+    cut_commits(&cluster, &proxy, |options, attempt| {
+        counted(&pool, options, |_, call| {
+            attempt(call);
+            let set = "INSERT INTO t VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = $2";
+            Ok::<_, PgError>(Ending::Last(Last::execute(set).with(1).with(1)))
+        })
+    });
 }
 
 #[test]
@@ -270,12 +277,14 @@ fn a_plan_gone_stale_is_prepared_anew_where_the_last_statement_is_the_only_one()
 #[test]
 fn a_panic_in_what_is_made_of_the_answer_undoes_nothing() {
     let cluster = cluster();
-    let pool = pool(cluster.url(), |builder| builder);
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        pool.session_ending(|_| Ok::<_, PgError>(Ending::Last(row(1, 1).map(|_| panic!("in map")))))
-    }));
-    assert!(panicked.is_err());
-    assert_eq!(rows(&cluster), "1:1");
-    assert_eq!(pool.session_ending(|_| Ok::<_, PgError>(row(2, 2).into())).unwrap(), 1);
-    assert_eq!((pool.automation().stats().opened, checkouts(&pool)), (1, 2));
+    for pool in pools(&cluster) {
+        empty(&cluster);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            pool.session_ending(|_| Ok::<_, PgError>(Ending::Last(row(1, 1).map(|_| panic!("in map")))))
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(rows(&cluster), "1:1");
+        assert_eq!(pool.session_ending(|_| Ok::<_, PgError>(row(2, 2).into())).unwrap(), 1);
+        assert_eq!((pool.automation().stats().opened, checkouts(&pool)), (1, 2));
+    }
 }

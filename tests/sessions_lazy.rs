@@ -17,7 +17,7 @@ use support::retried::{Opaque, counted, quick};
 use support::wait::{BOUND, LONG_BOUND, SECOND, eventually};
 use support::wire::{manager, one, open};
 use tierpool::postgres::{
-    IsolationLevel, Session, SessionOptions, SocketTimeout, TransactionStatus, run_session,
+    Ending, IsolationLevel, Last, Session, SessionOptions, SocketTimeout, TransactionStatus, run_session,
 };
 use tierpool::{Error, PgBuilder, PgError, PgPool, Tier};
 
@@ -275,6 +275,19 @@ fn where_begin_is_refused_no_statement_runs_outside_of_a_transaction() {
         });
         told(&outcome.expect_err("nothing of it was done"));
         assert_eq!(calls, 1);
+        // Over TCP its BEGIN goes along with the statement.
+        let (ignored, calls) = counted(&pool, &serializable, |tx, _| {
+            told(&tx.query_one_cached("SELECT 1", &[]).unwrap_err());
+            tx.query_one_cached("SELECT 1", &[]).expect_err("there is no transaction");
+            Ok::<_, PgError>(())
+        });
+        told(&ignored.expect_err("nothing of it was done"));
+        assert_eq!(calls, 1);
+        let last = pool.session_ending_with(Tier::Automation, &serializable, |tx| {
+            told(&tx.query_one_cached("SELECT 1", &[]).unwrap_err());
+            Ok::<_, PgError>(Ending::Last(Last::query("SELECT 1").map(drop)))
+        });
+        told(&last.expect_err("nothing of it was done"));
         let (own, calls) =
             counted(&pool, &serializable, |tx, _| tx.batch_execute("SELECT 1").map_err(|_| Opaque));
         assert!(own.is_err() && calls == 1);

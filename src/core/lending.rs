@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use super::cell::Cell;
 use super::gate::Gate;
 use super::ledger::Ledger;
-use super::queue::{Queue, Ticket};
+use super::queue::{Queue, Queued, Ticket};
 use super::slots::{Slot, Slots};
 use super::sync::{Arc, Mutex};
 use super::tempo::{Tempo, Waited};
@@ -20,8 +20,8 @@ pub(crate) use capacity::Counts;
 pub(crate) use seizing::Seizure;
 
 /// What is decided under the one lock.
-struct Desk<T, R> {
-    queue: Queue<T, R>,
+struct Desk<T, R, W> {
+    queue: Queue<T, R, W>,
     ledger: Ledger,
     tempo: Tempo,
     /// While set, a caller that no idle connection can serve is refused with it at once.
@@ -32,16 +32,16 @@ struct Desk<T, R> {
 
 /// Lends values of type `T` from slots to threads, first come, first served.
 ///
-/// `S` is a card of the floor above that stands in each slot, `R` the reason with which waiters are refused. A value
-/// may own a [`Seat`](super::seat::Seat), which locks the desk when it is dropped.
-pub(crate) struct Lending<T, S, R> {
+/// `S` is a card of the floor above that stands in each slot, `R` the reason with which waiters are refused, `W` what
+/// is known of each of them. A value may own a [`Seat`](super::seat::Seat), which locks the desk when it is dropped.
+pub(crate) struct Lending<T, S, R, W = ()> {
     slots: Slots<T, S>,
     gate: Gate,
     /// Guards queue, ledger and the decisions between them. No I/O, no waking of threads and no dropping of values
     /// or reasons runs under it, and no foreign code but `S::default` and `R::clone`, which must not panic. A
     /// waiter's own lock is the only one taken inside it. Padded: what precedes it is read by every checkout, and
     /// written seldom.
-    desk: CachePadded<Mutex<Desk<T, R>>>,
+    desk: CachePadded<Mutex<Desk<T, R, W>>>,
 }
 
 /// How an attempt to stand in line ended.
@@ -67,7 +67,7 @@ pub(crate) enum Joined<T, R> {
     Closed,
 }
 
-impl<T, S: Default, R: Clone> Lending<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
     pub(crate) fn new(ceiling: usize) -> Self {
         Lending {
             slots: Slots::new(ceiling),
@@ -139,6 +139,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         // For a reference of any length into the value to lead to a `Self`.
         S: 'static,
         R: 'static,
+        W: 'static,
     {
         // Once the value is in its slot another thread may drop it, and `Self` with it: nothing comes after.
         let put = Cell::put_through(value, |value| {
@@ -163,16 +164,18 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 
     /// Stands in line, unless a value is free or the rules of the moment say otherwise. `old` is the ticket of a
-    /// caller that was served once and comes back: it stands where it stood, and no bound applies to it.
-    pub(crate) fn join(&self, old: Option<Ticket>, max_waiting: Option<usize>) -> Joined<T, R> {
-        self.join_where(old, max_waiting, |_| true)
+    /// caller that was served once and comes back: it stands where it stood, and no bound applies to it. `who` is what
+    /// [`Lending::in_line`] tells of it.
+    pub(crate) fn join(&self, old: Option<Ticket>, max_waiting: Option<usize>, who: W) -> Joined<T, R> {
+        self.join_where(old, max_waiting, who, |_| true)
     }
 
     fn join_where(
         &self,
         old: Option<Ticket>,
         max_waiting: Option<usize>,
-        is_welcome: impl FnOnce(&Desk<T, R>) -> bool,
+        who: W,
+        is_welcome: impl FnOnce(&Desk<T, R, W>) -> bool,
     ) -> Joined<T, R> {
         let mut desk = self.desk.lock();
         if self.gate.is_closed() {
@@ -196,7 +199,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
             return Joined::NoRoom;
         }
         self.gate.enter();
-        let (waiter, ticket, ahead) = desk.queue.join(old);
+        let (waiter, ticket, ahead) = desk.queue.join(old, who);
         desk.peak_waiting = desk.peak_waiting.max(waiting + 1);
         let hope_ns = desk.tempo.hope_ns(ahead, desk.ledger.open());
         let has_room = desk.ledger.has_room();
@@ -244,7 +247,12 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.desk.lock().queue.ahead_of(ticket)
     }
 
-    fn pop(&self, desk: &mut Desk<T, R>) -> Option<Arc<Waiter<T, R>>> {
+    /// All who stand in line, in its order; also who has left and is not struck off yet.
+    pub(crate) fn in_line(&self) -> Vec<Queued<W>> {
+        self.desk.lock().queue.all()
+    }
+
+    fn pop(&self, desk: &mut Desk<T, R, W>) -> Option<Arc<Waiter<T, R>>> {
         let waiter = desk.queue.pop()?;
         self.gate.leave();
         Some(waiter)
@@ -265,11 +273,11 @@ mod tests {
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        assert!(matches!(line.join(None, Some(0)), Joined::Full));
+        assert!(matches!(line.join(None, Some(0), ()), Joined::Full));
         line.refuse_until_further_notice(&"refused");
-        assert!(matches!(line.join(None, None), Joined::Refused("refused")));
+        assert!(matches!(line.join(None, None, ()), Joined::Refused("refused")));
         line.put(0, Box::new(1)).unwrap();
-        let Joined::Got(value) = line.join(None, Some(0)) else {
+        let Joined::Got(value) = line.join(None, Some(0), ()) else {
             panic!("a refusal keeps an idle value from being lent")
         };
         line.slot(0).cell.put(value).expect("a mark is left for nobody");
@@ -286,7 +294,7 @@ mod tests {
             line.put(index, Box::new(0)).unwrap();
         }
         let lent = [line.try_take(0), line.try_take(0)].map(Option::unwrap);
-        assert!(matches!(line.join(None, Some(0)), Joined::Full));
+        assert!(matches!(line.join(None, Some(0), ()), Joined::Full));
         for (index, value) in lent.into_iter().enumerate() {
             line.put(index, value).unwrap();
         }
@@ -299,7 +307,7 @@ mod tests {
         let line = Lending::<u32, (), ()>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
+        let Joined::InLine { waiter, ticket, .. } = line.join(None, None, ()) else {
             panic!("the slot is empty")
         };
         assert!(matches!(waiter.leave(), Outcome::Nothing));

@@ -78,7 +78,7 @@ fn get(line: &Line) -> Option<Box<Value>> {
 }
 
 fn queue(line: &Line) -> Option<Box<Value>> {
-    match line.join(None, None) {
+    match line.join(None, None, ()) {
         Joined::Got(value) => Some(value),
         Joined::InLine { waiter, ticket, .. } => {
             let outcome = waiter.wait(None);
@@ -186,7 +186,7 @@ fn a_new_slot_against_two_joins() {
 fn a_hand_off_against_a_give_up_goes_to_the_next() {
     explore(|| {
         let (line, value) = lent();
-        let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
+        let Joined::InLine { waiter, ticket, .. } = line.join(None, None, ()) else {
             panic!("the slot is empty")
         };
         let next = spawn(&line, borrow);
@@ -222,14 +222,14 @@ fn a_newcomer_against_a_hand_off_loses_nobody() {
 fn one_that_comes_back_with_its_ticket_against_a_join() {
     explore(|| {
         let (line, value) = lent();
-        let Joined::InLine { waiter, ticket, .. } = line.join(None, None) else {
+        let Joined::InLine { waiter, ticket, .. } = line.join(None, None, ()) else {
             panic!("the slot is empty")
         };
         assert!(put(&line, value));
         let Outcome::Served(value) = waiter.wait(None) else { panic!("the value was put") };
         let other = spawn(&line, borrow);
         let putter = spawn(&line, |line| assert!(put(line, value)));
-        match line.join(Some(ticket), Some(0)) {
+        match line.join(Some(ticket), Some(0), ()) {
             Joined::Got(value) => assert!(put(&line, value)),
             Joined::InLine { waiter, ticket: again, ahead, .. } => {
                 assert_eq!((again, ahead), (ticket, 0));
@@ -308,7 +308,7 @@ fn an_open_against_a_join() {
             let seats = Arc::clone(&seats);
             thread::spawn(move || assert!(matches!(open(&seats), Some(Ok(())))))
         };
-        let served = match seats.join(None, None) {
+        let served = match seats.join(None, None, ()) {
             Joined::Got(value) => value,
             Joined::InLine { waiter, .. } => match waiter.wait(None) {
                 Outcome::Served(value) => value,

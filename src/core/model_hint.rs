@@ -84,7 +84,7 @@ fn a_hint_against_a_give_up_leaves_the_value_with_one_of_the_two() {
 /// A line that is known to be brisk, with its value out on loan and its cell marked.
 fn brisk() -> (Arc<Line>, Box<Value>) {
     let (line, value) = lent();
-    let Joined::InLine { waiter, .. } = line.join(None, None) else { panic!("the slot is empty") };
+    let Joined::InLine { waiter, .. } = line.join(None, None, ()) else { panic!("the slot is empty") };
     assert!(put(&line, value));
     let Outcome::Served(value) = waiter.leave() else { panic!("the value was put") };
     line.recycle_served(waiter, Waited { turn_ns: Some(0), lingered: Lingered::InVain });
@@ -93,7 +93,7 @@ fn brisk() -> (Arc<Line>, Box<Value>) {
 
 /// Two who stand in line one behind the other.
 fn two(line: &Line) -> [Arc<Waiter<Value, &'static str>>; 2] {
-    [(); 2].map(|()| match line.join(None, None) {
+    [(); 2].map(|()| match line.join(None, None, ()) {
         Joined::InLine { waiter, hope_ns: Some(0), .. } => waiter,
         _ => panic!("the slot is not empty, or the line not brisk"),
     })

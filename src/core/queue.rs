@@ -9,30 +9,42 @@ use super::waiter::Waiter;
 /// the connection it was given proved dead, stands where it stood.
 pub(crate) type Ticket = u64;
 
-struct Place<T, R> {
-    ticket: Ticket,
+/// One who stands in line, as whoever asks is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queued<W> {
+    pub(crate) ticket: Ticket,
+    /// Later for one that came to stand in line later, also where it came back to a place that it had before.
+    pub(crate) joined: u64,
+    pub(crate) who: W,
+}
+
+struct Place<T, R, W> {
+    queued: Queued<W>,
     /// `None` once its waiter has left: a gap, skipped by `pop` and squeezed out in bulk.
     waiter: Option<Arc<Waiter<T, R>>>,
 }
 
-/// Waiters in ticket order. A plain value: the desk's lock guards it.
-pub(crate) struct Queue<T, R> {
+/// Waiters in ticket order, and of each what is known of it: a `W`, which is copied and forgotten, so that nothing
+/// foreign runs meanwhile. A plain value: the desk's lock guards it.
+pub(crate) struct Queue<T, R, W> {
     /// Sorted by ticket. At most half of it, and some, are gaps, so a search costs what the live waiters cost.
-    places: VecDeque<Place<T, R>>,
+    places: VecDeque<Place<T, R, W>>,
     live: usize,
     next: Ticket,
+    /// How often somebody has come to stand in line.
+    joined: u64,
     /// Used waiters kept for the next thread, so that waiting does not allocate in the steady state.
     spare: VecDeque<Arc<Waiter<T, R>>>,
 }
 
-impl<T, R> Queue<T, R> {
+impl<T, R, W: Copy> Queue<T, R, W> {
     /// Gaps tolerated before squeezing is worth its cost.
     const SLACK: usize = 32;
     /// Waiters kept for reuse: some 100 KiB at the most.
     const SPARE: usize = 1024;
 
     pub(crate) fn new() -> Self {
-        Queue { places: VecDeque::new(), live: 0, next: 0, spare: VecDeque::new() }
+        Queue { places: VecDeque::new(), live: 0, next: 0, joined: 0, spare: VecDeque::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -41,9 +53,12 @@ impl<T, R> Queue<T, R> {
 
     /// Puts a waiter in line: at the end, or where the old ticket says. Returns it with its ticket and the number of
     /// waiters ahead of it.
-    pub(crate) fn join(&mut self, ticket: Option<Ticket>) -> (Arc<Waiter<T, R>>, Ticket, usize) {
+    pub(crate) fn join(&mut self, ticket: Option<Ticket>, who: W) -> (Arc<Waiter<T, R>>, Ticket, usize) {
         let waiter = self.fresh();
-        let place = |ticket| Place { ticket, waiter: Some(Arc::clone(&waiter)) };
+        self.joined += 1;
+        let joined = self.joined;
+        let place =
+            |ticket| Place { queued: Queued { ticket, joined, who }, waiter: Some(Arc::clone(&waiter)) };
         let (ticket, ahead) = match ticket {
             None => {
                 let ticket = self.next;
@@ -53,10 +68,10 @@ impl<T, R> Queue<T, R> {
             }
             Some(ticket) => {
                 assert!(ticket < self.next, "BUG: ticket {ticket} comes back, of {} given out", self.next);
-                let at = self.places.partition_point(|p| p.ticket < ticket);
+                let at = self.places.partition_point(|p| p.queued.ticket < ticket);
                 // Its old place may still stand there as a gap.
                 match self.places.get_mut(at) {
-                    Some(gap) if gap.ticket == ticket => {
+                    Some(gap) if gap.queued.ticket == ticket => {
                         assert!(gap.waiter.is_none(), "BUG: ticket {ticket} is in line twice");
                         *gap = place(ticket);
                     }
@@ -88,9 +103,9 @@ impl<T, R> Queue<T, R> {
 
     /// Takes a waiter that gave up out of the line; false where it had been popped already.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> bool {
-        let at = self.places.partition_point(|p| p.ticket < ticket);
+        let at = self.places.partition_point(|p| p.queued.ticket < ticket);
         let found = match self.places.get_mut(at) {
-            Some(place) if place.ticket == ticket => place.waiter.take().is_some(),
+            Some(place) if place.queued.ticket == ticket => place.waiter.take().is_some(),
             _ => false,
         };
         if found {
@@ -109,7 +124,14 @@ impl<T, R> Queue<T, R> {
 
     /// How many stand before this ticket now. Linear; for error messages and reports.
     pub(crate) fn ahead_of(&self, ticket: Ticket) -> usize {
-        self.places.iter().take_while(|p| p.ticket < ticket).filter(|p| p.waiter.is_some()).count()
+        self.places.iter().take_while(|p| p.queued.ticket < ticket).filter(|p| p.waiter.is_some()).count()
+    }
+
+    /// All who stand in line, in its order; for error messages and reports.
+    pub(crate) fn all(&self) -> Vec<Queued<W>> {
+        let mut all = Vec::with_capacity(self.live);
+        all.extend(self.places.iter().filter(|p| p.waiter.is_some()).map(|p| p.queued));
+        all
     }
 
     /// Keeps a waiter for reuse. It must have left, so that no value is dropped here.
@@ -137,22 +159,25 @@ impl<T, R> Queue<T, R> {
 mod tests {
     use std::time::Instant;
 
-    use super::{Arc, Queue};
+    use super::{Arc, Queue, Queued};
     use crate::core::waiter::{Outcome, Watched};
 
-    fn served(queue: &mut Queue<u32, ()>, value: u32) {
+    /// Of each waiter a letter is known.
+    type Letters = Queue<u32, (), char>;
+
+    fn served(queue: &mut Letters, value: u32) {
         queue.pop().expect("a waiter").serve(Box::new(value)).expect("still waiting");
     }
 
     #[test]
     fn the_line_is_by_ticket_and_an_old_ticket_keeps_its_place() {
-        let mut queue = Queue::<u32, ()>::new();
-        let (a, ticket_a, _) = queue.join(None);
-        let (b, _, ahead) = queue.join(None);
+        let mut queue = Letters::new();
+        let (a, ticket_a, _) = queue.join(None, 'a');
+        let (b, _, ahead) = queue.join(None, 'b');
         assert_eq!(ahead, 1);
         served(&mut queue, 1);
         assert!(matches!(a.leave(), Outcome::Served(v) if *v == 1));
-        let (a, again, ahead) = queue.join(Some(ticket_a));
+        let (a, again, ahead) = queue.join(Some(ticket_a), 'a');
         assert_eq!((again, ahead), (ticket_a, 0));
         served(&mut queue, 2);
         assert!(matches!(a.leave(), Outcome::Served(v) if *v == 2), "b overtook a");
@@ -162,36 +187,54 @@ mod tests {
     }
 
     #[test]
+    fn all_are_told_in_the_order_of_the_line_and_who_came_back_as_the_last_that_came() {
+        let mut queue = Letters::new();
+        let told = |queue: &Letters| {
+            queue.all().iter().map(|Queued { joined, who, .. }| (*joined, *who)).collect::<Vec<_>>()
+        };
+        let (_a, ticket_a, _) = queue.join(None, 'a');
+        let (_b, ticket_b, _) = queue.join(None, 'b');
+        let (_c, ..) = queue.join(None, 'c');
+        assert_eq!(told(&queue), [(1, 'a'), (2, 'b'), (3, 'c')]);
+        served(&mut queue, 1);
+        assert!(queue.remove(ticket_b));
+        assert_eq!(told(&queue), [(3, 'c')]);
+        let (_b, ..) = queue.join(Some(ticket_b), 'B');
+        let (_a, ..) = queue.join(Some(ticket_a), 'A');
+        assert_eq!(told(&queue), [(5, 'A'), (4, 'B'), (3, 'c')]);
+    }
+
+    #[test]
     fn leaving_from_the_middle_leaves_no_memory_behind() {
-        let mut queue = Queue::<u32, ()>::new();
-        let (_head, ..) = queue.join(None);
+        let mut queue = Letters::new();
+        let (_head, ..) = queue.join(None, '_');
         // Small under miri, which runs some thousand times slower.
         for _ in 0..if cfg!(miri) { 100 } else { 10_000 } {
-            let (waiter, ticket, _) = queue.join(None);
+            let (waiter, ticket, _) = queue.join(None, '_');
             assert!(matches!(waiter.leave(), Outcome::Nothing));
             assert!(queue.remove(ticket));
             assert!(!queue.remove(ticket));
             queue.recycle(waiter);
         }
         assert_eq!(queue.len(), 1);
-        assert!(queue.places.len() <= 2 + Queue::<u32, ()>::SLACK, "{} places", queue.places.len());
+        assert!(queue.places.len() <= 2 + Letters::SLACK, "{} places", queue.places.len());
         assert_eq!(queue.spare.len(), 1, "one waiter served all in turn");
     }
 
     #[test]
     fn a_waiter_that_somebody_refers_to_serves_nobody_else_and_a_used_one_has_no_hint() {
-        let mut queue = Queue::<u32, ()>::new();
-        let (used, ticket, _) = queue.join(None);
+        let mut queue = Letters::new();
+        let (used, ticket, _) = queue.join(None, '_');
         let alerting = Arc::clone(&used);
         assert!(matches!(used.leave(), Outcome::Nothing));
         assert!(queue.remove(ticket));
         let place = Arc::as_ptr(&used);
         queue.recycle(used);
-        let (other, ..) = queue.join(None);
+        let (other, ..) = queue.join(None, '_');
         assert_ne!(Arc::as_ptr(&other), place, "an alert would reach somebody else");
         alerting.alert();
         drop(alerting);
-        let (again, ..) = queue.join(None);
+        let (again, ..) = queue.join(None, '_');
         assert_eq!(Arc::as_ptr(&again), place);
         assert_eq!(
             again.watch_until_near(Some(Instant::now())),

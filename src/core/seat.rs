@@ -6,15 +6,15 @@ use super::sync::Arc;
 
 /// One unit of capacity and the slot that goes with it (invariant I1). Whoever has the connection, or is about to,
 /// has its seat; dropping the seat gives the capacity back, on every path and also while a panic unwinds.
-pub(crate) struct Seat<T, S: Default, R: Clone> {
-    lending: Arc<Lending<T, S, R>>,
+pub(crate) struct Seat<T, S: Default, R: Clone, W: Copy = ()> {
+    lending: Arc<Lending<T, S, R, W>>,
     index: usize,
     standing: Standing,
 }
 
-impl<T, S: Default, R: Clone> Seat<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Seat<T, S, R, W> {
     /// Claims capacity for a connection to be opened; `None` at the ceiling or once closed.
-    pub(crate) fn claim(lending: &Arc<Lending<T, S, R>>) -> Option<Self> {
+    pub(crate) fn claim(lending: &Arc<Lending<T, S, R, W>>) -> Option<Self> {
         let index = lending.claim()?;
         Some(Seat { lending: Arc::clone(lending), index, standing: Standing::Opening })
     }
@@ -46,7 +46,7 @@ impl<T, S: Default, R: Clone> Seat<T, S, R> {
     }
 }
 
-impl<T, S: Default, R: Clone> Drop for Seat<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Drop for Seat<T, S, R, W> {
     fn drop(&mut self) {
         self.lending.give_back(self.index, self.standing);
     }

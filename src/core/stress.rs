@@ -97,7 +97,7 @@ impl Player {
 
     fn queue(&mut self, old: Option<Ticket>) {
         let bound = [None, None, Some(0), Some(2)][self.dice.below(4) as usize];
-        match self.lending.join(old, bound) {
+        match self.lending.join(old, bound, ()) {
             Joined::Got(connection) => self.use_and_return(connection, None),
             Joined::InLine { waiter, ticket, .. } => {
                 let patience = match self.dice.below(3) {

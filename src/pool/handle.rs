@@ -333,7 +333,8 @@ impl<M: ManageConnection> Pool<M> {
     }
 
     /// Closes the pool: refuses new checkouts, wakes all waiters with `Closed`, closes idle connections, and waits
-    /// at most `limit` for those in use. Returns who still had one.
+    /// at most `limit` for those in use. Returns who still had one. What the report's gauges have `in_use` beyond those
+    /// is the pool's own: most likely a validation that hangs.
     ///
     /// At the deadline calls that wait on a connection still out are ended, where the driver can do that
     /// ([`Driver::control`](crate::Driver::control)): PostgreSQL's ends them within 100 ms over TCP, whatever the

@@ -3,7 +3,9 @@
 //! A part owns its state and its locks, and no file reaches through it; [`Shared`] itself only tells the time and the
 //! settings, and replaces these. What the pool does stands in the wings above, as functions that are given it.
 
+use std::panic::Location;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -20,7 +22,6 @@ use super::parts::fast::Fast;
 use super::parts::generations::Generations;
 use super::parts::helpers::Helpers;
 use super::parts::keeper::{Keeper, Rounds};
-use super::parts::line::Line;
 use super::parts::sinks::Sinks;
 use super::parts::supply::Supply;
 use crate::clock::{Clock, Millis};
@@ -29,8 +30,8 @@ use crate::core;
 use crate::error::OpenFailure;
 use crate::process::Process;
 
-pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal>;
-pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal>;
+pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal, InLine>;
+pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal, InLine>;
 pub(crate) type Errand<M> = errand::Errand<Seat<M>, Checked<M>>;
 
 /// A connection with its seat: what stands in a slot, and what a guard holds.
@@ -58,6 +59,15 @@ pub(crate) enum Checked<M: ManageConnection> {
     Dead(Box<Entry<M>>),
 }
 
+/// What is known of a caller that stands in line, for reports and the deadlock check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InLine {
+    pub(crate) thread: u64,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) since: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// Why a waiter is sent away.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
@@ -74,7 +84,6 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) helpers: Helpers<Seat<M>, Checked<M>>,
     pub(crate) generations: Generations,
     pub(crate) rounds: Rounds,
-    pub(crate) line: Line,
     pub(crate) counters: Counters,
     pub(crate) sinks: Sinks,
     pub(crate) changed: Arc<Changed>,
@@ -105,7 +114,6 @@ impl<M: ManageConnection> Shared<M> {
             helpers: Helpers::new(&settings.name, settings.open_concurrency as usize, keeper),
             generations: Generations::new(),
             rounds: Rounds::new(fast.generation()),
-            line: Line::default(),
             counters: Counters::default(),
             sinks,
             clock,
@@ -185,9 +193,8 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{Entry, Lending, Refusal};
+    use super::{Entry, InLine, Lending, Refusal};
     use crate::core::{Ticket, Waiter};
-    use crate::pool::parts::line::InLine;
     use crate::{Driver, MemoryManager, Pool};
 
     /// The most that a slot or a waiter may take beside the connection itself.
@@ -266,8 +273,8 @@ mod tests {
     #[test]
     fn a_waiter_takes_less_than_a_kibibyte() {
         let waiter = size_of::<Waiter<Entry<MemoryManager>, Refusal>>() + 2 * size_of::<usize>();
-        // Its place in the queue and its name on the list; both collections may be half empty.
-        let listed = 2 * (size_of::<(Ticket, usize)>() + size_of::<(Ticket, InLine)>() + 1);
-        assert!(waiter + listed <= LIMIT, "{waiter} and {listed} bytes");
+        // Its place in the queue, which may be half empty.
+        let place = 2 * size_of::<(Ticket, u64, InLine, usize)>();
+        assert!(waiter + place <= LIMIT, "{waiter} and {place} bytes");
     }
 }

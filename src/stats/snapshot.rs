@@ -302,7 +302,7 @@ pub struct Stats {
     pub statement_timeouts: u64,
     /// Times that a dead connection made all older ones suspect.
     pub suspicions: u64,
-    /// Panics caught in managers, customizers and handlers.
+    /// Panics caught in managers, customizers and handlers. Those in one of their methods are logged once in 10 s.
     pub user_panics: u64,
     /// Events that a full channel lost.
     pub events_lost: u64,

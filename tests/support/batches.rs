@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tierpool::batch::{BoxError, FetchStage, Fetching, Report};
-use tierpool::postgres::Session;
-use tierpool::{PgBuilder, PgError, PgPool};
+use tierpool::batch::{self, BoxError, FetchStage, Fetching, Options, Report};
+use tierpool::postgres::{Retry, Session};
+use tierpool::{BreakerState, PgBuilder, PgError, PgPool};
 
 use super::cluster::Cluster;
 use super::pools::pool_of;
@@ -37,6 +37,29 @@ pub fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
 pub fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
     let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
+}
+
+/// Runs a batch of twenty items that begins while the server is away, which comes back once the pool has given up on it.
+#[track_caller]
+pub fn run_through_an_outage(options: Options) -> Report<i64> {
+    let cluster = cluster();
+    let pool = pool(&cluster, |builder| builder);
+    // Whoever had the one that `build` opened would lose it in its only attempt.
+    pool.automation().evict_idle();
+    cluster.kill9();
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually(LONG_BOUND, "the breaker opens", || {
+                pool.automation().breaker() != BreakerState::Closed
+            });
+            cluster.start();
+        });
+        // Tried once: waiting for a connection is no attempt.
+        batch::run(&pool, 0..20_i64, options.retry(Retry::NEVER), |tx, &key| write(tx, key))
+    });
+    assert!(report.is_complete() && report.retried == 0, "{report}");
+    assert_eq!(written(&cluster), ((0..20).collect(), 20));
+    report
 }
 
 #[track_caller]

@@ -9,6 +9,7 @@ use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 use super::cluster::Cluster;
 use super::pools::pool_of;
+use super::proxy::{Direction, Proxy};
 
 /// An error of the work's own that keeps nothing of the pool's, as `anyhow::Error` does behind its box.
 #[derive(Debug)]
@@ -52,6 +53,34 @@ pub fn quick() -> Retry {
 
 pub fn options() -> SessionOptions {
     SessionOptions::new().retry(quick())
+}
+
+/// Has a session's COMMIT cut off: its answer, or COMMIT itself, which the client cannot tell from each other. `run` runs
+/// one that leaves the row `1:1` however often it is done, calls back with the number of each attempt, and returns how
+/// many there were. Asserts that another attempt is made only where that does no harm.
+pub fn cut_commits<T>(
+    cluster: &Cluster,
+    proxy: &Proxy,
+    run: impl Fn(&SessionOptions, &dyn Fn(usize)) -> (Result<T, PgError>, usize),
+) {
+    for (direction, after_cut) in [(Direction::ToClient, "1:1"), (Direction::ToServer, "")] {
+        for idempotent in [false, true] {
+            cluster.client().batch_execute("TRUNCATE t").unwrap();
+            let (outcome, calls) = run(&options().idempotent(idempotent), &|call| match call {
+                1 => proxy.cut_at(direction, b"COMMIT"),
+                _ => assert_eq!(rows(cluster), after_cut, "{direction:?}: seen by the second attempt"),
+            });
+            if idempotent {
+                outcome.unwrap_or_else(|error| panic!("{direction:?}: {error}"));
+                assert_eq!((calls, rows(cluster).as_str()), (2, "1:1"), "{direction:?}");
+            } else {
+                let error = outcome.err().unwrap_or_else(|| panic!("{direction:?}: it was told as done"));
+                assert!(error.is_outcome_unknown() && error.is_connection_lost(), "{direction:?}: {error}");
+                assert!(error.to_string().starts_with("outcome unknown"), "{error}");
+                assert_eq!((calls, rows(cluster).as_str()), (1, after_cut), "{direction:?}");
+            }
+        }
+    }
 }
 
 /// Runs a session and returns with its outcome how often the closure was called.

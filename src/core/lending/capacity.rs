@@ -28,7 +28,7 @@ impl Counts {
     }
 }
 
-impl<T, S: Default, R: Clone> Lending<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
     pub(in crate::core) fn claim(&self) -> Option<usize> {
         let mut desk = self.desk.lock();
         if self.gate.is_closed() {
@@ -68,7 +68,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         self.slots.iter().filter(|slot| slot.cell.is_full()).count()
     }
 
-    fn note_in_use(&self, desk: &mut Desk<T, R>) {
+    fn note_in_use(&self, desk: &mut Desk<T, R, W>) {
         let open = desk.ledger.open();
         if desk.peak_in_use < open {
             // A value can be put before its seat is recorded as open, hence the saturation.
@@ -105,8 +105,9 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         max_waiting: Option<usize>,
         leaving: usize,
         returning: usize,
+        who: W,
     ) -> Joined<T, R> {
-        self.join_where(old, max_waiting, |desk| {
+        self.join_where(old, max_waiting, who, |desk| {
             desk.to_come(leaving, returning) > desk.queue.len() && !self.gate.is_suspended()
         })
     }
@@ -118,7 +119,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 }
 
-impl<T, R> Desk<T, R> {
+impl<T, R, W: Copy> Desk<T, R, W> {
     fn to_come(&self, leaving: usize, returning: usize) -> usize {
         let open = self.ledger.open().saturating_sub(leaving);
         self.ledger.ceiling().saturating_sub(open) + returning
@@ -133,46 +134,46 @@ mod tests {
     #[test]
     fn room_is_what_can_still_be_opened_beyond_those_who_wait() {
         let line = Lending::<u32, (), &str>::new(2);
-        let joined = line.join_if_room(None, None, 0, 0);
+        let joined = line.join_if_room(None, None, 0, 0, ());
         assert!(matches!(joined, Joined::InLine { ahead: 0, has_room: true, .. }));
         assert_eq!(line.claim(), Some(0));
-        assert!(matches!(line.join_if_room(None, Some(1), 0, 0), Joined::Full), "the bound of all");
+        assert!(matches!(line.join_if_room(None, Some(1), 0, 0, ()), Joined::Full), "the bound of all");
         assert!(
-            matches!(line.join_if_room(None, None, 0, 0), Joined::InLine { ahead: 1, .. }),
+            matches!(line.join_if_room(None, None, 0, 0, ()), Joined::InLine { ahead: 1, .. }),
             "one is opening"
         );
         assert!(
-            matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom),
+            matches!(line.join_if_room(None, None, 0, 0, ()), Joined::NoRoom),
             "it would overtake nobody, and wait"
         );
         assert_eq!(line.claim(), Some(1));
-        let Joined::InLine { ticket, has_room: false, .. } = line.join(None, None) else {
+        let Joined::InLine { ticket, has_room: false, .. } = line.join(None, None, ()) else {
             panic!("others may wait")
         };
         line.close(&"over");
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom), "it is out");
+        assert!(matches!(line.join_if_room(None, None, 0, 0, ()), Joined::NoRoom), "it is out");
         assert!(
-            matches!(line.join_if_room(None, Some(0), 0, 0), Joined::NoRoom),
+            matches!(line.join_if_room(None, Some(0), 0, 0, ()), Joined::NoRoom),
             "as much as the line is full"
         );
         assert!(
-            matches!(line.join_if_room(None, None, 1, 0), Joined::InLine { .. }),
+            matches!(line.join_if_room(None, None, 1, 0, ()), Joined::InLine { .. }),
             "in the caller's own hand"
         );
         let line = Lending::<u32, (), &str>::new(1);
         assert_eq!(line.claim(), Some(0));
         line.restate(0, Standing::Opening, Standing::Open);
-        let Joined::InLine { ticket: first, .. } = line.join_if_room(None, None, 0, 1) else {
+        let Joined::InLine { ticket: first, .. } = line.join_if_room(None, None, 0, 1, ()) else {
             panic!("no borrower has it")
         };
         assert!(line.has_room_for(first, 1) && !line.has_room_for(first, 0), "a borrower has it now");
-        assert!(matches!(line.join_if_room(None, None, 0, 1), Joined::NoRoom), "it is the other one's");
+        assert!(matches!(line.join_if_room(None, None, 0, 1, ()), Joined::NoRoom), "it is the other one's");
         let line = Lending::<u32, (), &str>::new(9);
         assert!(line.suspend());
-        assert!(matches!(line.join_if_room(None, None, 0, 0), Joined::NoRoom), "nobody is served");
+        assert!(matches!(line.join_if_room(None, None, 0, 0, ()), Joined::NoRoom), "nobody is served");
         assert_eq!(ticket, 2);
     }
 }

@@ -4,7 +4,7 @@ use super::{Desk, Lending};
 use crate::core::sync::Arc;
 use crate::core::waiter::Waiter;
 
-impl<T, S: Default, R: Clone> Lending<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
     /// As `put`, decided under the lock.
     #[cold]
     pub(super) fn put_announced(&self, index: usize, value: Box<T>) -> Result<(), Box<T>> {
@@ -34,7 +34,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     /// Serves the first in line who has not left, and returns whom to wake; the value where nobody is left.
     pub(super) fn hand_over(
         &self,
-        desk: &mut Desk<T, R>,
+        desk: &mut Desk<T, R, W>,
         mut value: Box<T>,
     ) -> Result<Arc<Waiter<T, R>>, Box<T>> {
         while let Some(waiter) = self.pop(desk) {
@@ -47,7 +47,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 }
 
-impl<T, R> Desk<T, R> {
+impl<T, R, W: Copy> Desk<T, R, W> {
     /// Who is to be told that its turn is near, now that a value was handed over: the new head, in a line that moves so
     /// fast that it had better be awake by then.
     fn whom_to_alert(&self) -> Option<Arc<Waiter<T, R>>> {
@@ -65,7 +65,7 @@ mod tests {
     type Line = Lending<u32, (), ()>;
 
     fn stand(line: &Line) -> Arc<Waiter<u32, ()>> {
-        match line.join(None, None) {
+        match line.join(None, None, ()) {
             Joined::InLine { waiter, .. } => waiter,
             _ => panic!("the value is out"),
         }

@@ -4,7 +4,7 @@ use super::{Desk, Lending};
 use crate::core::sync::Arc;
 use crate::core::waiter::Waiter;
 
-impl<T, S: Default, R: Clone> Lending<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
     /// Refuses everybody who waits. Returns how many it refused.
     pub(crate) fn refuse(&self, reason: &R) -> usize {
         let waiters = self.dismiss(&mut self.desk.lock(), reason);
@@ -69,7 +69,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
     }
 
     /// Serves the line from the slots for as long as both last, which restores I5. Returns whom to wake.
-    fn serve_from_slots(&self, desk: &mut Desk<T, R>) -> Vec<Arc<Waiter<T, R>>> {
+    fn serve_from_slots(&self, desk: &mut Desk<T, R, W>) -> Vec<Arc<Waiter<T, R>>> {
         let mut served = Vec::new();
         for slot in self.slots.iter() {
             if desk.queue.len() == 0 {
@@ -86,7 +86,7 @@ impl<T, S: Default, R: Clone> Lending<T, S, R> {
         served
     }
 
-    fn dismiss(&self, desk: &mut Desk<T, R>, reason: &R) -> Vec<Arc<Waiter<T, R>>> {
+    fn dismiss(&self, desk: &mut Desk<T, R, W>, reason: &R) -> Vec<Arc<Waiter<T, R>>> {
         let mut waiters = Vec::with_capacity(desk.queue.len());
         while let Some(waiter) = self.pop(desk) {
             waiter.refuse(reason.clone());
@@ -115,10 +115,10 @@ mod tests {
         let line = Lending::<u32, (), ()>::new(1);
         assert_eq!(line.claim(), Some(0));
         assert!(line.suspend() && !line.suspend());
-        let Joined::InLine { waiter: first, .. } = line.join(None, None) else {
+        let Joined::InLine { waiter: first, .. } = line.join(None, None, ()) else {
             panic!("served while suspended")
         };
-        let Joined::InLine { waiter: second, ticket, ahead: 1, .. } = line.join(None, None) else {
+        let Joined::InLine { waiter: second, ticket, ahead: 1, .. } = line.join(None, None, ()) else {
             panic!("not second in line")
         };
         line.put(0, Box::new(7)).unwrap();

@@ -10,7 +10,7 @@ pub(crate) struct Seizure {
     number: u64,
 }
 
-impl<T, S: Default, R: Clone> Lending<T, S, R> {
+impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
     /// Sees to it that the value of a slot, which is out, comes back to its putter at every put from now on, until
     /// its seat is given back. `None` where it is not out, or where `is_it` says of the slot's card that another
     /// borrower has it by now.

@@ -14,6 +14,7 @@ use crate::pool::driver::layer::Condition;
 use crate::pool::parts::caller;
 use crate::pool::parts::counters::Counted;
 use crate::pool::parts::errand::{Check, Task};
+use crate::pool::parts::linger::LONGEST;
 use crate::pool::parts::workers::Job;
 use crate::pool::shared::{Checked, Entry, Errand, Shared};
 use crate::pool::supply::close::{close_body, dispose};
@@ -63,9 +64,13 @@ pub(crate) fn check_for_caller<M: ManageConnection>(
     let linger = helpers.linger();
     if linger.may() {
         helpers.run_awake(job);
-        let is_answered = caller.linger(linger, deadline);
-        linger.learn(is_answered);
-        if !is_answered {
+        if caller.linger(linger, deadline) {
+            linger.learn(true);
+        } else {
+            // Where the helper has only just come to it, by having to be woken first, nothing is known of the work.
+            if errand.at_work_for().is_some_and(|time| time >= LONGEST / 2) {
+                linger.learn(false);
+            }
             helpers.staff_now();
             helpers.wake_keeper();
         }

@@ -71,7 +71,7 @@ pub(super) fn turn_ns(waited: Duration, ahead: usize, cores: usize) -> Option<u3
 }
 
 /// Takes note of how one fared that was not served: of that only a crowd tells something.
-pub(super) fn left<T, S: Default, R: Clone>(line: &Lending<T, S, R>, lingered: Lingered) {
+pub(super) fn left<T, S: Default, R: Clone, W: Copy>(line: &Lending<T, S, R, W>, lingered: Lingered) {
     if lingered == Lingered::Crowded {
         line.learn(Waited { turn_ns: None, lingered });
     }
@@ -156,7 +156,7 @@ mod tests {
         assert!(cores() > 0);
         for cores in [1, 2] {
             let line = Line::new(1);
-            let stand = || match line.join(None, None) {
+            let stand = || match line.join(None, None, ()) {
                 Joined::InLine { waiter, hope_ns, .. } => (waiter, hope_ns),
                 _ => panic!("there is nothing to be lent"),
             };
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_crowd_that_one_met_who_was_not_served_brakes_the_others() {
         let line = Line::new(1);
-        let stand = || match line.join(None, None) {
+        let stand = || match line.join(None, None, ()) {
             Joined::InLine { waiter, ticket, hope_ns, .. } => (waiter, ticket, hope_ns),
             _ => panic!("there is nothing to be lent"),
         };

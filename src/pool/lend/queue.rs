@@ -8,9 +8,8 @@ use r2d2::ManageConnection;
 use super::call::{Call, Failure, Patience};
 use super::linger::{self, turn_ns};
 use crate::core::{Joined, Lingered, Outcome, Ticket, Waited, Waiter};
-use crate::pool::parts::line::InLine;
 use crate::pool::parts::linger::cores;
-use crate::pool::shared::{Entry, Refusal, Shared};
+use crate::pool::shared::{Entry, InLine, Refusal, Shared};
 use crate::pool::supply::close::dispose;
 use crate::pool::supply::connect::connect_limit;
 use crate::pool::supply::demand::demand_in_line;
@@ -54,9 +53,10 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         }
         // Before the look at the room: what is back by then is found by the sweep.
         let returning = in_own_hands(shared);
-        shared.lending.join_if_room(call.ticket, max_waiting, usize::from(in_hand.0.is_some()), returning)
+        let leaving = usize::from(in_hand.0.is_some());
+        shared.lending.join_if_room(call.ticket, max_waiting, leaving, returning, in_line(call))
     } else {
-        shared.lending.join(call.ticket, max_waiting)
+        shared.lending.join(call.ticket, max_waiting, in_line(call))
     };
     drop(in_hand);
     let (waiter, ticket, ahead, hope_ns, has_room) = match joined {
@@ -72,8 +72,6 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     };
     let joined_at = Instant::now();
     let is_back = call.ticket.replace(ticket).is_some();
-    let (thread, location, since, deadline) = (call.thread, call.location, call.start, call.deadline);
-    let listed = shared.line.list(ticket, InLine { thread, location, since, deadline, listed: 0 });
     demand_in_line(shared, has_room);
     let refused = would_deadlock(shared, call, ticket, &waiter);
     let (outcome, lingered) = match refused {
@@ -82,9 +80,8 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         false => linger::wait(&waiter, hope_ns, call.deadline),
     };
     if matches!(outcome, Outcome::Nothing) && shared.fast.detects_deadlocks() {
-        call.in_deadlock = deadlock_of(shared, thread, ticket) != Deadlock::No;
+        call.in_deadlock = deadlock_of(shared, call.thread, ticket) != Deadlock::No;
     }
-    drop(listed);
     match outcome {
         Outcome::Served(mut entry) => {
             // One that came back stood where its first wait had brought it, so that its second tells of no turn.
@@ -108,6 +105,11 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
             })
         }
     }
+}
+
+/// What is told of a caller that stands in line.
+fn in_line(call: &Call) -> InLine {
+    InLine { thread: call.thread, location: call.location, since: call.start, deadline: call.deadline }
 }
 
 fn is_server_full<M: ManageConnection>(shared: &Shared<M>) -> bool {
@@ -171,6 +173,7 @@ fn would_deadlock<M: ManageConnection>(
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::panic::Location;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, channel};
@@ -182,6 +185,7 @@ mod tests {
 
     use crate::Pool;
     use crate::core::{Joined, Lingered, Outcome, Waited, Waiter};
+    use crate::pool::shared::InLine;
 
     /// A time that no test waits for.
     const LONG: Duration = Duration::from_secs(60);
@@ -259,7 +263,8 @@ mod tests {
         restart_ends.send(()).unwrap();
         let lent = caller.join().unwrap();
         assert_eq!(*lent, 1);
-        let Joined::InLine { waiter, ticket, hope_ns, .. } = lending.join(None, None) else {
+        let who = InLine { thread: 0, location: Location::caller(), since: Instant::now(), deadline: None };
+        let Joined::InLine { waiter, ticket, hope_ns, .. } = lending.join(None, None, who) else {
             panic!("it is lent")
         };
         assert!(matches!(waiter.leave(), Outcome::Nothing));

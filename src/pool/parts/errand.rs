@@ -290,6 +290,13 @@ impl<S, T> Errand<S, T> {
         has_seat.then(|| (watched.since.elapsed(), given))
     }
 
+    /// For how long a helper has been at it, if one is.
+    pub(crate) fn at_work_for(&self) -> Option<Duration> {
+        let watched = self.watched.lock();
+        let is_at_work = matches!(watched.state, State::Running(_) | State::RunningLate(_));
+        is_at_work.then(|| watched.since.elapsed())
+    }
+
     pub(crate) fn give_up_at(&self) -> Deadline {
         self.watched.lock().give_up_at
     }
@@ -301,100 +308,4 @@ impl<S, T> Errand<S, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(1);
-
-    struct Rig {
-        zombies: Gauge,
-        workers: Workers,
-        errand: Errand<&'static str, ()>,
-    }
-
-    impl Rig {
-        fn new(task: Task) -> Self {
-            Rig {
-                zombies: Gauge::default(),
-                workers: Workers::new("test".into(), 1),
-                errand: Errand::new("seat", task, LIMIT, None),
-            }
-        }
-
-        /// Gives up with room for so many zombies. Returns what came of it and what was noted.
-        fn give_up(&self, most: u32) -> (Option<GivenUp<&'static str>>, Option<Fate>) {
-            let mut noted = None;
-            let note = |_: &mut &str, fate| noted = Some(fate);
-            (self.errand.give_up(LIMIT, &self.zombies, most, &self.workers, note), noted)
-        }
-    }
-
-    #[test]
-    fn one_that_ends_in_time_keeps_its_seat() {
-        let rig = Rig::new(Task::Open(Purpose::Demand));
-        assert!(rig.errand.begin(LIMIT));
-        let ended = rig.errand.finish();
-        assert_eq!((ended.seat, ended.zombie.is_some(), ended.thread_is_lost), (Some("seat"), false, false));
-        assert!(rig.errand.is_over());
-        assert!(rig.give_up(1).0.is_none(), "it ended in the same moment");
-    }
-
-    #[test]
-    fn one_freed_in_a_helpers_hands_takes_the_thread_with_it() {
-        let rig = Rig::new(Task::Open(Purpose::Demand));
-        rig.errand.begin(LIMIT);
-        let (given_up, noted) = rig.give_up(1);
-        assert_eq!((given_up.and_then(|it| it.seat), noted), (Some("seat"), Some(Fate::Freed)));
-        assert!(rig.errand.is_over());
-        assert_eq!(rig.zombies.get(), 1);
-        let ended = rig.errand.finish();
-        assert_eq!((ended.seat, ended.thread_is_lost), (None, true));
-        drop(ended.zombie);
-        assert_eq!(rig.zombies.get(), 0);
-    }
-
-    #[test]
-    fn one_freed_in_the_queue_has_its_thread_watched_afterwards() {
-        let rig = Rig::new(Task::Open(Purpose::Demand));
-        assert_eq!(rig.give_up(1).0.and_then(|it| it.seat), Some("seat"));
-        assert!(rig.errand.is_over(), "no helper has it");
-        assert!(!rig.errand.begin(LIMIT), "its seat is gone");
-        assert!(!rig.errand.is_over(), "the thread is to be watched");
-        assert!(rig.give_up(1).0.is_none());
-        assert!(rig.errand.is_over());
-        assert!(rig.errand.finish().thread_is_lost);
-        assert_eq!(rig.zombies.get(), 0);
-    }
-
-    #[test]
-    fn one_kept_for_want_of_room_is_freed_when_there_is_some() {
-        let subject =
-            Subject { id: 7, seen: crate::pool::parts::generations::AtomicGeneration::first().load() };
-        let rig = Rig::new(Task::Check(Check::Validate { suspect: false }, subject));
-        rig.errand.begin(LIMIT);
-        let (given_up, noted) = rig.give_up(0);
-        let given_up = given_up.expect("something came of it");
-        assert_eq!((given_up.seat, noted), (None, Some(Fate::Kept)));
-        assert_eq!(given_up.silent.map(|subject| subject.id), Some(7));
-        let (given_up, noted) = rig.give_up(0);
-        assert_eq!(noted, None, "noted once");
-        assert!(given_up.is_some_and(|it| it.seat.is_none() && it.silent.is_none()), "told once");
-        assert_eq!(rig.give_up(1).0.and_then(|it| it.seat), Some("seat"));
-        assert!(rig.errand.finish().thread_is_lost);
-    }
-
-    #[test]
-    fn a_close_that_hangs_counts_also_where_it_keeps_its_seat() {
-        let rig = Rig::new(Task::Close);
-        let others = [rig.zombies.enter(), rig.zombies.enter()];
-        assert!(rig.give_up(2).0.is_some_and(|it| it.seat.is_none()));
-        assert_eq!(rig.zombies.get(), 3);
-        assert!(rig.errand.begin(LIMIT), "kept in the queue, and the seat with it");
-        drop(others);
-        assert_eq!(rig.give_up(2).0.and_then(|it| it.seat), Some("seat"));
-        let ended = rig.errand.finish();
-        assert!(ended.thread_is_lost && ended.zombie.is_some());
-        drop(ended);
-        assert_eq!(rig.zombies.get(), 0);
-    }
-}
+mod tests;

@@ -2,12 +2,20 @@
 //!
 //! What is awaited is told by a hint, an atomic beside the state that counts. Nothing is concluded from the hint but
 //! that a look at the state is worth it, so one that is missed or late costs time alone.
+//!
+//! Both threads may have come to lie on one core, while another is idle: systems put a thread that is woken where it
+//! slept or beside its waker, and leave two that are never at rest where they are. It shows by the yields: the first
+//! one runs the other thread, and what was awaited is there. Such threads lose no time by pauses any more, and a thread
+//! of the pool's own has a new one take its place ([`Linger::is_to_move`]), since one that starts is put on a core that
+//! is idle.
 
 use std::hint::spin_loop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::{available_parallelism, yield_now};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::core::{LEAST_BRAKE, MOST_BRAKE, PAID_TO_LET_UP};
 
@@ -27,6 +35,18 @@ pub(crate) const CROWDED: Duration = Duration::from_micros(300);
 const FRUITLESS: u32 = 2;
 const SLOW: u32 = 64;
 
+/// A yield for which another thread has run takes this long at the least: a yield to nobody takes half of it.
+const TURN: Duration = Duration::from_micros(1);
+
+/// Waits in a row that were ended by the first yield: as many show that there is one core for both threads, and as many
+/// are worth the start of a thread.
+const SHARED: u32 = 4;
+const WORTH_A_MOVE: u32 = 16;
+
+/// The time between two moves at the least, doubled up to the second by each that did not help for ten times as long.
+const LEAST_STAY: Duration = Duration::from_millis(1);
+const MOST_STAY: Duration = Duration::from_secs(1);
+
 /// Whether and how threads of one group linger. All Relaxed: estimates, by which nothing is published.
 pub(crate) struct Linger {
     /// On a single core nobody else can do anything while this thread is awake.
@@ -38,6 +58,16 @@ pub(crate) struct Linger {
     paid: AtomicU32,
     /// Waits in a row that ended without what was awaited.
     fruitless: AtomicU32,
+    /// Waits in a row that were ended by the first yield.
+    shared: AtomicU32,
+    moved: Mutex<Option<Moved>>,
+}
+
+/// The last time that a thread had another take its place.
+struct Moved {
+    at: Instant,
+    /// How long nobody else does from then on.
+    stay: Duration,
 }
 
 /// The cores that this process may use; asked once, since that reads files.
@@ -60,6 +90,8 @@ impl Linger {
             brake: AtomicU32::new(LEAST_BRAKE),
             paid: AtomicU32::new(0),
             fruitless: AtomicU32::new(0),
+            shared: AtomicU32::new(0),
+            moved: Mutex::new(None),
         }
     }
 
@@ -92,8 +124,10 @@ impl Linger {
         is_there: impl Fn() -> bool,
         yielded: impl Fn() -> Instant,
     ) -> bool {
-        for _ in 0..PAUSES {
+        let pauses = if self.shared.load(Relaxed) < SHARED { PAUSES } else { 1 };
+        for _ in 0..pauses {
             if is_there() {
+                self.had_its_core();
                 return true;
             }
             spin_loop();
@@ -109,11 +143,42 @@ impl Linger {
             }
             if is_there() {
                 self.pays();
+                if last == begun && now.duration_since(begun) >= TURN {
+                    self.shared.fetch_add(1, Relaxed);
+                } else {
+                    self.had_its_core();
+                }
                 return true;
             }
             last = now;
         }
+        self.had_its_core();
         is_there()
+    }
+
+    fn had_its_core(&self) {
+        if self.shared.load(Relaxed) != 0 {
+            self.shared.store(0, Relaxed);
+        }
+    }
+
+    /// Whether a thread that has just waited awake shares its core with those for whom it works, and is to have a new
+    /// one take its place. Whoever is told so does it.
+    pub(crate) fn is_to_move(&self) -> bool {
+        self.shared.load(Relaxed) >= WORTH_A_MOVE && self.may_move_at(Instant::now())
+    }
+
+    #[cold]
+    fn may_move_at(&self, now: Instant) -> bool {
+        let mut moved = self.moved.lock();
+        let stay = match &*moved {
+            Some(Moved { at, stay }) if now < *at + *stay => return false,
+            Some(Moved { at, stay }) if now < *at + *stay * 10 => (*stay * 2).min(MOST_STAY),
+            _ => LEAST_STAY,
+        };
+        *moved = Some(Moved { at: now, stay });
+        self.shared.store(0, Relaxed);
+        true
     }
 
     /// Tells whether a wait awake was worth it, of one whose length is that of the work awaited: where that takes
@@ -190,6 +255,42 @@ mod tests {
         (0..2 * PAID_TO_LET_UP).for_each(|_| linger.pays());
         linger.gives_way();
         assert_eq!(skipped(&linger), LEAST_BRAKE << 1, "halved twice by what was worth it");
+    }
+
+    #[test]
+    fn threads_on_one_core_are_told_by_the_yields_and_one_moves_now_and_then() {
+        let linger = Linger::with_cores(2);
+        let wait = |yields: u32, each: Duration| {
+            let (now, done) = (Cell::new(Instant::now()), Cell::new(0));
+            let yielded = || {
+                done.set(done.get() + 1);
+                now.set(now.get().max(Instant::now()) + each);
+                now.get()
+            };
+            assert!(linger.until_by(None, || done.get() == yields, yielded));
+        };
+        (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+        assert!(!linger.is_to_move());
+        // On a core of its own: found while it paused, and after several yields.
+        for yields in [0, 3] {
+            wait(yields, TURN);
+            assert_eq!(linger.shared.load(Relaxed), 0);
+            (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+        }
+        wait(1, TURN);
+        assert_eq!(looks(&linger, Some(Instant::now())), 2, "no time is lost by pauses");
+        (0..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+        assert!(linger.is_to_move() && !linger.is_to_move());
+
+        let mut at = Instant::now() + MOST_STAY * 20;
+        assert!(linger.may_move_at(at));
+        for stay in [1, 2, 4].map(|ms| LEAST_STAY * ms) {
+            assert!(!linger.may_move_at(at + stay / 2));
+            at += stay;
+            assert!(linger.may_move_at(at), "{stay:?} after the last, which did not help");
+        }
+        at += LEAST_STAY * 8 * 10;
+        assert!(linger.may_move_at(at) && linger.may_move_at(at + LEAST_STAY), "the last one did");
     }
 
     #[test]

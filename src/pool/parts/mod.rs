@@ -11,7 +11,6 @@
 //! | `budget` | how far the ceilings of two pools may go together |
 //! | `supply` | the breaker, the part in a budget, the demand that they rule over, and what is known of the server |
 //! | `sinks` | who is told of events, and how often the log is |
-//! | `line` | who stands in line |
 //! | `keeper` | the thread that looks after the pools of a group |
 //! | `linger` | waiting awake for a moment, where that is cheaper than to be woken |
 //! | `workers` | threads on demand, for calls that may block |
@@ -30,7 +29,6 @@ pub(super) mod fast;
 pub(super) mod generations;
 pub(super) mod helpers;
 pub(super) mod keeper;
-pub(super) mod line;
 pub(super) mod linger;
 pub(super) mod sinks;
 pub(super) mod supply;

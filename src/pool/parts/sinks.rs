@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::counters::{Counted, Gauge};
 use crate::clock::{AtomicMillis, Millis};
@@ -31,6 +31,8 @@ pub(crate) struct Sinks {
     channels: RwLock<Vec<EventSender>>,
     /// When the next line of each [`Warning`] may be logged.
     quiet_until: [AtomicMillis; 4],
+    /// The same of panics, by what of the user's was called. Locked for a look.
+    panics_quiet_until: Mutex<Vec<(&'static str, Millis)>>,
     /// Events that wait for a helper to deliver them.
     pending: Gauge,
     /// It was told that the pool is ready.
@@ -43,6 +45,7 @@ impl Sinks {
             handler,
             channels: RwLock::new(Vec::new()),
             quiet_until: std::array::from_fn(|_| AtomicMillis::new(Millis::ZERO)),
+            panics_quiet_until: Mutex::default(),
             pending: Gauge::default(),
             told_ready: AtomicBool::new(false),
         }
@@ -108,5 +111,21 @@ impl Sinks {
         let next = if matches!(warning, Warning::Deadlock) { Millis::NEVER } else { now.plus(QUIET) };
         // At worst two lines instead of one.
         self.quiet_until[warning as usize].pass(now, next)
+    }
+
+    /// Whether a panic in this call may be logged now; if so, the next in the same not for a while.
+    pub(crate) fn may_log_panic(&self, what: &'static str, now: Millis) -> bool {
+        let mut known = self.panics_quiet_until.lock();
+        match known.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, until)) if now < *until => false,
+            Some((_, until)) => {
+                *until = now.plus(QUIET);
+                true
+            }
+            None => {
+                known.push((what, now.plus(QUIET)));
+                true
+            }
+        }
     }
 }

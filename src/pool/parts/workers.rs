@@ -4,7 +4,7 @@
 //! meets the next one without having been put to sleep. Such a job wakes and starts nobody while one is awake: its
 //! caller sees to that if it is not done in the time that it stays awake itself ([`Workers::staff_now`]). Jobs are in
 //! the queue and under its lock in either case, and a thread looks there before it sleeps; what the awake go by is a
-//! hint.
+//! hint. One that shares its core with the callers for whom it is awake starts another in its place.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,6 +52,8 @@ enum Met {
     Asleep,
     /// Awake, as its caller is.
     Awake,
+    /// Awake, by a thread that has started another in its place meanwhile: this job is its last.
+    Replaced,
 }
 
 #[derive(Default)]
@@ -216,7 +218,7 @@ impl Workers {
         self.staff_for(state);
     }
 
-    fn staff_for(&self, mut state: MutexGuard<'_, Queue>) {
+    fn staff_for(&self, state: MutexGuard<'_, Queue>) {
         self.0.hint(&state);
         let ready = state.ready();
         if ready <= state.starting + usize::from(state.lingers) {
@@ -227,22 +229,7 @@ impl Workers {
             self.0.changed.notify_one();
             return;
         }
-        state.threads += 1;
-        state.starting += 1;
-        drop(state);
-        let group = Arc::clone(&self.0);
-        let counted = PoolThread::counted();
-        let started = std::thread::Builder::new().name(self.0.name.clone()).spawn(move || {
-            let _counted = counted;
-            group.run();
-        });
-        if let Err(error) = started {
-            let mut state = self.0.state.lock();
-            state.threads -= 1;
-            state.starting -= 1;
-            drop(state);
-            log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.0.name);
-        }
+        self.0.start(state, Met::Asleep);
     }
 
     /// Lets resting threads go at once; queued jobs are still done.
@@ -259,9 +246,31 @@ impl Drop for Workers {
 }
 
 impl Group {
-    fn run(&self) {
+    /// Starts a thread, which waits awake at first where the last job of another was one met so. Says whether it could.
+    fn start(self: &Arc<Self>, mut state: MutexGuard<'_, Queue>, last: Met) -> bool {
+        state.threads += 1;
+        state.starting += 1;
+        state.awake += usize::from(last == Met::Awake);
+        drop(state);
+        let group = Arc::clone(self);
+        let counted = PoolThread::counted();
+        let started = std::thread::Builder::new().name(self.name.clone()).spawn(move || {
+            let _counted = counted;
+            group.run(last);
+        });
+        if let Err(error) = &started {
+            let mut state = self.state.lock();
+            state.threads -= 1;
+            state.starting -= 1;
+            state.awake = state.awake.saturating_sub(usize::from(last == Met::Awake));
+            drop(state);
+            log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.name);
+        }
+        started.is_ok()
+    }
+
+    fn run(self: &Arc<Self>, mut met: Met) {
         self.state.lock().starting -= 1;
-        let mut met = Met::Asleep;
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
             if catch_unwind(AssertUnwindSafe(taken.job)).is_err() {
@@ -275,14 +284,30 @@ impl Group {
     }
 
     /// The next job, or `None` when this thread has left the group.
-    fn next(&self, last: Met) -> Option<Taken> {
+    fn next(self: &Arc<Self>, last: Met) -> Option<Taken> {
         let mut state = self.state.lock();
+        let mut replaced = false;
+        if last == Met::Replaced {
+            state.awake = state.awake.saturating_sub(1);
+            if state.ready() == 0 {
+                state.threads -= 1;
+                return None;
+            }
+        }
         if last == Met::Awake {
             state = self.linger(state);
+            let has_room = state.threads < state.most() && !state.ended;
+            if state.ready() > 0 && has_room && self.linger.is_to_move() {
+                replaced = self.start(state, Met::Awake);
+                state = self.state.lock();
+            }
         }
         loop {
-            if let Some(taken) = state.take() {
+            if let Some(mut taken) = state.take() {
                 self.hint(&state);
+                if replaced && taken.met == Met::Awake {
+                    taken.met = Met::Replaced;
+                }
                 return Some(taken);
             }
             let spare = state.ended || state.threads > state.most();
@@ -329,72 +354,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::thread::{sleep, yield_now};
-    use std::time::Instant;
-
-    use super::*;
-
-    const BOUND: Duration = Duration::from_secs(10);
-
-    /// A job that tells that it has begun, and is done when it is told to end or `Sender` is gone.
-    fn stuck() -> (Job, Receiver<()>, Sender<()>) {
-        let ((begun, has_begun), (end, ends)) = (channel(), channel::<()>());
-        let job = Box::new(move || {
-            begun.send(()).unwrap();
-            let _ = ends.recv();
-        });
-        (job, has_begun, end)
-    }
-
-    #[test]
-    fn a_job_whose_caller_is_awake_waits_for_the_one_before_unless_that_is_stuck() {
-        let workers = Workers::new("test".into(), 2);
-        let ((first, first_begun, end), (second, second_begun, _end)) = (stuck(), stuck());
-        workers.submit_awake(first);
-        first_begun.recv_timeout(BOUND).unwrap();
-        workers.submit_awake(second);
-        assert!(second_begun.recv_timeout(Duration::from_millis(50)).is_err(), "a thread was started for it");
-        workers.staff_now();
-        second_begun.recv_timeout(BOUND).expect("another thread takes it");
-        drop(end);
-    }
-
-    #[test]
-    fn no_thread_is_started_in_place_of_one_that_starts() {
-        let workers = Workers::new("test".into(), 8);
-        let (job, has_begun, _end) = stuck();
-        let mut state = workers.0.state.lock();
-        state.jobs.push_back((job, Met::Asleep));
-        workers.staff_for(state);
-        (0..5).for_each(|_| workers.staff());
-        has_begun.recv_timeout(BOUND).unwrap();
-        workers.staff();
-        assert_eq!(workers.0.state.lock().threads, 1);
-    }
-
-    #[test]
-    fn one_thread_stays_for_as_long_as_it_is_kept() {
-        let workers = Workers::new("test".into(), 4);
-        workers.keep_one();
-        for _ in 0..3 {
-            let (job, has_begun, end) = stuck();
-            workers.submit(job);
-            has_begun.recv_timeout(BOUND).unwrap();
-            drop(end);
-        }
-        let threads = || workers.0.state.lock().threads;
-        let begun = Instant::now();
-        while begun.elapsed() < BOUND && threads() > 1 {
-            yield_now();
-        }
-        sleep(LINGER * 2);
-        assert_eq!(threads(), 1);
-        workers.let_go();
-        while begun.elapsed() < BOUND && threads() > 0 {
-            yield_now();
-        }
-        assert_eq!(threads(), 0);
-    }
-}
+mod tests;

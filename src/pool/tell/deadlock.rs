@@ -33,12 +33,12 @@ pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, 
     if held_by(shared, thread) == 0 {
         return Deadlock::No;
     }
-    let before = shared.line.tickets();
+    let before = shared.lending.in_line();
     let counts = shared.lending.counts();
     if counts.idle > 0 || counts.opening > 0 || counts.size() < counts.ceiling {
         return Deadlock::No;
     }
-    let waiting: HashSet<u64> = before.values().map(|waiter| waiter.thread).collect();
+    let waiting: HashSet<u64> = before.iter().map(|waiter| waiter.who.thread).collect();
     let (mut holders, mut on_stack) = (HashSet::new(), true);
     let mut held = 0;
     for borrower in shared.lending.slots().filter_map(|slot| slot.card.borrower()) {
@@ -54,17 +54,21 @@ pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, 
         return Deadlock::No;
     }
     // One that was served meanwhile may have shown up among the holders for what it got.
-    let after = shared.line.tickets();
-    let mut of_holders = before.iter().filter(|(_, waiter)| holders.contains(&waiter.thread));
-    let (true, Some(own)) = (of_holders.all(|(ticket, _)| after.contains_key(ticket)), after.get(&ticket))
-    else {
+    let after = shared.lending.in_line();
+    let still = |ticket| {
+        let place = after.binary_search_by_key(&ticket, |waiter| waiter.ticket);
+        place.ok().map(|place| after[place])
+    };
+    let mut of_holders = before.iter().filter(|waiter| holders.contains(&waiter.who.thread));
+    let (true, Some(own)) = (of_holders.all(|waiter| still(waiter.ticket).is_some()), still(ticket)) else {
         return Deadlock::No;
     };
-    let outlasts = |limit: Option<_>| limit.is_some_and(|limit| own.deadline.is_none_or(|own| limit < own));
-    let another_leaves = after.iter().any(|(other, waiter)| *other != ticket && outlasts(waiter.deadline));
+    let outlasts =
+        |limit: Option<_>| limit.is_some_and(|limit| own.who.deadline.is_none_or(|own| limit < own));
+    let another_leaves = after.iter().any(|waiter| waiter.ticket != ticket && outlasts(waiter.who.deadline));
     // Of several that stood in line at the same time the last one is sent away, and its connections serve the others.
     let is_newest =
-        before.values().all(|waiter| waiter.listed <= own.listed || !holders.contains(&waiter.thread));
+        before.iter().all(|waiter| waiter.joined <= own.joined || !holders.contains(&waiter.who.thread));
     // Another connection may still come: as the other tier closes one, or the keeper ends a session held for long.
     let more_may_come =
         shared.supply.part().growth_waits() || shared.settings().terminate_stuck_after.is_some();

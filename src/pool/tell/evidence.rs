@@ -7,7 +7,8 @@ use r2d2::ManageConnection;
 
 use super::contact::{contact, does_not_answer};
 use super::observe::{
-    ceiling, count, gauges_of, held, held_by, holders, lending, opening, resetting, sample_in_use, validating,
+    ceiling, count, gauges_of, held, held_by, holders, lending, longest_wait, opening, resetting,
+    sample_in_use, validating,
 };
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
 use crate::pool::shared::Shared;
@@ -73,7 +74,7 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         hold,
         open: c.open.snapshot(),
         query: c.query.snapshot(),
-        oldest_waiter: shared.line.longest_wait(),
+        oldest_waiter: longest_wait(shared),
         breaker,
         breaker_open_for,
         breaker_openings,

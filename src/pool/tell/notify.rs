@@ -17,11 +17,12 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     harmless(text.or_else(|| payload.downcast_ref().map(String::as_str)).unwrap_or("no message"))
 }
 
-/// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called.
+/// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called: the same not again
+/// for a while, since some of it is called at each checkout.
 #[inline]
 pub(crate) fn guarded<M: ManageConnection, T>(
     shared: &Shared<M>,
-    what: &str,
+    what: &'static str,
     call: impl FnOnce() -> T,
 ) -> Result<T, Box<str>> {
     // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
@@ -30,10 +31,18 @@ pub(crate) fn guarded<M: ManageConnection, T>(
 }
 
 #[cold]
-fn panicked<M: ManageConnection>(shared: &Shared<M>, what: &str, payload: &(dyn Any + Send)) -> Box<str> {
+fn panicked<M: ManageConnection>(
+    shared: &Shared<M>,
+    what: &'static str,
+    payload: &(dyn Any + Send),
+) -> Box<str> {
     shared.counters.user_panics.bump();
     let text = format!("{what} panicked: {}", panic_text(payload));
-    log::error!(target: &shared.target(), "{text}");
+    if log::log_enabled!(target: &shared.target(), log::Level::Error)
+        && shared.sinks.may_log_panic(what, shared.now())
+    {
+        log::error!(target: &shared.target(), "{text}");
+    }
     text.into()
 }
 

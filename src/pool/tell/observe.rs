@@ -1,6 +1,7 @@
 //! What can be seen of a pool just now: gauges, holders, waiters.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use r2d2::ManageConnection;
 
@@ -104,11 +105,18 @@ pub(crate) fn holders<M: ManageConnection>(shared: &Shared<M>) -> Vec<Holder> {
 
 /// Threads in the queue, in its order.
 pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
-    let waiters = shared.line.in_order().into_iter();
+    let waiters = shared.lending.in_line().into_iter();
     let told = waiters.map(|waiter| Waiting {
-        thread: threads::name(waiter.thread),
-        location: waiter.location,
-        waited: waiter.since.elapsed(),
+        thread: threads::name(waiter.who.thread),
+        location: waiter.who.location,
+        waited: waiter.who.since.elapsed(),
     });
     told.collect()
+}
+
+/// For how long the one has waited that has waited longest. Not always the first in line: one that was busy with a
+/// connection before it came to stand there began earlier than others ahead of it.
+pub(crate) fn longest_wait<M: ManageConnection>(shared: &Shared<M>) -> Option<Duration> {
+    let waiters = shared.lending.in_line().into_iter();
+    waiters.map(|waiter| waiter.who.since).min().map(|since| since.elapsed())
 }

@@ -4,12 +4,13 @@
 //! | --- | --- | --- |
 //! | works, and no reply is due | `Terminate`, behind the ends of prepared statements that are still to go out | its backend's end is waited for |
 //! | was told that the server ends the session | nothing, for the server hangs up by itself | the same |
-//! | has a reply pending | nothing: a server reads it when the statement is done, and the client may be amid a message | the stream is closed at once |
-//! | is lost, or given up by pool or borrower | nothing | the same |
+//! | has a reply pending, or is given up by pool or borrower amid one | `Flush` and `Terminate`, where the client is not amid a message and the stream takes them at once | the stream is closed at once |
+//! | is lost | nothing | the same |
 //! | is a parent's, in a child process | nothing | the parent has it |
 //!
 //! PgBouncer makes no difference between the end of a stream and a `Terminate` ahead of it. Before 1.21 it takes a
-//! server for free in either case where one of several requests was answered; the guide says what follows from that.
+//! server for free in either case where one of several requests was answered and nothing has come since: the `Flush` is
+//! for that. The guide says what is left.
 //!
 //! Over a Unix socket the client itself waits for the replies that are due, and sends `Terminate` then.
 

@@ -54,7 +54,8 @@ impl AbandonHandle {
     /// cannot on an unobserved connection, and does not once the checkout has ended in which the handle was taken: the
     /// connection may be another borrower's by then. Those are left alone, and by a child made by `fork` all are.
     ///
-    /// The server is told nothing: it goes on with a running statement until it notices that the client is gone.
+    /// The server is not asked to cancel anything: it goes on with a running statement until it notices that the client
+    /// is gone.
     pub fn abandon(&self) -> bool {
         let (Some(shared), Ok(_act)) = (&self.observer, self.lease.begin()) else { return false };
         // Where the server has ended it before, that is news of the server.

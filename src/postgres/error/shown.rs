@@ -5,7 +5,7 @@ use std::fmt;
 
 use postgres::error::DbError;
 
-use super::evidence::{besides, find_io, is_of_another_protocol};
+use super::evidence::{besides, find_io, is_lost, is_of_another_protocol};
 use super::hidden::{Hidden, without};
 use super::pg_error::{Kind, PgError};
 use crate::postgres::sqlstate::{Meaning, means, name};
@@ -107,8 +107,11 @@ impl PgError {
             Kind::Query(error) if self.is_statement_timeout() => with("the statement took too long", error),
             Kind::Query(error) => cause(error),
             Kind::CommitLost(None) => "outcome unknown: the server has not answered COMMIT".to_owned(),
-            Kind::CommitLost(Some(error)) => {
+            Kind::CommitLost(Some(error)) if is_lost(error) => {
                 with("outcome unknown: the connection was lost after COMMIT was sent", error)
+            }
+            Kind::CommitLost(Some(error)) => {
+                with("outcome unknown: COMMIT was sent, and its answer could not be told", error)
             }
             Kind::LostBeforeCommit(Some(error)) => {
                 with("the connection was lost before COMMIT was sent", error)

@@ -52,7 +52,10 @@ impl fmt::Display for Malformed {
                 format!("a reply ends with a transaction status of {length} bytes, and each has one")
             }
             Malformed::TypesTooDeep(most) => {
-                return write!(f, "the type of a column or parameter has others in it more than {most} deep");
+                return write!(
+                    f,
+                    "the types within the type of a column or parameter are nested more than {most} deep"
+                );
             }
             Malformed::TooManyTypes(most) => {
                 return write!(

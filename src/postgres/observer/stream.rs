@@ -24,8 +24,8 @@ use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
 use crate::pool::Place;
-use crate::process::OF_PARENT;
 
+mod give_up;
 mod own;
 mod sent;
 
@@ -111,30 +111,6 @@ impl<S> Observed<S> {
         }
     }
 
-    /// Called before the task sleeps: fails when it must not.
-    fn wait(&mut self, cx: &mut Context<'_>, silence: Silence) -> io::Result<()> {
-        if self.shared.listen_again(&mut self.listens, cx.waker()) {
-            return Err(self.abandoned());
-        }
-        self.limits.check(&self.shared, cx, silence).map_err(|expired| {
-            self.lost();
-            expired.into()
-        })
-    }
-
-    /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long. For the
-    /// client that is the end of its turn, as if there was no more.
-    fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reads_in_a_row = 0;
-        self.ran_dry = true;
-        if let Err(expired) = self.limits.check_flood(&self.shared) {
-            self.lost();
-            return Poll::Ready(Err(expired.into()));
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     fn lost(&mut self) {
         self.home.turn_ends();
         self.shared.note_lost();
@@ -143,26 +119,8 @@ impl<S> Observed<S> {
         }
     }
 
-    fn abandoned(&mut self) -> io::Error {
-        self.lost();
-        io::Error::new(io::ErrorKind::ConnectionAborted, self.shared.abandoned().text())
-    }
-
-    fn refuse_if_abandoned(&mut self) -> io::Result<()> {
-        if self.shared.is_abandoned() { Err(self.abandoned()) } else { Ok(()) }
-    }
-
-    /// Before anything is done to the socket, which a child made by `fork` shares with its parent.
-    fn refuse_in_child(&mut self) -> io::Result<()> {
-        if self.shared.is_in_one_call() || self.home.is_this() {
-            return self.refuse_if_abandoned();
-        }
-        self.lost();
-        Err(io::Error::new(io::ErrorKind::ConnectionAborted, format!("the connection {OF_PARENT}")))
-    }
-
-    /// Reads along; true where a notification has begun in it. An error is one of the server's, after which the stream
-    /// is of no use.
+    /// Reads along; true where a notification has begun in it. An error is one of the server's, for which the stream
+    /// is to be given up.
     fn read(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut notified = false;
         // A `COPY` to the server is one too, though no answer is due meanwhile.
@@ -202,7 +160,7 @@ impl<S> Observed<S> {
             None if spent == Spent::Flood => self.limits.check_call(&self.shared).map_err(io::Error::from),
             None => Ok(()),
         };
-        refused.inspect_err(|_| self.lost()).map(|()| notified)
+        refused.map(|()| notified)
     }
 
     /// Takes notifications out of what was read that are too much for the client.
@@ -217,30 +175,16 @@ impl<S> Observed<S> {
             );
         }
     }
-
-    /// Takes note of how a write went, and makes sure of a limit where it blocks.
-    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &outcome {
-            Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
-            Poll::Ready(Err(_)) => self.lost(),
-            Poll::Pending => {
-                self.home.turn_ends();
-                self.limits.write_blocked = true;
-                self.wait(cx, Silence::Proven)?;
-            }
-        }
-        outcome
-    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.refuse_in_child()?;
+        this.refuse_in_child(cx)?;
         if this.give_own(buf) {
             return Poll::Ready(Ok(()));
         }
@@ -278,7 +222,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
                     }
                     this.shared.probe().drained(bytes.len());
                     let is_hiding = this.shared.along().is_hiding();
-                    let notified = this.read(bytes)?;
+                    let notified = this.read(bytes).inspect_err(|_| this.give_up(cx))?;
                     this.ran_dry = false;
                     this.shared.note_at_rest(false);
                     let framer = this.hide_own(framer, is_hiding, buf, before);
@@ -305,7 +249,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S> Observed<S> {
+impl<S: AsyncWrite + Unpin> Observed<S> {
+    /// Takes note of how a write went, and makes sure of a limit where it blocks.
+    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &outcome {
+            Poll::Ready(Ok(_)) => self.limits.write_blocked = false,
+            Poll::Ready(Err(_)) => self.lost(),
+            Poll::Pending => {
+                self.home.turn_ends();
+                self.limits.write_blocked = true;
+                self.wait(cx, Silence::Proven)?;
+            }
+        }
+        outcome
+    }
+
     /// What becomes of a read that finds nothing.
     fn nothing_to_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.shared.step_probe() {
@@ -337,7 +295,7 @@ impl<S: AsyncRead + Unpin> Observed<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.refuse_in_child()?;
+        this.refuse_in_child(cx)?;
         if this.is_weaving() {
             return this.weave(cx, bytes);
         }
@@ -352,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.home.turn_ends();
-        this.refuse_if_abandoned()?;
+        this.refuse_if_abandoned(cx)?;
         ready!(this.send_own(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
         // The client sleeps right after the flush that ends a request, without another read.
@@ -369,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.home.turn_ends();
-        this.refuse_in_child()?;
+        this.refuse_in_child(cx)?;
         if this.shared.status() == 0 {
             // Before a handshake there is nothing to close but the stream of a request to cancel. PgBouncer drops a
             // request whose sender has gone, and a server that has closed the stream has dealt with it.

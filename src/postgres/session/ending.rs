@@ -9,6 +9,7 @@ use std::fmt;
 use postgres::Row;
 use postgres::types::ToSql;
 
+use super::client_copy::is_client_copy;
 use super::transaction::Session;
 use crate::postgres::connection::Ready;
 use crate::postgres::error::PgError;
@@ -64,6 +65,9 @@ pub enum Ending<'a, T> {
 /// Whatever is to decide whether the transaction is kept has to fail in the statement itself, since it is committed
 /// before its answer can be looked at. So there is no call here that expects one row, and what [`map`](Self::map) is
 /// given cannot fail.
+///
+/// A `COPY` from or to the client is none: where one is given it is not sent, and the session fails and is rolled back.
+/// Use [`Session::copy_in`] or [`Session::copy_out`], and [`Ending::Commit`].
 pub struct Last<'a, T> {
     sql: Cow<'a, str>,
     params: Vec<Box<dyn ToSql + Sync + 'a>>,
@@ -121,11 +125,22 @@ impl<'a, T> Last<'a, T> {
         Last { sql: self.sql, params: self.params, answer }
     }
 
+    /// Whether it can be the last: its answer is a count or rows, with COMMIT's behind it.
+    fn check(&self) -> Result<(), PgError> {
+        if !is_client_copy(&self.sql) {
+            return Ok(());
+        }
+        let why = "a COPY from or to the client cannot be the last statement of a session and was not sent: use \
+                   copy_in or copy_out, and Ending::Commit";
+        Err(PgError::refused(why))
+    }
+
     /// Runs it in a session that goes on.
     fn run(self, session: &mut Session<'_>) -> Result<Committed<'a, T>, PgError>
     where
         T: 'a,
     {
+        self.check()?;
         let params: Vec<_> = self.params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
         match self.answer {
             Answer::Count(made) => {
@@ -144,6 +159,7 @@ impl<'a, T> Last<'a, T> {
     where
         T: 'a,
     {
+        self.check()?;
         let params: Vec<_> = self.params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
         let outcome = match self.answer {
             Answer::Count(made) => session
@@ -155,7 +171,7 @@ impl<'a, T> Last<'a, T> {
         };
         outcome.map_err(|error| match error.sqlstate() {
             // It says less than that the work has kept an error to itself.
-            Some(code) if means(code, Meaning::FailedBefore) => PgError::commit_aborted(),
+            Some(code) if means(code, Meaning::FailedBefore) => session.underway().ignored(),
             _ => error,
         })
     }

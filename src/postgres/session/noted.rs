@@ -16,8 +16,8 @@ pub(super) struct Noted {
     pub(super) transient: Option<String>,
     /// The server ended the session, since the transaction overran a limit.
     pub(super) overran: bool,
-    /// It was told that the server has refused the BEGIN that went along.
-    told_refusal: bool,
+    /// Why the server has refused the BEGIN that went along, once that was told.
+    refusal: Option<Arc<PgError>>,
     /// The work has sent an end of the transaction of its own: what it did may stay, whatever came after.
     pub(super) sent_end: bool,
 }
@@ -39,19 +39,19 @@ impl Noted {
             self.transient = code.filter(|_| is_worth_repeating(&error)).map(str::to_owned);
         }
         self.overran |= is_lost(&error) && code.is_some_and(|code| means(code, Meaning::Overran));
-        let is_of_begin = self.is_begin_refused();
         let wire = self.wire.as_deref();
         let error = PgError::from(error).ended_by(wire.and_then(|wire| wire.errors().ending()));
         // After an end of its own the work may have been done, and what the pool has ended would be once more.
-        let error = if is_of_begin { PgError::not_begun(&Arc::new(error)) } else { error };
         let is_undone = !self.sent_end && !wire.is_some_and(WireState::is_ended_by_pool);
-        if is_undone { error.before_commit() } else { error.for_good() }
+        let error = if is_undone { error.before_commit() } else { error.for_good() };
+        // Those after it say that there was one before.
+        let is_of_begin = self.refusal.is_none() && wire.is_some_and(|wire| wire.along().is_begin_refused());
+        if is_of_begin { PgError::not_begun(self.refusal.insert(Arc::new(error))) } else { error }
     }
 
-    /// Whether an error is that of the BEGIN that went along. Those after it say that there was one before.
-    fn is_begin_refused(&mut self) -> bool {
-        let is_refused = self.wire.as_deref().is_some_and(|wire| wire.along().is_begin_refused());
-        is_refused && !std::mem::replace(&mut self.told_refusal, is_refused)
+    /// What a session fails with whose work has kept an error to itself: that of BEGIN, where nothing came after it.
+    pub(super) fn ignored(&self) -> PgError {
+        self.refusal.as_ref().map_or_else(PgError::commit_aborted, PgError::not_begun)
     }
 }
 

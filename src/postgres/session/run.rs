@@ -158,9 +158,9 @@ fn end<T, E: From<PgError>>(frame: &mut Frame<'_>, outcome: Result<T, E>) -> Res
         Ok(value) => {
             // Looked up here, as what comes ends the transaction.
             let ignored = passing(conn, noted);
-            commit(conn, options).map(|()| value).map_err(|error| {
-                let ignored = ignored.filter(|_| error.is_commit_aborted());
-                Setback::of(error, ignored)
+            commit(conn, options).map(|()| value).map_err(|error| match error.is_commit_aborted() {
+                true => Setback::of(noted.ignored(), ignored),
+                false => Setback::of(error, None),
             })
         }
         Err(error) => {

@@ -251,6 +251,11 @@ impl Underway<'_> {
         }
     }
 
+    /// What the session fails with, begun as it is, whose work has kept an error to itself.
+    pub(super) fn ignored(&mut self) -> PgError {
+        self.parts().1.ignored()
+    }
+
     /// Takes note of what became of a statement, and of the COMMIT that went along with it.
     pub(super) fn note_commit<T>(
         &mut self,
