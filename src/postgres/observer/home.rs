@@ -16,9 +16,14 @@ impl Home {
         Home { process: Process::this(), is_known: false }
     }
 
+    /// Whether this is the process, asked for now.
+    pub fn is_here(&self) -> bool {
+        self.process.is_this()
+    }
+
     /// Whether this is the process.
     pub fn is_this(&mut self) -> bool {
-        self.is_known = self.is_known || self.process.is_this();
+        self.is_known = self.is_known || self.is_here();
         self.is_known
     }
 

@@ -12,6 +12,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `task` | whom a waker wakes |
 //! | `arrivals` | whether anything has arrived that was not read |
 //! | `malformed` | what no server sends that keeps to the protocol |
 //! | `frames` | cuts a byte stream into messages, however it is split |
@@ -30,7 +31,6 @@
 //! | `shown` | what the driver's socket tells of itself |
 //! | `send_queue` | what the kernel has yet to send |
 //! | `uplink` | whether a large request still drains from there |
-//! | `task` | whom a waker wakes |
 //! | `limits` | one timer for the handshake, for a silent server, and for one bounded call |
 //! | `slow` | the log of slow statements, where it is asked for |
 //! | `times` | how long statements take, where it is asked for |
