@@ -11,10 +11,10 @@ use crate::process::OF_PARENT;
 
 /// What is sent where answers are due: `Flush` and `Terminate`.
 ///
-/// A PgBouncer before 1.21 takes a client's server for free once it has passed on the end of an answer, until the client
-/// sends something more, whatever that has asked for already. From a client that leaves it gives the server to the next
-/// one then, who gets the answers that are still to come. Behind a message it closes that server instead, and `Flush` is
-/// one without an answer of its own. A server itself reads both when it is done with its statements.
+/// A PgBouncer before 1.21 takes a client's server for free once it has passed on the end of an answer, whatever else
+/// the client has asked for, until that sends something more. It gives the server of a client that leaves to the next
+/// one then, who gets the answers still to come. Behind a message it closes that server instead, and `Flush` is one
+/// without an answer of its own. A server itself reads both when it is done with its statements.
 const FLUSH_AND_TERMINATE: [u8; 10] = *b"H\0\0\0\x04X\0\0\0\x04";
 
 impl<S: AsyncWrite + Unpin> Observed<S> {
@@ -54,7 +54,7 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
 
     /// Whether an answer is due on a stream that is of use and between two messages of the client's.
     fn may_terminate(&self) -> bool {
-        let is_amid = self.limits.write_blocked || !self.own.is_sent() || !self.client.framer().at_boundary();
+        let is_amid = !self.own.is_sent() || !self.client.framer().at_boundary();
         // Not amid a handshake, nor on the parent's socket.
         let is_due = self.shared.awaits_reply() && self.shared.status() != 0 && self.home.is_here();
         is_due && !is_amid && !self.shared.is_broken()
@@ -76,5 +76,67 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
         }
         self.lost();
         Err(io::Error::new(io::ErrorKind::ConnectionAborted, format!("the connection {OF_PARENT}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::postgres::observer::Abandoned;
+    use crate::postgres::observer::along::scripted::{Pair, message};
+
+    /// A connection on which this was written.
+    fn pair_that_wrote(bytes: &[u8], socket_timeout: Option<Duration>) -> Pair {
+        let mut pair = Pair::open(socket_timeout);
+        pair.writes(bytes);
+        pair.turn();
+        assert_eq!(pair.heard(), bytes);
+        pair
+    }
+
+    fn query() -> Vec<u8> {
+        message(b'Q', b"SELECT 1\0")
+    }
+
+    #[test]
+    fn a_stream_given_up_amid_an_answer_says_so_once() {
+        let mut abandoned = pair_that_wrote(&query(), None);
+        abandoned.shared.abandon(Abandoned::GivenUp);
+        assert_eq!(abandoned.ends(), ErrorKind::ConnectionAborted);
+        assert_eq!(abandoned.heard(), FLUSH_AND_TERMINATE);
+        // As the client's drop does, which asks once more.
+        abandoned.error = None;
+        assert_eq!((abandoned.ends(), abandoned.heard()), (ErrorKind::ConnectionAborted, Vec::new()));
+
+        let mut late = pair_that_wrote(&query(), Some(Duration::from_millis(20)));
+        assert_eq!(late.ends(), ErrorKind::TimedOut);
+        assert_eq!(late.heard(), FLUSH_AND_TERMINATE);
+    }
+
+    #[test]
+    fn nothing_is_said_amid_a_message_nor_where_nothing_is_due() {
+        let amid = [query(), query()[..7].to_vec()].concat();
+        for written in [amid, Vec::new()] {
+            let mut pair = pair_that_wrote(&written, None);
+            pair.shared.abandon(Abandoned::GivenUp);
+            assert_eq!((pair.ends(), pair.heard()), (ErrorKind::ConnectionAborted, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_it_would_have_to_wait_or_the_server_has_ended_the_session() {
+        let mut full = pair_that_wrote(&query(), None);
+        full.takes([0]);
+        full.shared.abandon(Abandoned::GivenUp);
+        assert_eq!((full.ends(), full.heard()), (ErrorKind::ConnectionAborted, Vec::new()));
+
+        let mut ended = pair_that_wrote(&query(), None);
+        ended.says(&message(b'E', b"SFATAL\0VFATAL\0C57P01\0Mno\0\0"));
+        ended.turn();
+        ended.shared.abandon(Abandoned::GivenUp);
+        assert!(ended.error.is_some() && ended.heard().is_empty());
     }
 }
