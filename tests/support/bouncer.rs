@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -323,10 +324,13 @@ fn launch(
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(told)?).stderr(log);
     account.run_as(&mut command);
     let mut child = entry.spawn(&mut command).map_err(told)?;
+    // It listens to TCP first, and has the other one in the folder before it listens to that.
+    let socket = folder.join(format!(".s.PGSQL.{port}"));
     let mut ended = None;
     let answers = comes_true(START_STOP, || {
         ended = child.try_wait().ok().flatten();
-        ended.is_some() || TcpStream::connect((address, port)).is_ok()
+        ended.is_some()
+            || (TcpStream::connect((address, port)).is_ok() && UnixStream::connect(&socket).is_ok())
     });
     if answers && ended.is_none() {
         return Ok((child, Ok(())));
