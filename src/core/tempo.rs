@@ -95,6 +95,9 @@ impl Tempo {
         match waited.lingered {
             Lingered::InVain => {}
             Lingered::Paid => self.lets_up(),
+            // All who lingered on a core met the same crowd, and nobody begins to while the brake is on: this one tells
+            // of what put it on. Counted by heads, the short work of one program would brake a long line for good.
+            Lingered::Crowded if self.braked > 0 => {}
             Lingered::Crowded => {
                 self.braked = self.brake;
                 self.brake = (2 * self.brake).min(MOST_BRAKE);
@@ -114,7 +117,7 @@ impl Tempo {
 
 #[cfg(all(test, not(tierpool_loom)))]
 mod tests {
-    use super::{Lingered, PAID_TO_LET_UP, Tempo, Waited};
+    use super::{LEAST_BRAKE, Lingered, PAID_TO_LET_UP, Tempo, Waited};
 
     fn turn(ns: u32) -> Waited {
         Waited { turn_ns: Some(ns), lingered: Lingered::InVain }
@@ -183,5 +186,14 @@ mod tests {
         assert_eq!(lengths[9..], [1 << 17; 3]);
         (0..2 * PAID_TO_LET_UP).for_each(|_| tempo.learn(lingered(Lingered::Paid)));
         assert_eq!(braked(&mut tempo), Some(1 << 15));
+    }
+
+    #[test]
+    fn a_crowd_that_many_meet_at_once_brakes_as_one() {
+        let mut tempo = at_pace(1_000);
+        (0..7).for_each(|_| tempo.learn(lingered(Lingered::Crowded)));
+        (0..LEAST_BRAKE).for_each(|_| tempo.learn(turn(1_000)));
+        assert!(tempo.is_brisk(1), "{tempo:?}");
+        assert_eq!(tempo.brake, 2 * LEAST_BRAKE);
     }
 }
