@@ -43,9 +43,11 @@ const TURN: Duration = Duration::from_micros(1);
 const SHARED: u32 = 4;
 const WORTH_A_MOVE: u32 = 16;
 
-/// The time between two moves at the least, doubled up to the second by each that did not help for ten times as long.
+/// The time between two moves at the least, doubled up to the second by each that did not help: that was not followed by
+/// some waits which ended while the thread paused.
 const LEAST_STAY: Duration = Duration::from_millis(1);
 const MOST_STAY: Duration = Duration::from_secs(1);
+const HELPED: u32 = 64;
 
 /// Whether and how threads of one group linger. All Relaxed: estimates, by which nothing is published.
 pub(crate) struct Linger {
@@ -60,6 +62,8 @@ pub(crate) struct Linger {
     fruitless: AtomicU32,
     /// Waits in a row that were ended by the first yield.
     shared: AtomicU32,
+    /// Waits on a core of one's own that are still to come for the last move to have helped.
+    unproven: AtomicU32,
     moved: Mutex<Option<Moved>>,
 }
 
@@ -91,6 +95,7 @@ impl Linger {
             paid: AtomicU32::new(0),
             fruitless: AtomicU32::new(0),
             shared: AtomicU32::new(0),
+            unproven: AtomicU32::new(0),
             moved: Mutex::new(None),
         }
     }
@@ -128,6 +133,7 @@ impl Linger {
         for _ in 0..pauses {
             if is_there() {
                 self.had_its_core();
+                self.proves_the_move();
                 return true;
             }
             spin_loop();
@@ -162,6 +168,14 @@ impl Linger {
         }
     }
 
+    /// Writes nothing where no move is to be judged, since both threads come here each time.
+    fn proves_the_move(&self) {
+        let left = self.unproven.load(Relaxed);
+        if left != 0 {
+            self.unproven.store(left - 1, Relaxed);
+        }
+    }
+
     /// Whether a thread that has just waited awake shares its core with those for whom it works, and is to have a new
     /// one take its place. Whoever is told so does it.
     pub(crate) fn is_to_move(&self) -> bool {
@@ -173,11 +187,12 @@ impl Linger {
         let mut moved = self.moved.lock();
         let stay = match &*moved {
             Some(Moved { at, stay }) if now < *at + *stay => return false,
-            Some(Moved { at, stay }) if now < *at + *stay * 10 => (*stay * 2).min(MOST_STAY),
+            Some(Moved { stay, .. }) if self.unproven.load(Relaxed) > 0 => (*stay * 2).min(MOST_STAY),
             _ => LEAST_STAY,
         };
         *moved = Some(Moved { at: now, stay });
         self.shared.store(0, Relaxed);
+        self.unproven.store(HELPED, Relaxed);
         true
     }
 
@@ -289,8 +304,9 @@ mod tests {
             at += stay;
             assert!(linger.may_move_at(at), "{stay:?} after the last, which did not help");
         }
-        at += LEAST_STAY * 8 * 10;
-        assert!(linger.may_move_at(at) && linger.may_move_at(at + LEAST_STAY), "the last one did");
+        at += LEAST_STAY * 8;
+        (0..HELPED).for_each(|_| wait(0, TURN));
+        assert!(linger.may_move_at(at) && linger.may_move_at(at + LEAST_STAY), "the one before did");
     }
 
     #[test]
