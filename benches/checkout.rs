@@ -152,20 +152,27 @@ fn rested(mode: Mode, table: &mut Table) {
     let ours = Ours::new(RESTING, Validates::ByDefault, Duration::ZERO);
     let theirs = Theirs::new(RESTING, Duration::ZERO);
     let mut times = [Vec::new(), Vec::new()];
-    for round in 0..=rests {
+    // A pool begins to validate ahead once somebody has come upon connections that had rested for so long.
+    let mut unforeseen = [0.0, 0.0];
+    for round in 0..=rests + 1 {
         // In turns, since the first to run after a rest meets caches that others have used meanwhile.
         for turn in [round, round + 1] {
             let more = match turn % 2 {
                 OURS => checkouts_of_all(RESTING, || ours.0.get()),
                 _ => checkouts_of_all(RESTING, || theirs.0.get()),
             };
-            // The first were opened just before.
-            if round > 0 {
-                times[turn % 2].extend(more);
+            match round {
+                // They were opened just before.
+                0 => {}
+                1 => unforeseen[turn % 2] = quantile(more, 1.0),
+                _ => times[turn % 2].extend(more),
             }
         }
         thread::sleep(rest);
     }
+    let [ours, theirs] = unforeseen;
+    let what = format!("checkout after the first rest of {REST:?}, worst of {RESTING}");
+    table.push(Row::new(what, nanos(ours), format!("r2d2 {}", nanos(theirs)), ours / theirs).unit("× r2d2"));
     for (part, name) in [(0.5, "median"), (0.999, "p99.9")] {
         let [ours, theirs] = [OURS, R2D2].map(|subject| quantile(times[subject].iter().copied(), part));
         let what = format!("checkout after a rest of {REST:?}, {name}");

@@ -3,6 +3,7 @@
 //! The person comes a thousand times a second. Automation's threads take connections, hold each for 2 ms on the
 //! server, and queue, since there are more of them than connections.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,14 +24,36 @@ const HOLD: &str = "SELECT pg_sleep(0.002)";
 const BOUND: Duration = Duration::from_secs(20);
 
 /// The 99th percentile of a checkout and its checkin.
-fn p99(checkouts: usize, mut checkout: impl FnMut()) -> f64 {
-    let times = (0..checkouts).map(|_| {
-        thread::sleep(PAUSE);
-        let begun = Instant::now();
-        checkout();
-        begun.elapsed().as_nanos() as f64
-    });
-    quantile(times, 0.99)
+struct P99 {
+    /// Of those from whose thread no core was taken meanwhile: with more threads that want to run than cores are there,
+    /// the others tell of the machine.
+    undisturbed: f64,
+    of_all: f64,
+}
+
+fn p99(checkouts: usize, mut checkout: impl FnMut()) -> P99 {
+    let times: Vec<(f64, bool)> = (0..checkouts)
+        .map(|_| {
+            thread::sleep(PAUSE);
+            let taken_away = times_interrupted();
+            let begun = Instant::now();
+            checkout();
+            let took = begun.elapsed().as_nanos() as f64;
+            (took, times_interrupted() == taken_away)
+        })
+        .collect();
+    let undisturbed = times.iter().filter(|(_, undisturbed)| *undisturbed).map(|(took, _)| *took);
+    P99 {
+        undisturbed: quantile(undisturbed, 0.99),
+        of_all: quantile(times.iter().map(|(took, _)| *took), 0.99),
+    }
+}
+
+/// How often this thread had to leave its core to another that wanted it. Where it waits of its own it is not counted.
+fn times_interrupted() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
 }
 
 /// Does `measure` while `THREADS` threads do `work` again and again, from when `saturated` on.
@@ -66,22 +89,32 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     };
     let everybody = || theirs.get().unwrap().batch_execute(HOLD).unwrap();
     let adhoc = || p99(checkouts, || drop(ours.get(Tier::Adhoc).unwrap()));
-    let times = Rounds::run(mode.pick(5, 1), 4, |which| match which {
-        0 => adhoc(),
-        1 => under_load(automation, || ours.automation().gauges().waiting > 0, adhoc),
-        2 => p99(checkouts, || drop(theirs.get().unwrap())),
-        _ => under_load(
-            everybody,
-            || theirs.state().idle_connections == 0,
-            // Each of these waits: a few tell enough.
-            || p99(checkouts / 10 + 1, || drop(theirs.get().unwrap())),
-        ),
+    let mut of_all = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    let times = Rounds::run(mode.pick(5, 1), 4, |which| {
+        let p99 = match which {
+            0 => adhoc(),
+            1 => under_load(automation, || ours.automation().gauges().waiting > 0, adhoc),
+            2 => p99(checkouts, || drop(theirs.get().unwrap())),
+            _ => under_load(
+                everybody,
+                || theirs.state().idle_connections == 0,
+                // Each of these waits: a few tell enough.
+                || p99(checkouts / 10 + 1, || drop(theirs.get().unwrap())),
+            ),
+        };
+        of_all[which].push(p99.of_all);
+        p99.undisturbed
     });
-    let row = Row::new(
-        format!("ad-hoc checkout p99, automation saturated by {THREADS} threads"),
-        format!("{}, idle {}", nanos(times.median(1)), nanos(times.median(0))),
-        format!("r2d2, one pool, {}, idle {}", nanos(times.median(3)), nanos(times.median(2))),
-        times.ratio(1, 0),
-    );
+    let shown = |figure: &dyn Fn(usize) -> f64| {
+        let ours = format!("{}, idle {}", nanos(figure(1)), nanos(figure(0)));
+        (ours, format!("r2d2, one pool, {}, idle {}", nanos(figure(3)), nanos(figure(2))))
+    };
+    let what = format!("ad-hoc checkout p99, automation saturated by {THREADS} threads");
+    let (ours, theirs) = shown(&|which| times.median(which));
+    let row = Row::new(what.as_str(), ours, theirs, times.ratio(1, 0));
     table.push(row.bar(Bound::AtMost(2.0)).goal(Bound::AtMost(1.2)));
+    let median = |which: usize| quantile(of_all[which].iter().copied(), 0.5);
+    let (ours, theirs) = shown(&median);
+    let what = format!("{what}, with those from whose thread the core was taken");
+    table.push(Row::new(what, ours, theirs, median(1) / median(0)));
 }
