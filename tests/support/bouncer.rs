@@ -1,6 +1,7 @@
 //! A throw-away PgBouncer in front of a cluster, with the faults a test wants of it.
 
 use std::fs::{self, OpenOptions, Permissions};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -8,7 +9,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, io};
 
 use parking_lot::Mutex;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
@@ -22,14 +22,15 @@ use super::port::free_port;
 use super::process::Process;
 use super::wait::comes_true;
 
+mod program;
+
+use program::{find, version_of};
+
 /// The longest a start or stop may take; either takes some milliseconds on an idle machine.
 const START_STOP: Duration = Duration::from_secs(20);
 
 /// Another process may take the port between the look and the start.
 const PORTS_TRIED: u32 = 5;
-
-/// Where Debian installs it, which is not on everybody's `PATH`.
-const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// From this version on it can have statements that its clients prepared follow them from one server to the next; from
 /// 1.24 on it does unless told otherwise.
@@ -320,17 +321,17 @@ fn launch(
     let log = OpenOptions::new().create(true).append(true).open(folder.join("log")).map_err(told)?;
     let mut command = Command::new(program);
     // A group of its own, so that Ctrl-C at a terminal reaches this process only, which then clears up.
-    command.arg("pgbouncer.ini").current_dir(folder).process_group(0);
-    command.stdin(Stdio::null()).stdout(log.try_clone().map_err(told)?).stderr(log);
+    command.arg("pgbouncer.ini").current_dir(folder).process_group(0).stdin(Stdio::null());
+    command.stdout(log.try_clone().map_err(told)?).stderr(log);
     account.run_as(&mut command);
     let mut child = entry.spawn(&mut command).map_err(told)?;
     // It listens to TCP first, and has the other one in the folder before it listens to that.
     let socket = folder.join(format!(".s.PGSQL.{port}"));
+    let listens = || TcpStream::connect((address, port)).is_ok() && UnixStream::connect(&socket).is_ok();
     let mut ended = None;
     let answers = comes_true(START_STOP, || {
         ended = child.try_wait().ok().flatten();
-        ended.is_some()
-            || (TcpStream::connect((address, port)).is_ok() && UnixStream::connect(&socket).is_ok())
+        ended.is_some() || listens()
     });
     if answers && ended.is_none() {
         return Ok((child, Ok(())));
@@ -369,35 +370,4 @@ fn write_settings(
         account.own(&path)?;
     }
     Ok(())
-}
-
-fn version_of(program: &Path) -> Result<(u32, u32), ClusterError> {
-    let told = |error| ClusterError::io(format!("cannot run {}", program.display()), error);
-    let output = Command::new(program).arg("--version").output().map_err(told)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let of = |text: &str| {
-        let mut numbers = text.strip_prefix("PgBouncer ")?.split(['.', '\n']).map(|part| part.parse().ok());
-        Some((numbers.next()??, numbers.next()??))
-    };
-    of(&text).ok_or_else(|| ClusterError::new(format!("{} tells no version: {text:?}", program.display())))
-}
-
-/// Returns the program: the one named, or what `PGBOUNCER_BIN` names, either of which is final, else the first of
-/// `PATH` and Debian's folder.
-fn find(named: Option<&Path>) -> Result<PathBuf, ClusterError> {
-    let named = named.map(Path::to_path_buf).or_else(|| env::var_os("PGBOUNCER_BIN").map(PathBuf::from));
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(FOLDERS.iter().map(PathBuf::from));
-    let candidates: Vec<PathBuf> = match &named {
-        Some(program) => vec![program.clone()],
-        None => folders.map(|folder| folder.join("pgbouncer")).collect(),
-    };
-    candidates.iter().find(|program| program.is_file()).cloned().ok_or_else(|| {
-        let places: Vec<String> = candidates.iter().map(|place| place.display().to_string()).collect();
-        ClusterError::new(format!(
-            "PgBouncer was not found (looked for {}): install it with `apt-get install -y pgbouncer`, or name the \
-             program in PGBOUNCER_BIN",
-            places.join(", ")
-        ))
-    })
 }

@@ -43,8 +43,8 @@ const TURN: Duration = Duration::from_micros(1);
 const SHARED: u32 = 4;
 const WORTH_A_MOVE: u32 = 16;
 
-/// The time between two moves at the least, doubled up to the second by each that did not help: that was not followed by
-/// some waits which ended while the thread paused.
+/// The time between two moves at the least, doubled up to the second by each that did not help: that was not followed
+/// by some waits which ended while the thread paused.
 const LEAST_STAY: Duration = Duration::from_millis(1);
 const MOST_STAY: Duration = Duration::from_secs(1);
 const HELPED: u32 = 64;
@@ -297,6 +297,7 @@ mod tests {
         (0..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
         assert!(linger.is_to_move() && !linger.is_to_move());
 
+        (0..HELPED).for_each(|_| wait(0, TURN));
         let mut at = Instant::now() + MOST_STAY * 20;
         assert!(linger.may_move_at(at));
         for stay in [1, 2, 4].map(|ms| LEAST_STAY * ms) {

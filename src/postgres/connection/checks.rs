@@ -7,7 +7,7 @@ use postgres::{Client, Notification};
 
 use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::{Arrivals, Probe};
+use crate::postgres::observer::Probe;
 
 /// The observer's own mark, see there; the server names a process and a channel.
 pub(super) fn is_end_of_probe(notification: &Notification) -> bool {
@@ -47,8 +47,17 @@ impl PgConnection {
     /// Whether neither the kernel nor the client has anything that came unasked.
     fn is_quiet(&mut self) -> bool {
         // What a session listens for the client may have, for nobody.
-        let may_be = self.observer().is_some_and(|wire| wire.is_at_rest() && !wire.listening().is_possible());
-        may_be && self.arrivals.as_mut().is_some_and(Arrivals::are_none)
+        let (Some(wire), Some(arrivals)) = (self.observer.as_deref(), &mut self.arrivals) else {
+            return false;
+        };
+        if !wire.is_at_rest() || wire.listening().is_possible() {
+            return false;
+        }
+        let is_quiet = arrivals.are_none();
+        if !is_quiet {
+            wire.note_arrival();
+        }
+        is_quiet
     }
 
     /// Turns the connection's reactor once: what the client has to send is sent, and what has come is read.

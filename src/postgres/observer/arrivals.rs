@@ -6,8 +6,9 @@
 //!
 //! **Why it tells the truth.** The kernel lists a socket whenever something comes for it, the end of the stream and a
 //! failure included, and looks at each socket of the list once more as the list is read: one whose bytes the stream has
-//! read since is dropped, the others are told. What was told is not told again. So `none` is true at that moment, and
-//! after anything else the stream has to be read until it finds nothing.
+//! read since is dropped, the others are told. What was told is not told again. So `none` is true at that moment. After
+//! anything else the stream has to be read until it has had something: the kernel tells one watch after the other, and
+//! the stream's own may not know yet.
 //!
 //! On other systems than Linux nothing is known.
 

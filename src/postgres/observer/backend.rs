@@ -261,7 +261,8 @@ impl BackendScanner {
         let (tag, body) = self.framer.whole(bytes)?;
         let status = match (tag, body) {
             (b'D', _) if !self.wants_rows => None,
-            (b'1' | b'2' | b'3' | b'T' | b'n' | b's' | b't', _) if body.len() <= NO_DATA => None,
+            _ if body.len() > NO_DATA => return None,
+            (b'1' | b'2' | b'3' | b'T' | b'n' | b's' | b't', _) => None,
             (b'C', [b'S', b'E', b'L', ..] | [b'I', b'N', ..] | [b'U', b'P', ..] | [b'D', b'E', b'L', ..]) => {
                 None
             }

@@ -4,7 +4,7 @@ use crate::process::Process;
 
 /// Asked for before anything is done to the socket, and a system call each time: so the answer holds for one turn of
 /// the client, in which it reads, writes and flushes. No code of the program runs within one, and so none that forks.
-/// A turn ends with the flush, with a write that has to wait, or with a failure.
+/// A turn ends with the flush, with a write that has to wait, or with a failure of the stream.
 pub(super) struct Home {
     process: Process,
     /// It was asked for in the present turn, and it is.

@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
                     let is_hiding = this.shared.along().is_hiding();
                     let notified = this.read(bytes).inspect_err(|_| this.give_up(cx))?;
                     this.ran_dry = false;
-                    this.shared.note_at_rest(false);
+                    this.shared.note_read();
                     let framer = this.hide_own(framer, is_hiding, buf, before);
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
                 }
                 Poll::Pending => {
                     this.ran_dry = true;
-                    this.shared.note_at_rest(this.server.at_boundary());
+                    this.shared.note_dry(this.server.at_boundary());
                     this.reads_in_a_row = 0;
                     return this.nothing_to_read(cx, buf);
                 }

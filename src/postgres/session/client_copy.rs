@@ -15,6 +15,8 @@ pub(super) fn is_client_copy(sql: &str) -> bool {
         match token {
             Token::Mark(b'(') => depth += 1,
             Token::Mark(b')') => depth = depth.saturating_sub(1),
+            // A name may be a reserved word there.
+            Token::Mark(b'.') => drop(tokens.next()),
             // For the server either of the second words is the client.
             _ if depth == 0 && token.is_of(["from", "to"]) => {
                 return tokens.next().is_some_and(|end| end.is_of(["stdin", "stdout"]));
@@ -129,6 +131,7 @@ mod tests {
             " ; /* all /* of */ it */ Copy -- FROM 'x'\n s.t TO/**/STDOUT;",
             "COPY (SELECT a FROM t WHERE b = 'it''s )') TO STDOUT",
             "COPY BINARY t FROM stdout",
+            "COPY s.to FROM STDIN",
             "COPY \"from\" TO STDIN",
         ] {
             assert!(is_client_copy(sql), "{sql}");

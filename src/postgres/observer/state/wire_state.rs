@@ -38,8 +38,8 @@ pub(crate) struct WireState {
     backend_pid: AtomicI32,
     /// That of the socket; negative where it is not known.
     descriptor: AtomicI32,
-    /// The last read found nothing, between two messages.
-    at_rest: AtomicBool,
+    /// What is known of what there is to read; see `notes`.
+    at_rest: AtomicU8,
     /// The owner is in a call in which nothing can fork, and has asked for the process.
     in_one_call: AtomicBool,
     exchange: Exchange,
@@ -82,7 +82,7 @@ impl WireState {
             status: AtomicU8::new(0),
             backend_pid: AtomicI32::new(0),
             descriptor: AtomicI32::new(-1),
-            at_rest: AtomicBool::new(false),
+            at_rest: AtomicU8::new(notes::READING),
             in_one_call: AtomicBool::new(false),
             exchange: Exchange::default(),
             allowance: Allowance::default(),
@@ -290,7 +290,7 @@ impl WireState {
 
     /// Whether each reply was read to its end, and the last read found nothing, between two messages.
     pub fn is_at_rest(&self) -> bool {
-        self.at_rest.load(Relaxed) && !self.is_reply_pending()
+        self.at_rest.load(Relaxed) == notes::DRY && !self.is_reply_pending()
     }
 
     pub fn is_broken(&self) -> bool {

@@ -7,15 +7,35 @@ use crate::postgres::observer::backend::BackendEvent;
 use crate::postgres::observer::frontend::FrontendEvent;
 use crate::postgres::sqlstate::{Meaning, means};
 
+/// What is known of what there is to read. Written by the owner of the connection alone.
+pub(super) const READING: u8 = 0;
+/// A read has found nothing, between two messages.
+pub(super) const DRY: u8 = 1;
+/// Something has arrived that no read has had.
+const TOLD: u8 = 2;
+
 impl WireState {
     /// Notes the descriptor of the socket. Before the stream is wrapped.
     pub fn set_descriptor(&self, descriptor: Option<i32>) {
         self.descriptor.store(descriptor.unwrap_or(-1), Relaxed);
     }
 
-    /// Notes whether a read has found nothing, between two messages.
-    pub fn note_at_rest(&self, at_rest: bool) {
-        self.at_rest.store(at_rest, Relaxed);
+    /// Notes that a read has had something.
+    pub fn note_read(&self) {
+        self.at_rest.store(READING, Relaxed);
+    }
+
+    /// Notes that a read has found nothing, and whether that was between two messages.
+    pub fn note_dry(&self, at_boundary: bool) {
+        if self.at_rest.load(Relaxed) != TOLD {
+            self.at_rest.store(if at_boundary { DRY } else { READING }, Relaxed);
+        }
+    }
+
+    /// Notes that something has arrived, by the kernel's word. The stream's own runtime may hear of it later, and reads
+    /// that find nothing until then prove nothing.
+    pub fn note_arrival(&self) {
+        self.at_rest.store(TOLD, Relaxed);
     }
 
     pub fn note_sent(&self, event: FrontendEvent) {
