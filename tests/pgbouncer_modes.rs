@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -218,6 +219,33 @@ fn a_statement_given_up_behind_the_end_of_another_is_answered_to_no_other_client
                 _ => None,
             });
             assert_eq!(row, Some("mine"), "{name}, {by_limit}: {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_left_half_read_outside_of_a_session_reaches_no_other_client() {
+    let cluster = cluster();
+    let bouncer = narrow(&cluster, "transaction");
+    let pool =
+        pool(&bouncer, PgBouncer::Transaction, |builder| builder.automation(|tier| tier.min_idle(Some(0))));
+    for turn in 0..5 {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        let mut theirs =
+            conn.copy_out("COPY (SELECT 'theirs' FROM generate_series(1, 3000000)) TO STDOUT").unwrap();
+        let mut some = [0; 6];
+        theirs.read_exact(&mut some).unwrap();
+        assert_eq!(&some, b"theirs");
+        drop(theirs);
+        drop(conn);
+        let mut other = bouncer.client();
+        for _ in 0..20 {
+            let rows = other.simple_query("SELECT 'mine'").unwrap();
+            let texts = rows.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            assert_eq!(texts.collect::<Vec<_>>(), ["mine"], "turn {turn}: {rows:?}");
         }
     }
 }

@@ -78,7 +78,11 @@ pub(crate) fn check_for_caller<M: ManageConnection>(
         helpers.run(job);
         helpers.wake_keeper();
     }
-    caller.wait(deadline)
+    let outcome = caller.wait(deadline);
+    if let Outcome::Served(_) = outcome {
+        helpers.forget(&errand);
+    }
+    outcome
 }
 
 #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; here one is taken apart.
@@ -95,8 +99,7 @@ fn prepare<M: ManageConnection>(
     let taken = Arc::clone(&errand);
     let job = Box::new(move || {
         let alive = shared.helpers.begin(&errand, limit);
-        let lost = run_errand(&shared, body, &errand, check, limit, alive);
-        shared.helpers.take_back_thread(errand.task, lost);
+        run_errand(shared, body, &errand, check, limit, alive);
     });
     (taken, job)
 }
@@ -111,43 +114,49 @@ fn watch<M: ManageConnection>(shared: &Shared<M>, errand: &Arc<Errand<M>>) {
     }
 }
 
-/// Returns whether the thread had been written off meanwhile.
 fn run_errand<M: ManageConnection>(
-    shared: &Arc<Shared<M>>,
+    shared: Arc<Shared<M>>,
     mut body: Body<M::Connection>,
     errand: &Arc<Errand<M>>,
     check: Check,
     limit: Duration,
     alive: bool,
-) -> bool {
+) {
     let subject = body.subject();
-    let done = if alive { perform(shared, &mut body, check, limit) } else { Ok(()) };
+    let done = if alive { perform(&shared, &mut body, check, limit) } else { Ok(()) };
     let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
     let ended = errand.finish();
-    shared.helpers.forget(errand);
     let Some(seat) = ended.seat else {
         // The keeper has given it up and freed its seat; the zombie that it counted ends here.
+        shared.helpers.forget(errand);
         drop(handing_back);
-        close_body(shared, body, check.cause());
+        close_body(&shared, body, check.cause());
         drop(ended.zombie);
         shared.changed.tell();
-        return ended.thread_is_lost;
+        return shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
     };
-    let entry = Box::new(Entry { body, seat, shared: Arc::clone(shared) });
-    let checked = match done {
-        Ok(()) => Checked::Fit(entry),
+    let is_fit = match done {
+        Ok(()) => true,
         Err(why) => {
-            found_dead(shared, subject, &why);
-            Checked::Dead(entry)
+            found_dead(&shared, subject, &why);
+            false
         }
     };
+    // Not a clone of it: the count of that would go back and forth between the caller and this thread.
+    let entry = Box::new(Entry { body, seat, shared });
+    let checked = if is_fit { Checked::Fit(entry) } else { Checked::Dead(entry) };
     let left = match &errand.caller {
         Some(caller) => caller.serve(Box::new(checked)).err().map(|left| *left),
         None => Some(checked),
     };
+    // A caller that is served takes the errand off the list.
+    if let Some(Checked::Fit(entry) | Checked::Dead(entry)) = &left {
+        entry.shared.helpers.forget(errand);
+    }
     match left {
         None => {}
         Some(Checked::Fit(entry)) => {
+            let shared = &entry.shared;
             let now = shared.now();
             entry.card().set_keepalive_at(plan_keepalive(now, shared.settings().keepalive));
             entry.card().set_checked_at(now);
@@ -156,7 +165,6 @@ fn run_errand<M: ManageConnection>(
         Some(Checked::Dead(entry)) => dispose(entry, check.cause()),
     }
     drop((handing_back, ended.coming));
-    ended.thread_is_lost
 }
 
 /// Takes a connection back that was reset. What it leads to may show only when its last reply has been read.

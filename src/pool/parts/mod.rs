@@ -13,6 +13,7 @@
 //! | `sinks` | who is told of events, and how often the log is |
 //! | `keeper` | the thread that looks after the pools of a group |
 //! | `linger` | waiting awake for a moment, where that is cheaper than to be woken |
+//! | `mailbox` | a place for one job, watched by a thread that is awake |
 //! | `workers` | threads on demand, for calls that may block |
 //! | `caller` | who waits for what a helper makes of a connection |
 //! | `errand` | work in the hands of a helper thread, and the right to give it up |
@@ -30,6 +31,7 @@ pub(super) mod generations;
 pub(super) mod helpers;
 pub(super) mod keeper;
 pub(super) mod linger;
+mod mailbox;
 pub(super) mod sinks;
 pub(super) mod supply;
 pub(super) mod workers;

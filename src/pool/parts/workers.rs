@@ -2,9 +2,10 @@
 //!
 //! Where a caller waits awake for the end of its job, the thread that does it stays awake for a moment afterwards and
 //! meets the next one without having been put to sleep. Such a job wakes and starts nobody while one is awake: its
-//! caller sees to that if it is not done in the time that it stays awake itself ([`Workers::staff_now`]). Jobs are in
-//! the queue and under its lock in either case, and a thread looks there before it sleeps; what the awake go by is a
-//! hint. One that shares its core with the callers for whom it is awake starts another in its place.
+//! caller sees to that if it is not done in the time that it stays awake itself ([`Workers::staff_now`]). It is put
+//! into the [`Mailbox`] of the thread that has nothing to do, else into the queue like all others; a thread looks at
+//! both before it sleeps. What the awake go by are hints. One that shares its core with the callers for whom it is
+//! awake starts another in its place.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::linger::Linger;
+use super::mailbox::Mailbox;
 use crate::process::PoolThread;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -38,6 +41,8 @@ struct Group {
     /// There is something in the queue, for the thread that waits awake. Written under the lock. Relaxed: whoever sees
     /// it looks under the lock, and whoever does not see it does so soon after.
     is_hinted: AtomicBool,
+    /// Of the thread that waits awake. Its lock is taken under that of the queue, never the other way round.
+    mailbox: CachePadded<Mailbox<Job>>,
 }
 
 struct Taken {
@@ -132,6 +137,7 @@ impl Workers {
             changed: Condvar::new(),
             linger: Linger::default(),
             is_hinted: AtomicBool::new(false),
+            mailbox: CachePadded::default(),
         }))
     }
 
@@ -151,6 +157,7 @@ impl Workers {
     /// As `submit`, for a caller that waits awake for a moment and then calls [`Workers::staff_now`], or has its job
     /// done.
     pub(crate) fn submit_awake(&self, job: Job) {
+        let Err(job) = self.0.mailbox.put(job) else { return };
         let mut state = self.0.state.lock();
         state.jobs.push_back((job, Met::Awake));
         if state.awake > 0 {
@@ -177,7 +184,7 @@ impl Workers {
 
     /// Whether something is in the queue.
     pub(crate) fn are_wanted(&self) -> bool {
-        self.0.is_hinted.load(Ordering::Relaxed)
+        self.0.is_awaited()
     }
 
     /// How those wait who wait awake for its jobs.
@@ -214,6 +221,7 @@ impl Workers {
     /// As `staff`, without counting on threads that are awake: they may be stuck, or have lost their core to others.
     pub(crate) fn staff_now(&self) {
         let mut state = self.0.state.lock();
+        self.0.empty_mailbox(&mut state);
         (state.awake, state.lingers) = (0, false);
         self.staff_for(state);
     }
@@ -323,13 +331,22 @@ impl Group {
     fn linger<'a>(&'a self, mut state: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         if state.ready() == 0 && !state.lingers && !state.ended && self.linger.is_on() {
             state.lingers = true;
+            self.mailbox.open();
             drop(state);
-            self.linger.until(None, || self.is_hinted.load(Ordering::Relaxed));
+            self.linger.until(None, || self.is_awaited());
             state = self.state.lock();
+            self.empty_mailbox(&mut state);
             state.lingers = false;
         }
         state.awake = state.awake.saturating_sub(1);
         state
+    }
+
+    /// Nobody looks into the mailbox any more: what is inside is next.
+    fn empty_mailbox(&self, state: &mut Queue) {
+        if let Some(job) = self.mailbox.close() {
+            state.jobs.push_front((job, Met::Awake));
+        }
     }
 
     /// Sleeps until something changes. True where nothing has for a while, and the thread is not the one that stays.
@@ -345,6 +362,11 @@ impl Group {
         };
         state.resting -= 1;
         timed_out
+    }
+
+    /// Whether there is something for the thread that waits awake.
+    fn is_awaited(&self) -> bool {
+        self.mailbox.is_full() || self.is_hinted.load(Ordering::Relaxed)
     }
 
     /// Tells the thread that waits awake whether there is something in the queue.

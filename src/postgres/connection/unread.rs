@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | the end of a reply, as after an error | read: it is on its way | as the next |
 //! | rows, `COPY` data from the server, a statement at work | cancelled, and the rest is read | closed |
+//! | the same outside of a transaction, behind a pooler that lends a server for one | closed: some pass the server on before the whole answer is there, and others get the rest | |
 //! | a `COPY` to the server whose writer was dropped | the client ends it, and the answer is read | closed |
 //! | one whose writer was forgotten, or begun as a text | closed: the client has nothing to end it by | |
 //! | a reply whose reader was forgotten | cancelled; the client reads no more, so closed | |
@@ -71,6 +72,9 @@ impl PgConnection {
         }
         self.read_on(BY_ITSELF.min(end.left()))?;
         if self.pending() == Pending::Server {
+            if self.may_be_lent_on() {
+                return Ok(self.is_for_nobody());
+            }
             let trace = self.cancel_now(CANCEL.min(end.left()));
             if trace != Trace::Arrived {
                 return if self.is_lost() { Err(self.lost()) } else { Ok(self.is_for_nobody()) };
@@ -97,6 +101,11 @@ impl PgConnection {
 
     fn pending(&self) -> Pending {
         self.observer().map_or(Pending::Nothing, |shared| shared.pending())
+    }
+
+    /// Whether a pooler may give the server to another client while the statement is still answered.
+    fn may_be_lent_on(&self) -> bool {
+        self.is_transaction_pooled() && self.observer().is_some_and(|shared| shared.status() == b'I')
     }
 
     fn is_for_nobody(&mut self) -> bool {

@@ -32,6 +32,42 @@ fn a_job_whose_caller_is_awake_waits_for_the_one_before_unless_that_is_stuck() {
 }
 
 #[test]
+fn a_job_in_the_mailbox_of_a_thread_that_does_not_look_is_done_by_another() {
+    let workers = Workers::new("test".into(), 2);
+    let (job, has_begun, _end) = stuck();
+    // Of a thread that has lost its core to others.
+    workers.0.mailbox.open();
+    workers.submit_awake(job);
+    assert!(workers.are_wanted());
+    assert_eq!(workers.0.state.lock().threads, 0, "a thread was started for it");
+    workers.staff_now();
+    has_begun.recv_timeout(BOUND).expect("another thread takes it");
+    assert!(!workers.are_wanted());
+}
+
+#[test]
+fn a_thread_that_ends_its_wait_awake_takes_what_is_in_its_mailbox() {
+    let workers = Workers::new("test".into(), 1);
+    let (tell, told) = channel();
+    let job = |number: u32| -> Job {
+        let tell = tell.clone();
+        Box::new(move || tell.send((number, std::thread::current().id())).unwrap())
+    };
+    workers.keep_one();
+    workers.submit(job(0));
+    let (_, thread) = told.recv_timeout(BOUND).unwrap();
+    for number in 1..2_000 {
+        workers.submit_awake(job(number));
+        if number % 3 == 0 {
+            workers.staff_now();
+        }
+        let told = told.recv_timeout(BOUND).unwrap_or_else(|_| panic!("job {number} was lost"));
+        assert_eq!(told, (number, thread));
+    }
+    workers.let_go();
+}
+
+#[test]
 fn no_thread_is_started_in_place_of_one_that_starts() {
     let workers = Workers::new("test".into(), 8);
     let (job, has_begun, _end) = stuck();
