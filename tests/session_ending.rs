@@ -147,6 +147,24 @@ fn a_copy_from_or_to_the_client_is_no_last_statement_and_is_not_sent() {
 }
 
 #[test]
+fn what_ends_the_transaction_is_no_last_statement_and_is_not_sent() {
+    let cluster = cluster();
+    for pool in pools(&cluster) {
+        for sql in ["ROLLBACK", "commit; ", "PREPARE TRANSACTION 'x'"] {
+            let error = pool.session_ending(|tx| {
+                tx.execute_cached(INSERT, &[&1, &1])?;
+                Ok::<_, PgError>(Ending::Last(Last::execute(sql)))
+            });
+            let error = error.unwrap_err();
+            assert!(error.to_string().starts_with("what ends the transaction cannot be the last"), "{error}");
+            assert!(!error.is_outcome_unknown() && rows(&cluster).is_empty(), "{}", rows(&cluster));
+        }
+        let broken = pool.automation().stats().closed.count(CloseCause::Broken);
+        assert_eq!(broken, 0, "the connection is good");
+    }
+}
+
+#[test]
 fn a_commit_that_fails_is_told_by_its_own_error() {
     let cluster = cluster();
     cluster

@@ -9,7 +9,7 @@ use std::fmt;
 use postgres::Row;
 use postgres::types::ToSql;
 
-use super::client_copy::is_client_copy;
+use super::kinds::{ends_transaction, is_client_copy};
 use super::transaction::Session;
 use crate::postgres::connection::Ready;
 use crate::postgres::error::PgError;
@@ -68,7 +68,8 @@ pub enum Ending<'a, T> {
 ///
 /// A `COPY` from or to the client is none: where one is given it is not sent, and the session fails and is rolled
 /// back. Use [`Session::copy_in`] or [`Session::copy_out`], and [`Ending::Commit`]. One whose text leaves a doubt, by a
-/// dollar sign or by a backslash within quotes, is sent, and its outcome is told as unknown.
+/// dollar sign or by a backslash within quotes, is sent, and its outcome is told as unknown. Nor is one that ends the
+/// transaction itself, such as `ROLLBACK`: return an error for that, or [`Ending::Commit`].
 pub struct Last<'a, T> {
     sql: Cow<'a, str>,
     params: Vec<Box<dyn ToSql + Sync + 'a>>,
@@ -128,11 +129,15 @@ impl<'a, T> Last<'a, T> {
 
     /// Whether it can be the last: its answer is a count or rows, with COMMIT's behind it.
     fn check(&self) -> Result<(), PgError> {
-        if !is_client_copy(&self.sql) {
+        let why = if is_client_copy(&self.sql) {
+            "a COPY from or to the client cannot be the last statement of a session and was not sent: use copy_in or \
+             copy_out, and Ending::Commit"
+        } else if ends_transaction(&self.sql) {
+            "what ends the transaction cannot be the last statement of a session and was not sent: return an error to \
+             have it rolled back, or Ending::Commit"
+        } else {
             return Ok(());
-        }
-        let why = "a COPY from or to the client cannot be the last statement of a session and was not sent: use \
-                   copy_in or copy_out, and Ending::Commit";
+        };
         Err(PgError::refused(why))
     }
 

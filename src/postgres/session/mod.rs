@@ -10,14 +10,14 @@
 //! | `underway` | where the connection comes from, when it is taken, and how far the session has come |
 //! | `transaction` | the handle by which the closure works |
 //! | `cached` | calls by the statements that a connection keeps |
-//! | `client_copy` | whether a statement is a `COPY` from or to the client |
+//! | `kinds` | kinds of statements that its text tells for certain |
 //! | `ending` | what a closure can return to say how the session ends |
 //! | `run` | the closure, COMMIT or ROLLBACK |
 
 mod bounds;
 mod cached;
-mod client_copy;
 mod ending;
+mod kinds;
 mod noted;
 mod options;
 mod retry;

@@ -1,7 +1,9 @@
-//! Whether a statement is a `COPY` from or to the client, which its text tells.
+//! Kinds of statements that its text tells for certain, by the server's grammar.
 //!
-//! The server's grammar makes that certain: nothing else begins with the word, and `FROM` and `TO` are reserved, so the
-//! first of them outside of parentheses says the direction, and the word behind it where the other end is.
+//! A `COPY` from or to the client: nothing else begins with the word, and `FROM` and `TO` are reserved, so the first
+//! of them outside of parentheses says the direction, and the word behind it where the other end is. The end of a
+//! transaction: `COMMIT`, `END`, `ROLLBACK` and `ABORT` begin nothing else, but for the way back to a savepoint and
+//! what concerns prepared transactions.
 
 /// Whether this is a `COPY … FROM STDIN` or `COPY … TO STDOUT`. False also where the text leaves a doubt, by a dollar
 /// sign or by a backslash within quotes.
@@ -25,6 +27,25 @@ pub(super) fn is_client_copy(sql: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether this ends the transaction that it runs in, or prepares it for another session.
+pub(super) fn ends_transaction(sql: &str) -> bool {
+    let mut tokens = Tokens { rest: sql.as_bytes() };
+    let Some(first) = tokens.find(|token| *token != Token::Mark(b';')) else { return false };
+    let mut next = tokens.next();
+    if first.is_of(["prepare"; 2]) {
+        // Else it is the name of a statement.
+        return next.is_some_and(|word| word.is_of(["transaction"; 2]))
+            && tokens.next() == Some(Token::Quoted);
+    }
+    if !(first.is_of(["commit", "end"]) || first.is_of(["rollback", "abort"])) {
+        return false;
+    }
+    if next.is_some_and(|word| word.is_of(["work", "transaction"])) {
+        next = tokens.next();
+    }
+    !next.is_some_and(|word| word.is_of(["to", "prepared"]))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +170,34 @@ mod tests {
             "copy_t FROM STDIN",
         ] {
             assert!(!is_client_copy(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_transaction_is_told_from_all_else() {
+        for sql in [
+            "COMMIT",
+            " ; /* now */ commit -- at last\n work and chain",
+            "END TRANSACTION;",
+            "Rollback",
+            "ROLLBACK WORK AND NO CHAIN",
+            "abort",
+            "PREPARE TRANSACTION 'x'",
+        ] {
+            assert!(ends_transaction(sql), "{sql}");
+        }
+        for sql in [
+            "",
+            "ROLLBACK TO before",
+            "ROLLBACK TRANSACTION TO SAVEPOINT before",
+            "ROLLBACK PREPARED 'x'",
+            "COMMIT PREPARED 'x'",
+            "PREPARE transaction AS SELECT 1",
+            "SELECT 1 -- COMMIT",
+            "commit_all",
+            "\"end\"",
+        ] {
+            assert!(!ends_transaction(sql), "{sql}");
         }
     }
 
