@@ -75,7 +75,11 @@ fn one_connection_is_opened_for_each_role_and_server_and_it_lingers_as_any_other
     hand.advance(59 * SECOND);
     assert_eq!(is_open(&pool), [1, 0]);
     hand.advance(2 * SECOND);
-    eventually(AT_ONCE, "it is closed, and no other is opened", || seen(&cluster) == [0, 0]);
+    // It may be in hand for its keepalive as the keeper looks, who by this clock looks again when woken.
+    eventually(AT_ONCE, "it is closed, and no other is opened", || {
+        hand.advance(Duration::ZERO);
+        seen(&cluster) == [0, 0]
+    });
 }
 
 #[test]
