@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
-use support::prometheus::assert_valid;
+use support::prometheus::{assert_valid, complaints};
 use support::scripted::{Call, ScriptedError, Step, still, waiters};
 use support::wait::{BOUND, MS, SECOND, eventually};
-use tierpool::metrics::{self, Collector};
+use tierpool::metrics::{self, Collector, Names};
 use tierpool::stats::{CloseCause, Histogram};
 use tierpool::{MemoryManager, NopErrorHandler, Pool, Stats, Tier, TieredPool};
 
@@ -208,4 +208,51 @@ fn one_that_waits_for_ever_has_no_timeout_to_tell() {
         found["db_pool_config_idle_timeout_seconds{pool=\"pool\"}"],
         Duration::from_secs(90).as_secs_f64()
     );
+}
+
+/// What a pool at work tells under these names, and what the statistics say of its automation tier.
+fn told_as(names: Names) -> (String, BTreeMap<String, f64>, Stats) {
+    at_work(|pool| {
+        let text = Collector::new().with(pool).names(names).text();
+        let found = series(&text);
+        (text, found, pool.automation().stats())
+    })
+}
+
+#[test]
+fn opentelemetrys_names_say_the_same() {
+    let (text, found, stats) = told_as(Names::OpenTelemetry);
+    let complaints = complaints(&text);
+    let unusual = complaints.lines().filter(|line| !line.starts_with("db_client_connection_count "));
+    assert_eq!(unusual.collect::<Vec<_>>(), [""; 0]);
+    let tier = "db_client_connection_pool_name=\"automation\"";
+    let of = |name: &str| found[&format!("db_client_connection_{name}{{{tier}}}")];
+    let count = |state: &str| {
+        found[&format!("db_client_connection_count{{{tier},db_client_connection_state=\"{state}\"}}")]
+    };
+    assert_eq!((count("used"), count("idle")), (stats.gauges.in_use.into(), stats.gauges.idle.into()));
+    assert_eq!((of("max"), of("pending_requests"), of("timeouts_total")), (3.0, 0.0, 0.0));
+    for (name, first_ms, told) in
+        [("wait_time", 0, &stats.wait), ("use_time", 25, &stats.hold), ("create_time", 0, &stats.open)]
+    {
+        assert_times(&found, &format!("db_client_connection_{name}_seconds"), tier, first_ms, told);
+    }
+    assert_eq!(names(&text).len(), 7, "{text}");
+}
+
+#[test]
+fn hikaris_names_say_the_same() {
+    let (text, found, stats) = told_as(Names::Hikari);
+    assert_valid(&text);
+    let of = |name: &str| found[&format!("hikaricp_connections{name}{{pool=\"automation\"}}")];
+    assert_eq!((of("_active"), of("_idle")), (stats.gauges.in_use.into(), stats.gauges.idle.into()));
+    assert_eq!((of(""), of("_pending"), of("_max"), of("_min")), (3.0, 0.0, 3.0, 0.0));
+    assert_eq!(of("_timeout_total"), 0.0);
+    for (name, first_ms, told) in
+        [("acquire", 0, &stats.wait), ("usage", 25, &stats.hold), ("creation", 0, &stats.open)]
+    {
+        let name = format!("hikaricp_connections_{name}_seconds");
+        assert_times(&found, &name, "pool=\"automation\"", first_ms, told);
+    }
+    assert_eq!(names(&text).len(), 10, "{text}");
 }

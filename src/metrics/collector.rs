@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::family::{Family, Kind, Value};
 use super::metered::{Metered, sealed::Source};
-use super::own;
+use super::names::Names;
 
 /// The `Content-Type` of [`text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -53,6 +53,7 @@ pub fn text(pool: &impl Metered) -> String {
 #[derive(Clone, Default)]
 pub struct Collector {
     sources: Vec<Arc<Source>>,
+    names: Names,
 }
 
 impl Collector {
@@ -64,6 +65,12 @@ impl Collector {
     /// Adds a pool. Pools are told apart by their names.
     pub fn with(mut self, pool: &impl Metered) -> Self {
         self.sources.push(Arc::new(pool.source()));
+        self
+    }
+
+    /// Sets the names. Default: those of this crate.
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
         self
     }
 
@@ -83,14 +90,14 @@ impl Collector {
 
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collector").field("pools", &self.sources.len()).finish()
+        f.debug_struct("Collector").field("pools", &self.sources.len()).field("names", &self.names).finish()
     }
 }
 
 impl collector::Collector for Collector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let readings: Vec<_> = self.sources.iter().flat_map(|source| source()).collect();
-        own::families(&readings).iter().try_for_each(|family| encode(family, &mut encoder))
+        self.names.families(&readings).iter().try_for_each(|family| encode(family, &mut encoder))
     }
 }
 

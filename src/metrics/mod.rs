@@ -11,13 +11,18 @@
 // | `metered` | whose metrics can be told |
 // | `family` | a metric with its series, as no monitoring system knows it yet |
 // | `own` | the names of this crate |
+// | `foreign` | the names of OpenTelemetry and of HikariCP |
+// | `names` | the choice between these |
 // | `collector` | the text of a scrape, and the same for a registry of the program's own |
 
 mod collector;
 mod family;
+mod foreign;
 mod metered;
+mod names;
 mod own;
 mod reading;
 
 pub use collector::{CONTENT_TYPE, Collector, text};
 pub use metered::Metered;
+pub use names::Names;

@@ -7,7 +7,7 @@ use super::reading::Reading;
 use crate::stats::{BreakerState, CloseCause};
 
 /// The first bound of hold times: the pool's coarse clock, with its grain of 10 ms, tells no shorter ones apart.
-const FIRST_HOLD_MS: u64 = 25;
+pub(super) const FIRST_HOLD_MS: u64 = 25;
 
 pub(super) fn families(readings: &[Reading]) -> Vec<Family> {
     let mut told = Families::new(readings, labels);
