@@ -38,6 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
+//! | have it watched by Prometheus | module `metrics` (feature `prometheus`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
@@ -84,6 +85,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
+//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
@@ -100,6 +102,7 @@
 //! | `tls` | yes | encrypted connections, by rustls with `ring`, which takes a C compiler to build: [`guide`], page `tls` |
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
+//! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //!
 //! # Moving from r2d2
 //!
@@ -118,6 +121,8 @@ mod error;
 pub mod event;
 pub mod guide;
 mod memory;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -2,6 +2,8 @@
 
 mod builder;
 mod settings;
+#[cfg(feature = "prometheus")]
+mod weak;
 
 use std::fmt;
 use std::panic::Location;
