@@ -38,7 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
-//! | have it watched by Prometheus | module `metrics` (feature `prometheus`) |
+//! | have it watched by Prometheus, StatsD, … | module `metrics` (features `prometheus`, `metrics`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
@@ -85,7 +85,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
-//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs` |
+//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
@@ -103,6 +103,7 @@
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
+//! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
 //!
 //! # Moving from r2d2
 //!
@@ -121,7 +122,7 @@ mod error;
 pub mod event;
 pub mod guide;
 mod memory;
-#[cfg(feature = "prometheus")]
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub mod metrics;
 mod pool;
 #[cfg(feature = "postgres")]

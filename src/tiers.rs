@@ -2,7 +2,7 @@
 
 mod builder;
 mod settings;
-#[cfg(feature = "prometheus")]
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod weak;
 
 use std::fmt;

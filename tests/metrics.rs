@@ -7,23 +7,12 @@ use std::time::Duration;
 
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
-use support::prometheus::{assert_valid, complaints};
+use support::prometheus::{assert_valid, complaints, series};
 use support::scripted::{Call, ScriptedError, Step, still, waiters};
 use support::wait::{BOUND, MS, SECOND, eventually};
 use tierpool::metrics::{self, Collector, Names};
 use tierpool::stats::{CloseCause, Histogram};
 use tierpool::{MemoryManager, NopErrorHandler, Pool, Stats, Tier, TieredPool};
-
-/// The value of each series, by its name and labels as they are written.
-fn series(text: &str) -> BTreeMap<String, f64> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (series, value) = line.rsplit_once(' ').expect("a value");
-            (series.to_owned(), value.parse().expect("a number"))
-        })
-        .collect()
-}
 
 fn names(text: &str) -> Vec<&str> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -75,6 +64,9 @@ fn assert_times(found: &BTreeMap<String, f64>, name: &str, labels: &str, first_m
     assert_eq!(found[&format!("{name}_count{{{labels}}}")], told.count() as f64);
     let sum = found[&format!("{name}_sum{{{labels}}}")];
     assert!((sum - told.sum.as_secs_f64()).abs() < 1e-9, "{sum} for {:?}", told.sum);
+    let bounds = found.keys().filter(|series| series.starts_with(&format!("{name}_bucket{{{labels},le=")));
+    let longer = tierpool::stats::BOUNDS_MS.iter().filter(|bound| **bound >= first_ms).count();
+    assert_eq!(bounds.count(), longer + 1, "and one without end");
     let mut below = 0;
     for (bound, count) in tierpool::stats::BOUNDS_MS.iter().zip(told.counts) {
         below += count;

@@ -1,5 +1,6 @@
 //! Prometheus and its `promtool`, as Debian's package has them.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -54,4 +55,19 @@ pub fn complaints(text: &str) -> String {
     let told = [stdout, stderr].map(|told| String::from_utf8_lossy(&told).into_owned()).concat();
     assert_eq!(status.success(), told.is_empty(), "{status}: {told}");
     told
+}
+
+/// The value of each series of a scrape's text, by its name and labels as they are written.
+///
+/// # Panics
+///
+/// When a line is none.
+pub fn series(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            (series.to_owned(), value.parse().expect("a number"))
+        })
+        .collect()
 }
