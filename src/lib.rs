@@ -38,6 +38,7 @@
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
+//! | let probes, scrapers and people ask it over HTTP | module `http` (feature `http`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
@@ -84,6 +85,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
+//! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
@@ -99,6 +101,7 @@
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
 //! | `tls` | yes | encrypted connections, by rustls with `ring`, which takes a C compiler to build: [`guide`], page `tls` |
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
+//! | `http` | no | module `http`: health, metrics and all numbers over HTTP, on one thread; with it `serde` |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //!
 //! # Moving from r2d2
@@ -117,6 +120,8 @@ mod diesel;
 mod error;
 pub mod event;
 pub mod guide;
+#[cfg(feature = "http")]
+pub mod http;
 mod memory;
 mod pool;
 #[cfg(feature = "postgres")]

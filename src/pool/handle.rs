@@ -2,6 +2,9 @@
 
 mod inside;
 
+#[cfg(feature = "http")]
+pub(crate) use inside::WeakPool;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;

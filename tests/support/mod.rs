@@ -28,5 +28,7 @@ pub mod steady;
 pub mod stress;
 pub mod wait;
 pub mod watched;
+#[cfg(feature = "http")]
+pub mod web;
 #[cfg(feature = "postgres")]
 pub mod wire;
