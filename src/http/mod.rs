@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | `/health/pool` | [`Health`](crate::report::Health) as JSON: 200 where the pool is healthy and its load normal, else 503 |
 //! | `/healthz` | whether the database answers, as JSON: 200 or 503 |
+//! | `/` | a page that shows gauges, the last five minutes, holders and waiters, live |
 //! | `/admin/metrics/database` | everything as JSON: [`DatabaseStats`](crate::DatabaseStats), holders, queues |
+//! | `/admin/metrics/history` | both tiers' gauges of the last five minutes, one sample a second; what is shorter may be missed |
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -27,13 +29,13 @@
 //! # Who may ask
 //!
 //! An address of this machine alone (loopback) is open to all its users. On any other, `/admin/*` wants a bearer token:
-//! [`ServerOptions::token`]; without one [`serve`] fails. Without a token `/admin/*` is told only to whom names the
+//! [`ServerOptions::token`]; without one [`serve`] fails. The page itself tells nothing, and asks for the token. Without a token `/admin/*` is told only to whom names the
 //! server by an address or as `localhost`, so that no page of somebody else's in a browser reads it under a name of its
 //! own. There is no TLS here: beyond the machine let a proxy that has it stand in front.
 //!
 //! # What it costs
 //!
-//! Nothing at a checkout. A handler reads the pool's statistics and calls neither the database nor code of the user's
+//! Nothing at a checkout; once a second the gauges are read. A handler reads the pool's statistics and calls neither the database nor code of the user's
 //! but what [`Pool::stats`](crate::Pool::stats) does. Whether the database answers is asked by a thread that lives as
 //! long as the question, at the most once in 5 s, and only where somebody asks for `/healthz`.
 //!
@@ -48,7 +50,9 @@
 // | `token` | the bearer token: where it comes from, and how it is compared |
 // | `view` | what of a pool is told, without keeping it open |
 // | `check` | the last answer to whether the database answers, and who asks for it |
+// | `ring` | the last minutes, for curves |
 // | `reply` | an answer, with the headers that all have |
+// | `page` | the page, and what it may do |
 // | `gate` | the bound on connections, and the places beyond it |
 // | `site` | which path has which answer, and who may have it |
 // | `connection` | one connection: one request, within its limits |
@@ -59,7 +63,9 @@ mod check;
 mod connection;
 mod gate;
 mod options;
+mod page;
 mod reply;
+mod ring;
 mod server;
 mod site;
 mod token;

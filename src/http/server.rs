@@ -113,6 +113,8 @@ async fn accept(listener: TcpListener, work: Work) {
         Err(error) => return log::error!(target: "tierpool", "cannot listen: {error}"),
     };
     let site = Arc::new(work.site);
+    let remembered = Arc::clone(&site);
+    tokio::spawn(async move { remembered.remember().await });
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -9,7 +9,9 @@ use hyper::{Method, Request, StatusCode};
 
 use super::check::Checks;
 use super::gate::Place;
+use super::page::{self, File};
 use super::reply::{self, Reply};
+use super::ring::{EVERY, Ring};
 use super::token::Token;
 use super::view::View;
 
@@ -19,12 +21,18 @@ enum Route {
     PoolHealth,
     DatabaseHealth,
     Everything,
+    History,
+    Page(File),
 }
 
-const ROUTES: [(&str, Route); 3] = [
+const ROUTES: [(&str, Route); 7] = [
+    ("/", Route::Page(File::Html)),
+    ("/page.css", Route::Page(File::Css)),
+    ("/page.js", Route::Page(File::Script)),
     ("/health/pool", Route::PoolHealth),
     ("/healthz", Route::DatabaseHealth),
     ("/admin/metrics/database", Route::Everything),
+    ("/admin/metrics/history", Route::History),
 ];
 
 impl Route {
@@ -45,12 +53,22 @@ pub(super) enum Readers {
 pub(super) struct Site {
     view: Arc<dyn View>,
     checks: Arc<Checks>,
+    ring: Ring,
     readers: Readers,
 }
 
 impl Site {
     pub(super) fn new(view: Arc<dyn View>, readers: Readers) -> Self {
-        Site { checks: Checks::new(Arc::clone(&view)), view, readers }
+        Site { checks: Checks::new(Arc::clone(&view)), view, ring: Ring::default(), readers }
+    }
+
+    /// Keeps the last minutes, for as long as it is polled.
+    pub(super) async fn remember(&self) {
+        loop {
+            // One that panics is missing, and nothing else.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.ring.sample(&*self.view)));
+            tokio::time::sleep(EVERY).await;
+        }
     }
 
     /// Answers a request. A handler that panics costs this answer and nothing else.
@@ -103,6 +121,8 @@ impl Site {
                 Some(reply::json(status, &health))
             }
             Route::Everything => Some(reply::json(StatusCode::OK, &self.view.everything()?)),
+            Route::History => Some(reply::json(StatusCode::OK, &self.ring.history())),
+            Route::Page(file) => Some(page::file(file)),
             Route::DatabaseHealth => unreachable!("BUG: answered without a look at the pool"),
         }
     }
@@ -147,7 +167,7 @@ fn is_own_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::Everything;
+    use super::super::view::{Everything, Sample, Tiers};
     use super::*;
     use crate::report::Health;
     use crate::tiers::Answer;
@@ -161,6 +181,10 @@ mod tests {
         }
 
         fn health(&self) -> Option<Health> {
+            panic!("on purpose")
+        }
+
+        fn sample(&self) -> Option<Tiers<Sample>> {
             panic!("on purpose")
         }
 

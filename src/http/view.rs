@@ -17,7 +17,7 @@ const WAITERS_LISTED: usize = 1000;
 const SEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Something of each tier.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Tiers<T> {
     pub(super) automation: T,
     pub(super) adhoc: T,
@@ -27,6 +27,14 @@ impl<T> Tiers<T> {
     fn of(mut each: impl FnMut(Tier) -> T) -> Self {
         Tiers { automation: each(Tier::Automation), adhoc: each(Tier::Adhoc) }
     }
+}
+
+/// What is drawn of a tier.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Sample {
+    in_use: u32,
+    waiting: u32,
+    ceiling: u32,
 }
 
 /// Everything that a pool tells of itself.
@@ -68,6 +76,9 @@ pub(super) trait View: Send + Sync {
     /// Its verdict and load.
     fn health(&self) -> Option<Health>;
 
+    /// A moment of both tiers.
+    fn sample(&self) -> Option<Tiers<Sample>>;
+
     /// Asks the database whether it answers, within the limit that the database layer has for that. Blocks.
     fn check(&self) -> Option<Answer>;
 }
@@ -79,6 +90,14 @@ impl<M: ManageConnection> View for WeakTiered<M> {
 
     fn health(&self) -> Option<Health> {
         Some(self.upgrade()?.check_pool_health())
+    }
+
+    fn sample(&self) -> Option<Tiers<Sample>> {
+        let pool = self.upgrade()?;
+        Some(Tiers::of(|tier| {
+            let (pool, gauges) = (pool.tier(tier), pool.tier(tier).gauges());
+            Sample { in_use: gauges.in_use, waiting: gauges.waiting, ceiling: pool.max_size() }
+        }))
     }
 
     fn check(&self) -> Option<Answer> {

@@ -11,6 +11,8 @@ pub mod authority;
 pub mod batches;
 #[cfg(feature = "postgres")]
 pub mod bouncer;
+#[cfg(feature = "http")]
+pub mod browser;
 pub mod child;
 #[cfg(feature = "postgres")]
 pub mod cluster;
