@@ -4,6 +4,8 @@ mod builder;
 #[cfg(feature = "http")]
 mod ends;
 mod settings;
+#[cfg(feature = "prometheus")]
+mod weak;
 
 use std::fmt;
 use std::panic::Location;
@@ -17,8 +19,10 @@ use crate::pool::{Budget, CloseReport, Hope, Least, Pool, PooledConnection, wait
 
 pub use builder::TieredBuilder;
 #[cfg(feature = "http")]
-pub(crate) use ends::{AtEnd, Ends, WeakTiered};
+pub(crate) use ends::{AtEnd, Ends};
 pub use settings::TieredSettings;
+#[cfg(feature = "http")]
+pub(crate) use weak::WeakTieredPool;
 
 /// The tier that a checkout is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

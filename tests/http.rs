@@ -77,13 +77,31 @@ fn everything_is_told_as_json_with_holders_and_queues() {
 }
 
 #[test]
+fn a_scrape_is_the_text_of_the_metrics() {
+    let pool = pool();
+    let server = http::serve(&pool, "127.0.0.1:0").unwrap();
+    let _out = pool.get(Tier::Automation).unwrap();
+    let scrape = get(server.addr(), "/metrics");
+    assert_eq!((scrape.status, scrape.header("content-type")), (200, Some(tierpool::metrics::CONTENT_TYPE)));
+    let line = scrape.body.lines().find(|line| line.starts_with("db_pool_checked_out{")).unwrap();
+    assert!(line.contains("tier=\"automation\"") && line.ends_with("} 1"), "{line}");
+    let names = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&scrape.body), names(&tierpool::metrics::text(&pool)));
+}
+
+#[test]
 fn no_request_calls_the_manager() {
     let manager = ScriptedManager::new();
     let pool = TieredPool::builder().build(|_| manager.clone()).unwrap();
     drop(pool.get(Tier::Automation).unwrap());
     let server = http::serve(&pool, "127.0.0.1:0").unwrap();
     let before = (manager.calls(Call::Connect), manager.events().len());
-    for path in ["/health/pool", "/healthz", "/admin/metrics/database"] {
+    for path in
+        ["/health/pool", "/healthz", "/metrics", "/admin/metrics/database", "/admin/metrics/history", "/"]
+    {
         assert_eq!(get(server.addr(), path).status, 200, "{path}");
     }
     assert_eq!((manager.calls(Call::Connect), manager.events().len()), before);

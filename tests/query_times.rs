@@ -4,13 +4,14 @@
 mod support;
 
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 use support::cluster::cluster;
 use support::logged;
 use support::pools::pool_of;
-use support::wait::{BOUND, MS, took};
+use support::wait::{BOUND, MS, SECOND, eventually, took};
 use tierpool::config::{Overrides, PgSettings};
 use tierpool::stats::Histogram;
 use tierpool::{PgBuilder, PgPool, Tier};
@@ -29,6 +30,25 @@ fn statements_that_the_server_cancelled_are_counted() {
         assert_eq!(counted(), times);
     }
     assert_eq!(pool.adhoc().stats().statement_timeouts, 0);
+}
+
+#[test]
+fn a_statement_that_was_cancelled_on_request_is_no_timeout_and_the_next_one_is() {
+    let cluster = cluster();
+    let pool = pool_of(1, "asked", cluster.url(), |builder| builder.statement_timeout(60 * SECOND));
+    let counted = || pool.automation().stats().statement_timeouts;
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let (cancel, pid) = (conn.cancel_handle(), conn.backend_pid().unwrap());
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| conn.execute("SELECT pg_sleep(60)", &[]).unwrap_err());
+        eventually(BOUND, "it runs", || cluster.sleeps(pid));
+        cancel.cancel(BOUND).unwrap();
+        assert_eq!(asked.join().unwrap().code().unwrap().code(), "57014");
+    });
+    assert_eq!(counted(), 0);
+    conn.batch_execute("SET statement_timeout = '50ms'").unwrap();
+    assert!(conn.execute("SELECT pg_sleep(60)", &[]).is_err());
+    assert_eq!(counted(), 1);
 }
 
 fn times(pool: &PgPool) -> Histogram {

@@ -220,3 +220,31 @@ fn the_peak_is_the_most_that_were_out_at_once() {
     drop(held);
     assert_eq!(pool.stats().peak_in_use, 3);
 }
+
+#[test]
+fn peaks_of_the_last_minute_go_by_and_those_of_all_time_stay() {
+    let (builder, hand, manager) = still(|builder| builder.max_size(2).deadlock_detection(false));
+    let pool = builder.build(manager).unwrap();
+    let recent = || {
+        let stats = pool.stats();
+        (stats.recent_peak_in_use, stats.recent_peak_waiting)
+    };
+    let out = [pool.get().unwrap(), pool.get().unwrap()];
+    // The openings had waiters.
+    hand.advance(60 * SECOND);
+    assert_eq!(recent(), (2, 0));
+    // Too brief for the keeper to have a look.
+    assert!(pool.get_timeout(Duration::from_nanos(1)).is_err());
+    drop(out);
+    assert_eq!((pool.gauges().in_use, recent()), (0, (2, 1)));
+    hand.advance(29 * SECOND);
+    let out = pool.get().unwrap();
+    assert_eq!(recent(), (2, 1), "the same window");
+    drop(out);
+    hand.advance(30 * SECOND);
+    assert_eq!(recent(), (2, 1), "the window after it");
+    hand.advance(30 * SECOND);
+    assert_eq!(recent(), (0, 0));
+    let stats = pool.stats();
+    assert_eq!((stats.peak_in_use, stats.peak_waiting), (2, 1));
+}

@@ -57,6 +57,8 @@ pub(crate) enum Joined<T, R> {
         hope_ns: Option<u32>,
         /// Whether a claim would have been granted as it joined.
         has_room: bool,
+        /// How many connections were open and not idle as it joined.
+        in_use: usize,
     },
     /// As many wait as may.
     Full,
@@ -203,7 +205,10 @@ impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
         desk.peak_waiting = desk.peak_waiting.max(waiting + 1);
         let hope_ns = desk.tempo.hope_ns(ahead, desk.ledger.open());
         let has_room = desk.ledger.has_room();
-        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room }
+        // I5: while it lends, whoever stands in line has found no idle one.
+        let idle = if self.gate.is_suspended() { self.idle() } else { 0 };
+        let in_use = desk.ledger.open().saturating_sub(idle);
+        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room, in_use }
     }
 
     /// Takes the first value found; where there is none, every slot is marked. With the desk locked.

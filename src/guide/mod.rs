@@ -20,11 +20,19 @@
 | [`tls`] | how are connections encrypted, and whom do they trust? (feature `postgres`) |
 | [`server`] | what does the server say of itself, and of all processes? (feature `postgres`) |"
 )]
+#![cfg_attr(
+    feature = "prometheus",
+    doc = "| [`metrics`] | how do I have it watched by Prometheus? (feature `prometheus`) |"
+)]
 #![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]
 #[doc(alias("echo_pool"))]
 pub mod operating {}
+
+#[cfg(feature = "prometheus")]
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
 
 #[doc = include_str!("sizing.md")]
 pub mod sizing {}

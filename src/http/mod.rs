@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `/health/pool` | [`Health`](crate::report::Health) as JSON: 200 where the pool is healthy and its load normal, else 503 |
 //! | `/healthz` | whether the database answers, as JSON: 200 or 503 |
+//! | `/metrics` | [`metrics::text`](crate::metrics::text), for Prometheus |
 //! | `/` | a page that shows gauges, the last five minutes, holders and waiters, live |
 //! | `/admin/metrics/database` | everything as JSON: [`DatabaseStats`](crate::DatabaseStats), holders, queues |
 //! | `/admin/metrics/history` | both tiers' gauges of the last five minutes, one sample a second; what is shorter may be missed |

@@ -14,23 +14,26 @@ use super::reply::{self, Reply};
 use super::ring::{EVERY, Ring};
 use super::token::Token;
 use super::view::View;
+use crate::metrics::CONTENT_TYPE;
 
 /// What there is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Route {
     PoolHealth,
     DatabaseHealth,
+    Metrics,
     Everything,
     History,
     Page(File),
 }
 
-const ROUTES: [(&str, Route); 7] = [
+const ROUTES: [(&str, Route); 8] = [
     ("/", Route::Page(File::Html)),
     ("/page.css", Route::Page(File::Css)),
     ("/page.js", Route::Page(File::Script)),
     ("/health/pool", Route::PoolHealth),
     ("/healthz", Route::DatabaseHealth),
+    ("/metrics", Route::Metrics),
     ("/admin/metrics/database", Route::Everything),
     ("/admin/metrics/history", Route::History),
 ];
@@ -120,6 +123,7 @@ impl Site {
                 let status = StatusCode::from_u16(health.http_status()).unwrap_or_default();
                 Some(reply::json(status, &health))
             }
+            Route::Metrics => Some(reply::of_type(StatusCode::OK, CONTENT_TYPE, self.view.metrics()?)),
             Route::Everything => Some(reply::json(StatusCode::OK, &self.view.everything()?)),
             Route::History => Some(reply::json(StatusCode::OK, &self.ring.history())),
             Route::Page(file) => Some(page::file(file)),
@@ -181,6 +185,10 @@ mod tests {
         }
 
         fn health(&self) -> Option<Health> {
+            panic!("on purpose")
+        }
+
+        fn metrics(&self) -> Option<String> {
             panic!("on purpose")
         }
 

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use r2d2::ManageConnection;
 use serde::Serialize;
 
+use crate::metrics;
 use crate::report::{DatabaseStats, Health};
 use crate::stats::{Contact, Holder, Waiting};
 use crate::text::Ago;
-use crate::tiers::{Answer, Tier, TieredPool, WeakTiered};
+use crate::tiers::{Answer, Tier, TieredPool, WeakTieredPool};
 
 /// Waiters of a tier that are listed; the gauge `waiting` counts them all.
 const WAITERS_LISTED: usize = 1000;
@@ -76,6 +77,9 @@ pub(super) trait View: Send + Sync {
     /// Its verdict and load.
     fn health(&self) -> Option<Health>;
 
+    /// What is scraped of it.
+    fn metrics(&self) -> Option<String>;
+
     /// A moment of both tiers.
     fn sample(&self) -> Option<Tiers<Sample>>;
 
@@ -83,13 +87,17 @@ pub(super) trait View: Send + Sync {
     fn check(&self) -> Option<Answer>;
 }
 
-impl<M: ManageConnection> View for WeakTiered<M> {
+impl<M: ManageConnection> View for WeakTieredPool<M> {
     fn everything(&self) -> Option<Everything> {
         Some(Everything::of(&self.upgrade()?))
     }
 
     fn health(&self) -> Option<Health> {
         Some(self.upgrade()?.check_pool_health())
+    }
+
+    fn metrics(&self) -> Option<String> {
+        Some(metrics::text(&self.upgrade()?))
     }
 
     fn sample(&self) -> Option<Tiers<Sample>> {

@@ -1,9 +1,8 @@
 //! The handle: what a program holds of a pool.
 
 mod inside;
-
-#[cfg(feature = "http")]
-pub(crate) use inside::WeakPool;
+#[cfg(feature = "prometheus")]
+mod weak;
 
 use std::fmt;
 use std::panic::Location;
@@ -25,6 +24,9 @@ use crate::config::{PrePing, Settings};
 use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
 use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
+
+#[cfg(feature = "prometheus")]
+pub(crate) use weak::WeakPool;
 
 /// Closes the pool when the last handle goes.
 struct Handle<M: ManageConnection>(Arc<Shared<M>>);

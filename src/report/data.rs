@@ -146,7 +146,7 @@ fn one_decimal<S: serde::Serializer>(percent: &f64, serializer: S) -> Result<S::
 }
 
 impl PoolStatus {
-    pub(super) fn of(stats: &Stats) -> Self {
+    pub(crate) fn of(stats: &Stats) -> Self {
         let gauges = stats.gauges;
         PoolStatus {
             size: stats.base_size,

@@ -276,6 +276,12 @@ pub struct Stats {
     pub peak_in_use: u32,
     /// The most threads waiting at once.
     pub peak_waiting: u32,
+    /// The most connections in use within the last 30 s to 60 s, by the pool's clock: two windows of 30 s, which nobody
+    /// who asks resets. Looked at when a caller begins to wait, a connection opens, the keeper ticks (each 10 ms while
+    /// checkouts go on) or statistics are taken, and by no direct checkout: what came and went between these is missed.
+    pub recent_peak_in_use: u32,
+    /// The most threads waiting, within the same time and at the same moments: each wait is seen as it begins.
+    pub recent_peak_waiting: u32,
     /// Checkouts by outcome.
     pub checkouts: Checkouts,
     /// Connections opened.
@@ -298,7 +304,9 @@ pub struct Stats {
     /// Statements that took longer than `slow_query`, where the database layer measures them.
     pub slow_queries: u64,
     /// Statements that the server cancelled, where the database layer sees it (PostgreSQL's over TCP, by SQLSTATE
-    /// 57014): at their `statement_timeout`, or since somebody asked for it, as `cancel_stuck_after` does.
+    /// 57014): at their `statement_timeout`, or since somebody asked for it on another connection, as `psql` can. What
+    /// was under way when the pool asked for it, by `cancel_stuck_after`, or a `CancelHandle` did, is not counted; the
+    /// statement after it is, should the request have come too late and hit that one.
     pub statement_timeouts: u64,
     /// Times that a dead connection made all older ones suspect.
     pub suspicions: u64,

@@ -5,8 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
-use super::{Question, TieredPool};
-use crate::pool::{Budget, WeakPool};
+use super::TieredPool;
 use crate::process::Process;
 
 /// What somebody wants called when the last handle of a pool goes, for as long as he keeps it. It may not block.
@@ -43,48 +42,7 @@ impl Drop for Ends {
     }
 }
 
-/// A tiered pool that its holder does not keep open.
-pub(crate) struct WeakTiered<M: ManageConnection> {
-    automation: WeakPool<M>,
-    adhoc: WeakPool<M>,
-    budget: Arc<Budget>,
-    limit_name: &'static str,
-    adhoc_may_borrow: bool,
-    adhoc_is_apart: bool,
-    question: Option<Question<M>>,
-}
-
-impl<M: ManageConnection> WeakTiered<M> {
-    /// The pool, unless the last handle of a tier is gone. This handle counts for no end: while it is there, the last
-    /// one of the user's may go.
-    pub(crate) fn upgrade(&self) -> Option<TieredPool<M>> {
-        Some(TieredPool {
-            automation: self.automation.upgrade()?,
-            adhoc: self.adhoc.upgrade()?,
-            budget: Arc::clone(&self.budget),
-            limit_name: self.limit_name,
-            adhoc_may_borrow: self.adhoc_may_borrow,
-            adhoc_is_apart: self.adhoc_is_apart,
-            question: self.question,
-            ends: Arc::default(),
-        })
-    }
-}
-
 impl<M: ManageConnection> TieredPool<M> {
-    /// It, without being kept open by what holds it.
-    pub(crate) fn downgrade(&self) -> WeakTiered<M> {
-        WeakTiered {
-            automation: self.automation.downgrade(),
-            adhoc: self.adhoc.downgrade(),
-            budget: Arc::clone(&self.budget),
-            limit_name: self.limit_name,
-            adhoc_may_borrow: self.adhoc_may_borrow,
-            adhoc_is_apart: self.adhoc_is_apart,
-            question: self.question,
-        }
-    }
-
     /// Has something called when the last handle of this pool goes, on the thread that lets go of it.
     pub(crate) fn at_end(&self, call: &AtEnd) {
         self.ends.ask(call);

@@ -22,6 +22,8 @@ pub mod logged;
 pub mod pools;
 pub mod port;
 pub mod process;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod retried;

@@ -64,7 +64,7 @@ impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
         desk.ledger.open() + desk.ledger.opening()
     }
 
-    fn idle(&self) -> usize {
+    pub(super) fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.cell.is_full()).count()
     }
 

@@ -1,15 +1,11 @@
 //! What the rest of the crate may ask of a pool.
 
 use std::sync::Arc;
-#[cfg(feature = "http")]
-use std::sync::Weak;
 #[cfg(feature = "postgres")]
 use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-#[cfg(feature = "http")]
-use super::Handle;
 use super::Pool;
 #[cfg(feature = "postgres")]
 use crate::clock::{Clock, Millis};
@@ -21,25 +17,7 @@ use crate::pool::parts::budget::Budget;
 use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
 
-/// A pool that its holder does not keep open.
-#[cfg(feature = "http")]
-pub(crate) struct WeakPool<M: ManageConnection>(Weak<Handle<M>>);
-
-#[cfg(feature = "http")]
-impl<M: ManageConnection> WeakPool<M> {
-    /// The pool, unless its last handle is gone.
-    pub(crate) fn upgrade(&self) -> Option<Pool<M>> {
-        self.0.upgrade().map(Pool)
-    }
-}
-
 impl<M: ManageConnection> Pool<M> {
-    /// It, without being kept open by what holds it.
-    #[cfg(feature = "http")]
-    pub(crate) fn downgrade(&self) -> WeakPool<M> {
-        WeakPool(Arc::downgrade(&self.0))
-    }
-
     #[cfg(feature = "postgres")]
     pub(crate) fn manager(&self) -> &M {
         self.shared().hooks.manager()

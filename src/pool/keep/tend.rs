@@ -15,7 +15,7 @@ use crate::pool::parts::breaker::Advice;
 use crate::pool::parts::keeper::{Crowding, Due, Kept};
 use crate::pool::shared::Shared;
 use crate::pool::supply::demand::demand;
-use crate::pool::tell::observe::sample_in_use;
+use crate::pool::tell::observe::{sample, sample_in_use};
 
 /// The part of the ceiling in use from which on the pool warns that it is nearly used up.
 const CROWDED: f64 = 0.9;
@@ -40,7 +40,9 @@ impl<M: ManageConnection> Kept for Shared<M> {
 
     fn pulse(self: Arc<Self>) -> u64 {
         sample_in_use(&self);
-        top_up(&self);
+        let counts = self.lending.counts();
+        sample(&self, &counts);
+        top_up(&self, &counts);
         self.lending.slots().map(|slot| slot.card.direct()).fold(0, u64::wrapping_add)
     }
 
@@ -51,8 +53,7 @@ impl<M: ManageConnection> Kept for Shared<M> {
 }
 
 /// Opens what `min_idle` asks for soon after direct checkouts, which do not look, have used it up.
-fn top_up<M: ManageConnection>(shared: &Arc<Shared<M>>) {
-    let counts = shared.lending.counts();
+fn top_up<M: ManageConnection>(shared: &Arc<Shared<M>>, counts: &Counts) {
     let least = shared.settings().effective_min_idle() as usize;
     if counts.idle + counts.opening < least && counts.size() < counts.ceiling {
         demand(shared);

@@ -14,7 +14,7 @@ use crate::pool::supply::close::dispose;
 use crate::pool::supply::connect::connect_limit;
 use crate::pool::supply::demand::demand_in_line;
 use crate::pool::tell::deadlock::{Deadlock, deadlock_of, warn_of_apparent};
-use crate::pool::tell::observe::in_own_hands;
+use crate::pool::tell::observe::{in_own_hands, sample_gauges};
 use crate::stats::CloseCause;
 
 /// How long what may be none must look like a deadlock before it is called one.
@@ -65,8 +65,9 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         Joined::Full => return Err(Failure::QueueFull),
         Joined::Refused(refusal) => return Err(Failure::Refused(refusal)),
         Joined::Closed => return Err(Failure::Refused(Refusal::Closed)),
-        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room } => {
+        Joined::InLine { waiter, ticket, ahead, hope_ns, has_room, in_use } => {
             call.ahead.get_or_insert(ahead);
+            sample_gauges(shared, in_use, ahead + 1, shared.now());
             (waiter, ticket, ahead, hope_ns, has_room)
         }
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::peaks::RecentPeak;
 use crate::error::ErrorKind;
 use crate::stats::{CloseCause, Recorder, Refused};
 
@@ -27,6 +28,8 @@ pub(crate) struct Counters {
     pub(crate) user_panics: Counter,
     pub(crate) events_lost: Counter,
     pub(crate) peak_in_use: Peak,
+    pub(crate) recent_in_use: RecentPeak,
+    pub(crate) recent_waiting: RecentPeak,
     pub(crate) wait: Recorder,
     pub(crate) open: Recorder,
     pub(crate) query: Recorder,

@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `changed` | wakes those who wait for a change of the pool, such as its end |
+//! | `peaks` | the most of a number within the last minute |
 //! | `counters` | counters, and gauges that cannot be forgotten to be taken back |
 //! | `generations` | which connections are suspect or evicted, by when they were last known good or opened |
 //! | `fast` | what every checkout and checkin reads |
@@ -30,6 +31,7 @@ pub(super) mod generations;
 pub(super) mod helpers;
 pub(super) mod keeper;
 pub(super) mod linger;
+pub(super) mod peaks;
 pub(super) mod sinks;
 pub(super) mod supply;
 pub(super) mod workers;

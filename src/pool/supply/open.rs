@@ -16,6 +16,7 @@ use crate::pool::parts::errand::{Purpose, Task};
 use crate::pool::shared::{Entry, Errand, Seat, Shared};
 use crate::pool::tell::accounts;
 use crate::pool::tell::notify::guarded;
+use crate::pool::tell::observe::sample;
 use crate::stats::CloseCause;
 use crate::text::Limit;
 
@@ -67,6 +68,7 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     }
     shared.card(seat.index()).set_control(body.id, control);
     seat.opened();
+    sample(shared, &shared.lending.counts());
     welcome(shared, body, seat);
     drop(introducing);
 }

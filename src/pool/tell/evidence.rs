@@ -7,7 +7,7 @@ use r2d2::ManageConnection;
 
 use super::contact::{contact, does_not_answer};
 use super::observe::{
-    ceiling, count, gauges_of, held, held_by, holders, lending, longest_wait, opening, resetting,
+    ceiling, count, gauges_of, held, held_by, holders, lending, longest_wait, opening, resetting, sample,
     sample_in_use, validating,
 };
 use crate::error::{Awaited, Error, ErrorKind, Evidence, LimitSetBy, OpenFailure};
@@ -31,10 +31,12 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
     let mut wait = c.wait.snapshot();
     wait.counts[0] += direct;
     let counts = shared.lending.counts();
+    sample(shared, &counts);
+    let now = shared.exact_now();
     let refused = c.refused.snapshot();
     let (breaker, breaker_open_for, breaker_openings, last_open_failure) = {
         let breaker = shared.supply.breaker();
-        let open_for = breaker.outage(shared.exact_now()).map(|outage| outage.since);
+        let open_for = breaker.outage(now).map(|outage| outage.since);
         (breaker.state(), open_for, breaker.openings(), breaker.last().map(|failure| failure.to_string()))
     };
     let [transient, exhausted, permanent] = std::array::from_fn(|i| c.open_failures[i].get());
@@ -49,6 +51,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         overflow: count(counts.size()).saturating_sub(settings.base_size),
         peak_in_use: c.peak_in_use.get().max(count(counts.peak_in_use)),
         peak_waiting: count(counts.peak_waiting),
+        recent_peak_in_use: c.recent_in_use.get(now),
+        recent_peak_waiting: c.recent_waiting.get(now),
         checkouts: Checkouts {
             direct,
             waited: c.waited.get(),

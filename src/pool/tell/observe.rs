@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+use crate::clock::Millis;
 use crate::config::Settings;
 use crate::core::Counts;
 use crate::error::UnderWay;
@@ -88,6 +89,22 @@ pub(crate) fn in_own_hands<M: ManageConnection>(shared: &Shared<M>) -> usize {
 /// Takes note of the number of connections in use, for its peak.
 pub(crate) fn sample_in_use<M: ManageConnection>(shared: &Shared<M>) {
     shared.counters.peak_in_use.note(held(shared));
+}
+
+/// Takes note of the gauges of this moment, for the peaks of the last minute.
+pub(crate) fn sample<M: ManageConnection>(shared: &Shared<M>, counts: &Counts) {
+    sample_gauges(shared, counts.in_use, counts.waiting, shared.exact_now());
+}
+
+/// As [`sample`], for whoever knows them by the way.
+pub(crate) fn sample_gauges<M: ManageConnection>(
+    shared: &Shared<M>,
+    in_use: usize,
+    waiting: usize,
+    now: Millis,
+) {
+    shared.counters.recent_in_use.note(count(in_use), now);
+    shared.counters.recent_waiting.note(count(waiting), now);
 }
 
 /// How many connections of this pool a thread has, going by who took them or last used them.

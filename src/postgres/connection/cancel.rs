@@ -2,13 +2,14 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::CancelToken;
 
 use super::lease::Trace;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::Connector;
+use crate::postgres::observer::{Connector, WireState};
 use crate::postgres::options::LONGEST;
 use crate::postgres::tls::Secure;
 
@@ -17,19 +18,23 @@ use crate::postgres::tls::Secure;
 pub(in crate::postgres) struct CancelRequest {
     token: CancelToken,
     secure: Secure,
-    /// Whether the request's own stream is read along. Over a Unix socket it is not.
-    is_observed: bool,
+    /// What is known of the connection. Nothing over a Unix socket, where the request's own stream is not read along
+    /// either.
+    observer: Option<Arc<WireState>>,
 }
 
 impl CancelRequest {
-    pub(super) fn new(token: CancelToken, secure: Secure, is_observed: bool) -> Self {
-        CancelRequest { token, secure, is_observed }
+    pub(super) fn new(token: CancelToken, secure: Secure, observer: Option<Arc<WireState>>) -> Self {
+        CancelRequest { token, secure, observer }
     }
 
     /// Sends it, and says what is left of it. `Ok` means sent, not done.
     pub(in crate::postgres) fn send(&self, limit: Duration) -> (Result<(), PgError>, Trace) {
         if let Err(error) = can_have_a_runtime() {
             return (Err(error), Trace::None);
+        }
+        if let Some(observer) = &self.observer {
+            observer.note_cancel();
         }
         // A limit without end has no place among the times of a clock.
         let connector = Connector::new(self.secure.clone(), limit.min(LONGEST), None);
@@ -43,7 +48,7 @@ impl CancelRequest {
             Some(stream) if stream.has_sent() => Trace::UnderWay,
             Some(_) => Trace::None,
             // It failed before it had a stream.
-            None if self.is_observed && outcome.is_err() => Trace::None,
+            None if self.observer.is_some() && outcome.is_err() => Trace::None,
             None => Trace::UnderWay,
         };
         (outcome, trace)

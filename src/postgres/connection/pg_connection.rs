@@ -313,7 +313,7 @@ impl PgConnection {
 
     /// The request to cancel what runs, for the pool itself.
     pub(in crate::postgres) fn cancel_request(&self) -> CancelRequest {
-        CancelRequest::new(self.client().cancel_token(), self.secure.clone(), self.is_observed())
+        CancelRequest::new(self.client().cancel_token(), self.secure.clone(), self.observer.clone())
     }
 
     /// Whether it works and gives the next borrower nothing to work with. It says nothing against others.

@@ -31,6 +31,9 @@ pub(super) struct Exchange {
     opening_work: AtomicU64,
     /// `COPY` data goes to the server.
     copy_in: AtomicBool,
+    /// The last request sent when the server was asked to cancel what is under way. Written by whichever thread asks,
+    /// and before it does, so before the answer can come.
+    cancelled: AtomicU64,
 }
 
 impl Default for Exchange {
@@ -42,6 +45,7 @@ impl Default for Exchange {
             work: AtomicU64::new(0),
             opening_work: AtomicU64::new(NOT_OPEN),
             copy_in: AtomicBool::new(false),
+            cancelled: AtomicU64::new(0),
         }
     }
 }
@@ -83,6 +87,16 @@ impl Exchange {
     /// The number of the request that is being answered.
     pub fn in_answer(&self) -> u64 {
         self.replies.load(Relaxed) + 1
+    }
+
+    /// The server is about to be asked to cancel what is under way.
+    pub fn note_cancel(&self) {
+        self.cancelled.store(self.sent(), Relaxed);
+    }
+
+    /// Whether that was asked for while the request was under way that is being answered.
+    pub fn is_cancel_asked(&self) -> bool {
+        self.in_answer() <= self.cancelled.load(Relaxed)
     }
 
     /// How many replies are due.

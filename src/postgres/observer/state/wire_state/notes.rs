@@ -38,6 +38,11 @@ impl WireState {
         self.at_rest.store(TOLD, Relaxed);
     }
 
+    /// Notes that the server is about to be asked to cancel what is under way.
+    pub fn note_cancel(&self) {
+        self.exchange.note_cancel();
+    }
+
     pub fn note_sent(&self, event: FrontendEvent) {
         match event {
             FrontendEvent::Request(request) => {
@@ -76,6 +81,7 @@ impl WireState {
                     self.statements_mixed_up.store(true, Relaxed);
                 }
                 if means(code, Meaning::Cancelled)
+                    && !self.exchange.is_cancel_asked()
                     && let Some(place) = self.place()
                 {
                     place.count_statement_timeout();
