@@ -1,19 +1,21 @@
 //! One connection: one request, within its limits.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-use super::gate::Seat;
-use super::site::Site;
+use super::gate::{Place, Seat};
+use super::reply::Reply;
 
 /// The most of a request's head; what is longer is refused with 431.
 const LARGEST_HEAD: usize = 16 * 1024;
@@ -31,10 +33,17 @@ pub(super) struct Times {
     pub(super) total: Duration,
 }
 
+/// What has an answer to each request.
+pub(super) trait Answers: Send + Sync + 'static {
+    /// The answer to a request in such a place.
+    fn answer(&self, request: Request<Incoming>, place: Place) -> impl Future<Output = Reply> + Send;
+}
+
 /// Serves one request. The seat is given back at the end, however it comes.
-pub(super) async fn serve<S>(mut stream: S, seat: Seat, site: Arc<Site>, times: Times)
+pub(super) async fn serve<S, A>(mut stream: S, seat: Seat, site: Arc<A>, times: Times)
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    A: Answers,
 {
     let place = seat.place;
     let service = service_fn(|request| {

@@ -29,16 +29,18 @@
 //!
 //! # Who may ask
 //!
-//! An address of this machine alone (loopback) is open to all its users. On any other, `/admin/*` wants a bearer token:
-//! [`ServerOptions::token`]; without one [`serve`] fails. The page itself tells nothing, and asks for the token. Without a token `/admin/*` is told only to whom names the
-//! server by an address or as `localhost`, so that no page of somebody else's in a browser reads it under a name of its
-//! own. There is no TLS here: beyond the machine let a proxy that has it stand in front.
+//! An address of this machine alone (loopback) is open to all its users. On any other, `/admin/*` wants a bearer
+//! token: [`ServerOptions::token`]; without one [`serve`] fails. The page itself tells nothing, and asks for the
+//! token. Without a token `/admin/*` is told only to whom names the server by an address or as `localhost`, so that no
+//! page of somebody else's in a browser reads it under a name of its own. There is no TLS here: beyond the machine let
+//! a proxy that has it stand in front.
 //!
 //! # What it costs
 //!
-//! Nothing at a checkout; once a second the gauges are read. A handler reads the pool's statistics and calls neither the database nor code of the user's
-//! but what [`Pool::stats`](crate::Pool::stats) does. Whether the database answers is asked by a thread that lives as
-//! long as the question, at the most once in 5 s, and only where somebody asks for `/healthz`.
+//! Nothing at a checkout; once a second the gauges are read. A handler reads the pool's statistics and calls neither
+//! the database nor code of the user's but what [`Pool::stats`](crate::Pool::stats) does. Whether the database answers
+//! is asked by a thread that lives as long as the question, at the most once in 5 s, and only where somebody asks for
+//! `/healthz`.
 //!
 //! Each connection has one request. Their number, the size of a request's head, the time for it and the time in all are
 //! bounded ([`ServerOptions`]). Beyond the bound on connections a few more are let in, for `/health/pool` and
@@ -55,13 +57,15 @@
 // | `reply` | an answer, with the headers that all have |
 // | `page` | the page, and what it may do |
 // | `gate` | the bound on connections, and the places beyond it |
-// | `site` | which path has which answer, and who may have it |
 // | `connection` | one connection: one request, within its limits |
-// | `server` | the thread, its start and its end |
+// | `door` | the thread that lets clients in, its start and its end |
+// | `site` | which path has which answer, and who may have it |
+// | `server` | what a program holds of the endpoints on an address |
 // | `options` | what a server is told, and its start |
 
 mod check;
 mod connection;
+mod door;
 mod gate;
 mod options;
 mod page;

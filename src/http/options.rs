@@ -8,8 +8,8 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::connection::Times;
-use super::gate::Gate;
-use super::server::{Server, Work};
+use super::door::Work;
+use super::server::Server;
 use super::site::{Readers, Site};
 use super::token::Source;
 use crate::config::Faults;
@@ -150,8 +150,8 @@ impl ServerOptions {
         }
         let readers = token.map_or(Readers::Local, Readers::Holders);
         let work = Work {
-            site: Site::new(Arc::new(pool.downgrade()), readers),
-            gate: Gate::new(self.max_connections),
+            site: Arc::new(Site::new(Arc::new(pool.downgrade()), readers)),
+            most: self.max_connections,
             times: Times { head: self.header_timeout, total: self.total_timeout },
         };
         let started = TcpListener::bind(&addrs[..]).and_then(|listener| Server::start(listener, work));
