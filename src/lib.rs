@@ -39,6 +39,7 @@
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
 //! | see what goes on | [`stats`], [`event`], [`report`], [`print_connection_status`] |
 //! | have it watched by Prometheus, StatsD, … | module `metrics` (features `prometheus`, `metrics`) |
+//! | let probes, scrapers and people ask it over HTTP | module `http` (feature `http`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
@@ -86,6 +87,8 @@
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
 //! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs` |
+//! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
+//! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
@@ -101,6 +104,7 @@
 //! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
 //! | `tls` | yes | encrypted connections, by rustls with `ring`, which takes a C compiler to build: [`guide`], page `tls` |
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
+//! | `http` | no | module `http`: health, metrics and all numbers over HTTP, on one thread; with it `serde` and `prometheus` |
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
@@ -121,6 +125,8 @@ mod diesel;
 mod error;
 pub mod event;
 pub mod guide;
+#[cfg(feature = "http")]
+pub mod http;
 mod memory;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub mod metrics;

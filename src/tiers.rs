@@ -1,6 +1,8 @@
 //! Two pools under one budget: the automation tier, and an ad-hoc tier whose connections nobody else can take.
 
 mod builder;
+#[cfg(feature = "http")]
+mod ends;
 mod settings;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod weak;
@@ -16,7 +18,11 @@ use crate::error::{Error, LimitSetBy};
 use crate::pool::{Budget, CloseReport, Hope, Least, Pool, PooledConnection, wait_filled};
 
 pub use builder::TieredBuilder;
+#[cfg(feature = "http")]
+pub(crate) use ends::{AtEnd, Ends};
 pub use settings::TieredSettings;
+#[cfg(feature = "http")]
+pub(crate) use weak::WeakTieredPool;
 
 /// The tier that a checkout is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +47,13 @@ impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What a question to the server has found: whether it answers, and that in one line.
+#[cfg_attr(not(feature = "http"), allow(dead_code))]
+pub(crate) struct Answer {
+    pub(crate) healthy: bool,
+    pub(crate) message: String,
 }
 
 /// Two pools within one budget of server-side connections.
@@ -71,9 +84,15 @@ pub struct TieredPool<M: ManageConnection> {
     limit_name: &'static str,
     adhoc_may_borrow: bool,
     adhoc_is_apart: bool,
-    /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics.
-    question: Option<fn(&TieredPool<M>)>,
+    question: Option<Question<M>>,
+    /// Goes with the last handle.
+    #[cfg(feature = "http")]
+    ends: Arc<Ends>,
 }
+
+/// Asks the server whether it answers, where the database layer can; what is found shows in the statistics too. With
+/// `true` an answer that is kept does not do.
+type Question<M> = fn(&TieredPool<M>, bool) -> Answer;
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
     fn clone(&self) -> Self {
@@ -81,6 +100,8 @@ impl<M: ManageConnection> Clone for TieredPool<M> {
             automation: self.automation.clone(),
             adhoc: self.adhoc.clone(),
             budget: Arc::clone(&self.budget),
+            #[cfg(feature = "http")]
+            ends: Arc::clone(&self.ends),
             ..*self
         }
     }
@@ -259,16 +280,14 @@ impl<M: ManageConnection> TieredPool<M> {
 
     /// Has the server asked, before a status is printed, by `question`.
     #[cfg(feature = "postgres")]
-    pub(crate) fn with_question(mut self, question: fn(&TieredPool<M>)) -> Self {
+    pub(crate) fn with_question(mut self, question: Question<M>) -> Self {
         self.question = Some(question);
         self
     }
 
-    /// Asks the server whether it answers, where the database layer can.
-    pub(crate) fn ask_server(&self) {
-        if let Some(question) = self.question {
-            question(self);
-        }
+    /// Asks the server whether it answers, where the database layer can; with `force` also where an answer is kept.
+    pub(crate) fn ask_server(&self, force: bool) -> Option<Answer> {
+        self.question.map(|question| question(self, force))
     }
 
     /// Returns how many connections are reserved for the ad-hoc tier.

@@ -24,6 +24,10 @@
     feature = "prometheus",
     doc = "| [`metrics`] | how do I have it watched by Prometheus? (feature `prometheus`) |"
 )]
+#![cfg_attr(
+    feature = "http",
+    doc = "| [`seen`] | how do probes, scrapers and people see it from outside? (feature `http`) |"
+)]
 #![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]
@@ -33,6 +37,11 @@ pub mod operating {}
 #[cfg(feature = "prometheus")]
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
+
+#[cfg(feature = "http")]
+#[doc = include_str!("seen.md")]
+#[doc(alias("healthcheck", "readiness", "dashboard"))]
+pub mod seen {}
 
 #[doc = include_str!("sizing.md")]
 pub mod sizing {}

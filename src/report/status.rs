@@ -230,7 +230,7 @@ pub(super) fn print(text: impl fmt::Display) {
 /// ```
 pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) -> DatabaseStats {
     let before = pool.adhoc().gauges();
-    pool.ask_server();
+    pool.ask_server(false);
     let stats = pool.database_stats(Some(before));
     if is_fancy() {
         print(&stats)

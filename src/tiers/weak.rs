@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use r2d2::ManageConnection;
 
-use super::TieredPool;
+use super::{Question, TieredPool};
 use crate::pool::{Budget, WeakPool};
 
 pub(crate) struct WeakTieredPool<M: ManageConnection> {
@@ -14,7 +14,7 @@ pub(crate) struct WeakTieredPool<M: ManageConnection> {
     limit_name: &'static str,
     adhoc_may_borrow: bool,
     adhoc_is_apart: bool,
-    question: Option<fn(&TieredPool<M>)>,
+    question: Option<Question<M>>,
 }
 
 impl<M: ManageConnection> WeakTieredPool<M> {
@@ -28,6 +28,9 @@ impl<M: ManageConnection> WeakTieredPool<M> {
             adhoc_may_borrow: self.adhoc_may_borrow,
             adhoc_is_apart: self.adhoc_is_apart,
             question: self.question,
+            // Of its own: while this handle is there, the last one of the program's may go.
+            #[cfg(feature = "http")]
+            ends: Arc::default(),
         })
     }
 }

@@ -11,6 +11,8 @@ pub mod authority;
 pub mod batches;
 #[cfg(feature = "postgres")]
 pub mod bouncer;
+#[cfg(feature = "http")]
+pub mod browser;
 pub mod child;
 #[cfg(feature = "postgres")]
 pub mod cluster;
@@ -30,5 +32,7 @@ pub mod steady;
 pub mod stress;
 pub mod wait;
 pub mod watched;
+#[cfg(feature = "http")]
+pub mod web;
 #[cfg(feature = "postgres")]
 pub mod wire;

@@ -1,0 +1,77 @@
+//! One connection: one request, within its limits.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use super::gate::{Place, Seat};
+use super::reply::Reply;
+
+/// The most of a request's head; what is longer is refused with 431.
+const LARGEST_HEAD: usize = 16 * 1024;
+
+/// What is read and thrown away behind an answer: a close with something unread would take the answer from its reader.
+const LEFT_UNREAD: usize = 256 * 1024;
+const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
+
+/// How long a connection may take.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// For the head of its request.
+    pub(super) head: Duration,
+    /// In all.
+    pub(super) total: Duration,
+}
+
+/// What has an answer to each request.
+pub(super) trait Answers: Send + Sync + 'static {
+    /// The answer to a request in such a place.
+    fn answer(&self, request: Request<Incoming>, place: Place) -> impl Future<Output = Reply> + Send;
+}
+
+/// Serves one request. The seat is given back at the end, however it comes.
+pub(super) async fn serve<S, A>(mut stream: S, seat: Seat, site: Arc<A>, times: Times)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Answers,
+{
+    let place = seat.place;
+    let service = service_fn(|request| {
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.answer(request, place).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(times.head)
+        .max_buf_size(LARGEST_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(&mut stream), service);
+    // What went wrong on a connection is its client's affair, and told in the answer where it can be.
+    if timeout(times.total, serving).await.is_ok() {
+        let _ = timeout(TIME_TO_LEAVE, read_the_rest(&mut stream)).await;
+    }
+}
+
+async fn read_the_rest<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut bytes = [0; 4096];
+    let mut left = LEFT_UNREAD;
+    while left > 0 {
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await;
+        let count = buffer.filled().len();
+        if read.is_err() || count == 0 {
+            return;
+        }
+        left = left.saturating_sub(count);
+    }
+}

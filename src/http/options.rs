@@ -1,0 +1,185 @@
+//! What a server is told, and its start.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use r2d2::ManageConnection;
+
+use super::connection::Times;
+use super::door::Work;
+use super::server::Server;
+use super::site::{Readers, Site};
+use super::token::Source;
+use crate::config::Faults;
+use crate::error::Error;
+use crate::tiers::TieredPool;
+
+/// Serves a pool's endpoints on an address, with the defaults of [`ServerOptions`].
+///
+/// # Blocking
+///
+/// For what a name in `addr` takes to be looked up; not at all for an address.
+///
+/// # Errors
+///
+/// As [`ServerOptions::serve`].
+///
+/// # Examples
+///
+/// ```
+/// use tierpool::{MemoryManager, TieredPool, http};
+///
+/// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// let server = http::serve(&pool, "127.0.0.1:0")?;
+/// let taken = http::serve(&pool, server.addr()).unwrap_err();
+/// assert!(taken.to_string().contains("cannot be listened on"));
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+pub fn serve<M: ManageConnection>(pool: &TieredPool<M>, addr: impl ToSocketAddrs) -> Result<Server, Error> {
+    ServerOptions::new().serve(pool, addr)
+}
+
+/// How a [`Server`] serves: its limits, and its token.
+///
+/// ```
+/// use std::time::Duration;
+/// use tierpool::{MemoryManager, TieredPool, http::ServerOptions};
+///
+/// let pool = TieredPool::builder().build(|_| MemoryManager)?;
+/// let options = ServerOptions::new().token("correct horse battery").max_connections(8);
+/// assert!(options.serve(&pool, "127.0.0.1:0").is_err(), "a token has no spaces");
+/// let options = ServerOptions::new().token("correct-horse-battery").header_timeout(Duration::from_secs(1));
+/// let server = options.serve(&pool, "127.0.0.1:0")?; // `/admin/*` wants the token here too
+/// # Ok::<(), tierpool::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    token: Source,
+    max_connections: usize,
+    header_timeout: Duration,
+    total_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            token: Source::Environment,
+            max_connections: 64,
+            header_timeout: Duration::from_secs(5),
+            total_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Starts with the defaults.
+    pub fn new() -> Self {
+        ServerOptions::default()
+    }
+
+    /// Sets the bearer token that `/admin/*` wants: at least 16 visible ASCII characters. Default: the variable
+    /// `DB_POOL_HTTP_TOKEN`, or the file that `DB_POOL_HTTP_TOKEN_FILE` names; without them none, which is allowed on
+    /// loopback alone.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Source::given(token.into());
+        self
+    }
+
+    /// Sets the file whose first line is the token. It is read when the server starts.
+    pub fn token_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.token = Source::File(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets how many connections are served at a time; each has one request. Default 64. 16 more are let in for
+    /// `/health/pool` and `/healthz` alone, and everything else gets 503 there; the newest of them displaces the
+    /// oldest.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.max_connections = most;
+        self
+    }
+
+    /// Sets how long a client may take for the head of its request. Default 5 s.
+    pub fn header_timeout(mut self, limit: Duration) -> Self {
+        self.header_timeout = limit;
+        self
+    }
+
+    /// Sets how long a connection may take in all, the reading of the answer included. Default 10 s.
+    pub fn total_timeout(mut self, limit: Duration) -> Self {
+        self.total_timeout = limit;
+        self
+    }
+
+    /// Serves a pool's endpoints on an address, on a thread of its own named `tierpool-http`, until the server is
+    /// closed or dropped, or the last handle of the pool goes. It does not keep the pool open.
+    ///
+    /// # Blocking
+    ///
+    /// For what a name in `addr` takes to be looked up; not at all for an address.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with every fault: an address that cannot be listened on, as one that is taken; one beyond
+    /// loopback without a token; a token that is too short, cannot be read, or is none; a limit of zero.
+    pub fn serve<M: ManageConnection>(
+        &self,
+        pool: &TieredPool<M>,
+        addr: impl ToSocketAddrs,
+    ) -> Result<Server, Error> {
+        let mut faults = Faults::new();
+        faults.require(self.max_connections > 0, "max_connections", 0, "must be at least 1");
+        for (name, limit) in [("header_timeout", self.header_timeout), ("total_timeout", self.total_timeout)]
+        {
+            faults.require(!limit.is_zero(), name, "0", "must be more than zero");
+        }
+        let token = self.token.token(&mut faults);
+        let has_token_fault = token.is_none() && !faults.is_empty();
+        let addrs = resolved(addr, &mut faults);
+        if token.is_none() && !has_token_fault {
+            for addr in addrs.iter().filter(|addr| !is_loopback(addr.ip())) {
+                let rule = "beyond loopback needs a bearer token: ServerOptions::token, DB_POOL_HTTP_TOKEN or \
+                            DB_POOL_HTTP_TOKEN_FILE";
+                faults.push("addr", addr, rule);
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Error::invalid(faults));
+        }
+        let readers = token.map_or(Readers::Local, Readers::Holders);
+        let work = Work {
+            site: Arc::new(Site::new(Arc::new(pool.downgrade()), readers)),
+            most: self.max_connections,
+            times: Times { head: self.header_timeout, total: self.total_timeout },
+        };
+        let started = TcpListener::bind(&addrs[..]).and_then(|listener| Server::start(listener, work));
+        let server = started.map_err(|error| {
+            let shown: Vec<String> = addrs.iter().map(SocketAddr::to_string).collect();
+            faults.push("addr", shown.join(", "), format!("cannot be listened on: {error}"));
+            Error::invalid(faults)
+        })?;
+        pool.at_end(server.at_end());
+        Ok(server)
+    }
+}
+
+fn resolved(addr: impl ToSocketAddrs, faults: &mut Faults) -> Vec<SocketAddr> {
+    match addr.to_socket_addrs() {
+        Ok(addrs) => {
+            let addrs: Vec<_> = addrs.collect();
+            faults.require(!addrs.is_empty(), "addr", "a name", "must have an address");
+            addrs
+        }
+        Err(error) => {
+            faults.push("addr", "[not an address]", format!("cannot be looked up: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+/// Also where IPv6 has an address of IPv4.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

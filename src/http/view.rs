@@ -1,0 +1,124 @@
+//! What of a pool is told, without keeping it open.
+
+use std::time::SystemTime;
+
+use r2d2::ManageConnection;
+use serde::Serialize;
+
+use crate::metrics;
+use crate::report::{DatabaseStats, Health};
+use crate::stats::{Contact, Holder, Waiting};
+use crate::text::Ago;
+use crate::tiers::{Answer, Tier, TieredPool, WeakTieredPool};
+
+/// Waiters of a tier that are listed; the gauge `waiting` counts them all.
+const WAITERS_LISTED: usize = 1000;
+
+/// For how long a sign of life says that a server answers that cannot be asked.
+const SEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Something of each tier.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Tiers<T> {
+    pub(super) automation: T,
+    pub(super) adhoc: T,
+}
+
+impl<T> Tiers<T> {
+    fn of(mut each: impl FnMut(Tier) -> T) -> Self {
+        Tiers { automation: each(Tier::Automation), adhoc: each(Tier::Adhoc) }
+    }
+}
+
+/// What is drawn of a tier.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Sample {
+    in_use: u32,
+    waiting: u32,
+    ceiling: u32,
+}
+
+/// Everything that a pool tells of itself.
+#[derive(Serialize)]
+pub(super) struct Everything {
+    #[serde(flatten)]
+    stats: DatabaseStats,
+    /// Who has connections, the longest first.
+    holders: Tiers<Vec<Holder>>,
+    /// Who waits, in the order of the queues.
+    queues: Tiers<Vec<Waiting>>,
+    /// Seconds since 1970.
+    taken_at: f64,
+}
+
+impl Everything {
+    fn of<M: ManageConnection>(pool: &TieredPool<M>) -> Self {
+        let mut stats = pool.get_database_stats();
+        stats.waiters.truncate(WAITERS_LISTED);
+        let queue = |tier| {
+            let mut waiters = pool.tier(tier).waiters();
+            waiters.truncate(WAITERS_LISTED);
+            waiters
+        };
+        Everything {
+            stats,
+            holders: Tiers::of(|tier| pool.tier(tier).holders()),
+            queues: Tiers::of(queue),
+            taken_at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
+        }
+    }
+}
+
+/// A pool as the handlers see it; each answer is `None` once its last handle is gone.
+pub(super) trait View: Send + Sync {
+    /// Everything that it tells.
+    fn everything(&self) -> Option<Everything>;
+
+    /// Its verdict and load.
+    fn health(&self) -> Option<Health>;
+
+    /// What is scraped of it.
+    fn metrics(&self) -> Option<String>;
+
+    /// A moment of both tiers.
+    fn sample(&self) -> Option<Tiers<Sample>>;
+
+    /// Asks the database whether it answers, within the limit that the database layer has for that. Blocks.
+    fn check(&self) -> Option<Answer>;
+}
+
+impl<M: ManageConnection> View for WeakTieredPool<M> {
+    fn everything(&self) -> Option<Everything> {
+        Some(Everything::of(&self.upgrade()?))
+    }
+
+    fn health(&self) -> Option<Health> {
+        Some(self.upgrade()?.check_pool_health())
+    }
+
+    fn metrics(&self) -> Option<String> {
+        Some(metrics::text(&self.upgrade()?))
+    }
+
+    fn sample(&self) -> Option<Tiers<Sample>> {
+        let pool = self.upgrade()?;
+        Some(Tiers::of(|tier| {
+            let (pool, gauges) = (pool.tier(tier), pool.tier(tier).gauges());
+            Sample { in_use: gauges.in_use, waiting: gauges.waiting, ceiling: pool.max_size() }
+        }))
+    }
+
+    fn check(&self) -> Option<Answer> {
+        let pool = self.upgrade()?;
+        Some(pool.ask_server(true).unwrap_or_else(|| by_contact(&pool.get_database_stats().contact)))
+    }
+}
+
+/// What is known of a server that cannot be asked.
+fn by_contact(contact: &Contact) -> Answer {
+    let message = match (&contact.failure, contact.last_seen) {
+        (None, Some(ago)) => format!("the server was seen {}", Ago(ago)),
+        _ => contact.to_string(),
+    };
+    Answer { healthy: contact.is_within(SEEN_WITHIN), message }
+}
