@@ -1,4 +1,5 @@
-//! What it costs checkouts to be looked at: a pool whose metrics are scraped over HTTP, beside one that nobody looks at.
+//! What it costs checkouts to be looked at: a pool whose metrics are scraped over HTTP, beside one that nobody looks
+//! at.
 //!
 //! Both are there all the time, and the one has its server and its page's history. In each of its rounds it is scraped,
 //! by a thread of this process: once, as a Prometheus does each second at the most, or ten times.
@@ -90,6 +91,9 @@ fn scrape(addr: SocketAddr, times: u64, within: Duration) {
         client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("db_pool_checkouts_total"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.contains("db_pool_checkouts_total"),
+            "{answer}"
+        );
     }
 }
