@@ -85,7 +85,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
-//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs` |
+//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs`, `tests/dashboards.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!
 //! # What it is not
