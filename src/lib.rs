@@ -104,6 +104,7 @@
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
+//! | `tracing` | no | the wait for a connection as a field of the caller's span: [`guide`], page `operating` |
 //!
 //! # Moving from r2d2
 //!
