@@ -86,7 +86,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
-//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs` |
+//! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs`, `tests/dashboards.rs` |
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
@@ -108,6 +108,7 @@
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
+//! | `tracing` | no | the wait for a connection as a field of the caller's span: [`guide`], page `operating` |
 //!
 //! # Moving from r2d2
 //!

@@ -18,6 +18,8 @@ use crate::pool::supply::demand::ask_for_one;
 use crate::pool::tell::accounts;
 use crate::pool::tell::evidence::{self, Unserved};
 use crate::pool::tell::observe::sample_in_use;
+#[cfg(feature = "tracing")]
+use crate::pool::tell::span;
 use crate::stats::CloseCause;
 use crate::threads;
 
@@ -129,6 +131,10 @@ fn lend<M: ManageConnection>(
     }
     // From here on a panic of a handler returns it.
     let guard = PooledConnection::new(entry);
+    #[cfg(feature = "tracing")]
+    if let Some(waited) = took.filter(|_| call.ahead.is_some()) {
+        span::note_wait(waited);
+    }
     if let Some(took) = took {
         accounts::lent(shared, id, took, shared.fast.slow_checkout());
     }
@@ -157,6 +163,10 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
         Failure::Refused(Refusal::ConnectFailed(cause)) => (ErrorKind::ConnectFailed, Some(cause), None),
     };
     let waited = call.start.elapsed();
+    #[cfg(feature = "tracing")]
+    if call.ahead.is_some() {
+        span::note_wait(waited);
+    }
     if kind == ErrorKind::Timeout {
         // One that would not wait let no time run out; r2d2 tells nothing of `try_get` either.
         let timeout = if let Patience::For(timeout) = call.patience { Some(timeout) } else { None };
