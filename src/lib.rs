@@ -88,6 +88,7 @@
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
 //! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs`, `tests/dashboards.rs` |
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
+//! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
 //!

@@ -27,6 +27,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Tools of the same user on the same machine have a door of their own, without an address: [`AdminOptions`].
+//!
 //! # Who may ask
 //!
 //! An address of this machine alone (loopback) is open to all its users. On any other, `/admin/*` wants a bearer
@@ -51,22 +53,24 @@
 // | module | job |
 // | --- | --- |
 // | `token` | the bearer token: where it comes from, and how it is compared |
+// | `acts` | what may be done to a pool by way of the admin socket |
 // | `view` | what of a pool is told, without keeping it open |
 // | `check` | the last answer to whether the database answers, and who asks for it |
 // | `ring` | the last minutes, for curves |
 // | `reply` | an answer, with the headers that all have |
 // | `page` | the page, and what it may do |
-// | `gate` | the bound on connections, and the places beyond it |
-// | `connection` | one connection: one request, within its limits |
-// | `door` | the thread that lets clients in, its start and its end |
+// | `clients` | who is let in, and for how long |
 // | `site` | which path has which answer, and who may have it |
+// | `admin` | the same for tools of the same user, by a socket of the file system |
 // | `server` | what a program holds of the endpoints on an address |
 // | `options` | what a server is told, and its start |
 
+#[cfg(unix)]
+mod acts;
+#[cfg(unix)]
+mod admin;
 mod check;
-mod connection;
-mod door;
-mod gate;
+mod clients;
 mod options;
 mod page;
 mod reply;
@@ -76,5 +80,7 @@ mod site;
 mod token;
 mod view;
 
+#[cfg(unix)]
+pub use admin::AdminOptions;
 pub use options::{ServerOptions, serve};
 pub use server::Server;

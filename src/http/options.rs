@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
-use super::connection::Times;
-use super::door::Work;
+use super::clients::connection::Times;
 use super::server::Server;
 use super::site::{Readers, Site};
 use super::token::Source;
@@ -149,12 +148,10 @@ impl ServerOptions {
             return Err(Error::invalid(faults));
         }
         let readers = token.map_or(Readers::Local, Readers::Holders);
-        let work = Work {
-            site: Arc::new(Site::new(Arc::new(pool.downgrade()), readers)),
-            most: self.max_connections,
-            times: Times { head: self.header_timeout, total: self.total_timeout },
-        };
-        let started = TcpListener::bind(&addrs[..]).and_then(|listener| Server::start(listener, work));
+        let site = Arc::new(Site::new(Arc::new(pool.downgrade()), readers));
+        let times = Times { head: self.header_timeout, total: self.total_timeout };
+        let started = TcpListener::bind(&addrs[..])
+            .and_then(|listener| Server::start(listener, site, self.max_connections, times));
         let server = started.map_err(|error| {
             let shown: Vec<String> = addrs.iter().map(SocketAddr::to_string).collect();
             faults.push("addr", shown.join(", "), format!("cannot be listened on: {error}"));

@@ -5,7 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use super::door::{Doorkeeper, Work};
+use super::clients::connection::Times;
+use super::clients::door::{Doorkeeper, Work};
 use super::site::Site;
 use crate::tiers::AtEnd;
 
@@ -28,13 +29,23 @@ impl fmt::Debug for Server {
 
 impl Server {
     /// Starts the thread. The server has to be made known to the pool.
-    pub(super) fn start(listener: TcpListener, work: Work<Site>) -> io::Result<Self> {
+    pub(super) fn start(
+        listener: TcpListener,
+        site: Arc<Site>,
+        most: usize,
+        times: Times,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let site = Arc::clone(&work.site);
+        let remembered = Arc::clone(&site);
+        let answer = move |request, place| {
+            let site = Arc::clone(&site);
+            async move { site.answer(request, place).await }
+        };
+        let work = Work { answer: Arc::new(answer), most, times };
         let open = || tokio::net::TcpListener::from_std(listener);
         let doorkeeper =
-            Doorkeeper::start("tierpool-http", open, work, async move { site.remember().await })?;
+            Doorkeeper::start("tierpool-http", open, work, async move { remembered.remember().await })?;
         Ok(Server { addr, at_end: doorkeeper.end(), _doorkeeper: doorkeeper })
     }
 

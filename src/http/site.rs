@@ -4,13 +4,11 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 
 use super::check::Checks;
-use super::connection::Answers;
-use super::gate::Place;
+use super::clients::gate::Place;
 use super::page::{self, File};
 use super::reply::{self, Reply};
 use super::ring::{EVERY, Ring};
@@ -77,7 +75,7 @@ impl Site {
     }
 
     /// Answers a request. A handler that panics costs this answer and nothing else.
-    async fn respond<B>(&self, request: Request<B>, place: Place) -> Reply {
+    pub(super) async fn answer<B>(&self, request: Request<B>, place: Place) -> Reply {
         let route = match self.route(&request, place) {
             Ok(route) => route,
             Err(refusal) => return *refusal,
@@ -131,12 +129,6 @@ impl Site {
             Route::Page(file) => Some(page::file(file)),
             Route::DatabaseHealth => unreachable!("BUG: answered without a look at the pool"),
         }
-    }
-}
-
-impl Answers for Site {
-    async fn answer(&self, request: Request<Incoming>, place: Place) -> Reply {
-        self.respond(request, place).await
     }
 }
 
@@ -207,12 +199,22 @@ mod tests {
         fn check(&self) -> Option<Answer> {
             panic!("on purpose")
         }
+
+        #[cfg(unix)]
+        fn subscribe(&self) -> Option<Tiers<crate::event::EventReceiver>> {
+            panic!("on purpose")
+        }
+
+        #[cfg(unix)]
+        fn act(&self, _: &crate::http::acts::Act) -> Option<Result<bool, String>> {
+            panic!("on purpose")
+        }
     }
 
     fn status(site: &Site, path: &str) -> StatusCode {
         let request = Request::builder().uri(path).header("host", "localhost").body(()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(site.respond(request, Place::Ordinary)).status()
+        runtime.block_on(site.answer(request, Place::Ordinary)).status()
     }
 
     #[test]

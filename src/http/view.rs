@@ -5,6 +5,10 @@ use std::time::SystemTime;
 use r2d2::ManageConnection;
 use serde::Serialize;
 
+#[cfg(unix)]
+use super::acts::Act;
+#[cfg(unix)]
+use crate::event::EventReceiver;
 use crate::metrics;
 use crate::report::{DatabaseStats, Health};
 use crate::stats::{Contact, Holder, Waiting};
@@ -13,6 +17,10 @@ use crate::tiers::{Answer, Tier, TieredPool, WeakTieredPool};
 
 /// Waiters of a tier that are listed; the gauge `waiting` counts them all.
 const WAITERS_LISTED: usize = 1000;
+
+/// Events of a tier that are kept for who listens.
+#[cfg(unix)]
+pub(super) const EVENTS_KEPT: usize = 1000;
 
 /// For how long a sign of life says that a server answers that cannot be asked.
 const SEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
@@ -42,11 +50,11 @@ pub(super) struct Sample {
 #[derive(Serialize)]
 pub(super) struct Everything {
     #[serde(flatten)]
-    stats: DatabaseStats,
+    pub(super) stats: DatabaseStats,
     /// Who has connections, the longest first.
-    holders: Tiers<Vec<Holder>>,
+    pub(super) holders: Tiers<Vec<Holder>>,
     /// Who waits, in the order of the queues.
-    queues: Tiers<Vec<Waiting>>,
+    pub(super) queues: Tiers<Vec<Waiting>>,
     /// Seconds since 1970.
     taken_at: f64,
 }
@@ -85,6 +93,14 @@ pub(super) trait View: Send + Sync {
 
     /// Asks the database whether it answers, within the limit that the database layer has for that. Blocks.
     fn check(&self) -> Option<Answer>;
+
+    /// What happens from now on, of each tier as much as is kept. Costs checkouts something for as long.
+    #[cfg(unix)]
+    fn subscribe(&self) -> Option<Tiers<EventReceiver>>;
+
+    /// Does something to it.
+    #[cfg(unix)]
+    fn act(&self, act: &Act) -> Option<Result<bool, String>>;
 }
 
 impl<M: ManageConnection> View for WeakTieredPool<M> {
@@ -111,6 +127,17 @@ impl<M: ManageConnection> View for WeakTieredPool<M> {
     fn check(&self) -> Option<Answer> {
         let pool = self.upgrade()?;
         Some(pool.ask_server(true).unwrap_or_else(|| by_contact(&pool.get_database_stats().contact)))
+    }
+
+    #[cfg(unix)]
+    fn subscribe(&self) -> Option<Tiers<EventReceiver>> {
+        let pool = self.upgrade()?;
+        Some(Tiers::of(|tier| pool.tier(tier).subscribe(EVENTS_KEPT)))
+    }
+
+    #[cfg(unix)]
+    fn act(&self, act: &Act) -> Option<Result<bool, String>> {
+        Some(act.on(&self.upgrade()?))
     }
 }
 

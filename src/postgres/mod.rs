@@ -66,6 +66,8 @@ pub use error::PgError;
 pub(crate) use error::{is_lost, is_statement_timeout};
 pub use open::{Credentials, PgManager, ServerHealth, log_notice};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
+#[cfg(all(feature = "http", unix))]
+pub(crate) use pool::Watched;
 pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{attempt_on, is_outage, look};
 pub use postgres::IsolationLevel;

@@ -5,6 +5,8 @@
 // Each user is a crate of its own and takes a part of this; what it leaves out is no fault of its.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+#[cfg(all(feature = "http", unix))]
+pub mod admin;
 #[cfg(feature = "tls")]
 pub mod authority;
 #[cfg(feature = "postgres")]

@@ -49,6 +49,9 @@ impl PgSettings {
         let is_told = matches!(self.source(Key::AppName), Source::Follows { .. });
         let name = &self.app_name;
         faults.require(is_told || is_name(name), &self.spelled(Key::AppName), shown(name), rule());
+        let has_socket = cfg!(all(feature = "http", unix));
+        let rule = "needs the feature `http` of this crate, and Unix";
+        faults.require(has_socket || !self.admin, &self.spelled(Key::Admin), self.admin, rule);
         self.check_statement_timeouts(&mut faults);
         faults
     }

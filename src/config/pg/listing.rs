@@ -71,6 +71,7 @@ impl PgSettings {
             },
             Key::SlowQuery => return limit(self.slow_query, "never"),
             Key::QueryTimes => Value::Flag(self.query_times),
+            Key::Admin => Value::Flag(self.admin),
             Key::ConnectTimeout => {
                 return limit(Some(self.connect_timeout).filter(|time| !time.is_zero()), "no limit");
             }

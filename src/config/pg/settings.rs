@@ -72,6 +72,8 @@ pub struct PgSettings {
     pub pgbouncer: Option<PgBouncer>,
     /// The first part of `application_name`. Default: the name of the program's file, else `tierpool`.
     pub app_name: String,
+    /// The pool stands behind the admin socket of its process (feature `http`, on Unix). Default: no.
+    pub admin: bool,
     /// Where each setting of the table came from, in table order.
     sources: Vec<Source>,
     /// A ceiling that was set and does not hold.
@@ -99,6 +101,7 @@ impl PgSettings {
             statement_cache_size: 0,
             pgbouncer: None,
             app_name: String::new(),
+            admin: false,
             sources,
             overruled: None,
         }
@@ -142,10 +145,8 @@ impl PgSettings {
             }
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
-            Key::QueryTimes => {
-                let Some(Value::Flag(flag)) = value else { misfit(key, value) };
-                self.query_times = flag;
-            }
+            Key::QueryTimes => self.query_times = flag(key, value),
+            Key::Admin => self.admin = flag(key, value),
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
             Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),
             Key::OpenFor => self.in_both(|tier| &mut tier.open_for, time(key, value)),
@@ -242,6 +243,13 @@ fn count(key: Key, value: Option<Value>) -> u32 {
 fn time(key: Key, value: Option<Value>) -> Duration {
     match value {
         Some(Value::Time(time)) => time,
+        other => misfit(key, other),
+    }
+}
+
+fn flag(key: Key, value: Option<Value>) -> bool {
+    match value {
+        Some(Value::Flag(flag)) => flag,
         other => misfit(key, other),
     }
 }

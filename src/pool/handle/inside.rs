@@ -12,6 +12,8 @@ use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
 use crate::pool::change;
+#[cfg(all(feature = "http", unix))]
+use crate::pool::keep::stuck;
 use crate::pool::parts::budget::Budget;
 #[cfg(feature = "postgres")]
 use crate::pool::tell::observe;
@@ -27,6 +29,13 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn clock(&self) -> &Clock {
         self.shared().clock()
+    }
+
+    /// Has the server asked to cancel what a checkout runs, by its connection's number. Whether it is out and there is
+    /// a way to do so.
+    #[cfg(all(feature = "http", unix))]
+    pub(crate) fn cancel_checkout(&self, connection_id: u64) -> bool {
+        !self.is_inherited() && stuck::cancel(self.shared(), connection_id)
     }
 
     /// Adopts settings of this pool and of the other one of their budget; see [`change::reconfigure_both`].

@@ -45,18 +45,28 @@ pub(crate) fn watch_holds<M: ManageConnection>(shared: &Arc<Shared<M>>, now: Mil
     }
 }
 
-/// Seizes a connection that is held for too long and sends for the helpers. Nothing where the driver gives no
-/// control, or the connection was returned meanwhile.
+/// Has the statement of a checkout cancelled that somebody has named, as one that is held for too long. Whether it was
+/// out and there is a way to do so.
+#[cfg(all(feature = "http", unix))]
+pub(crate) fn cancel<M: ManageConnection>(shared: &Arc<Shared<M>>, connection_id: u64) -> bool {
+    let mut out = shared.lending.slots().enumerate().filter_map(|(i, slot)| Some((i, slot.card.checkout()?)));
+    out.find(|(_, checkout)| checkout.connection_id == connection_id).is_some_and(|(index, checkout)| {
+        end_stuck(shared, index, checkout, shared.exact_now(), StuckStep::Cancel)
+    })
+}
+
+/// Seizes a connection that is held for too long and sends for the helpers. Nothing, and false, where the driver gives
+/// no control, or the connection was returned meanwhile.
 fn end_stuck<M: ManageConnection>(
     shared: &Arc<Shared<M>>,
     index: usize,
     checkout: Checkout,
     now: Millis,
     step: StuckStep,
-) {
+) -> bool {
     let card = shared.card(index);
     let (Some(control), Some(holder)) = (card.control(checkout.connection_id), card.holder(now)) else {
-        return;
+        return false;
     };
     let stage = match step {
         StuckStep::Cancel => Stage::Cancelled,
@@ -71,13 +81,14 @@ fn end_stuck<M: ManageConnection>(
         }
         is_out
     });
-    let Some(seizure) = seizure else { return };
+    let Some(seizure) = seizure else { return false };
     let id = holder.connection_id;
     accounts::stuck(shared, holder, step);
     match step {
         StuckStep::Cancel => cancel_aside(shared, control, seizure, id),
         StuckStep::Terminate => terminate_aside(shared, control, seizure, id),
     }
+    true
 }
 
 fn cancel_aside<M: ManageConnection>(

@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
+#[cfg(all(feature = "http", unix))]
+use super::watched::Watched;
 use crate::clock::Clock;
 use crate::config::{ConnectionString, Faults, LONGEST_STATEMENT, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
@@ -46,6 +48,8 @@ pub struct PgBuilder {
     clock: Clock,
     automation: Vec<Change>,
     adhoc: Vec<Change>,
+    #[cfg(all(feature = "http", unix))]
+    admin_write: bool,
 }
 
 impl PgBuilder {
@@ -153,6 +157,28 @@ impl PgBuilder {
         self
     }
 
+    /// Sets whether a client of the admin socket may do something to the pool, and not only look. Default: no.
+    #[cfg(all(feature = "http", unix))]
+    pub fn admin_write(mut self, may: bool) -> Self {
+        self.admin_write = may;
+        self
+    }
+
+    /// Puts a pool behind the admin socket, where that is wanted.
+    fn door(&self, settings: &PgSettings) -> impl FnOnce(PgPool) -> Result<PgPool, Error> + use<> {
+        #[cfg(all(feature = "http", unix))]
+        let wanted = settings.admin.then(|| (settings.app_name.clone(), self.admin_write));
+        #[cfg(not(all(feature = "http", unix)))]
+        let _ = settings;
+        move |pool| {
+            #[cfg(all(feature = "http", unix))]
+            if let Some((app, may_write)) = wanted {
+                pool.open_admin(&app, may_write)?;
+            }
+            Ok(pool)
+        }
+    }
+
     /// Sets the clock of both tiers; a test gives one that it moves by hand.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -202,8 +228,9 @@ impl PgBuilder {
     /// `InvalidConfig` with every fault.
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
+        let door = self.door(&settings);
         let Assembled { tiers, managers, .. } = self.assemble(&settings)?;
-        tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from)
+        tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from).and_then(door)
     }
 
     /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
@@ -222,7 +249,7 @@ impl PgBuilder {
 
     /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
-        let adhoc_is_elsewhere = self.adhoc_server.is_some();
+        let (adhoc_is_elsewhere, door) = (self.adhoc_server.is_some(), self.door(&settings));
         let Assembled { tiers, managers, adhoc_is_apart } = self.assemble(&settings)?;
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
         let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
@@ -231,7 +258,7 @@ impl PgBuilder {
         if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
-        Ok(pool.into())
+        door(pool.into())
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {

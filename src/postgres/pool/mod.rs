@@ -5,11 +5,15 @@
 //! | `pg_pool` | the pool |
 //! | `sessions` | sessions on it, repeated where that helps |
 //! | `endings` | sessions that leave their last statement to COMMIT |
+//! | `watched` | the admin socket that a pool may stand behind |
 //! | `servers` | what the builder sets about servers and credentials |
 //! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
 //! | `builder` | builds a pool from settings |
 //! | `setters` | the builder's part of the table of settings |
 //! | `constructors` | how a program comes by a pool |
+//!
+//! Inversion: `Watched`, which `http::admin::open` implements, since a pool that is built by its settings is put behind
+//! the socket too, and that stands on a higher floor.
 
 mod builder;
 mod constructors;
@@ -19,7 +23,11 @@ mod pg_pool;
 mod servers;
 mod sessions;
 mod setters;
+#[cfg(all(feature = "http", unix))]
+mod watched;
 
 pub use builder::PgBuilder;
 pub use pg_pool::PgPool;
 pub(crate) use sessions::{attempt_on, is_outage, look};
+#[cfg(all(feature = "http", unix))]
+pub(crate) use watched::Watched;

@@ -96,6 +96,9 @@ impl PgBuilder {
         leak_threshold: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
         statement_cache_size: u32,
+        /// Sets whether the pool stands behind the admin socket of its process, for tools of the same user
+        /// (`http::AdminOptions`); with the feature `http`, on Unix, and elsewhere a fault. Default: no.
+        admin: bool,
     }
 
     /// Says whether a PgBouncer is in between, and in which mode; `true` stands for transaction mode, which is safe

@@ -229,6 +229,15 @@ macro_rules! every_setting {
                 default: words("the name of the service, else of the program's file"),
                 doc: "The first part of application_name; the tier follows it: name/automation, name/adhoc.",
             }
+            Admin {
+                name: admin,
+                value: Flag(bool),
+                env: ["DB_POOL_ADMIN" in Bool],
+                url: [],
+                default: Fallback::Value(Value::Flag(false)),
+                doc: "Whether the pool stands behind the admin socket of its process, which tells tools of the same \
+                      user what it does. With the feature http, on Unix.",
+            }
         }
     };
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::gate::{Place, Seat};
-use super::reply::Reply;
+use crate::http::reply::Reply;
 
 /// The most of a request's head; what is longer is refused with 431.
 const LARGEST_HEAD: usize = 16 * 1024;
@@ -26,29 +26,24 @@ const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 
 /// How long a connection may take.
 #[derive(Clone, Copy)]
-pub(super) struct Times {
+pub(in crate::http) struct Times {
     /// For the head of its request.
-    pub(super) head: Duration,
+    pub(in crate::http) head: Duration,
     /// In all.
-    pub(super) total: Duration,
-}
-
-/// What has an answer to each request.
-pub(super) trait Answers: Send + Sync + 'static {
-    /// The answer to a request in such a place.
-    fn answer(&self, request: Request<Incoming>, place: Place) -> impl Future<Output = Reply> + Send;
+    pub(in crate::http) total: Duration,
 }
 
 /// Serves one request. The seat is given back at the end, however it comes.
-pub(super) async fn serve<S, A>(mut stream: S, seat: Seat, site: Arc<A>, times: Times)
+pub(in crate::http) async fn serve<S, A, F>(mut stream: S, seat: Seat, answer: Arc<A>, times: Times)
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Answers,
+    A: Fn(Request<Incoming>, Place) -> F,
+    F: Future<Output = Reply>,
 {
     let place = seat.place;
     let service = service_fn(|request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request, place).await) }
+        let answering = answer(request, place);
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 const RESERVE: usize = 16;
 
 /// Who is let in.
-pub(super) struct Gate {
+pub(in crate::http) struct Gate {
     most: usize,
     /// No task is ended under it.
     state: Mutex<State>,
@@ -29,25 +29,25 @@ struct State {
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::http) enum Place {
     Ordinary,
     /// Beyond the bound: health alone. Its number.
     Reserve(u64),
 }
 
 /// The place of one connection, given back with it.
-pub(super) struct Seat {
+pub(in crate::http) struct Seat {
     gate: Arc<Gate>,
-    pub(super) place: Place,
+    pub(in crate::http) place: Place,
 }
 
 impl Gate {
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(in crate::http) fn new(most: usize) -> Arc<Self> {
         Arc::new(Gate { most, state: Mutex::default() })
     }
 
     /// Lets a connection in; where also the places beyond the bound are taken, the oldest of them has to go.
-    pub(super) fn enter(self: &Arc<Self>) -> Seat {
+    pub(in crate::http) fn enter(self: &Arc<Self>) -> Seat {
         let mut state = self.state.lock();
         let (mut place, mut displaced) = (Place::Ordinary, None);
         if state.ordinary < self.most {
@@ -69,7 +69,7 @@ impl Gate {
     }
 
     /// Says which task has a place, so that it can be ended.
-    pub(super) fn has(&self, place: Place, task: AbortHandle) {
+    pub(in crate::http) fn has(&self, place: Place, task: AbortHandle) {
         let Place::Reserve(number) = place else { return };
         let mut state = self.state.lock();
         if let Some((_, holder)) = state.reserve.iter_mut().find(|(held, _)| *held == number) {

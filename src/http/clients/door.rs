@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-use super::connection::{self, Answers, Times};
-use super::gate::Gate;
+use super::connection::{self, Times};
+use super::gate::{Gate, Place};
+use crate::http::reply::Reply;
 use crate::process::{PoolThread, Process};
 use crate::tiers::AtEnd;
 
@@ -20,7 +23,7 @@ use crate::tiers::AtEnd;
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Where clients come from.
-pub(super) trait Door: Send + Sync + 'static {
+pub(in crate::http) trait Door: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next client; `None` for one that is not let in.
@@ -36,14 +39,15 @@ impl Door for TcpListener {
 }
 
 /// What a thread does.
-pub(super) struct Work<A> {
-    pub(super) site: Arc<A>,
-    pub(super) most: usize,
-    pub(super) times: Times,
+pub(in crate::http) struct Work<A> {
+    /// The answer to a request in such a place.
+    pub(in crate::http) answer: Arc<A>,
+    pub(in crate::http) most: usize,
+    pub(in crate::http) times: Times,
 }
 
 /// The thread behind a door, which ends with this.
-pub(super) struct Doorkeeper {
+pub(in crate::http) struct Doorkeeper {
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
     process: Process,
@@ -51,12 +55,16 @@ pub(super) struct Doorkeeper {
 
 impl Doorkeeper {
     /// Starts a thread. `open` makes the door of it, and `beside` is done beside the work for as long.
-    pub(super) fn start<D: Door, A: Answers>(
+    pub(in crate::http) fn start<D: Door, A, F>(
         name: &str,
         open: impl FnOnce() -> io::Result<D>,
         work: Work<A>,
         beside: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Self>
+    where
+        A: Fn(Request<Incoming>, Place) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let door = {
             let _entered = runtime.enter();
@@ -73,7 +81,7 @@ impl Doorkeeper {
     }
 
     /// What has it end, for a pool to call at its own end.
-    pub(super) fn end(&self) -> AtEnd {
+    pub(in crate::http) fn end(&self) -> AtEnd {
         let stop = Arc::clone(&self.stop);
         Arc::new(move || stop.notify_one())
     }
@@ -95,13 +103,16 @@ impl Drop for Doorkeeper {
     }
 }
 
-fn run<D: Door, A: Answers>(
+fn run<D: Door, A, F>(
     runtime: &Runtime,
     door: D,
     work: Work<A>,
     beside: impl Future<Output = ()> + Send + 'static,
     stop: &Notify,
-) {
+) where
+    A: Fn(Request<Incoming>, Place) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
     runtime.block_on(async {
         tokio::spawn(beside);
         let accepting = tokio::spawn(accept(door, work));
@@ -110,7 +121,11 @@ fn run<D: Door, A: Answers>(
     });
 }
 
-async fn accept<D: Door, A: Answers>(door: D, work: Work<A>) {
+async fn accept<D: Door, A, F>(door: D, work: Work<A>)
+where
+    A: Fn(Request<Incoming>, Place) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
     let gate = Gate::new(work.most);
     loop {
         match door.next().await {
@@ -118,7 +133,8 @@ async fn accept<D: Door, A: Answers>(door: D, work: Work<A>) {
             Ok(Some(stream)) => {
                 let seat = gate.enter();
                 let place = seat.place;
-                let task = tokio::spawn(connection::serve(stream, seat, Arc::clone(&work.site), work.times));
+                let task =
+                    tokio::spawn(connection::serve(stream, seat, Arc::clone(&work.answer), work.times));
                 gate.has(place, task.abort_handle());
             }
             Err(error) => {

@@ -1,0 +1,42 @@
+//! What stands behind the path of a request.
+
+use crate::tiers::Tier;
+
+/// Pairs of a name and a value, as they were sent: what is asked for here needs no escaping.
+pub(super) struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    pub(super) fn of(query: Option<&'a str>) -> Self {
+        Query(query.unwrap_or_default())
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let parts = self.0.split('&').filter(|part| !part.is_empty());
+        parts.map(|part| part.split_once('=').unwrap_or((part, "")))
+    }
+
+    /// A number, where one is given.
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, String> {
+        let given = self.pairs().find(|(known, _)| *known == name);
+        let number = given.map(|(_, value)| value.parse().map_err(|_| format!("{name} has to be a number")));
+        number.transpose()
+    }
+
+    /// A tier; `None` for both.
+    pub(super) fn tier(&self) -> Result<Option<Tier>, String> {
+        match self.pairs().find(|(known, _)| *known == "tier") {
+            None => Ok(None),
+            Some((_, "automation")) => Ok(Some(Tier::Automation)),
+            Some((_, "adhoc")) => Ok(Some(Tier::Adhoc)),
+            Some(_) => Err("tier has to be automation or adhoc".to_owned()),
+        }
+    }
+
+    /// Refuses what is not known: a misspelled name would be taken for nothing said.
+    pub(super) fn has_only(&self, known: &[&str]) -> Result<(), String> {
+        match self.pairs().find(|(name, _)| !known.contains(name)) {
+            None => Ok(()),
+            Some(_) => Err(format!("known here: {}", known.join(", "))),
+        }
+    }
+}

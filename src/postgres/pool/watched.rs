@@ -1,0 +1,13 @@
+//! The admin socket that a pool may stand behind.
+
+use crate::error::Error;
+
+/// A pool that can be put there.
+pub(crate) trait Watched {
+    /// Puts it there, under the name of its program.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` where the socket cannot be had.
+    fn open_admin(&self, app: &str, may_write: bool) -> Result<(), Error>;
+}
