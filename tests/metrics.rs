@@ -91,19 +91,19 @@ fn every_series_says_what_the_statistics_say() {
             let of = |name: &str| found[&format!("db_pool_{name}{{{labels}}}")];
             let by = |name: &str, label: &str| found[&format!("db_pool_{name}{{{labels},{label}}}")];
             let status = pool.get_pool_status(tier);
-            assert_eq!(of("size"), status.size.into());
-            assert_eq!(of("max"), stats.ceiling.into());
-            assert_eq!(of("checked_out"), status.checked_out.into());
-            assert_eq!(of("overflow"), status.overflow.into());
-            assert_eq!(of("available"), status.available.into());
+            assert_eq!(of("size"), f64::from(status.size));
+            assert_eq!(of("max"), f64::from(stats.ceiling));
+            assert_eq!(of("checked_out"), f64::from(status.checked_out));
+            assert_eq!(of("overflow"), f64::from(status.overflow));
+            assert_eq!(of("available"), f64::from(status.available));
             assert!((of("utilization_percent") - status.utilization_percent).abs() < 1e-9);
-            assert_eq!(by("connections", "state=\"idle\""), stats.gauges.idle.into());
-            assert_eq!(by("connections", "state=\"in_use\""), stats.gauges.in_use.into());
+            assert_eq!(by("connections", "state=\"idle\""), f64::from(stats.gauges.idle));
+            assert_eq!(by("connections", "state=\"in_use\""), f64::from(stats.gauges.in_use));
             assert_eq!(by("connections", "state=\"opening\""), 0.0);
             assert_eq!(by("checkouts_total", "outcome=\"direct\""), stats.checkouts.direct as f64);
             assert_eq!(by("checkouts_total", "outcome=\"waited\""), stats.checkouts.waited as f64);
             assert_eq!(of("opened_total"), stats.opened as f64);
-            assert_eq!(of("in_use_peak"), stats.recent_peak_in_use.into());
+            assert_eq!(of("in_use_peak"), f64::from(stats.recent_peak_in_use));
             assert_eq!(of("breaker_open"), 0.0);
             assert_eq!(of("config_connection_timeout_seconds"), 60.0);
             for cause in CloseCause::ALL {
@@ -222,7 +222,10 @@ fn opentelemetrys_names_say_the_same() {
     let count = |state: &str| {
         found[&format!("db_client_connection_count{{{tier},db_client_connection_state=\"{state}\"}}")]
     };
-    assert_eq!((count("used"), count("idle")), (stats.gauges.in_use.into(), stats.gauges.idle.into()));
+    assert_eq!(
+        (count("used"), count("idle")),
+        (f64::from(stats.gauges.in_use), f64::from(stats.gauges.idle))
+    );
     assert_eq!((of("max"), of("pending_requests"), of("timeouts_total")), (3.0, 0.0, 0.0));
     for (name, first_ms, told) in
         [("wait_time", 0, &stats.wait), ("use_time", 25, &stats.hold), ("create_time", 0, &stats.open)]
@@ -237,7 +240,7 @@ fn hikaris_names_say_the_same() {
     let (text, found, stats) = told_as(Names::Hikari);
     assert_valid(&text);
     let of = |name: &str| found[&format!("hikaricp_connections{name}{{pool=\"automation\"}}")];
-    assert_eq!((of("_active"), of("_idle")), (stats.gauges.in_use.into(), stats.gauges.idle.into()));
+    assert_eq!((of("_active"), of("_idle")), (f64::from(stats.gauges.in_use), f64::from(stats.gauges.idle)));
     assert_eq!((of(""), of("_pending"), of("_max"), of("_min")), (3.0, 0.0, 3.0, 0.0));
     assert_eq!(of("_timeout_total"), 0.0);
     for (name, first_ms, told) in
