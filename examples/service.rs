@@ -1,7 +1,7 @@
 //! A small scraper that works round after round, and is seen meanwhile: `/`, `/health/pool`, `/healthz`, `/metrics`.
 //!
 //! ```sh
-//! DATABASE_URL=postgresql://app:hush@localhost/news cargo run --features http --example service -- 127.0.0.1:9187
+//! DATABASE_URL=postgresql://app:hush@localhost/news cargo run --features http --example service -- 127.0.0.1:9464
 //! ```
 //!
 //! Without `DATABASE_URL` it works on a throw-away PostgreSQL. A number behind the address ends it after as many
@@ -25,7 +25,7 @@ const WORKERS: usize = 12;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let addr = arguments.next().unwrap_or_else(|| "127.0.0.1:9187".to_owned());
+    let addr = arguments.next().unwrap_or_else(|| "127.0.0.1:9464".to_owned());
     let rounds = arguments.next().map_or(Ok(u32::MAX), |rounds| rounds.parse())?;
 
     // The set-up: a pool, a table, and the endpoints.

@@ -184,7 +184,7 @@ fn another_sites_name_for_this_machine_reads_nothing() {
     };
     assert_eq!(under("evil.example", "/admin/metrics/database"), 403);
     assert_eq!(under("evil.example", "/health/pool"), 200, "as a probe by any name");
-    assert_eq!(under("localhost:9187", "/admin/metrics/database"), 200);
+    assert_eq!(under("localhost:9464", "/admin/metrics/database"), 200);
 }
 
 fn server_threads() -> usize {
