@@ -206,12 +206,13 @@ fn a_server_ends_when_it_is_closed_and_when_its_pool_goes() {
     drop(pool.get(Tier::Automation).unwrap());
     let server = http::serve(&pool, "127.0.0.1:0").unwrap();
     let addr = server.addr();
-    assert_eq!(server_threads(), 1);
+    // A thread has its name a moment after it was started, and is listed a moment after it was joined.
+    eventually(BOUND, "there is one thread", || server_threads() == 1);
     // Of a client that says nothing.
     let silent = support::web::connect(addr);
     eventually(BOUND, "it is let in", || get(addr, "/health/pool").status == 200);
     server.close();
-    assert_eq!(server_threads(), 0);
+    eventually(BOUND, "its thread has ended", || server_threads() == 0);
     assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens");
     drop(silent);
 
