@@ -31,7 +31,7 @@ struct Pool(TieredPool<MemoryManager>);
 
 impl Pool {
     fn new() -> Self {
-        let builder = TieredPool::builder().total_connections(CONNECTIONS + 1).reserved(1);
+        let builder = TieredPool::builder().automation(|tier| tier.base_size(CONNECTIONS).max_overflow(0));
         Pool(builder.build(|_| MemoryManager).unwrap())
     }
 }
