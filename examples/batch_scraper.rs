@@ -7,83 +7,14 @@ mod scraper;
 mod support;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use postgres::Client;
-use scraper::args::{self, HELP, Plan, Request};
-use scraper::run::{place, run};
-use scraper::server::{Server, with_causes};
-use scraper::terminal::{complain, print, stop_on_interrupt};
-use scraper::{discover::discover, progress, schema};
-use tierpool::{PgPool, Tier, print_connection_status};
-
-const NOT_CARRIED_OUT: u8 = 1;
-const USAGE: u8 = 2;
-const INCOMPLETE: u8 = 3;
-
-/// How long the counting at the end waits for a connection.
-const COUNT_LIMIT: Duration = Duration::from_secs(5);
+use scraper::program::{NOT_CARRIED_OUT, start};
+use scraper::terminal::complain;
 
 fn main() -> ExitCode {
     if let Err(error) = dotenv::read() {
         complain(&error);
         return ExitCode::from(NOT_CARRIED_OUT);
     }
-    // The runner says there when more workers are asked for than can be served.
-    let quiet = env_logger::Env::default().default_filter_or("error,tierpool::batch=warn");
-    env_logger::init_from_env(quiet);
-    match args::parse(std::env::args_os().skip(1)) {
-        Ok(Request::Help) => {
-            print(HELP);
-            ExitCode::SUCCESS
-        }
-        Ok(Request::Run(plan)) => carry_out(&plan).unwrap_or_else(|error| {
-            complain(&error);
-            ExitCode::from(NOT_CARRIED_OUT)
-        }),
-        Err(error) => {
-            complain(&format!("{error}\nTry --help."));
-            ExitCode::from(USAGE)
-        }
-    }
-}
-
-fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
-    let items = discover(&plan.input, plan.limit);
-    if items.is_empty() {
-        return Err(format!("{} holds no manifests and no documents", plan.input.display()));
-    }
-    let server = Server::choose("batch_scraper")?;
-    complain(&format!("{} items below {}, into {server}", items.len(), plan.input.display()));
-    let unreachable = |error: tierpool::Error| format!("cannot reach the database: {}", with_causes(&error));
-    let pool = server.pool().map_err(unreachable)?;
-    let mut adhoc = pool.get(Tier::Adhoc).map_err(unreachable)?;
-    schema::create(&mut adhoc).map_err(|error| format!("cannot make the tables: {}", with_causes(&error)))?;
-    drop(adhoc);
-    place(&pool, &items).map_err(|error| format!("cannot place the packages: {error}"))?;
-
-    let bar = progress::bar(items.len());
-    let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&pool, items, plan.workers, &bar, &stop);
-    bar.finish_and_clear();
-    // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
-    print(&format!("{outcome}\n\n"));
-    print_connection_status(&pool);
-    print(&rows(count(&pool)));
-    Ok(if outcome.report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
-}
-
-fn count(pool: &PgPool) -> Result<[i64; 5], String> {
-    let mut adhoc = pool.adhoc().get_timeout(COUNT_LIMIT).map_err(|error| with_causes(&error))?;
-    let client: &mut Client = &mut adhoc;
-    schema::counts(client).map_err(|error| with_causes(&error))
-}
-
-fn rows(counts: Result<[i64; 5], String>) -> String {
-    let counts = match counts {
-        Ok(counts) => counts,
-        Err(reason) => return format!("\nrows in the database: cannot be counted: {reason}\n"),
-    };
-    let lines = schema::NAMES.iter().zip(counts).map(|(name, count)| format!("  {name}: {count}\n"));
-    format!("\nrows in the database\n{}", lines.collect::<String>())
+    start(std::env::args_os().skip(1))
 }

@@ -14,18 +14,22 @@ Scrapes a folder of real documents into PostgreSQL, through a tierpool: the mani
 packages, and the title, headings, links and words of Markdown, HTML, plain text
 (readmes, licences, changelogs) and of the documentation in Rust sources.
 
-Usage: batch_scraper [--input DIR] [--workers N] [--limit N]
+Usage: batch_scraper [--input DIR] [--workers N] [--limit N] [--http ADDR]
 
   --input DIR    folder to scrape; default: the package sources in cargo's registry
                  ($CARGO_HOME/registry/src, or ~/.cargo/registry/src)
   --workers N    threads that write, each on a connection, 1 to 1024; files are read and
                  parsed by others; default: the automation tier's base size
   --limit N      scrape only the first N items, at least 1; default: all
+  --http ADDR    serve the page, /metrics and /health/pool there while it runs, such as
+                 127.0.0.1:9464; takes a build with the feature http
   -h, --help     print this help
 
 Environment:
   DATABASE_URL   the server to write to (tables in the schema tierpool_scraper);
                  unset: a throw-away local PostgreSQL, removed at the end
+  DB_POOL_ADMIN  true: an admin socket, by which the run can be suspended and resumed;
+                 takes a build with the feature http
 
 The first Ctrl-C ends the run after the items under way, where DATABASE_URL is set; a
 second one ends it at once.
@@ -58,6 +62,8 @@ pub struct Plan {
     pub workers: Option<usize>,
     /// The most items to take; `None` takes all.
     pub limit: Option<usize>,
+    /// Where the run is to be seen.
+    pub http: Option<String>,
 }
 
 /// Everything wrong with a command line, one line each.
@@ -78,7 +84,7 @@ impl std::error::Error for UsageError {}
 /// Every unknown argument, missing value, number out of range and an input that is no folder, all at once.
 pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut faults = Vec::new();
-    let (mut input, mut workers, mut limit) = (None, None, None);
+    let (mut input, mut workers, mut limit, mut http) = (None, None, None, None);
     let mut parser = lexopt::Parser::from_args(raw);
     loop {
         match parser.next() {
@@ -92,8 +98,9 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
                 workers = number(&mut parser, "--workers", MAX_WORKERS, &mut faults);
             }
             Ok(Some(Long("limit"))) => limit = number(&mut parser, "--limit", usize::MAX, &mut faults),
+            Ok(Some(Long("http"))) => http = address(&mut parser, &mut faults),
             Ok(Some(other)) => faults.push(format!(
-                "{}; known are --input DIR, --workers N, --limit N and --help",
+                "{}; known are --input DIR, --workers N, --limit N, --http ADDR and --help",
                 other.unexpected()
             )),
             // lexopt goes on after such an error, so that later faults are found too.
@@ -106,9 +113,20 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
         None => None,
     };
     match input {
-        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit })),
+        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit, http })),
         _ => Err(UsageError(faults)),
     }
+}
+
+/// The address of `--http`, which whoever serves there checks.
+fn address(parser: &mut lexopt::Parser, faults: &mut Vec<String>) -> Option<String> {
+    let given = parser.value().ok().and_then(|addr| addr.into_string().ok());
+    if given.is_none() {
+        faults.push("--http needs an address, such as 127.0.0.1:9464".into());
+    } else if cfg!(not(feature = "http")) {
+        faults.push("--http takes a build with the feature: cargo run --features http ...".into());
+    }
+    given
 }
 
 /// The canonical form of `folder`, because a document's key in the database is its absolute path: the same folder
@@ -151,7 +169,7 @@ mod tests {
     #[test]
     fn takes_every_flag() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
-        let plan = Plan { input: folder.clone(), workers: Some(8), limit: Some(20) };
+        let plan = Plan { input: folder.clone(), workers: Some(8), limit: Some(20), http: None };
         let args = ["--input", folder.to_str().unwrap(), "--workers=8", "--limit", "20"];
         assert_eq!(run(&args), Ok(Request::Run(plan)));
         assert_eq!(run(&["--help", "--nonsense"]), Ok(Request::Help));
@@ -166,6 +184,7 @@ mod tests {
         {
             assert!(error.contains(expected), "{expected:?} is missing in: {error}");
         }
+        assert!(run(&["--http"]).unwrap_err().contains("--http needs an address"));
         assert!(run(&["--workers"]).unwrap_err().contains("--workers needs a number"));
         assert!(run(&["--workers", "1025"]).unwrap_err().contains("1025"));
     }

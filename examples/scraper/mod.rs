@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod markdown;
 pub mod number;
 pub mod pace;
+pub mod program;
 pub mod progress;
 pub mod run;
 pub mod rustdoc;

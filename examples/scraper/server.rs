@@ -38,7 +38,7 @@ impl Server {
         Ok(Server { app_name, settings, own })
     }
 
-    /// Builds the pool.
+    /// Builds the pool, which the admin socket may suspend and resume where the settings ask for one.
     ///
     /// # Blocking
     /// Until the first connection is open; as long as the checkout timeout at the most.
@@ -46,7 +46,10 @@ impl Server {
     /// # Errors
     /// A server that cannot be reached or that refuses, with the cause.
     pub fn pool(&self) -> Result<PgPool, tierpool::Error> {
-        PgBuilder::new().build_from(self.settings.clone())
+        let builder = PgBuilder::new();
+        #[cfg(all(feature = "http", unix))]
+        let builder = builder.admin_write(true);
+        builder.build_from(self.settings.clone())
     }
 
     /// Whether the server goes with the run.
