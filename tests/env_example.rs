@@ -9,6 +9,12 @@ use std::process::Command;
 
 use tierpool::config::{Key, Overrides, PgSettings, profiles, server_variables, settings};
 
+/// The variables that the endpoints read by themselves, whether or not this build has them.
+fn of_http() -> impl Iterator<Item = &'static str> {
+    let source = include_str!("../src/http/token.rs");
+    source.split('"').filter(|text| text.starts_with("DB_") && !text.contains(' '))
+}
+
 #[test]
 fn the_example_file_has_every_variable_and_loads() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
@@ -22,13 +28,15 @@ fn the_example_file_has_every_variable_and_loads() {
         assert!(given.insert(name.to_owned(), value.to_owned()).is_none(), "{name} is there twice");
     }
     let table = settings().iter().flat_map(|setting| setting.env).map(|spelling| spelling.name);
-    let mut known: Vec<String> = table.chain(server_variables()).map(str::to_owned).collect();
+    let mut known: Vec<String> =
+        table.chain(server_variables()).chain(of_http()).map(str::to_owned).collect();
     known.sort();
     assert_eq!(given.keys().cloned().collect::<Vec<_>>(), known);
     let loaded = PgSettings::load(&Overrides::default(), |name| given.get(name).cloned());
     let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
     // What the file shows for the pool are the defaults, but for the bound on the queue.
     assert_eq!(loaded.automation.ceiling(), 55);
+    assert!(given["DB_POOL_HTTP_TOKEN"].len() >= 16, "too short to be taken");
     given.remove("DATABASE_URL");
     given.remove("SUPABASE_URL");
     assert!(PgSettings::load(&Overrides::default(), |name| given.get(name).cloned()).is_ok());
