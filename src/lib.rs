@@ -90,7 +90,7 @@
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
-//! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
+//! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not
 //!
@@ -110,6 +110,7 @@
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
 //! | `tracing` | no | the wait for a connection as a field of the caller's span: [`guide`], page `operating` |
+//! | `cli` | no | the program `tierpool`, for operators: [`guide`], page `tool` |
 //!
 //! # Moving from r2d2
 //!
