@@ -90,6 +90,7 @@
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
+//! | The tool calls healthy only what it has seen, shows what the server shows, and ends in bounded time. | `tests/cli_status.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not

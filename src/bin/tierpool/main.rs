@@ -8,6 +8,7 @@
 //! | `environment` | `.env`, and which variables came from it |
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
+//! | `status` | the command `status` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
@@ -16,6 +17,7 @@ mod environment;
 mod outcome;
 mod output;
 mod pages;
+mod status;
 mod table;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
+        Command::Status(options) => status::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }
