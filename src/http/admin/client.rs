@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
-use super::open;
 use super::place;
 
 /// Sockets that are listed: many times the processes that a machine has of one user.
@@ -51,7 +50,7 @@ impl AdminSocket {
         let runtime = runtime()?;
         let user = {
             let _entered = runtime.enter();
-            open::user()?
+            place::user()?
         };
         let named = place::sockets(user, MOST_LISTED)?.into_iter();
         Ok(named.map(|(path, app, process)| AdminSocket { path, app, process }).collect())

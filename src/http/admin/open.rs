@@ -98,16 +98,10 @@ impl crate::postgres::Watched for crate::postgres::PgPool {
     }
 }
 
-/// The number of the user who runs this process: without C the one portable way to it is what the other end of a socket
-/// is told. To be called within a runtime.
-pub(super) fn user() -> io::Result<u32> {
-    Ok(UnixStream::pair()?.0.peer_cred()?.uid())
-}
-
 fn start(app: &str) -> io::Result<(PathBuf, Doorkeeper)> {
     let mut path = PathBuf::new();
     let open = || {
-        let user = user()?;
+        let user = place::user()?;
         let (listener, file) = place::listen(app, user)?;
         file.path().clone_into(&mut path);
         Ok(Socket { listener: UnixListener::from_std(listener)?, user, _file: file })

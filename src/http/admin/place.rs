@@ -12,6 +12,12 @@ const LONGEST: usize = 107;
 /// Files of a folder that are looked at for old sockets.
 const LOOKED_AT: usize = 1000;
 
+/// The number of the user who runs this process: without C the one portable way to it is what the other end of a socket
+/// is told. To be called within a runtime.
+pub(super) fn user() -> io::Result<u32> {
+    Ok(tokio::net::UnixStream::pair()?.0.peer_cred()?.uid())
+}
+
 /// The file of a socket, which goes with it.
 pub(super) struct File(PathBuf);
 
