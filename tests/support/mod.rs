@@ -34,6 +34,8 @@ pub mod steady;
 pub mod stress;
 #[cfg(feature = "cli")]
 pub mod tool;
+#[cfg(feature = "tracing")]
+pub mod traced;
 pub mod wait;
 pub mod watched;
 #[cfg(feature = "http")]
