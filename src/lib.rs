@@ -91,7 +91,8 @@
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
-//! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs` |
+//! | The tool calls healthy only what it has seen, shows what the server shows, and ends in bounded time. | `tests/cli_status.rs` |
+//! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not
 //!
@@ -111,6 +112,7 @@
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
 //! | `tracing` | no | the log as events with fields, and the wait for a connection in the caller's span: [`guide`], page `operating` |
+//! | `cli` | no | the program `tierpool`, for operators: [`guide`], page `tool` |
 //!
 //! # Moving from r2d2
 //!

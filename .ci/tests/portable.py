@@ -51,7 +51,7 @@ class Portable(unittest.TestCase):
         self.assertIn("portable: 10 checked, 3 left out, 0 failed\n", told)
         self.assertIn("left out: aarch64-apple-darwin, default and all features: no C compiler for", told)
         self.assertIn("rustup toolchain install 1.2 --profile minimal", calls)
-        check = "check --lib --locked --target x86_64-unknown-linux-gnu"
+        check = "check --lib --bins --locked --target x86_64-unknown-linux-gnu"
         for features in (" --no-default-features", " --no-default-features --features postgres", "", " --all-features"):
             self.assertIn(f"cargo +1.2 {check}{features}\n", calls)
 
@@ -59,11 +59,11 @@ class Portable(unittest.TestCase):
         status, told, calls = self.portable(**{"x86_64-w64-mingw32-gcc": ":", "cc": ":"})
         self.assertEqual(status, 0, told)
         self.assertIn("portable: 14 checked, 1 left out, 0 failed\n", told)
-        self.assertIn("cargo check --lib --locked --target x86_64-pc-windows-gnu --all-features\n", calls)
+        self.assertIn("cargo check --lib --bins --locked --target x86_64-pc-windows-gnu --all-features\n", calls)
 
         status, told, calls = self.portable(given={"CC_aarch64_apple_darwin": "apple -x"}, apple='[ "$1" = -x ]')
         self.assertIn("portable: 12 checked, 2 left out, 0 failed\n", told)
-        self.assertIn("cargo check --lib --locked --target aarch64-apple-darwin --all-features\n", calls)
+        self.assertIn("cargo check --lib --bins --locked --target aarch64-apple-darwin --all-features\n", calls)
 
     def test_a_check_that_fails_fails_all_and_the_others_run(self):
         status, told, _ = self.portable(cargo='[[ "$*" != *check*windows*postgres* ]]')

@@ -28,6 +28,10 @@
     feature = "http",
     doc = "| [`seen`] | how do probes, scrapers and people see it from outside? (feature `http`) |"
 )]
+#![cfg_attr(
+    feature = "cli",
+    doc = "| [`tool`] | what can an operator ask who has a shell and a connection string? (feature `cli`) |"
+)]
 #![cfg_attr(feature = "diesel", doc = "| [`diesel`] | how do I use diesel with it? (feature `diesel`) |")]
 
 #[doc = include_str!("operating.md")]
@@ -42,6 +46,10 @@ pub mod metrics {}
 #[doc = include_str!("seen.md")]
 #[doc(alias("healthcheck", "readiness", "dashboard"))]
 pub mod seen {}
+
+#[cfg(feature = "cli")]
+#[doc = include_str!("tool.md")]
+pub mod tool {}
 
 #[doc = include_str!("sizing.md")]
 pub mod sizing {}

@@ -27,7 +27,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Tools of the same user on the same machine have a door of their own, without an address: [`AdminOptions`].
+//! Tools of the same user on the same machine have a door of their own, without an address: [`AdminOptions`];
+//! and [`AdminSocket`] to ask there.
 //!
 //! # Who may ask
 //!
@@ -81,6 +82,6 @@ mod token;
 mod view;
 
 #[cfg(unix)]
-pub use admin::AdminOptions;
+pub use admin::{AdminOptions, AdminSocket};
 pub use options::{ServerOptions, serve};
 pub use server::Server;

@@ -55,6 +55,10 @@ pub(super) struct Everything {
     pub(super) holders: Tiers<Vec<Holder>>,
     /// Who waits, in the order of the queues.
     pub(super) queues: Tiers<Vec<Waiting>>,
+    /// By which numbers the server knows the connections, where that is known.
+    backend_pids: Tiers<Vec<i32>>,
+    /// For how long a checkout waits at the most.
+    connection_timeout_seconds: Tiers<f64>,
     /// Seconds since 1970.
     taken_at: f64,
 }
@@ -72,6 +76,8 @@ impl Everything {
             stats,
             holders: Tiers::of(|tier| pool.tier(tier).holders()),
             queues: Tiers::of(queue),
+            backend_pids: Tiers::of(|tier| pool.tier(tier).backend_pids()),
+            connection_timeout_seconds: Tiers::of(|tier| pool.tier(tier).connection_timeout().as_secs_f64()),
             taken_at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
         }
     }

@@ -193,6 +193,20 @@ impl<M: ManageConnection> Pool<M> {
         observe::holders(self.shared())
     }
 
+    /// Returns the numbers by which the server knows the pool's connections, idle ones too, in ascending order:
+    /// PostgreSQL's backend pids, as in `pg_stat_activity`. Those that are not known are left out: all of them behind a
+    /// pooler, and of managers that tell none ([`SessionControl::backend_pid`](crate::SessionControl::backend_pid)).
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, Pool};
+    ///
+    /// assert!(Pool::new(MemoryManager)?.backend_pids().is_empty());
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn backend_pids(&self) -> Vec<i32> {
+        observe::backend_pids(self.shared())
+    }
+
     /// Returns who waits for a connection, in the order of the queue.
     pub fn waiters(&self) -> Vec<Waiting> {
         observe::waiters(self.shared())

@@ -85,6 +85,19 @@ impl DatabaseStats {
         Plain(self)
     }
 
+    /// Returns the box in the form that [`print_connection_status`] chooses for standard output.
+    ///
+    /// ```
+    /// use tierpool::{MemoryManager, TieredPool};
+    ///
+    /// let stats = TieredPool::builder().build(|_| MemoryManager)?.get_database_stats();
+    /// assert!([stats.to_string(), stats.plain().to_string()].contains(&stats.for_stdout()));
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn for_stdout(&self) -> String {
+        if is_fancy() { self.to_string() } else { self.plain().to_string() }
+    }
+
     pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, marks: &Marks) -> fmt::Result {
         let rule = "=".repeat(RULE);
         let Marks { branch, last, .. } = marks;
@@ -232,11 +245,7 @@ pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) -> Dat
     let before = pool.adhoc().gauges();
     pool.ask_server(false);
     let stats = pool.database_stats(Some(before));
-    if is_fancy() {
-        print(&stats)
-    } else {
-        print(stats.plain())
-    }
+    print(stats.for_stdout());
     stats
 }
 

@@ -32,6 +32,8 @@ pub mod retried;
 pub mod scripted;
 pub mod steady;
 pub mod stress;
+#[cfg(feature = "cli")]
+pub mod tool;
 #[cfg(feature = "tracing")]
 pub mod traced;
 pub mod wait;

@@ -75,12 +75,13 @@ fn read(path: &str, query: &Query<'_>) -> Reply {
         Err(refusal) => return *refusal,
     };
     of_each(&pools, |listed| {
-        let Everything { stats, holders, queues, .. } = listed.view.everything()?;
+        let everything = listed.view.everything()?;
+        let Everything { stats, holders, queues, .. } = &everything;
         let told = match path {
             "/holders" => json!(holders),
             "/waiters" => json!(queues),
             "/stats" => json!({ "automation": stats.automation, "adhoc": stats.adhoc }),
-            _ => json!(stats),
+            _ => json!(everything),
         };
         Some(told)
     })

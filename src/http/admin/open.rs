@@ -32,7 +32,7 @@ const TIMES: Times = Times { head: Duration::from_secs(5), total: Duration::from
 ///
 /// | request | answer, of each pool or that of `?pool=ID` |
 /// | --- | --- |
-/// | `GET /status` | [`DatabaseStats`](crate::DatabaseStats) |
+/// | `GET /status` | everything: [`DatabaseStats`](crate::DatabaseStats), holders, queues, backend pids, timeouts |
 /// | `GET /holders`, `GET /waiters` | by tier |
 /// | `GET /stats` | [`Stats`](crate::Stats) of each tier |
 /// | `GET /events?seconds=1` | what happens within 5 s at the most, of each tier the last 1,000; only while it is asked for |
@@ -103,8 +103,7 @@ impl crate::postgres::Watched for crate::postgres::PgPool {
 fn start(app: &str) -> io::Result<(PathBuf, Doorkeeper)> {
     let mut path = PathBuf::new();
     let open = || {
-        // The one portable way to one's own number, without C: what the other end of a socket is told.
-        let user = UnixStream::pair()?.0.peer_cred()?.uid();
+        let user = place::user()?;
         let (listener, file) = place::listen(app, user)?;
         file.path().clone_into(&mut path);
         Ok(Socket { listener: UnixListener::from_std(listener)?, user, _file: file })

@@ -12,6 +12,12 @@ const LONGEST: usize = 107;
 /// Files of a folder that are looked at for old sockets.
 const LOOKED_AT: usize = 1000;
 
+/// The number of the user who runs this process: without C the one portable way to it is what the other end of a socket
+/// is told. To be called within a runtime.
+pub(super) fn user() -> io::Result<u32> {
+    Ok(tokio::net::UnixStream::pair()?.0.peer_cred()?.uid())
+}
+
 /// The file of a socket, which goes with it.
 pub(super) struct File(PathBuf);
 
@@ -24,8 +30,39 @@ impl Drop for File {
 
 /// Listens at a path of this process's own, for the user of this number.
 pub(super) fn listen(app: &str, user: u32) -> io::Result<(UnixListener, File)> {
-    let folder = folder(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), user);
-    listen_in(&folder, app, std::process::id(), user)
+    listen_in(&folder_of(user), app, std::process::id(), user)
+}
+
+fn folder_of(user: u32) -> PathBuf {
+    folder(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), user)
+}
+
+/// The sockets in the folder of the user of this number, the first `most` by path, each with the name of its program
+/// and the number of its process. Without a folder there are none.
+pub(super) fn sockets(user: u32, most: usize) -> io::Result<Vec<(PathBuf, String, u32)>> {
+    let folder = folder_of(user);
+    let files = match check_own(&folder, user).and_then(|()| fs::read_dir(&folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files?,
+    };
+    let sockets =
+        files.take(LOOKED_AT).flatten().filter(|file| file.file_type().is_ok_and(|kind| kind.is_socket()));
+    let mut named: Vec<_> = sockets
+        .filter_map(|file| {
+            let name = file.file_name();
+            let (app, process) = taken_apart(name.to_str()?)?;
+            Some((file.path(), app.to_owned(), process))
+        })
+        .collect();
+    named.sort();
+    named.truncate(most);
+    Ok(named)
+}
+
+/// The name of a program and the number of its process, out of the name of a file.
+fn taken_apart(name: &str) -> Option<(&str, u32)> {
+    let (app, process) = name.strip_suffix(".sock")?.rsplit_once('.')?;
+    Some((app, process.parse().ok()?))
 }
 
 /// `$XDG_RUNTIME_DIR/tierpool`, which counts where it is absolute; else a folder among the temporary files.
@@ -72,9 +109,13 @@ fn file_name(app: &str) -> String {
 /// Makes the folder where there is none; one that is there has to be this user's, and his alone.
 fn make_own(folder: &Path, user: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fault(folder, error)),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(fault(folder, error)),
+        _ => check_own(folder, user),
     }
+}
+
+/// Whether a folder is this user's, and his alone.
+fn check_own(folder: &Path, user: u32) -> io::Result<()> {
     let found = fs::symlink_metadata(folder)?;
     if found.is_symlink() {
         return Err(fault(folder, "is a link; it has to be a folder of this user's own"));
@@ -104,8 +145,7 @@ fn remove_stale(folder: &Path) {
     for file in files.take(LOOKED_AT).flatten() {
         let name = file.file_name();
         let is_socket = file.file_type().is_ok_and(|kind| kind.is_socket());
-        let process =
-            name.to_str().and_then(|name| name.strip_suffix(".sock")?.rsplit('.').next()?.parse().ok());
+        let process = name.to_str().and_then(taken_apart).map(|(_, process)| process);
         if is_socket && process.is_some_and(is_gone) && is_refused(&file.path()) {
             let _ = fs::remove_file(file.path());
         }

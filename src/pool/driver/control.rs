@@ -90,6 +90,14 @@ pub trait SessionControl: Send + Sync {
     fn silence(&self) -> Option<Duration> {
         None
     }
+
+    /// The number by which the server knows the session, as in PostgreSQL's `pg_stat_activity`: by it what a pool tells
+    /// is joined with what its server does. Must neither block nor do I/O.
+    ///
+    /// Default: not known.
+    fn backend_pid(&self) -> Option<i32> {
+        None
+    }
 }
 
 /// The place of one connection in its pool, by which a database layer can name it and its borrower.

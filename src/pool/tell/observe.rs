@@ -120,6 +120,15 @@ pub(crate) fn holders<M: ManageConnection>(shared: &Shared<M>) -> Vec<Holder> {
     holders
 }
 
+/// The numbers by which the server knows the connections that are open, as far as they are known.
+pub(crate) fn backend_pids<M: ManageConnection>(shared: &Shared<M>) -> Vec<i32> {
+    // Foreign code, so none of it under the lock of a card.
+    let controls = shared.lending.slots().filter_map(|slot| slot.card.present_control());
+    let mut pids: Vec<_> = controls.filter_map(|control| control.backend_pid()).collect();
+    pids.sort_unstable();
+    pids
+}
+
 /// Threads in the queue, in its order.
 pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
     let waiters = shared.lending.in_line().into_iter();

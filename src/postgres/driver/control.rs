@@ -137,6 +137,11 @@ impl SessionControl for PgControl {
     fn silence(&self) -> Option<Duration> {
         self.observer.as_ref().map(|observer| observer.silence())
     }
+
+    /// Not known behind a pooler.
+    fn backend_pid(&self) -> Option<i32> {
+        self.backend_pid
+    }
 }
 
 #[cfg(test)]

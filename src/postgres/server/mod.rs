@@ -12,6 +12,7 @@
 //! | `activity` | who is connected |
 //! | `room` | whether there is room for a budget |
 //! | `queries` | what has been running for long |
+//! | `sessions` | the sessions of all applications that have tiers, one by one |
 //! | `show` | activity and queries as text |
 //! | `signal` | ending a statement or a session |
 
@@ -22,6 +23,7 @@ mod limits;
 mod names;
 mod queries;
 mod room;
+mod sessions;
 mod show;
 mod signal;
 
@@ -29,4 +31,5 @@ pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;
 pub(super) use room::look_for_room;
+pub use sessions::TierSession;
 pub use signal::ServerProcess;

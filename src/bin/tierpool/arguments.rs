@@ -1,0 +1,83 @@
+//! The commands and their options.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// What operators ask of pools, of their settings and of their server.
+///
+/// Settings are those of the library: environment variables, a file `.env` in this folder or above it, and the URL of
+/// the server. Variables win over the file. Secrets are never shown.
+#[derive(Debug, Parser)]
+#[command(name = "tierpool", version, term_width = 80, after_help = CODES, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const CODES: &str = "Exit codes, of every command: 0 good, 1 bad, 2 it could not be told.\nEach command's --help says \
+                     what that means for it.";
+
+const CONFIG_CODES: &str = "Exit codes:\n  0  the settings can be used\n  1  they can, and there are warnings\n  \
+                            2  they cannot: each fault is told; or .env cannot be read";
+
+const STATUS_CODES: &str = "\
+Exit codes:
+  0    healthy: the server answered just now, and the reserve is there
+  1    degraded: a circuit breaker is open, a tier does not lend, the reserve is
+       short, or somebody has waited for more than half of what a checkout may
+       take
+  2    the server does not answer, or the settings cannot be used
+  130  ended by Ctrl-C";
+
+const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
+                          known";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prints the settings in force, where each came from, and warnings
+    #[command(after_help = CONFIG_CODES)]
+    Config(ConfigOptions),
+    /// Prints who holds connections and who waits, in all processes
+    ///
+    /// Processes of this user on this machine tell it by their admin sockets (DB_POOL_ADMIN=1); of all others the
+    /// server shows their sessions.
+    #[command(after_help = STATUS_CODES)]
+    Status(StatusOptions),
+    /// Prints completions of the commands for a shell
+    #[command(after_help = PAGE_CODES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page, or that of a command
+    #[command(after_help = PAGE_CODES)]
+    Man {
+        /// The command whose page is wanted
+        command: Option<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ConfigOptions {
+    /// Lists the variables that are set, too: where, and whether they count
+    #[arg(long)]
+    pub env: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct StatusOptions {
+    /// Looks again every so many seconds, until Ctrl-C: on a terminal in its
+    /// place, elsewhere as blocks of text or lines of JSON
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub watch: Option<u64>,
+    /// The application: the first part of its application_name. Without it,
+    /// that of the settings (PGAPPNAME, DB_POOL_NAME); else all that have tiers
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}

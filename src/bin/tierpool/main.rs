@@ -1,0 +1,46 @@
+//! The program `tierpool`: what an operator asks who has a connection string and nothing else.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `outcome` | exit codes, and failures that end a command |
+//! | `output` | text to standard output, whose reader may go away |
+//! | `table` | a table as text |
+//! | `environment` | `.env`, and which variables came from it |
+//! | `arguments` | the commands and their options |
+//! | `config` | the command `config` |
+//! | `status` | the command `status` |
+//! | `pages` | the commands `completions` and `man` |
+
+mod arguments;
+mod config;
+mod environment;
+mod outcome;
+mod output;
+mod pages;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::outcome::{Code, Failure};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command),
+        // Help and version, too: they are for standard output, and good.
+        Err(told) => output::of_parser(&told),
+    };
+    outcome.unwrap_or_else(|failure| output::complain(&failure)).into()
+}
+
+fn run(command: Command) -> Result<Code, Failure> {
+    match command {
+        Command::Config(options) => config::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { command } => pages::man(command.as_deref()),
+    }
+}

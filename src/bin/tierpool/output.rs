@@ -1,0 +1,87 @@
+//! Text to standard output, whose reader may go away.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+use crate::outcome::{Code, Failure};
+
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody may.
+    There,
+    /// Nobody does any more: whoever closes a pipe has seen enough, which is no failure.
+    Gone,
+}
+
+/// Prints a text and ends its last line, in one piece.
+pub fn print(text: impl fmt::Display) -> Result<Reader, Failure> {
+    written(io::stdout().lock(), format!("{text}\n").as_bytes())
+}
+
+fn written(mut to: impl Write, bytes: &[u8]) -> Result<Reader, Failure> {
+    match to.write_all(bytes).and_then(|()| to.flush()) {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::new(format_args!("standard output cannot be written: {error}"))),
+    }
+}
+
+/// Prints a value as JSON, on lines that people can read too.
+pub fn print_json(value: &serde_json::Value) -> Result<Reader, Failure> {
+    print(format_args!("{value:#}"))
+}
+
+/// Tells why a command failed. Nobody may be there to read it.
+pub fn complain(failure: &Failure) -> Code {
+    let _ = writeln!(io::stderr(), "tierpool: {failure}");
+    Code::Untold
+}
+
+/// What the parser of arguments has to say: help to standard output, a fault to standard error.
+pub fn of_parser(told: &clap::Error) -> Result<Code, Failure> {
+    let text = told.render().to_string();
+    if told.use_stderr() {
+        let _ = io::stderr().write_all(without_secrets(&text).as_bytes());
+        return Ok(Code::Untold);
+    }
+    written(io::stdout().lock(), text.as_bytes()).map(|_| Code::Good)
+}
+
+/// The parser repeats what it does not understand, and that may be the URL of a server.
+fn without_secrets(text: &str) -> String {
+    let may_be_one = |word: &str| word.contains("://") || word.contains("password=");
+    let words = text.split_inclusive(char::is_whitespace);
+    words.map(|word| if may_be_one(word) { "[redacted] " } else { word }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Refusing(ErrorKind);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_word_that_may_be_a_secret_is_left_out() {
+        let told = "error: unexpected argument 'postgresql://u:hush@h/d' found\nUsage: tierpool\n";
+        assert_eq!(without_secrets(told), "error: unexpected argument [redacted] found\nUsage: tierpool\n");
+    }
+
+    #[test]
+    fn a_reader_that_goes_is_no_failure_and_a_full_disk_is_one() {
+        assert_eq!(written(Vec::new(), b"text").unwrap(), Reader::There);
+        assert_eq!(written(Refusing(ErrorKind::BrokenPipe), b"text").unwrap(), Reader::Gone);
+        let told = written(Refusing(ErrorKind::StorageFull), b"text").unwrap_err();
+        assert!(told.to_string().starts_with("standard output cannot be written: "), "{told}");
+    }
+}
