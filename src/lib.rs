@@ -41,6 +41,7 @@
 //! | have it watched by Prometheus, StatsD, … | module `metrics` (features `prometheus`, `metrics`) |
 //! | let probes, scrapers and people ask it over HTTP | module `http` (feature `http`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
+//! | divide one budget among many processes: the decisions, for a simulation of yours | module `fleet` |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
 //! | read on | [`guide`] |
@@ -92,6 +93,7 @@
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
 //! | The tool calls healthy only what it has seen, shows what the server shows, and ends in bounded time. | `tests/cli_status.rs` |
+//! | In the model of a fleet nobody has a slot twice, and nobody starves where there is one for each. | `tests/fleet_sim.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not
@@ -104,7 +106,7 @@
 //!
 //! | feature | default | brings |
 //! | --- | --- | --- |
-//! | `postgres` | yes | `PgPool`, modules `postgres` and `batch`, settings from the environment or a URL |
+//! | `postgres` | yes | `PgPool`, modules `postgres`, `batch` and `fleet`, settings from the environment or a URL |
 //! | `tls` | yes | encrypted connections, by rustls with `ring`, which takes a C compiler to build: [`guide`], page `tls` |
 //! | `diesel` | no | a guard is a connection of diesel's (2.3 and later) where the manager is diesel's |
 //! | `http` | no | module `http`: health, metrics and all numbers over HTTP, on one thread; with it `serde` and `prometheus` |
@@ -129,6 +131,8 @@ mod core;
 mod diesel;
 mod error;
 pub mod event;
+#[cfg(feature = "postgres")]
+pub mod fleet;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;

@@ -12,7 +12,7 @@ FLOORS = {
     "clock": 1, "config": 1, "error": 1, "event": 1, "lines": 1, "memory": 1, "process": 1, "stats": 1, "text": 1, "threads": 1,
     "pool": 2,
     "diesel": 3, "postgres": 3, "tiers": 3,
-    "batch": 4, "http": 4, "metrics": 4, "report": 4,
+    "batch": 4, "fleet": 4, "http": 4, "metrics": 4, "report": 4,
     "bin": 5,
 }
 # Rooms that must have a table of their modules.

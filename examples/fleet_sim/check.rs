@@ -1,0 +1,163 @@
+//! What is looked at during a run: who starves, how many attempts there are, and the curves.
+
+use super::plan::{Fault, Scenario};
+use super::process::Process;
+use super::server::Server;
+use super::world::Millis;
+
+/// Nobody starves for longer where there is a slot for each process.
+const MOST_STARVING: Millis = 5_000;
+/// Who was told nothing for so long may be in the longest of its pauses.
+const LONG_ENOUGH: Millis = 10_000;
+/// That pause.
+pub const LONGEST_PAUSE: Millis = 30_000;
+
+/// The curves at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    pub at: Millis,
+    /// Connections that work.
+    pub held: u32,
+    /// Processes that have less than they want.
+    pub wanting: u32,
+    /// Processes that have none and want one.
+    pub starving: u32,
+    pub sessions: u32,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub samples: Vec<Sample>,
+    /// Attempts without a slot in each second.
+    pub asks: Vec<u32>,
+    /// Attempts with a slot in each second.
+    pub opens: Vec<u32>,
+    /// The longest that somebody starved while that was reckoned.
+    pub worst: Millis,
+    pub faults: Vec<(Millis, Fault)>,
+}
+
+/// The checks of one run, and what they have seen.
+pub struct Checks {
+    pub broken: Option<String>,
+    report: Report,
+    all_fit: bool,
+    processes: u32,
+    slots: u32,
+    /// Since when everybody could be served; in the future after a long time in which that was not so.
+    fair_since: Option<Millis>,
+    unfair_since: Millis,
+}
+
+impl Checks {
+    pub fn new(scenario: &Scenario) -> Checks {
+        Checks {
+            broken: None,
+            report: Report::default(),
+            all_fit: scenario.all_fit(),
+            processes: scenario.processes as u32,
+            slots: scenario.budget.slots(),
+            fair_since: None,
+            unfair_since: 0,
+        }
+    }
+
+    pub fn report(self) -> Report {
+        self.report
+    }
+
+    pub fn asks(&mut self, now: Millis) {
+        count(&mut self.report.asks, now);
+        self.bound(now);
+    }
+
+    pub fn opens(&mut self, now: Millis) {
+        count(&mut self.report.opens, now);
+        self.bound(now);
+    }
+
+    pub fn strikes(&mut self, now: Millis, fault: Fault) {
+        self.report.faults.push((now, fault));
+    }
+
+    /// The bounds that `src/fleet/README.md` derives.
+    fn bound(&mut self, now: Millis) {
+        let second = (now / 1_000) as usize;
+        let last = |counts: &[u32], seconds: usize| -> u32 {
+            let end = counts.len().min(second + 1);
+            counts[(second + 1).saturating_sub(seconds).min(end)..end].iter().sum()
+        };
+        let (one, ten) = (last(&self.report.asks, 1), last(&self.report.asks, 10));
+        let opens = last(&self.report.opens, 1);
+        if one > at_most(5 * self.processes) || ten > at_most(14 * self.processes) || opens > 2 * self.slots {
+            self.break_off(format!("{one} attempts in a second, {ten} in ten, {opens} with a slot"));
+        }
+    }
+
+    fn break_off(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+
+    /// Notes whether a process starves, and for how long it did.
+    pub fn served_or_not(&mut self, now: Millis, process: &mut Process) {
+        if process.is_starving() {
+            process.starves_since.get_or_insert(now);
+        } else if let Some(since) = process.starves_since.take() {
+            self.reckon(now, since);
+        }
+    }
+
+    fn reckon(&mut self, now: Millis, since: Millis) {
+        let Some(fair_since) = self.fair_since else { return };
+        let starved = now.saturating_sub(since.max(fair_since));
+        self.report.worst = self.report.worst.max(starved);
+        if starved > MOST_STARVING {
+            self.break_off(format!("a process starved for {starved} ms"));
+        }
+    }
+
+    /// Looks at everybody.
+    pub fn sample(&mut self, now: Millis, processes: &[Process], server: &Server, is_over: bool) {
+        let living = processes.iter().filter(|process| process.is_reckoned()).count() as u32;
+        let is_stuck = |(index, generation): (usize, u32)| {
+            let process: &Process = &processes[index];
+            !process.is_reckoned() || process.generation != generation
+        };
+        let is_fair = self.all_fit && server.is_up && living + server.slots_of(is_stuck) <= self.slots;
+        match self.fair_since {
+            Some(_) if !is_fair => (self.fair_since, self.unfair_since) = (None, now),
+            None if is_fair => {
+                let was_long = now - self.unfair_since >= LONG_ENOUGH;
+                self.fair_since = Some(if was_long { now + LONGEST_PAUSE } else { now });
+            }
+            _ => {}
+        }
+        for since in processes.iter().filter(|p| p.is_starving()).filter_map(|p| p.starves_since) {
+            self.reckon(now, since);
+        }
+        if !is_over {
+            let lacks = |p: &&Process| p.is_reckoned() && p.demand as usize > p.conns.len();
+            self.report.samples.push(Sample {
+                at: now,
+                held: server.working(),
+                wanting: processes.iter().filter(lacks).count() as u32,
+                starving: processes.iter().filter(|p| p.is_starving()).count() as u32,
+                sessions: server.sessions() as u32,
+            });
+        }
+    }
+}
+
+/// What a random number with this mean stays below but for once in a billion: six standard deviations more.
+fn at_most(mean: u32) -> u32 {
+    mean + (6.0 * f64::from(mean).sqrt()) as u32
+}
+
+fn count(counts: &mut Vec<u32>, now: Millis) {
+    let second = (now / 1_000) as usize;
+    if counts.len() <= second {
+        counts.resize(second + 1, 0);
+    }
+    counts[second] += 1;
+}

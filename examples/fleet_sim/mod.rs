@@ -1,0 +1,12 @@
+//! Many machines of a fleet against a model of a server: `tests/fleet_sim.rs` holds it to the promises,
+//! `examples/fleet_sim.rs` draws it.
+
+pub mod args;
+pub mod check;
+pub mod drive;
+pub mod faults;
+pub mod page;
+pub mod plan;
+pub mod process;
+pub mod server;
+pub mod world;

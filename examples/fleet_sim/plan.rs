@@ -1,0 +1,67 @@
+//! What is simulated, and what can go wrong in it.
+
+use tierpool::fleet::core::Budget;
+
+/// A thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Processes are killed, and started again a little later.
+    Crash,
+    /// Processes stop, and go on later.
+    Stop,
+    /// Hosts are cut off from the server, for a time shorter or longer than its keepalives take.
+    Partition,
+    /// Log-ins take up to a second.
+    SlowOpens,
+    /// The server restarts.
+    Restart,
+    /// Another server takes over; processes learn of it within five seconds.
+    Failover,
+    /// What the callers of processes want changes, to nothing too.
+    Demand,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 7] = [
+        Fault::Crash,
+        Fault::Stop,
+        Fault::Partition,
+        Fault::SlowOpens,
+        Fault::Restart,
+        Fault::Failover,
+        Fault::Demand,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Crash => "crash",
+            Fault::Stop => "stop",
+            Fault::Partition => "partition",
+            Fault::SlowOpens => "slow",
+            Fault::Restart => "restart",
+            Fault::Failover => "failover",
+            Fault::Demand => "demand",
+        }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    pub processes: usize,
+    pub budget: Budget,
+    /// How many connections each process wants.
+    pub wants: u32,
+    pub seconds: u64,
+    /// Whether the role has a limit of A (L0).
+    pub has_role_limit: bool,
+    pub faults: Vec<Fault>,
+    pub seed: u64,
+}
+
+impl Scenario {
+    /// Whether there is a slot for each process, so that nobody may starve.
+    pub fn all_fit(&self) -> bool {
+        self.processes <= self.budget.slots() as usize
+    }
+}
