@@ -13,6 +13,9 @@ use support::wait::{LONG_BOUND, eventually};
 use tierpool::postgres::{IsolationLevel, Retry, Session, SessionOptions};
 use tierpool::{PgError, Tier};
 
+/// The end of what a server says to BEGIN.
+const BEGUN: &[u8] = b"BEGIN\0";
+
 #[test]
 fn a_commit_whose_fate_is_unknown_is_repeated_only_where_that_does_no_harm() {
     let cluster = cluster();
@@ -41,6 +44,21 @@ fn a_connection_cut_before_commit_is_repeated_and_applied_once() {
     });
     outcome.unwrap();
     assert_eq!((calls, rows(&cluster).as_str()), (2, "1:1"));
+}
+
+#[test]
+fn a_connection_cut_between_the_answers_to_begin_and_to_what_it_went_with_is_repeated() {
+    let cluster = cluster();
+    let proxy = Proxy::start(cluster.port()).unwrap();
+    let pool = pool(cluster.url_through(proxy.port()), |builder| builder);
+    let (outcome, calls) = counted(&pool, &options(), |tx, call| {
+        if call == 1 {
+            proxy.cut_within(Direction::ToClient, BEGUN, BEGUN.len());
+        }
+        tx.execute("INSERT INTO t VALUES (1)", &[])
+    });
+    outcome.unwrap();
+    assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0"));
 }
 
 #[test]

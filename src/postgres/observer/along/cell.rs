@@ -72,7 +72,7 @@ impl Along {
         self.with(|machine| machine.is_serializable())
     }
 
-    /// Whether BEGIN was sent, and no answer tells of it.
+    /// Whether BEGIN was sent, and the server's last word of the transaction is from before it.
     pub fn is_begin_unanswered(&self) -> bool {
         self.with(|machine| machine.is_unanswered())
     }

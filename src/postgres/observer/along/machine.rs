@@ -73,9 +73,9 @@ impl Machine {
         matches!(self.begin, Begin::Held(_))
     }
 
-    /// Whether BEGIN was sent, and no answer tells of it.
+    /// Whether BEGIN was sent, and the server's last word of the transaction is from before it.
     pub fn is_unanswered(&self) -> bool {
-        self.begin == Begin::Sent
+        matches!(self.begin, Begin::Sent | Begin::Begun)
     }
 
     /// Whether the server has refused a BEGIN that went along.
@@ -135,7 +135,8 @@ impl Machine {
     }
 
     fn is_at_work(&self) -> bool {
-        self.begin != Begin::Off || matches!(self.commit, Commit::Armed | Commit::Sent | Commit::Due)
+        !matches!(self.begin, Begin::Off | Begin::Begun)
+            || matches!(self.commit, Commit::Armed | Commit::Sent | Commit::Due)
     }
 
     /// Says what is done with the client's next bytes, of which there are some. `client` is where it stands among the
@@ -277,7 +278,7 @@ impl Machine {
 impl Machine {
     /// Whether the server's bytes go by [`Machine::sift`].
     pub fn watches(&self) -> bool {
-        self.hides || self.only_reads || !self.answers.is_empty()
+        self.hides || self.only_reads || !self.answers.is_empty() || self.begin == Begin::Begun
     }
 
     /// Takes the pool's own out of what the server has said, whose messages the `server` is amid; moves what stays to
@@ -329,6 +330,10 @@ impl Machine {
         if tag == b'C' && !self.hides {
             self.only_reads &= READS.iter().any(|tag| self.body.starts_with(tag));
         }
+        // Also behind a COPY, whose command's answer ended before.
+        if tag == b'Z' && self.begin == Begin::Begun {
+            self.begin = Begin::Off;
+        }
         let Some(answer) = self.answers.front_mut() else { return };
         if tag == b'D' && answer.hides(tag) {
             self.is_serializable = Some(self.body.is(SERIALIZABLE));
@@ -352,7 +357,7 @@ impl Machine {
     /// What concerns a session that is over changes nothing.
     fn step(&mut self, step: Step) {
         match (step, &self.begin, self.commit) {
-            (Step::Begun, Begin::Sent, _) => self.begin = Begin::Off,
+            (Step::Begun, Begin::Sent, _) => self.begin = Begin::Begun,
             (Step::BeginFailed, Begin::Sent, commit) => {
                 self.begin = Begin::Failing;
                 if commit == Commit::Sent {

@@ -3,13 +3,15 @@
 /// Where a session's BEGIN stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// Nobody's business here: there is none, or it has been answered.
+    /// Nobody's business here: there is none, or the answer to its request has come to its end.
     #[default]
     Off,
     /// These commands go along with the next request that is not a simple query.
     Held(Vec<String>),
     /// Sent; the answer is under way.
     Sent,
+    /// Done; the end of the answer, which tells of the transaction, is still to come.
+    Begun,
     /// Refused; the end of the answer is still to come.
     Failing,
     /// Refused: nothing may be sent until the session is over.
