@@ -14,7 +14,8 @@ use scraper::args::{self, HELP, Plan, Request};
 use scraper::run::{place, run};
 use scraper::server::{Server, with_causes};
 use scraper::terminal::{complain, print, stop_on_interrupt};
-use scraper::{discover::discover, progress, schema};
+use scraper::{discover::discover, progress, schema, shared};
+use tierpool::batch::queue::Claims;
 use tierpool::{PgPool, Tier, print_connection_status};
 
 const NOT_CARRIED_OUT: u8 = 1;
@@ -64,13 +65,26 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
 
     let bar = progress::bar(items.len());
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&pool, items, plan.workers, &bar, &stop);
+    let (outcome, is_complete) = match &plan.queue {
+        None => {
+            let outcome = run(&pool, items, plan.workers, &bar, &stop);
+            (outcome.to_string(), outcome.report.is_complete())
+        }
+        Some(name) => {
+            let (queue, is_new) = shared::queue(&pool, name, &items)
+                .map_err(|error| format!("cannot use the queue: {}", with_causes(&error)))?;
+            complain(if is_new { "the queue is new: filled" } else { "the queue is there: nothing added" });
+            let outcome = shared::run(&queue, &pool, Claims::new(), plan.workers, &bar, &stop)
+                .map_err(|error| format!("cannot use the queue: {}", with_causes(&error)))?;
+            (outcome.to_string(), outcome.is_complete())
+        }
+    };
     bar.finish_and_clear();
     // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
     print(&format!("{outcome}\n\n"));
     print_connection_status(&pool);
     print(&rows(count(&pool)));
-    Ok(if outcome.report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 fn count(pool: &PgPool) -> Result<[i64; 5], String> {

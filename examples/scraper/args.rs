@@ -14,13 +14,16 @@ Scrapes a folder of real documents into PostgreSQL, through a tierpool: the mani
 packages, and the title, headings, links and words of Markdown, HTML, plain text
 (readmes, licences, changelogs) and of the documentation in Rust sources.
 
-Usage: batch_scraper [--input DIR] [--workers N] [--limit N]
+Usage: batch_scraper [--input DIR] [--workers N] [--limit N] [--queue NAME]
 
   --input DIR    folder to scrape; default: the package sources in cargo's registry
                  ($CARGO_HOME/registry/src, or ~/.cargo/registry/src)
   --workers N    threads that write, each on a connection, 1 to 1024; files are read and
                  parsed by others; default: the automation tier's base size
   --limit N      scrape only the first N items, at least 1; default: all
+  --queue NAME   share the work with other processes by the queue of this name, in the
+                 database: the first of them fills it, each ends when it is empty, and what
+                 one that dies had under way is done by the others a minute later
   -h, --help     print this help
 
 Environment:
@@ -58,6 +61,8 @@ pub struct Plan {
     pub workers: Option<usize>,
     /// The most items to take; `None` takes all.
     pub limit: Option<usize>,
+    /// The queue by which the work is shared.
+    pub queue: Option<String>,
 }
 
 /// Everything wrong with a command line, one line each.
@@ -78,7 +83,7 @@ impl std::error::Error for UsageError {}
 /// Every unknown argument, missing value, number out of range and an input that is no folder, all at once.
 pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut faults = Vec::new();
-    let (mut input, mut workers, mut limit) = (None, None, None);
+    let (mut input, mut workers, mut limit, mut queue) = (None, None, None, None);
     let mut parser = lexopt::Parser::from_args(raw);
     loop {
         match parser.next() {
@@ -92,8 +97,12 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
                 workers = number(&mut parser, "--workers", MAX_WORKERS, &mut faults);
             }
             Ok(Some(Long("limit"))) => limit = number(&mut parser, "--limit", usize::MAX, &mut faults),
+            Ok(Some(Long("queue"))) => match parser.value().map(|name| name.into_string()) {
+                Ok(Ok(name)) => queue = Some(name),
+                _ => faults.push("--queue needs a name".into()),
+            },
             Ok(Some(other)) => faults.push(format!(
-                "{}; known are --input DIR, --workers N, --limit N and --help",
+                "{}; known are --input DIR, --workers N, --limit N, --queue NAME and --help",
                 other.unexpected()
             )),
             // lexopt goes on after such an error, so that later faults are found too.
@@ -106,7 +115,7 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
         None => None,
     };
     match input {
-        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit })),
+        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit, queue })),
         _ => Err(UsageError(faults)),
     }
 }
@@ -151,8 +160,9 @@ mod tests {
     #[test]
     fn takes_every_flag() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
-        let plan = Plan { input: folder.clone(), workers: Some(8), limit: Some(20) };
-        let args = ["--input", folder.to_str().unwrap(), "--workers=8", "--limit", "20"];
+        let plan =
+            Plan { input: folder.clone(), workers: Some(8), limit: Some(20), queue: Some("jobs".into()) };
+        let args = ["--input", folder.to_str().unwrap(), "--workers=8", "--limit", "20", "--queue", "jobs"];
         assert_eq!(run(&args), Ok(Request::Run(plan)));
         assert_eq!(run(&["--help", "--nonsense"]), Ok(Request::Help));
     }
@@ -167,6 +177,7 @@ mod tests {
             assert!(error.contains(expected), "{expected:?} is missing in: {error}");
         }
         assert!(run(&["--workers"]).unwrap_err().contains("--workers needs a number"));
+        assert!(run(&["--queue"]).unwrap_err().contains("--queue needs a name"));
         assert!(run(&["--workers", "1025"]).unwrap_err().contains("1025"));
     }
 
