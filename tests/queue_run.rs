@@ -16,7 +16,7 @@ use support::cluster::Cluster;
 use support::pools::pool_of;
 use support::proxy::{Direction, Proxy};
 use support::retried::quick;
-use support::wait::{LONG_BOUND, MS, SECOND, eventually};
+use support::wait::{LONG_BOUND, MS, SECOND, comes_true, eventually};
 use tierpool::batch::queue::{self, Claimed, Claims, Fate, Feed, FeedError, Item, Queue, Report, Room};
 use tierpool::batch::{BoxError, Ended, Options};
 use tierpool::postgres::Session;
@@ -161,20 +161,24 @@ fn work_that_takes_longer_than_its_lease_keeps_its_item() {
         let text = "SELECT count(*) FROM jobs WHERE due > now() + interval '25 s'";
         cluster.client().query_one(text, &[]).unwrap().get(0)
     };
-    let report = thread::scope(|scope| {
-        scope.spawn(|| {
-            eventually(LONG_BOUND, "it is claimed", || renewals() == 1);
+    let (report, is_renewed) = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let is_claimed = comes_true(LONG_BOUND, || renewals() == 1);
             // As if time had passed; the next renewal is 10 s after the claim at the latest.
             let sooner = "UPDATE jobs SET due = now() + interval '21 s'";
             cluster.client().batch_execute(sooner).unwrap();
-            eventually(LONG_BOUND, "it is renewed", || renewals() == 1);
+            let is_renewed = comes_true(LONG_BOUND, || renewals() == 1);
+            // Whatever was seen: the worker waits for it.
             gate.store(true, SeqCst);
+            is_claimed && is_renewed
         });
-        queue.run(lease, options().workers(1), |tx, item| {
+        let report = queue.run(lease, options().workers(1), |tx, item| {
             hang(&gate);
             work(tx, item)
-        })
+        });
+        (report, watcher.join().unwrap())
     });
+    assert!(is_renewed, "its claim was not renewed");
     assert_eq!(report.unwrap().committed, 1);
     assert_once(&cluster, 1);
 }
