@@ -88,6 +88,7 @@
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |
 //! | A status calls healthy only what lends and was seen within a minute, and unknown what was not. | `tests/status.rs`, `tests/verdict.rs`, `tests/status_postgres.rs` |
+//! | With `tracing` no line of the log is lost or told twice, whoever listens. | `tests/tracing_lines.rs`, `tests/tracing_logger.rs`, `tests/tracing_later.rs` |
 //! | Metrics are valid by Prometheus' own tool, and say what the statistics say. | `tests/metrics.rs`, `tests/metrics_facade.rs`, `tests/dashboards.rs` |
 //! | No client of the endpoints costs another one anything, and no handler waits for the database. | `tests/http.rs`, `tests/http_bounds.rs`, `tests/http_postgres.rs` |
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
@@ -111,7 +112,7 @@
 //! | `serde` | no | `Serialize` for settings, statistics, holders and the status data |
 //! | `prometheus` | no | module `metrics`: the statistics in Prometheus' text format, or as a collector |
 //! | `metrics` | no | module `metrics`: the same for a recorder of the crate `metrics` |
-//! | `tracing` | no | the wait for a connection as a field of the caller's span: [`guide`], page `operating` |
+//! | `tracing` | no | the log as events with fields, and the wait for a connection in the caller's span: [`guide`], page `operating` |
 //!
 //! # Moving from r2d2
 //!
@@ -131,6 +132,7 @@ pub mod event;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
+mod lines;
 mod memory;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub mod metrics;

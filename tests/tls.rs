@@ -138,14 +138,16 @@ fn prefer_does_without_tls_where_only_that_is_let_in_and_asks_no_password_twice(
     let cluster = start(server(&ours.server(&[HOST])).hba("hostnossl all all 127.0.0.1/32 scram-sha-256"));
     let proxy = Proxy::start(cluster.port()).unwrap();
     let through = address(proxy.port(), HOST);
-    assert!(!is_encrypted(&mut open(&through, &options(Prefer, None)).unwrap()));
+    let conn = open(&through, &options(Prefer, None));
+    let mut conn = conn.unwrap_or_else(|error| panic!("{}\n{}", root(&error), cluster.server_log()));
+    assert!(!is_encrypted(&mut conn));
     assert_eq!(proxy.accepted(), 2);
 
     let cluster = start(server(&ours.server(&[HOST])));
     let proxy = Proxy::start(cluster.port()).unwrap();
     let through = address(proxy.port(), HOST).replace(APP_PASSWORD, "wrong");
     let error = open(&through, &options(Prefer, None)).unwrap_err();
-    assert_eq!((error.sqlstate(), proxy.accepted()), (Some("28P01"), 1));
+    assert_eq!((error.sqlstate(), proxy.accepted()), (Some("28P01"), 1), "{}", root(&error));
 }
 
 #[test]

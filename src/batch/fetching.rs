@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use log::Level;
+
 use super::options::{MOST_THREADS, at_least_one, within};
+use crate::lines::say;
 use crate::postgres::Retry;
 
 /// Longer than any client of a web server or a file store waits by itself when it is set up with care.
@@ -94,7 +97,12 @@ impl<P, FE> Fetching<P, FE> {
     /// than that alone fails its item. Default: no bound.
     pub fn bytes(mut self, limit: usize, size: fn(&P) -> usize) -> Self {
         if limit == 0 {
-            log::warn!(target: "tierpool::batch", "Fetching::bytes: within 0 no page fits but an empty one");
+            say!(
+                Level::Warn,
+                "tierpool::batch",
+                [],
+                "Fetching::bytes: within 0 no page fits but an empty one"
+            );
         }
         self.bytes = Some(Bytes { limit, size });
         self

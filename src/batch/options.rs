@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use log::Level;
+
+use crate::lines::say;
 use crate::postgres::{Retry, SessionOptions};
 
 /// How far a batch has come.
@@ -159,7 +162,12 @@ pub(super) fn at_least_one(setting: &str, number: usize) -> usize {
 pub(super) fn within(setting: &str, number: usize, most: usize) -> usize {
     let counted = number.clamp(1, most);
     if counted != number {
-        log::warn!(target: "tierpool::batch", "{setting}: {number} counts as {counted}");
+        say!(
+            Level::Warn,
+            "tierpool::batch",
+            [setting = setting, number = number, counted = counted],
+            "{setting}: {number} counts as {counted}"
+        );
     }
     counted
 }

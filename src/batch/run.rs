@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
+use log::Level;
 
 use super::feed::{Fed, exact_len, feed};
 use super::floor::Floor;
@@ -12,6 +13,7 @@ use super::percentiles::Percentiles;
 use super::report::{BoxError, Ended, Report};
 use super::source::Source;
 use super::worker::Worker;
+use crate::lines::say;
 use crate::postgres::{Ending, PgError, PgManager, Session};
 use crate::tiers::TieredPool;
 
@@ -140,8 +142,10 @@ pub(super) fn worker_count(floor: &Floor<'_>) -> usize {
     let settings = floor.pool.automation().settings();
     let workers = floor.options.workers.unwrap_or(settings.base_size as usize);
     if workers > settings.ceiling() as usize {
-        log::warn!(
-            target: "tierpool::batch",
+        say!(
+            Level::Warn,
+            "tierpool::batch",
+            [workers = workers, ceiling = settings.ceiling()],
             "{workers} workers for at most {} automation connections: more of them than that are of use only while \
              their work waits for something else ahead of its first statement",
             settings.ceiling()
@@ -175,7 +179,13 @@ where
                     break;
                 }
                 Err(error) => {
-                    log::warn!(target: "tierpool::batch", "only {} workers: {error}", number - 1);
+                    say!(
+                        Level::Warn,
+                        "tierpool::batch",
+                        [workers = number - 1, error = error.to_string()],
+                        "only {} workers: {error}",
+                        number - 1
+                    );
                     break;
                 }
             }

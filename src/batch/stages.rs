@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
+use log::Level;
 
 use super::feed::{exact_len, feed};
 use super::fetch::Fetchers;
@@ -16,6 +17,7 @@ use super::run::{conduct, of_job, report, worker_count};
 use super::source::Next;
 use super::watch::Watcher;
 use super::worker::Worker;
+use crate::lines::say;
 use crate::postgres::{Ending, PgError, PgManager, Session};
 use crate::tiers::TieredPool;
 
@@ -211,7 +213,7 @@ where
     let mut report = report(&floor, outcomes, fed, begun);
     report.advice.extend(stage.advice(report.elapsed, fetchers.pages.most_bytes()));
     for advice in &report.advice {
-        log::warn!(target: "tierpool::batch", "{advice}");
+        say!(Level::Warn, "tierpool::batch", [], "{advice}");
     }
     report.fetch = Some(stage);
     report

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use log::Level;
+
 use super::fetch::{Fetchers, Place};
 use super::floor::{Floor, STOP_GRAIN};
 use super::report::BoxError;
+use crate::lines::say;
 use crate::text::Time;
 
 pub(super) struct Watcher<'a, I, P, FE, F> {
@@ -64,7 +67,12 @@ where
                     self.fetchers.retire(&places[place.number..]);
                     match place.number {
                         0 => self.floor.give_up(Box::new(error)),
-                        some => log::warn!(target: "tierpool::batch", "only {some} fetch threads: {error}"),
+                        some => say!(
+                            Level::Warn,
+                            "tierpool::batch",
+                            [threads = some, error = error.to_string()],
+                            "only {some} fetch threads: {error}"
+                        ),
                     }
                     break;
                 }
@@ -91,7 +99,12 @@ where
             Ok(thread) => threads[place.number] = Some(thread),
             Err(error) => {
                 self.fetchers.retire(&[place]);
-                log::warn!(target: "tierpool::batch", "one fetch thread less: {error}");
+                say!(
+                    Level::Warn,
+                    "tierpool::batch",
+                    [error = error.to_string()],
+                    "one fetch thread less: {error}"
+                );
                 // The items that are left would wait for ever.
                 if self.fetchers.pages.fetchers_ended(std::time::Duration::ZERO) {
                     self.floor.give_up(Box::new(error));

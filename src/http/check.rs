@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::view::View;
+use crate::lines::say;
 use crate::process::PoolThread;
 use crate::text::Time;
 use crate::tiers::Answer;
@@ -96,7 +98,12 @@ impl Checks {
         });
         if let Err(error) = started {
             // The guard went with the closure, and the next request tries again.
-            log::warn!(target: "tierpool", "cannot start the thread of a check: {error}");
+            say!(
+                Level::Warn,
+                "tierpool",
+                [error = error.to_string()],
+                "cannot start the thread of a check: {error}"
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, StatusCode};
+use log::Level;
 
 use super::check::Checks;
 use super::clients::gate::Place;
@@ -14,6 +15,7 @@ use super::reply::{self, Reply};
 use super::ring::{EVERY, Ring};
 use super::token::Token;
 use super::view::View;
+use crate::lines::say;
 use crate::metrics::CONTENT_TYPE;
 
 /// What there is.
@@ -89,7 +91,8 @@ impl Site {
             Ok(Some(reply)) => reply,
             Ok(None) => reply::text(StatusCode::SERVICE_UNAVAILABLE, "the pool is gone"),
             Err(_) => {
-                log::error!(target: "tierpool", "a handler of HTTP panicked: {}", request.uri().path());
+                let path = request.uri().path();
+                say!(Level::Error, "tierpool", [path = path], "a handler of HTTP panicked: {path}");
                 reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked")
             }
         }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use std::{fmt, io, thread};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::Level;
 use metrics::Label;
 
 use super::collector::Collector;
 use super::family::{Family, Kind, Value};
+use crate::lines::say;
 
 /// No exporter is better off with more, and each is a snapshot of all pools.
 const MOST_OFTEN: Duration = Duration::from_millis(100);
@@ -74,7 +76,7 @@ fn publish_until(collector: &Collector, interval: Duration, over: &Receiver<()>)
             return;
         }
         if catch_unwind(AssertUnwindSafe(|| families.iter().for_each(tell))).is_err() {
-            log::error!(target: "tierpool", "the recorder of metrics panicked, and is called again");
+            say!(Level::Error, "tierpool", [], "the recorder of metrics panicked, and is called again");
         }
         drop(families);
         if !matches!(over.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {

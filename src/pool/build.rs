@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use super::builder::Builder;
@@ -13,6 +14,7 @@ use super::parts::sinks::Sinks;
 use super::shared::Shared;
 use super::wait::{Hope, Least, wait_filled};
 use crate::error::{Error, LimitSetBy};
+use crate::lines::{Origin, say};
 use crate::process::was_forked_amid_pools;
 
 impl<M: ManageConnection> Builder<M> {
@@ -90,7 +92,7 @@ impl<M: ManageConnection> Builder<M> {
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
-        log::info!(target: &format!("tierpool::{}", settings.name), "starting with {settings:?}");
+        say!(Level::Info, Origin::pool(&settings.name, self.part.tier()), [], "starting with {settings:?}");
         let keeper = self.keeper.unwrap_or_else(|| Keeper::new(&settings.name, self.clock.clone()));
         let shared = Arc::new(Shared::new(
             settings,

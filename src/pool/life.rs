@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use super::keep::stuck::abandon_borrowed;
@@ -14,6 +15,7 @@ use super::supply::demand::demand;
 use super::tell::notify::guarded;
 use super::tell::observe::{gauges, holders};
 use crate::clock::Deadline;
+use crate::lines::say;
 use crate::stats::{CloseCause, Gauges, Holder};
 
 /// What [`Pool::close`](crate::Pool::close) found at its end.
@@ -48,7 +50,12 @@ pub(crate) fn start<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     let pool: Weak<dyn Kept> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Kept>));
     if let Err(error) = shared.helpers.look_after(pool) {
         // Without a keeper connections still are opened on demand and returned; ages are not looked after.
-        log::error!(target: "tierpool", "cannot start the keeper thread: {error}");
+        say!(
+            Level::Error,
+            "tierpool",
+            [error = error.to_string()],
+            "cannot start the keeper thread: {error}"
+        );
     }
     demand(shared);
 }

@@ -28,6 +28,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::core;
 use crate::error::OpenFailure;
+use crate::lines::Origin;
 use crate::process::Process;
 
 pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal, InLine>;
@@ -178,9 +179,9 @@ impl<M: ManageConnection> Shared<M> {
         &self.lending.slot(index).card
     }
 
-    /// The target of the pool's log lines.
-    pub(crate) fn target(&self) -> String {
-        format!("tierpool::{}", self.settings().name)
+    /// The pool as whose its log lines are.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::pool(&self.settings().name, self.supply.part().tier())
     }
 }
 

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use super::judgement::{Judgement, Tiers, available};
 use super::verdict::{HIGH_LOAD, Load, Verdict};
 use crate::config::utilization;
+use crate::lines::say;
 use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
@@ -253,7 +255,20 @@ impl<M: ManageConnection> TieredPool<M> {
             let pool = self.tier(tier);
             let waiting = pool.gauges().waiting;
             let stats = PoolStats::from(self.get_pool_status(tier));
-            log::info!(target: &pool.log_target(), "{stats} waiting={waiting}");
+            say!(
+                Level::Info,
+                pool.origin(),
+                [
+                    pool_size = stats.pool_size,
+                    checked_out = stats.checked_out,
+                    overflow = stats.overflow,
+                    total_connections = stats.total_connections,
+                    available = stats.available,
+                    utilization_percent = stats.utilization_percent,
+                    waiting = waiting,
+                ],
+                "{stats} waiting={waiting}"
+            );
         }
     }
 }

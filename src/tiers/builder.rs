@@ -200,8 +200,8 @@ impl<M: ManageConnection> TieredBuilder<M> {
         // the budget itself is changed.
         let ceilings = [&self.automation, &self.adhoc].map(|builder| builder.resolved().0.ceiling());
         let budget = Budget::new(self.total_connections, ceilings, !self.adhoc_is_apart);
-        self.automation = self.automation.part(Part::of(&budget, 0));
-        self.adhoc = self.adhoc.part(Part::of(&budget, 1));
+        self.automation = self.automation.part(Part::of(&budget, 0, Tier::Automation.as_str()));
+        self.adhoc = self.adhoc.part(Part::of(&budget, 1, Tier::Adhoc.as_str()));
         let keeper = Keeper::new("tierpool", self.clock.clone());
         let tend = |builder: Builder<M>| builder.clock(self.clock.clone()).keeper(keeper.clone());
         Ok(TieredPool {

@@ -88,6 +88,13 @@ impl Builder {
         self
     }
 
+    /// Has it reach the server by this port.
+    #[must_use]
+    pub fn through(mut self, server_port: u16) -> Self {
+        self.server_port = server_port;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics

@@ -32,6 +32,8 @@ pub mod retried;
 pub mod scripted;
 pub mod steady;
 pub mod stress;
+#[cfg(feature = "tracing")]
+pub mod traced;
 pub mod wait;
 pub mod watched;
 #[cfg(feature = "http")]

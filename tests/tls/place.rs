@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tierpool::config::{TlsMode, TlsOptions};
@@ -12,6 +11,7 @@ use tierpool::postgres::{PgConnection, PgError, PgManager, PgOptions};
 
 use crate::support::authority::Identity;
 use crate::support::cluster::{APP_PASSWORD, Builder, Cluster};
+use crate::support::wait::LONG_BOUND;
 
 /// The name in the servers' certificates. It stands for 127.0.0.1 by `hostaddr`, so that nothing is looked up.
 pub const HOST: &str = "db.tierpool.test";
@@ -68,7 +68,7 @@ pub fn manager(address: &str, tls: &TlsOptions) -> PgManager {
 }
 
 pub fn open(address: &str, tls: &TlsOptions) -> Result<PgConnection, PgError> {
-    manager(address, tls).connect_within(Duration::from_secs(10))
+    manager(address, tls).connect_within(LONG_BOUND)
 }
 
 /// Whether the server says that the connection is encrypted.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
+use log::Level;
 use serde_json::{Value, json};
 
 use super::query::Query;
@@ -16,6 +17,7 @@ use crate::http::acts::{Act, Sizes};
 use crate::http::clients::gate::Place;
 use crate::http::reply::{self, Reply};
 use crate::http::view::{EVENTS_KEPT, Everything};
+use crate::lines::{Origin, say};
 
 /// The longest that events are listened for in one request.
 const LONGEST_LISTEN: u64 = 5;
@@ -45,7 +47,7 @@ pub(super) async fn answer(request: Request<Incoming>, place: Place) -> Reply {
     let answer =
         catch_unwind(AssertUnwindSafe(|| if reads { read(path, &query) } else { write(path, &query) }));
     answer.unwrap_or_else(|_| {
-        log::error!(target: "tierpool", "a handler of the admin socket panicked: {path}");
+        say!(Level::Error, "tierpool", [path = path], "a handler of the admin socket panicked: {path}");
         reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked")
     })
 }
@@ -142,7 +144,13 @@ fn write(path: &str, query: &Query<'_>) -> Reply {
     }
     match listed.view.act(&act) {
         Some(Ok(done)) => {
-            log::warn!(target: "tierpool", "by the admin socket: {path} of pool {}: done: {done}", listed.name);
+            say!(
+                Level::Warn,
+                Origin::pool(&listed.name, None).at("tierpool"),
+                [path = path, done = done.to_string()],
+                "by the admin socket: {path} of pool {}: done: {done}",
+                listed.name
+            );
             reply::json(StatusCode::OK, &json!({ "done": done }))
         }
         Some(Err(refusal)) => reply::text(StatusCode::CONFLICT, refusal),

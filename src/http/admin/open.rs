@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -15,6 +16,7 @@ use crate::config::Faults;
 use crate::error::Error;
 use crate::http::clients::connection::Times;
 use crate::http::clients::door::{Door, Doorkeeper, Work};
+use crate::lines::say;
 use crate::tiers::TieredPool;
 
 /// Clients at a time: tools of one user.
@@ -127,7 +129,7 @@ impl Door for Socket {
         if peer == self.user || peer == 0 {
             return Ok(Some(stream));
         }
-        log::warn!(target: "tierpool", "the admin socket refuses user {peer}");
+        say!(Level::Warn, "tierpool", [uid = peer], "the admin socket refuses user {peer}");
         Ok(None)
     }
 }

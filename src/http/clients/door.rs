@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use log::Level;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use super::connection::{self, Times};
 use super::gate::{Gate, Place};
 use crate::http::reply::Reply;
+use crate::lines::say;
 use crate::process::{PoolThread, Process};
 use crate::tiers::AtEnd;
 
@@ -138,7 +140,12 @@ where
                 gate.has(place, task.abort_handle());
             }
             Err(error) => {
-                log::warn!(target: "tierpool", "a connection could not be accepted: {error}");
+                say!(
+                    Level::Warn,
+                    "tierpool",
+                    [error = error.to_string()],
+                    "a connection could not be accepted: {error}"
+                );
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
         }

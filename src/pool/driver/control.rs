@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Weak;
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
+use crate::lines::Origin;
 use crate::stats::Holder;
 
 /// Why a connection is taken from under its borrower.
@@ -101,6 +103,9 @@ pub struct Place {
 /// What a place asks of its pool.
 pub(crate) trait Directory: Send + Sync {
     fn pool_name(&self) -> String;
+    /// The pool as whose its log lines are.
+    #[cfg(feature = "postgres")]
+    fn origin(&self) -> Origin;
     /// Who has the connection in a slot.
     fn holder_at(&self, index: usize) -> Option<Holder>;
     fn count_slow_query(&self);
@@ -122,6 +127,12 @@ impl Place {
     /// Returns the pool's name; `None` once the pool is gone.
     pub fn pool_name(&self) -> Option<String> {
         self.pool.upgrade().map(|pool| pool.pool_name())
+    }
+
+    /// The pool as whose its log lines are; `None` once the pool is gone.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.pool.upgrade().map(|pool| pool.origin())
     }
 
     /// Returns who has the connection, if anybody.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use crate::clock::Millis;
 use crate::config::Settings;
+use crate::lines::say;
 use crate::pool::shared::{Entry, Shared};
 use crate::pool::supply::close::{dispose, put_back};
 use crate::pool::supply::demand::demand;
@@ -88,7 +90,7 @@ pub(crate) fn misrouted<M: ManageConnection>(entry: Box<Entry<M>>) -> Option<Box
         return Some(entry);
     }
     dispose(entry, CloseCause::Evicted);
-    log::warn!(target: &shared.target(), "a connection leads to the wrong server: replacing all of them");
+    say!(Level::Warn, shared.origin(), [], "a connection leads to the wrong server: replacing all of them");
     evict(&shared);
     None
 }

@@ -11,6 +11,7 @@ use super::Pool;
 use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
+use crate::lines::Origin;
 use crate::pool::change;
 #[cfg(all(feature = "http", unix))]
 use crate::pool::keep::stuck;
@@ -65,9 +66,9 @@ impl<M: ManageConnection> Pool<M> {
         self.shared().is_inherited()
     }
 
-    /// The target of its log lines.
-    pub(crate) fn log_target(&self) -> String {
-        self.shared().target()
+    /// The pool as whose its log lines are.
+    pub(crate) fn origin(&self) -> Origin {
+        self.shared().origin()
     }
 
     /// The settings in force, to be told from later ones.

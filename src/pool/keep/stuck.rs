@@ -8,12 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use crate::clock::{Deadline, Millis};
 use crate::config::Settings;
 use crate::core::Seizure;
 use crate::event::StuckStep;
+use crate::lines::say;
 use crate::pool::connection::card::{Checkout, Stage};
 use crate::pool::driver::control::{Abandonment, SessionControl};
 use crate::pool::shared::Shared;
@@ -141,7 +143,12 @@ fn cancel_now<M: ManageConnection>(
 ) {
     let outcome = guarded(shared, "cancel", || control.cancel(limit).map_err(|error| line(&*error)));
     if let Ok(Err(error)) = outcome {
-        log::warn!(target: &shared.target(), "could not cancel the statement of connection {id}: {error}");
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [connection_id = id, error = error],
+            "could not cancel the statement of connection {id}: {error}"
+        );
     }
 }
 
@@ -154,7 +161,12 @@ fn terminate_now<M: ManageConnection>(
 ) -> bool {
     let outcome = guarded(shared, "terminate", || control.terminate(limit).map_err(|error| line(&*error)));
     if let Ok(Err(error)) = &outcome {
-        log::warn!(target: &shared.target(), "could not end the session of connection {id}: {error}");
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [connection_id = id, error = error],
+            "could not end the session of connection {id}: {error}"
+        );
     }
     matches!(outcome, Ok(Ok(())))
 }
@@ -164,7 +176,12 @@ fn terminate_now<M: ManageConnection>(
 fn forfeit<M: ManageConnection>(shared: &Arc<Shared<M>>, seizure: Seizure, id: u64) {
     let most = shared.settings().effective_max_zombies() as usize;
     if shared.lending.forfeit(seizure, most, |card| card.set_forfeited()) {
-        log::warn!(target: &shared.target(), "connection {id} is replaced before its borrower has returned it");
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [connection_id = id],
+            "connection {id} is replaced before its borrower has returned it"
+        );
         demand(shared);
         shared.changed.tell();
     }

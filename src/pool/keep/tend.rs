@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use super::ahead::validate_ahead;
@@ -11,11 +12,14 @@ use super::stuck::watch_holds;
 use super::tidy::sweep;
 use crate::clock::Millis;
 use crate::core::Counts;
+use crate::lines::say;
 use crate::pool::parts::breaker::Advice;
 use crate::pool::parts::keeper::{Crowding, Due, Kept};
 use crate::pool::shared::Shared;
 use crate::pool::supply::demand::demand;
 use crate::pool::tell::observe::{sample, sample_in_use};
+#[cfg(feature = "tracing")]
+use crate::pool::tell::trace::look_for_subscribers;
 
 /// The part of the ceiling in use from which on the pool warns that it is nearly used up.
 const CROWDED: f64 = 0.9;
@@ -43,6 +47,8 @@ impl<M: ManageConnection> Kept for Shared<M> {
         let counts = self.lending.counts();
         sample(&self, &counts);
         top_up(&self, &counts);
+        #[cfg(feature = "tracing")]
+        look_for_subscribers(&self);
         self.lending.slots().map(|slot| slot.card.direct()).fold(0, u64::wrapping_add)
     }
 
@@ -65,10 +71,20 @@ fn watch_load<M: ManageConnection>(shared: &Shared<M>, now: Millis) {
     let Counts { in_use, ceiling, waiting, .. } = shared.lending.counts();
     match shared.rounds.note_crowding(in_use as f64 > CROWDED * ceiling as f64, now) {
         Crowding::Begins => {
-            log::warn!(target: &shared.target(), "{in_use} of {ceiling} connections in use, {waiting} waiting");
+            say!(
+                Level::Warn,
+                shared.origin(),
+                [in_use = in_use, ceiling = ceiling, waiting = waiting],
+                "{in_use} of {ceiling} connections in use, {waiting} waiting"
+            );
         }
         Crowding::Ends => {
-            log::info!(target: &shared.target(), "{in_use} of {ceiling} connections in use again");
+            say!(
+                Level::Info,
+                shared.origin(),
+                [in_use = in_use, ceiling = ceiling],
+                "{in_use} of {ceiling} connections in use again"
+            );
         }
         Crowding::Unchanged => {}
     }

@@ -12,6 +12,7 @@ use super::guard::PooledConnection;
 use super::prove::{Proof, prove};
 use super::queue::{Unlendable, stand_in_line};
 use crate::error::{Awaited, Error, ErrorKind};
+use crate::lines::is_debug_on;
 use crate::pool::fitness::judge::{Fitness, fitness};
 use crate::pool::shared::{Checked, Entry, Refusal, Shared};
 use crate::pool::supply::demand::ask_for_one;
@@ -19,7 +20,7 @@ use crate::pool::tell::accounts;
 use crate::pool::tell::evidence::{self, Unserved};
 use crate::pool::tell::observe::sample_in_use;
 #[cfg(feature = "tracing")]
-use crate::pool::tell::span;
+use crate::pool::tell::trace;
 use crate::stats::CloseCause;
 use crate::threads;
 
@@ -41,7 +42,7 @@ pub(crate) fn checkout<M: ManageConnection>(
         let index = entry.seat.index();
         let fit = entry.body.seen == shared.fast.generation()
             && now < entry.body.check_at
-            && !shared.fast.is_noisy()
+            && !shared.fast.is_watched()
             && log::max_level() < log::LevelFilter::Debug;
         if fit {
             entry.body.thread.store(thread, Ordering::Relaxed);
@@ -133,7 +134,7 @@ fn lend<M: ManageConnection>(
     let guard = PooledConnection::new(entry);
     #[cfg(feature = "tracing")]
     if let Some(waited) = took.filter(|_| call.ahead.is_some()) {
-        span::note_wait(waited);
+        trace::note_wait(waited);
     }
     if let Some(took) = took {
         accounts::lent(shared, id, took, shared.fast.slow_checkout());
@@ -146,7 +147,7 @@ fn lend<M: ManageConnection>(
 fn is_unremarkable<M: ManageConnection>(shared: &Shared<M>, call: &Call) -> bool {
     call.ahead.is_none()
         && !shared.fast.is_noisy()
-        && log::max_level() < log::LevelFilter::Debug
+        && !is_debug_on()
         && shared.fast.slow_checkout() >= FINE
         && !shared.has_moved(call.begun)
 }
@@ -165,7 +166,7 @@ fn fail<M: ManageConnection>(shared: &Shared<M>, call: &Call, failure: Failure) 
     let waited = call.start.elapsed();
     #[cfg(feature = "tracing")]
     if call.ahead.is_some() {
-        span::note_wait(waited);
+        trace::note_wait(waited);
     }
     if kind == ErrorKind::Timeout {
         // One that would not wait let no time run out; r2d2 tells nothing of `try_get` either.

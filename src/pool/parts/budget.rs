@@ -157,11 +157,17 @@ impl Side {
 
 /// A pool's part in a budget, if there is one.
 #[derive(Clone, Default)]
-pub(crate) struct Part(Option<(Arc<Budget>, usize)>);
+pub(crate) struct Part(Option<(Arc<Budget>, usize)>, Option<&'static str>);
 
 impl Part {
-    pub(crate) fn of(budget: &Arc<Budget>, index: usize) -> Self {
-        Part(Some((Arc::clone(budget), index)))
+    /// The part of the pool that is this one of the budget's two, as the tier of this name.
+    pub(crate) fn of(budget: &Arc<Budget>, index: usize, tier: &'static str) -> Self {
+        Part(Some((Arc::clone(budget), index)), Some(tier))
+    }
+
+    /// The tier that the pool is.
+    pub(crate) fn tier(&self) -> Option<&'static str> {
+        self.1
     }
 
     /// What wakes those who wait for a change of the pool: the same for both pools of a budget.
@@ -249,7 +255,7 @@ mod tests {
             let ceiling = ceilings[index];
             let pool =
                 Arc::new(Pool { taken: ceiling.into(), ceiling: ceiling.into(), asked: AtomicUsize::new(0) });
-            let part = Part::of(budget, index);
+            let part = Part::of(budget, index, "a tier");
             let weak: Weak<dyn Member> = Arc::downgrade(&(Arc::clone(&pool) as Arc<dyn Member>));
             part.enroll(|| weak);
             (pool, part)

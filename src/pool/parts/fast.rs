@@ -6,11 +6,16 @@ use std::time::Duration;
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Millis};
 use crate::config::{Settings, WaitMode};
+#[cfg(feature = "tracing")]
+use crate::lines::wants_debug;
 
 /// Somebody listens to events: checkouts and checkins have to be told.
 const NOISY: u8 = 1;
 /// A checkin may have to close its connection, since overflow does not linger.
 const TRIMS: u8 = 2;
+/// A subscriber may want to be told of checkouts and checkins. A logger's level is asked for each time, which no bit
+/// could follow; a subscriber's is looked at by the keeper, so that it costs them nothing.
+const TRACED: u8 = 4;
 
 /// A deadlock is looked for.
 const DETECTS: u8 = 1;
@@ -32,7 +37,7 @@ pub(crate) struct Fast {
     generation: AtomicGeneration,
     /// The idle time from which on a connection is validated.
     ping_after: AtomicMillis,
-    /// [`NOISY`] and [`TRIMS`].
+    /// [`NOISY`], [`TRIMS`] and [`TRACED`].
     care: AtomicU8,
     /// Checkouts after which a connection is replaced.
     max_uses: AtomicU64,
@@ -67,6 +72,8 @@ impl Fast {
             deadlock: AtomicU8::new(0),
         };
         fast.adopt(settings);
+        #[cfg(feature = "tracing")]
+        fast.look_for_subscribers();
         fast
     }
 
@@ -147,6 +154,21 @@ impl Fast {
     #[inline]
     pub(crate) fn is_noisy(&self) -> bool {
         self.care.load(Ordering::Relaxed) & NOISY != 0
+    }
+
+    /// Whether anybody is to be told of a checkout, but for a logger.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.care.load(Ordering::Relaxed) & (NOISY | TRACED) != 0
+    }
+
+    /// Asks whether a subscriber may want to be told of checkouts.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn look_for_subscribers(&self) {
+        let (was, is) = (self.care.load(Ordering::Relaxed) & TRACED != 0, wants_debug());
+        if was != is {
+            self.set_care(TRACED, is);
+        }
     }
 
     pub(crate) fn set_noisy(&self, noisy: bool) {

@@ -6,10 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use log::Level;
 use parking_lot::{Condvar, Mutex};
 
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Clock, Millis, TICK};
+use crate::lines::say;
 use crate::process::PoolThread;
 
 /// Ticks without a checkout after which the coarse clock rests.
@@ -163,7 +165,13 @@ impl Keeper {
     fn let_go(&self, pools: Vec<Arc<dyn Kept>>) {
         for pool in pools {
             if catch_unwind(AssertUnwindSafe(|| drop(pool))).is_err() {
-                log::error!(target: "tierpool", "the end of a pool kept by `{}` panicked", self.name);
+                let name = self.name.as_str();
+                say!(
+                    Level::Error,
+                    "tierpool",
+                    [thread = name],
+                    "the end of a pool kept by `{name}` panicked"
+                );
             }
         }
     }
@@ -172,7 +180,8 @@ impl Keeper {
         pools.iter().fold(Due::NEVER, |due, pool| {
             let tended = catch_unwind(AssertUnwindSafe(|| Arc::clone(pool).tend(now)));
             due.first(tended.unwrap_or_else(|_| {
-                log::error!(target: "tierpool", "the keeper `{}` panicked and goes on", self.name);
+                let name = self.name.as_str();
+                say!(Level::Error, "tierpool", [thread = name], "the keeper `{name}` panicked and goes on");
                 Due { at: now.plus(AFTER_PANIC), by: None }
             }))
         })

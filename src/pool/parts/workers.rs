@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
+use log::Level;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::linger::Linger;
 use super::mailbox::Mailbox;
+use crate::lines::say;
 use crate::process::PoolThread;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -272,7 +274,13 @@ impl Group {
             state.starting -= 1;
             state.awake = state.awake.saturating_sub(usize::from(last == Met::Awake));
             drop(state);
-            log::error!(target: "tierpool", "cannot start thread `{}`: {error}", self.name);
+            say!(
+                Level::Error,
+                "tierpool",
+                [thread = self.name.as_str(), error = error.to_string()],
+                "cannot start thread `{}`: {error}",
+                self.name
+            );
         }
         started.is_ok()
     }
@@ -282,7 +290,8 @@ impl Group {
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
             if catch_unwind(AssertUnwindSafe(taken.job)).is_err() {
-                log::error!(target: "tierpool", "a job of thread `{}` panicked", self.name);
+                let name = self.name.as_str();
+                say!(Level::Error, "tierpool", [thread = name], "a job of thread `{name}` panicked");
             }
             if taken.rank == Rank::Background {
                 self.state.lock().background_running -= 1;

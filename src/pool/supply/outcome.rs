@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use crate::clock::Millis;
 use crate::error::{FailureClass, OpenFailure};
+use crate::lines::say;
 use crate::pool::connection::body::spread;
 use crate::pool::parts::breaker::Reaction;
 use crate::pool::parts::errand::Purpose;
@@ -30,7 +32,7 @@ pub(crate) fn succeeded<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     if was_open {
         accounts::breaker_closed(shared, "the server is back");
     } else if refused {
-        log::warn!(target: &shared.target(), "connections can be opened again");
+        say!(Level::Warn, shared.origin(), [], "connections can be opened again");
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
 use r2d2::ManageConnection;
 
-use super::notify::{emit, emit_aside, warn};
+use super::notify::{emit, emit_aside, may_warn};
 use crate::config::WaitMode;
 use crate::error::{ErrorKind, OpenFailure};
 use crate::event::{
     AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, LongHoldEvent, ReleaseEvent,
     SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
 };
+use crate::lines::say;
 use crate::pool::connection::body::Body;
 use crate::pool::connection::card::Returned;
 use crate::pool::parts::sinks::Warning;
@@ -21,7 +23,13 @@ use crate::text::{Limit, Time};
 
 /// A connection has been opened.
 pub(crate) fn opened<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration) {
-    log::debug!(target: &shared.target(), "opened connection {id} in {}", Time(took));
+    say!(
+        Level::Debug,
+        shared.origin(),
+        [connection_id = id, open_seconds = took.as_secs_f64()],
+        "opened connection {id} in {}",
+        Time(took)
+    );
     emit(shared, || Event::Opened(AcquireEvent { id }));
 }
 
@@ -36,15 +44,24 @@ pub(crate) fn open_failed<M: ManageConnection>(shared: &Shared<M>, failure: &Ope
     if failure.was_tried() {
         shared.counters.open_failures[failure.class() as usize].bump();
     }
-    warn(shared, Warning::OpenFailed, || format!("could not open a connection: {failure}"));
+    if may_warn(shared, Warning::OpenFailed) {
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [class = failure.class().as_str(), code = failure.code(), error = failure.to_string()],
+            "could not open a connection: {failure}"
+        );
+    }
 }
 
 /// Somebody has waited for a time for what the pool keeps open.
 pub(crate) fn still_filling<M: ManageConnection>(shared: &Shared<M>, waited: Duration, limit: Duration) {
     let last = shared.supply.breaker().last().map(|failure| format!(": {failure}"));
     let last = last.as_deref().unwrap_or_default();
-    log::warn!(
-        target: &shared.target(),
+    say!(
+        Level::Warn,
+        shared.origin(),
+        [waited_seconds = waited.as_secs_f64(), limit_seconds = limit.as_secs_f64()],
         "still waiting for connections to be opened, for {} of {}{last}",
         Time(waited),
         Limit(limit)
@@ -63,8 +80,15 @@ pub(crate) fn ready<M: ManageConnection>(shared: &Shared<M>) {
         WaitMode::NoWait => "do not wait for others".to_owned(),
         WaitMode::Forever => "wait for ever".to_owned(),
     };
-    log::info!(
-        target: &shared.target(),
+    say!(
+        Level::Info,
+        shared.origin(),
+        [
+            open = open,
+            ceiling = ceiling,
+            base_size = settings.base_size,
+            max_overflow = settings.max_overflow,
+        ],
         "ready: {open} of {ceiling} connections open, base size {} and {} overflow, checkouts {wait}",
         settings.base_size,
         settings.max_overflow
@@ -73,24 +97,43 @@ pub(crate) fn ready<M: ManageConnection>(shared: &Shared<M>) {
 
 /// The breaker has opened.
 pub(crate) fn breaker_opened<M: ManageConnection>(shared: &Arc<Shared<M>>, failure: &OpenFailure) {
-    log::error!(target: &shared.target(), "circuit breaker open: {failure}");
+    say!(
+        Level::Error,
+        shared.origin(),
+        [class = failure.class().as_str(), code = failure.code(), error = failure.to_string()],
+        "circuit breaker open: {failure}"
+    );
     let cause = Some(failure.to_string());
     emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Open, cause }));
 }
 
 /// The breaker has closed.
 pub(crate) fn breaker_closed<M: ManageConnection>(shared: &Arc<Shared<M>>, why: &str) {
-    log::warn!(target: &shared.target(), "circuit breaker closed: {why}");
+    say!(Level::Warn, shared.origin(), [cause = why], "circuit breaker closed: {why}");
     emit_aside(shared, || Event::Breaker(BreakerEvent { state: BreakerState::Closed, cause: None }));
 }
 
 /// A connection has been lent the long way; it is told of where it took longer than `slow`.
 pub(crate) fn lent<M: ManageConnection>(shared: &Shared<M>, id: u64, took: Duration, slow: Duration) {
-    log::debug!(target: &shared.target(), "connection {id} lent after {}", Time(took));
+    say!(
+        Level::Debug,
+        shared.origin(),
+        [connection_id = id, checkout_seconds = took.as_secs_f64()],
+        "connection {id} lent after {}",
+        Time(took)
+    );
     emit(shared, || Event::CheckedOut(CheckoutEvent { id, duration: took }));
     if took > slow {
         shared.counters.slow_checkouts.bump();
-        warn(shared, Warning::Slow, || format!("a checkout took {}", Time(took)));
+        if may_warn(shared, Warning::Slow) {
+            say!(
+                Level::Warn,
+                shared.origin(),
+                [connection_id = id, checkout_seconds = took.as_secs_f64()],
+                "a checkout took {}",
+                Time(took)
+            );
+        }
         emit(shared, || Event::SlowCheckout(SlowCheckoutEvent { id, duration: took }));
     }
 }
@@ -122,9 +165,21 @@ pub(crate) fn refused<M: ManageConnection>(shared: &Shared<M>, kind: ErrorKind) 
 /// A checkout has ended.
 pub(crate) fn returned<M: ManageConnection>(shared: &Shared<M>, id: u64, returned: Returned) {
     let held = returned.held.duration();
-    log::debug!(target: &shared.target(), "connection {id} returned after {}", Time(held));
+    say!(
+        Level::Debug,
+        shared.origin(),
+        [connection_id = id, held_seconds = held.as_secs_f64()],
+        "connection {id} returned after {}",
+        Time(held)
+    );
     if returned.warned {
-        log::info!(target: &shared.target(), "connection {id}, held for long, came back after {}", Time(held));
+        say!(
+            Level::Info,
+            shared.origin(),
+            [connection_id = id, held_seconds = held.as_secs_f64()],
+            "connection {id}, held for long, came back after {}",
+            Time(held)
+        );
     }
     emit(shared, || Event::CheckedIn(CheckinEvent { id, duration: held }));
 }
@@ -143,12 +198,26 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
 pub(crate) fn left<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>, cause: CloseCause) {
     let (id, age) = (body.id, body.age(shared.now()));
     emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
-    log::debug!(target: &shared.target(), "connection {id} leaves the pool ({}) after {}", cause.as_str(), Time(age));
+    say!(
+        Level::Debug,
+        shared.origin(),
+        [connection_id = id, cause = cause.as_str(), age_seconds = age.as_secs_f64()],
+        "connection {id} leaves the pool ({}) after {}",
+        cause.as_str(),
+        Time(age)
+    );
 }
 
 /// A connection was found dead.
 pub(crate) fn dead<M: ManageConnection>(shared: &Shared<M>, id: u64, why: &str) {
-    warn(shared, Warning::Dead, || format!("connection {id} is dead: {why}"));
+    if may_warn(shared, Warning::Dead) {
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [connection_id = id, cause = why],
+            "connection {id} is dead: {why}"
+        );
+    }
 }
 
 /// All older connections are suspect, for what was found of this one.
@@ -161,7 +230,19 @@ pub(crate) fn suspected<M: ManageConnection>(shared: &Arc<Shared<M>>, id: u64) {
 pub(crate) fn long_hold<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Option<Holder>) {
     shared.counters.long_holds.bump();
     if let Some(holder) = holder {
-        log::warn!(target: &shared.target(), "connection {} held by {holder}", holder.connection_id);
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [
+                connection_id = holder.connection_id,
+                thread = holder.thread,
+                location = holder.location.to_string(),
+                tag = holder.tag,
+                held_seconds = holder.held.as_secs_f64(),
+            ],
+            "connection {} held by {holder}",
+            holder.connection_id
+        );
         emit_aside(shared, || Event::LongHold(LongHoldEvent { holder }));
     }
 }
@@ -173,6 +254,18 @@ pub(crate) fn stuck<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Holder
         StuckStep::Terminate => (&shared.counters.stuck_terminated, "ending the session of"),
     };
     counter.bump();
-    log::warn!(target: &shared.target(), "{doing} connection {}, held by {holder}", holder.connection_id);
+    say!(
+        Level::Warn,
+        shared.origin(),
+        [
+            connection_id = holder.connection_id,
+            thread = holder.thread,
+            location = holder.location.to_string(),
+            tag = holder.tag,
+            held_seconds = holder.held.as_secs_f64(),
+        ],
+        "{doing} connection {}, held by {holder}",
+        holder.connection_id
+    );
     emit_aside(shared, || Event::Stuck(StuckEvent { holder, step }));
 }

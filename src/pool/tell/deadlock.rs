@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use log::Level;
 use r2d2::ManageConnection;
 
-use super::notify::warn;
+use super::notify::may_warn;
 use super::observe::{held_by, holders};
 use crate::core::Ticket;
+use crate::lines::say;
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
 use crate::stats::Holder;
@@ -81,14 +83,16 @@ pub(crate) fn deadlock_of<M: ManageConnection>(shared: &Shared<M>, thread: u64, 
 
 /// Warns of a deadlock that is no more than apparent, once.
 pub(crate) fn warn_of_apparent<M: ManageConnection>(shared: &Shared<M>) {
-    warn(shared, Warning::Deadlock, || {
+    if may_warn(shared, Warning::Deadlock) {
         let holders = holders(shared);
         let named: Vec<_> = holders.iter().take(HOLDERS_IN_WARNING).map(Holder::to_string).collect();
-        format!(
-            "all {} connections were taken by threads that wait for another one: a deadlock, unless one of them was \
-             passed on; held longest by {}",
-            holders.len(),
-            named.join(", ")
-        )
-    });
+        let (all, named) = (holders.len(), named.join(", "));
+        say!(
+            Level::Warn,
+            shared.origin(),
+            [in_use = all, holders = named],
+            "all {all} connections were taken by threads that wait for another one: a deadlock, unless one of them \
+             was passed on; held longest by {named}"
+        );
+    }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use r2d2::ManageConnection;
 
+#[cfg(feature = "postgres")]
+use crate::lines::Origin;
 use crate::pool::driver::control::Directory;
 use crate::pool::shared::Shared;
 use crate::stats::Holder;
@@ -11,6 +13,11 @@ use crate::stats::Holder;
 impl<M: ManageConnection> Directory for Shared<M> {
     fn pool_name(&self) -> String {
         self.settings().name.clone()
+    }
+
+    #[cfg(feature = "postgres")]
+    fn origin(&self) -> Origin {
+        Shared::origin(self)
     }
 
     fn holder_at(&self, index: usize) -> Option<Holder> {

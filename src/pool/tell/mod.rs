@@ -3,7 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `notify` | calls foreign code and catches its panics; delivers events; logs no kind of warning too often |
-//! | `span` | the wait, in the caller's own span (feature `tracing`) |
+//! | `trace` | the wait in the caller's own span, and whether a subscriber wants checkouts told (feature `tracing`) |
 //! | `accounts` | what is counted, logged and told when a connection is opened, lent, returned, closed or found dead |
 //! | `directory` | what a connection's place says of its pool |
 //! | `observe` | gauges, holders and waiters, and what is in the pool's own hands |
@@ -19,4 +19,4 @@ pub(super) mod evidence;
 pub(super) mod notify;
 pub(super) mod observe;
 #[cfg(feature = "tracing")]
-pub(super) mod span;
+pub(super) mod trace;

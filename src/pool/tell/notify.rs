@@ -4,9 +4,11 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
 use r2d2::ManageConnection;
 
 use crate::event::{Event, EventReceiver};
+use crate::lines::{is_on, say};
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
 use crate::text::harmless;
@@ -38,10 +40,8 @@ fn panicked<M: ManageConnection>(
 ) -> Box<str> {
     shared.counters.user_panics.bump();
     let text = format!("{what} panicked: {}", panic_text(payload));
-    if log::log_enabled!(target: &shared.target(), log::Level::Error)
-        && shared.sinks.may_log_panic(what, shared.now())
-    {
-        log::error!(target: &shared.target(), "{text}");
+    if is_on(Level::Error, || shared.origin()) && shared.sinks.may_log_panic(what, shared.now()) {
+        say!(Level::Error, shared.origin(), [call = what], "{text}");
     }
     text.into()
 }
@@ -81,12 +81,7 @@ pub(crate) fn subscribe<M: ManageConnection>(shared: &Shared<M>, capacity: usize
     shared.sinks.subscribe(capacity, || shared.fast.set_noisy(true))
 }
 
-/// Logs a warning, but not the same kind again for a while.
-pub(crate) fn warn<M: ManageConnection>(shared: &Shared<M>, warning: Warning, text: impl FnOnce() -> String) {
-    if log::max_level() >= log::LevelFilter::Warn
-        && log::log_enabled!(target: &shared.target(), log::Level::Warn)
-        && shared.sinks.may_log(warning, shared.now())
-    {
-        log::warn!(target: &shared.target(), "{}", text());
-    }
+/// Whether a warning may be logged now; if so, the same kind not again for a while.
+pub(crate) fn may_warn<M: ManageConnection>(shared: &Shared<M>, warning: Warning) -> bool {
+    is_on(Level::Warn, || shared.origin()) && shared.sinks.may_log(warning, shared.now())
 }

@@ -106,6 +106,9 @@ impl PgConnection {
     /// Takes note of what is in between.
     pub(in crate::postgres) fn set_behind(&mut self, behind: Behind) {
         self.behind = behind;
+        if let (true, Some(shared)) = (self.is_transaction_pooled(), self.observer()) {
+            shared.along().lent_by_transactions();
+        }
     }
 
     /// Runs the first call on a new connection. The driver reads a last error and the hang-up behind it in one go, and

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
+use log::Level;
 use postgres::Config;
 
 use crate::config::{PgBouncer, session_pooler};
+use crate::lines::say;
 use crate::postgres::options::{PgOptions, ResetPolicy, in_milliseconds};
 
 /// The driver speaks UTF-8 only.
@@ -57,14 +59,18 @@ impl Pooler {
             outcome.is_ok()
         });
         if changed && mode != PgBouncer::Off {
-            log::info!(
-                target: "tierpool::postgres",
+            say!(
+                Level::Info,
+                "tierpool::postgres",
+                [mode = mode.to_string()],
                 "a PgBouncer or another pooler is in between ({clue}); from here on it counts as one in {mode} mode. \
                  The setting pgbouncer says otherwise: session, transaction or false"
             );
             if mode == PgBouncer::Transaction && resets_session(&options.reset) {
-                log::warn!(
-                    target: "tierpool::postgres",
+                say!(
+                    Level::Warn,
+                    "tierpool::postgres",
+                    [],
                     "behind it a returned connection is only rolled back: the reset policy in force could reach a \
                      session of somebody else"
                 );

@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::backend::BackendEvent;
 use super::state::WireState;
 use super::texts::{Cut, TextScanner};
+use crate::lines::{is_on, say};
+use crate::pool::Place;
 use crate::text::{Time, harmless};
 
 /// Times the statements of one connection. There is one only where `slow_query` is set: without, no clock is read.
@@ -136,18 +140,42 @@ impl SlowLog {
 
 fn tell(slow: &Slow<'_>, shared: &WireState) {
     let place = shared.place();
-    let pool = place.and_then(|place| place.pool_name());
-    let target = format!("tierpool::{}", pool.as_deref().unwrap_or("postgres"));
     if let Some(place) = place {
         place.count_slow_query();
     }
-    if !log::log_enabled!(target: &target, log::Level::Warn) {
+    let origin = || place.and_then(Place::origin).ok_or("tierpool::postgres");
+    if !is_on(Level::Warn, origin) {
         return;
     }
-    let connection = place.map(|place| format!("connection {}, ", place.connection_id())).unwrap_or_default();
-    let holder = place.and_then(|place| place.holder());
-    let holder = holder.map(|holder| format!(", held by {holder}")).unwrap_or_default();
-    log::warn!(target: &target, "slow query: {connection}backend {}{holder}: {slow}", shared.backend_pid());
+    let id = place.map(Place::connection_id);
+    let connection = id.map(|id| format!("connection {id}, ")).unwrap_or_default();
+    let holder = place.and_then(Place::holder);
+    let held = holder.as_ref().map(|holder| format!(", held by {holder}")).unwrap_or_default();
+    say!(
+        Level::Warn,
+        origin(),
+        [
+            connection_id = id,
+            backend_pid = shared.backend_pid(),
+            query_seconds = slow.took.as_secs_f64(),
+            code = slow.code(),
+            thread = holder.as_ref().map(|holder| holder.thread.as_str()),
+            location = holder.as_ref().map(|holder| holder.location.to_string()),
+            tag = holder.as_ref().and_then(|holder| holder.tag.as_deref()),
+        ],
+        "slow query: {connection}backend {}{held}: {slow}",
+        shared.backend_pid()
+    );
+}
+
+impl Slow<'_> {
+    /// The SQLSTATE of a statement that failed.
+    fn code(&self) -> Option<String> {
+        match self.end {
+            End::Failed(code) => Some(harmless(String::from_utf8_lossy(&code))),
+            End::Answered | End::Lost => None,
+        }
+    }
 }
 
 impl fmt::Display for Slow<'_> {

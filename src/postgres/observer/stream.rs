@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use log::Level;
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -23,6 +24,7 @@ use super::slow::SlowLog;
 use super::state::{ProbeStep, Spent, WireState};
 use super::times::QueryTimes;
 use crate::clock::Deadline;
+use crate::lines::say;
 use crate::pool::Place;
 
 mod give_up;
@@ -168,10 +170,13 @@ impl<S> Observed<S> {
         let wanted = if self.shared.is_own() { Wanted::No } else { Wanted::Yes };
         let lost = self.notifications.sift(framer, buf, before, wanted);
         if lost > 0 && self.shared.listening().note_lost(lost) == 0 && wanted == Wanted::Yes {
-            log::warn!(
-                "notifications are lost: the borrower of connection {} (backend {}) fetches none, or not fast enough",
-                self.shared.place().map_or(0, Place::connection_id),
-                self.shared.backend_pid()
+            let (id, pid) = (self.shared.place().map_or(0, Place::connection_id), self.shared.backend_pid());
+            say!(
+                Level::Warn,
+                module_path!(),
+                [connection_id = id, backend_pid = pid],
+                "notifications are lost: the borrower of connection {id} (backend {pid}) fetches none, or not fast \
+                 enough"
             );
         }
     }

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use log::Level;
 use parking_lot::Mutex;
 use postgres::Config;
 use postgres::config::Host;
 
 use crate::config::{Provider, TlsMode, provider_of};
+use crate::lines::say;
 use crate::text::harmless;
 
 /// Hosts kept in mind. Names come from the settings, so that there are a handful; whoever has more is told again.
@@ -32,7 +34,7 @@ impl Exposed {
         let is_new = hosts.insert(host.to_owned());
         drop(hosts);
         if is_new {
-            log::warn!(target: "tierpool::tls", "{text}");
+            say!(Level::Warn, "tierpool::tls", [host = harmless(host)], "{text}");
         }
     }
 }

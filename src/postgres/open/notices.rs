@@ -1,7 +1,9 @@
 //! What the server says beside its answers.
 
+use log::Level;
 use postgres::error::{DbError, Severity};
 
+use crate::lines::say;
 use crate::text::harmless;
 
 /// Writes a notice or a warning of the server's into the log, target `tierpool::notice`: `DEBUG` at debug, all else at
@@ -22,6 +24,13 @@ use crate::text::harmless;
 /// ```
 pub fn log_notice(notice: DbError) {
     let is_for_developers = notice.parsed_severity() == Some(Severity::Debug);
-    let level = if is_for_developers { log::Level::Debug } else { log::Level::Info };
-    log::log!(target: "tierpool::notice", level, "{}: {}", harmless(notice.severity()), harmless(notice.message()));
+    let level = if is_for_developers { Level::Debug } else { Level::Info };
+    say!(
+        level,
+        "tierpool::notice",
+        [severity = harmless(notice.severity()), code = notice.code().code()],
+        "{}: {}",
+        harmless(notice.severity()),
+        harmless(notice.message())
+    );
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
+
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
@@ -13,6 +15,7 @@ use super::watched::Watched;
 use crate::clock::Clock;
 use crate::config::{ConnectionString, Faults, LONGEST_STATEMENT, Overrides, PgSettings, TargetSessionAttrs};
 use crate::error::Error;
+use crate::lines::say;
 use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, LogIns, PgManager};
@@ -286,10 +289,10 @@ impl PgBuilder {
         automation.log_in_by(Arc::clone(&log_ins[0]));
         adhoc.log_in_by(Arc::clone(&log_ins[usize::from(adhoc_is_apart)]));
         for setting in settings.effective() {
-            log::info!(target: "tierpool::settings", "{setting}");
+            say!(Level::Info, "tierpool::settings", [], "{setting}");
         }
         for warning in settings.warnings() {
-            log::warn!(target: "tierpool::settings", "{warning}");
+            say!(Level::Warn, "tierpool::settings", [], "{warning}");
         }
         let of_tier = |settings: crate::config::Settings, changes: Vec<Change>| {
             move |builder: Builder<PgManager>| {

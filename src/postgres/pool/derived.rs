@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 
+use log::Level;
+
 use crate::config::{
     ConnectionString, Faults, Key, Overrides, PgBouncer, PgSettings, Settings, Source, TlsMode,
     settings as rows,
 };
 use crate::error::Error;
+use crate::lines::{Origin, say};
 use crate::pool::Builder;
 use crate::postgres::open::PgManager;
 use crate::text::Limit;
@@ -162,7 +165,7 @@ pub(super) fn adapt(
         }
     })?;
     for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
-        log::info!(target: "tierpool::settings", "{}", setting.0);
+        say!(Level::Info, "tierpool::settings", [], "{}", setting.0);
     }
     Ok(())
 }
@@ -193,11 +196,19 @@ fn take_over(settings: &mut Settings, set: SetOnTier, built: &Settings, found: &
 /// Tells why a pool keeps its sizes behind a pooler, where the sizes for one would have faults.
 fn tell_what_stays(faults: &Faults, settings: &Settings) {
     if !faults.is_empty() {
-        log::warn!(
-            target: "tierpool::settings",
+        say!(
+            Level::Warn,
+            Origin::pool(&settings.name, None).at("tierpool::settings"),
+            [
+                base_size = settings.base_size,
+                max_overflow = settings.max_overflow,
+                faults = faults.to_string()
+            ],
             "pool `{}` is behind a PgBouncer, but cannot have the sizes for one: {faults}; base size and overflow stay \
              {} + {}: set them, or say pgbouncer=session if that is its mode",
-            settings.name, settings.base_size, settings.max_overflow
+            settings.name,
+            settings.base_size,
+            settings.max_overflow
         );
     }
 }

@@ -3,7 +3,10 @@
 use std::panic::Location;
 use std::time::Duration;
 
+use log::Level;
+
 use crate::error::{Error, ErrorKind, FailureClass};
+use crate::lines::say;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::session::{
@@ -96,13 +99,15 @@ pub(super) fn persist<'e, T: 'e, E: From<PgError>>(
             unknown = Some(error);
         }
         is_away = again.tells_of_outage();
-        log::debug!(
-            target: "tierpool::session",
+        say!(
+            Level::Debug,
+            pool.tier(tier).origin().at("tierpool::session"),
+            [attempts = attempts.failed(), cause = harmless(&cause), delay_seconds = delay.as_secs_f64(),],
             "session {} on {tier}: attempt {} failed ({}); again in {}",
             harmless(options.given_tag().unwrap_or("without a tag")),
             attempts.failed(),
             harmless(&cause),
-            Time(delay),
+            Time(delay)
         );
         pool.tier(tier).manager().note_session_repeated();
         std::thread::sleep(delay);

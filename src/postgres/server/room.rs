@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
+
 use super::activity::{ServerActivity, query_activity};
 use super::names::Names;
 use crate::config::PgBouncer;
+use crate::lines::say;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::open::{FirstLook, PgManager};
@@ -27,7 +30,12 @@ pub(in crate::postgres) fn look_for_room(managers: [&PgManager; 2], budget: u32)
         match ask(conn, names, MOST.min(left / 2)) {
             Ok(activity) => Room::of(&activity, begun).tell(budget),
             Err(error) => {
-                log::debug!(target: "tierpool::postgres", "the server does not say what room it has: {error}")
+                say!(
+                    Level::Debug,
+                    "tierpool::postgres",
+                    [error = error.to_string()],
+                    "the server does not say what room it has: {error}"
+                )
             }
         }
         conn.begin_as_new();
@@ -81,13 +89,17 @@ impl Room {
     fn tell(&self, budget: u32) {
         let Room { usable, reckoning } = self;
         if budget > *usable {
-            log::warn!(
-                target: "tierpool::postgres",
+            say!(
+                Level::Warn,
+                "tierpool::postgres",
+                [budget = budget, usable = usable, reckoning = reckoning],
                 "the budget is beyond what the server has room for: {budget} of {usable} usable ({reckoning})"
             );
         } else {
-            log::info!(
-                target: "tierpool::postgres",
+            say!(
+                Level::Info,
+                "tierpool::postgres",
+                [budget = budget, usable = usable, reckoning = reckoning],
                 "the server has room for the budget: {budget} of {usable} usable ({reckoning})"
             );
         }

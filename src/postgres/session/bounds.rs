@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use log::Level;
+
 use super::options::SessionOptions;
+use crate::lines::say;
 use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::PgError;
 use crate::postgres::options::SOCKET_MARGIN;
@@ -81,7 +84,13 @@ pub(super) fn roll_back(conn: &mut PgConnection) {
         return;
     }
     if let Err(error) = conn.bounded(ending_limit(conn), |client| client.batch_execute("ROLLBACK")) {
-        log::debug!("connection given up, as ROLLBACK failed: {}", line(&error));
+        say!(
+            Level::Debug,
+            module_path!(),
+            [error = line(&error)],
+            "connection given up, as ROLLBACK failed: {}",
+            line(&error)
+        );
         conn.abandon();
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, Metadata};
 use std::path::Path;
 use std::sync::Arc;
 
+use log::Level;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -11,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, RootCertStore};
 
 use crate::config::{Faults, TlsOptions};
+use crate::lines::say;
 use crate::text::harmless;
 
 const A_CERTIFICATE: &str = "must be a file with a certificate in PEM form (-----BEGIN CERTIFICATE-----)";
@@ -33,7 +35,12 @@ pub(super) fn roots(path: &Path, faults: &mut Faults) -> Option<RootCertStore> {
         // A bundle is of use without its exotic parts.
         (_, ignored) => {
             let path = harmless(path.display());
-            log::warn!(target: "tierpool::tls", "{ignored} certificates of {path} cannot be read");
+            say!(
+                Level::Warn,
+                "tierpool::tls",
+                [path = path, ignored = ignored],
+                "{ignored} certificates of {path} cannot be read"
+            );
         }
     }
     Some(roots)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use log::Level;
 use parking_lot::Mutex;
 use postgres::Config;
 use postgres::config::SslNegotiation;
@@ -16,6 +17,7 @@ use super::explain::Context;
 use super::negotiate::{Negotiation, Secure, Way};
 use super::{files, verify};
 use crate::config::{Faults, TlsMode, TlsOptions};
+use crate::lines::say;
 
 /// What PostgreSQL is called in a TLS handshake. Needed for direct TLS, and harmless else.
 const ALPN: &[u8] = b"postgresql";
@@ -50,8 +52,10 @@ impl Security {
             return Err(faults);
         }
         if matches!(asked.mode, TlsMode::Allow | TlsMode::Prefer) && asked.root_cert.is_some() {
-            log::warn!(
-                target: "tierpool::tls",
+            say!(
+                Level::Warn,
+                "tierpool::tls",
+                [sslmode = asked.mode.as_str()],
                 "sslrootcert checks nothing under sslmode={}: verify-full is the mode that does",
                 asked.mode.as_str()
             );
@@ -88,8 +92,10 @@ impl Security {
         current.stamps = now;
         match read {
             Ok(ways) => current.ways = ways,
-            Err(faults) => log::warn!(
-                target: "tierpool::tls",
+            Err(faults) => say!(
+                Level::Warn,
+                "tierpool::tls",
+                [faults = faults.to_string()],
                 "the files of TLS have changed and cannot be used, so that what was read before stays in use: {faults}"
             ),
         }

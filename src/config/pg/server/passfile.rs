@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::{fmt, fs};
 
+use log::Level;
+
+use crate::lines::say;
 use crate::text::harmless;
 
 /// Of passwords nobody but the owner may read or write the file.
@@ -27,9 +30,12 @@ impl Passfile {
         let lines = match Passfile::lines(path) {
             Ok(lines) => lines,
             Err(why) => {
-                log::warn!(
-                    target: "tierpool::settings",
-                    "the password file {} is not used: {why}", harmless(path.display())
+                say!(
+                    Level::Warn,
+                    "tierpool::settings",
+                    [path = harmless(path.display()), error = why],
+                    "the password file {} is not used: {why}",
+                    harmless(path.display())
                 );
                 vec![]
             }
@@ -60,8 +66,10 @@ impl Passfile {
             match str::from_utf8(line) {
                 Ok(line) => lines.push(line.to_owned()),
                 // A password that the driver cannot be given; the others are no worse for it.
-                Err(_) => log::warn!(
-                    target: "tierpool::settings",
+                Err(_) => say!(
+                    Level::Warn,
+                    "tierpool::settings",
+                    [path = harmless(path.display()), line = at + 1],
                     "line {} of the password file {} is not used: it is not valid UTF-8",
                     at + 1,
                     harmless(path.display())

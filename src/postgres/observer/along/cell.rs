@@ -82,6 +82,11 @@ impl Along {
         self.with(|machine| machine.is_refused())
     }
 
+    /// Has a request wait for the answer before it where that ends a transaction, as a pooler lends by transactions.
+    pub fn lent_by_transactions(&self) {
+        self.with(Machine::lent_by_transactions);
+    }
+
     /// Has COMMIT go along with the next request that executes a statement.
     pub fn arm_commit(&self) {
         self.with(Machine::arm_commit);

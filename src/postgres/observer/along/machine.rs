@@ -24,6 +24,10 @@ const READS: [&[u8]; 6] = [b"SELECT ", b"SHOW\0", b"FETCH ", b"CLOSE CURSOR\0", 
 
 #[derive(Default)]
 pub(super) struct Machine {
+    /// A pooler lends the server by transactions. Where the answer that ends one reaches it amid the client's next
+    /// request, it may give the server to another client, which is then answered what this one asked: PgBouncer 1.18
+    /// does. So no request begins ahead of the end of an answer that ends a transaction.
+    is_lent_by_transactions: bool,
     begin: Begin,
     commit: Commit,
     /// A COMMIT of its own is to be sent, whose answer nobody waits for.
@@ -83,6 +87,10 @@ impl Machine {
         matches!(self.begin, Begin::Failing | Begin::Doomed)
     }
 
+    pub fn lent_by_transactions(&mut self) {
+        self.is_lent_by_transactions = true;
+    }
+
     pub fn arm_commit(&mut self) {
         self.restart();
         self.commit = Commit::Armed;
@@ -131,7 +139,13 @@ impl Machine {
 impl Machine {
     /// Whether the client's bytes go by [`Machine::next`].
     pub fn weaves(&self) -> bool {
-        self.leaves || self.is_at_work()
+        self.leaves || self.is_at_work() || self.is_apart()
+    }
+
+    /// Whether the client's next request waits for the answers due: the last of them may end a transaction, and what is
+    /// due while a BEGIN is held is from before it.
+    fn is_apart(&self) -> bool {
+        self.is_lent_by_transactions && (self.unheard > 0 || self.is_held())
     }
 
     fn is_at_work(&self) -> bool {
@@ -169,6 +183,9 @@ impl Machine {
             self.end_session();
             self.way = Way::Going;
             return None;
+        }
+        if self.way == Way::Fresh && is_due && self.is_apart() {
+            return Some(Next::Wait);
         }
         if self.way == Way::Fresh {
             match self.begin {
