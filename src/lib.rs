@@ -34,6 +34,7 @@
 //! | talk to PostgreSQL | `PgPool`, module `postgres` |
 //! | name a `Row`, a `ToSql`, a `Type` of the driver's | `postgres_crate`: the `postgres` crate, whole |
 //! | work through many items, each in a transaction | module `batch` |
+//! | share one input among many hosts, each item once | module `batch::queue` |
 //! | set it up | [`config`]: settings, variables, profiles, sizes |
 //! | know what went wrong | [`Error`], [`ErrorKind`], [`OpenFailure`] |
 //! | ask the server who is connected, and whether it answers | `PgPool::server_activity`, `PgPool::check_health` |
@@ -83,6 +84,7 @@
 //! | Behind a PgBouncer no client's settings reach another. | `tests/pgbouncer.rs`, `tests/pgbouncer_modes.rs` |
 //! | A batch ends every item as committed, failed or not started. | `tests/batch.rs`, `tests/batch_stages.rs`, `tests/batch_stages_ends.rs`, `tests/batch_groups.rs` |
 //! | Items in groups are there once, whatever is killed meanwhile. | `tests/batch_killed.rs` |
+//! | An item of a queue takes effect once, whichever hosts, sessions and servers die. | `tests/queue.rs`, `tests/queue_run.rs`, `tests/queue_killed.rs` |
 //! | Encryption that is demanded is had or refused, with what to change. | `tests/tls.rs` |
 //! | A connection that others can read is told of, with what to set. | `tests/plain_text.rs` |
 //! | What the pool asks the server for itself is answered or given up within one limit. | `tests/server_health.rs` |

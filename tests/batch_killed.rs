@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 
-use support::batches::{assert_at_rest, assert_sum, cluster, pool, write};
-use support::cluster::Cluster;
+use support::batches::{assert_at_rest, assert_sum, cluster, end_one_session, pool, write};
 use support::retried::quick;
 use support::stress;
 use support::wait::{LONG_BOUND, MS};
@@ -29,16 +28,6 @@ const BETWEEN_KILLS: usize = 5_000;
 fn items() -> usize {
     let given = env::var("TIERPOOL_KILLED_ITEMS").ok();
     given.map_or(USUAL_ITEMS, |text| text.parse().expect("TIERPOOL_KILLED_ITEMS must be a whole number"))
-}
-
-/// Ends one of the pool's sessions, if it has one, and says whether it did.
-fn end_one_session(cluster: &Cluster, dice: &mut fastrand::Rng) -> bool {
-    let mut admin = cluster.admin();
-    let all = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'batch%' ORDER BY pid";
-    let pids: Vec<i32> = admin.query(all, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    let Some(pid) = dice.choice(pids) else { return false };
-    admin.query_one("SELECT pg_terminate_backend($1)", &[&pid]).unwrap();
-    true
 }
 
 #[test]

@@ -15,6 +15,7 @@ packages, and the title, headings, links and words of Markdown, HTML, plain text
 (readmes, licences, changelogs) and of the documentation in Rust sources.
 
 Usage: batch_scraper [--input DIR] [--workers N] [--limit N] [--http ADDR]
+                     [--queue NAME]
 
   --input DIR    folder to scrape; default: the package sources in cargo's registry
                  ($CARGO_HOME/registry/src, or ~/.cargo/registry/src)
@@ -23,6 +24,9 @@ Usage: batch_scraper [--input DIR] [--workers N] [--limit N] [--http ADDR]
   --limit N      scrape only the first N items, at least 1; default: all
   --http ADDR    serve the page, /metrics and /health/pool there while it runs, such as
                  127.0.0.1:9464; takes a build with the feature http
+  --queue NAME   share the work with other processes by the queue of this name, in the
+                 database: the first of them fills it, each ends when it is empty, and what
+                 one that dies had under way is done by the others a minute later
   -h, --help     print this help
 
 Environment:
@@ -64,6 +68,8 @@ pub struct Plan {
     pub limit: Option<usize>,
     /// Where the run is to be seen.
     pub http: Option<String>,
+    /// The queue by which the work is shared.
+    pub queue: Option<String>,
 }
 
 /// Everything wrong with a command line, one line each.
@@ -84,7 +90,7 @@ impl std::error::Error for UsageError {}
 /// Every unknown argument, missing value, number out of range and an input that is no folder, all at once.
 pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut faults = Vec::new();
-    let (mut input, mut workers, mut limit, mut http) = (None, None, None, None);
+    let (mut input, mut workers, mut limit, mut http, mut queue) = (None, None, None, None, None);
     let mut parser = lexopt::Parser::from_args(raw);
     loop {
         match parser.next() {
@@ -99,8 +105,12 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
             }
             Ok(Some(Long("limit"))) => limit = number(&mut parser, "--limit", usize::MAX, &mut faults),
             Ok(Some(Long("http"))) => http = address(&mut parser, &mut faults),
+            Ok(Some(Long("queue"))) => match parser.value().map(|name| name.into_string()) {
+                Ok(Ok(name)) => queue = Some(name),
+                _ => faults.push("--queue needs a name".into()),
+            },
             Ok(Some(other)) => faults.push(format!(
-                "{}; known are --input DIR, --workers N, --limit N, --http ADDR and --help",
+                "{}; known are --input DIR, --workers N, --limit N, --http ADDR, --queue NAME and --help",
                 other.unexpected()
             )),
             // lexopt goes on after such an error, so that later faults are found too.
@@ -113,7 +123,7 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, UsageEr
         None => None,
     };
     match input {
-        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit, http })),
+        Some(input) if faults.is_empty() => Ok(Request::Run(Plan { input, workers, limit, http, queue })),
         _ => Err(UsageError(faults)),
     }
 }
@@ -169,8 +179,14 @@ mod tests {
     #[test]
     fn takes_every_flag() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
-        let plan = Plan { input: folder.clone(), workers: Some(8), limit: Some(20), http: None };
-        let args = ["--input", folder.to_str().unwrap(), "--workers=8", "--limit", "20"];
+        let plan = Plan {
+            input: folder.clone(),
+            workers: Some(8),
+            limit: Some(20),
+            http: None,
+            queue: Some("jobs".into()),
+        };
+        let args = ["--input", folder.to_str().unwrap(), "--workers=8", "--limit", "20", "--queue", "jobs"];
         assert_eq!(run(&args), Ok(Request::Run(plan)));
         assert_eq!(run(&["--help", "--nonsense"]), Ok(Request::Help));
     }
@@ -186,6 +202,7 @@ mod tests {
         }
         assert!(run(&["--http"]).unwrap_err().contains("--http needs an address"));
         assert!(run(&["--workers"]).unwrap_err().contains("--workers needs a number"));
+        assert!(run(&["--queue"]).unwrap_err().contains("--queue needs a name"));
         assert!(run(&["--workers", "1025"]).unwrap_err().contains("1025"));
     }
 

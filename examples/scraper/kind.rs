@@ -27,6 +27,12 @@ impl Kind {
         }
     }
 
+    /// The kind that is stored under this name.
+    pub fn named(name: &str) -> Option<Kind> {
+        let all = [Kind::Manifest, Kind::Markdown, Kind::Html, Kind::Text, Kind::Rust];
+        all.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Tells the kind of the file `name`, or `None` when it is no document.
     pub fn of(name: &str) -> Option<Kind> {
         if name == "Cargo.toml" {

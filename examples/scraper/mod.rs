@@ -17,6 +17,7 @@ pub mod rustdoc;
 pub mod schema;
 pub mod scrape;
 pub mod server;
+pub mod shared;
 pub mod store;
 pub mod tables;
 pub mod tally;

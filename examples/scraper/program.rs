@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use postgres::Client;
+use tierpool::batch::queue::Claims;
 #[cfg(feature = "http")]
 use tierpool::http;
 use tierpool::{PgPool, Tier, print_connection_status};
@@ -14,7 +15,7 @@ use super::discover::discover;
 use super::run::{place, run};
 use super::server::{Server, with_causes};
 use super::terminal::{complain, print, stop_on_interrupt};
-use super::{progress, schema};
+use super::{progress, schema, shared};
 
 /// No input, no server, no tables.
 pub const NOT_CARRIED_OUT: u8 = 1;
@@ -69,13 +70,28 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, String> {
 
     let bar = progress::bar(items.len());
     let stop = stop_on_interrupt(&server).map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let outcome = run(&pool, items, plan.workers, &bar, &stop);
+    let (outcome, is_complete) = match &plan.queue {
+        None => {
+            let outcome = run(&pool, items, plan.workers, &bar, &stop);
+            (outcome.to_string(), outcome.report.is_complete())
+        }
+        Some(name) => {
+            let unusable = |error: &(dyn std::error::Error + 'static)| {
+                format!("cannot use the queue: {}", with_causes(error))
+            };
+            let (queue, is_new) = shared::queue(&pool, name, &items).map_err(|error| unusable(&error))?;
+            complain(if is_new { "the queue is new: filled" } else { "the queue is there: nothing added" });
+            let outcome = shared::run(&queue, &pool, Claims::new(), plan.workers, &bar, &stop)
+                .map_err(|error| unusable(&error))?;
+            (outcome.to_string(), outcome.is_complete())
+        }
+    };
     bar.finish_and_clear();
     // First of all what became of the items: the server may be gone, and the rows cannot be counted then.
     print(&format!("{outcome}\n\n"));
     print_connection_status(&pool);
     print(&rows(count(&pool)));
-    Ok(if outcome.report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
 /// Serves what there is to see of the pool until it is dropped.

@@ -70,35 +70,45 @@ pub fn run(
     stop: &Arc<AtomicBool>,
 ) -> Outcome {
     let tally = Mutex::new(Tally::default());
-    let (end_adhoc, ended) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let adhoc = scope.spawn(move || Pace::measure(&ended, ADHOC_PAUSE, || ask(pool)));
-        let report = batch::stages_ending(
+    let (report, adhoc) = with_adhoc(pool, || {
+        batch::stages_ending(
             pool,
             items,
             // Readers are kept by the processors rather than by the disk.
             Fetching::new().threads(readers()).bytes(MAX_BYTES, Page::size),
-            options(pool, workers, bar, stop),
+            options(pool, workers, bar, stop).group(GROUP.0, GROUP.1),
             scrape,
             |_, _, page| Ok::<_, PgError>(store(page).into()),
             // After COMMIT: what is rolled back has changed nothing.
             |_, change| tally.lock().add(change),
-        );
+        )
+    });
+    Outcome { report, tally: tally.into_inner(), adhoc }
+}
+
+/// Runs a batch, and returns with its report how ad-hoc queries fared meanwhile.
+pub(super) fn with_adhoc<R>(pool: &PgPool, batch: impl FnOnce() -> R) -> (R, Pace) {
+    let (end_adhoc, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let adhoc = scope.spawn(move || Pace::measure(&ended, ADHOC_PAUSE, || ask(pool)));
+        let report = batch();
         drop(end_adhoc);
-        let adhoc = adhoc.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Outcome { report, tally: tally.into_inner(), adhoc }
+        (report, adhoc.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-fn options(pool: &PgPool, workers: Option<usize>, bar: &ProgressBar, stop: &Arc<AtomicBool>) -> Options {
+pub(super) fn options(
+    pool: &PgPool,
+    workers: Option<usize>,
+    bar: &ProgressBar,
+    stop: &Arc<AtomicBool>,
+) -> Options {
     // An item writes by its key and only what differs: done twice it comes to the same.
     let session = SessionOptions::new().idempotent(true);
     let (automation, bar) = (pool.automation().clone(), bar.clone());
-    let options = Options::new().group(GROUP.0, GROUP.1).session(session).stop(Arc::clone(stop)).on_progress(
-        move |progress| {
-            progress::show(&bar, progress, automation.gauges());
-        },
-    );
+    let options = Options::new().session(session).stop(Arc::clone(stop)).on_progress(move |progress| {
+        progress::show(&bar, progress, automation.gauges());
+    });
     match workers {
         Some(workers) => options.workers(workers),
         None => options,

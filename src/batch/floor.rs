@@ -16,6 +16,9 @@ use crate::tiers::TieredPool;
 /// How soon whoever waits for something else notices that the batch is over.
 pub(super) const STOP_GRAIN: Duration = Duration::from_millis(20);
 
+/// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
+pub(super) const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
+
 /// What tells a batch's threads how it goes. Apart from the floor, since a fetch that never ends outlives that.
 pub(super) struct Signals {
     // Relaxed in all uses: counts for the progress, and flags that are looked at again and again.

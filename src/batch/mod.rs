@@ -40,6 +40,8 @@
 //! println!("{report}");
 //! # Ok::<(), tierpool::Error>(())
 //! ```
+//!
+//! An input that many hosts share is a [`queue`], in which each item takes effect once, whatever dies.
 
 // A module uses only modules in rows above its own.
 //
@@ -54,13 +56,16 @@
 // | `feed` | items from the input into a bounded channel |
 // | `source` | where workers get their jobs from |
 // | `pages` | the channel between the stages, bounded by number and bytes |
+// | `claimed` | what is claimed of an input that many hosts share |
 // | `fetch` | the fetch threads |
 // | `watch` | starts them, and gives up fetches beyond their limit |
 // | `worker` | gives each job a session, and tries again what is worth it |
 // | `group` | several jobs in one transaction |
 // | `serve` | a worker's time: jobs, alone or in groups |
 // | `run`, `stages` | a batch of one stage, and of two |
+// | `queue` | a batch whose input many hosts share |
 
+mod claimed;
 mod feed;
 mod fetch;
 mod fetching;
@@ -70,6 +75,7 @@ mod options;
 mod outcomes;
 mod pages;
 mod percentiles;
+pub mod queue;
 mod report;
 mod run;
 mod serve;

@@ -226,6 +226,10 @@ impl<I: Clone + Send + Sync, P: Send> Source for Pages<I, P> {
     }
 
     /// What is fetched when somebody asks for an end is stored: the fetches under way end soon, by their limit.
+    fn keep(&self, failed: Failed<I>) -> Option<Failed<I>> {
+        Some(failed)
+    }
+
     fn goes_on(&self, signals: &Signals) -> bool {
         !signals.is_halted()
     }

@@ -136,6 +136,20 @@ pub enum Ended {
     Unusable(BoxError),
 }
 
+impl Ended {
+    /// The last line of a report, where there is more to say than that the batch is over.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Completed => Ok(()),
+            Ended::Stopped => write!(f, "\nstopped on request"),
+            Ended::Unusable(error) => {
+                // For a reader, not for a caller that goes on with the error: the causes belong here.
+                write!(f, "\nended early: {}", line(&**error))
+            }
+        }
+    }
+}
+
 /// What became of a batch. `items = committed + failed + not_started`, always; `Display` prints it.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -221,14 +235,7 @@ impl<I> fmt::Display for Report<I> {
         for advice in &self.advice {
             write!(f, "\nnote         {advice}")?;
         }
-        match &self.ended {
-            Ended::Completed => Ok(()),
-            Ended::Stopped => write!(f, "\nstopped on request"),
-            Ended::Unusable(error) => {
-                // For a reader, not for a caller that goes on with the error: the causes belong here.
-                write!(f, "\nended early: {}", line(&**error))
-            }
-        }
+        self.ended.write(f)
     }
 }
 

@@ -228,3 +228,11 @@ pub(super) fn report<I>(floor: &Floor<'_>, outcomes: Outcomes<I>, fed: Fed, begu
         peak_waiting: stats.peak_waiting,
     }
 }
+
+/// The compiler takes a closure for one of any job only where it is told of that as it is made.
+pub(super) fn of_job<J, T, E, F>(work: F) -> F
+where
+    F: for<'j> Fn(&mut Session<'_>, &'j J) -> Result<Ending<'j, T>, E>,
+{
+    work
+}

@@ -28,6 +28,9 @@ pub(super) trait Source: Sync {
     /// Ends a job, and returns its item.
     fn end(&self, job: Self::Job) -> Self::Item;
 
+    /// What the report keeps of an item that failed: nothing where the source has it on record.
+    fn keep(&self, failed: Failed<Self::Item>) -> Option<Failed<Self::Item>>;
+
     /// Whether jobs are to be begun with, as the batch goes.
     fn goes_on(&self, signals: &Signals) -> bool;
 
@@ -40,15 +43,15 @@ impl<I: Send> Source for Receiver<I> {
     type Job = I;
 
     fn next(&self, limit: Duration) -> Next<I, I> {
-        match self.recv_timeout(limit) {
-            Ok(item) => Next::Job(item),
-            Err(RecvTimeoutError::Timeout) => Next::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Next::End,
-        }
+        received(self, limit)
     }
 
     fn end(&self, job: I) -> I {
         job
+    }
+
+    fn keep(&self, failed: Failed<I>) -> Option<Failed<I>> {
+        Some(failed)
     }
 
     fn goes_on(&self, signals: &Signals) -> bool {
@@ -57,5 +60,14 @@ impl<I: Send> Source for Receiver<I> {
 
     fn holds_back(&self) -> bool {
         false
+    }
+}
+
+/// The next job of a channel.
+pub(super) fn received<J, I>(jobs: &Receiver<J>, limit: Duration) -> Next<J, I> {
+    match jobs.recv_timeout(limit) {
+        Ok(job) => Next::Job(job),
+        Err(RecvTimeoutError::Timeout) => Next::Nothing,
+        Err(RecvTimeoutError::Disconnected) => Next::End,
     }
 }

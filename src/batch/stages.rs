@@ -13,7 +13,7 @@ use super::floor::Floor;
 use super::options::Options;
 use super::pages::{Fetched, owned_failure};
 use super::report::{BoxError, Report};
-use super::run::{conduct, report, worker_count};
+use super::run::{conduct, of_job, report, worker_count};
 use super::source::Next;
 use super::watch::Watcher;
 use super::worker::Worker;
@@ -217,12 +217,4 @@ where
     }
     report.fetch = Some(stage);
     report
-}
-
-/// The compiler takes a closure for one of any job only where it is told of that as it is made.
-fn of_job<J, T, E, F>(work: F) -> F
-where
-    F: for<'j> Fn(&mut Session<'_>, &'j J) -> Result<Ending<'j, T>, E>,
-{
-    work
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::floor::{Floor, drop_quietly};
+use super::floor::{Floor, OUTAGE_PAUSE, drop_quietly};
 use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
@@ -14,9 +14,6 @@ use crate::postgres::{
     Again, Attempts, Committed, Ending, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look,
 };
 use crate::tiers::Tier;
-
-/// How soon a worker looks again whether the database can be reached; asking costs the pool nothing.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Worker<'a, S, F, D> {
     pub(super) floor: &'a Floor<'a>,
@@ -91,7 +88,7 @@ where
     }
 
     pub(super) fn fail(&self, failed: Failed<S::Item>, outcomes: &mut Outcomes<S::Item>) {
-        outcomes.failed.push(failed);
+        outcomes.failed.extend(self.source.keep(failed));
         self.floor.item_failed();
     }
 

@@ -115,3 +115,13 @@ pub fn holding<P, FE>(
 pub fn assert_let_go(held: &Arc<()>) {
     assert_eq!(Arc::strong_count(held), 1, "a fetch thread is still there");
 }
+
+/// Ends one of the pool's sessions, if it has one, and says whether it did.
+pub fn end_one_session(cluster: &Cluster, dice: &mut fastrand::Rng) -> bool {
+    let mut admin = cluster.admin();
+    let all = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'batch%' ORDER BY pid";
+    let pids: Vec<i32> = admin.query(all, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    let Some(pid) = dice.choice(pids) else { return false };
+    admin.query_one("SELECT pg_terminate_backend($1)", &[&pid]).unwrap();
+    true
+}

@@ -205,7 +205,7 @@ impl PgError {
         PgError::of(Kind::Unanswered(limit))
     }
 
-    pub(in crate::postgres) fn refused(why: impl Into<String>) -> Self {
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
         PgError::of(Kind::Refused(why.into()))
     }
 

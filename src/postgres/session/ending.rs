@@ -127,6 +127,36 @@ impl<'a, T> Last<'a, T> {
         Last { sql: self.sql, params: self.params, answer }
     }
 
+    /// Sends it now, in a session that goes on: for a statement that elsewhere is a last one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the statement. One that cannot be the last of a session is not sent here either.
+    ///
+    /// # Panics
+    ///
+    /// When what [`map`](Self::map) was given does.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// use tierpool::PgError;
+    /// use tierpool::postgres::Last;
+    ///
+    /// pool.session(|tx| {
+    ///     let added = Last::execute("INSERT INTO pages VALUES ($1)").with("a").send(tx)?;
+    ///     tx.execute("UPDATE totals SET pages = pages + $1::bigint", &[&(added as i64)]).map(drop)
+    /// })?;
+    /// # Ok::<(), PgError>(())
+    /// ```
+    pub fn send(self, session: &mut Session<'_>) -> Result<T, PgError>
+    where
+        T: 'a,
+    {
+        self.run(session).map(Committed::value)
+    }
+
     /// Whether it can be the last: its answer is a count or rows, with COMMIT's behind it.
     fn check(&self) -> Result<(), PgError> {
         let why = if is_client_copy(&self.sql) {
