@@ -60,7 +60,7 @@ pub(crate) enum Asker {
 }
 
 /// What came of having the server asked.
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+#[cfg_attr(not(all(feature = "http", feature = "postgres")), allow(dead_code))]
 pub(crate) enum Asked {
     Found(Answer),
     /// Nothing: borrowers have all connections, or nothing is lent.
