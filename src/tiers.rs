@@ -49,11 +49,31 @@ impl fmt::Display for Tier {
     }
 }
 
-/// What a question to the server has found: whether it answers, and that in one line.
+/// Who has the server asked.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "http"), allow(dead_code))]
+pub(crate) enum Asker {
+    /// A person who looks at the pool: through the ad-hoc tier, and content with an answer that is kept.
+    Person,
+    /// A probe, which is to restart nothing for want of an ad-hoc connection: anew, through the tier that has one.
+    Probe,
+}
+
+/// What came of having the server asked.
+#[cfg_attr(not(all(feature = "http", feature = "postgres")), allow(dead_code))]
+pub(crate) enum Asked {
+    Found(Answer),
+    /// Nothing: borrowers have all connections, or nothing is lent.
+    NoConnection,
+}
+
+/// What a question to the server has found: whether it answers, and that in one line; and the same in words of the
+/// pool's own, without a name, an address or what the server says, for those who may not read everything.
 #[cfg_attr(not(feature = "http"), allow(dead_code))]
 pub(crate) struct Answer {
     pub(crate) healthy: bool,
     pub(crate) message: String,
+    pub(crate) brief: &'static str,
 }
 
 /// Two pools within one budget of server-side connections.
@@ -92,7 +112,7 @@ pub struct TieredPool<M: ManageConnection> {
 
 /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics too. With
 /// `true` an answer that is kept does not do.
-type Question<M> = fn(&TieredPool<M>, bool) -> Answer;
+type Question<M> = fn(&TieredPool<M>, Asker) -> Asked;
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
     fn clone(&self) -> Self {
@@ -285,9 +305,9 @@ impl<M: ManageConnection> TieredPool<M> {
         self
     }
 
-    /// Asks the server whether it answers, where the database layer can; with `force` also where an answer is kept.
-    pub(crate) fn ask_server(&self, force: bool) -> Option<Answer> {
-        self.question.map(|question| question(self, force))
+    /// Asks the server whether it answers, where the database layer can.
+    pub(crate) fn ask_server(&self, asker: Asker) -> Option<Asked> {
+        self.question.map(|question| question(self, asker))
     }
 
     /// Returns how many connections are reserved for the ad-hoc tier.

@@ -5,11 +5,12 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::cluster::cluster;
+use support::cluster::{APP_PASSWORD, cluster};
 use support::pools::pool_of;
 use support::wait::{LONG_BOUND, SECOND, eventually};
-use support::web::get;
-use tierpool::{Tier, http};
+use support::web::{get, request};
+use tierpool::http::{self, ServerOptions};
+use tierpool::{PgPool, Tier};
 
 #[test]
 fn whether_the_database_answers_is_asked_by_the_pool_and_a_frozen_one_holds_up_no_handler() {
@@ -51,5 +52,50 @@ fn a_request_tells_the_same_as_the_pool() {
     assert_eq!(told["automation"]["opened"], stats.automation.opened);
     assert_eq!(told["holders"]["automation"][0]["tag"], "held still");
     assert_eq!(told["verdict"], "Healthy");
-    assert!(!told.to_string().contains("postgres://"), "no address of the server, and so no password in it");
+    for path in
+        ["/health/pool", "/healthz", "/metrics", "/", "/admin/metrics/database", "/admin/metrics/history"]
+    {
+        let told = get(server.addr(), path).body;
+        assert!(cluster.url().contains("postgresql://") && cluster.url().contains(APP_PASSWORD));
+        assert!(!told.contains("postgresql://") && !told.contains(APP_PASSWORD), "{path}: {told}");
+    }
+}
+
+#[test]
+fn a_good_database_stays_healthy_while_people_have_all_of_the_reserve_or_it_lends_nothing() {
+    let cluster = cluster();
+    let limit = |builder: tierpool::PgBuilder| builder.inquiry_timeout(SECOND).connect_timeout(SECOND);
+    let pool = pool_of(2, "seen", cluster.url(), limit);
+    // A server for each check, since one that was asked a moment ago shows what it knows.
+    let asked = || get(http::serve(&pool, "127.0.0.1:0").unwrap().addr(), "/healthz");
+    let out: Vec<_> = (0..pool.reserved()).map(|_| pool.get(Tier::Adhoc).unwrap()).collect();
+    let over_automation = asked();
+    assert_eq!(over_automation.status, 200, "{over_automation:?}");
+    let all: Vec<_> = (0..2).map(|_| pool.get(Tier::Automation).unwrap()).collect();
+    let by_contact = asked();
+    assert_eq!(by_contact.status, 200, "{by_contact:?}");
+    drop((out, all));
+    assert!(pool.adhoc().suspend());
+    let suspended = asked();
+    assert_eq!(suspended.status, 200, "{suspended:?}");
+    cluster.freeze_all();
+    eventually(LONG_BOUND, "a frozen server is seen over automation", || asked().status == 503);
+    cluster.thaw_all();
+}
+
+#[test]
+fn whoever_may_not_read_all_learns_neither_who_has_connections_nor_where_the_server_is() {
+    let builder = PgPool::builder().url("postgresql://somebody@127.0.0.1:1/secret").app_name("seen");
+    let pool = builder.inquiry_timeout(SECOND).connect_timeout(SECOND).build_unchecked().unwrap();
+    let server = ServerOptions::new().token("0123456789abcdef").serve(&pool, "127.0.0.1:0").unwrap();
+    for path in ["/healthz", "/health/pool"] {
+        let told = get(server.addr(), path);
+        assert_eq!(told.status, 503, "{told:?}");
+        for secret in ["127.0.0.1", "refused (os", "somebody", "http_postgres.rs"] {
+            assert!(!told.body.contains(secret), "{path}: {told:?}");
+        }
+        let header = "Authorization: Bearer 0123456789abcdef\r\n";
+        let told = request(server.addr(), "GET", path, header);
+        assert!(told.body.contains("127.0.0.1"), "{path}: {told:?}");
+    }
 }

@@ -31,8 +31,7 @@ pub(super) struct Checks {
 
 #[derive(Clone)]
 struct Checked {
-    healthy: bool,
-    message: String,
+    answer: Arc<Answer>,
     at: Instant,
 }
 
@@ -56,8 +55,9 @@ impl Checks {
         Arc::new(Checks { view, last: watch::Sender::new(None), is_asking: AtomicBool::new(false) })
     }
 
-    /// The last check where it is fresh, else the next, for which it waits a while.
-    pub(super) async fn shown(self: &Arc<Self>) -> Shown {
+    /// The last check where it is fresh, else the next, for which it waits a while. Names, addresses and what a server
+    /// says are in it for `may_read_all` alone.
+    pub(super) async fn shown(self: &Arc<Self>, may_read_all: bool) -> Shown {
         let is_fresh = |last: &Option<Checked>| last.as_ref().is_some_and(Checked::is_fresh);
         let mut last = self.last.subscribe();
         if !is_fresh(&last.borrow_and_update()) {
@@ -65,7 +65,7 @@ impl Checks {
         }
         let fresh = tokio::time::timeout(PATIENCE, last.wait_for(is_fresh)).await;
         match fresh {
-            Ok(Ok(checked)) => Self::show(checked.as_ref()),
+            Ok(Ok(checked)) => Self::show(checked.as_ref(), may_read_all),
             _ => Shown {
                 healthy: false,
                 message: format!("not known: a check has not ended within {}", Time(PATIENCE)),
@@ -74,12 +74,14 @@ impl Checks {
         }
     }
 
-    fn show(checked: Option<&Checked>) -> Shown {
-        let (healthy, message) =
-            checked.map_or((false, String::new()), |checked| (checked.healthy, checked.message.clone()));
+    fn show(checked: Option<&Checked>, may_read_all: bool) -> Shown {
+        let message = |answer: &Answer| match may_read_all {
+            true => answer.message.clone(),
+            false => answer.brief.to_owned(),
+        };
         Shown {
-            healthy,
-            message,
+            healthy: checked.is_some_and(|checked| checked.answer.healthy),
+            message: checked.map(|checked| message(&checked.answer)).unwrap_or_default(),
             checked_seconds_ago: checked.map(|checked| checked.at.elapsed().as_secs_f64()),
         }
     }
@@ -114,11 +116,10 @@ struct Asking(Arc<Checks>);
 impl Asking {
     fn ask(&self) {
         let asked = catch_unwind(AssertUnwindSafe(|| self.0.view.check()));
-        let gone = || Answer { healthy: false, message: "the pool is gone".to_owned() };
-        let answer = asked.map(|answer| answer.unwrap_or_else(gone));
-        let answer = answer.unwrap_or(Answer { healthy: false, message: "the check panicked".to_owned() });
-        let checked = Checked { healthy: answer.healthy, message: answer.message, at: Instant::now() };
-        self.0.last.send_replace(Some(checked));
+        let failed = |brief: &'static str| Answer { healthy: false, message: brief.to_owned(), brief };
+        let answer = asked.map(|answer| answer.unwrap_or_else(|| failed("the pool is gone")));
+        let answer = Arc::new(answer.unwrap_or_else(|_| failed("the check panicked")));
+        self.0.last.send_replace(Some(Checked { answer, at: Instant::now() }));
     }
 }
 

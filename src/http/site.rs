@@ -82,11 +82,13 @@ impl Site {
             Ok(route) => route,
             Err(refusal) => return *refusal,
         };
+        // Probes come without a token, and learn no more than whether all is well.
+        let may_read_all = self.readers.admit(request.headers()).is_ok();
         if route == Route::DatabaseHealth {
-            let shown = self.checks.shown().await;
+            let shown = self.checks.shown(may_read_all).await;
             return reply::json(health_status(shown.healthy), &shown);
         }
-        let told = catch_unwind(AssertUnwindSafe(|| self.tell(route)));
+        let told = catch_unwind(AssertUnwindSafe(|| self.tell(route, may_read_all)));
         match told {
             Ok(Some(reply)) => reply,
             Ok(None) => reply::text(StatusCode::SERVICE_UNAVAILABLE, "the pool is gone"),
@@ -119,10 +121,11 @@ impl Site {
         Ok(*route)
     }
 
-    fn tell(&self, route: Route) -> Option<Reply> {
+    fn tell(&self, route: Route, may_read_all: bool) -> Option<Reply> {
         match route {
             Route::PoolHealth => {
                 let health = self.view.health()?;
+                let health = if may_read_all { health } else { health.in_brief() };
                 let status = StatusCode::from_u16(health.http_status()).unwrap_or_default();
                 Some(reply::json(status, &health))
             }

@@ -13,7 +13,7 @@ use crate::metrics;
 use crate::report::{DatabaseStats, Health};
 use crate::stats::{Contact, Holder, Waiting};
 use crate::text::Ago;
-use crate::tiers::{Answer, Tier, TieredPool, WeakTieredPool};
+use crate::tiers::{Answer, Asked, Asker, Tier, TieredPool, WeakTieredPool};
 
 /// Waiters of a tier that are listed; the gauge `waiting` counts them all.
 const WAITERS_LISTED: usize = 1000;
@@ -132,7 +132,13 @@ impl<M: ManageConnection> View for WeakTieredPool<M> {
 
     fn check(&self) -> Option<Answer> {
         let pool = self.upgrade()?;
-        Some(pool.ask_server(true).unwrap_or_else(|| by_contact(&pool.get_database_stats().contact)))
+        let asked = pool.ask_server(Asker::Probe);
+        let contact = || pool.get_database_stats().contact;
+        Some(match asked {
+            Some(Asked::Found(answer)) => answer,
+            Some(Asked::NoConnection) => unasked(&contact()),
+            None => by_contact(&contact()),
+        })
     }
 
     #[cfg(unix)]
@@ -147,11 +153,22 @@ impl<M: ManageConnection> View for WeakTieredPool<M> {
     }
 }
 
+/// What is known of a server that could be asked, had the pool a connection for it: it is there until something has
+/// failed. How long ago it was seen says nothing, for connections that are out may rest.
+fn unasked(contact: &Contact) -> Answer {
+    let (healthy, brief) = match contact.failure {
+        None => (true, "not asked, since no connection was free; nothing has failed"),
+        Some(_) => (false, "not asked, since no connection was free; what was tried last has failed"),
+    };
+    Answer { healthy, message: format!("not asked, since no connection was free: {contact}"), brief }
+}
+
 /// What is known of a server that cannot be asked.
 fn by_contact(contact: &Contact) -> Answer {
-    let message = match (&contact.failure, contact.last_seen) {
-        (None, Some(ago)) => format!("the server was seen {}", Ago(ago)),
-        _ => contact.to_string(),
+    let (message, brief) = match (&contact.failure, contact.last_seen) {
+        (None, Some(ago)) => (format!("the server was seen {}", Ago(ago)), "by the last sign of life"),
+        (None, None) => (contact.to_string(), "not seen yet"),
+        (Some(_), _) => (contact.to_string(), "what was tried last has failed"),
     };
-    Answer { healthy: contact.is_within(SEEN_WITHIN), message }
+    Answer { healthy: contact.is_within(SEEN_WITHIN), message, brief }
 }

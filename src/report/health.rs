@@ -123,6 +123,18 @@ impl Health {
         self.healthy
     }
 
+    /// The same without a cause, which may name a server, a role or a database.
+    #[cfg(feature = "http")]
+    pub(crate) fn in_brief(self) -> Self {
+        let message = match self.verdict {
+            Verdict::Unreachable => "Unreachable",
+            Verdict::CircuitOpen => "Circuit open",
+            Verdict::Exhausted => "EXHAUSTED: no connection left for ad-hoc work",
+            Verdict::Healthy | Verdict::Unknown | Verdict::Suspended | Verdict::Closed => return self,
+        };
+        Health { message: message.to_owned(), ..self }
+    }
+
     /// What an endpoint answers that a load balancer asks: 200 where the pool is healthy and its load normal, else
     /// 503, so that no more work is sent here.
     pub fn http_status(&self) -> u16 {

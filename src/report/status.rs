@@ -8,7 +8,7 @@ use r2d2::ManageConnection;
 use super::data::DatabaseStats;
 use super::judgement::{connections, free_now, is_seen, promised, to_come};
 use super::verdict::{Load, Verdict};
-use crate::tiers::TieredPool;
+use crate::tiers::{Asker, TieredPool};
 
 /// Waiters listed before the rest is only counted.
 const WAITERS_SHOWN: usize = 5;
@@ -243,7 +243,7 @@ pub(super) fn print(text: impl fmt::Display) {
 /// ```
 pub fn print_connection_status<M: ManageConnection>(pool: &TieredPool<M>) -> DatabaseStats {
     let before = pool.adhoc().gauges();
-    pool.ask_server(false);
+    pool.ask_server(Asker::Person);
     let stats = pool.database_stats(Some(before));
     print(stats.for_stdout());
     stats

@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use crate::postgres::connection::StatementCacheStats;
 use crate::postgres::open::PgManager;
-use crate::tiers::{Answer, Tier, TieredPool};
+use crate::postgres::server::answer;
+use crate::tiers::{Tier, TieredPool};
 
 /// A [`TieredPool`] of PostgreSQL connections: cheap to clone, and all clones are the same pool.
 ///
@@ -39,10 +40,7 @@ impl Deref for PgPool {
 
 impl From<TieredPool<PgManager>> for PgPool {
     fn from(pool: TieredPool<PgManager>) -> Self {
-        PgPool(pool.with_question(|pool, force| {
-            let health = pool.check_health(force);
-            Answer { healthy: health.healthy, message: health.message }
-        }))
+        PgPool(pool.with_question(answer))
     }
 }
 

@@ -7,7 +7,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use postgres::Client;
 
 use crate::clock::Deadline;
-use crate::pool::PooledConnection;
+use crate::pool::{Pool, PooledConnection};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::tiers::TieredPool;
@@ -27,9 +27,19 @@ pub(super) fn ask<T: Send + 'static>(
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
-    let limit = limit(pool);
+    ask_over(pool.adhoc(), limit(pool), tag, question)
+}
+
+/// Takes a connection of a tier and asks, all of it within a limit.
+#[track_caller]
+pub(super) fn ask_over<T: Send + 'static>(
+    tier: &Pool<PgManager>,
+    limit: Duration,
+    tag: &'static str,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
     let (begun, end) = (Instant::now(), Deadline::of(limit));
-    let outcome = checkout(pool, end).and_then(|mut conn| {
+    let outcome = checkout(tier, end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
             true => conn.bounded_own(left(end), question),
@@ -42,9 +52,9 @@ pub(super) fn ask<T: Send + 'static>(
         if is_late { PgError::unanswered(limit) } else { error }
     });
     match &outcome {
-        Ok(_) => pool.adhoc().note_answer(),
-        Err(error) if tells_of_server(pool, error) => {
-            pool.adhoc().note_unanswered(begun.elapsed(), error.to_string());
+        Ok(_) => tier.note_answer(),
+        Err(error) if tells_of_server(tier, error) => {
+            tier.note_unanswered(begun.elapsed(), error.to_string());
         }
         Err(_) => {}
     }
@@ -52,16 +62,18 @@ pub(super) fn ask<T: Send + 'static>(
 }
 
 /// Whether a failed question says that the server cannot be reached: not where lending is suspended, and not where
-/// borrowers have all ad-hoc connections.
-fn tells_of_server(pool: &TieredPool<PgManager>, error: &PgError) -> bool {
+/// borrowers have all connections.
+fn tells_of_server(tier: &Pool<PgManager>, error: &PgError) -> bool {
     match error.as_checkout() {
         // What else can be wrong is noted by the pool itself, or is none of the server's.
-        Some(checkout) => {
-            let adhoc = pool.adhoc();
-            checkout.is_timeout() && !adhoc.is_suspended() && !adhoc.is_lent_out()
-        }
+        Some(checkout) => checkout.is_timeout() && lends(tier),
         None => is_silence(error),
     }
+}
+
+/// Whether a tier has a connection to ask with, or room for one.
+pub(super) fn lends(tier: &Pool<PgManager>) -> bool {
+    !tier.is_suspended() && !tier.is_lent_out()
 }
 
 /// Whether a question that was put has failed by the server's silence: not where it has refused it, and not where it
@@ -70,21 +82,20 @@ fn is_silence(error: &PgError) -> bool {
     error.is_connection_lost() || (error.sqlstate().is_none() && !error.is_not_done())
 }
 
-/// Takes an ad-hoc connection that neither side has closed.
+/// Takes a connection that neither side has closed.
 ///
 /// Whatever the pre-ping policy, one that the server closed while it was idle says nothing of the server as it is now.
 /// The look costs no round trip over TCP; over a Unix socket it is a ping, which is bounded, and which keeps the thread
 /// of [`ask_aside`] from being left on a frozen server.
 #[track_caller]
-fn checkout(pool: &TieredPool<PgManager>, end: Deadline) -> Result<PooledConnection<PgManager>, PgError> {
-    let adhoc = pool.adhoc();
-    let mut conn = adhoc.get_timeout(left(end))?;
+fn checkout(tier: &Pool<PgManager>, end: Deadline) -> Result<PooledConnection<PgManager>, PgError> {
+    let mut conn = tier.get_timeout(left(end))?;
     // All that are idle may be closed, and then a new one comes.
-    for _ in 0..adhoc.max_size() {
+    for _ in 0..tier.max_size() {
         match conn.probe(left(end)) {
             Err(_) if !end.left().is_zero() => {
                 drop(conn);
-                conn = adhoc.get_timeout(left(end))?;
+                conn = tier.get_timeout(left(end))?;
             }
             outcome => return outcome.map(|()| conn),
         }
@@ -98,7 +109,7 @@ fn left(end: Deadline) -> Duration {
 
 /// Asks on a thread of its own, for a connection on which nothing ends a wait. On expiry that thread keeps the
 /// connection until the server answers, and it goes back to the pool then; so there can be no more such threads than
-/// ad-hoc connections.
+/// connections.
 fn ask_aside<T: Send + 'static>(
     mut conn: PooledConnection<PgManager>,
     limit: Duration,

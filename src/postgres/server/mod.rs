@@ -28,6 +28,7 @@ mod show;
 mod signal;
 
 pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
+pub(super) use health::answer;
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;
 pub(super) use room::look_for_room;
