@@ -90,7 +90,7 @@ impl ServerOptions {
         self
     }
 
-    /// Sets the file whose first line is the token. It is read when the server starts.
+    /// Sets the file whose first line is the token, of at most 4,096 bytes. It is read when the server starts.
     pub fn token_file(mut self, path: impl AsRef<Path>) -> Self {
         self.token = Source::File(path.as_ref().to_owned());
         self
