@@ -150,6 +150,19 @@ fn a_folder_that_others_can_open_is_a_fault_at_start_and_so_is_a_path_that_is_to
 }
 
 #[test]
+fn who_looks_on_or_says_nothing_keeps_no_write_out() {
+    alone("who_looks_on_or_says_nothing_keeps_no_write_out", |_| {
+        let pool = pool();
+        let path = AdminOptions::new("busy").write(true).open(&pool).unwrap();
+        let connect = |_| std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let silent: Vec<_> = (0..16).map(connect).collect();
+        eventually(BOUND, "all places are taken", || ask(&path, "GET", "/status").status == 503);
+        assert_eq!(ask(&path, "POST", "/resume").status, 200);
+        drop(silent);
+    });
+}
+
+#[test]
 fn a_pools_name_is_escaped_and_cut_before_anybody_is_told() {
     alone("a_pools_name_is_escaped_and_cut_before_anybody_is_told", |_| {
         support::logged::capture(log::LevelFilter::Warn);

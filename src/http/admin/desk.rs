@@ -40,7 +40,8 @@ pub(super) async fn answer(request: Request<Incoming>, place: Place) -> Reply {
         let refusal = reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}"));
         return reply::with(refusal, header::ALLOW, allowed);
     }
-    if place != Place::Ordinary {
+    // Who looks on, or says nothing, is not to keep out who resumes.
+    if place != Place::Ordinary && reads {
         return reply::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
     }
     if path == "/events" {
