@@ -56,6 +56,7 @@ fn one_socket_tells_of_all_pools_and_goes_with_the_last() {
 #[test]
 fn what_can_be_done_is_done_only_where_the_program_allows_it() {
     alone("what_can_be_done_is_done_only_where_the_program_allows_it", |_| {
+        support::logged::capture(log::LevelFilter::Warn);
         let (open, shut) = (pool(), pool());
         let path = AdminOptions::new("open").write(true).open(&open).unwrap();
         AdminOptions::new("shut").open(&shut).unwrap();
@@ -85,7 +86,23 @@ fn what_can_be_done_is_done_only_where_the_program_allows_it() {
         for wrong in ["tier=both", "base_size=1", "connection=x", "pool=x", "size"] {
             assert_eq!(post(&format!("/drain?{wrong}")).status, 400, "{wrong}");
         }
+        for wrong in ["suspend?tier=adhoc&tier=automation", "resume?pool=1&pool=1", "reconfigure?"] {
+            assert_eq!(post(&format!("/{wrong}&pool={open_id}")).status, 400, "{wrong}");
+        }
         assert_eq!(post("/drain?pool=999").status, 404);
+        for (pool, act, outcome) in [
+            ("shut", "suspend both tiers", "refused: admin_write is not set"),
+            ("open", "suspend automation", "nothing to do"),
+            ("open", "reconfigure base_size=2 max_overflow=1", "done"),
+            ("open", "reconfigure base_size=9", "refused: "),
+            ("open", "cancel connection 7", "nothing to do"),
+        ] {
+            let asked =
+                format!("{act}, of pool {pool}, asked for by process {} of user ", std::process::id());
+            let lines = support::logged::at("tierpool");
+            let is_meant = |line: &str| line.contains(&asked) && line.contains(&format!(": {outcome}"));
+            assert!(lines.iter().any(|(_, line)| is_meant(line)), "{asked}: {outcome}: {lines:?}");
+        }
         let (get, unknown) = (ask(&path, "GET", "/drain"), ask(&path, "GET", "/admin/metrics/database"));
         assert_eq!((get.status, get.header("allow"), unknown.status), (405, Some("POST"), 404));
         assert_eq!(post("/status").header("allow"), Some("GET"));
@@ -129,6 +146,37 @@ fn a_folder_that_others_can_open_is_a_fault_at_start_and_so_is_a_path_that_is_to
         drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
         assert_eq!(AdminOptions::new("news").open(&pool).unwrap(), stale);
         assert_eq!(ask(&stale, "GET", "/status").status, 200);
+    });
+}
+
+#[test]
+fn who_looks_on_or_says_nothing_keeps_no_write_out() {
+    alone("who_looks_on_or_says_nothing_keeps_no_write_out", |_| {
+        let pool = pool();
+        let path = AdminOptions::new("busy").write(true).open(&pool).unwrap();
+        let connect = |_| std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let silent: Vec<_> = (0..16).map(connect).collect();
+        eventually(BOUND, "all places are taken", || ask(&path, "GET", "/status").status == 503);
+        assert_eq!(ask(&path, "POST", "/resume").status, 200);
+        drop(silent);
+    });
+}
+
+#[test]
+fn a_pools_name_is_escaped_and_cut_before_anybody_is_told() {
+    alone("a_pools_name_is_escaped_and_cut_before_anybody_is_told", |_| {
+        support::logged::capture(log::LevelFilter::Warn);
+        let (first, second) = (pool(), pool());
+        let path = AdminOptions::new("ev\"il\n\u{1b}[31m\u{202e}").write(true).open(&first).unwrap();
+        AdminOptions::new("x".repeat(1 << 20)).open(&second).unwrap();
+        let status = ask(&path, "GET", "/status").json();
+        let escaped = r#"ev"il\n\u{1b}[31m\u{202e}"#;
+        assert_eq!(status["pools"][0]["name"], escaped);
+        assert!(status["pools"][1]["name"].as_str().unwrap().len() <= 1024);
+        let target = format!("/suspend?pool={}", status["pools"][0]["id"]);
+        assert_eq!(ask(&path, "POST", &target).status, 200);
+        assert!(support::logged::anywhere(escaped));
+        assert!(!support::logged::anywhere("\u{1b}"));
     });
 }
 

@@ -172,6 +172,16 @@ fn every_fault_of_a_start_is_told_at_once() {
     let options = ServerOptions::new().max_connections(0).header_timeout(Duration::ZERO).token("short");
     let faults = options.serve(&pool, "no address").unwrap_err();
     assert_eq!(faults.faults().iter().count(), 4, "{faults}");
+    let open = ServerOptions::new().max_connections(0).serve(&pool, "0.0.0.0:0").unwrap_err();
+    assert_eq!(open.faults().iter().count(), 2, "a limit's fault hides no other: {open}");
+}
+
+#[test]
+fn the_longest_limits_of_time_serve() {
+    let pool = pool();
+    let options = ServerOptions::new().header_timeout(Duration::MAX).total_timeout(Duration::MAX);
+    let server = options.serve(&pool, "127.0.0.1:0").unwrap();
+    assert_eq!(get(server.addr(), "/health/pool").status, 200);
 }
 
 #[test]

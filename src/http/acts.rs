@@ -1,5 +1,7 @@
 //! What may be done to a pool by way of the admin socket.
 
+use std::fmt;
+
 use r2d2::ManageConnection;
 
 use crate::pool::Pool;
@@ -20,12 +22,45 @@ pub(super) enum Act {
 }
 
 /// Sizes to be changed; what is not given stays.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) total_connections: Option<u32>,
     pub(super) reserved: Option<u32>,
     pub(super) base_size: Option<u32>,
     pub(super) max_overflow: Option<u32>,
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, tier) = match self {
+            Act::Drain(tier) => ("drain", tier),
+            Act::Suspend(tier) => ("suspend", tier),
+            Act::Resume(tier) => ("resume", tier),
+            Act::Cancel(id) => return write!(f, "cancel connection {id}"),
+            Act::Reconfigure(sizes) => return write!(f, "reconfigure{sizes}"),
+        };
+        match tier {
+            Some(tier) => write!(f, "{verb} {tier}"),
+            None => write!(f, "{verb} both tiers"),
+        }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes = [
+            ("total_connections", self.total_connections),
+            ("reserved", self.reserved),
+            ("base_size", self.base_size),
+            ("max_overflow", self.max_overflow),
+        ];
+        for (name, size) in sizes {
+            if let Some(size) = size {
+                write!(f, " {name}={size}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Act {

@@ -40,6 +40,10 @@ pub fn serve<M: ManageConnection>(pool: &TieredPool<M>, addr: impl ToSocketAddrs
     ServerOptions::new().serve(pool, addr)
 }
 
+/// What a limit of time is at the most. More is as much as this: no client takes a day, and a longest `Duration` is no
+/// moment that a clock could name.
+const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a [`Server`] serves: its limits, and its token.
 ///
 /// ```
@@ -86,7 +90,7 @@ impl ServerOptions {
         self
     }
 
-    /// Sets the file whose first line is the token. It is read when the server starts.
+    /// Sets the file whose first line is the token, of at most 4,096 bytes. It is read when the server starts.
     pub fn token_file(mut self, path: impl AsRef<Path>) -> Self {
         self.token = Source::File(path.as_ref().to_owned());
         self
@@ -100,13 +104,14 @@ impl ServerOptions {
         self
     }
 
-    /// Sets how long a client may take for the head of its request. Default 5 s.
+    /// Sets how long a client may take for the head of its request. Default 5 s; more than a day is a day.
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
         self
     }
 
-    /// Sets how long a connection may take in all, the reading of the answer included. Default 10 s.
+    /// Sets how long a connection may take in all, the reading of the answer included. Default 10 s; more than a day
+    /// is a day.
     pub fn total_timeout(mut self, limit: Duration) -> Self {
         self.total_timeout = limit;
         self
@@ -134,8 +139,9 @@ impl ServerOptions {
         {
             faults.require(!limit.is_zero(), name, "0", "must be more than zero");
         }
+        let before = faults.iter().count();
         let token = self.token.token(&mut faults);
-        let has_token_fault = token.is_none() && !faults.is_empty();
+        let has_token_fault = faults.iter().count() > before;
         let addrs = resolved(addr, &mut faults);
         if token.is_none() && !has_token_fault {
             for addr in addrs.iter().filter(|addr| !is_loopback(addr.ip())) {
@@ -149,7 +155,10 @@ impl ServerOptions {
         }
         let readers = token.map_or(Readers::Local, Readers::Holders);
         let site = Arc::new(Site::new(Arc::new(pool.downgrade()), readers));
-        let times = Times { head: self.header_timeout, total: self.total_timeout };
+        let times = Times {
+            head: self.header_timeout.min(LONGEST_LIMIT),
+            total: self.total_timeout.min(LONGEST_LIMIT),
+        };
         let started = TcpListener::bind(&addrs[..])
             .and_then(|listener| Server::start(listener, site, self.max_connections, times));
         let server = started.map_err(|error| {

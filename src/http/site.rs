@@ -1,6 +1,6 @@
 //! Which path has which answer, and who may have it.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -168,11 +168,16 @@ impl Readers {
 /// Whether a `Host` is one that nobody else can have made to lead here: a page of another site, read in a browser of
 /// this machine, can give its own name this address, but neither that of this machine nor an address.
 fn is_own_name(host: &str) -> bool {
-    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address.parse::<IpAddr>().is_ok();
+    let is_port = |rest: &str| {
+        rest.is_empty()
+            || rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return is_port(rest) && address.parse::<Ipv6Addr>().is_ok();
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+    let is_own = ["localhost", "localhost."].iter().any(|own| name.eq_ignore_ascii_case(own));
+    is_port(rest) && (is_own || name.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -236,12 +241,22 @@ mod tests {
 
     #[test]
     fn a_name_that_anybody_can_point_here_is_not_this_machines() {
-        for own in ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "[::1]"] {
+        for own in
+            ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "[::1]", "localhost."]
+        {
             assert!(is_own_name(own), "{own}");
         }
-        for other in
-            ["", "evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "[x]"]
-        {
+        let lenient =
+            ["[::1].evil.example", "localhost:evil.example", "127.0.0.1:x.evil", "localhost:80@evil"];
+        let foreign = [
+            "",
+            "evil.example",
+            "evil.example:80",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[x]",
+        ];
+        for other in lenient.into_iter().chain(foreign) {
             assert!(!is_own_name(other), "{other}");
         }
     }

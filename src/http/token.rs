@@ -9,7 +9,7 @@ use crate::config::Faults;
 
 /// Shorter ones are guessed.
 const SHORTEST: usize = 16;
-/// More than any token has: what a file holds beyond is not read.
+/// More than any token has: no more is read of a file, and one that holds more is refused.
 const LONGEST: usize = 4096;
 
 /// The variable with the token, and the one with the file that has it.
@@ -43,7 +43,7 @@ impl Source {
     /// The token, if there is one. Faults name no token.
     pub(super) fn token(&self, faults: &mut Faults) -> Option<Token> {
         match self {
-            Source::Given(token) => checked("token", &token.0, faults),
+            Source::Given(token) => checked("token", &token.0, "", faults),
             Source::File(path) => from_file("token_file", path, faults),
             Source::Environment => from_environment(|name| std::env::var_os(name), faults),
         }
@@ -61,7 +61,7 @@ fn from_environment(
             faults.push(FILE_VARIABLE, "set", rule);
             None
         }
-        (Some(token), None) => checked(VARIABLE, &token.to_string_lossy(), faults),
+        (Some(token), None) => checked(VARIABLE, &token.to_string_lossy(), "", faults),
         (None, Some(path)) => from_file(FILE_VARIABLE, Path::new(&path), faults),
         (None, None) => None,
     }
@@ -71,19 +71,26 @@ fn from_environment(
 fn from_file(setting: &str, path: &Path, faults: &mut Faults) -> Option<Token> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST as u64).read_to_end(&mut bytes));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         faults.push(setting, path.display(), format!("cannot be read: {error}"));
         return None;
     }
+    if bytes.len() > LONGEST {
+        faults.push(setting, path.display(), format!("must be a file of at most {LONGEST} bytes"));
+        return None;
+    }
     let text = String::from_utf8_lossy(&bytes);
-    checked(setting, text.lines().next().unwrap_or_default().trim(), faults)
+    let line = text.lines().next().unwrap_or_default().trim();
+    checked(setting, line, &format!(", the first line of {}", path.display()), faults)
 }
 
-fn checked(setting: &str, text: &str, faults: &mut Faults) -> Option<Token> {
+/// The token, where it can be one; `place` says where in a file it stands.
+fn checked(setting: &str, text: &str, place: &str, faults: &mut Faults) -> Option<Token> {
     let before = faults.iter().count();
     let length = text.chars().count();
-    let found = format!("[redacted], of {length} characters");
+    let found = format!("[redacted], of {length} characters{place}");
     let rule = format!("must be at least {SHORTEST} characters long");
     faults.require(length >= SHORTEST, setting, &found, rule);
     let rule = "must be of visible ASCII characters, as a header has them";
@@ -134,6 +141,23 @@ mod tests {
             assert_eq!(token, None);
             assert!(faults.contains("[redacted]") && !faults.contains("0123"), "{faults}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_or_begins_with_a_blank_line_is_a_fault_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let path = path.to_str().unwrap();
+        for (held, rule) in
+            [("x".repeat(LONGEST + 1), "at most 4096 bytes"), ("\n".to_owned(), "of 0 characters")]
+        {
+            std::fs::write(path, held).unwrap();
+            let (token, faults) = token_of(&[(FILE_VARIABLE, path)]);
+            assert_eq!(token, None);
+            assert!(faults.contains(path) && faults.contains(rule), "{faults}");
+        }
+        std::fs::write(path, "x".repeat(LONGEST)).unwrap();
+        assert!(token_of(&[(FILE_VARIABLE, path)]).0.is_some());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use hyper::header;
 use hyper::{Method, Request, StatusCode};
 use log::Level;
 use serde_json::{Value, json};
+use tokio::net::unix::UCred;
 
 use super::query::Query;
 use super::registry::{self, Listed};
@@ -18,6 +19,7 @@ use crate::http::clients::gate::Place;
 use crate::http::reply::{self, Reply};
 use crate::http::view::{EVENTS_KEPT, Everything};
 use crate::lines::{Origin, say};
+use crate::text::harmless;
 
 /// The longest that events are listened for in one request.
 const LONGEST_LISTEN: u64 = 5;
@@ -38,14 +40,16 @@ pub(super) async fn answer(request: Request<Incoming>, place: Place) -> Reply {
         let refusal = reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}"));
         return reply::with(refusal, header::ALLOW, allowed);
     }
-    if place != Place::Ordinary {
+    // Who looks on, or says nothing, is not to keep out who resumes.
+    if place != Place::Ordinary && reads {
         return reply::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
     }
     if path == "/events" {
         return events(&query).await;
     }
-    let answer =
-        catch_unwind(AssertUnwindSafe(|| if reads { read(path, &query) } else { write(path, &query) }));
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        if reads { read(path, &query) } else { write(path, &query, &client(&request)) }
+    }));
     answer.unwrap_or_else(|_| {
         say!(Level::Error, "tierpool", [path = path], "a handler of the admin socket panicked: {path}");
         reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked")
@@ -125,7 +129,25 @@ async fn events(query: &Query<'_>) -> Reply {
     })
 }
 
-fn write(path: &str, query: &Query<'_>) -> Reply {
+/// Who has sent a request, as a log line has it.
+fn client<B>(request: &Request<B>) -> String {
+    let Some(client) = request.extensions().get::<UCred>() else { return "unknown".to_owned() };
+    let process = client.pid().map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    format!("process {process} of user {}", client.uid())
+}
+
+/// Logs what was asked for, and what came of it.
+fn record(listed: &Listed, act: &Act, client: &str, outcome: &str) {
+    say!(
+        Level::Warn,
+        Origin::pool(&listed.name, None).at("tierpool"),
+        [act = act.to_string(), client = client, outcome = outcome],
+        "by the admin socket: {act}, of pool {}, asked for by {client}: {outcome}",
+        listed.name
+    );
+}
+
+fn write(path: &str, query: &Query<'_>, client: &str) -> Reply {
     let act = match act(path, query) {
         Ok(act) => act,
         Err(refusal) => return bad(refusal),
@@ -138,6 +160,7 @@ fn write(path: &str, query: &Query<'_>) -> Reply {
         return bad("there are several pools: say which, by `pool=` and its number in /status");
     };
     if !listed.may_write {
+        record(listed, &act, client, "refused: admin_write is not set");
         return reply::text(
             StatusCode::FORBIDDEN,
             "nothing may be done here: the program has not set admin_write",
@@ -145,16 +168,13 @@ fn write(path: &str, query: &Query<'_>) -> Reply {
     }
     match listed.view.act(&act) {
         Some(Ok(done)) => {
-            say!(
-                Level::Warn,
-                Origin::pool(&listed.name, None).at("tierpool"),
-                [path = path, done = done.to_string()],
-                "by the admin socket: {path} of pool {}: done: {done}",
-                listed.name
-            );
+            record(listed, &act, client, if done { "done" } else { "nothing to do" });
             reply::json(StatusCode::OK, &json!({ "done": done }))
         }
-        Some(Err(refusal)) => reply::text(StatusCode::CONFLICT, refusal),
+        Some(Err(refusal)) => {
+            record(listed, &act, client, &format!("refused: {}", harmless(&refusal)));
+            reply::text(StatusCode::CONFLICT, refusal)
+        }
         None => reply::text(StatusCode::NOT_FOUND, "the pool is gone"),
     }
 }
@@ -172,12 +192,16 @@ fn act(path: &str, query: &Query<'_>) -> Result<Act, String> {
         }
         _ => {
             query.has_only(&["pool", "total_connections", "reserved", "base_size", "max_overflow"])?;
-            Ok(Act::Reconfigure(Sizes {
+            let sizes = Sizes {
                 total_connections: query.number("total_connections")?,
                 reserved: query.number("reserved")?,
                 base_size: query.number("base_size")?,
                 max_overflow: query.number("max_overflow")?,
-            }))
+            };
+            if sizes == Sizes::default() {
+                return Err("a size has to be given".to_owned());
+            }
+            Ok(Act::Reconfigure(sizes))
         }
     }
 }

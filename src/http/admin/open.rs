@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::Level;
 use r2d2::ManageConnection;
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::desk;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::http::clients::connection::Times;
 use crate::http::clients::door::{Door, Doorkeeper, Work};
 use crate::lines::say;
+use crate::text::harmless;
 use crate::tiers::TieredPool;
 
 /// Clients at a time: tools of one user.
@@ -40,7 +42,7 @@ const TIMES: Times = Times { head: Duration::from_secs(5), total: Duration::from
 /// | `POST /reconfigure` | with `total_connections`, `reserved`, `base_size`, `max_overflow`, the last two of automation |
 /// | `POST /cancel?connection=ID` | asks the server to cancel what a checkout runs, as after `cancel_stuck_after` |
 ///
-/// What is posted is done where [`AdminOptions::write`] allows it, and logged at warn.
+/// What is posted is done where [`AdminOptions::write`] allows it, and logged at warn, as is what is refused there.
 ///
 /// ```no_run
 /// use tierpool::{MemoryManager, TieredPool, http::AdminOptions};
@@ -58,9 +60,9 @@ pub struct AdminOptions {
 
 impl AdminOptions {
     /// Starts with the name of the program, which becomes part of the socket's name where this pool opens it, and is
-    /// the pool's name in the answers.
+    /// the pool's name in answers and log lines: escaped, and cut at 1 KiB.
     pub fn new(app: impl Into<String>) -> Self {
-        AdminOptions { app: app.into(), may_write: false }
+        AdminOptions { app: harmless(app.into()), may_write: false }
     }
 
     /// Sets whether a client may do something to the pool, and not only look. Default: no.
@@ -121,12 +123,14 @@ struct Socket {
 
 impl Door for Socket {
     type Stream = UnixStream;
+    type Client = UCred;
 
-    async fn next(&self) -> io::Result<Option<UnixStream>> {
+    async fn next(&self) -> io::Result<Option<(UnixStream, UCred)>> {
         let (stream, _) = self.listener.accept().await?;
-        let peer = stream.peer_cred()?.uid();
+        let client = stream.peer_cred()?;
+        let peer = client.uid();
         if peer == self.user || peer == 0 {
-            return Ok(Some(stream));
+            return Ok(Some((stream, client)));
         }
         say!(Level::Warn, "tierpool", [uid = peer], "the admin socket refuses user {peer}");
         Ok(None)

@@ -65,9 +65,14 @@ fn taken_apart(name: &str) -> Option<(&str, u32)> {
     Some((app, process.parse().ok()?))
 }
 
-/// `$XDG_RUNTIME_DIR/tierpool`, which counts where it is absolute; else a folder among the temporary files.
+/// `$XDG_RUNTIME_DIR/tierpool`, which counts where it is absolute, there, and this user's; else a folder among the
+/// temporary files.
+///
+/// A folder of another user's is what a shell of root's has inherited: what root made there would keep its user out.
 fn folder(runtime: Option<PathBuf>, user: u32) -> PathBuf {
-    match runtime.filter(|runtime| runtime.is_absolute()) {
+    let is_own =
+        |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == user);
+    match runtime.filter(|runtime| runtime.is_absolute() && is_own(runtime)) {
         Some(runtime) => runtime.join("tierpool"),
         None => std::env::temp_dir().join(format!("tierpool-{user}")),
     }
@@ -232,10 +237,16 @@ mod tests {
     }
 
     #[test]
-    fn without_an_absolute_folder_of_the_session_it_is_one_among_the_temporary_files() {
-        assert_eq!(folder(Some("/run/user/7".into()), 7), Path::new("/run/user/7/tierpool"));
-        for none in [None, Some("relative".into()), Some("".into())] {
-            assert_eq!(folder(none, 7), std::env::temp_dir().join("tierpool-7"));
+    fn without_a_folder_of_the_session_that_is_the_users_own_it_is_one_among_the_temporary_files() {
+        let (parent, own, user) = own_folder();
+        let session = Some(parent.path().to_owned());
+        assert_eq!(folder(session.clone(), user), own);
+        let other = user + 1;
+        assert_eq!(folder(session, other), std::env::temp_dir().join(format!("tierpool-{other}")));
+        assert!(!own.exists(), "nothing is made where it is not used");
+        let missing = parent.path().join("missing");
+        for none in [None, Some("relative".into()), Some("".into()), Some(missing)] {
+            assert_eq!(folder(none, user), std::env::temp_dir().join(format!("tierpool-{user}")));
         }
     }
 }

@@ -32,11 +32,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Refuses what is not known: a misspelled name would be taken for nothing said.
+    /// Refuses what is not known, as a misspelled name would be taken for nothing said, and what is said twice.
     pub(super) fn has_only(&self, known: &[&str]) -> Result<(), String> {
-        match self.pairs().find(|(name, _)| !known.contains(name)) {
-            None => Ok(()),
-            Some(_) => Err(format!("known here: {}", known.join(", "))),
+        if self.pairs().any(|(name, _)| !known.contains(&name)) {
+            return Err(format!("known here: {}", known.join(", ")));
         }
+        let is_repeated = |name: &&&str| self.pairs().filter(|(given, _)| given == *name).count() > 1;
+        known.iter().find(is_repeated).map_or(Ok(()), |name| Err(format!("{name} has to be given once")))
     }
 }

@@ -34,14 +34,21 @@ pub(in crate::http) struct Times {
 }
 
 /// Serves one request. The seat is given back at the end, however it comes.
-pub(in crate::http) async fn serve<S, A, F>(mut stream: S, seat: Seat, answer: Arc<A>, times: Times)
-where
+pub(in crate::http) async fn serve<S, C, A, F>(
+    mut stream: S,
+    client: C,
+    seat: Seat,
+    answer: Arc<A>,
+    times: Times,
+) where
+    C: Clone + Send + Sync + 'static,
     S: AsyncRead + AsyncWrite + Unpin,
     A: Fn(Request<Incoming>, Place) -> F,
     F: Future<Output = Reply>,
 {
     let place = seat.place;
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
         let answering = answer(request, place);
         async move { Ok::<_, Infallible>(answering.await) }
     });

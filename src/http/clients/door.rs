@@ -27,16 +27,19 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// Where clients come from.
 pub(in crate::http) trait Door: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What is known of a client, which its request has among its extensions.
+    type Client: Clone + Send + Sync + 'static;
 
     /// The next client; `None` for one that is not let in.
-    fn next(&self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+    fn next(&self) -> impl Future<Output = io::Result<Option<(Self::Stream, Self::Client)>>> + Send;
 }
 
 impl Door for TcpListener {
     type Stream = tokio::net::TcpStream;
+    type Client = ();
 
-    async fn next(&self) -> io::Result<Option<Self::Stream>> {
-        Ok(Some(self.accept().await?.0))
+    async fn next(&self) -> io::Result<Option<(Self::Stream, ())>> {
+        Ok(Some((self.accept().await?.0, ())))
     }
 }
 
@@ -132,11 +135,11 @@ where
     loop {
         match door.next().await {
             Ok(None) => {}
-            Ok(Some(stream)) => {
+            Ok(Some((stream, client))) => {
                 let seat = gate.enter();
                 let place = seat.place;
-                let task =
-                    tokio::spawn(connection::serve(stream, seat, Arc::clone(&work.answer), work.times));
+                let answer = Arc::clone(&work.answer);
+                let task = tokio::spawn(connection::serve(stream, client, seat, answer, work.times));
                 gate.has(place, task.abort_handle());
             }
             Err(error) => {

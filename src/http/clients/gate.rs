@@ -31,7 +31,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Place {
     Ordinary,
-    /// Beyond the bound: health alone. Its number.
+    /// Beyond the bound: for what has to get through, health or something to be done, alone. Its number.
     Reserve(u64),
 }
 
