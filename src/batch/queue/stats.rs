@@ -99,9 +99,9 @@ mod tests {
         let mut stats = QueueStats { delayed: 2, leased: 3, dead: 4, ..QueueStats::default() };
         assert_eq!(stats.to_string(), "0 ready, 2 delayed, 3 leased, 4 dead");
         (stats.ready, stats.oldest_ready) = (5, Some(Duration::from_secs(90)));
-        assert_eq!(stats.to_string(), "5 ready (for up to 90 s), 2 delayed, 3 leased, 4 dead");
+        assert_eq!(stats.to_string(), "5 ready (for up to 90.0 s), 2 delayed, 3 leased, 4 dead");
         stats.expired = 1;
-        let told = "5 ready (for up to 90 s; 1 by a lease that ended), 2 delayed, 3 leased, 4 dead";
+        let told = "5 ready (for up to 90.0 s; 1 by a lease that ended), 2 delayed, 3 leased, 4 dead";
         assert_eq!((stats.to_string().as_str(), stats.items()), (told, 14));
     }
 }
