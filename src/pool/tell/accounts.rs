@@ -1,5 +1,6 @@
 //! What is counted, logged and told when something happens to a connection.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,23 +227,28 @@ pub(crate) fn suspected<M: ManageConnection>(shared: &Arc<Shared<M>>, id: u64) {
     emit_aside(shared, || Event::Suspect(SuspectEvent { id }));
 }
 
+/// Writes a line on a checkout that lasts, with its holder as fields.
+fn warn_of<M: ManageConnection>(shared: &Shared<M>, holder: &Holder, text: fmt::Arguments<'_>) {
+    say!(
+        Level::Warn,
+        shared.origin(),
+        [
+            connection_id = holder.connection_id,
+            thread = holder.thread,
+            location = holder.location.to_string(),
+            tag = holder.tag,
+            held_seconds = holder.held.as_secs_f64(),
+        ],
+        "{text}"
+    );
+}
+
 /// A checkout lasts longer than `leak_threshold`.
 pub(crate) fn long_hold<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Option<Holder>) {
     shared.counters.long_holds.bump();
     if let Some(holder) = holder {
-        say!(
-            Level::Warn,
-            shared.origin(),
-            [
-                connection_id = holder.connection_id,
-                thread = holder.thread,
-                location = holder.location.to_string(),
-                tag = holder.tag,
-                held_seconds = holder.held.as_secs_f64(),
-            ],
-            "connection {} held by {holder}",
-            holder.connection_id
-        );
+        let id = holder.connection_id;
+        warn_of(shared, &holder, format_args!("connection {id} held by {holder}"));
         emit_aside(shared, || Event::LongHold(LongHoldEvent { holder }));
     }
 }
@@ -254,18 +260,7 @@ pub(crate) fn stuck<M: ManageConnection>(shared: &Arc<Shared<M>>, holder: Holder
         StuckStep::Terminate => (&shared.counters.stuck_terminated, "ending the session of"),
     };
     counter.bump();
-    say!(
-        Level::Warn,
-        shared.origin(),
-        [
-            connection_id = holder.connection_id,
-            thread = holder.thread,
-            location = holder.location.to_string(),
-            tag = holder.tag,
-            held_seconds = holder.held.as_secs_f64(),
-        ],
-        "{doing} connection {}, held by {holder}",
-        holder.connection_id
-    );
+    let id = holder.connection_id;
+    warn_of(shared, &holder, format_args!("{doing} connection {id}, held by {holder}"));
     emit_aside(shared, || Event::Stuck(StuckEvent { holder, step }));
 }
