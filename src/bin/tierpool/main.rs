@@ -9,6 +9,7 @@
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
 //! | `status` | the command `status` |
+//! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
@@ -19,6 +20,7 @@ mod output;
 mod pages;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }

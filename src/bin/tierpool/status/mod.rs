@@ -27,7 +27,7 @@ use crate::output::{self, Reader};
 use picture::{Picture, Server};
 
 /// The name by which the server knows the sessions of this program.
-const OWN_NAME: &str = "tierpool";
+pub const OWN_NAME: &str = "tierpool";
 
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
