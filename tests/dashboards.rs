@@ -4,8 +4,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,8 +14,7 @@ use serde_json::Value;
 use support::port::free_port;
 use support::prometheus::{program, promtool, series};
 use support::wait::{LONG_BOUND, MS, eventually};
-use tierpool::metrics::{self, CONTENT_TYPE};
-use tierpool::{MemoryManager, Tier, TieredPool};
+use tierpool::{MemoryManager, Tier, TieredPool, http, metrics};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/dashboards");
 
@@ -92,25 +89,6 @@ fn each_alert_is_tested_both_ways_on_series_that_a_pool_has() {
             assert!(tests.contains(&format!("- name: {alert} {way}\n")), "{alert} {way}");
         }
     }
-}
-
-/// Answers every request with the metrics of a pool, until its test ends.
-fn serve(pool: &TieredPool<MemoryManager>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let pool = pool.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(&stream).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let body = metrics::text(&pool);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nConnection: close\r\n");
-            // A scraper that has gone is none of ours.
-            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        }
-    });
-    port
 }
 
 /// A Prometheus on loopback that is ended with this.
@@ -198,7 +176,8 @@ fn work(pool: &TieredPool<MemoryManager>, is_over: &AtomicBool) {
 fn a_real_prometheus_has_an_answer_to_each_expression_and_it_is_the_pools() {
     let builder = TieredPool::builder().total_connections(4).reserved(2);
     let pool = builder.automation(|tier| tier.base_size(1).max_overflow(1)).build(|_| MemoryManager).unwrap();
-    let prometheus = Prometheus::scraping(serve(&pool));
+    let server = http::serve(&pool, "127.0.0.1:0").unwrap();
+    let prometheus = Prometheus::scraping(server.addr().port());
     let is_over = Arc::new(AtomicBool::new(false));
     let worker = thread::spawn({
         let (pool, is_over) = (pool.clone(), Arc::clone(&is_over));

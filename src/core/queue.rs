@@ -130,8 +130,22 @@ impl<T, R, W: Copy> Queue<T, R, W> {
     /// All who stand in line, in its order; for error messages and reports.
     pub(crate) fn all(&self) -> Vec<Queued<W>> {
         let mut all = Vec::with_capacity(self.live);
-        all.extend(self.places.iter().filter(|p| p.waiter.is_some()).map(|p| p.queued));
+        all.extend(self.line());
         all
+    }
+
+    /// The first of them, so many at the most.
+    pub(crate) fn first(&self, most: usize) -> Vec<Queued<W>> {
+        self.line().take(most).collect()
+    }
+
+    /// The least of what is told of each, with nothing copied.
+    pub(crate) fn least<K: Ord>(&self, key: impl Fn(&W) -> K) -> Option<K> {
+        self.line().map(|queued| key(&queued.who)).min()
+    }
+
+    fn line(&self) -> impl Iterator<Item = Queued<W>> {
+        self.places.iter().filter(|place| place.waiter.is_some()).map(|place| place.queued)
     }
 
     /// Keeps a waiter for reuse. It must have left, so that no value is dropped here.
