@@ -219,6 +219,19 @@ mod tests {
     }
 
     #[test]
+    fn as_many_are_told_as_are_asked_for_and_the_least_is_found_anywhere_in_line() {
+        let mut queue = Letters::new();
+        assert_eq!(queue.least(|who| *who), None);
+        let (_b, ticket_b, _) = queue.join(None, 'b');
+        let _others = (queue.join(None, 'a'), queue.join(None, 'c'));
+        assert!(queue.remove(ticket_b), "a place that is left counts for neither");
+        assert_eq!(queue.first(1).iter().map(|queued| queued.who).collect::<Vec<_>>(), ['a']);
+        assert_eq!((queue.first(0).len(), queue.first(9).len()), (0, 2));
+        let _z = queue.join(None, 'Z');
+        assert_eq!(queue.least(|who| *who), Some('Z'));
+    }
+
+    #[test]
     fn leaving_from_the_middle_leaves_no_memory_behind() {
         let mut queue = Letters::new();
         let (_head, ..) = queue.join(None, '_');
