@@ -4,7 +4,10 @@
 mod support;
 
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::hostile::{HostileServer, Step, frames};
@@ -37,7 +40,10 @@ fn a_sound_server_passes_and_nothing_is_left_there_nor_written() {
         "max_connections",
         &["60 connections wanted", "97 (100, less 3 reserved by the server)"],
     );
-    told.assert_told("room beside others", &["97 of 60 connections can be had"]);
+    told.assert_told(
+        "room beside others",
+        &["60 connections wanted, 97 can be had beside 0 sessions of others"],
+    );
     told.assert_told("statement timeout", &["30 s in force"]);
 
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +130,10 @@ fn too_little_left_beside_other_clients_is_found_and_the_applications_own_do_not
     verify(&cluster.url(), &[("DB_POOL_NAME", "news")]).assert_failed(&[]);
     let others = verify(&cluster.url(), &[("DB_POOL_NAME", "billing")]);
     others.assert_failed(&["room beside others"]);
-    others.assert_told("room beside others", &["59 of 60 connections can be had, 4 sessions are others'"]);
+    others.assert_told(
+        "room beside others",
+        &["60 connections wanted, 59 can be had beside 4 sessions of others"],
+    );
     assert!(!others.check("room beside others").to_string().contains("do not name it"));
     let unnamed = verify(&cluster.url(), &[]);
     unnamed.assert_failed(&["room beside others"]);
@@ -167,6 +176,18 @@ fn an_unreachable_host_is_not_known_and_what_can_be_checked_is_shown_all_the_sam
         assert_eq!(told.named("OK"), ["settings", "recommended"]);
         told.assert_told("connection", &[&port.to_string(), "see that host and port are right"]);
     }
+}
+
+#[test]
+fn an_interrupt_ends_it_while_it_waits() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url = format!("postgresql://app:{APP_PASSWORD}@127.0.0.1:{port}/app?sslmode=disable");
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(PROGRAM, &folder, &url, &[]).stdout(Stdio::null()).spawn().unwrap();
+    let _waits = silent.accept().unwrap();
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -31,9 +31,11 @@ Exit codes:
 
 const VERIFY_CODES: &str = "\
 Exit codes:
-  0  every check passed; there may be warnings
-  1  a check failed
-  2  no check failed, and some could not be made; or the settings cannot be used";
+  0    every check passed; there may be warnings
+  1    a check failed
+  2    no check failed, and some could not be made; or the settings cannot be
+       used
+  130  ended by Ctrl-C";
 
 const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
                           known";
@@ -52,7 +54,7 @@ pub enum Command {
     /// Checks whether configuration and server carry the pool
     ///
     /// A line a check: what was found, what is allowed, and what to do. It opens a connection or two, only reads, and
-    /// ends within a minute whatever the server does.
+    /// ends within a minute, whatever the server does.
     #[command(after_help = VERIFY_CODES)]
     Verify(VerifyOptions),
     /// Prints completions of the commands for a shell

@@ -27,7 +27,7 @@ use crate::output::{self, Reader};
 use picture::{Picture, Server};
 
 /// The name by which the server knows the sessions of this program.
-pub const OWN_NAME: &str = "tierpool";
+const OWN_NAME: &str = "tierpool";
 
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
@@ -56,7 +56,7 @@ fn named(settings: &PgSettings) -> Option<String> {
 }
 
 /// Nothing of a terminal is changed that would have to be put back.
-fn end_at_interrupt() -> Result<(), Failure> {
+pub fn end_at_interrupt() -> Result<(), Failure> {
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)
         .map(|_| ())

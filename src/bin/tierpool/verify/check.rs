@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::outcome::Code;
 
+/// The columns of what to do, where there are words to break it at.
+const TODO_WIDTH: usize = 80;
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -131,8 +134,9 @@ impl Report {
         for Check { name, state, found, allowed, todo } in &self.checks {
             let allowed = allowed.as_ref().map(|allowed| format!("; allowed: {allowed}")).unwrap_or_default();
             let _ = writeln!(text, "{:7}  {name:width$}  {found}{allowed}", state.word());
-            if let Some(todo) = todo {
-                let _ = writeln!(text, "{:9}{:width$}  do: {todo}", "", "");
+            for (at, line) in todo.iter().flat_map(|todo| wrapped(todo)).enumerate() {
+                let head = if at == 0 { "do:" } else { "" };
+                let _ = writeln!(text, "{:9}{:width$}  {head:3} {line}", "", "");
             }
         }
         let _ = write!(text, "\nVERDICT: {}", self.verdict());
@@ -156,6 +160,21 @@ impl Report {
             "code": self.code() as u8,
         })
     }
+}
+
+/// A text in lines of whole words.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < TODO_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -219,6 +238,15 @@ mod tests {
         let failed = &json["checks"][1];
         assert_eq!((&failed["state"], &failed["todo"]), (&"FAIL".into(), &"more".into()));
         assert_eq!(json["checks"][0]["allowed"], Value::Null);
+    }
+
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        let text = "some words of five ".repeat(20);
+        let lines = wrapped(text.trim_end());
+        assert!(lines.len() > 4 && lines.iter().all(|line| line.len() <= TODO_WIDTH), "{lines:?}");
+        assert_eq!(lines.join(" "), text.trim_end());
+        assert_eq!(wrapped(&"x".repeat(200)), ["x".repeat(200)]);
     }
 
     #[test]

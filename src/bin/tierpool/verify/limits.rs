@@ -36,7 +36,7 @@ pub fn checks(activity: &ServerActivity, demand: Demand) -> Vec<Check> {
                 format!("CONNECTION LIMIT of database {}", database.name),
                 |_, allowed| {
                     format!(
-                        "ALTER DATABASE … CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
+                        "ALTER DATABASE ... CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
                         demand.connections
                     )
                 },
@@ -58,7 +58,7 @@ fn of_role(role: &RoleLimit, demand: Demand) -> Check {
             format!("CONNECTION LIMIT of role {}", role.name),
             |_, allowed| {
                 format!(
-                    "ALTER ROLE … CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
+                    "ALTER ROLE ... CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
                     demand.connections
                 )
             },
@@ -113,7 +113,8 @@ pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool) ->
         .min(by_limit(limits.database.limit))
         .min(budget);
     let others = limits.in_use.saturating_sub(own);
-    let found = format!("{usable} of {budget} connections can be had, {others} sessions are others'");
+    let found =
+        format!("{budget} connections wanted, {usable} can be had beside {others} sessions of others");
     if usable >= promised {
         return Check::ok(NAME, found);
     }

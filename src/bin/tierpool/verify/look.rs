@@ -9,7 +9,10 @@ use tierpool::postgres::{PgConnection, PgManager, ServerActivity, SessionOptions
 use tierpool::{Error, FailureClass, PgError, PgPool, PooledConnection, Tier};
 
 use crate::outcome::Failure;
-use crate::status::OWN_NAME;
+
+/// The name by which the server knows the sessions of this program where the settings name no application: that of
+/// `status`, which leaves them out.
+const OWN_NAME: &str = "tierpool";
 
 /// The longest that is waited for one answer of a server or a pooler.
 pub const PATIENCE: Duration = Duration::from_secs(5);

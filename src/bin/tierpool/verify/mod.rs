@@ -25,6 +25,7 @@ use crate::config::{of_faults, unusable};
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure};
 use crate::output;
+use crate::status::end_at_interrupt;
 use check::{Budget, Check, Report, State};
 use look::Seen;
 
@@ -41,6 +42,7 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
         }
         Err(faults) => return Err(unusable(&faults)),
     };
+    end_at_interrupt()?;
     let report = match look::look(&settings, options.profile.as_deref())? {
         Ok(seen) => {
             let is_found = settings.pgbouncer.is_none();

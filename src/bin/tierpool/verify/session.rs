@@ -107,9 +107,10 @@ pub fn statement_timeout(seen: &Seen, facts: &Facts, settings: &PgSettings) -> C
     if places.iter().all(|(_, limit)| *limit == wanted) {
         return Check::ok(NAME, found);
     }
-    let by_role = wanted.map(|wanted| format!("ALTER ROLE … SET statement_timeout = {}", wanted.as_millis()));
+    let by_role =
+        wanted.map(|wanted| format!("ALTER ROLE ... SET statement_timeout = {}", wanted.as_millis()));
     let todo = match (seen.pooler, by_role) {
-        (_, None) => "set the limit that is meant, or ALTER ROLE … RESET statement_timeout".to_owned(),
+        (_, None) => "set the limit that is meant, or ALTER ROLE ... RESET statement_timeout".to_owned(),
         (PgBouncer::Off, Some(by_role)) => {
             format!("something in between drops start-up options: say so by USE_PGBOUNCER, or {by_role}")
         }
@@ -137,7 +138,7 @@ pub fn idle_session_timeout(facts: &Facts, pooler: PgBouncer, keepalive: Option<
     if is_kept {
         return Some(Check::ok(NAME, found).allowed(rule));
     }
-    let todo = "raise idle_session_timeout, for the role alone by ALTER ROLE … SET idle_session_timeout, or have the \
+    let todo = "raise idle_session_timeout, for the role alone by ALTER ROLE ... SET idle_session_timeout, or have the \
                 application lower the pool's keepalive: the server ends connections that are kept open";
     Some(Check::bad(NAME, State::Fail, found, todo).allowed(rule))
 }
