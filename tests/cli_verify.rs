@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use support::authority::Authority;
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::hostile::{HostileServer, Step, frames};
 use support::pools::pool_of;
@@ -196,6 +197,22 @@ fn encryption_that_is_demanded_and_not_there_is_a_fault() {
     let told = verify(&format!("{}?sslmode=require", cluster.url()), &[]);
     told.assert_failed(&["connection"]);
     told.assert_told("connection", &["TLS"]);
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let identity = ours.server(&["db.tierpool.test"]);
+    let encrypted = Cluster::builder().setting("ssl", "on").setting("ssl_cert_file", "own.crt");
+    let encrypted = encrypted.setting("ssl_key_file", "own.key").file("own.crt", identity.cert);
+    let encrypted = encrypted.file("own.key", identity.key).start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trusting = |name: &str, authority: &Authority| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, authority.cert()).unwrap();
+        verify(&format!("{}?sslmode=verify-ca&sslrootcert={}", encrypted.url(), file.display()), &[])
+    };
+    let sound = trusting("ours.pem", &ours);
+    sound.assert_failed(&[]);
+    sound.assert_told("tls", &["encrypted, the certificate is checked (sslmode=verify-ca)"]);
+    trusting("others.pem", &others).assert_failed(&["connection"]);
+    verify(&encrypted.url(), &[]).assert_told("tls", &["encrypted, the certificate is not checked"]);
     let only_tls = Cluster::builder().hba("hostssl all all 127.0.0.1/32 scram-sha-256").start().unwrap();
     verify(&only_tls.plain_url(), &[]).assert_told("connection", &["28000", "pg_hba.conf"]);
 }

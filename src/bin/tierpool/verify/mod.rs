@@ -104,7 +104,7 @@ fn of_server(settings: &PgSettings, is_found: bool, seen: &Seen) -> Vec<Check> {
     };
     checks.push(session::version(facts));
     checks.push(session::kind(facts, settings.server.session_attrs()));
-    checks.push(session::tls(facts, seen.pooler, settings.server.tls().mode));
+    checks.push(session::tls(facts, seen.pooler, &settings.server));
     checks.push(session::statement_timeout(seen, facts, settings));
     checks.extend(session::idle_session_timeout(facts, seen.pooler, settings.automation.keepalive));
     let console = (seen.pooler != PgBouncer::Off).then(|| {

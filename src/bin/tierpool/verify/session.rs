@@ -1,8 +1,11 @@
 //! What a connection is like: its server's version and kind, encryption, and the limits of time in force.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tierpool::config::{PgBouncer, PgSettings, TargetSessionAttrs, TlsMode};
+use tierpool::config::{PgBouncer, PgSettings, Server, TargetSessionAttrs, TlsMode, TlsOptions};
+use tierpool::postgres_crate::Config;
+use tierpool::postgres_crate::config::Host;
 
 use super::check::{Check, State, time};
 use super::look::{Facts, Seen};
@@ -63,30 +66,41 @@ pub fn kind(facts: &Facts, wanted: TargetSessionAttrs) -> Check {
 }
 
 /// Whether others can read along. Encryption that is demanded and not to be had is told by the connection itself.
-pub fn tls(facts: &Facts, pooler: PgBouncer, mode: TlsMode) -> Check {
+pub fn tls(facts: &Facts, pooler: PgBouncer, server: &Server) -> Check {
     const NAME: &str = "tls";
+    let TlsOptions { mode, root_cert, .. } = server.tls();
     let demand = format!("sslmode={}", mode.as_str());
-    let certificate = if mode >= TlsMode::VerifyCa { "checked" } else { "not checked" };
-    if mode >= TlsMode::Require {
+    // With a root certificate `require` is as `verify-ca`.
+    let is_checked = *mode >= TlsMode::VerifyCa || (*mode == TlsMode::Require && root_cert.is_some());
+    let is_encrypted = *mode >= TlsMode::Require || (pooler == PgBouncer::Off && facts.is_encrypted);
+    if is_encrypted {
+        let certificate = if is_checked { "checked" } else { "not checked" };
         return Check::ok(NAME, format!("encrypted, the certificate is {certificate} ({demand})"));
     }
+    if is_here(server.config()) || (pooler == PgBouncer::Off && facts.is_here) {
+        return Check::ok(NAME, format!("not demanded, on one machine ({demand})"));
+    }
+    let found = if pooler == PgBouncer::Off {
+        format!("plain text, which whoever is in between can read and change ({demand})")
+    } else {
+        format!("the server does not tell how its pooler is reached, and {demand} allows plain text")
+    };
     let todo =
         "set sslmode=verify-full, and sslrootcert to the certificate of the server's authority or to system";
-    match (pooler, facts.is_encrypted, facts.is_here) {
-        (PgBouncer::Off, true, _) => {
-            Check::ok(NAME, format!("encrypted, the certificate is not checked ({demand})"))
-        }
-        (PgBouncer::Off, false, true) => Check::ok(NAME, format!("plain text, on one machine ({demand})")),
-        (PgBouncer::Off, false, false) => {
-            let found = format!("plain text, which whoever is in between can read and change ({demand})");
-            Check::bad(NAME, State::Warn, found, todo)
-        }
-        _ => {
-            let found =
-                format!("the server does not tell how its pooler is reached, and {demand} allows plain text");
-            Check::bad(NAME, State::Warn, found, todo)
-        }
+    Check::bad(NAME, State::Warn, found, todo)
+}
+
+/// Whether every server that is named is on this machine. A name stands for any machine, so it has to have an address.
+fn is_here(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    if !addresses.is_empty() {
+        return addresses.iter().all(|address| address.to_canonical().is_loopback());
     }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => name.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback()),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
 }
 
 /// Whether the limit of statements is the one of the settings: outside of sessions, and in them where they set it.
@@ -145,6 +159,8 @@ pub fn idle_session_timeout(facts: &Facts, pooler: PgBouncer, keepalive: Option<
 
 #[cfg(test)]
 mod tests {
+    use tierpool::config::Overrides;
+
     use super::*;
 
     fn facts() -> Facts {
@@ -195,13 +211,29 @@ mod tests {
 
     #[test]
     fn plain_text_is_told_where_somebody_can_be_in_between() {
-        let state = |facts: &Facts, pooler, mode| tls(facts, pooler, mode).state;
+        use PgBouncer::{Off, Session};
+        let told = |facts: &Facts, pooler, url: &str| {
+            let mut overrides = Overrides::default();
+            overrides.url = Some(url.into());
+            let settings = PgSettings::load(&overrides, |_| None).unwrap_or_else(|faults| panic!("{faults}"));
+            let check = tls(facts, pooler, &settings.server);
+            (check.state, check.found)
+        };
+        let state = |facts: &Facts, pooler, url: &str| told(facts, pooler, url).0;
         let (here, secret) = (Facts { is_here: true, ..facts() }, Facts { is_encrypted: true, ..facts() });
-        assert_eq!(state(&facts(), PgBouncer::Off, TlsMode::Prefer), State::Warn);
-        assert_eq!(state(&here, PgBouncer::Off, TlsMode::Disable), State::Ok);
-        assert_eq!(state(&secret, PgBouncer::Off, TlsMode::Prefer), State::Ok);
-        assert_eq!(state(&secret, PgBouncer::Session, TlsMode::Prefer), State::Warn, "the pooler's");
-        assert_eq!(state(&facts(), PgBouncer::Session, TlsMode::Require), State::Ok);
+        let far = "postgresql://db.example/news";
+        assert_eq!(state(&facts(), Off, far), State::Warn);
+        assert_eq!(state(&here, Off, far), State::Ok, "a tunnel, or a name of this machine");
+        assert_eq!((state(&secret, Off, far), state(&secret, Session, far)), (State::Ok, State::Warn));
+        assert_eq!(state(&here, Session, far), State::Warn, "the pooler's own way");
+        for near in ["postgresql://127.0.0.1:6432/news", "host=/run/pooler", "host=h hostaddr=::1"] {
+            assert_eq!(state(&facts(), Session, near), State::Ok, "{near}");
+        }
+        assert_eq!(state(&facts(), Session, "host=127.0.0.1,10.0.0.1"), State::Warn);
+        let of = |demand: &str| told(&facts(), Session, &format!("{far}?{demand}")).1;
+        assert_eq!(of("sslmode=require"), "encrypted, the certificate is not checked (sslmode=require)");
+        let checked = of("sslmode=require&sslrootcert=ca.pem");
+        assert_eq!(checked, "encrypted, the certificate is checked (sslmode=require)");
     }
 
     #[test]
