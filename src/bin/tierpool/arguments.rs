@@ -35,6 +35,14 @@ Exit codes:
   1  of stats: items are dead
   2  it was not done, or nobody knows: the reason is told";
 
+const VERIFY_CODES: &str = "\
+Exit codes:
+  0    every check passed; there may be warnings
+  1    a check failed
+  2    no check failed, and some could not be made; or the settings cannot be
+       used
+  130  ended by Ctrl-C";
+
 const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
                           known";
 
@@ -58,6 +66,12 @@ pub enum Command {
         #[command(subcommand)]
         act: QueueAct,
     },
+    /// Checks whether configuration and server carry the pool
+    ///
+    /// A line a check: what was found, what is allowed, and what to do. It opens a connection or two, only reads, and
+    /// ends within a minute, whatever the server does.
+    #[command(after_help = VERIFY_CODES)]
+    Verify(VerifyOptions),
     /// Prints completions of the commands for a shell
     #[command(after_help = PAGE_CODES)]
     Completions {
@@ -132,6 +146,16 @@ pub struct PushOptions {
 pub struct QueueOptions {
     /// The queue's table, or schema.table
     pub queue: String,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyOptions {
+    /// The profile to check, in place of DB_POOL_PROFILE
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,7 @@
 //! | `config` | the command `config` |
 //! | `status` | the command `status` |
 //! | `queue` | the command `queue` |
+//! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
@@ -21,6 +22,7 @@ mod pages;
 mod queue;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Queue { act } => queue::run(&act),
+        Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }

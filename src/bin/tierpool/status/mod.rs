@@ -56,7 +56,7 @@ fn named(settings: &PgSettings) -> Option<String> {
 }
 
 /// Nothing of a terminal is changed that would have to be put back.
-fn end_at_interrupt() -> Result<(), Failure> {
+pub fn end_at_interrupt() -> Result<(), Failure> {
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)
         .map(|_| ())
