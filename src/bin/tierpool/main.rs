@@ -9,6 +9,7 @@
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
 //! | `status` | the command `status` |
+//! | `queue` | the command `queue` |
 //! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
 
@@ -18,6 +19,7 @@ mod environment;
 mod outcome;
 mod output;
 mod pages;
+mod queue;
 mod status;
 mod table;
 mod verify;
@@ -42,6 +44,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Queue { act } => queue::run(&act),
         Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),

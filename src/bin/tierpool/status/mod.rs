@@ -64,7 +64,7 @@ pub fn end_at_interrupt() -> Result<(), Failure> {
 }
 
 /// A pool that opens one connection, when it asks, and has no door of its own.
-fn pool() -> Result<PgPool, Failure> {
+pub fn pool() -> Result<PgPool, Failure> {
     let builder = PgPool::builder().app_name(OWN_NAME).admin(false).min_size(0);
     builder.build_unchecked().map_err(|error| Failure::new(format_args!("{error:#}")))
 }
