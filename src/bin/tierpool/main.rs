@@ -9,11 +9,13 @@
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
 //! | `status` | the command `status` |
+//! | `loadtest` | the command `loadtest` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
 mod config;
 mod environment;
+mod loadtest;
 mod outcome;
 mod output;
 mod pages;
@@ -40,6 +42,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Loadtest(options) => loadtest::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }
