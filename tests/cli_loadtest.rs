@@ -3,23 +3,38 @@
 mod support;
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::tool::{Ran, ran, tool};
-use support::wait::{LONG_BOUND, took};
+use support::wait::{LONG_BOUND, eventually, took};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tierpool");
 
-/// Runs the command, which shows no secret.
+/// The command, in a folder.
+fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
+    let mut command = tool(PROGRAM, folder, &[&["loadtest"], arguments].concat());
+    command.env("DATABASE_URL", url);
+    command
+}
+
+/// Runs the command, which shows no secret and leaves nothing behind, nor draws where there is no terminal.
 fn loadtest(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = tool(PROGRAM, folder.path(), &[&["loadtest"], arguments].concat());
-    let told = ran(command.env("DATABASE_URL", url).envs(variables.iter().copied()));
+    let told = ran(command(folder.path(), url, arguments).envs(variables.iter().copied()));
     assert!(!told.tells(APP_PASSWORD), "{told:?}");
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(names(folder.path()), Vec::<String>::new(), "something is left behind");
+    assert!(told.code == Some(2) || told.err.is_empty(), "{told:?}");
     told
+}
+
+/// The files of a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// The only run of a report whose figures add up, and whose exit code is its verdict's.
@@ -182,4 +197,79 @@ fn a_server_that_does_not_answer_or_is_not_there_is_exit_code_two_in_bounded_tim
         assert!(told.err.starts_with("tierpool: no load was made: "), "{told:?}");
         assert!(time < LONG_BOUND + Duration::from_secs(10), "{time:?}");
     }
+}
+
+#[test]
+fn the_report_is_also_one_page_that_stands_alone() {
+    let (cluster, folder) = (roomy(), tempfile::tempdir().unwrap());
+    let arguments = ["baseline", "--rate", "50", "--duration", "1", "--html", "page.html"];
+    let told = ran(&mut command(folder.path(), &cluster.url(), &arguments));
+    assert_eq!(names(folder.path()), ["page.html"], "{told:?}");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(
+        page.contains("<svg") && page.contains("errors &lt; 1 %") && page.ends_with("</html>\n"),
+        "{page}"
+    );
+    assert!(page.contains(told.out.lines().next().unwrap()), "{page}");
+    for outside in ["src=", "href=", "url(", "@import", APP_PASSWORD] {
+        assert!(!page.contains(outside), "{outside} in {page}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_before_any_load_is_made() {
+    let (folder, silent) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    silent.set_nonblocking(true).unwrap();
+    let url = format!("postgresql://app:{APP_PASSWORD}@{}/news", silent.local_addr().unwrap());
+    for path in [".", "/", "none/page.html", ""] {
+        let told = ran(&mut command(folder.path(), &url, &["peak", "--html", path]));
+        assert_eq!((told.code, told.out.as_str()), (Some(2), ""), "{path}: {told:?}");
+        assert!(
+            told.err.contains("cannot be written: ") || told.err.contains("a value is required"),
+            "{told:?}"
+        );
+    }
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    assert!(silent.accept().is_err(), "somebody was asked");
+}
+
+#[test]
+fn a_ramp_ends_at_the_first_rate_that_does_not_pass() {
+    let cluster = roomy();
+    let arguments = ["baseline", "--rate", "40", "--duration", "1", "--ramp", "--json"];
+    let told = loadtest(&cluster.url(), &arguments, &[("DB_CONNECTION_LIMIT", "1")]);
+    run(&told);
+    let ramp = &told.json()["ramp"];
+    let steps = ramp["steps"].as_array().unwrap();
+    let (last, passed) = steps.split_last().unwrap();
+    assert!(passed.iter().all(|step| step["verdict"] == "pass") && last["verdict"] != "pass", "{ramp}");
+    // One connection carries 25 requests of 40 ms each second, and 20 are the most that may be asked of it.
+    assert!(last["rate_per_second"].as_f64().unwrap() <= 20.0, "{ramp}");
+    assert_eq!(
+        ramp["carried_per_second"],
+        passed.last().map_or(Value::Null, |step| step["rate_per_second"].clone())
+    );
+    let arguments = ["baseline", "--rate", "40", "--duration", "1", "--ramp", "--query", "SELECT 1/0"];
+    let failing = loadtest(&cluster.url(), &arguments, &[]);
+    assert!(failing.out.contains("capacity: no rate that was tried is carried"), "{failing:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_load_and_leaves_no_page() {
+    use std::process::Stdio;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (cluster, folder) = (roomy(), tempfile::tempdir().unwrap());
+    let arguments = ["endurance", "--html", "page.html"];
+    let mut command = command(folder.path(), &cluster.url(), &arguments);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually(LONG_BOUND, "the load is made", || cluster.connections("tierpool-loadtest/%") > 2);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (told, time) = took(|| Ran::from(child.wait_with_output().unwrap()));
+    assert_eq!((told.code, told.out.as_str(), told.err.as_str()), (Some(130), "", ""));
+    assert!(time < LONG_BOUND, "{time:?}");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    eventually(LONG_BOUND, "its sessions end", || cluster.connections("tierpool-loadtest/%") == 0);
 }

@@ -5,6 +5,8 @@
 //! | `outcome` | exit codes, and failures that end a command |
 //! | `output` | text to standard output, whose reader may go away |
 //! | `table` | a table as text |
+//! | `chart` | charts as SVG |
+//! | `percentiles` | curves of percentiles |
 //! | `environment` | `.env`, and which variables came from it |
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
@@ -13,12 +15,14 @@
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
+mod chart;
 mod config;
 mod environment;
 mod loadtest;
 mod outcome;
 mod output;
 mod pages;
+mod percentiles;
 mod status;
 mod table;
 

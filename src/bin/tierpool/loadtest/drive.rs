@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::cores;
 use super::probe::{Probe, Probed};
-use super::record::{Outcome, Record, Times};
+use super::record::{Counts, Outcome, Record, Times};
 use super::scenario::{Plan, Work};
 use super::schedule::Schedule;
 use super::target::{Opened, Target};
@@ -48,20 +48,20 @@ struct Shared {
     record: Mutex<Record>,
 }
 
-/// Makes the load that a plan asks for, and calls `look` with the record and the time since the start, many times a
-/// second.
+/// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many times
+/// a second.
 ///
 /// Ends at the latest 30 s after the schedule does: what has no answer by then counts as timed out.
 pub fn drive(
     target: &Arc<dyn Target>,
     plan: &Plan,
-    mut look: impl FnMut(&Record, Duration),
+    mut look: impl FnMut(&Counts, Duration),
 ) -> Result<Ran, Failure> {
     let shared = Arc::new(Shared {
         target: Arc::clone(target),
         work: plan.work.clone(),
         schedule: Schedule::of(plan.model, plan.time),
-        record: Mutex::new(Record::new()),
+        record: Mutex::new(Record::over(plan.time)),
     });
     let (start, started) = crossbeam_channel::bounded(plan.threads as usize);
     // Where one cannot be had the others end, as nobody starts them.
@@ -76,7 +76,8 @@ pub fn drive(
     let last = begun + plan.time + GRACE;
     while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < last {
         thread::sleep(LOOK_EVERY);
-        look(&shared.record.lock(), begun.elapsed());
+        let counts = shared.record.lock().counts;
+        look(&counts, begun.elapsed());
     }
     let probed = probe.stop();
     let mut record = shared.record.lock().clone();
@@ -111,23 +112,25 @@ impl Shared {
     fn make_requests(&self, user: u32, begun: Instant) {
         let mut ended = None;
         while let Some(at) = self.schedule.next(user, ended) {
-            self.make_request(begun + at);
+            self.make_request(begun, at);
             ended = Some(begun.elapsed());
         }
     }
 
-    fn make_request(&self, due: Instant) {
+    fn make_request(&self, begun: Instant, at: Duration) {
+        let due = begun + at;
         let early = due.saturating_duration_since(Instant::now());
         if !early.is_zero() {
             thread::sleep(early);
         }
         let lag = due.elapsed();
         if lag > UNSTARTED_AFTER {
-            let times = Times { latency: lag, ..Times::default() };
+            let times = Times { due: at, latency: lag, ..Times::default() };
             return self.record.lock().add(Outcome::Unstarted, times, None);
         }
         let served = self.target.serve(&self.work);
         let times = Times {
+            due: at,
             latency: due.elapsed(),
             lag: Some(lag),
             generator: (!early.is_zero()).then_some(lag),
@@ -151,7 +154,7 @@ mod tests {
     #[test]
     fn what_has_no_answer_at_the_end_counts_and_so_does_what_found_no_thread() {
         let counts = |offered, unanswered| {
-            let mut record = Record::new();
+            let mut record = Record::over(GRACE);
             (0..3).for_each(|_| record.add(Outcome::Done, Times::default(), None));
             settle(&mut record, offered, unanswered);
             assert_eq!(record.latency.count(), record.counts.offered());

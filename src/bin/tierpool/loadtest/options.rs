@@ -1,5 +1,6 @@
 //! The options of the command.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -65,6 +66,13 @@ pub struct LoadtestOptions {
     /// The same arrivals for the same number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Looks for the highest rate that is carried first: at most ten steps of 3 s,
+    /// from a quarter of the rate to six times as much
+    #[arg(long, conflicts_with = "users")]
+    pub ramp: bool,
+    /// Writes the report with its plots into one page, too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

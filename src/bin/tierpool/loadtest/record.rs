@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::series::Series;
+
 /// Significant digits of the histograms: a thousandth of the value.
 const DIGITS: u8 = 3;
+
+/// Of those of which there are many: a hundredth of the value.
+const FEW_DIGITS: u8 = 2;
 
 /// Longer times are recorded as this.
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -30,6 +35,8 @@ pub enum Outcome {
 /// How long the parts of a request took; those that it came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
+    /// When it was due, from the start of the run.
+    pub due: Duration,
     /// From the moment at which it was due to its end.
     pub latency: Duration,
     /// From that moment to its start.
@@ -50,8 +57,17 @@ pub struct Spread(Histogram<u64>);
 
 impl Spread {
     pub fn new() -> Self {
+        Spread::with(DIGITS)
+    }
+
+    /// A smaller one, for a slice of a run.
+    pub fn coarse() -> Self {
+        Spread::with(FEW_DIGITS)
+    }
+
+    fn with(digits: u8) -> Self {
         let longest = LONGEST.as_micros() as u64;
-        Spread(Histogram::new_with_bounds(1, longest, DIGITS).expect("BUG: bounds that cannot be"))
+        Spread(Histogram::new_with_bounds(1, longest, digits).expect("BUG: bounds that cannot be"))
     }
 
     pub fn add(&mut self, time: Duration) {
@@ -116,6 +132,7 @@ pub struct Record {
     pub generator: Spread,
     pub wait: Spread,
     pub service: Spread,
+    pub series: Series,
     /// Connections were held as often, and in all for so long.
     pub holds: u32,
     pub held: Duration,
@@ -125,7 +142,8 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new() -> Self {
+    /// For a run of that time.
+    pub fn over(time: Duration) -> Self {
         let spread = Spread::new();
         Record {
             counts: Counts::default(),
@@ -134,6 +152,7 @@ impl Record {
             generator: spread.clone(),
             wait: spread.clone(),
             service: spread,
+            series: Series::over(time),
             holds: 0,
             held: Duration::ZERO,
             queued: Duration::ZERO,
@@ -142,8 +161,9 @@ impl Record {
     }
 
     pub fn add(&mut self, outcome: Outcome, times: Times, error: Option<String>) {
-        let Times { latency, lag, generator, wait, service, hold } = times;
+        let Times { due, latency, lag, generator, wait, service, hold } = times;
         self.add_missing(outcome, 1, latency);
+        self.series.add(due, outcome, latency);
         let parts = [
             (&mut self.lag, lag),
             (&mut self.generator, generator),
@@ -160,7 +180,7 @@ impl Record {
         self.last_error = error.or(self.last_error.take());
     }
 
-    /// Adds as many that came to nothing else.
+    /// Adds as many that came to nothing else, whenever they were due.
     pub fn add_missing(&mut self, outcome: Outcome, count: u64, latency: Duration) {
         self.counts.add_many(outcome, count);
         self.latency.add_many(latency, count);
@@ -185,8 +205,9 @@ mod tests {
 
     #[test]
     fn each_request_counts_once_and_with_the_times_that_it_came_to() {
-        let mut record = Record::new();
+        let mut record = Record::over(Duration::from_secs(1));
         let served = Times {
+            due: MS,
             latency: 42 * MS,
             lag: Some(MS),
             generator: Some(MS),

@@ -125,6 +125,11 @@ impl Plan {
             work: Work { statements, in_transaction: scenario.in_transaction },
         }
     }
+
+    /// The same work at another rate, for another time.
+    pub fn with(&self, model: Model, time: Duration) -> Plan {
+        Plan { model, time, threads: threads(model), ..self.clone() }
+    }
 }
 
 fn threads(model: Model) -> u32 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::drive::Ran;
+use super::ramp::Ramp;
 use super::record::Spread;
 use super::scenario::{Model, Plan, Shape};
 use super::target::Opened;
@@ -58,8 +59,8 @@ pub fn asked(plan: &Plan) -> String {
     }
 }
 
-/// The tables, a row for each pool.
-pub fn text(plan: &Plan, judged: &[Judged]) -> String {
+/// The tables, a row for each pool; behind them what a ramp has found.
+pub fn text(plan: &Plan, ramp: Option<&Ramp>, judged: &[Judged]) -> String {
     let mut parts = vec![asked(plan), format!("each request: {}", requested(plan))];
     parts.push(counts(judged).to_string());
     parts.push(times(judged).to_string());
@@ -72,6 +73,7 @@ pub fn text(plan: &Plan, judged: &[Judged]) -> String {
         }
         parts.extend(verdict.invalid.iter().map(|reason| format!("{pool}, invalid: {reason}")));
     }
+    parts.extend(ramp.map(Ramp::text));
     parts.push(format!("VERDICT: {}", verdicts(judged)));
     parts.join("\n\n")
 }
@@ -161,7 +163,7 @@ fn thresholds(judged: &[Judged]) -> Table {
 }
 
 /// The same for scripts.
-pub fn json(plan: &Plan, judged: &[Judged]) -> Value {
+pub fn json(plan: &Plan, ramp: Option<&Ramp>, judged: &[Judged]) -> Value {
     let model = match plan.model {
         Model::Open { rate, shape, seed } => json!({
             "kind": "open",
@@ -184,6 +186,7 @@ pub fn json(plan: &Plan, judged: &[Judged]) -> Value {
         "threads": plan.threads,
         "statements": plan.work.statements,
         "in_transaction": plan.work.in_transaction,
+        "ramp": ramp.map(Ramp::json),
         "runs": judged.iter().map(of_run).collect::<Value>(),
     })
 }
@@ -234,7 +237,7 @@ fn of_spread(spread: &Spread) -> Value {
     [("count".to_owned(), json!(spread.count()))].into_iter().chain(quantiles).collect()
 }
 
-fn millis(time: Duration) -> f64 {
+pub fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }
 
@@ -253,7 +256,7 @@ mod tests {
             ran.record.last_error = Some("no connection".to_owned());
         });
         let judged = [Judged::of(&plan, failed)];
-        let (text, json) = (text(&plan, &judged), json(&plan, &judged));
+        let (text, json) = (text(&plan, None, &judged), json(&plan, None, &judged));
         for line in [
             "peak: open model, 900 arrivals a second (Poisson, seed 7), 30 s, at most 500 at a time",
             "each request: SELECT pg_sleep(0.04)",
@@ -279,10 +282,10 @@ mod tests {
         let plan = plan("peak --users 9 --think 0.5");
         let theirs = ran(1_000, 50, |ran| (ran.pool, ran.probed.asked) = ("r2d2", 10));
         let judged = [Judged::of(&plan, ran(1_000, 50, |_| {})), Judged::of(&plan, theirs)];
-        let text = text(&plan, &judged);
+        let text = text(&plan, None, &judged);
         assert!(text.starts_with("peak: closed model, 9 users who rest 500 ms"), "{text}");
         assert!(text.ends_with("VERDICT: tierpool PASS, r2d2 FAIL"), "{text}");
-        assert_eq!(json(&plan, &judged)["model"]["kind"], "closed");
+        assert_eq!(json(&plan, None, &judged)["model"]["kind"], "closed");
     }
 
     #[test]

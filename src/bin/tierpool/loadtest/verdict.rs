@@ -110,6 +110,11 @@ impl Verdict {
         Verdict { thresholds, invalid: invalid(ran) }
     }
 
+    /// The names of those that do not hold.
+    pub fn broken(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.thresholds.iter().filter(|threshold| !threshold.holds).map(|threshold| threshold.name)
+    }
+
     pub fn grade(&self) -> Grade {
         if !self.invalid.is_empty() {
             Grade::Invalid
@@ -159,8 +164,9 @@ pub mod tests {
 
     /// A run of `done` requests of 40 ms, with what a test says of it.
     pub fn ran(done: u64, ceiling: u32, change: impl FnOnce(&mut Ran)) -> Ran {
-        let mut record = Record::new();
+        let mut record = Record::over(30_000 * MS);
         let times = Times {
+            due: Duration::ZERO,
             latency: 42 * MS,
             lag: Some(MS),
             generator: Some(MS),
@@ -177,8 +183,7 @@ pub mod tests {
 
     fn judged(line: &str, ran: &Ran) -> (Grade, Vec<&'static str>) {
         let verdict = Verdict::of(&plan(line), ran);
-        let broken = verdict.thresholds.iter().filter(|threshold| !threshold.holds);
-        (verdict.grade(), broken.map(|threshold| threshold.name).collect())
+        (verdict.grade(), verdict.broken().collect())
     }
 
     #[test]
