@@ -109,16 +109,23 @@ impl Queue {
     ///
     /// A name that is none; no such table; one that is no queue; what the server says.
     pub fn open(pool: &TieredPool<PgManager>, name: &str) -> Result<Queue, PgError> {
-        let queue = Queue::named(pool, name)?;
-        match pool.session(|tx| queue.is_there(tx))? {
+        Queue::open_on(pool, Tier::Automation, name)
+    }
+
+    /// As [`open`](Self::open), on connections of this tier: a tool in a person's hand takes [`Tier::Adhoc`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(pool: &TieredPool<PgManager>, tier: Tier, name: &str) -> Result<Queue, PgError> {
+        let queue = Queue::named(pool, name)?.on(tier);
+        match pool.session_with(tier, &SessionOptions::new(), |tx| queue.is_there(tx))? {
             true => Ok(queue),
             false => Err(queue.missing()),
         }
     }
 
     /// The same queue, with its own statements on connections of this tier.
-    ///
-    /// A tool in a person's hand takes [`Tier::Adhoc`].
     pub fn on(mut self, tier: Tier) -> Queue {
         self.tier = tier;
         self

@@ -12,6 +12,8 @@
 //! | `config` | the command `config` |
 //! | `status` | the command `status` |
 //! | `loadtest` | the command `loadtest` |
+//! | `queue` | the command `queue` |
+//! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
@@ -23,8 +25,10 @@ mod outcome;
 mod output;
 mod pages;
 mod percentiles;
+mod queue;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -47,6 +51,8 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Loadtest(options) => loadtest::run(&options),
+        Command::Queue { act } => queue::run(&act),
+        Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }
