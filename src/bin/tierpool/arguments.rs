@@ -3,6 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::loadtest::{LOADTEST_CODES, LoadtestOptions};
+
 /// What operators ask of pools, of their settings and of their server.
 ///
 /// Settings are those of the library: environment variables, a file `.env` in this folder or above it, and the URL of
@@ -57,6 +59,15 @@ pub enum Command {
     /// server shows their sessions.
     #[command(after_help = STATUS_CODES)]
     Status(StatusOptions),
+    /// Loads the server through a pool, and judges both
+    ///
+    /// It loads the server of the settings for as long as it runs, also a
+    /// production server. Requests come by a schedule (open model), whatever
+    /// becomes of those before; latency counts from the moment at which a request
+    /// was due. The pool is the one of the settings; where they say no size it has
+    /// 50 connections.
+    #[command(after_help = LOADTEST_CODES)]
+    Loadtest(LoadtestOptions),
     /// Fills a queue of items, counts what is in it, has dead items tried again
     ///
     /// A queue is a table that batches on many hosts take their items from. This

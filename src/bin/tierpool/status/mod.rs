@@ -10,6 +10,8 @@ mod live;
 mod picture;
 mod show;
 
+pub use live::shown;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
