@@ -29,6 +29,8 @@ pub mod prometheus;
 pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod retried;
+#[cfg(feature = "http")]
+pub mod scraping;
 pub mod scripted;
 pub mod steady;
 pub mod stress;
