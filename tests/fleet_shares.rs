@@ -79,6 +79,36 @@ fn a_program_that_is_alone_has_all_slots_and_gives_up_idle_ones_to_one_that_come
 }
 
 #[test]
+fn status_box_and_metrics_tell_of_the_fleet_and_of_none_without_one() {
+    let cluster = cluster();
+    let pool = member(&cluster, "one");
+    let _held = take(&pool, 3);
+    let line = "Shared in fleet news: 3 of 8 slots taken by 1 programs, 3 here (share 8)";
+    let shown = || pool.get_database_stats().plain().to_string();
+    eventually(BOUND, "what the fleet is", || shown().contains(line));
+    let without = built(PgPool::builder().url(cluster.url()));
+    assert!(!without.get_database_stats().to_string().contains("fleet"));
+    #[cfg(feature = "prometheus")]
+    {
+        let told = |pool: &PgPool| tierpool::metrics::Collector::new().with(&**pool).text();
+        let of = |name: &str, more: &str| {
+            format!("db_pool_fleet_{name}{{pool=\"tierpool\",tier=\"automation\"{more}}} ")
+        };
+        let text = told(&pool);
+        for (series, value) in [
+            (of("slots", ",state=\"held\""), 3),
+            (of("slots", ",state=\"free\""), 5),
+            (of("members", ""), 1),
+            (of("wanting", ""), 0),
+            (of("share", ""), 8),
+        ] {
+            assert!(text.contains(&format!("{series}{value}\n")), "{series}{value} is not in {text}");
+        }
+        assert!(!told(&without).contains("db_pool_fleet"));
+    }
+}
+
+#[test]
 fn busy_programs_have_the_same_share_and_one_of_greater_weight_has_more() {
     let cluster = cluster();
     let [light, heavy] = [("one", 1), ("two", 3)]
@@ -131,6 +161,25 @@ fn programs_with_different_budgets_are_told_of_both() {
         "{text}"
     );
     assert_eq!(told("first.automation").len(), 1, "once");
+}
+
+#[test]
+fn a_connection_that_is_asked_again_and_again_stays_the_same_with_its_slot() {
+    let cluster = cluster();
+    let mut client = cluster.client();
+    let pool = member(&cluster, "one");
+    let pid = || -> i32 {
+        let mut conn = pool.get(Tier::Automation).unwrap();
+        conn.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0)
+    };
+    let first = pid();
+    for _ in 0..2 {
+        // After a second of silence a checkout asks, by way of a look or of a check of its own.
+        thread::sleep(1100 * MS);
+        assert_eq!((pid(), seen(&mut client).slots, seen(&mut client).members), (first, 1, 1));
+    }
+    eventually(BOUND, "a look", || pool.fleet_status().unwrap().slots_held == 1);
+    assert_eq!(pool.automation().stats().closed.total(), 0);
 }
 
 #[test]

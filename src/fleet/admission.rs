@@ -67,7 +67,8 @@ impl Admission for Fleet {
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let Some(errand) = Errand::of(self, number) else { return Ok(()) };
         let answer = conn.ask(&errand.text, limit);
-        let view = answer.as_ref().ok().and_then(|rows| rows.last()).map(questions::view);
+        let last = answer.as_ref().ok().filter(|_| errand.is_look).and_then(|rows| rows.last());
+        let view = last.map(questions::view);
         let mut state = self.lock();
         if let (Ok(_), Some(held)) = (&answer, state.held.get_mut(&number)) {
             held.has_marks |= errand.puts_marks;
@@ -75,7 +76,6 @@ impl Admission for Fleet {
         }
         if errand.is_look {
             state.look = Look::None;
-            let view = view.filter(|_| answer.is_ok());
             state.view = view.unwrap_or(state.view);
             state.step(Event::Looked(view));
         }

@@ -44,9 +44,9 @@ pub(super) fn view(row: &SimpleQueryRow) -> View {
     }
 }
 
-/// A number of the answer; none where it is NULL.
+/// A number of the answer; none where it is NULL, or the answer another one.
 pub(super) fn number(row: &SimpleQueryRow, column: usize) -> Option<u32> {
-    row.get(column).and_then(|text| text.parse().ok())
+    row.try_get(column).ok().flatten().and_then(|text| text.parse().ok())
 }
 
 /// For whom a slot is taken.

@@ -7,6 +7,7 @@ use std::fmt;
 ///
 /// `{}` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FleetStatus {
     /// The fleet's name.

@@ -1,14 +1,12 @@
 //! What a pool tells of itself: gauges, counters, histograms, holders. Values only.
 
 mod contact;
-#[cfg(feature = "postgres")]
 mod fleet;
 mod histogram;
 mod people;
 mod snapshot;
 
 pub use contact::{Contact, ContactFailure};
-#[cfg(feature = "postgres")]
 pub use fleet::FleetStatus;
 pub(crate) use histogram::Recorder;
 pub use histogram::{BOUNDS_MS, Histogram};

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use super::pg_pool::PgPool;
 use crate::config::{Faults, PgBouncer, PgSettings};
 use crate::postgres::open::{Admission, PgManager};
-use crate::stats::FleetStatus;
-use crate::tiers::TieredPool;
 
 /// What a pool is in its fleet.
 pub(crate) struct FleetPlan {
@@ -50,20 +48,4 @@ pub(super) fn found(settings: &PgSettings, automation: &mut PgManager) -> Result
     let Founded { admission, join } = plan.found()?;
     automation.admit_by(admission);
     Ok(join)
-}
-
-impl TieredPool<PgManager> {
-    /// Returns what the pool knows of its fleet, from its last question to the server, which is a second old at the
-    /// most while it has connections at hand; `None` where it is part of none. Asks nobody, and takes no time.
-    ///
-    /// ```no_run
-    /// # let pool = tierpool::PgPool::from_env()?;
-    /// if let Some(fleet) = pool.fleet_status() {
-    ///     println!("{fleet}");
-    /// }
-    /// # Ok::<(), tierpool::Error>(())
-    /// ```
-    pub fn fleet_status(&self) -> Option<FleetStatus> {
-        self.automation().manager().fleet_status()
-    }
 }
