@@ -10,6 +10,8 @@ mod live;
 mod picture;
 mod show;
 
+pub use live::shown;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +58,7 @@ fn named(settings: &PgSettings) -> Option<String> {
 }
 
 /// Nothing of a terminal is changed that would have to be put back.
-fn end_at_interrupt() -> Result<(), Failure> {
+pub fn end_at_interrupt() -> Result<(), Failure> {
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)
         .map(|_| ())
@@ -64,7 +66,7 @@ fn end_at_interrupt() -> Result<(), Failure> {
 }
 
 /// A pool that opens one connection, when it asks, and has no door of its own.
-fn pool() -> Result<PgPool, Failure> {
+pub fn pool() -> Result<PgPool, Failure> {
     let builder = PgPool::builder().app_name(OWN_NAME).admin(false).min_size(0);
     builder.build_unchecked().map_err(|error| Failure::new(format_args!("{error:#}")))
 }
