@@ -137,6 +137,32 @@ fn the_file_is_read_and_told_with_its_line_and_variables_win() {
 }
 
 #[test]
+fn what_shapes_the_server_counts_and_what_the_url_says_does_not() {
+    let url = format!("{}?sslmode=prefer", url());
+    let variables = [
+        ("DATABASE_URL", &*url),
+        ("PGSSLMODE", "require"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGPASSWORD", "other"),
+        ("PGOPTIONS", "-c work_mem=1MB"),
+        ("DB_POOL_HTTP_TOKEN", "a-token-of-some-length"),
+    ];
+    let told = run(&["config", "--env", "--json"], &variables).json();
+    let effects = told["variables"].as_array().unwrap().iter();
+    let effects: Vec<_> =
+        effects.map(|row| (row["name"].as_str().unwrap(), row["effect"].as_str().unwrap())).collect();
+    let expected = [
+        ("DATABASE_URL", "counts"),
+        ("DB_POOL_HTTP_TOKEN", "beside"),
+        ("PGOPTIONS", "counts"),
+        ("PGPASSWORD", "beside"),
+        ("PGSSLMODE", "beside"),
+        ("PGTARGETSESSIONATTRS", "counts"),
+    ];
+    assert_eq!(effects, expected);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_told_with_its_line_and_not_its_text() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".env");
@@ -147,7 +173,17 @@ fn a_file_that_cannot_be_used_is_told_with_its_line_and_not_its_text() {
     std::fs::write(&file, vec![b'#'; 2 << 20]).unwrap();
     let large = run_in(folder.path(), &["config"], &[("DATABASE_URL", &url())]);
     assert!(large.code == Some(2) && large.err.contains("is larger than 1048576 bytes"), "{large:?}");
+    std::fs::write(&file, "\u{feff}DB_POOL_SIZE=7\r\n").unwrap();
+    let marked = run_in(folder.path(), &["config"], &[("DATABASE_URL", &url())]);
+    assert!(marked.code == Some(0) && marked.out.contains(".env, line 1"), "{marked:?}");
     std::fs::remove_file(&file).unwrap();
+    #[cfg(unix)]
+    for target in ["/nowhere/at/all", "/dev/null"] {
+        std::os::unix::fs::symlink(target, &file).unwrap();
+        let told = run_in(folder.path(), &["config"], &[("DATABASE_URL", &url())]);
+        assert!(told.code == Some(2) && told.err.contains(".env is "), "{told:?}");
+        std::fs::remove_file(&file).unwrap();
+    }
     std::fs::create_dir(&file).unwrap();
     assert_eq!(
         run_in(folder.path(), &["config"], &[("DATABASE_URL", &url())]).code,

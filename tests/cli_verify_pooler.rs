@@ -43,6 +43,25 @@ fn one_that_is_found_brings_its_sizes_and_the_limit_that_is_not_in_force_is_told
 }
 
 #[test]
+fn a_mode_that_is_said_wrongly_has_nothing_set_that_reaches_others() {
+    let cluster = cluster();
+    let bouncer = Bouncer::over(&cluster, "transaction").setting("default_pool_size", "1").start();
+    let in_force = || {
+        let mut other = postgres::Client::connect(&bouncer.url(), postgres::NoTls).unwrap();
+        let told = other.simple_query("SHOW statement_timeout").unwrap();
+        match &told[..] {
+            [.., postgres::SimpleQueryMessage::Row(row), _] => row.get(0).unwrap().to_owned(),
+            _ => panic!("no row"),
+        }
+    };
+    assert_eq!(in_force(), "0");
+    let told = verify(&bouncer.url(), &[("USE_PGBOUNCER", "session")]);
+    told.assert_told("pooler", &["its pool_mode is transaction"]);
+    told.assert_told("statement timeout", &["not looked at"]);
+    assert_eq!(in_force(), "0", "for whoever has the server connection next");
+}
+
+#[test]
 fn a_pool_or_a_number_of_clients_below_the_budget_is_found_in_either_mode() {
     let cluster = cluster();
     limit(&cluster, "30s");

@@ -133,7 +133,7 @@ impl Pgmq {
 
     /// Has messages seen by all once so many seconds are over. The reads of each that is there.
     fn set_visible(&self, ids: &[i64], seconds: i32) -> Result<Vec<i32>, PgError> {
-        let rows = self.ask(|| Last::query(SET_VISIBLE).with(&self.name).with(&ids).with(seconds))?;
+        let rows = self.ask(|| Last::query(SET_VISIBLE).with(&self.name).with(ids).with(seconds))?;
         Ok(rows.iter().filter_map(|row| row.get(0)).collect())
     }
 

@@ -16,6 +16,9 @@ use crate::table::Table;
 /// What variables of the library begin with: one that does and is not known is misspelt.
 const FAMILIES: [&str; 2] = ["DB_", "DATABASE_"];
 
+/// Those that are no settings of a pool, but of the endpoints.
+const ELSEWHERE: [&str; 2] = ["DB_POOL_HTTP_TOKEN", "DB_POOL_HTTP_TOKEN_FILE"];
+
 /// Misspelt names that are told: variables of other programs may begin so as well.
 const MOST_UNKNOWN: usize = 20;
 
@@ -105,7 +108,7 @@ impl Effect {
     fn words(self) -> &'static str {
         match self {
             Effect::Counts => "counts",
-            Effect::Beside => "known; the setting has its value from elsewhere, or from several",
+            Effect::Beside => "known; what it is for has its value from elsewhere",
             Effect::Unknown => "not known: misspelt?",
         }
     }
@@ -128,7 +131,8 @@ impl Told {
         Told {
             rows: effective.iter().map(row).collect(),
             warnings: settings.warnings(),
-            variables: with_variables.then(|| variables(&effective, environment, set_names())),
+            variables: with_variables
+                .then(|| variables(&effective, environment, set_names(), &shapes_server)),
         }
     }
 
@@ -167,9 +171,27 @@ fn set_names() -> BTreeSet<String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
+/// Whether the server would be another one, or reached otherwise, without a variable. What is compared is not shown.
+fn shapes_server(variable: &str) -> bool {
+    let with = |left_out: Option<&str>| {
+        let env = |name: &str| (Some(name) != left_out).then(|| std::env::var(name).ok()).flatten();
+        PgSettings::load(&Overrides::default(), env).ok().map(|settings| {
+            let server = &settings.server;
+            let password = server.config().get_password().map(<[u8]>::to_vec);
+            (format!("{:?} {:?} {:?}", server.tls(), server.session_attrs(), server.config()), password)
+        })
+    };
+    with(None) != with(Some(variable))
+}
+
 /// Of the variables that are set, those that the library knows or that look as if it should. Their values are not told:
 /// what is in force stands with its setting.
-fn variables(effective: &[Effective], environment: &Environment, set: BTreeSet<String>) -> Vec<Variable> {
+fn variables(
+    effective: &[Effective],
+    environment: &Environment,
+    set: BTreeSet<String>,
+    shapes_server: &dyn Fn(&str) -> bool,
+) -> Vec<Variable> {
     let counting: BTreeSet<_> = effective
         .iter()
         .filter_map(|row| match row.source {
@@ -178,10 +200,11 @@ fn variables(effective: &[Effective], environment: &Environment, set: BTreeSet<S
         })
         .collect();
     let spelled = settings().iter().flat_map(|setting| setting.env).map(|spelling| spelling.name);
-    let known: BTreeSet<_> = spelled.chain(server_variables()).collect();
+    let known: BTreeSet<_> = spelled.chain(server_variables()).chain(ELSEWHERE).collect();
     let mut unknown = 0;
     let variable = |name: String| {
-        let effect = if counting.contains(&*name) {
+        let is_of_server = server_variables().any(|known| known == name);
+        let effect = if counting.contains(&*name) || (is_of_server && shapes_server(&name)) {
             Effect::Counts
         } else if known.contains(&*name) {
             Effect::Beside
@@ -212,14 +235,17 @@ mod tests {
 
     #[test]
     fn a_variable_counts_or_stands_beside_or_is_not_known() {
-        let set = ["DATABASE_URL", "DB_POOL_SIZE", "DB_POOL_SIZ", "PGHOST", "HOME"].map(str::to_owned);
-        let told = variables(&loaded().effective(), &Environment::default(), set.into());
+        let set =
+            ["DATABASE_URL", "DB_POOL_SIZE", "DB_POOL_SIZ", "PGHOST", "PGSSLMODE", "HOME"].map(str::to_owned);
+        let shapes = |name: &str| name == "PGSSLMODE";
+        let told = variables(&loaded().effective(), &Environment::default(), set.into(), &shapes);
         let effects: Vec<_> = told.iter().map(|told| (told.name.as_str(), told.effect)).collect();
         let expected = [
             ("DATABASE_URL", Effect::Counts),
             ("DB_POOL_SIZ", Effect::Unknown),
             ("DB_POOL_SIZE", Effect::Counts),
             ("PGHOST", Effect::Beside),
+            ("PGSSLMODE", Effect::Counts),
         ];
         assert_eq!(effects, expected);
     }

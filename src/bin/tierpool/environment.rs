@@ -12,6 +12,8 @@ use crate::outcome::Failure;
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 20;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The variables that came from a file, each with its line.
 #[derive(Debug, Default)]
 pub struct Environment {
@@ -56,10 +58,16 @@ fn found(from: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, Failure> {
         let path = folder.join(".env");
         let refused = |error| Failure::new(format_args!("{} cannot be read: {error}", shown(&path)));
         match path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_ok() => {
+                return Err(Failure::new(format_args!("{} is a link to nothing", shown(&path))));
+            }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(error) => return Err(refused(error)),
-            // Nor is a pipe, which would be waited for.
-            Ok(found) if !found.is_file() => continue,
+            Ok(found) if found.is_dir() => continue,
+            // Such as a pipe, which would be waited for.
+            Ok(found) if !found.is_file() => {
+                return Err(Failure::new(format_args!("{} is no regular file", shown(&path))));
+            }
             Ok(_) => {}
         }
         let mut bytes = Vec::new();
@@ -67,6 +75,10 @@ fn found(from: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, Failure> {
         read.map_err(refused)?;
         if bytes.len() as u64 > LARGEST {
             return Err(Failure::new(format_args!("{} is larger than {LARGEST} bytes", shown(&path))));
+        }
+        // As editors on Windows write it.
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
         }
         return Ok(Some((path, bytes)));
     }

@@ -31,6 +31,9 @@ const FACTS: &str = "
         CAST(pg_catalog.current_setting('transaction_read_only') AS bool) AS is_read_only,
         CAST((SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout') AS int8) AS statement_ms,
         CAST((SELECT setting FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout') AS int8) AS idle_ms,
+        CAST((SELECT setting FROM pg_catalog.pg_settings WHERE name = 'lock_timeout') AS int8) AS lock_ms,
+        CAST((SELECT setting FROM pg_catalog.pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS int8)
+            AS idle_in_transaction_ms,
         coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false)
             AS is_encrypted,
         coalesce(pg_catalog.inet_client_addr() <<= '127.0.0.0/8' OR pg_catalog.inet_client_addr() <<= '::1', true)
@@ -49,6 +52,8 @@ pub struct Facts {
     /// Whether transactions begin as read-only: on a standby they do, too.
     pub is_read_only: bool,
     pub statement_timeout: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
+    pub idle_in_transaction: Option<Duration>,
     /// `None` also before PostgreSQL 14.
     pub idle_session_timeout: Option<Duration>,
     /// Whether the server's own connection is: behind a pooler that is the pooler's.
@@ -67,6 +72,8 @@ impl Facts {
             is_standby: row.try_get("is_standby")?,
             is_read_only: row.try_get("is_read_only")?,
             statement_timeout: limit("statement_ms")?,
+            lock_timeout: limit("lock_ms")?,
+            idle_in_transaction: limit("idle_in_transaction_ms")?,
             idle_session_timeout: limit("idle_ms")?,
             is_encrypted: row.try_get("is_encrypted")?,
             is_here: row.try_get("is_here")?,
@@ -89,6 +96,8 @@ pub struct Seen {
     pub opened_in: Duration,
     /// The server is not of the kind that `target_session_attrs` asks for, and no other one is there.
     pub is_misfit: bool,
+    /// Nothing was set in a session, since it is not known to be one's own.
+    pub is_careful: bool,
     pub pooler: PgBouncer,
     pub facts: Result<Facts, String>,
     /// The limit of statements in a session of the pool, where that has one of its own.
@@ -108,9 +117,20 @@ pub struct Refusal {
 
 /// Opens a connection as the pool's ad-hoc tier does, and looks around. Settings of which no pool can be made are the
 /// one failure.
-pub fn look(settings: &PgSettings, profile: Option<&str>) -> Result<Result<Seen, Refusal>, Failure> {
+///
+/// Where it is not sure that the pooler keeps sessions apart, as the settings say, nothing is set in one.
+pub fn look(
+    settings: &PgSettings,
+    profile: Option<&str>,
+    is_sure: bool,
+) -> Result<Result<Seen, Refusal>, Failure> {
     let wanted = settings.server.session_attrs();
-    let (pool, outcome) = opened(settings, profile, wanted)?;
+    let seen = |pool: &PgPool, conn, is_misfit| {
+        let seen = seen(pool, conn, is_misfit);
+        if is_sure { seen } else { Seen { pooler: PgBouncer::Session, is_careful: true, ..seen } }
+    };
+    let opened = |attrs| opened(settings, profile, attrs, is_sure);
+    let (pool, outcome) = opened(wanted)?;
     let refusal = match outcome {
         Ok(conn) => return Ok(Ok(seen(&pool, conn, false))),
         Err(refusal) => refusal,
@@ -118,7 +138,7 @@ pub fn look(settings: &PgSettings, profile: Option<&str>) -> Result<Result<Seen,
     drop(pool);
     // Of another kind, perhaps: which is more to say than that it did not let the pool in.
     if !refusal.is_final && wanted != TargetSessionAttrs::Any {
-        let (pool, outcome) = opened(settings, profile, TargetSessionAttrs::Any)?;
+        let (pool, outcome) = opened(TargetSessionAttrs::Any)?;
         if let Ok(conn) = outcome {
             return Ok(Ok(seen(&pool, conn, true)));
         }
@@ -132,9 +152,13 @@ fn opened(
     settings: &PgSettings,
     profile: Option<&str>,
     attrs: TargetSessionAttrs,
+    is_sure: bool,
 ) -> Result<(PgPool, Opened), Failure> {
     let mut builder = PgPool::builder().admin(false).min_size(0).inquiry_timeout(PATIENCE);
     builder = builder.target_session_attrs(attrs);
+    if !is_sure {
+        builder = builder.pgbouncer(PgBouncer::Transaction);
+    }
     if let Some(profile) = profile {
         builder = builder.profile(profile);
     }
@@ -180,7 +204,7 @@ fn seen(pool: &PgPool, opened: (PooledConnection<PgManager>, Duration), is_misfi
         Ok(_) => pool.server_activity().map_err(|error| error.to_string()),
         Err(error) => Err(error.clone()),
     };
-    Seen { opened_in, is_misfit, pooler, facts, in_session, activity }
+    Seen { opened_in, is_misfit, is_careful: false, pooler, facts, in_session, activity }
 }
 
 fn limit_in_session(pool: &PgPool) -> Result<Option<Duration>, PgError> {

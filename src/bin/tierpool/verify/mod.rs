@@ -28,6 +28,7 @@ use crate::output;
 use crate::status::end_at_interrupt;
 use check::{Budget, Check, Report, State};
 use look::Seen;
+use pooler::Console;
 
 /// Looks at everything, and prints it. Writes nothing, here or on the server.
 pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
@@ -43,12 +44,16 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
         Err(faults) => return Err(unusable(&faults)),
     };
     end_at_interrupt()?;
-    let report = match look::look(&settings, options.profile.as_deref())? {
+    // A mode that is said wrongly would have the look set limits that reach others.
+    let console = (settings.pgbouncer == Some(PgBouncer::Session)).then(|| console_of(&settings));
+    let is_sure = console.as_ref().is_none_or(|told| told.as_ref().is_ok_and(Console::keeps_sessions));
+    let report = match look::look(&settings, options.profile.as_deref(), is_sure)? {
         Ok(seen) => {
             let is_found = settings.pgbouncer.is_none();
             let settings = behind(settings, overrides, seen.pooler);
             let mut checks = ranges::checks(&settings);
-            checks.extend(of_server(&settings, is_found, &seen));
+            let console = console.or_else(|| (seen.pooler != PgBouncer::Off).then(|| console_of(&settings)));
+            checks.extend(of_server(&settings, is_found, &seen, console.as_ref()));
             report(&settings, checks)
         }
         Err(refusal) => {
@@ -90,8 +95,20 @@ fn report(settings: &PgSettings, checks: Vec<Check>) -> Report {
     }
 }
 
+/// What the pooler's console tells of this user's database.
+fn console_of(settings: &PgSettings) -> Result<Console, String> {
+    let config = settings.server.config();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned();
+    pooler::ask(settings, database)
+}
+
 /// A pooler may be found, or said by the settings.
-fn of_server(settings: &PgSettings, is_found: bool, seen: &Seen) -> Vec<Check> {
+fn of_server(
+    settings: &PgSettings,
+    is_found: bool,
+    seen: &Seen,
+    console: Option<&Result<Console, String>>,
+) -> Vec<Check> {
     let mut checks = vec![opening::opened(seen)];
     let facts = match &seen.facts {
         Ok(facts) => facts,
@@ -106,14 +123,10 @@ fn of_server(settings: &PgSettings, is_found: bool, seen: &Seen) -> Vec<Check> {
     checks.push(session::kind(facts, settings.server.session_attrs()));
     checks.push(session::tls(facts, seen.pooler, &settings.server));
     checks.push(session::statement_timeout(seen, facts, settings));
+    checks.push(session::short_limits(facts));
     checks.extend(session::idle_session_timeout(facts, seen.pooler, settings.automation.keepalive));
-    let console = (seen.pooler != PgBouncer::Off).then(|| {
-        let config = settings.server.config();
-        let database = config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned();
-        pooler::ask(settings, database)
-    });
-    checks.extend(pooler::checks(settings, seen.pooler, is_found, console.as_ref()));
-    let told = console.as_ref().and_then(|console| console.as_ref().ok());
+    checks.extend(pooler::checks(settings, seen.pooler, is_found, console));
+    let told = console.and_then(|console| console.as_ref().ok());
     match &seen.activity {
         Ok(activity) => {
             checks.extend(limits::checks(activity, pooler::demand(settings, seen.pooler, told)));

@@ -6,17 +6,25 @@ use super::look::{Refusal, Seen};
 const NAME: &str = "connection";
 
 /// What to do about what a server has said, by its code.
-const BY_CODE: [(&str, &str); 6] = [
+const BY_CODE: [(&str, &str); 7] = [
     (
         "28P01",
         "set the password that belongs to the user: in the URL, POSTGRES_PASSWORD, PGPASSWORD or a password file",
     ),
-    ("28000", "let the user in by a line of pg_hba.conf for this host, database and kind of encryption"),
+    (
+        "28000",
+        "let the user in: by a line of pg_hba.conf for this host, database and kind of encryption, or by \
+         ALTER ROLE ... LOGIN",
+    ),
+    (NOT_OPEN, "ALTER DATABASE ... ALLOW_CONNECTIONS true, or name another one"),
     ("3D000", "create the database, or name one that is there"),
     ("53300", "end other clients' sessions, or raise max_connections or the limit of role or database"),
-    ("42501", "GRANT CONNECT ON DATABASE to the role"),
+    ("42501", "grant the role what the message names, as by GRANT CONNECT ON DATABASE, or ask for less"),
     ("57P03", "wait until the server has started, and run it again"),
 ];
+
+/// Of a database that lets nobody in.
+const NOT_OPEN: &str = "55000";
 
 /// What a PgBouncer says of start-up options, which has no code of its own and is not translated.
 const STARTUP: &str = "unsupported startup parameter";
@@ -41,7 +49,9 @@ pub fn refused(refusal: &Refusal) -> Check {
             (None, false) => "see that host and port are right, that the server runs, and what is in between",
         }
     };
-    let state = if *is_final { State::Fail } else { State::Unknown };
+    // The pool goes on trying, since somebody may open it; it is a no all the same.
+    let is_no = *is_final || code.as_deref() == Some(NOT_OPEN);
+    let state = if is_no { State::Fail } else { State::Unknown };
     Check::bad(NAME, state, what.clone(), todo)
 }
 
@@ -61,6 +71,8 @@ mod tests {
         assert!(state == State::Fail && todo.starts_with("set the password"), "{todo}");
         let (state, todo) = told(false, None, "connection refused");
         assert!(state == State::Unknown && todo.contains("host and port"), "{todo}");
+        let (state, todo) = told(false, Some("55000"), "not currently accepting connections");
+        assert!(state == State::Fail && todo.contains("ALLOW_CONNECTIONS"), "{todo}");
         let (state, _) = told(false, Some("57P03"), "the database system is starting up");
         assert_eq!(state, State::Unknown);
     }

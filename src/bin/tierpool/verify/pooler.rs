@@ -59,6 +59,11 @@ impl Mode {
 type Named = HashMap<String, String>;
 
 impl Console {
+    /// Whether a session has its server connection to itself.
+    pub fn keeps_sessions(&self) -> bool {
+        self.mode == Mode::Session
+    }
+
     /// By `SHOW CONFIG`, and by the row of the database in `SHOW DATABASES`.
     fn of(config: &Named, database: &Named) -> Option<Console> {
         let number = |of: &Named, name: &str| of.get(name).and_then(|value| value.parse::<u32>().ok());

@@ -112,6 +112,12 @@ fn is_here(config: &Config) -> bool {
 pub fn statement_timeout(seen: &Seen, facts: &Facts, settings: &PgSettings) -> Check {
     const NAME: &str = "statement timeout";
     let wanted = settings.automation_statement_timeout;
+    if seen.is_careful {
+        let found = "not looked at: what is set in a session of this pooler may reach others";
+        let todo = "say USE_PGBOUNCER=transaction where that is its mode, else have the user in stats_users of \
+                    pgbouncer.ini";
+        return Check::bad(NAME, State::Unknown, found, todo);
+    }
     let mut places = vec![("", facts.statement_timeout)];
     match &seen.in_session {
         None => {}
@@ -140,6 +146,22 @@ pub fn statement_timeout(seen: &Seen, facts: &Facts, settings: &PgSettings) -> C
 
 fn limited(limit: Option<Duration>) -> String {
     limit.map_or_else(|| "no limit".to_owned(), time)
+}
+
+/// Whether the limits of role and database leave sessions the time that ordinary work takes.
+pub fn short_limits(facts: &Facts) -> Check {
+    const NAME: &str = "other limits";
+    const LEAST: Duration = Duration::from_secs(1);
+    let limits = [
+        ("lock_timeout", facts.lock_timeout),
+        ("idle_in_transaction_session_timeout", facts.idle_in_transaction),
+    ];
+    let told: Vec<_> = limits.iter().map(|(name, limit)| format!("{name}: {}", limited(*limit))).collect();
+    if limits.iter().all(|(_, limit)| limit.is_none_or(|limit| limit >= LEAST)) {
+        return Check::ok(NAME, told.join(", "));
+    }
+    let todo = "see that this is meant: ALTER ROLE ... RESET, or ALTER DATABASE ... RESET, takes one away";
+    Check::bad(NAME, State::Warn, told.join(", "), todo).allowed(format!("at least {}", time(LEAST)))
 }
 
 /// Whether the server leaves connections alone that are idle. Behind a pooler in transaction mode they are its own.
@@ -174,6 +196,8 @@ mod tests {
             is_standby: false,
             is_read_only: false,
             statement_timeout: Some(Duration::from_secs(30)),
+            lock_timeout: None,
+            idle_in_transaction: None,
             idle_session_timeout: None,
             is_encrypted: false,
             is_here: false,
@@ -244,6 +268,18 @@ mod tests {
         assert_eq!(of("sslmode=require"), "encrypted, the certificate is not checked (sslmode=require)");
         let checked = of("sslmode=require&sslrootcert=ca.pem");
         assert_eq!(checked, "encrypted, the certificate is checked (sslmode=require)");
+    }
+
+    #[test]
+    fn limits_that_end_ordinary_work_are_told() {
+        let state = |lock, idle: Option<u64>| {
+            let (lock_timeout, idle_in_transaction) = (lock, idle.map(Duration::from_millis));
+            short_limits(&Facts { lock_timeout, idle_in_transaction, ..facts() }).state
+        };
+        assert_eq!(state(None, None), State::Ok);
+        assert_eq!(state(Some(Duration::from_secs(1)), Some(60_000)), State::Ok);
+        assert_eq!(state(Some(Duration::from_millis(1)), None), State::Warn);
+        assert_eq!(state(None, Some(999)), State::Warn);
     }
 
     #[test]
