@@ -9,8 +9,9 @@ use postgres::types::Type;
 use super::claims::LONGEST_DELAY;
 use super::name::Name;
 use super::sql;
+use super::statement::ask;
 use super::stats::{DeadLetter, QueueStats};
-use crate::postgres::{Ending, Last, PgError, PgManager, Session, SessionOptions};
+use crate::postgres::{Last, PgError, PgManager, Session, SessionOptions};
 use crate::text::Time;
 use crate::tiers::{Tier, TieredPool};
 
@@ -282,10 +283,8 @@ impl Queue {
     }
 
     /// Makes one statement, as a session of its own, in one round trip.
-    pub(super) fn ask<'e, T: 'e>(&self, mut last: impl FnMut() -> Last<'e, T>) -> Result<T, PgError> {
-        let options = SessionOptions::new();
-        let asked = self.pool.session_ending_with(self.tier, &options, |_| Ok(Ending::Last(last())));
-        asked.map_err(|error: PgError| self.explained(error))
+    pub(super) fn ask<'e, T: 'e>(&self, last: impl FnMut() -> Last<'e, T>) -> Result<T, PgError> {
+        ask(&self.pool, self.tier, last).map_err(|error| self.explained(error))
     }
 
     /// Whether the table is there and a queue.

@@ -1,7 +1,7 @@
 //! Whether the server takes as many connections as the settings promise.
 
 use tierpool::config::PgSettings;
-use tierpool::postgres::{RoleLimit, ServerActivity};
+use tierpool::postgres::{DatabaseLimit, RoleLimit, ServerActivity, ServerLimits};
 
 use super::check::{Check, State};
 
@@ -18,31 +18,17 @@ const TO_CONNECTIONS: &str = "DB_TOTAL_CONNECTIONS (or the sizes)";
 /// The limits of server, role and database, each by itself.
 pub fn checks(activity: &ServerActivity, demand: Demand) -> Vec<Check> {
     let (limits, role) = (&activity.limits, &activity.automation.role);
-    let (reserved, max) = (limits.kept_from(role), limits.max_connections);
-    let server = compared("max_connections", demand, max.saturating_sub(reserved)).told(
-        format!("{max}, less {reserved} reserved by the server"),
-        |more, allowed| {
-            format!(
-                "raise max_connections by {more} at least, or lower {TO_CONNECTIONS} to {allowed} at most"
-            )
-        },
-    );
-    let database = &limits.database;
-    vec![server, of_role(role, demand), {
-        let name = "database limit";
-        match database.limit.filter(|_| !role.is_superuser) {
-            None => Check::ok(name, format!("none for database {}", database.name)),
-            Some(limit) => compared(name, demand, limit).told(
-                format!("CONNECTION LIMIT of database {}", database.name),
-                |_, allowed| {
-                    format!(
-                        "ALTER DATABASE ... CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
-                        demand.connections
-                    )
-                },
-            ),
-        }
-    }]
+    vec![of_server(limits, role, demand), of_role(role, demand), of_database(&limits.database, role, demand)]
+}
+
+fn of_server(limits: &ServerLimits, role: &RoleLimit, demand: Demand) -> Check {
+    let (max, reserved) = (limits.max_connections, limits.kept_from(role));
+    let allowed = max.saturating_sub(reserved);
+    let reckoning = format!("{max}, less {reserved} reserved by the server");
+    compared("max_connections", demand, allowed, &reckoning, || {
+        let more = demand.connections - allowed;
+        format!("raise max_connections by {more} at least")
+    })
 }
 
 fn of_role(role: &RoleLimit, demand: Demand) -> Check {
@@ -54,41 +40,44 @@ fn of_role(role: &RoleLimit, demand: Demand) -> Check {
     }
     match role.limit {
         None => Check::ok(NAME, format!("none for role {}", role.name)),
-        Some(limit) => compared(NAME, demand, limit).told(
-            format!("CONNECTION LIMIT of role {}", role.name),
-            |_, allowed| {
-                format!(
-                    "ALTER ROLE ... CONNECTION LIMIT {}, or lower {TO_CONNECTIONS} to {allowed} at most",
-                    demand.connections
-                )
-            },
-        ),
+        Some(limit) => {
+            let reckoning = format!("CONNECTION LIMIT of role {}", role.name);
+            let todo = || format!("ALTER ROLE ... CONNECTION LIMIT {}", demand.connections);
+            compared(NAME, demand, limit, &reckoning, todo)
+        }
     }
 }
 
-/// A demand beside what is allowed.
-struct Compared {
+fn of_database(database: &DatabaseLimit, role: &RoleLimit, demand: Demand) -> Check {
+    const NAME: &str = "database limit";
+    match database.limit.filter(|_| !role.is_superuser) {
+        None => Check::ok(NAME, format!("none for database {}", database.name)),
+        Some(limit) => {
+            let reckoning = format!("CONNECTION LIMIT of database {}", database.name);
+            let todo = || format!("ALTER DATABASE ... CONNECTION LIMIT {}", demand.connections);
+            compared(NAME, demand, limit, &reckoning, todo)
+        }
+    }
+}
+
+/// A demand beside what is allowed, and how that comes about; `raise` is called where it is less.
+fn compared(
     name: &'static str,
     demand: Demand,
     allowed: u32,
-}
-
-fn compared(name: &'static str, demand: Demand, allowed: u32) -> Compared {
-    Compared { name, demand, allowed }
-}
-
-impl Compared {
-    /// The check, with how the allowed number comes about, and what to do where it is exceeded by so many.
-    fn told(self, reckoning: String, todo: impl FnOnce(u32, u32) -> String) -> Check {
-        let Compared { name, demand: Demand { connections, is_certain }, allowed } = self;
-        let check = if connections <= allowed {
-            Check::ok(name, wanted(connections, is_certain))
-        } else {
-            let state = if is_certain { State::Fail } else { State::Unknown };
-            Check::bad(name, state, wanted(connections, is_certain), todo(connections - allowed, allowed))
-        };
-        check.allowed(format!("{allowed} ({reckoning})"))
-    }
+    reckoning: &str,
+    raise: impl FnOnce() -> String,
+) -> Check {
+    let Demand { connections, is_certain } = demand;
+    let found = wanted(connections, is_certain);
+    let check = if connections <= allowed {
+        Check::ok(name, found)
+    } else {
+        let state = if is_certain { State::Fail } else { State::Unknown };
+        let todo = format!("{}, or lower {TO_CONNECTIONS} to {allowed} at most", raise());
+        Check::bad(name, state, found, todo)
+    };
+    check.allowed(format!("{allowed} ({reckoning})"))
 }
 
 fn wanted(connections: u32, is_certain: bool) -> String {
@@ -102,7 +91,7 @@ pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool) ->
     let (limits, role) = (&activity.limits, &activity.automation.role);
     let budget = settings.total_connections;
     // Sessions of the application's own name are its own, up to its budget: beyond, they are another process's.
-    let own = (activity.automation.total.open + activity.adhoc.total.open).min(budget);
+    let own = activity.automation.total.open.saturating_add(activity.adhoc.total.open).min(budget);
     let usable = own.saturating_add(activity.automation.room);
     let by_limit = |limit: Option<u32>| limit.filter(|_| !role.is_superuser).unwrap_or(u32::MAX);
     // What the limits themselves refuse has been told of there.
