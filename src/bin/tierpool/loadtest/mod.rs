@@ -41,30 +41,39 @@ pub use options::{LOADTEST_CODES, LoadtestOptions};
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure};
 use crate::output;
+use options::Peer;
 use progress::{Interrupt, Progress};
 use ramp::Ramp;
 use scenario::Plan;
 use show::Judged;
-use target::{Ours, Target};
+use target::{Ours, Target, Theirs};
+use verdict::Grade;
 use whole_file::WholeFile;
 
 /// Loads the server, and says what came of it.
 pub fn run(options: &LoadtestOptions) -> Result<Code, Failure> {
     Environment::read()?;
-    let interrupt = Interrupt::at_once()?;
+    let interrupt = Interrupt::wait_for()?;
     let plan = Plan::of(options);
     let file = options.html.as_deref().map(WholeFile::at).transpose()?;
-    let target: Arc<dyn Target> = Arc::new(Ours::build(plan.name.ceiling())?);
-    interrupt.when_looked_at();
-    let run = |plan: &Plan, what: String| {
+    let settings = target::settings(plan.name.ceiling())?;
+    let ours: Arc<dyn Target> = Arc::new(Ours::build(&settings)?);
+    let run = |target: &Arc<dyn Target>, plan: &Plan, what: String| {
         let progress = Progress::of(what, plan.time, &interrupt);
-        let ran = drive::drive(&target, plan, |counts, elapsed| progress.look(counts, elapsed))?;
+        let ran = drive::drive(target, plan, |counts, elapsed| progress.look(counts, elapsed))?;
         Ok(Judged::of(plan, ran))
     };
-    let ramp = if options.ramp { Some(Ramp::climb(&plan, run)?) } else { None };
-    let judged = [run(&plan, plan.name.as_str().to_owned())?];
-    target.close();
-    interrupt.end_if_caught(|| ());
+    let climb = || Ramp::climb(&plan, |step, what| run(&ours, step, what));
+    let ramp = options.ramp.then(climb).transpose()?;
+    let name = plan.name.as_str();
+    let mut judged = vec![run(&ours, &plan, name.to_owned())?];
+    // Before another pool opens its own connections.
+    ours.close();
+    if let Some(Peer::R2d2) = options.compare {
+        let theirs: Arc<dyn Target> = Arc::new(Theirs::build(&settings)?);
+        judged.push(run(&theirs, &plan, format!("{name}, r2d2"))?);
+        theirs.close();
+    }
     let report = show::text(&plan, ramp.as_ref(), &judged);
     if options.json {
         output::print_json(&show::json(&plan, ramp.as_ref(), &judged))?;
@@ -72,7 +81,32 @@ pub fn run(options: &LoadtestOptions) -> Result<Code, Failure> {
         output::print(&report)?;
     }
     if let Some(file) = file {
+        // A page that is begun is brought to its end.
+        interrupt.when_looked_for();
         file.write(&page::page(&plan, &report, &judged)?)?;
     }
-    Ok(judged[0].verdict.grade().code())
+    Ok(code(&judged))
+}
+
+/// The first pool's own, unless one of the runs says nothing.
+fn code(judged: &[Judged]) -> Code {
+    let grades: Vec<_> = judged.iter().map(|judged| judged.verdict.grade()).collect();
+    if grades.contains(&Grade::Invalid) { Code::Untold } else { grades[0].code() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scenario::tests::plan;
+    use verdict::tests::ran;
+
+    #[test]
+    fn the_code_is_the_first_pools_own_unless_a_run_says_nothing() {
+        let plan = plan("peak");
+        let [good, bad] = [50, 20].map(|ceiling| Judged::of(&plan, ran(100, ceiling, |_| {})));
+        let untold = Judged::of(&plan, ran(0, 50, |_| {}));
+        assert_eq!(code(&[good.clone(), bad.clone()]), Code::Good);
+        assert_eq!(code(&[bad, good.clone()]), Code::Bad);
+        assert_eq!(code(&[good, untold]), Code::Untold);
+    }
 }

@@ -25,6 +25,8 @@ Exit codes:
   2    it could not be told: this machine was too slow to make the load
        (INVALID), the options or settings cannot be used, or the server does not
        answer
+       With --compare the code is this pool's own, and 2 where either run is
+       INVALID
   130  ended by Ctrl-C";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,6 +41,12 @@ pub enum Name {
     Endurance,
     /// 100 users for 30 s, each request a transaction of four statements
     Flow,
+}
+
+/// A pool to be compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    R2d2,
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +78,10 @@ pub struct LoadtestOptions {
     /// from a quarter of the rate to six times as much
     #[arg(long, conflicts_with = "users")]
     pub ramp: bool,
+    /// Makes the same load through another pool afterwards, with as many
+    /// connections in all, and shows both
+    #[arg(long, value_name = "POOL")]
+    pub compare: Option<Peer>,
     /// Writes the report with its plots into one page, too
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

@@ -25,7 +25,7 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// From here on Ctrl-C ends the program at once.
-    pub fn at_once() -> Result<Self, Failure> {
+    pub fn wait_for() -> Result<Self, Failure> {
         let this =
             Interrupt { at_once: Arc::new(AtomicBool::new(true)), caught: Arc::new(AtomicBool::new(false)) };
         // In this order: the first ends the program where it is to be ended.
@@ -35,17 +35,24 @@ impl Interrupt {
             .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be waited for: {error}")))
     }
 
-    /// From here on it is for [`Interrupt::end_if_caught`], since there is something to be put in order.
-    pub fn when_looked_at(&self) {
-        // Relaxed: the signal's handler reads nothing but this flag.
+    /// From here on somebody looks for it, since there is something to be put in order.
+    pub fn when_looked_for(&self) {
+        // Relaxed, as in all uses: the flags order nothing, and the signal's handler reads nothing else.
         self.at_once.store(false, Ordering::Relaxed);
     }
 
-    /// Ends the program if Ctrl-C was pressed, after `tidy`.
-    pub fn end_if_caught(&self, tidy: impl FnOnce()) {
-        // Relaxed: as above.
-        if self.caught.load(Ordering::Relaxed) {
-            tidy();
+    /// From here on it ends the program at once again, also if it came meanwhile.
+    pub fn at_once(&self) {
+        self.at_once.store(true, Ordering::Relaxed);
+        self.end_if_caught();
+    }
+
+    fn is_caught(&self) -> bool {
+        self.caught.load(Ordering::Relaxed)
+    }
+
+    fn end_if_caught(&self) {
+        if self.is_caught() {
             std::process::exit(INTERRUPTED);
         }
     }
@@ -60,6 +67,7 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Draws on standard error, where that is a terminal.
     pub fn of(what: String, time: Duration, interrupt: &'a Interrupt) -> Self {
+        interrupt.when_looked_for();
         let bar = ProgressBar::with_draw_target(Some(time.as_secs()), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template(STYLE).expect("BUG: a template that cannot be read");
         bar.set_style(style.progress_chars("#>-"));
@@ -68,7 +76,10 @@ impl<'a> Progress<'a> {
     }
 
     pub fn look(&self, counts: &Counts, elapsed: Duration) {
-        self.interrupt.end_if_caught(|| self.bar.finish_and_clear());
+        if self.interrupt.is_caught() {
+            self.bar.finish_and_clear();
+            self.interrupt.end_if_caught();
+        }
         self.bar.set_message(format!("{} done, {} not", counts.done, counts.errors()));
         self.bar.set_position(elapsed.as_secs());
     }
@@ -77,5 +88,6 @@ impl<'a> Progress<'a> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        self.interrupt.at_once();
     }
 }

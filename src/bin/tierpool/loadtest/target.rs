@@ -1,10 +1,10 @@
-//! What is loaded: a pool of this library.
+//! What is loaded: a pool of this library, or one of r2d2's.
 
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
 use tierpool::config::{Key, Overrides, PgSettings, Source};
-use tierpool::postgres::{PgConnection, SessionOptions, run_session};
+use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, SocketTimeout, run_session};
 use tierpool::{Error, ErrorKind, PgBuilder, PgError, PgPool, Tier};
 
 use super::record::Outcome;
@@ -65,15 +65,38 @@ pub trait Target: Send + Sync {
 pub struct Ours(PgPool);
 
 impl Ours {
-    /// Builds the pool, with a scenario's ceiling where nobody has set one, and opens a connection.
-    pub fn build(ceiling: u32) -> Result<Self, Failure> {
-        let settings =
-            PgSettings::from_env(&Overrides::default()).map_err(|faults| crate::config::unusable(&faults))?;
+    /// Builds the pool, and opens a connection.
+    pub fn build(settings: &PgSettings) -> Result<Self, Failure> {
+        let automation = &settings.automation;
         let builder = PgBuilder::new().app_name(OWN_NAME);
-        let builder = if is_unset(&settings) { builder.base_size(ceiling).max_overflow(0) } else { builder };
-        let pool = builder.build_within(PATIENCE.min(settings.automation.connection_timeout));
-        pool.map(Ours).map_err(|error| Failure::new(format_args!("no load was made: {error:#}")))
+        let builder = match settings.source(Key::BaseSize) {
+            Source::Builder { .. } => {
+                builder.base_size(automation.base_size).max_overflow(automation.max_overflow)
+            }
+            _ => builder,
+        };
+        let pool = builder.build_within(PATIENCE.min(automation.connection_timeout));
+        pool.map(Ours).map_err(|error| not_made(&error))
     }
+}
+
+/// The settings, with a scenario's ceiling where nobody has set one.
+pub fn settings(ceiling: u32) -> Result<PgSettings, Failure> {
+    let loaded = |overrides: &Overrides| {
+        PgSettings::from_env(overrides).map_err(|faults| crate::config::unusable(&faults))
+    };
+    let mut overrides = Overrides::default();
+    overrides.app_name = Some(OWN_NAME.to_owned());
+    let settings = loaded(&overrides)?;
+    if !is_unset(&settings) {
+        return Ok(settings);
+    }
+    (overrides.base_size, overrides.max_overflow) = (Some(ceiling), Some(0));
+    loaded(&overrides)
+}
+
+fn not_made(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format_args!("no load was made: {error:#}"))
 }
 
 /// Whether nobody has set how many connections there may be, in whichever way.
@@ -100,8 +123,7 @@ impl Target for Ours {
     }
 
     fn ask(&self) -> Result<(), String> {
-        let mut conn = self.0.get(Tier::Adhoc).map_err(|error| told(&error))?;
-        conn.simple_query("SELECT 1").map(|_| ()).map_err(|error| told(&PgError::from(error)))
+        asked(&mut *self.0.get(Tier::Adhoc).map_err(|error| told(&error))?)
     }
 
     fn opened(&self) -> Option<Opened> {
@@ -113,6 +135,65 @@ impl Target for Ours {
     fn close(&self) {
         self.0.close(CLOSING);
     }
+}
+
+/// A pool of r2d2's with its own defaults, the same connections, and as many as both tiers have: there the person at
+/// the prompt queues with everybody else.
+pub struct Theirs(r2d2::Pool<PgManager>);
+
+impl Theirs {
+    /// Builds the pool, and opens all of its connections.
+    pub fn build(settings: &PgSettings) -> Result<Self, Failure> {
+        let mut options = PgOptions::default();
+        options.statement_timeout = settings.automation_statement_timeout;
+        options.statement_cache_size = settings.statement_cache_size;
+        options.pgbouncer = settings.pgbouncer;
+        options.target_session_attrs = Some(settings.server.session_attrs());
+        options.connect_timeout = Some(settings.connect_timeout);
+        options.socket_timeout = match settings.socket_timeout {
+            None => SocketTimeout::AfterStatementTimeout,
+            Some(Duration::ZERO) => SocketTimeout::Off,
+            Some(limit) => SocketTimeout::After(limit),
+        };
+        let manager = PgManager::with_tls(settings.connect_config("r2d2"), options, settings.server.tls())
+            .map_err(|error| not_made(&error))?;
+        let pool = r2d2::Pool::builder()
+            .max_size(settings.automation.ceiling() + settings.adhoc.ceiling())
+            .connection_timeout(settings.automation.connection_timeout)
+            .build(manager);
+        pool.map(Theirs).map_err(|error| not_made(&error))
+    }
+}
+
+impl Target for Theirs {
+    fn name(&self) -> &'static str {
+        "r2d2"
+    }
+
+    fn ceiling(&self) -> u32 {
+        self.0.max_size()
+    }
+
+    fn serve(&self, work: &Work) -> Served {
+        // It has no other error than that the time was up.
+        let of_checkout = |error| Fault { outcome: Outcome::TimedOut, told: told(&error) };
+        served(|| self.0.get().map_err(of_checkout), work)
+    }
+
+    fn ask(&self) -> Result<(), String> {
+        asked(&mut *self.0.get().map_err(|error| told(&error))?)
+    }
+
+    fn opened(&self) -> Option<Opened> {
+        None
+    }
+
+    /// It has no end but that of its last handle, which is this one.
+    fn close(&self) {}
+}
+
+fn asked(conn: &mut PgConnection) -> Result<(), String> {
+    conn.simple_query("SELECT 1").map(|_| ()).map_err(|error| told(&PgError::from(error)))
 }
 
 /// Takes a connection, has it do the work, and measures both.

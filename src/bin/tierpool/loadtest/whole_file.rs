@@ -27,8 +27,11 @@ impl WholeFile {
     pub fn at(path: &Path) -> Result<Self, Failure> {
         let refused = |why: &dyn std::fmt::Display| Err(cannot(path, why));
         let Some(name) = path.file_name() else { return refused(&"it is no name of a file") };
-        if path.is_dir() {
-            return refused(&"it is a folder");
+        // A renaming puts a file in the place of whatever is there: of a device or a pipe, too, and of a link itself.
+        match path.symlink_metadata() {
+            Ok(there) if there.is_dir() => return refused(&"it is a folder"),
+            Ok(there) if !there.is_file() => return refused(&"it is no plain file"),
+            _ => {}
         }
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
@@ -78,6 +81,21 @@ mod tests {
         fs::write(&path, "older and longer").unwrap();
         file.write("newer").unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap(), names(folder.path()).len()), ("newer".to_owned(), 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_plain_file_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
+        for path in [socket, link, PathBuf::from("/dev/null")] {
+            let told = WholeFile::at(&path).err().unwrap().to_string();
+            assert!(told.ends_with("cannot be written: it is no plain file"), "{told}");
+            assert!(!path.symlink_metadata().unwrap().is_file(), "{path:?}");
+        }
+        assert_eq!(names(folder.path()).len(), 2);
     }
 
     #[test]
