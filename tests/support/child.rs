@@ -1,6 +1,6 @@
 //! Programs that are run as a child: the test's own binary, in which a test of that name becomes the program.
 
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// What runs the test `name` in a process of its own, and no other; a variable tells it that it is to be the program.
 /// The settings of whoever runs the tests are none of the program's.
@@ -14,4 +14,14 @@ pub fn as_child(name: &str) -> Command {
         }
     }
     command
+}
+
+/// A child that is killed when this is dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -29,6 +29,13 @@ Exit codes:
   2    the server does not answer, or the settings cannot be used
   130  ended by Ctrl-C";
 
+const TOP_CODES: &str = "\
+Exit codes:
+  0    ended by q; without a terminal: the server answered
+  2    the settings or the terminal cannot be used; without a terminal: the
+       server does not answer
+  130  ended by Ctrl-C";
+
 const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
                           known";
 
@@ -43,6 +50,13 @@ pub enum Command {
     /// server shows their sessions.
     #[command(after_help = STATUS_CODES)]
     Status(StatusOptions),
+    /// Shows who holds connections and who waits, live
+    ///
+    /// Four views: holders, with what their sessions do on the server; waiters; the server's connections; the fleet.
+    /// Keys: 1 to 4 or Tab for the views, arrows to select, s to sort, space to pause, c to cancel what the selected
+    /// session runs, K to terminate it, q to quit. Without a terminal all views are printed once.
+    #[command(after_help = TOP_CODES)]
+    Top(TopOptions),
     /// Prints completions of the commands for a shell
     #[command(after_help = PAGE_CODES)]
     Completions {
@@ -80,4 +94,14 @@ pub struct StatusOptions {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct TopOptions {
+    /// Looks again every so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub every: u64,
+    /// The application, as for status
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
 }

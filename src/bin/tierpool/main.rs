@@ -8,7 +8,9 @@
 //! | `environment` | `.env`, and which variables came from it |
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
+//! | `seen` | what is seen of pools: by their admin sockets, and by the server |
 //! | `status` | the command `status` |
+//! | `top` | the command `top` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
@@ -17,8 +19,10 @@ mod environment;
 mod outcome;
 mod output;
 mod pages;
+mod seen;
 mod status;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -40,6 +44,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Top(options) => top::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }

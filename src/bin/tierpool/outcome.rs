@@ -12,6 +12,8 @@ pub enum Code {
     Bad,
     /// It could not be told: options or settings that cannot be used, a server that does not answer.
     Untold,
+    /// Ctrl-C has ended it: what a shell says of such a program.
+    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {

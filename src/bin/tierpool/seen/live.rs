@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use tierpool::Tier;
 use tierpool::stats::Histogram;
 
 /// Pools of one process that are taken in.
@@ -94,6 +95,33 @@ pub struct Person {
     pub tag: Option<String>,
     #[serde(alias = "held_seconds", alias = "waited_seconds")]
     pub seconds: f64,
+    /// Of a holder, the number of its connection in its pool.
+    #[serde(default)]
+    pub connection_id: u64,
+    /// Of a holder, by which number the server knows the connection.
+    #[serde(default)]
+    pub backend_pid: Option<i32>,
+    /// Of who waits, for how much longer at the most.
+    #[serde(default)]
+    pub seconds_left: Option<f64>,
+}
+
+impl LivePool {
+    /// Both tiers' people of a kind.
+    pub fn people<'a>(
+        &'a self,
+        of: impl Fn(&'a Told) -> &'a ByTier<Vec<Person>>,
+    ) -> impl Iterator<Item = (Tier, &'a Person)> {
+        let both = of(&self.told);
+        let of_tier = |tier, people: &'a [Person]| people.iter().map(move |person| (tier, person));
+        of_tier(Tier::Automation, &both.automation).chain(of_tier(Tier::Adhoc, &both.adhoc))
+    }
+
+    /// By which numbers the server knows its connections.
+    pub fn pids(&self) -> impl Iterator<Item = i32> + use<'_> {
+        let ByTier { automation, adhoc } = &self.told.backend_pids;
+        automation.iter().chain(adhoc).copied()
+    }
 }
 
 #[derive(Deserialize)]
