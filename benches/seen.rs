@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let mut table = Table::new("checkouts of a pool that is scraped, medians of interleaved rounds", mode);
     let (seen, unseen) = (Pool::new(), Pool::new());
     let server = http::serve(&seen.0, "127.0.0.1:0").unwrap();
-    for threads in [1, 8] {
+    for threads in [1, 8, 64] {
         for scrapes in [1, 10] {
             let (rounds, time) = mode.pick((15, ROUND), (1, Duration::from_millis(20)));
             let costs = Rounds::run(rounds, 2, |subject| match subject {

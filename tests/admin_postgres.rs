@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use support::admin::{alone, ask};
-use support::cluster::cluster;
+use support::cluster::{APP_PASSWORD, cluster};
 use support::pools::pool_of;
 use support::wait::{LONG_BOUND, MS, eventually};
 use support::web::get;
@@ -58,6 +58,10 @@ fn while_a_batch_is_held_still_all_that_is_seen_of_it_agrees() {
             assert_eq!(status["pools"][0]["told"]["in_use"], 4);
             let holders = ask(&socket, "GET", "/holders").json();
             assert_eq!(holders["pools"][0]["told"]["automation"].as_array().unwrap().len(), 4);
+            for path in ["/status", "/holders", "/waiters", "/stats", "/events"] {
+                let told = ask(&socket, "GET", path).body;
+                assert!(!told.contains("postgresql://") && !told.contains(APP_PASSWORD), "{path}: {told}");
+            }
             assert_eq!(cluster.connections("agree/automation"), 4, "by pg_stat_activity");
             assert!(pool.automation().resume());
             goes_on.store(true, Ordering::SeqCst);

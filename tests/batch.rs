@@ -40,6 +40,8 @@ fn all_items_are_committed_once_and_the_report_tells() {
     assert_eq!(written(&cluster), ((0..300).collect(), 300));
     assert_eq!((returned.into_inner(), seen.load(Ordering::Relaxed)), (600, 300));
     assert!(report.peak_in_use <= 4 && report.peak_waiting > 0, "{report}");
+    let stats = pool.automation().stats();
+    assert_eq!((stats.items_committed, stats.items_failed), (300, 0));
     let text = report.to_string();
     assert!(text.starts_with("items        300\ncommitted    300\nfailed       0\n"), "{text}");
 

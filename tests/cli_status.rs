@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::admin::foreign_socket;
-use support::child::{Running, as_child};
+use support::child::{Program, as_child};
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::pools::pool_of;
 #[cfg(target_os = "linux")]
@@ -50,11 +50,11 @@ fn holds_and_waits_as_a_child() {
     std::process::exit(0);
 }
 
-fn scraper(cluster: &Cluster, folder: &Path) -> Running {
+fn scraper(cluster: &Cluster, folder: &Path) -> Program {
     let mut command = as_child("holds_and_waits_as_a_child");
     command.env(SCRAPER, "1").env("DATABASE_URL", cluster.url()).env("DB_POOL_ADMIN", "1");
     command.env("XDG_RUNTIME_DIR", folder).stdin(Stdio::piped()).stdout(Stdio::null());
-    Running(command.spawn().unwrap())
+    Program(command.spawn().unwrap())
 }
 
 fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {

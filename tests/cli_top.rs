@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use support::admin::foreign_socket;
-use support::child::{Running, as_child};
+use support::child::{Program, as_child};
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::screen::OnScreen;
 use support::tool::{ran, tool};
@@ -61,11 +61,11 @@ fn scrapes_as_a_child() {
     std::process::exit(0);
 }
 
-fn scraper(cluster: &Cluster, folder: &Path) -> (Running, ChildStdin) {
+fn scraper(cluster: &Cluster, folder: &Path) -> (Program, ChildStdin) {
     let mut command = as_child("scrapes_as_a_child");
     command.env(SCRAPER, "1").env("DATABASE_URL", cluster.url()).env("DB_POOL_ADMIN", "1");
     command.env("XDG_RUNTIME_DIR", folder).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = Running(command.spawn().unwrap());
+    let mut child = Program(command.spawn().unwrap());
     let lines = child.0.stdin.take().unwrap();
     (child, lines)
 }

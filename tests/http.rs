@@ -195,6 +195,8 @@ fn another_sites_name_for_this_machine_reads_nothing() {
     assert_eq!(under("evil.example", "/admin/metrics/database"), 403);
     assert_eq!(under("evil.example", "/health/pool"), 200, "as a probe by any name");
     assert_eq!(under("localhost:9464", "/admin/metrics/database"), 200);
+    let whole = "http://evil.example/admin/metrics/database";
+    assert_eq!(under("localhost", whole), 403, "the target says whom it is for");
 }
 
 fn server_threads() -> usize {

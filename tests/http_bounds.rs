@@ -69,6 +69,26 @@ fn what_is_no_http_is_refused_and_a_body_is_not_waited_for() {
 }
 
 #[test]
+fn a_head_that_says_two_things_at_once_is_refused() {
+    let (_pool, server) = served(ServerOptions::new().token("a token of some length".replace(' ', "-")));
+    let right = "Authorization: Bearer a-token-of-some-length\r\n";
+    let answered = |headers: &str| {
+        let text = format!("GET /admin/metrics/database HTTP/1.1\r\n{headers}\r\n");
+        send(server.addr(), text.as_bytes()).unwrap().status
+    };
+    assert_eq!(answered(&format!("Host: localhost\r\n{right}")), 200);
+    for headers in [
+        format!("Host: localhost\r\n{right}Authorization: Bearer another\r\n"),
+        format!("Host: localhost\r\nHost: another\r\n{right}"),
+        right.to_owned(),
+    ] {
+        assert_eq!(answered(&headers), 400, "{headers}");
+    }
+    let old = send(server.addr(), b"GET /health/pool HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(old.status, 200, "HTTP/1.0 has no Host");
+}
+
+#[test]
 fn a_request_dribbled_byte_by_byte_is_ended_by_its_time_and_delays_nobody() {
     let (_pool, server) = served(ServerOptions::new().header_timeout(SECOND).max_connections(1));
     let mut slow = connect(server.addr());

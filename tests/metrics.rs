@@ -44,7 +44,7 @@ fn every_name_is_there_once() {
         "checkouts_total opened_total closed_total open_failures_total busy_seconds_total",
         "breaker_openings_total returned_dirty_total slow_checkouts_total long_holds_total",
         "stuck_cancelled_total stuck_terminated_total slow_queries_total statement_timeouts_total",
-        "events_lost_total wait_seconds open_seconds hold_seconds",
+        "events_lost_total batch_items_total wait_seconds open_seconds hold_seconds",
         "config_total_connections config_max_overflow config_min_idle config_connection_timeout_seconds",
         "config_max_lifetime_seconds config_idle_timeout_seconds",
     ]
@@ -250,4 +250,18 @@ fn hikaris_names_say_the_same() {
         assert_times(&found, &name, "pool=\"automation\"", first_ms, told);
     }
     assert_eq!(names(&text).len(), 10, "{text}");
+}
+
+#[test]
+fn pools_of_one_name_are_told_apart_by_a_number() {
+    let new = || TieredPool::builder().build(|_| MemoryManager).unwrap();
+    let (first, second) = (new(), new());
+    let _held = second.get(Tier::Adhoc).unwrap();
+    let both = Collector::new().with(&first).with(&second);
+    let told = series(&both.text());
+    let of = |pool: &str| told[&format!("db_pool_checked_out{{pool=\"{pool}\",tier=\"adhoc\"}}")];
+    assert_eq!((of("tierpool"), of("tierpool-2")), (0.0, 1.0));
+    let told = series(&both.names(Names::Hikari).text());
+    let of = |pool: &str| told[&format!("hikaricp_connections_active{{pool=\"{pool}\"}}")];
+    assert_eq!((of("adhoc"), of("adhoc-2")), (0.0, 1.0));
 }

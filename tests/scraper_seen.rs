@@ -10,13 +10,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::thread;
 
 use scraper::program::start;
 use scraper::schema;
 use support::admin::ask;
-use support::child::as_child;
+use support::child::{Program, as_child};
 use support::cluster::{Cluster, cluster};
 use support::wait::{LONG_BOUND, eventually};
 use support::web::get;
@@ -33,16 +33,6 @@ fn runs_the_scraper_as_a_child() {
     let options = ["--workers", "4", "--http", "127.0.0.1:0", "--input"].map(Into::into);
     let ended = start(options.into_iter().chain([folder]));
     std::process::exit(if ended == ExitCode::SUCCESS { 0 } else { 1 });
-}
-
-/// A process that does not outlive its test.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The scraper at work, and where it is to be seen.

@@ -124,11 +124,13 @@ impl<'a> Floor<'a> {
 
     pub(super) fn item_committed(&self) {
         self.committed.fetch_add(1, Ordering::Relaxed);
+        self.pool.automation().count_item(true);
         self.tell_progress();
     }
 
     pub(super) fn item_failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        self.pool.automation().count_item(false);
         self.tell_progress();
     }
 

@@ -257,6 +257,16 @@ impl<T, S: Default, R: Clone, W: Copy> Lending<T, S, R, W> {
         self.desk.lock().queue.all()
     }
 
+    /// The first of them, so many at the most.
+    pub(crate) fn first_in_line(&self, most: usize) -> Vec<Queued<W>> {
+        self.desk.lock().queue.first(most)
+    }
+
+    /// The least of what `key` tells of each, which is called under the desk's lock and so reads a field and no more.
+    pub(crate) fn least_in_line<K: Ord>(&self, key: impl Fn(&W) -> K) -> Option<K> {
+        self.desk.lock().queue.least(key)
+    }
+
     fn pop(&self, desk: &mut Desk<T, R, W>) -> Option<Arc<Waiter<T, R>>> {
         let waiter = desk.queue.pop()?;
         self.gate.leave();

@@ -130,8 +130,22 @@ impl<T, R, W: Copy> Queue<T, R, W> {
     /// All who stand in line, in its order; for error messages and reports.
     pub(crate) fn all(&self) -> Vec<Queued<W>> {
         let mut all = Vec::with_capacity(self.live);
-        all.extend(self.places.iter().filter(|p| p.waiter.is_some()).map(|p| p.queued));
+        all.extend(self.line());
         all
+    }
+
+    /// The first of them, so many at the most.
+    pub(crate) fn first(&self, most: usize) -> Vec<Queued<W>> {
+        self.line().take(most).collect()
+    }
+
+    /// The least of what is told of each, with nothing copied.
+    pub(crate) fn least<K: Ord>(&self, key: impl Fn(&W) -> K) -> Option<K> {
+        self.line().map(|queued| key(&queued.who)).min()
+    }
+
+    fn line(&self) -> impl Iterator<Item = Queued<W>> {
+        self.places.iter().filter(|place| place.waiter.is_some()).map(|place| place.queued)
     }
 
     /// Keeps a waiter for reuse. It must have left, so that no value is dropped here.
@@ -202,6 +216,19 @@ mod tests {
         let (_b, ..) = queue.join(Some(ticket_b), 'B');
         let (_a, ..) = queue.join(Some(ticket_a), 'A');
         assert_eq!(told(&queue), [(5, 'A'), (4, 'B'), (3, 'c')]);
+    }
+
+    #[test]
+    fn as_many_are_told_as_are_asked_for_and_the_least_is_found_anywhere_in_line() {
+        let mut queue = Letters::new();
+        assert_eq!(queue.least(|who| *who), None);
+        let (_b, ticket_b, _) = queue.join(None, 'b');
+        let _others = (queue.join(None, 'a'), queue.join(None, 'c'));
+        assert!(queue.remove(ticket_b), "a place that is left counts for neither");
+        assert_eq!(queue.first(1).iter().map(|queued| queued.who).collect::<Vec<_>>(), ['a']);
+        assert_eq!((queue.first(0).len(), queue.first(9).len()), (0, 2));
+        let _z = queue.join(None, 'Z');
+        assert_eq!(queue.least(|who| *who), Some('Z'));
     }
 
     #[test]

@@ -76,6 +76,7 @@ macro_rules! event {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty => $getter:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name {
             $(pub(crate) $field: $type,)*
         }
@@ -176,6 +177,7 @@ event! {
 
 /// What the pool does about a checkout that is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StuckStep {
     /// It asks the server to cancel the statement.
@@ -195,7 +197,11 @@ event! {
 }
 
 /// Any event, as a channel delivers it.
+///
+/// In JSON (feature `serde`) it is an object with the event's name, which holds its figures, as in
+/// `{"checked_in":{"id":6,"duration":{"secs":0,"nanos":322000000}}}`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
     /// A connection was opened.

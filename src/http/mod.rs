@@ -43,7 +43,8 @@
 //! Nothing at a checkout; once a second the gauges are read. A handler reads the pool's statistics and calls neither
 //! the database nor code of the user's but what [`Pool::stats`](crate::Pool::stats) does. Whether the database answers
 //! is asked by a thread that lives as long as the question, at the most once in 5 s, and only where somebody asks for
-//! `/healthz`.
+//! `/healthz`. Whoever reads a pool has a handle of it meanwhile: should the program let go of its last one just then,
+//! the pool's end, with its connections' close, comes on that thread.
 //!
 //! Each connection has one request. Their number, the size of a request's head, the time for it and the time in all are
 //! bounded ([`ServerOptions`]). Beyond the bound on connections a few more are let in, for `/health/pool` and

@@ -175,11 +175,11 @@ fn resolved(addr: impl ToSocketAddrs, faults: &mut Faults) -> Vec<SocketAddr> {
     match addr.to_socket_addrs() {
         Ok(addrs) => {
             let addrs: Vec<_> = addrs.collect();
-            faults.require(!addrs.is_empty(), "addr", "a name", "must have an address");
+            faults.require(!addrs.is_empty(), "addr", "a name without an address", "must have one");
             addrs
         }
         Err(error) => {
-            faults.push("addr", "[not an address]", format!("cannot be looked up: {error}"));
+            faults.push("addr", "no address with a port", format!("cannot be looked up: {error}"));
             Vec::new()
         }
     }

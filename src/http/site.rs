@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hyper::header::{self, HeaderMap};
+use hyper::header;
 use hyper::{Method, Request, StatusCode};
 use log::Level;
 
@@ -83,7 +83,7 @@ impl Site {
             Err(refusal) => return *refusal,
         };
         // Probes come without a token, and learn no more than whether all is well.
-        let may_read_all = self.readers.admit(request.headers()).is_ok();
+        let may_read_all = self.readers.admit(&request).is_ok();
         if route == Route::DatabaseHealth {
             let shown = self.checks.shown(may_read_all).await;
             return reply::json(health_status(shown.healthy), &shown);
@@ -116,7 +116,7 @@ impl Site {
             return Err(Box::new(reply::with(refusal, header::RETRY_AFTER, "1")));
         }
         if path.starts_with("/admin/") {
-            self.readers.admit(request.headers())?;
+            self.readers.admit(request)?;
         }
         Ok(*route)
     }
@@ -143,7 +143,8 @@ fn health_status(healthy: bool) -> StatusCode {
 }
 
 impl Readers {
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Box<Reply>> {
+    fn admit<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
+        let headers = request.headers();
         match self {
             Readers::Holders(token) => {
                 let told = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
@@ -154,8 +155,10 @@ impl Readers {
                 Err(Box::new(reply::with(refusal, header::WWW_AUTHENTICATE, "Bearer")))
             }
             Readers::Local => {
-                let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-                if host.is_some_and(is_own_name) {
+                // A target in the absolute form says whom it is for in place of the header (RFC 9112, section 3.2.2).
+                let authority = request.uri().authority().map(|authority| authority.as_str());
+                let host = || headers.get(header::HOST).and_then(|value| value.to_str().ok());
+                if authority.or_else(host).is_some_and(is_own_name) {
                     return Ok(());
                 }
                 let line = "without a token this path is told only under an address or the name localhost";

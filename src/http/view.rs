@@ -65,17 +65,13 @@ pub(super) struct Everything {
 
 impl Everything {
     fn of<M: ManageConnection>(pool: &TieredPool<M>) -> Self {
-        let mut stats = pool.get_database_stats();
-        stats.waiters.truncate(WAITERS_LISTED);
-        let queue = |tier| {
-            let mut waiters = pool.tier(tier).waiters();
-            waiters.truncate(WAITERS_LISTED);
-            waiters
-        };
+        let queues = Tiers::of(|tier| pool.tier(tier).first_waiters(WAITERS_LISTED));
+        let waiters = queues.automation.iter().chain(&queues.adhoc).take(WAITERS_LISTED).cloned().collect();
+        let long_holders = pool.long_holders();
         Everything {
-            stats,
+            stats: pool.figures(None).with_people(long_holders, waiters),
             holders: Tiers::of(|tier| pool.tier(tier).holders()),
-            queues: Tiers::of(queue),
+            queues,
             backend_pids: Tiers::of(|tier| pool.tier(tier).backend_pids()),
             connection_timeout_seconds: Tiers::of(|tier| pool.tier(tier).connection_timeout().as_secs_f64()),
             taken_at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64(),
@@ -133,7 +129,7 @@ impl<M: ManageConnection> View for WeakTieredPool<M> {
     fn check(&self) -> Option<Answer> {
         let pool = self.upgrade()?;
         let asked = pool.ask_server(Asker::Probe);
-        let contact = || pool.get_database_stats().contact;
+        let contact = || pool.figures(None).contact;
         Some(match asked {
             Some(Asked::Found(answer)) => answer,
             Some(Asked::NoConnection) => unasked(&contact()),

@@ -1,11 +1,14 @@
 //! Whose metrics are told, and under which names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use super::family::Family;
 use super::metered::{Metered, sealed::Source};
 use super::names::Names;
+use super::reading::Reading;
+use crate::tiers::Tier;
 
 /// The metrics of one pool or of several: for a registry of the program's own, as a text, or for a recorder of the
 /// crate `metrics`.
@@ -35,7 +38,8 @@ impl Collector {
         Collector::default()
     }
 
-    /// Adds a pool. Pools are told apart by their names.
+    /// Adds a pool. Pools are told apart by their names: of those with one name the second is told as `name-2`, the
+    /// third as `name-3`, in the order in which they were added, for as long as those before it are there.
     pub fn with(mut self, pool: &impl Metered) -> Self {
         self.sources.push(Arc::new(pool.source()));
         self
@@ -49,8 +53,27 @@ impl Collector {
 
     /// What there is to tell at this moment: nothing once no pool is left.
     pub(super) fn families(&self) -> Vec<Family> {
-        let readings: Vec<_> = self.sources.iter().flat_map(|source| source()).collect();
+        let mut readings: Vec<_> = self.sources.iter().flat_map(|source| source()).collect();
+        number_namesakes(&mut readings);
         self.names.families(&readings)
+    }
+}
+
+/// Sees that no two readings go by the same pool and tier, nor two tiers by the same name: Prometheus drops all but one
+/// of the same series.
+fn number_namesakes(readings: &mut [Reading]) {
+    let (mut pools, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for reading in readings {
+        let tier = reading.tier.map(Tier::as_str);
+        let (pool, name) = (reading.pool.clone(), reading.stats.pool.clone());
+        let mut number = 1;
+        while pools.contains(&(reading.pool.clone(), tier)) || names.contains(&reading.stats.pool) {
+            number += 1;
+            reading.pool = format!("{pool}-{number}");
+            reading.stats.pool = format!("{name}-{number}");
+        }
+        pools.insert((reading.pool.clone(), tier));
+        names.insert(reading.stats.pool.clone());
     }
 }
 

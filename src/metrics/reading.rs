@@ -38,7 +38,7 @@ impl Reading {
     }
 
     pub(super) fn of_tiers<M: ManageConnection>(pool: &TieredPool<M>) -> [Self; 2] {
-        let told = pool.get_database_stats();
+        let told = pool.figures(None);
         let of = |tier: Tier, stats: Stats| {
             Reading::new(name_of(&stats.pool, tier), Some(tier), stats, pool.tier(tier).settings())
         };

@@ -209,7 +209,7 @@ impl<M: ManageConnection> Pool<M> {
 
     /// Returns who waits for a connection, in the order of the queue.
     pub fn waiters(&self) -> Vec<Waiting> {
-        observe::waiters(self.shared())
+        observe::waiters(self.shared(), usize::MAX)
     }
 
     /// Returns the state of the circuit breaker.

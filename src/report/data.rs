@@ -170,6 +170,13 @@ impl fmt::Display for PoolStatus {
     }
 }
 
+impl DatabaseStats {
+    /// The same with who has had a connection for long, and who waits.
+    pub(crate) fn with_people(self, long_holders: Vec<Holder>, waiters: Vec<Waiting>) -> Self {
+        DatabaseStats { long_holders, waiters, ..self }
+    }
+}
+
 impl<M: ManageConnection> TieredPool<M> {
     /// Returns the numbers of both tiers. Asks nobody: whether the server is there is told from what was seen of it
     /// within 60 s, and else not known.
@@ -194,15 +201,25 @@ impl<M: ManageConnection> TieredPool<M> {
     /// The numbers after a question to the server, with the gauges of the ad-hoc tier from before it: the connection
     /// that the question took may still be on its way back.
     pub(super) fn database_stats(&self, adhoc_gauges: Option<Gauges>) -> DatabaseStats {
+        let mut waiters = self.automation().waiters();
+        waiters.extend(self.adhoc().waiters());
+        self.figures(adhoc_gauges).with_people(self.long_holders(), waiters)
+    }
+
+    /// Who has had a connection for long, in either tier, the longest first.
+    pub(crate) fn long_holders(&self) -> Vec<Holder> {
+        let mut holders = self.automation().holders();
+        holders.extend(self.adhoc().holders());
+        holders.retain(|holder| holder.held > LONG_HOLD);
+        holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
+        holders
+    }
+
+    /// The numbers alone, without who has connections and who waits: what that takes does not grow with them.
+    pub(crate) fn figures(&self, adhoc_gauges: Option<Gauges>) -> DatabaseStats {
         let (automation, mut adhoc) = (self.automation().stats(), self.adhoc().stats());
         adhoc.gauges = adhoc_gauges.unwrap_or(adhoc.gauges);
         let status = PoolStatus::of(&automation);
-        let mut long_holders = self.automation().holders();
-        long_holders.extend(self.adhoc().holders());
-        long_holders.retain(|holder| holder.held > LONG_HOLD);
-        long_holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
-        let mut waiters = self.automation().waiters();
-        waiters.extend(self.adhoc().waiters());
         let (reserved, adhoc_is_apart) = (self.reserved(), self.adhoc_is_apart());
         let judgement =
             Judgement::of(Tiers { automation: &automation, adhoc: &adhoc, reserved, adhoc_is_apart });
@@ -223,8 +240,8 @@ impl<M: ManageConnection> TieredPool<M> {
             adhoc_is_apart,
             automation,
             adhoc,
-            long_holders,
-            waiters,
+            long_holders: Vec::new(),
+            waiters: Vec::new(),
         }
     }
 

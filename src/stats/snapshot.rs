@@ -314,6 +314,10 @@ pub struct Stats {
     pub user_panics: u64,
     /// Events that a full channel lost.
     pub events_lost: u64,
+    /// Items of batches that took effect, in the tier whose connections batches have: automation.
+    pub items_committed: u64,
+    /// Items of batches that failed for good.
+    pub items_failed: u64,
     /// How long checkouts queued; direct ones count as zero.
     pub wait: Histogram,
     /// How long connections were held.

@@ -8,7 +8,8 @@ use r2d2::ManageConnection;
 use super::TieredPool;
 use crate::process::Process;
 
-/// What somebody wants called when the last handle of a pool goes, for as long as he keeps it. It may not block.
+/// What somebody wants called when the last handle of a pool goes, for as long as he keeps it. It may wait for a
+/// thread of this crate to end that does no I/O with the database, and for nothing else.
 pub(crate) type AtEnd = Arc<dyn Fn() + Send + Sync>;
 
 /// Goes with the last handle of a tiered pool, and calls who asked for that.

@@ -2,6 +2,16 @@
 
 use std::process::{Child, Command};
 
+/// A process that does not outlive its test.
+pub struct Program(pub Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What runs the test `name` in a process of its own, and no other; a variable tells it that it is to be the program.
 /// The settings of whoever runs the tests are none of the program's.
 pub fn as_child(name: &str) -> Command {
@@ -14,14 +24,4 @@ pub fn as_child(name: &str) -> Command {
         }
     }
     command
-}
-
-/// A child that is killed when this is dropped.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -29,6 +29,8 @@ pub mod prometheus;
 pub mod proxy;
 #[cfg(feature = "postgres")]
 pub mod retried;
+#[cfg(feature = "http")]
+pub mod scraping;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod screen;
 pub mod scripted;

@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
-use super::child::Running;
+use super::child::Program;
 use super::wait::{LONG_BOUND, comes_true};
 
 /// A program on a terminal, killed when it is dropped.
 pub struct OnScreen {
-    child: Running,
+    child: Program,
     terminal: File,
     /// Kept, so that the terminal is there when the program has ended.
     _other_end: File,
@@ -48,7 +48,7 @@ impl OnScreen {
         change(&mut command);
         set_size(&terminal, size);
         let modes = modes(&terminal);
-        let child = Running(command.spawn().unwrap());
+        let child = Program(command.spawn().unwrap());
         let (mut output, into) = (terminal.try_clone().unwrap(), Arc::clone(&shown));
         thread::spawn(move || {
             let mut bytes = [0; 4096];

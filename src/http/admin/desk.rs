@@ -121,8 +121,8 @@ async fn events(query: &Query<'_>) -> Reply {
     of_each(&pools, |listed| {
         let (_, tiers) = heard.iter().find(|(id, _)| *id == listed.id)?;
         // Bounded here too: under load more come while these are taken.
-        let told = |events: &EventReceiver| -> Vec<String> {
-            events.try_iter().take(EVENTS_KEPT).map(|event| format!("{event:?}")).collect()
+        let told = |events: &EventReceiver| -> Vec<Value> {
+            events.try_iter().take(EVENTS_KEPT).map(|event| json!(event)).collect()
         };
         let tiers = tiers.as_ref()?;
         Some(json!({ "automation": told(&tiers.automation), "adhoc": told(&tiers.adhoc) }))

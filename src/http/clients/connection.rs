@@ -6,16 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::gate::{Place, Seat};
-use crate::http::reply::Reply;
+use crate::http::reply::{self, Reply};
 
 /// The most of a request's head; what is longer is refused with 431.
 const LARGEST_HEAD: usize = 16 * 1024;
@@ -49,18 +50,38 @@ pub(in crate::http) async fn serve<S, C, A, F>(
     let place = seat.place;
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
-        let answering = answer(request, place);
-        async move { Ok::<_, Infallible>(answering.await) }
+        let answering = match head_fault(&request) {
+            None => Ok(answer(request, place)),
+            Some(fault) => Err(reply::text(StatusCode::BAD_REQUEST, fault)),
+        };
+        async move {
+            Ok::<_, Infallible>(match answering {
+                Ok(answering) => answering.await,
+                Err(refusal) => refusal,
+            })
+        }
     });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(times.head)
-        .max_buf_size(LARGEST_HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(&mut stream), service);
-    // What went wrong on a connection is its client's affair, and told in the answer where it can be.
-    if timeout(times.total, serving).await.is_ok() {
+    let served = async {
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(times.head)
+            .max_buf_size(LARGEST_HEAD)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(&mut stream), service);
+        // What went wrong on a connection is its client's affair, and told in the answer where it can be.
+        let _ = serving.await;
         let _ = timeout(TIME_TO_LEAVE, read_the_rest(&mut stream)).await;
+    };
+    let _ = timeout(times.total, served).await;
+}
+
+/// What makes a head say two things at once, or not whom it is for (RFC 9112, section 3.2).
+fn head_fault<B>(request: &Request<B>) -> Option<&'static str> {
+    let count = |name| request.headers().get_all(name).iter().count();
+    match (count(header::HOST), count(header::AUTHORIZATION)) {
+        (0, _) if request.version() >= Version::HTTP_11 => Some("HTTP/1.1 wants the header Host"),
+        (0 | 1, 0 | 1) => None,
+        _ => Some("Host and Authorization may be given once each"),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The thread that lets clients in, its start and its end.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -23,6 +23,9 @@ use crate::tiers::AtEnd;
 
 /// How long nothing is accepted after it could not be, as without a descriptor left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// How often that is told at the most, since it may go on for long.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Where clients come from.
 pub(in crate::http) trait Door: Send + Sync + 'static {
@@ -132,6 +135,7 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     let gate = Gate::new(work.most);
+    let mut told: Option<Instant> = None;
     loop {
         match door.next().await {
             Ok(None) => {}
@@ -142,15 +146,24 @@ where
                 let task = tokio::spawn(connection::serve(stream, client, seat, answer, work.times));
                 gate.has(place, task.abort_handle());
             }
+            // A client that has gone again is no want of ours.
+            Err(error) if is_of_client(&error) => {}
             Err(error) => {
-                say!(
-                    Level::Warn,
-                    "tierpool",
-                    [error = error.to_string()],
-                    "a connection could not be accepted: {error}"
-                );
+                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                    told = Some(Instant::now());
+                    say!(
+                        Level::Warn,
+                        "tierpool",
+                        [error = error.to_string()],
+                        "a connection could not be accepted: {error}"
+                    );
+                }
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
         }
     }
+}
+
+fn is_of_client(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }

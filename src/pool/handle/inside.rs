@@ -16,9 +16,11 @@ use crate::pool::change;
 #[cfg(all(feature = "http", unix))]
 use crate::pool::keep::stuck;
 use crate::pool::parts::budget::Budget;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "http", feature = "postgres"))]
 use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
+#[cfg(feature = "http")]
+use crate::stats::Waiting;
 
 impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
@@ -30,6 +32,19 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn clock(&self) -> &Clock {
         self.shared().clock()
+    }
+
+    /// Counts an item of a batch, by whether it took effect.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn count_item(&self, is_committed: bool) {
+        let counters = &self.shared().counters;
+        if is_committed { counters.items_committed.bump() } else { counters.items_failed.bump() }
+    }
+
+    /// Who waits for a connection, the first so many in the order of the queue.
+    #[cfg(feature = "http")]
+    pub(crate) fn first_waiters(&self, most: usize) -> Vec<Waiting> {
+        observe::waiters(self.shared(), most)
     }
 
     /// Has the server asked to cancel what a checkout runs, by its connection's number. Whether it is out and there is

@@ -27,6 +27,8 @@ pub(crate) struct Counters {
     pub(crate) suspicions: Counter,
     pub(crate) user_panics: Counter,
     pub(crate) events_lost: Counter,
+    pub(crate) items_committed: Counter,
+    pub(crate) items_failed: Counter,
     pub(crate) peak_in_use: Peak,
     pub(crate) recent_in_use: RecentPeak,
     pub(crate) recent_waiting: RecentPeak,

@@ -73,6 +73,8 @@ pub(crate) fn stats<M: ManageConnection>(shared: &Shared<M>) -> Stats {
         suspicions: c.suspicions.get(),
         user_panics: c.user_panics.get(),
         events_lost: c.events_lost.get(),
+        items_committed: c.items_committed.get(),
+        items_failed: c.items_failed.get(),
         wait,
         busy: hold.sum,
         hold,

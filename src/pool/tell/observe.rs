@@ -136,9 +136,9 @@ pub(crate) fn backend_pids<M: ManageConnection>(shared: &Shared<M>) -> Vec<i32> 
     pids
 }
 
-/// Threads in the queue, in its order.
-pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
-    let waiters = shared.lending.in_line().into_iter();
+/// Threads in the queue, in its order, so many at the most.
+pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>, most: usize) -> Vec<Waiting> {
+    let waiters = shared.lending.first_in_line(most).into_iter();
     let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
     let told = waiters.map(|waiter| Waiting {
         thread: threads::name(waiter.who.thread),
@@ -152,6 +152,5 @@ pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>) -> Vec<Waiting> {
 /// For how long the one has waited that has waited longest. Not always the first in line: one that was busy with a
 /// connection before it came to stand there began earlier than others ahead of it.
 pub(crate) fn longest_wait<M: ManageConnection>(shared: &Shared<M>) -> Option<Duration> {
-    let waiters = shared.lending.in_line().into_iter();
-    waiters.map(|waiter| waiter.who.since).min().map(|since| since.elapsed())
+    shared.lending.least_in_line(|who| who.since).map(|since| since.elapsed())
 }
