@@ -1,5 +1,7 @@
 //! The commands and their options.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -36,6 +38,11 @@ Exit codes:
        server does not answer
   130  ended by Ctrl-C";
 
+const SERVE_CODES: &str = "\
+Exit codes:
+  2    the address or the token cannot be used
+  130  ended by Ctrl-C";
+
 const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
                           known";
 
@@ -57,6 +64,12 @@ pub enum Command {
     /// session runs, K to terminate it, q to quit. Without a terminal all views are printed once.
     #[command(after_help = TOP_CODES)]
     Top(TopOptions),
+    /// Serves over HTTP what all processes of this user tell
+    ///
+    /// /metrics for Prometheus with the label process, /health/pool, /admin/metrics/database, and / with a line for
+    /// each pool. They tell it by their admin sockets (DB_POOL_ADMIN=1). Beyond this machine it wants a token.
+    #[command(after_help = SERVE_CODES)]
+    Serve(ServeOptions),
     /// Prints completions of the commands for a shell
     #[command(after_help = PAGE_CODES)]
     Completions {
@@ -104,4 +117,15 @@ pub struct TopOptions {
     /// The application, as for status
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeOptions {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9187")]
+    pub listen: String,
+    /// The file with the bearer token that /admin/ wants; else the variables
+    /// DB_POOL_HTTP_TOKEN and DB_POOL_HTTP_TOKEN_FILE
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@
 //! | `config` | the command `config` |
 //! | `seen` | what is seen of pools: by their admin sockets, and by the server |
 //! | `status` | the command `status` |
+//! | `serve` | the command `serve` |
 //! | `top` | the command `top` |
 //! | `pages` | the commands `completions` and `man` |
 
@@ -20,6 +21,7 @@ mod outcome;
 mod output;
 mod pages;
 mod seen;
+mod serve;
 mod status;
 mod table;
 mod top;
@@ -45,6 +47,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Top(options) => top::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }

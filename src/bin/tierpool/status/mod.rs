@@ -8,8 +8,6 @@
 mod picture;
 mod show;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -19,13 +17,10 @@ use tierpool::{PgPool, Tier};
 use crate::arguments::StatusOptions;
 use crate::config::unusable;
 use crate::environment::Environment;
-use crate::outcome::{Code, Failure};
+use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output::{self, Reader};
 use crate::seen::{live, server};
 use picture::Picture;
-
-/// What a shell says of a program that Ctrl-C has ended.
-const INTERRUPTED: i32 = 130;
 
 /// Puts the cursor to the top of the terminal, and what was below it away.
 const REDRAW: &str = "\x1b[H\x1b[2J";
@@ -43,14 +38,6 @@ pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
         let (Some(seconds), Reader::There) = (options.watch, reader) else { return Ok(picture.code) };
         thread::sleep(Duration::from_secs(seconds));
     }
-}
-
-/// Nothing of a terminal is changed that would have to be put back.
-fn end_at_interrupt() -> Result<(), Failure> {
-    let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)
-        .map(|_| ())
-        .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be waited for: {error}")))
 }
 
 fn look(pool: &PgPool, app: Option<&str>) -> Picture {
