@@ -2,7 +2,7 @@
 //!
 //! `SCALE_SVG=FILE` has the curves drawn into a file.
 
-#[path = "../examples/latency/chart.rs"]
+#[path = "../src/bin/tierpool/chart.rs"]
 mod chart;
 mod common;
 
@@ -91,6 +91,8 @@ fn by_rounds(mode: Mode, connections: u32, table: &mut Table) -> Chart {
         x_label: "threads".to_owned(),
         y_label: "one cycle, all threads together".to_owned(),
         lines,
+        x_is_log: true,
+        y_is_log: true,
         x_tick: count_tick,
         y_tick: nanos_tick,
     }

@@ -22,6 +22,8 @@ use tierpool::{MemoryManager, Tier, TieredPool, http};
 const CONNECTIONS: u32 = 8;
 /// One round, in which there is time for one scrape or for ten.
 const ROUND: Duration = Duration::from_secs(1);
+/// How long connections are held where threads wait.
+const HOLD: Duration = Duration::from_millis(1);
 /// The most that a checkout may take of what one takes at which nobody looks, and what it should: what both differ by
 /// where neither is looked at.
 const BAR: f64 = 1.05;
@@ -36,7 +38,7 @@ impl Pool {
     }
 }
 
-impl Subject for Pool {
+impl Subject for &Pool {
     fn name(&self) -> &'static str {
         "tierpool"
     }
@@ -51,22 +53,46 @@ impl Subject for Pool {
     }
 }
 
+/// The same pool where each connection is held for a while, so that threads wait.
+struct Held<'a>(&'a Pool);
+
+impl Subject for Held<'_> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn cycle(&self) -> u64 {
+        let conn = self.0.0.get(Tier::Automation).unwrap();
+        thread::sleep(HOLD);
+        *conn
+    }
+
+    fn hold(&self, work: &mut dyn FnMut()) {
+        self.0.hold(work);
+    }
+}
+
 fn main() -> ExitCode {
     let mode = Mode::from_args();
     let mut table = Table::new("checkouts of a pool that is scraped, medians of interleaved rounds", mode);
     let (seen, unseen) = (Pool::new(), Pool::new());
     let server = http::serve(&seen.0, "127.0.0.1:0").unwrap();
-    for threads in [1, 8, 64] {
+    let addr = server.addr();
+    for (threads, is_held) in [(1, false), (8, false), (64, true)] {
+        let of = |pool| -> Box<dyn Subject> { if is_held { Box::new(Held(pool)) } else { Box::new(pool) } };
+        let (seen, unseen) = (of(&seen), of(&unseen));
         for scrapes in [1, 10] {
             let (rounds, time) = mode.pick((15, ROUND), (1, Duration::from_millis(20)));
             let costs = Rounds::run(rounds, 2, |subject| match subject {
                 0 => thread::scope(|scope| {
-                    scope.spawn(|| scrape(server.addr(), scrapes, time));
-                    cost_within(&seen, threads, time)
+                    scope.spawn(|| scrape(addr, scrapes, time));
+                    cost_within(&*seen, threads, time)
                 }),
-                _ => cost_within(&unseen, threads, time),
+                _ => cost_within(&*unseen, threads, time),
             });
-            let what = format!("{}, {} a second", count(threads as u64, "thread"), count(scrapes, "scrape"));
+            let held = if is_held { ", held for 1 ms" } else { "" };
+            let what =
+                format!("{}{held}, {} a second", count(threads as u64, "thread"), count(scrapes, "scrape"));
             let row = Row::new(
                 what,
                 nanos(costs.median(0)),

@@ -95,6 +95,7 @@
 //! | The admin socket is its user's alone, does what is allowed, and goes with the last pool. | `tests/admin.rs` |
 //! | The page shows what the pool tells as text, asks nobody else, and can be read and used by all. | `tests/page.rs` |
 //! | The tool calls healthy only what it has seen, shows what the server shows, and ends in bounded time. | `tests/cli_status.rs` |
+//! | It finds what keeps a configuration and a server from carrying the pool, and says what to do. | `tests/cli_verify.rs`, `tests/cli_verify_pooler.rs` |
 //! | In the model of a fleet nobody has a slot twice, and nobody starves where there is one for each. | `tests/fleet_sim.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!

@@ -52,6 +52,8 @@ fn curve(
         x_label: axis.to_owned(),
         y_label: "wait".to_owned(),
         lines: lines.into(),
+        x_is_log: true,
+        y_is_log: true,
         x_tick: count_tick,
         y_tick: nanos_tick,
     })

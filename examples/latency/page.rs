@@ -4,14 +4,12 @@ use std::fmt::Write;
 
 use super::chart::{Chart, Line, nanos_tick, svg};
 use super::measure::Measured;
+use super::percentiles::{self, percent_tick};
 use super::table::rows;
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}\
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em 1em;text-align:right;border-bottom:1px solid #ccc}\
 td:first-child{text-align:left}svg{max-width:100%;height:auto}";
-
-/// Points for each tenfold of the percentile axis.
-const STEPS: i32 = 8;
 
 /// Writes the page. `said` is the line that says what was measured.
 ///
@@ -37,28 +35,19 @@ pub fn page(said: &str, measured: &[Measured; 2], growth: &[Chart; 2]) -> Result
 
 fn percentiles(measured: &[Measured; 2]) -> Chart {
     let line = |measured: &Measured| {
-        let count = measured.waits.len().max(2) as f64;
-        let places = (0..).map(|step| 10_f64.powf(f64::from(step) / f64::from(STEPS)));
-        let points = places.take_while(|one_in| *one_in <= count).map(|one_in| {
-            let wait = measured.waits.value_at_quantile(1.0 - 1.0 / one_in).max(1);
-            (one_in, wait as f64)
-        });
-        Line { name: measured.name.to_owned(), points: points.collect() }
+        let wait = |part| measured.waits.value_at_quantile(part).max(1) as f64;
+        Line { name: measured.name.to_owned(), points: percentiles::points(measured.waits.len(), wait) }
     };
     Chart {
         title: "how many checkouts waited no longer".to_owned(),
         x_label: "part of all checkouts".to_owned(),
         y_label: "wait".to_owned(),
         lines: measured.iter().map(line).collect(),
+        x_is_log: true,
+        y_is_log: true,
         x_tick: percent_tick,
         y_tick: nanos_tick,
     }
-}
-
-/// The percentile of which one in `one_in` lies above.
-fn percent_tick(one_in: f64) -> String {
-    let digits = (one_in.log10().ceil() as usize).saturating_sub(2);
-    format!("{:.digits$} %", 100.0 - 100.0 / one_in)
 }
 
 fn escaped(text: &str) -> String {
@@ -69,7 +58,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{page, percent_tick};
+    use super::page;
     use crate::latency::chart::{Chart, Line, count_tick, nanos_tick};
     use crate::latency::measure::{Crowd, Measured};
 
@@ -84,6 +73,8 @@ mod tests {
             x_label: "x".into(),
             y_label: "y".into(),
             lines: vec![Line { name: "tierpool".into(), points }],
+            x_is_log: true,
+            y_is_log: true,
             x_tick: count_tick,
             y_tick: nanos_tick,
         });
@@ -93,11 +84,5 @@ mod tests {
             assert!(!page.contains(outside), "{outside} in {page}");
         }
         assert!(measured[1].errors > 0);
-    }
-
-    #[test]
-    fn percentiles_have_the_digits_they_need() {
-        let shown = [1.0, 10.0, 100.0, 1000.0, 10_000.0].map(percent_tick);
-        assert_eq!(shown, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
     }
 }

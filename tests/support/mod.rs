@@ -40,6 +40,8 @@ pub mod stress;
 pub mod tool;
 #[cfg(feature = "tracing")]
 pub mod traced;
+#[cfg(feature = "cli")]
+pub mod verified;
 pub mod wait;
 pub mod watched;
 #[cfg(feature = "http")]

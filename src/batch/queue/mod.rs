@@ -33,7 +33,7 @@
 //! What the work does elsewhere than in its transaction, such as a request to a web server, is done as often as the
 //! item is tried.
 //!
-//! Queues of others serve as well, by the trait [`Feed`].
+//! Queues of others serve as well: those of the extension pgmq by [`Pgmq`], all by the trait [`Feed`].
 
 // A module uses only modules in rows above its own.
 //
@@ -41,11 +41,13 @@
 // | --- | --- |
 // | `name` | names of queues |
 // | `sql` | the statements of a queue's table |
+// | `statement` | one statement, as a session of its own |
 // | `claims` | how items are claimed |
 // | `item` | an item, claimed |
 // | `stats` | what is in a queue |
 // | `table` | a queue in a table |
 // | `claiming` | claims on its items |
+// | `pgmq` | queues of the extension pgmq |
 // | `report` | what became of what a batch has claimed |
 // | `feeder` | claims items, and renews the claims |
 // | `run` | a batch over a feed |
@@ -55,15 +57,18 @@ mod claims;
 mod feeder;
 mod item;
 mod name;
+mod pgmq;
 mod report;
 mod run;
 mod sql;
+mod statement;
 mod stats;
 mod table;
 
 pub use claiming::QueueFeed;
 pub use claims::Claims;
 pub use item::Item;
+pub use pgmq::{Message, Pgmq};
 pub use report::Report;
 pub use run::{run, run_with};
 pub use stats::{DeadLetter, QueueStats};

@@ -9,8 +9,9 @@ use postgres::types::Type;
 use super::claims::LONGEST_DELAY;
 use super::name::Name;
 use super::sql;
+use super::statement::ask;
 use super::stats::{DeadLetter, QueueStats};
-use crate::postgres::{Ending, Last, PgError, PgManager, Session, SessionOptions};
+use crate::postgres::{Last, PgError, PgManager, Session, SessionOptions};
 use crate::text::Time;
 use crate::tiers::{Tier, TieredPool};
 
@@ -109,16 +110,23 @@ impl Queue {
     ///
     /// A name that is none; no such table; one that is no queue; what the server says.
     pub fn open(pool: &TieredPool<PgManager>, name: &str) -> Result<Queue, PgError> {
-        let queue = Queue::named(pool, name)?;
-        match pool.session(|tx| queue.is_there(tx))? {
+        Queue::open_on(pool, Tier::Automation, name)
+    }
+
+    /// As [`open`](Self::open), on connections of this tier: a tool in a person's hand takes [`Tier::Adhoc`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(pool: &TieredPool<PgManager>, tier: Tier, name: &str) -> Result<Queue, PgError> {
+        let queue = Queue::named(pool, name)?.on(tier);
+        match pool.session_with(tier, &SessionOptions::new(), |tx| queue.is_there(tx))? {
             true => Ok(queue),
             false => Err(queue.missing()),
         }
     }
 
     /// The same queue, with its own statements on connections of this tier.
-    ///
-    /// A tool in a person's hand takes [`Tier::Adhoc`].
     pub fn on(mut self, tier: Tier) -> Queue {
         self.tier = tier;
         self
@@ -275,10 +283,8 @@ impl Queue {
     }
 
     /// Makes one statement, as a session of its own, in one round trip.
-    pub(super) fn ask<'e, T: 'e>(&self, mut last: impl FnMut() -> Last<'e, T>) -> Result<T, PgError> {
-        let options = SessionOptions::new();
-        let asked = self.pool.session_ending_with(self.tier, &options, |_| Ok(Ending::Last(last())));
-        asked.map_err(|error: PgError| self.explained(error))
+    pub(super) fn ask<'e, T: 'e>(&self, last: impl FnMut() -> Last<'e, T>) -> Result<T, PgError> {
+        ask(&self.pool, self.tier, last).map_err(|error| self.explained(error))
     }
 
     /// Whether the table is there and a queue.

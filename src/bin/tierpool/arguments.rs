@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::loadtest::{LOADTEST_CODES, LoadtestOptions};
+
 /// What operators ask of pools, of their settings and of their server.
 ///
 /// Settings are those of the library: environment variables, a file `.env` in this folder or above it, and the URL of
@@ -43,6 +45,20 @@ Exit codes:
   2    the address or the token cannot be used
   130  ended by Ctrl-C";
 
+const QUEUE_CODES: &str = "\
+Exit codes:
+  0  done; of stats: and no item is dead
+  1  of stats: items are dead
+  2  it was not done, or nobody knows: the reason is told";
+
+const VERIFY_CODES: &str = "\
+Exit codes:
+  0    every check passed; there may be warnings
+  1    a check failed
+  2    no check failed, and some could not be made; or the settings cannot be
+       used
+  130  ended by Ctrl-C";
+
 const PAGE_CODES: &str = "Exit codes:\n  0  printed\n  2  standard output could not be written, or the name is not \
                           known";
 
@@ -70,6 +86,30 @@ pub enum Command {
     /// each pool. They tell it by their admin sockets (DB_POOL_ADMIN=1). Beyond this machine it wants a token.
     #[command(after_help = SERVE_CODES)]
     Serve(ServeOptions),
+    /// Loads the server through a pool, and judges both
+    ///
+    /// It loads the server of the settings for as long as it runs, also a
+    /// production server. Requests come by a schedule (open model), whatever
+    /// becomes of those before; latency counts from the moment at which a request
+    /// was due. The pool is the one of the settings; where they say no size it has
+    /// 50 connections.
+    #[command(after_help = LOADTEST_CODES)]
+    Loadtest(LoadtestOptions),
+    /// Fills a queue of items, counts what is in it, has dead items tried again
+    ///
+    /// A queue is a table that batches on many hosts take their items from. This
+    /// works on a connection of the ad-hoc tier.
+    #[command(after_help = QUEUE_CODES, subcommand_required = true)]
+    Queue {
+        #[command(subcommand)]
+        act: QueueAct,
+    },
+    /// Checks whether configuration and server carry the pool
+    ///
+    /// A line a check: what was found, what is allowed, and what to do. It opens a connection or two, only reads, and
+    /// ends within a minute, whatever the server does.
+    #[command(after_help = VERIFY_CODES)]
+    Verify(VerifyOptions),
     /// Prints completions of the commands for a shell
     #[command(after_help = PAGE_CODES)]
     Completions {
@@ -128,4 +168,54 @@ pub struct ServeOptions {
     /// DB_POOL_HTTP_TOKEN and DB_POOL_HTTP_TOKEN_FILE
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QueueAct {
+    /// Adds items: all of them, or none
+    #[command(after_help = QUEUE_CODES)]
+    Push(PushOptions),
+    /// Counts the items by state, and shows the latest that are dead
+    #[command(after_help = QUEUE_CODES)]
+    Stats(QueueOptions),
+    /// Has all dead items tried again, with all their attempts
+    #[command(after_help = QUEUE_CODES)]
+    Retry(QueueOptions),
+}
+
+#[derive(Args, Debug)]
+pub struct PushOptions {
+    /// The queue's table, or schema.table
+    pub queue: String,
+    /// The items. Without any, each line of standard input is one, but for empty
+    /// lines; a connection is held until it ends
+    pub items: Vec<String>,
+    /// Has nobody claim them before so many seconds are over
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub after: u32,
+    /// Makes the queue where there is none, as the automation tier's role
+    #[arg(long)]
+    pub create: bool,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct QueueOptions {
+    /// The queue's table, or schema.table
+    pub queue: String,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyOptions {
+    /// The profile to check, in place of DB_POOL_PROFILE
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
 }

@@ -45,7 +45,8 @@ pub fn unusable(faults: &Faults) -> Failure {
     Failure::new(format_args!("the settings cannot be used:\n{faults:#}"))
 }
 
-fn of_faults(faults: &Faults) -> Value {
+/// The same for scripts.
+pub fn of_faults(faults: &Faults) -> Value {
     faults.iter().map(of_fault).collect()
 }
 

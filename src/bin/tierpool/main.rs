@@ -5,6 +5,8 @@
 //! | `outcome` | exit codes, and failures that end a command |
 //! | `output` | text to standard output, whose reader may go away |
 //! | `table` | a table as text |
+//! | `chart` | charts as SVG |
+//! | `percentiles` | curves of percentiles |
 //! | `environment` | `.env`, and which variables came from it |
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
@@ -12,19 +14,27 @@
 //! | `status` | the command `status` |
 //! | `serve` | the command `serve` |
 //! | `top` | the command `top` |
+//! | `loadtest` | the command `loadtest` |
+//! | `queue` | the command `queue` |
+//! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
 
 mod arguments;
+mod chart;
 mod config;
 mod environment;
+mod loadtest;
 mod outcome;
 mod output;
 mod pages;
+mod percentiles;
+mod queue;
 mod seen;
 mod serve;
 mod status;
 mod table;
 mod top;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -48,6 +58,9 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Status(options) => status::run(&options),
         Command::Top(options) => top::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Loadtest(options) => loadtest::run(&options),
+        Command::Queue { act } => queue::run(&act),
+        Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { command } => pages::man(command.as_deref()),
     }

@@ -100,8 +100,10 @@ impl ServerLimits {
         self.database.limit.map(|limit| limit.saturating_sub(self.database.in_use))
     }
 
-    /// The connections that the server reserves for others than `role`.
-    pub(super) fn kept_from(&self, role: &RoleLimit) -> u32 {
+    /// The connections that the server reserves for others than `role`: none of a superuser's, else
+    /// `superuser_reserved_connections`, and `reserved_connections` for those who are no members of
+    /// `pg_use_reserved_connections`.
+    pub fn kept_from(&self, role: &RoleLimit) -> u32 {
         match (role.is_superuser, role.may_use_reserved) {
             (true, _) => 0,
             (false, true) => self.superuser_reserved,

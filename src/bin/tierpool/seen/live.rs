@@ -168,8 +168,8 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
     Some(pools.into_iter().map(harmless).collect())
 }
 
-/// A text of another process, on one line and bounded, with nothing in it that a terminal obeys.
-fn shown(text: &str) -> String {
+/// A text of others, on one line and bounded, with nothing in it that a terminal obeys.
+pub fn shown(text: &str) -> String {
     let is_plain = |c: char| c == ' ' || c.is_alphanumeric() || c.is_ascii_graphic();
     text.chars().take(LONGEST_TEXT).map(|c| if is_plain(c) { c } else { '?' }).collect()
 }

@@ -1,5 +1,6 @@
-//! Line charts with logarithmic axes, as one SVG text without outside assets.
+//! Line charts, as one SVG text without outside assets. The example `latency` and the bench `scale` draw by them, too.
 
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 /// The colours of the lines, in their order: told apart also by those who see few colours.
@@ -19,7 +20,7 @@ const FONT: &str = "sans-serif";
 #[derive(Clone, Debug)]
 pub struct Line {
     pub name: String,
-    /// Both coordinates above zero, as the axes are logarithmic.
+    /// A coordinate along a logarithmic axis is above zero.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -30,6 +31,9 @@ pub struct Chart {
     pub x_label: String,
     pub y_label: String,
     pub lines: Vec<Line>,
+    /// Logarithmic, else from zero.
+    pub x_is_log: bool,
+    pub y_is_log: bool,
     /// How a value of the horizontal axis is written.
     pub x_tick: fn(f64) -> String,
     /// How a value of the vertical axis is written.
@@ -63,20 +67,33 @@ pub fn svg(charts: &[Chart], columns: usize) -> Result<String, String> {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-fn draw<'a>(
-    chart: &Chart,
-    area: &Area<'a>,
-) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+fn draw<'a>(chart: &Chart, area: &Area<'a>) -> Drawn<'a> {
     let points = || chart.lines.iter().flat_map(|line| line.points.iter().copied());
     let (left, right) = range(points().map(|point| point.0));
     let (low, high) = range(points().map(|point| point.1));
+    let (to_right, upward) = ((left..right).log_scale(), (low * 0.8..high * 1.25).log_scale());
+    match (chart.x_is_log, chart.y_is_log) {
+        (true, true) => draw_along(chart, area, to_right, upward),
+        (true, false) => draw_along(chart, area, to_right, 0.0..high * 1.05),
+        (false, true) => draw_along(chart, area, 0.0..right, upward),
+        (false, false) => draw_along(chart, area, 0.0..right, 0.0..high * 1.05),
+    }
+}
+
+/// Draws a chart along two axes.
+fn draw_along<'a, X, Y>(chart: &Chart, area: &Area<'a>, x: X, y: Y) -> Drawn<'a>
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
     let mut context = ChartBuilder::on(area)
         .caption(&chart.title, (FONT, 20))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d((left..right).log_scale(), (low * 0.8..high * 1.25).log_scale())?;
+        .build_cartesian_2d(x, y)?;
     context
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -116,4 +133,30 @@ pub fn nanos_tick(value: f64) -> String {
 /// A count for an axis.
 pub fn count_tick(value: f64) -> String {
     format!("{value:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pair_of_axes_can_be_drawn_also_without_points() {
+        // Here, since a bench without a harness has this module without its tests.
+        use super::{Chart, Line, count_tick, nanos_tick, svg};
+
+        for (x_is_log, y_is_log) in [(true, true), (true, false), (false, true), (false, false)] {
+            for points in [vec![], vec![(1.0, 5.0)], vec![(1.0, 5.0), (7.0, 900.0)]] {
+                let chart = Chart {
+                    title: "a < b".into(),
+                    x_label: "x".into(),
+                    y_label: "y".into(),
+                    lines: vec![Line { name: "line".into(), points }],
+                    x_is_log,
+                    y_is_log,
+                    x_tick: count_tick,
+                    y_tick: nanos_tick,
+                };
+                let drawn = svg(&[chart], 1).unwrap();
+                assert!(drawn.contains("a &lt; b") && drawn.starts_with("<svg"), "{drawn}");
+            }
+        }
+    }
 }

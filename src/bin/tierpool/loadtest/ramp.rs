@@ -1,0 +1,151 @@
+//! The highest rate that is carried, looked for in steps.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::options::HIGHEST_RATE;
+use super::scenario::{Model, Plan, Shape};
+use super::show::{self, Judged};
+use super::verdict::{Grade, percent};
+use crate::outcome::Failure;
+use crate::table::Table;
+
+/// The steps, as parts of the rate asked.
+const STEPS: [f64; 10] = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0];
+
+/// How long each lasts.
+const TIME: Duration = Duration::from_secs(3);
+
+/// One rate, and what became of it.
+#[derive(Clone, Debug)]
+struct Step {
+    rate: f64,
+    grade: Grade,
+    p95: Option<Duration>,
+    errors: f64,
+    broken: Vec<&'static str>,
+}
+
+/// The steps made: all but the last pass.
+#[derive(Clone, Debug)]
+pub struct Ramp(Vec<Step>);
+
+impl Ramp {
+    /// Makes one step after the other, until one does not pass. None in the closed model, which has no rate.
+    pub fn climb(
+        plan: &Plan,
+        mut run: impl FnMut(&Plan, String) -> Result<Judged, Failure>,
+    ) -> Result<Ramp, Failure> {
+        let Model::Open { rate: asked, seed, .. } = plan.model else { return Ok(Ramp(Vec::new())) };
+        let mut steps = Vec::new();
+        for rate in STEPS.map(|part| asked * part).into_iter().filter(|rate| *rate <= HIGHEST_RATE) {
+            let model = Model::Open { rate, shape: Shape::Even, seed };
+            let step = plan.with(model, TIME);
+            let Judged { ran, verdict } = run(&step, format!("ramp, {rate}/s"))?;
+            let counts = &ran.record.counts;
+            steps.push(Step {
+                rate,
+                grade: verdict.grade(),
+                p95: ran.record.latency.quantile(0.95),
+                errors: counts.errors() as f64 / counts.offered().max(1) as f64,
+                broken: verdict.broken().collect(),
+            });
+            if verdict.grade() != Grade::Pass {
+                break;
+            }
+        }
+        Ok(Ramp(steps))
+    }
+
+    fn carried(&self) -> Option<f64> {
+        let passed = self.0.iter().rev().find(|step| step.grade == Grade::Pass);
+        passed.map(|step| step.rate)
+    }
+
+    /// What was found, in a sentence.
+    fn found(&self) -> String {
+        let carried = match self.carried() {
+            Some(rate) => format!("{rate} arrivals a second are carried"),
+            None => "no rate that was tried is carried".to_owned(),
+        };
+        let end = match self.0.last() {
+            Some(Step { rate, grade: Grade::Fail, .. }) => format!(", {rate} are not"),
+            Some(Step { rate, grade: Grade::Invalid, .. }) => format!("; this machine cannot make {rate}"),
+            _ => "; no higher rate was tried".to_owned(),
+        };
+        format!("capacity: {carried}{end}")
+    }
+
+    pub fn text(&self) -> String {
+        let mut table = Table::new(&["ramp, arrivals a second", "p95", "errors", "verdict", "broken"]);
+        for step in &self.0 {
+            table.row(vec![
+                step.rate.to_string(),
+                step.p95.map_or_else(|| "-".to_owned(), show::time),
+                percent(step.errors, 2),
+                step.grade.as_str().to_owned(),
+                step.broken.join(", "),
+            ]);
+        }
+        format!("{table}\n\n{}", self.found())
+    }
+
+    pub fn json(&self) -> Value {
+        let step = |step: &Step| {
+            json!({
+                "rate_per_second": step.rate,
+                "verdict": step.grade.as_str(),
+                "p95_ms": step.p95.map(show::millis),
+                "broken": step.broken,
+            })
+        };
+        json!({
+            "carried_per_second": self.carried(),
+            "steps": self.0.iter().map(step).collect::<Value>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loadtest::record::Outcome;
+    use crate::loadtest::scenario::tests::plan;
+    use crate::loadtest::verdict::tests::ran;
+
+    /// A ramp of a pool that carries up to `most`.
+    fn ramp(line: &str, most: f64) -> Ramp {
+        Ramp::climb(&plan(line), |step, _| {
+            let Model::Open { rate, shape: Shape::Even, .. } = step.model else { panic!("{step:?}") };
+            assert_eq!(step.time, TIME);
+            let errors = if rate > most { 100 } else { 0 };
+            let of = |ran: &mut crate::loadtest::drive::Ran| {
+                ran.record.add_missing(Outcome::Failed, errors, Duration::from_millis(40));
+            };
+            Ok(Judged::of(step, ran(100, 5_000, of)))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn it_ends_at_the_first_rate_that_is_not_carried() {
+        let climbed = ramp("peak", 900.0);
+        assert_eq!(
+            climbed.0.iter().map(|step| step.rate).collect::<Vec<_>>(),
+            [225.0, 450.0, 675.0, 900.0, 1125.0]
+        );
+        assert!(climbed.text().ends_with("capacity: 900 arrivals a second are carried, 1125 are not"));
+        assert_eq!(climbed.json()["carried_per_second"], 900.0);
+        assert_eq!(climbed.json()["steps"][4]["broken"], json!(["errors"]));
+        let none = ramp("spike", 1.0);
+        assert!(none.text().ends_with("capacity: no rate that was tried is carried, 135 are not"));
+    }
+
+    #[test]
+    fn it_ends_where_no_higher_rate_can_be_asked_for() {
+        let climbed = ramp("peak --rate 20000", 1e9);
+        assert_eq!(climbed.carried(), Some(HIGHEST_RATE));
+        assert!(climbed.text().ends_with("20000 arrivals a second are carried; no higher rate was tried"));
+    }
+}

@@ -1,0 +1,130 @@
+//! The command `verify`: whether configuration and server carry the pool.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `check` | a check with what it found, and the verdict on all |
+//! | `ranges` | the settings by themselves, without a server |
+//! | `look` | what a connection and its server show |
+//! | `opening` | whether a connection can be had, and why not |
+//! | `session` | what the connection is like |
+//! | `limits` | whether the server takes as many as are promised |
+//! | `pooler` | a PgBouncer in between, by its console |
+
+mod check;
+mod limits;
+mod look;
+mod opening;
+mod pooler;
+mod ranges;
+mod session;
+
+use tierpool::config::{Key, Overrides, PgBouncer, PgSettings};
+
+use crate::arguments::VerifyOptions;
+use crate::config::{of_faults, unusable};
+use crate::environment::Environment;
+use crate::outcome::{Code, Failure, end_at_interrupt};
+use crate::output;
+use check::{Budget, Check, Report, State};
+use look::Seen;
+
+/// Looks at everything, and prints it. Writes nothing, here or on the server.
+pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
+    Environment::read()?;
+    let mut overrides = Overrides::default();
+    overrides.profile = options.profile.clone();
+    let settings = match PgSettings::from_env(&overrides) {
+        Ok(settings) => settings,
+        Err(faults) if options.json => {
+            output::print_json(&serde_json::json!({ "faults": of_faults(&faults) }))?;
+            return Ok(Code::Untold);
+        }
+        Err(faults) => return Err(unusable(&faults)),
+    };
+    end_at_interrupt()?;
+    let report = match look::look(&settings, options.profile.as_deref())? {
+        Ok(seen) => {
+            let is_found = settings.pgbouncer.is_none();
+            let settings = behind(settings, overrides, seen.pooler);
+            let mut checks = ranges::checks(&settings);
+            checks.extend(of_server(&settings, is_found, &seen));
+            report(&settings, checks)
+        }
+        Err(refusal) => {
+            let mut checks = ranges::checks(&settings);
+            checks.push(opening::refused(&refusal));
+            report(&settings, checks)
+        }
+    };
+    if options.json {
+        output::print_json(&report.json())?
+    } else {
+        output::print(report.text())?
+    };
+    Ok(report.code())
+}
+
+/// The settings that hold behind a pooler that was found, as the pool takes them over. Where they would have faults
+/// with it, it keeps its own.
+fn behind(settings: PgSettings, mut overrides: Overrides, pooler: PgBouncer) -> PgSettings {
+    if settings.pgbouncer.is_some() || pooler == PgBouncer::Off {
+        return settings;
+    }
+    overrides.pgbouncer = Some(pooler);
+    PgSettings::from_env(&overrides).unwrap_or(settings)
+}
+
+fn report(settings: &PgSettings, checks: Vec<Check>) -> Report {
+    let url = settings.effective().into_iter().find(|row| row.setting.key == Key::Server);
+    Report {
+        server: url.map(|row| row.value).unwrap_or_default(),
+        profile: settings.profile.clone(),
+        budget: Budget {
+            total: settings.total_connections,
+            base_size: settings.automation.base_size,
+            overflow: settings.automation.max_overflow,
+            reserved: settings.reserved,
+        },
+        checks,
+    }
+}
+
+/// A pooler may be found, or said by the settings.
+fn of_server(settings: &PgSettings, is_found: bool, seen: &Seen) -> Vec<Check> {
+    let mut checks = vec![opening::opened(seen)];
+    let facts = match &seen.facts {
+        Ok(facts) => facts,
+        Err(why) => {
+            let found = format!("the server does not answer what is asked of it: {why}");
+            let todo = "run it again, and look at the server's log and load";
+            checks.push(Check::bad("server", State::Unknown, found, todo));
+            return checks;
+        }
+    };
+    checks.push(session::version(facts));
+    checks.push(session::kind(facts, settings.server.session_attrs()));
+    checks.push(session::tls(facts, seen.pooler, &settings.server));
+    checks.push(session::statement_timeout(seen, facts, settings));
+    checks.extend(session::idle_session_timeout(facts, seen.pooler, settings.automation.keepalive));
+    let console = (seen.pooler != PgBouncer::Off).then(|| {
+        let config = settings.server.config();
+        let database = config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned();
+        pooler::ask(settings, database)
+    });
+    checks.extend(pooler::checks(settings, seen.pooler, is_found, console.as_ref()));
+    let told = console.as_ref().and_then(|console| console.as_ref().ok());
+    match &seen.activity {
+        Ok(activity) => {
+            checks.extend(limits::checks(activity, pooler::demand(settings, seen.pooler, told)));
+            // The sessions of a pooler belong to whoever it served last.
+            if seen.pooler == PgBouncer::Off {
+                checks.push(limits::room(activity, settings, look::is_named(settings)));
+            }
+        }
+        Err(why) => {
+            let found = format!("the server does not tell its limits: {why}");
+            checks.push(Check::bad("limits", State::Unknown, found, "run it again, as a role that may look"));
+        }
+    }
+    checks
+}
