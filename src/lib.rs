@@ -42,7 +42,7 @@
 //! | have it watched by Prometheus, StatsD, … | module `metrics` (features `prometheus`, `metrics`) |
 //! | let probes, scrapers and people ask it over HTTP | module `http` (feature `http`) |
 //! | use diesel with it | [`guide`], page `diesel` (feature `diesel`) |
-//! | divide one budget among many processes: the decisions, for a simulation of yours | module `fleet` |
+//! | divide one budget among many processes | [`guide::fleet`](crate::guide), module `fleet` |
 //! | make connections of your own | [`ManageConnection`]; [`Driver`] where the database layer knows more |
 //! | test without a database or a real clock | [`MemoryManager`], [`Clock::manual`] |
 //! | read on | [`guide`] |
@@ -97,6 +97,7 @@
 //! | The tool calls healthy only what it has seen, shows what the server shows, and ends in bounded time. | `tests/cli_status.rs` |
 //! | It finds what keeps a configuration and a server from carrying the pool, and says what to do. | `tests/cli_verify.rs`, `tests/cli_verify_pooler.rs` |
 //! | In the model of a fleet nobody has a slot twice, and nobody starves where there is one for each. | `tests/fleet_sim.rs` |
+//! | Pools of a fleet never have more connections than slots, whatever ends them. | `tests/fleet_slots.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not

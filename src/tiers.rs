@@ -16,6 +16,7 @@ use r2d2::ManageConnection;
 
 use crate::error::{Error, LimitSetBy};
 use crate::pool::{Budget, CloseReport, Hope, Least, Pool, PooledConnection, wait_filled};
+use crate::stats::FleetStatus;
 
 pub use builder::TieredBuilder;
 #[cfg(feature = "http")]
@@ -105,6 +106,7 @@ pub struct TieredPool<M: ManageConnection> {
     adhoc_may_borrow: bool,
     adhoc_is_apart: bool,
     question: Option<Question<M>>,
+    fleet: Option<FleetOf<M>>,
     /// Goes with the last handle.
     #[cfg(feature = "http")]
     ends: Arc<Ends>,
@@ -113,6 +115,9 @@ pub struct TieredPool<M: ManageConnection> {
 /// Asks the server whether it answers, where the database layer can; what is found shows in the statistics too. With
 /// `true` an answer that is kept does not do.
 type Question<M> = fn(&TieredPool<M>, Asker) -> Asked;
+
+/// Tells what is known of the fleet that the automation tier is part of, where the database layer has one.
+type FleetOf<M> = fn(&TieredPool<M>) -> Option<FleetStatus>;
 
 impl<M: ManageConnection> Clone for TieredPool<M> {
     fn clone(&self) -> Self {
@@ -303,6 +308,18 @@ impl<M: ManageConnection> TieredPool<M> {
     pub(crate) fn with_question(mut self, question: Question<M>) -> Self {
         self.question = Some(question);
         self
+    }
+
+    /// Has the fleet told of, by `fleet`.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_fleet(mut self, fleet: FleetOf<M>) -> Self {
+        self.fleet = Some(fleet);
+        self
+    }
+
+    /// What is known of the fleet that the automation tier is part of.
+    pub(crate) fn fleet(&self) -> Option<FleetStatus> {
+        self.fleet.and_then(|fleet| fleet(self))
     }
 
     /// Asks the server whether it answers, where the database layer can.

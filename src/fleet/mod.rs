@@ -4,9 +4,33 @@
 //! fair part, and what a dead process had is free again as soon as the server has noticed. No service stands in
 //! between: the server's own session-level locks are the accounts. `README.md` in this folder states the protocol.
 //!
-//! So far there are the decisions, in [`core`]: what one process of a fleet does, given what it is told. They are
-//! public since a simulator has to be able to drive as many of them as it likes: `examples/fleet_sim.rs` does, and a
-//! program that wants to know how its own fleet would fare can do the same. The pools of this crate do not use them
-//! yet.
+//! A [`PgPool`](crate::PgPool) becomes part of one by `DB_POOL_FLEET` or
+//! [`PgBuilder::fleet`](crate::postgres::PgBuilder::fleet); [the guide](crate::guide::fleet) says what is promised.
+//!
+//! What one process of a fleet decides, given what it is told, is in [`core`]. It is public since a simulator has to
+//! be able to drive as many of them as it likes: `examples/fleet_sim.rs` does, and a program that wants to know how its
+//! own fleet would fare can do the same.
 
+// A module uses only modules in rows above its own.
+//
+// | module | job |
+// | --- | --- |
+// | `core` | the decisions, as a pure machine |
+// | `keys` | the keys of a fleet's locks |
+// | `questions` | what is asked of the server, and what its answers mean |
+// | `state` | the machine, and what is under way for it |
+// | `part` | one pool's part in a fleet |
+// | `claim` | one opening: what is done on a new connection |
+// | `tend` | the thread that tells the machine the time |
+// | `admission` | a fleet as what lets the connections of a pool in |
+// | `found` | makes it of a pool's settings |
+
+mod admission;
+mod claim;
 pub mod core;
+mod found;
+mod keys;
+mod part;
+mod questions;
+mod state;
+mod tend;

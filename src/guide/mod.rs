@@ -15,6 +15,7 @@
 | [`retries`] | which limit acts where, and when is work repeated? (feature `postgres`) |
 | [`batches`] | what makes a batch slow, and what becomes of its items? (feature `postgres`) |
 | [`postgres`] | what is particular to PostgreSQL? (feature `postgres`) |
+| [`fleet`] | how do several programs share one budget of connections? (feature `postgres`) |
 | [`pgbouncer`] | what changes behind a PgBouncer? (feature `postgres`) |
 | [`supabase`] | which address, and how many connections? (feature `postgres`) |
 | [`tls`] | how are connections encrypted, and whom do they trust? (feature `postgres`) |
@@ -87,6 +88,10 @@ pub mod batches {}
 #[cfg(feature = "postgres")]
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("fleet.md")]
+pub mod fleet {}
 
 #[cfg(feature = "postgres")]
 #[doc = include_str!("pgbouncer.md")]

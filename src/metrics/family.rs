@@ -127,15 +127,15 @@ impl<'a> Families<'a> {
     }
 
     /// A metric with a series for each value of one more label.
-    pub(super) fn add_by<const N: usize, V: Into<Value>>(
+    pub(super) fn add_by<V: Into<Value>, S: IntoIterator<Item = (&'static str, V)>>(
         &mut self,
         kind: Kind,
         (name, label): (&'static str, &'static str),
         help: &'static str,
-        values: impl Fn(&Reading) -> [(&'static str, V); N],
+        values: impl Fn(&Reading) -> S,
     ) {
         let series = self.readings.iter().flat_map(|reading| {
-            values(reading).map(|(which, value)| {
+            values(reading).into_iter().map(|(which, value)| {
                 let mut labels = (self.labels)(reading);
                 labels.push((label, Cow::Borrowed(which)));
                 (labels, value.into())

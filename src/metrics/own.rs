@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::family::{Families, Family, Kind, Label, Times};
 use super::reading::Reading;
-use crate::stats::{BreakerState, CloseCause};
+use crate::stats::{BreakerState, CloseCause, FleetStatus};
 
 /// The first bound of hold times: the pool's coarse clock, with its grain of 10 ms, tells no shorter ones apart.
 pub(super) const FIRST_HOLD_MS: u64 = 25;
@@ -12,6 +12,7 @@ pub(super) const FIRST_HOLD_MS: u64 = 25;
 pub(super) fn families(readings: &[Reading]) -> Vec<Family> {
     let mut told = Families::new(readings, labels);
     gauges(&mut told);
+    fleet(&mut told);
     settings(&mut told);
     counters(&mut told);
     let wait = "How long checkouts waited, those that timed out included; a direct one counts as 0.";
@@ -58,6 +59,25 @@ fn gauges(told: &mut Families<'_>) {
     });
     let free = "Connections of the reserve that the ad-hoc tier could have now.";
     told.add(Kind::Gauge, "db_pool_reserved_free", free, |r| r.budget.as_ref().map(|budget| budget.free));
+}
+
+fn fleet(told: &mut Families<'_>) {
+    let slots = "Slots of the fleet, as the pool saw them last: taken by whichever program, and free.";
+    told.add_by(Kind::Gauge, ("db_pool_fleet_slots", "state"), slots, |r| {
+        let of = |fleet: &FleetStatus| {
+            [("held", fleet.slots_held), ("free", fleet.slots.saturating_sub(fleet.slots_held))]
+        };
+        r.fleet.as_ref().map(of).into_iter().flatten().collect::<Vec<_>>()
+    });
+    let mut gauge = |name, help, value: fn(&FleetStatus) -> u32| {
+        told.add(Kind::Gauge, name, help, |r| r.fleet.as_ref().map(value));
+    };
+    gauge("db_pool_fleet_members", "Programs in the fleet.", |fleet| fleet.members);
+    let wanting = "Programs of the fleet that have less than their share, or nothing, and find no free slot.";
+    gauge("db_pool_fleet_wanting", wanting, |fleet| fleet.wanting + fleet.asking);
+    gauge("db_pool_fleet_share", "Connections that the pool may have while others are short.", |fleet| {
+        fleet.share
+    });
 }
 
 fn settings(told: &mut Families<'_>) {

@@ -5,7 +5,7 @@ use r2d2::ManageConnection;
 use crate::config::{Settings, WaitMode};
 use crate::pool::Pool;
 use crate::report::PoolStatus;
-use crate::stats::Stats;
+use crate::stats::{FleetStatus, Stats};
 use crate::tiers::{Tier, TieredPool};
 
 /// What the label `pool` says of a tiered pool that was given no name.
@@ -21,6 +21,8 @@ pub struct Reading {
     pub settings: Settings,
     /// Told along with the ad-hoc tier.
     pub budget: Option<Budget>,
+    /// Told along with the automation tier, which is what takes part.
+    pub fleet: Option<FleetStatus>,
 }
 
 /// What the tiers have together.
@@ -44,11 +46,12 @@ impl Reading {
         };
         let budget = Budget { total: told.total_connections, reserved: told.reserved, free: told.guaranteed };
         let adhoc = Reading { budget: Some(budget), ..of(Tier::Adhoc, told.adhoc) };
-        [of(Tier::Automation, told.automation), adhoc]
+        let automation = Reading { fleet: told.fleet, ..of(Tier::Automation, told.automation) };
+        [automation, adhoc]
     }
 
     fn new(pool: String, tier: Option<Tier>, stats: Stats, settings: Settings) -> Self {
-        Reading { pool, tier, status: PoolStatus::of(&stats), stats, settings, budget: None }
+        Reading { pool, tier, status: PoolStatus::of(&stats), stats, settings, budget: None, fleet: None }
     }
 
     /// How long a checkout waits, in seconds; `None` where it waits for ever.

@@ -110,6 +110,18 @@ pub(crate) fn are_in_force<M: ManageConnection>(
     pools.iter().zip(settings).all(|(shared, settings)| Arc::ptr_eq(settings, &shared.settings()))
 }
 
+/// Has a pool with a budget keep to so many connections at the most for now, whatever its settings ask for: idle ones
+/// above that are closed now and those in use at their checkin.
+#[cfg(feature = "postgres")]
+pub(crate) fn limit<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: usize) {
+    let Some(moved) = shared.supply.part().limit(limit) else { return };
+    // A new generation has the keeper look at all idle ones, and each checkin at what comes back.
+    shared.fast.next_generation();
+    moved.use_room();
+    shared.helpers.wake_keeper();
+    demand(shared);
+}
+
 /// Adopts new settings of both pools of a budget, and the budget with them. They are sound, and their sizes fit into
 /// `total`. False, and nothing is changed, where somebody else has changed them since they were `before`.
 pub(crate) fn reconfigure_both<M: ManageConnection>(

@@ -1,7 +1,7 @@
 //! The handle: what a program holds of a pool.
 
 mod inside;
-#[cfg(any(feature = "metrics", feature = "prometheus"))]
+#[cfg(any(feature = "metrics", feature = "postgres", feature = "prometheus"))]
 mod weak;
 
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::error::{Error, LimitSetBy};
 use crate::event::EventReceiver;
 use crate::stats::{BreakerState, Gauges, Holder, Stats, Waiting};
 
-#[cfg(any(feature = "metrics", feature = "prometheus"))]
+#[cfg(any(feature = "metrics", feature = "postgres", feature = "prometheus"))]
 pub(crate) use weak::WeakPool;
 
 /// Closes the pool when the last handle goes.

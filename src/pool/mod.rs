@@ -53,7 +53,7 @@ mod wait;
 pub use builder::Builder;
 pub use driver::control::{Abandonment, Place, SessionControl};
 pub use driver::layer::{Condition, Driver, PlainDriver};
-#[cfg(any(feature = "metrics", feature = "prometheus"))]
+#[cfg(any(feature = "metrics", feature = "postgres", feature = "prometheus"))]
 pub(crate) use handle::WeakPool;
 pub use handle::{Pool, State};
 pub use lend::guard::PooledConnection;

@@ -61,13 +61,16 @@ mod sqlstate;
 mod tls;
 
 pub use connection::{AbandonHandle, CancelHandle, PgConnection, StatementCacheStats, TransactionStatus};
+pub(crate) use connection::{Holding, Pass};
 pub use driver::PgDriver;
 pub use error::PgError;
 pub(crate) use error::{is_lost, is_statement_timeout};
+pub(crate) use open::{Admission, Claim};
 pub use open::{Credentials, PgManager, ServerHealth, log_notice};
 pub use options::{PgOptions, ResetPolicy, SocketTimeout};
 #[cfg(all(feature = "http", unix))]
 pub(crate) use pool::Watched;
+pub(crate) use pool::{FleetPlan, Founded, Founding};
 pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{attempt_on, is_outage, look};
 pub use postgres::IsolationLevel;

@@ -10,7 +10,7 @@ use super::judgement::{Judgement, Tiers, available};
 use super::verdict::{HIGH_LOAD, Load, Verdict};
 use crate::config::utilization;
 use crate::lines::say;
-use crate::stats::{Contact, Gauges, Holder, Stats, Waiting};
+use crate::stats::{Contact, FleetStatus, Gauges, Holder, Stats, Waiting};
 use crate::tiers::{Tier, TieredPool};
 
 /// Holds longer than this are shown in the status box.
@@ -40,6 +40,9 @@ pub struct DatabaseStats {
     pub guaranteed: u32,
     /// The budget of both tiers.
     pub total_connections: u32,
+    /// The fleet that the budget is shared in, where it is; see [`guide::fleet`](crate::guide).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub fleet: Option<FleetStatus>,
     /// What the budget is called: by whose limit it is set.
     pub limit_name: &'static str,
     /// Whether the verdict is [`Verdict::Healthy`]. A high load is none of it: see [`DatabaseStats::load`].
@@ -231,6 +234,7 @@ impl<M: ManageConnection> TieredPool<M> {
             reserved,
             guaranteed: judgement.guaranteed,
             total_connections: self.total_connections(),
+            fleet: self.fleet(),
             limit_name: self.limit_name(),
             is_healthy: judgement.verdict == Verdict::Healthy,
             verdict: judgement.verdict,

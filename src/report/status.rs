@@ -104,6 +104,9 @@ impl DatabaseStats {
         let base = self.automation.base_size;
         writeln!(f, "{}DATABASE CONNECTION STATUS\n{rule}", marks.title)?;
         writeln!(f, "{}{}: {} connections", marks.limit, self.limit_name, self.total_connections)?;
+        if let Some(fleet) = &self.fleet {
+            writeln!(f, "   {last} Shared in {fleet}")?;
+        }
         writeln!(f, "   {last} Reserved for Ad-hoc: {}{}", self.reserved, self.promise())?;
         writeln!(
             f,

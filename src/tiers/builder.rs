@@ -212,6 +212,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
             adhoc_may_borrow: self.adhoc_may_borrow,
             adhoc_is_apart: self.adhoc_is_apart,
             question: None,
+            fleet: None,
             #[cfg(feature = "http")]
             ends: Default::default(),
         })

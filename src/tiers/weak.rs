@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use r2d2::ManageConnection;
 
-use super::{Question, TieredPool};
+use super::{FleetOf, Question, TieredPool};
 use crate::pool::{Budget, WeakPool};
 
 pub(crate) struct WeakTieredPool<M: ManageConnection> {
@@ -15,6 +15,7 @@ pub(crate) struct WeakTieredPool<M: ManageConnection> {
     adhoc_may_borrow: bool,
     adhoc_is_apart: bool,
     question: Option<Question<M>>,
+    fleet: Option<FleetOf<M>>,
 }
 
 impl<M: ManageConnection> WeakTieredPool<M> {
@@ -28,6 +29,7 @@ impl<M: ManageConnection> WeakTieredPool<M> {
             adhoc_may_borrow: self.adhoc_may_borrow,
             adhoc_is_apart: self.adhoc_is_apart,
             question: self.question,
+            fleet: self.fleet,
             // Of its own: while this handle is there, the last one of the program's may go.
             #[cfg(feature = "http")]
             ends: Arc::default(),
@@ -45,6 +47,7 @@ impl<M: ManageConnection> TieredPool<M> {
             adhoc_may_borrow: self.adhoc_may_borrow,
             adhoc_is_apart: self.adhoc_is_apart,
             question: self.question,
+            fleet: self.fleet,
         }
     }
 }

@@ -71,6 +71,8 @@ impl PgSettings {
             },
             Key::SlowQuery => return limit(self.slow_query, "never"),
             Key::QueryTimes => Value::Flag(self.query_times),
+            Key::Fleet => return self.fleet.clone().unwrap_or_else(|| "none".to_owned()),
+            Key::FleetWeight => Value::Count(self.fleet_weight),
             Key::Admin => Value::Flag(self.admin),
             Key::ConnectTimeout => {
                 return limit(Some(self.connect_timeout).filter(|time| !time.is_zero()), "no limit");

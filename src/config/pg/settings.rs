@@ -72,6 +72,10 @@ pub struct PgSettings {
     pub pgbouncer: Option<PgBouncer>,
     /// The first part of `application_name`. Default: the name of the program's file, else `tierpool`.
     pub app_name: String,
+    /// The fleet that the automation tier is part of. Default: none.
+    pub fleet: Option<String>,
+    /// The part in it compared with that of others. Default 1.
+    pub fleet_weight: u32,
     /// The pool stands behind the admin socket of its process (feature `http`, on Unix). Default: no.
     pub admin: bool,
     /// Where each setting of the table came from, in table order.
@@ -101,6 +105,8 @@ impl PgSettings {
             statement_cache_size: 0,
             pgbouncer: None,
             app_name: String::new(),
+            fleet: None,
+            fleet_weight: 1,
             admin: false,
             sources,
             overruled: None,
@@ -146,6 +152,8 @@ impl PgSettings {
             Key::SocketTimeout => self.socket_timeout = value.map(|value| time(key, Some(value))),
             Key::SlowQuery => self.slow_query = value.and_then(|value| limit(key, Some(value))),
             Key::QueryTimes => self.query_times = flag(key, value),
+            Key::Fleet => self.fleet = value.map(|value| text(key, value)),
+            Key::FleetWeight => self.fleet_weight = count(key, value),
             Key::Admin => self.admin = flag(key, value),
             Key::ConnectTimeout => self.connect_timeout = time(key, value),
             Key::FailureThreshold => self.in_both(|tier| &mut tier.failure_threshold, count(key, value)),

@@ -15,6 +15,8 @@ use crate::lines::Origin;
 use crate::pool::change;
 #[cfg(all(feature = "http", unix))]
 use crate::pool::keep::stuck;
+#[cfg(feature = "postgres")]
+use crate::pool::keep::visit;
 use crate::pool::parts::budget::Budget;
 #[cfg(any(feature = "http", feature = "postgres"))]
 use crate::pool::tell::observe;
@@ -97,6 +99,18 @@ impl<M: ManageConnection> Pool<M> {
         let shared = self.shared();
         let ceiling = observe::ceiling(&shared.settings(), &shared.lending.counts());
         self.holders().len() >= ceiling as usize
+    }
+
+    /// Has it keep to so many connections at the most for now; see [`change::limit`].
+    #[cfg(feature = "postgres")]
+    pub(crate) fn limit(&self, limit: u32) {
+        change::limit(self.shared(), limit as usize);
+    }
+
+    /// Has idle connections validated now; see [`visit::visit`].
+    #[cfg(feature = "postgres")]
+    pub(crate) fn visit(&self, is_meant: impl FnMut(&M::Connection) -> bool) {
+        visit::visit(self.shared(), is_meant);
     }
 
     /// The server has answered a question.

@@ -5,6 +5,7 @@
 //! | `overdue` | gives up what helpers take too long over |
 //! | `stuck` | checkouts that last too long: a warning, then a cancelled statement, then an ended session |
 //! | `tidy` | retires what is old or idle for long, validates what may have died unseen |
+//! | `visit` | has idle connections checked by which a database layer has something to ask |
 //! | `ahead` | validates idle connections before they have rested for too long |
 //! | `tend` | one look of the keeper: all of the above, and the minimum kept open |
 
@@ -13,3 +14,5 @@ mod overdue;
 pub(super) mod stuck;
 mod tend;
 mod tidy;
+#[cfg(feature = "postgres")]
+pub(super) mod visit;

@@ -53,7 +53,16 @@ struct Side {
     share: u32,
     /// What its settings ask for.
     wanted: usize,
+    /// The most that it may have for now, whatever is asked for.
+    limit: usize,
     ceiling: usize,
+}
+
+impl Side {
+    /// What it is to have where there is room.
+    fn due(&self) -> usize {
+        self.wanted.min(self.limit)
+    }
 }
 
 /// The pools that a change has asked, and whether the ceiling of each has risen. To be dealt with behind every lock of
@@ -76,7 +85,7 @@ impl Budget {
         let shares = [total - ceilings[1], ceilings[1]];
         let side = |index: usize| {
             let ceiling = ceilings[index] as usize;
-            Side { member: None, share: shares[index], wanted: ceiling, ceiling }
+            Side { member: None, share: shares[index], wanted: ceiling, limit: usize::MAX, ceiling }
         };
         let state = Mutex::new(State { total, sides: [side(0), side(1)] });
         Arc::new(Budget { state, pending: AtomicBool::new(false), changed: Arc::default(), is_one_server })
@@ -111,7 +120,7 @@ impl Budget {
         self.pending.store(true, Ordering::Relaxed);
         let asked = state.members();
         let risen = state.move_ceilings(&asked);
-        let waits = state.sides.iter().any(|side| side.ceiling < side.wanted);
+        let waits = state.sides.iter().any(|side| side.ceiling < side.due());
         self.pending.store(waits, Ordering::Relaxed);
         let [first, second] = asked;
         Moved([(first, risen[0]), (second, risen[1])])
@@ -127,8 +136,8 @@ impl State {
     fn move_ceilings(&mut self, members: &[Option<Arc<dyn Member>>; 2]) -> [bool; 2] {
         let mut risen = [false; 2];
         for (side, member) in self.sides.iter_mut().zip(members) {
-            if side.wanted < side.ceiling {
-                side.set_ceiling(side.wanted, member);
+            if side.due() < side.ceiling {
+                side.set_ceiling(side.due(), member);
             }
         }
         for index in [0, 1] {
@@ -136,7 +145,7 @@ impl State {
             let taken = members[1 - index].as_ref().map_or(0, |member| member.taken());
             let room = (self.total as usize).saturating_sub(taken.max(other.ceiling));
             let side = &mut self.sides[index];
-            let ceiling = side.wanted.min(room);
+            let ceiling = side.due().min(room);
             if ceiling > side.ceiling {
                 side.set_ceiling(ceiling, &members[index]);
                 risen[index] = true;
@@ -193,6 +202,14 @@ impl Part {
     pub(crate) fn resize(&self, ceiling: u32) -> Option<Moved> {
         let (budget, index) = self.0.as_ref()?;
         Some(budget.within(|state| state.sides[*index].wanted = ceiling as usize))
+    }
+
+    /// Has the pool keep to so many connections at the most, whatever its settings ask for. `None` where there is no
+    /// budget to ask.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn limit(&self, limit: usize) -> Option<Moved> {
+        let (budget, index) = self.0.as_ref()?;
+        Some(budget.within(|state| state.sides[*index].limit = limit))
     }
 
     /// A connection of the pool was found dead: those of the other one that leads to the same server are doubtful too.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use postgres::{Client, Notification};
+use postgres::{Client, Notification, SimpleQueryMessage, SimpleQueryRow};
 
+use super::pass::Pass;
 use super::pg_connection::PgConnection;
 use crate::postgres::error::PgError;
 use crate::postgres::observer::Probe;
@@ -12,6 +13,13 @@ use crate::postgres::observer::Probe;
 /// The observer's own mark, see there; the server names a process and a channel.
 pub(super) fn is_end_of_probe(notification: &Notification) -> bool {
     notification.process_id() == 0 && notification.channel().is_empty()
+}
+
+fn row(message: SimpleQueryMessage) -> Option<SimpleQueryRow> {
+    match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }
 }
 
 impl PgConnection {
@@ -133,6 +141,30 @@ impl PgConnection {
             self.mark_fresh();
         }
         Ok(())
+    }
+
+    /// Gives it what it is open by, until its end.
+    pub(in crate::postgres) fn set_pass(&mut self, pass: Pass) {
+        self.pass = Some(pass);
+    }
+
+    /// The number of its pass, where it needs one.
+    pub(crate) fn pass(&self) -> Option<u64> {
+        self.pass.as_ref().map(Pass::number)
+    }
+
+    /// Asks the server something in one round trip by the simple protocol, for the pool itself, and returns the rows of
+    /// all statements in `text`. Past `limit` the connection is lost. The session is as fresh as before.
+    pub(crate) fn ask(&mut self, text: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, PgError> {
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        let was_fresh = !self.is_used();
+        let answer = self.bounded_own(limit, |client| client.simple_query(text))?;
+        if was_fresh {
+            self.mark_fresh();
+        }
+        Ok(answer.into_iter().filter_map(row).collect())
     }
 
     /// As [`PgConnection::bounded`], for what the pool sends for itself.

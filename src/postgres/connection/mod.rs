@@ -8,6 +8,7 @@
 //! | `pooler` | what is known of a PgBouncer in between, and what that asks of a connection |
 //! | `lease` | for how long its handles work |
 //! | `cancel` | the request to cancel what runs on it |
+//! | `pass` | what it has of a budget that its pool shares with other processes |
 //! | `pg_connection` | the connection and its state |
 //! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `handles` | what other threads may do to it |
@@ -17,6 +18,9 @@
 //! | `unread` | ends what a borrower has left half done |
 //! | `pooled` | how it finds a pooler, and minds it |
 //! | `reset` | puts a returned session back to what it was when new |
+//!
+//! Inversion: `Holding`, which `fleet::part` implements, since what a budget over processes is stands on a higher
+//! floor.
 
 mod along;
 mod cache_totals;
@@ -27,6 +31,7 @@ mod handles;
 mod known_types;
 mod lease;
 mod one_call;
+mod pass;
 mod pg_connection;
 mod pooled;
 mod pooler;
@@ -39,6 +44,7 @@ pub use cache_totals::StatementCacheStats;
 pub(super) use cancel::CancelRequest;
 pub use handles::{AbandonHandle, CancelHandle};
 pub(super) use known_types::Ready;
+pub(crate) use pass::{Holding, Pass};
 pub use pg_connection::{PgConnection, TransactionStatus};
 pub(super) use pooled::FirstCall;
 pub(super) use pooler::{Behind, Pooler, likely_mode};

@@ -10,6 +10,7 @@ use postgres::{Client, Config};
 
 use super::cancel::CancelRequest;
 use super::lease::Leases;
+use super::pass::Pass;
 use super::pooler::Behind;
 use super::statement_cache::StatementCache;
 use crate::config::PgBouncer;
@@ -74,6 +75,7 @@ pub struct PgConnection {
     unrestorable: bool,
     /// Until it is set up: it ends with its pool then.
     opening: Option<Arc<Opening>>,
+    pub(super) pass: Option<Pass>,
 }
 
 impl PgConnection {
@@ -103,10 +105,11 @@ impl PgConnection {
             leases: Leases::default(),
             unrestorable: false,
             opening: None,
+            pass: None,
         }
     }
 
-    /// Whether it was opened by the process from which this one was forked. A system call.
+    /// Whether the process that opened it forked this one. A system call.
     pub(in crate::postgres) fn is_inherited(&self) -> bool {
         !self.process.is_this()
     }
@@ -350,12 +353,6 @@ impl PgConnection {
 
     pub(super) fn mark_fresh(&mut self) {
         self.fresh_at = self.round_trips().unwrap_or(0);
-    }
-
-    pub(super) fn note_unlistened(&self) {
-        if let Some(shared) = self.observer() {
-            shared.listening().ended();
-        }
     }
 
     /// Throws away notifications of an earlier borrower.

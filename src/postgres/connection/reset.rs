@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postgres::SimpleQueryMessage;
 
+use super::pass::Pass;
 use super::pg_connection::{PgConnection, TransactionStatus};
 use super::pooler::IN_UTF8;
 use super::statement_cache::drops_statements;
@@ -50,6 +51,12 @@ impl PgConnection {
         *policy != ResetPolicy::None
             && !self.is_transaction_pooled()
             && self.observer().is_some_and(|shared| shared.listening().is_left())
+    }
+
+    fn note_unlistened(&self) {
+        if let Some(shared) = self.observer() {
+            shared.listening().ended();
+        }
     }
 
     /// What is known of the settings that a borrower has changed. Costs nothing.
@@ -118,7 +125,8 @@ pub(in crate::postgres) fn reset(
     } else {
         None
     };
-    let text_from = |left| message(policy, left, restored.as_deref());
+    let kept = conn.pass.as_ref().filter(|_| *policy == ResetPolicy::Full).map(Pass::kept);
+    let text_from = |left| message(policy, left, kept.as_ref(), restored.as_deref());
     if let Some(mut text) = text_from(left) {
         if !text.is_ascii() && conn.may_have_changed_settings() {
             // The server reads a message in the encoding that was in force before it.
@@ -146,8 +154,13 @@ pub(in crate::postgres) fn reset(
 }
 
 /// The message to send, if any, with what a reset of the settings takes away.
-fn message(policy: &ResetPolicy, left: Left, restored: Option<&str>) -> Option<String> {
-    let mut text = statements(policy, left)?;
+fn message(
+    policy: &ResetPolicy,
+    left: Left,
+    kept: Option<&[String; 2]>,
+    restored: Option<&str>,
+) -> Option<String> {
+    let mut text = statements(policy, left, kept)?;
     if let Some(restored) = restored {
         // On a line of its own, as the user's text may end in a comment; should it end in a semicolon, then an empty
         // statement does no harm.
@@ -158,11 +171,12 @@ fn message(policy: &ResetPolicy, left: Left, restored: Option<&str>) -> Option<S
 }
 
 /// What undoes what a borrower left. ROLLBACK outside of a transaction would put a warning into the server's log.
-fn statements(policy: &ResetPolicy, left: Left) -> Option<String> {
-    let of_policy = match policy {
-        ResetPolicy::Full => REST_OF_FULL,
-        ResetPolicy::Sql(text) => text,
-        ResetPolicy::Rollback | ResetPolicy::None => "",
+fn statements(policy: &ResetPolicy, left: Left, kept: Option<&[String; 2]>) -> Option<String> {
+    let of_policy = match (policy, kept) {
+        (ResetPolicy::Full, Some([before, after])) => &format!("{before}; {REST_OF_FULL}; {after}"),
+        (ResetPolicy::Full, None) => REST_OF_FULL,
+        (ResetPolicy::Sql(text), _) => text,
+        (ResetPolicy::Rollback | ResetPolicy::None, _) => "",
     };
     let is_full = *policy == ResetPolicy::Full;
     let parts = [
@@ -192,7 +206,7 @@ mod tests {
     fn only_what_is_needed_is_sent() {
         let none = Left { transaction: false, settings: false, listening: false, anything: false };
         let of = |policy, transaction, used| {
-            statements(&policy, Left { transaction, anything: used || transaction, ..none })
+            statements(&policy, Left { transaction, anything: used || transaction, ..none }, None)
         };
         assert_eq!(of(ResetPolicy::Rollback, false, true), None);
         assert_eq!(of(ResetPolicy::Rollback, true, true).unwrap(), "ROLLBACK");
@@ -202,7 +216,7 @@ mod tests {
         assert_eq!(of(ResetPolicy::Sql("X".to_owned()), true, true).unwrap(), "ROLLBACK; X");
 
         let changed = |policy, transaction| {
-            statements(&policy, Left { transaction, settings: true, anything: true, ..none }).unwrap()
+            statements(&policy, Left { transaction, settings: true, anything: true, ..none }, None).unwrap()
         };
         assert_eq!(changed(ResetPolicy::Rollback, false), SETTINGS);
         assert_eq!(changed(ResetPolicy::Rollback, true), format!("ROLLBACK; {SETTINGS}"));
@@ -210,7 +224,7 @@ mod tests {
         assert_eq!(changed(ResetPolicy::Sql("X".to_owned()), false), format!("{SETTINGS}; X"));
 
         let listening =
-            |policy| statements(&policy, Left { listening: true, anything: true, ..none }).unwrap();
+            |policy| statements(&policy, Left { listening: true, anything: true, ..none }, None).unwrap();
         assert_eq!(listening(ResetPolicy::Rollback), "UNLISTEN *");
         assert_eq!(listening(ResetPolicy::Sql("X".to_owned())), "UNLISTEN *; X");
         assert_eq!(listening(ResetPolicy::Full).matches("UNLISTEN").count(), 1);

@@ -13,6 +13,9 @@
 //! With `target_session_attrs` other than `any` a connection is also looked at, at each return and validation, for what
 //! the server has said of itself since it was opened. So connections leave a demoted server though nobody writes.
 //!
+//! In a fleet a connection is also asked whether it still holds its slot: where it would be pinged, in the same round
+//! trip. What the fleet wants to know is asked of whichever connection is at hand, at its return or by a validation.
+//!
 //! What remains is a server that froze within the last second: the borrower's statement finds it, after
 //! `socket_timeout`, as it would have had the server frozen a moment later. From then on the pool treats all older
 //! connections as suspect, and a suspect one is pinged whatever was heard of it.
@@ -53,6 +56,19 @@ impl PgDriver {
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
     }
 
+    /// Asks what has to be asked now: for a sign of life after a silence, and what is due of a budget that is shared,
+    /// whose answer is a sign of life too.
+    fn attend(manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
+        let is_silent = Self::is_silent(conn);
+        if conn.pass().is_some() && (is_silent || manager.is_check_due(conn)) {
+            manager.check_admission(conn, limit)
+        } else if is_silent {
+            Self::ping(conn, limit)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Asks a connection at rest for a sign of life, which has to say that the session is idle.
     fn ping(conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         conn.ping(limit)?;
@@ -76,9 +92,10 @@ impl Driver<PgManager> for PgDriver {
         manager.connect_for_pool(limit)
     }
 
-    /// The connect timeout. A callback for credentials, a resolver or a Unix socket may hang beyond it.
+    /// The connect timeout, and in a fleet what a connection may wait for its slot. A callback for credentials, a
+    /// resolver or a Unix socket may hang beyond it.
     fn connect_limit(&self, manager: &PgManager) -> Option<Duration> {
-        Some(manager.options().connect_limit())
+        Some(manager.opening_limit())
     }
 
     /// At once over TCP, from the handshake on. A connect without an answer, a callback for credentials, a resolver or
@@ -92,7 +109,7 @@ impl Driver<PgManager> for PgDriver {
         let outcome = conn
             .settle(limit)
             .and_then(|()| conn.probe(limit))
-            .and_then(|()| if Self::is_silent(conn) { Self::ping(conn, end.left()) } else { Ok(()) });
+            .and_then(|()| Self::attend(manager, conn, end.left()));
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
     }
@@ -170,7 +187,9 @@ impl Driver<PgManager> for PgDriver {
         let is_as_new = idle && !cancelled && !listens;
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => Condition::Clean,
+            SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => {
+                if manager.is_check_due(conn) { Condition::Dirty } else { Condition::Clean }
+            }
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
         }
     }
@@ -182,7 +201,13 @@ impl Driver<PgManager> for PgDriver {
         suspect: bool,
         limit: Duration,
     ) -> Result<(), PgError> {
-        let outcome = reset(conn, &manager.options().reset, suspect, limit);
+        let end = Deadline::of(limit);
+        let policy = &manager.options().reset;
+        let outcome = reset(conn, policy, suspect, limit).and_then(|()| {
+            // What a text of the program's own does to locks nobody knows.
+            let is_due = matches!(policy, ResetPolicy::Sql(_)) || manager.is_check_due(conn);
+            if is_due && !conn.is_unrestorable() { manager.check_admission(conn, end.left()) } else { Ok(()) }
+        });
         Self::give_up_on_error(conn, outcome)
     }
 

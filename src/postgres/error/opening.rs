@@ -28,6 +28,10 @@ pub(in crate::postgres) enum OpeningError<E> {
     StillRefused { refused: Refused, pause: Duration, given_by: Credential, worked: bool },
     /// Another attempt of the same role was under way, until this time was over.
     NoTurn(Duration),
+    /// The budget that the pool shares with other processes has no room for one more.
+    NoRoom(String),
+    /// No budget can be shared by way of this server.
+    CannotShare(String),
     /// Its pool was closed meanwhile.
     PoolClosed,
     /// It was ended before it could be used, by an error whose text the driver has lost.
@@ -90,6 +94,7 @@ impl<E> fmt::Display for OpeningError<E> {
                  in one is made at a time",
                 Limit(*limit)
             ),
+            OpeningError::NoRoom(why) | OpeningError::CannotShare(why) => f.write_str(why),
             OpeningError::PoolClosed => {
                 f.write_str("the pool was closed while a connection was being opened")
             }

@@ -360,7 +360,7 @@ impl PgError {
                 *given_by == Credential::Settings || !worked
             }
             // A callback may give something else next time, and another server may come up.
-            (Kind::Opening(_), _) => false,
+            (Kind::Opening(error), _) => matches!(error, OpeningError::CannotShare(_)),
             (_, Some(_)) => self.means(Meaning::Permanent) || self.is_startup_option_refused(),
             (Kind::Open(error), None) => is_of_settings(error),
             _ => false,
@@ -376,7 +376,8 @@ impl PgError {
     /// Whether the server, or a pooler in front of it, takes no further connection for now.
     pub(in crate::postgres) fn is_exhausted(&self) -> bool {
         // PgBouncer before 1.24 has no SQLSTATE of its own for its `max_client_conn`.
-        self.means(Meaning::Exhausted)
+        matches!(self.0.kind, Kind::Opening(OpeningError::NoRoom(_)))
+            || self.means(Meaning::Exhausted)
             || self.means(Meaning::ProtocolViolation) && self.says("no more connections allowed")
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use postgres::Config;
 use r2d2::ManageConnection;
 
+use super::admission::{Admission, admitted};
 use super::credentials::{CredentialSource, Credentials};
 use super::first_look::FirstLook;
 use super::hosts::{Memory, Round};
@@ -47,6 +48,7 @@ pub struct PgManager {
     sessions_repeated: Arc<AtomicU64>,
     health: LastHealth,
     first_look: Option<Arc<FirstLook>>,
+    pub(super) admission: Option<Arc<dyn Admission>>,
     /// Those of the pool that has this manager.
     openings: Openings,
 }
@@ -63,6 +65,7 @@ impl Clone for PgManager {
             // An answer is about the pool that asked as well, whose ad-hoc tier may be closed or used up.
             health: LastHealth::default(),
             first_look: self.first_look.clone(),
+            admission: self.admission.clone(),
             // A clone is another pool's, or nobody's.
             openings: Openings::default(),
         }
@@ -132,6 +135,7 @@ impl PgManager {
                 sessions_repeated: Arc::default(),
                 health: LastHealth::default(),
                 first_look: None,
+                admission: None,
                 openings: Openings::default(),
                 opener: Opener::new(security, options),
             }),
@@ -161,7 +165,11 @@ impl PgManager {
     /// Opens a connection for the pool that has this manager. Until it is set up it ends with that pool.
     pub(in crate::postgres) fn connect_for_pool(&self, limit: Duration) -> Result<PgConnection, PgError> {
         let opening = self.openings.begin();
-        let mut conn = self.connect_and_look(&opening, limit)?;
+        let open = |limit| self.connect_and_look(&opening, limit);
+        let mut conn = match &self.admission {
+            Some(admission) => admitted(admission, limit.min(self.options().connect_limit()), open)?,
+            None => open(limit)?,
+        };
         conn.set_opening(opening);
         Ok(conn)
     }
@@ -179,6 +187,9 @@ impl PgManager {
     /// Ends the openings of the pool that has this manager, which is closed: those under way and those to come.
     pub(in crate::postgres) fn end_openings(&self) {
         self.openings.end();
+        if let Some(admission) = &self.admission {
+            admission.end();
+        }
         self.log_ins.wake();
     }
 

@@ -12,8 +12,17 @@
 //! | `exposed` | tells of connections that others can read |
 //! | `one_server` | opening one connection to one server |
 //! | `first_look` | a look at the server through a pool's first connection |
+//! | `admission` | opening where the pool shares a budget with other processes |
 //! | `manager` | all of that, as r2d2's manager |
+//! | `admitting` | what a manager asks of the admission of its connections |
+//!
+//! Inversion: `Admission`, which `fleet::admission` implements, since what a budget over processes is stands on a
+//! higher floor.
+//!
+//! Inversion: `Claim`, which `fleet::claim` implements, for the same reason.
 
+mod admission;
+mod admitting;
 mod credentials;
 mod exposed;
 mod first_look;
@@ -26,6 +35,7 @@ mod one_server;
 mod role;
 mod targets;
 
+pub(crate) use admission::{Admission, Claim};
 pub use credentials::Credentials;
 pub(super) use credentials::{Callback, CredentialSource};
 pub(super) use first_look::FirstLook;

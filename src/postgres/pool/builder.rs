@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
+use super::fleeted::{Join, found};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 #[cfg(all(feature = "http", unix))]
@@ -232,8 +233,10 @@ impl PgBuilder {
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
         let door = self.door(&settings);
-        let Assembled { tiers, managers, .. } = self.assemble(&settings)?;
-        tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from).and_then(door)
+        let Assembled { tiers, managers, join, .. } = self.assemble(&settings)?;
+        let pool = tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from)?;
+        join(&pool);
+        door(pool)
     }
 
     /// Builds the pool from settings loaded before, as a program does that has looked at or changed them. Of what is
@@ -253,15 +256,16 @@ impl PgBuilder {
     /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
         let (adhoc_is_elsewhere, door) = (self.adhoc_server.is_some(), self.door(&settings));
-        let Assembled { tiers, managers, adhoc_is_apart } = self.assemble(&settings)?;
+        let Assembled { tiers, managers, adhoc_is_apart, join } = self.assemble(&settings)?;
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
         let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
-        let pool = tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?;
+        let pool = PgPool::from(tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?);
+        join(&pool);
         if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
-        door(pool.into())
+        door(pool)
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
@@ -316,7 +320,8 @@ impl PgBuilder {
             builder = builder.budget_follows();
         }
         look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
-        Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart })
+        let join = found(settings, &mut automation).map_err(Error::invalid)?;
+        Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart, join })
     }
 
     fn manager(&self, tier: Tier, settings: &PgSettings) -> Result<PgManager, Faults> {
@@ -358,6 +363,8 @@ struct Assembled {
     managers: [PgManager; 2],
     /// The ad-hoc tier logs in elsewhere, or as somebody else: what one tier meets says nothing of the other.
     adhoc_is_apart: bool,
+    /// Is told of the pool.
+    join: Join,
 }
 
 /// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use crate::postgres::connection::StatementCacheStats;
 use crate::postgres::open::PgManager;
 use crate::postgres::server::answer;
+use crate::stats::FleetStatus;
 use crate::tiers::{Tier, TieredPool};
 
 /// A [`TieredPool`] of PostgreSQL connections: cheap to clone, and all clones are the same pool.
@@ -40,7 +41,7 @@ impl Deref for PgPool {
 
 impl From<TieredPool<PgManager>> for PgPool {
     fn from(pool: TieredPool<PgManager>) -> Self {
-        PgPool(pool.with_question(answer))
+        PgPool(pool.with_question(answer).with_fleet(TieredPool::fleet_status))
     }
 }
 
@@ -69,5 +70,19 @@ impl TieredPool<PgManager> {
     /// ```
     pub fn statement_cache_stats(&self, tier: Tier) -> StatementCacheStats {
         self.tier(tier).manager().statement_cache_stats()
+    }
+
+    /// Returns what the pool knows of its fleet, from its last question to the server, which is a second old at the
+    /// most while it has connections at hand; `None` where it is part of none. Asks nobody, and takes no time.
+    ///
+    /// ```no_run
+    /// # let pool = tierpool::PgPool::from_env()?;
+    /// if let Some(fleet) = pool.fleet_status() {
+    ///     println!("{fleet}");
+    /// }
+    /// # Ok::<(), tierpool::Error>(())
+    /// ```
+    pub fn fleet_status(&self) -> Option<FleetStatus> {
+        self.automation().manager().fleet_status()
     }
 }

@@ -51,6 +51,14 @@ impl PgBuilder {
         self
     }
 
+    /// Makes the pool part of a fleet: the programs that share one budget of connections to one database, by this name.
+    /// All of them say the same budget and the same reserve. [The guide](crate::guide::fleet) says what is promised.
+    /// Default: none.
+    pub fn fleet(mut self, name: impl Into<String>) -> Self {
+        self.overrides.fleet = Some(name.into());
+        self
+    }
+
     setters! {
         /// Sets the budget of both tiers. Default: what their sizes come to, which is 60.
         total_connections: u32,
@@ -96,6 +104,8 @@ impl PgBuilder {
         leak_threshold: Duration,
         /// Sets how many prepared statements a connection keeps; zero for none. Default 100.
         statement_cache_size: u32,
+        /// Sets the pool's part in its fleet compared with that of others, from 1 to 100. Default 1.
+        fleet_weight: u32,
         /// Sets whether the pool stands behind the admin socket of its process, for tools of the same user
         /// (`http::AdminOptions`); with the feature `http`, on Unix, and elsewhere a fault. Default: no.
         admin: bool,

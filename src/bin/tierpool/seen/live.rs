@@ -54,6 +54,19 @@ pub struct Told {
     pub queues: ByTier<Vec<Person>>,
     pub backend_pids: ByTier<Vec<i32>>,
     pub connection_timeout_seconds: ByTier<f64>,
+    #[serde(default)]
+    pub fleet: Option<Fleet>,
+}
+
+/// The fleet that a pool's budget is shared in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Fleet {
+    pub name: String,
+    pub slots: u32,
+    pub slots_held: u32,
+    pub members: u32,
+    pub wanting: u32,
+    pub asking: u32,
 }
 
 /// The part of a tier's statistics that is used here.
@@ -154,7 +167,8 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
         return None;
     }
     let harmless = |Pool { name, mut told }| {
-        for text in [&mut told.verdict, &mut told.message] {
+        let fleet = told.fleet.iter_mut().map(|fleet| &mut fleet.name);
+        for text in [&mut told.verdict, &mut told.message].into_iter().chain(fleet) {
             *text = shown(text);
         }
         let people = [&mut told.holders, &mut told.queues].into_iter();
@@ -262,6 +276,7 @@ pub mod tests {
             queues: ByTier::default(),
             backend_pids: ByTier { automation: pids.to_vec(), adhoc: Vec::new() },
             connection_timeout_seconds: ByTier { automation: 60.0, adhoc: 60.0 },
+            fleet: None,
         };
         change(&mut told);
         LivePool { process, name: "scraper".to_owned(), told }

@@ -1,10 +1,12 @@
 //! The four views of what was seen.
 
+use std::collections::BTreeMap;
+
 use super::grid::{Cell, Column, Grid, Row, column};
 use super::people::{holders, waiters};
 use super::seen::{Client, Seen};
 use crate::seen::join::{Group, groups};
-use crate::seen::live::ByTier;
+use crate::seen::live::{ByTier, Fleet, LivePool};
 use crate::table::time;
 
 /// Which one is shown.
@@ -82,6 +84,23 @@ const FLEET: [Column; 6] = [
     column("application", 63, 0),
 ];
 
+/// A line for each fleet that a process here is in; what it says itself may be a second older than what another says.
+fn fleets(pools: &[LivePool]) -> Vec<String> {
+    let told: BTreeMap<_, _> =
+        pools.iter().filter_map(|pool| pool.told.fleet.as_ref()).map(|fleet| (&fleet.name, fleet)).collect();
+    if told.is_empty() {
+        return vec!["no fleet: each process seen here has a budget of its own".to_owned()];
+    }
+    let line = |fleet: &Fleet| {
+        let Fleet { name, slots, slots_held, members, wanting, asking } = fleet;
+        format!(
+            "fleet {name}: {slots_held} of {slots} slots taken by {members} programs, {wanting} want more, {asking} \
+             ask for a first one"
+        )
+    };
+    told.into_values().map(line).collect()
+}
+
 fn fleet(seen: &Seen) -> Grid {
     let count = |number: usize| Cell::count(u32::try_from(number).unwrap_or(u32::MAX));
     let row = |group: &Group| {
@@ -97,6 +116,34 @@ fn fleet(seen: &Seen) -> Grid {
         Row { id: format!("{}/{}", group.host, group.app), cells, session: None, is_alarming: false }
     };
     let rows = groups(seen.joined.sessions.values()).iter().map(row).collect();
-    let summary = vec!["no fleet: each process has a budget of its own; what each host has open:".to_owned()];
+    let mut summary = fleets(&seen.joined.pools);
+    summary.push("what each host has open:".to_owned());
     Grid { columns: &FLEET, sorts: &[1, 2, 0, 5], rows, summary }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seen::tests::{idle, running, with_pools};
+    use super::*;
+    use crate::seen::live::tests::pool;
+
+    #[test]
+    fn a_fleet_is_told_once_however_many_processes_are_in_it_and_that_there_is_none_is_told_too() {
+        let member = |process| {
+            pool(process, &[], |told| {
+                let (slots, slots_held, members, wanting, asking) = (50, 12, 3, 1, 0);
+                let name = "scrapers".to_owned();
+                told.fleet = Some(Fleet { name, slots, slots_held, members, wanting, asking });
+            })
+        };
+        let seen = with_pools(vec![member(1), member(2)], vec![running(7, 1), idle(8, 1)]);
+        let grid = View::Fleet.grid(&seen);
+        let told = "fleet scrapers: 12 of 50 slots taken by 3 programs, 1 want more, 0 ask for a first one"
+            .to_owned();
+        assert_eq!(grid.summary[..1], [told]);
+        let cells: Vec<_> = grid.rows[0].cells.iter().map(|cell| cell.text.as_str()).collect();
+        assert_eq!(cells, ["10.0.0.7", "2", "2", "0", "0", "scraper"]);
+        let none = View::Fleet.grid(&with_pools(Vec::new(), Vec::new()));
+        assert!(none.summary[0].starts_with("no fleet"), "{:?}", none.summary);
+    }
 }

@@ -229,6 +229,23 @@ macro_rules! every_setting {
                 default: words("the name of the service, else of the program's file"),
                 doc: "The first part of application_name; the tier follows it: name/automation, name/adhoc.",
             }
+            Fleet {
+                name: fleet,
+                value: Text(String),
+                env: ["DB_POOL_FLEET" in Text],
+                url: [],
+                default: words("none"),
+                doc: "The fleet that the automation tier is part of: programs that share the budget, by this name in \
+                      one database.",
+            }
+            FleetWeight {
+                name: fleet_weight,
+                value: Count(u32),
+                env: ["DB_POOL_FLEET_WEIGHT" in Count],
+                url: [],
+                default: count(1),
+                doc: "The part in the fleet compared with that of others, 1 to 100.",
+            }
             Admin {
                 name: admin,
                 value: Flag(bool),
@@ -354,32 +371,4 @@ const fn seconds(seconds: u64) -> Fallback {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_is_used_twice() {
-        let mut names: Vec<_> = TABLE.iter().flat_map(|s| s.env.iter().chain(s.url)).collect();
-        names.sort_by_key(|spelling| spelling.name);
-        for pair in names.windows(2) {
-            assert_ne!(pair[0].name, pair[1].name);
-        }
-    }
-
-    #[test]
-    fn defaults_have_the_kind_that_their_spellings_give() {
-        for setting in &TABLE {
-            let Fallback::Value(default) = &setting.default else { continue };
-            for spelling in setting.env.iter().chain(setting.url) {
-                let text = if spelling.unit == Unit::WaitMode { "wait" } else { "1" };
-                let parsed = spelling.unit.parse(text).unwrap();
-                assert_eq!(
-                    std::mem::discriminant(default),
-                    std::mem::discriminant(&parsed),
-                    "{}",
-                    setting.name
-                );
-            }
-        }
-    }
-}
+mod tests;

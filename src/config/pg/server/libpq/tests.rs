@@ -122,7 +122,7 @@ fn passwords_are_not_shown_wherever_they_were_put() {
     }
     let host = ("POSTGRES_HOST", "db.example");
     // Names are to be seen, on the server too.
-    let is_name = |key: Key| matches!(key, Key::AppName | Key::Name);
+    let is_name = |key: Key| matches!(key, Key::AppName | Key::Fleet | Key::Name);
     for setting in settings().iter().filter(|setting| !is_name(setting.key)) {
         for spelling in setting.env {
             assert_hidden(None, &[host, (spelling.name, PASTED)]);

@@ -1,0 +1,224 @@
+//! One opening: what is done on a new connection for the machine, and what the machine is told of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use postgres::SimpleQueryRow;
+
+use super::core::{Action, Asked, Event, Reserved, Slot, View};
+use super::part::Fleet;
+use super::questions::{self, Taker};
+use super::state::{Call, Job, State};
+use crate::clock::Deadline;
+use crate::postgres::{Claim, Holding, Pass, PgConnection, PgError};
+
+/// Codes of a server that has no such locks, or does not let this role use or see them.
+const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
+
+/// An opening that has its job.
+pub(super) struct Opening {
+    fleet: Arc<Fleet>,
+    job: Job,
+    /// The machine waits for an answer.
+    is_awaited: bool,
+}
+
+/// What came of trying for a slot.
+struct Tried {
+    slot: Option<u32>,
+    place: Option<u32>,
+    view: View,
+}
+
+impl Opening {
+    pub(super) fn boxed(fleet: Arc<Fleet>, job: Job) -> Box<dyn Claim> {
+        Box::new(Opening { fleet, job, is_awaited: true })
+    }
+
+    /// Tries for a slot on the connection, after what `before` says.
+    fn attempt(
+        &self,
+        conn: &mut PgConnection,
+        taker: Taker,
+        before: Option<String>,
+        limit: Duration,
+    ) -> Result<Tried, PgError> {
+        let fleet = &self.fleet;
+        let (keys, budget) = (&fleet.keys, fleet.plan.budget);
+        let own = self.proof();
+        let start = own.unwrap_or_else(|| fastrand::u32(..budget.slots()));
+        let asked = [before, Some(questions::take(keys, budget, taker, start))];
+        let text: Vec<_> = asked.into_iter().flatten().chain([questions::count(keys, budget)]).collect();
+        let rows = conn.ask(&text.join("; "), limit).map_err(|error| self.explained(error))?;
+        let tried =
+            Tried::read(&rows).ok_or_else(|| PgError::cannot_share(self.unreal("answers otherwise")))?;
+        if let Some(slot) = tried.slot {
+            // Its own lock has to be among those that are counted, and one that another session holds is not granted.
+            if tried.view.slots_held == 0 || own == Some(slot) {
+                return Err(PgError::cannot_share(self.unreal("grants them to everybody")));
+            }
+            if own.is_some() {
+                fleet.is_proven.store(true, Relaxed);
+            }
+        }
+        Ok(tried)
+    }
+
+    /// A slot that another connection of this process holds, while it is not proven that it cannot be taken.
+    fn proof(&self) -> Option<u32> {
+        if self.fleet.is_proven.load(Relaxed) {
+            return None;
+        }
+        self.fleet.lock().held.values().next().map(|held| held.slot.1 as u32)
+    }
+
+    fn unreal(&self, what: &str) -> String {
+        format!("the server cannot hold the locks of a fleet: it {what}")
+    }
+
+    fn explained(&self, error: PgError) -> PgError {
+        match error.sqlstate() {
+            Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
+                "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and \
+                 see pg_locks: {error}"
+            )),
+            _ => error,
+        }
+    }
+
+    /// A connection of a process that has others.
+    fn reserve(
+        &mut self,
+        conn: &mut PgConnection,
+        beyond_share: bool,
+        limit: Duration,
+    ) -> Result<Option<Pass>, PgError> {
+        let Tried { slot, view, .. } = self.attempt(conn, Taker::Member { beyond_share }, None, limit)?;
+        let fleet = Arc::clone(&self.fleet);
+        let mut state = fleet.lock();
+        state.view = view;
+        self.is_awaited = false;
+        let Some(slot) = slot.map(Slot) else {
+            state.step(Event::Reserved(Reserved::None(view)));
+            return Ok(None);
+        };
+        let answer = state.step(Event::Reserved(Reserved::Slot(slot, view)));
+        // Nobody needs it any more: its end frees the slot.
+        if !answer.contains(&Action::Open(slot)) {
+            return Ok(None);
+        }
+        let number = state.let_in(fleet.keys.slot(slot.0), false);
+        state.step(Event::Opened(slot));
+        drop(state);
+        Ok(Some(self.pass(number)))
+    }
+
+    /// A connection of a process that has none.
+    fn ask(&mut self, conn: &mut PgConnection, limit: Duration) -> Result<Option<Pass>, PgError> {
+        let deadline = Deadline::of(limit);
+        let fleet = Arc::clone(&self.fleet);
+        let has_marks = fleet.lock().needs_marks();
+        let mut before = has_marks.then(|| questions::put_marks(&fleet.keys, fleet.plan.weight));
+        let mut place = None;
+        loop {
+            let taker = Taker::Asker { has_place: place.is_some() };
+            let tried = self.attempt(conn, taker, before.take(), deadline.left())?;
+            place = place.or(tried.place);
+            if let (Some(_), Some(place)) = (tried.slot, place) {
+                conn.ask(&questions::leave_place(&fleet.keys, place), deadline.left())?;
+            }
+            let mut state = fleet.lock();
+            state.view = tried.view;
+            self.is_awaited = false;
+            if let Some(slot) = tried.slot {
+                let number = state.let_in(fleet.keys.slot(slot), has_marks);
+                state.step(Event::Asked(Asked::Slot(Slot(slot), tried.view)));
+                drop(state);
+                return Ok(Some(self.pass(number)));
+            }
+            if place.is_none() {
+                state.step(Event::Asked(Asked::NoPlace(tried.view)));
+                return Ok(None);
+            }
+            state.call = None;
+            state.step(Event::Asked(Asked::NoSlot(tried.view)));
+            fleet.tell(&state);
+            // The machine calls within ASK_FOR, and the pool's end is told too.
+            let call = loop {
+                if state.is_over {
+                    return Err(PgError::closed_meanwhile());
+                }
+                match state.call.take() {
+                    Some(call) => break call,
+                    None => fleet.changed.wait(&mut state),
+                }
+            };
+            if call == Call::Leave {
+                return Ok(None);
+            }
+            self.is_awaited = true;
+        }
+    }
+
+    fn pass(&self, number: u64) -> Pass {
+        Pass::new(number, Arc::clone(&self.fleet) as Arc<dyn Holding>)
+    }
+
+    fn answer_failure(&mut self, state: &mut State, refused: bool) {
+        if std::mem::take(&mut self.is_awaited) {
+            state.step(match self.job {
+                Job::Ask if refused => Event::Asked(Asked::Refused),
+                Job::Ask => Event::Asked(Asked::Failed),
+                Job::Reserve { .. } => Event::Reserved(Reserved::Failed),
+            });
+        }
+    }
+}
+
+impl Tried {
+    /// Of the rows of an attempt: the last but one says what was taken, the last what there is.
+    fn read(rows: &[SimpleQueryRow]) -> Option<Tried> {
+        let [.., taken, counted] = rows else { return None };
+        Some(Tried {
+            slot: questions::number(taken, 0),
+            place: questions::number(taken, 1),
+            view: questions::view(counted),
+        })
+    }
+}
+
+impl Claim for Opening {
+    fn welcome(
+        mut self: Box<Self>,
+        conn: &mut PgConnection,
+        limit: Duration,
+    ) -> Result<Option<Pass>, PgError> {
+        if conn.is_transaction_pooled() {
+            return Err(PgError::cannot_share(
+                "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet"
+                    .to_owned(),
+            ));
+        }
+        match self.job {
+            Job::Ask => self.ask(conn, limit),
+            Job::Reserve { beyond_share } => self.reserve(conn, beyond_share, limit),
+        }
+    }
+
+    fn failed(mut self: Box<Self>, error: &PgError) {
+        let fleet = Arc::clone(&self.fleet);
+        self.answer_failure(&mut fleet.lock(), error.sqlstate() == Some("53300"));
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let fleet = Arc::clone(&self.fleet);
+        let mut state = fleet.lock();
+        self.answer_failure(&mut state, false);
+        state.claims -= 1;
+        state.tell_wants();
+        fleet.tell(&state);
+    }
+}

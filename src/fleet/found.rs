@@ -1,0 +1,40 @@
+//! Makes a pool's part in a fleet of its settings.
+
+use std::sync::Arc;
+
+use super::core::{Budget, Plan};
+use super::keys::{MOST_TOTAL, MOST_WEIGHT};
+use super::part::Fleet;
+use crate::config::Faults;
+use crate::postgres::{FleetPlan, Founded, Founding, PgPool};
+
+/// The longest name, as in the server's own names.
+const LONGEST_NAME: usize = 63;
+
+impl Founding for FleetPlan {
+    fn found(self) -> Result<Founded, Faults> {
+        let FleetPlan { name, weight, total, reserve } = self;
+        let mut faults = Faults::new();
+        let is_name =
+            !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+        faults.require(is_name, "fleet", format!("{name:?}"), "must be a name of 1 to 63 bytes in one line");
+        let is_weight = (1..=MOST_WEIGHT).contains(&weight);
+        faults.require(is_weight, "fleet_weight", weight, format!("must be 1 to {MOST_WEIGHT}"));
+        let is_total = total <= MOST_TOTAL;
+        faults.require(
+            is_total,
+            "total_connections",
+            total,
+            format!("must be at most {MOST_TOTAL} in a fleet"),
+        );
+        let budget = Budget::new(total, reserve);
+        if let Err(error) = &budget {
+            faults.push("total_connections", total, error.to_string());
+        }
+        let (Ok(budget), true) = (budget, faults.is_empty()) else { return Err(faults) };
+        let fleet = Fleet::new(&name, Plan { budget, weight, most: budget.slots() });
+        let admission = Arc::clone(&fleet);
+        let join = move |pool: &PgPool| fleet.join(pool.automation());
+        Ok(Founded { admission, join: Box::new(join) })
+    }
+}

@@ -1,0 +1,108 @@
+//! One pool's part in a fleet: the machine, and those who carry out what it says.
+//!
+//! The threads that open connections do what has to be done on a new one; what has to be asked of one at hand is asked
+//! at its return or by a validation; a thread of the fleet's own tells the machine the time. So no thread waits for the
+//! server under the lock.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::core::{Event, Plan, View};
+use super::keys::{Key, Keys};
+use super::questions;
+use super::state::State;
+use crate::pool::{Pool, WeakPool};
+use crate::postgres::{Holding, PgError, PgManager};
+use crate::text::harmless;
+
+pub(super) struct Fleet {
+    pub(super) name: String,
+    pub(super) keys: Keys,
+    pub(super) plan: Plan,
+    /// No I/O, no call into a pool and no log line under it.
+    state: Mutex<State>,
+    /// Anything has changed.
+    pub(super) changed: Condvar,
+    /// Something is to be asked by way of a connection at hand. `Relaxed`: a hint by which a return does without the
+    /// lock, and whoever misses it is one of many.
+    pub(super) is_due: AtomicBool,
+    /// Two sessions have been seen to keep a lock from each other. `Relaxed`: it only saves a proof.
+    pub(super) is_proven: AtomicBool,
+    pool: OnceLock<WeakPool<PgManager>>,
+    pub(super) is_tended: AtomicBool,
+}
+
+impl Fleet {
+    pub(super) fn new(name: &str, plan: Plan) -> Arc<Self> {
+        Arc::new(Fleet {
+            name: harmless(name),
+            keys: Keys::new(name, plan.budget),
+            plan,
+            state: Mutex::new(State::new(plan)),
+            changed: Condvar::new(),
+            is_due: AtomicBool::new(false),
+            is_proven: AtomicBool::new(false),
+            pool: OnceLock::new(),
+            is_tended: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells it the pool whose connections it lets in, which had to begin before that.
+    pub(super) fn join(&self, pool: &Pool<PgManager>) {
+        let _ = self.pool.set(pool.downgrade());
+        self.changed.notify_all();
+    }
+
+    pub(super) fn pool(&self) -> Option<Pool<PgManager>> {
+        self.pool.get().and_then(WeakPool::upgrade)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Has everybody see what has changed.
+    pub(super) fn tell(&self, state: &State) {
+        self.is_due.store(state.is_any_due(), Relaxed);
+        self.changed.notify_all();
+    }
+
+    /// Why there is no connection, for callers of the pool.
+    pub(super) fn no_room(&self, view: &View) -> PgError {
+        let name = &self.name;
+        let (slots, held, members) = (self.plan.budget.slots(), view.slots_held, view.members);
+        PgError::no_room(match members {
+            0 => format!("fleet {name} has given no slot so far"),
+            _ => {
+                format!("no slot of fleet {name} is free: {held} of {slots} are taken, by {members} programs")
+            }
+        })
+    }
+}
+
+impl Holding for Fleet {
+    fn lost(&self, number: u64) {
+        let mut state = self.lock();
+        if state.held.remove(&number).is_some() {
+            state.step(Event::Closed);
+            state.tell_wants();
+            self.tell(&state);
+        }
+    }
+
+    fn kept(&self, number: u64) -> [String; 2] {
+        let mut keys: Vec<Key> = Vec::new();
+        if let Some(held) = self.lock().held.get(&number) {
+            keys.push(held.slot);
+            if held.has_want {
+                keys.push(self.keys.want());
+            }
+            if held.has_marks {
+                keys.extend((0..self.plan.weight).map(|index| self.keys.mark(index)));
+            }
+        }
+        questions::kept(&self.keys, &keys)
+    }
+}

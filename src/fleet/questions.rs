@@ -1,0 +1,140 @@
+//! What is asked of the server, and what its answers mean.
+//!
+//! Each question is one message, so one round trip, and none of it waits for a lock. `README.md` says who takes which.
+
+use postgres::SimpleQueryRow;
+
+use super::core::{Budget, View};
+use super::keys::{KINDS, Key, Keys, MARK, PLACE, WANT};
+
+/// The fleet's locks, in the server's own table of them: `kind` and `number`.
+fn locks(keys: &Keys) -> String {
+    let first = keys.first();
+    format!(
+        "SELECT pid, classid::pg_catalog.int8 - {first} AS kind, objid::pg_catalog.int8 AS number \
+         FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \
+         AND classid::pg_catalog.int8 BETWEEN {first} AND {last} AND database = \
+         (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+        last = first + (KINDS - 1),
+    )
+}
+
+/// Counts all of them.
+pub(super) fn count(keys: &Keys, budget: Budget) -> String {
+    format!(
+        "SELECT count(DISTINCT number) FILTER (WHERE kind = 0 AND number < {slots}), \
+         count(*) FILTER (WHERE kind = {MARK}), count(*) FILTER (WHERE kind >= {MARK}), \
+         count(*) FILTER (WHERE kind = {WANT}), count(DISTINCT number) FILTER (WHERE kind = {PLACE}), \
+         min(number) FILTER (WHERE kind >= {MARK} AND number <> {ours}) FROM ({locks}) AS l",
+        slots = budget.slots(),
+        ours = keys.budget_number(),
+        locks = locks(keys),
+    )
+}
+
+/// The answer to [`count`].
+pub(super) fn view(row: &SimpleQueryRow) -> View {
+    View {
+        slots_held: number(row, 0).unwrap_or(0),
+        members: number(row, 1).unwrap_or(0),
+        weights: number(row, 2).unwrap_or(0),
+        wanting: number(row, 3).unwrap_or(0),
+        asking: number(row, 4).unwrap_or(0),
+        other_budget: number(row, 5).and_then(Keys::budget_of),
+    }
+}
+
+/// A number of the answer; none where it is NULL, or the answer another one.
+pub(super) fn number(row: &SimpleQueryRow, column: usize) -> Option<u32> {
+    row.try_get(column).ok().flatten().and_then(|text| text.parse().ok())
+}
+
+/// For whom a slot is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// A process that has none. Without a free slot its connection takes a place for askers, unless it has one.
+    Asker {
+        /// It has a place.
+        has_place: bool,
+    },
+    /// A process that has some: nobody must be asking, nor wanting where it has its share.
+    Member {
+        /// It has its share.
+        beyond_share: bool,
+    },
+}
+
+/// Takes the first free slot, looking from `start` on. The row says which, and which place for askers was taken.
+///
+/// Exclusive mode is granted where nobody holds the lock; shared mode is taken beside it, and exclusive mode let go of,
+/// so that the slot is not free at any moment (I1).
+pub(super) fn take(keys: &Keys, budget: Budget, taker: Taker, start: u32) -> String {
+    let (slots, slot, place) = (budget.slots(), keys.kind(0), keys.kind(PLACE));
+    let may = match taker {
+        Taker::Asker { .. } => "true".to_owned(),
+        Taker::Member { beyond_share } => {
+            let or_wants = if beyond_share { format!(", {WANT}") } else { String::new() };
+            format!("NOT EXISTS (SELECT FROM ({}) AS l WHERE kind IN ({PLACE}{or_wants}))", locks(keys))
+        }
+    };
+    let may_have_place = taker == Taker::Asker { has_place: false };
+    let at = |index: &str| format!("(({start} + {index}) % {slots})");
+    format!(
+        "WITH RECURSIVE tried (i, got) AS (\
+         SELECT 0, pg_catalog.pg_try_advisory_lock({slot}, {first}) WHERE {may} UNION ALL \
+         SELECT i + 1, pg_catalog.pg_try_advisory_lock({slot}, {next}) FROM tried WHERE NOT got AND i + 1 < {slots}), \
+         taken AS (SELECT {this} AS n FROM tried WHERE got), \
+         shared AS (SELECT n, pg_catalog.pg_try_advisory_lock_shared({slot}, n) AS is_shared FROM taken), \
+         kept AS (SELECT n, CASE WHEN is_shared THEN pg_catalog.pg_advisory_unlock({slot}, n) END AS is_kept \
+         FROM shared), places (i, got) AS (\
+         SELECT 0, pg_catalog.pg_try_advisory_lock({place}, 0) WHERE {may_have_place} AND NOT EXISTS (\
+         SELECT FROM kept WHERE is_kept) UNION ALL \
+         SELECT i + 1, pg_catalog.pg_try_advisory_lock({place}, i + 1) FROM places WHERE NOT got AND i + 1 < {askers}) \
+         SELECT (SELECT n FROM kept WHERE is_kept), (SELECT i FROM places WHERE got)",
+        first = at("0"),
+        next = at("i + 1"),
+        this = at("i"),
+        askers = budget.askers(),
+    )
+}
+
+/// Puts a member's marks on a session.
+pub(super) fn put_marks(keys: &Keys, weight: u32) -> String {
+    let marks: Vec<_> = (0..weight).map(|index| shared(keys.mark(index))).collect();
+    format!("SELECT {}", marks.join(", "))
+}
+
+/// The expression that takes a lock in shared mode, at once or not at all.
+pub(super) fn shared(Key(kind, number): Key) -> String {
+    format!("pg_catalog.pg_try_advisory_lock_shared({kind}, {number})")
+}
+
+/// The expression that lets go of a lock in shared mode.
+pub(super) fn let_go(Key(kind, number): Key) -> String {
+    format!("pg_catalog.pg_advisory_unlock_shared({kind}, {number})")
+}
+
+/// Lets go of a place for askers.
+pub(super) fn leave_place(keys: &Keys, place: u32) -> String {
+    format!("SELECT pg_catalog.pg_advisory_unlock({}, {place})", keys.kind(PLACE))
+}
+
+/// Whether the session that is asked holds a slot.
+pub(super) fn holds(keys: &Keys, Key(_, slot): Key) -> String {
+    format!(
+        "SELECT count(*) FROM ({}) AS l WHERE kind = 0 AND number = {slot} AND pid = pg_catalog.pg_backend_pid()",
+        locks(keys)
+    )
+}
+
+/// What has a session keep locks over a statement that frees all that it has, in one message and so in one transaction:
+/// that holds them meanwhile. It fails where the session does not hold the first of them, its slot.
+pub(super) fn kept(keys: &Keys, held: &[Key]) -> [String; 2] {
+    let in_transaction =
+        |Key(kind, number): &Key| format!("pg_catalog.pg_try_advisory_xact_lock_shared({kind}, {number})");
+    let before: Vec<_> = held.iter().map(in_transaction).collect();
+    let after: Vec<_> = held.iter().copied().map(shared).collect();
+    let [before, after] = [before, after].map(|calls| calls.join(", "));
+    let slot = held.first().map(|slot| holds(keys, *slot)).unwrap_or_default();
+    [format!("SELECT 1 / ({slot}); SELECT {before}"), format!("SELECT {after}")]
+}

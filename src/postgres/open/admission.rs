@@ -1,0 +1,91 @@
+//! Opening a connection of a pool that shares a budget with other processes: not before it may be, and not for longer
+//! than it holds what it needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Deadline;
+use crate::postgres::connection::{Pass, PgConnection};
+use crate::postgres::error::{OpeningError, PgError};
+use crate::stats::FleetStatus;
+
+/// The longest that an opening waits for its admission, besides the time to connect. After that it fails, and the pool
+/// reckons anew whether anybody needs a connection.
+pub(crate) const ADMISSION_LIMIT: Duration = Duration::from_secs(4);
+/// How long one that is turned away waits for the end of its backend, which counts until then.
+const PARTING: Duration = Duration::from_millis(400);
+
+/// Decides which connections a pool may open. A connection learns of its end by its [`Pass`].
+pub(crate) trait Admission: Send + Sync {
+    /// Waits until a connection may be opened, at most `limit`.
+    fn claim(self: Arc<Self>, limit: Duration) -> Result<Box<dyn Claim>, PgError>;
+
+    /// Whether there is something to be asked by way of the connection of this number. Must neither block nor do I/O.
+    fn is_due(&self, number: u64) -> bool;
+
+    /// Asks the server whether the connection of this number still has what it was let in by, and what else is due.
+    /// After an error the connection is of no use.
+    fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError>;
+
+    /// What is known of the budget and of this program's part in it.
+    fn status(&self) -> FleetStatus;
+
+    /// The pool is closed: claims fail from now on, and those that wait.
+    fn end(&self);
+}
+
+/// The right to open one connection. One that is dropped counts as failed.
+pub(crate) trait Claim: Send {
+    /// Lets the new connection in, within `limit`. `None`: there is no room for it, and it has to be closed.
+    fn welcome(self: Box<Self>, conn: &mut PgConnection, limit: Duration) -> Result<Option<Pass>, PgError>;
+
+    /// There is no connection.
+    fn failed(self: Box<Self>, error: &PgError);
+}
+
+/// Opens a connection by `open` when it may be, and lets it in.
+pub(super) fn admitted(
+    admission: &Arc<dyn Admission>,
+    limit: Duration,
+    open: impl Fn(Duration) -> Result<PgConnection, PgError>,
+) -> Result<PgConnection, PgError> {
+    let wait = Deadline::of(ADMISSION_LIMIT);
+    loop {
+        let claim = Arc::clone(admission).claim(wait.left())?;
+        let deadline = Deadline::of(limit);
+        let mut conn = match open(limit) {
+            Ok(conn) => conn,
+            Err(error) => {
+                claim.failed(&error);
+                return Err(error);
+            }
+        };
+        let welcomed = claim.welcome(&mut conn, deadline.left());
+        if let Ok(Some(pass)) = welcomed {
+            conn.set_pass(pass);
+            return Ok(conn);
+        }
+        if !conn.part_within(PARTING) {
+            conn.abandon();
+        }
+        drop(conn);
+        welcomed?;
+    }
+}
+
+impl PgError {
+    /// There is no room for a connection now: as the server says it by 53300.
+    pub(crate) fn no_room(why: String) -> Self {
+        PgError::opening(OpeningError::NoRoom(why))
+    }
+
+    /// The server, or what is in front of it, cannot hold a budget over processes.
+    pub(crate) fn cannot_share(why: String) -> Self {
+        PgError::opening(OpeningError::CannotShare(why))
+    }
+
+    /// The pool was closed while a connection waited for its admission.
+    pub(crate) fn closed_meanwhile() -> Self {
+        PgError::opening(OpeningError::PoolClosed)
+    }
+}

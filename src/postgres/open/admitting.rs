@@ -1,0 +1,47 @@
+//! What a manager asks of the admission of its connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::{ADMISSION_LIMIT, Admission};
+use super::manager::PgManager;
+use crate::postgres::connection::PgConnection;
+use crate::postgres::error::PgError;
+use crate::stats::FleetStatus;
+
+impl PgManager {
+    /// Has each connection that a pool opens by this manager ask for its admission.
+    pub(in crate::postgres) fn admit_by(&mut self, admission: Arc<dyn Admission>) {
+        self.admission = Some(admission);
+    }
+
+    /// The longest that an opening takes, the wait for its admission included.
+    pub(in crate::postgres) fn opening_limit(&self) -> Duration {
+        let own = self.options().connect_limit();
+        // One that waits for a slot on the server has begun as the last of its wait was over.
+        if self.admission.is_some() { own.saturating_add(ADMISSION_LIMIT) } else { own }
+    }
+
+    /// Whether there is something to be asked by way of a connection at hand.
+    pub(in crate::postgres) fn is_check_due(&self, conn: &PgConnection) -> bool {
+        let (Some(admission), Some(pass)) = (&self.admission, conn.pass()) else { return false };
+        admission.is_due(pass)
+    }
+
+    /// What is known of the budget that is shared, where one is.
+    pub(in crate::postgres) fn fleet_status(&self) -> Option<FleetStatus> {
+        self.admission.as_ref().map(|admission| admission.status())
+    }
+
+    /// Asks, by way of a connection at hand, what it was let in by. Without effect where nobody lets it in.
+    pub(in crate::postgres) fn check_admission(
+        &self,
+        conn: &mut PgConnection,
+        limit: Duration,
+    ) -> Result<(), PgError> {
+        match (&self.admission, conn.pass()) {
+            (Some(admission), Some(pass)) => admission.check(pass, conn, limit),
+            _ => Ok(()),
+        }
+    }
+}
