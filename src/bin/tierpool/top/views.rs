@@ -140,7 +140,7 @@ mod tests {
         let grid = View::Fleet.grid(&seen);
         let told = "fleet scrapers: 12 of 50 slots taken by 3 programs, 1 want more, 0 ask for a first one"
             .to_owned();
-        assert_eq!(grid.summary[..1], [told]);
+        assert_eq!(grid.summary, [told, "what each host has open:".to_owned()]);
         let cells: Vec<_> = grid.rows[0].cells.iter().map(|cell| cell.text.as_str()).collect();
         assert_eq!(cells, ["10.0.0.7", "2", "2", "0", "0", "scraper"]);
         let none = View::Fleet.grid(&with_pools(Vec::new(), Vec::new()));
