@@ -363,6 +363,8 @@ fn holders_and_waiters_are_listed_with_their_place() {
     let names: Vec<_> = pool.waiters().into_iter().map(|waiter| waiter.thread).collect();
     assert_eq!(names, ["w0", "w1", "w2"]);
     assert_eq!(pool.waiters()[0].location.file(), file!());
+    let first = &pool.waiters()[0];
+    assert!(first.time_left.is_some_and(|left| left < BOUND) && pool.holders()[0].backend_pid.is_none());
     assert_eq!(pool.holders()[0].tag.as_deref(), Some("first"));
     drop(held);
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap());

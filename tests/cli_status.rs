@@ -3,20 +3,23 @@
 
 mod support;
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::child::as_child;
+use support::admin::foreign_socket;
+use support::child::{Program, as_child};
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::pools::pool_of;
+#[cfg(target_os = "linux")]
+use support::screen::OnScreen;
 use support::tool::{Ran, ran, tool};
 use support::wait::{LONG_BOUND, eventually, took};
 use tierpool::{PgPool, Tier};
@@ -47,22 +50,11 @@ fn holds_and_waits_as_a_child() {
     std::process::exit(0);
 }
 
-struct Scraper(Child);
-
-impl Scraper {
-    fn start(cluster: &Cluster, folder: &Path) -> Self {
-        let mut command = as_child("holds_and_waits_as_a_child");
-        command.env(SCRAPER, "1").env("DATABASE_URL", cluster.url()).env("DB_POOL_ADMIN", "1");
-        command.env("XDG_RUNTIME_DIR", folder).stdin(Stdio::piped()).stdout(Stdio::null());
-        Scraper(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Scraper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn scraper(cluster: &Cluster, folder: &Path) -> Program {
+    let mut command = as_child("holds_and_waits_as_a_child");
+    command.env(SCRAPER, "1").env("DATABASE_URL", cluster.url()).env("DB_POOL_ADMIN", "1");
+    command.env("XDG_RUNTIME_DIR", folder).stdin(Stdio::piped()).stdout(Stdio::null());
+    Program(command.spawn().unwrap())
 }
 
 fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
@@ -91,7 +83,7 @@ fn text(json: &Value) -> &str {
 fn two_processes_are_shown_live_and_as_the_server_has_them_and_one_that_is_killed_is_gone() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
     let folder = folder.path();
-    let mut scrapers = vec![Scraper::start(&cluster, folder), Scraper::start(&cluster, folder)];
+    let mut scrapers = vec![scraper(&cluster, folder), scraper(&cluster, folder)];
     let look = || status(folder, &cluster.url(), &["--json"]);
     let is_busy = |process: &Value| {
         (&process["automation"]["in_use"], &process["automation"]["waiting"]) == (&2.into(), &1.into())
@@ -160,17 +152,10 @@ fn sessions_without_a_socket_are_shown_as_the_server_has_them_and_what_is_missin
     assert_eq!(names, ["billing", "news"], "without a name all are shown, but for this program");
 }
 
-/// A socket of another program, which does with a client what it likes.
-fn socket(folder: &Path, name: &str, act: impl Fn(UnixStream) + Send + 'static) {
-    let listener = UnixListener::bind(folder.join("tierpool").join(name)).unwrap();
-    thread::spawn(move || listener.incoming().flatten().for_each(act));
-}
-
 #[test]
 fn hostile_sockets_cost_bounded_time_and_are_told_and_stale_ones_are_none() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
     let folder = folder.path();
-    DirBuilder::new().mode(0o700).create(folder.join("tierpool")).unwrap();
     let answer = |answer: &'static [u8]| {
         move |mut stream: UnixStream| {
             // What was asked is read first: else the answer is lost with the connection.
@@ -178,10 +163,14 @@ fn hostile_sockets_cost_bounded_time_and_are_told_and_stale_ones_are_none() {
             let _ = stream.write_all(answer);
         }
     };
-    socket(folder, "rubbish.11.sock", answer(b"\x1b[2Jrubbish\r\n\r\n"));
-    socket(folder, "json.12.sock", answer(b"HTTP/1.1 200 OK\r\n\r\n{\"pools\": 7}"));
-    socket(folder, "megabytes.13.sock", |mut stream| while stream.write_all(&[b'a'; 1 << 16]).is_ok() {});
-    socket(folder, "nothing.14.sock", |stream| {
+    foreign_socket(folder, "rubbish.11.sock", answer(b"\x1b[2Jrubbish\r\n\r\n"));
+    foreign_socket(folder, "json.12.sock", answer(b"HTTP/1.1 200 OK\r\n\r\n{\"pools\": 7}"));
+    foreign_socket(
+        folder,
+        "megabytes.13.sock",
+        |mut stream| while stream.write_all(&[b'a'; 1 << 16]).is_ok() {},
+    );
+    foreign_socket(folder, "nothing.14.sock", |stream| {
         thread::sleep(Duration::from_secs(3600));
         drop(stream);
     });
@@ -261,23 +250,21 @@ fn a_watch_into_a_pipe_prints_plain_blocks_and_ends_with_its_reader_or_by_an_int
     assert_eq!(status(folder.path(), &cluster.url(), &["--watch", "0"]).code, Some(2));
 }
 
-/// On a terminal that `script` makes, which Debian's own base has.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_watch_on_a_terminal_is_redrawn_in_its_place() {
+fn a_watch_on_a_terminal_is_redrawn_in_its_place_and_leaves_it_as_it_was() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
-    let watch = format!("exec {PROGRAM} status --watch 1");
-    let mut script = tool("/usr/bin/script", folder.path(), &["-qec", &watch, "/dev/null"]);
-    script.env("DATABASE_URL", cluster.url()).env("TERM", "xterm").env("SHELL", "/bin/sh");
-    script.env("LC_ALL", "C.UTF-8").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = script.spawn().unwrap();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let shown = boxes(&mut reader, 2);
-    assert_eq!(shown.matches("\x1b[H\x1b[2J").count(), 2, "{shown:?}");
-    assert!(shown.contains('✅'), "{shown:?}");
-    // As a person types Ctrl-C.
-    child.stdin.take().unwrap().write_all(b"\x03").unwrap();
-    let mut rest = String::new();
-    reader.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    let mut watch = OnScreen::start(PROGRAM, &["status", "--watch", "1"], (50, 100), |command| {
+        command.current_dir(folder.path()).env("HOME", folder.path()).env("XDG_RUNTIME_DIR", folder.path());
+        command.env("DATABASE_URL", cluster.url()).env("LC_ALL", "C.UTF-8");
+    });
+    let shown = watch.shows("Healthy");
+    assert!(shown.contains('✅'), "{shown}");
+    let first = shown.lines().find(|line| line.starts_with("Server: ")).unwrap().to_owned();
+    // How long an answer took is never the same twice for long.
+    let next = watch.until("a second look", |shown| shown.contains("Server: ") && !shown.contains(&first));
+    assert_eq!(next.matches("DATABASE CONNECTION STATUS").count(), 1, "{next}");
+    watch.press("\x03");
+    assert_eq!(watch.ended().code(), Some(130));
+    watch.assert_restored();
 }

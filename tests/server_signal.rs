@@ -229,3 +229,39 @@ fn a_lock_that_keeps_the_question_waiting_ends_it_at_the_limit() {
         eventually(LONG_BOUND, "it answers again", || pool.server_activity().is_ok());
     }
 }
+
+#[test]
+fn a_session_that_waits_for_a_lock_is_listed_with_who_blocks_it_and_is_cancelled_at_that_statement() {
+    let cluster = cluster();
+    let table = "CREATE TABLE kept (id int); INSERT INTO kept VALUES (1)";
+    cluster.client().batch_execute(table).unwrap();
+    let pool = pool(&cluster.url(), |builder| builder);
+    let mut holder = pool.get(Tier::Automation).unwrap();
+    holder.tag("keeps a lock");
+    holder.batch_execute("BEGIN; UPDATE kept SET id = 2").unwrap();
+    let held = pool.automation().holders();
+    assert_eq!(held[0].backend_pid, holder.backend_pid().ok());
+    let mut waiter = pool.get(Tier::Automation).unwrap();
+    let pid = waiter.backend_pid().unwrap();
+    let waiting =
+        thread::spawn(move || PgError::from(waiter.batch_execute("UPDATE kept SET id = 3").unwrap_err()));
+    let listed = || pool.tier_sessions().unwrap().into_iter().find(|session| session.pid == pid);
+    eventually(LONG_BOUND, "it waits for the lock", || {
+        listed().is_some_and(|session| !session.blocked_by.is_empty())
+    });
+    let session = listed().unwrap();
+    assert_eq!(session.blocked_by, [holder.backend_pid().unwrap()]);
+    assert_eq!((session.query.as_str(), session.user.as_str()), ("UPDATE kept SET id = 3", "app"));
+    assert!(session.wait_event.as_deref().unwrap().starts_with("Lock: "), "{session:?}");
+    assert!(session.running_for.is_some() && session.in_transaction_for.is_some(), "{session:?}");
+    let clients = pool.server_clients().unwrap();
+    let of_tier = |name: &str| clients.iter().find(|clients| clients.application_name == name).unwrap();
+    let (ours, own) = (of_tier("signals/automation"), of_tier("signals/adhoc"));
+    assert_eq!((ours.user.as_str(), ours.waiting_for_locks, ours.sessions.open), ("app", 1, 2));
+    assert_eq!((ours.sessions.active, ours.sessions.idle_in_transaction), (1, 1));
+    assert_eq!((own.sessions.open, own.sessions.idle, own.waiting_for_locks), (1, 1, 0), "the one that asks");
+
+    assert!(pool.cancel(&session).unwrap());
+    assert_eq!(waiting.join().unwrap().sqlstate(), Some("57014"));
+    holder.batch_execute("ROLLBACK").unwrap();
+}

@@ -62,8 +62,11 @@
 // | `reply` | an answer, with the headers that all have |
 // | `page` | the page, and what it may do |
 // | `clients` | who is let in, and for how long |
-// | `site` | which path has which answer, and who may have it |
+// | `routes` | who may have which answer, whatever stands behind the paths |
+// | `site` | which path has which answer |
 // | `admin` | the same for tools of the same user, by a socket of the file system |
+// | `merge` | metrics of several processes as one text |
+// | `processes` | the answers of a server for all processes of a user |
 // | `server` | what a program holds of the endpoints on an address |
 // | `options` | what a server is told, and its start |
 
@@ -73,10 +76,15 @@ mod acts;
 mod admin;
 mod check;
 mod clients;
+#[cfg(unix)]
+mod merge;
 mod options;
 mod page;
+#[cfg(unix)]
+mod processes;
 mod reply;
 mod ring;
+mod routes;
 mod server;
 mod site;
 mod token;

@@ -5,11 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use r2d2::ManageConnection;
 
 use super::clients::connection::Times;
+use super::clients::door::Work;
+use super::clients::gate::Place;
+#[cfg(unix)]
+use super::processes::Processes;
+use super::reply::Reply;
+use super::routes::Readers;
 use super::server::Server;
-use super::site::{Readers, Site};
+use super::site::Site;
 use super::token::Source;
 use crate::config::Faults;
 use crate::error::Error;
@@ -133,6 +141,65 @@ impl ServerOptions {
         pool: &TieredPool<M>,
         addr: impl ToSocketAddrs,
     ) -> Result<Server, Error> {
+        let plan = self.plan(addr)?;
+        let site = Arc::new(Site::new(Arc::new(pool.downgrade()), plan.readers));
+        let remembered = Arc::clone(&site);
+        let answer = move |request, place| {
+            let site = Arc::clone(&site);
+            async move { site.answer(request, place).await }
+        };
+        let server = self.start(&plan.addrs, answer, async move { remembered.remember().await })?;
+        pool.at_end(server.at_end());
+        Ok(server)
+    }
+
+    /// Serves what all processes of this user tell by their admin sockets on this machine, on an address, on a thread
+    /// of its own named `tierpool-http`, until the server is closed or dropped. Who may ask is as for a pool.
+    ///
+    /// | path | answer |
+    /// | --- | --- |
+    /// | `/health/pool` | 200 where a process answers and all their pools are healthy with a normal load, else 503; a list by process |
+    /// | `/metrics` | the metrics of all pools for Prometheus, with the label `process` |
+    /// | `/admin/metrics/database` | everything as JSON, by process |
+    /// | `/` | a line for each pool |
+    ///
+    /// A question is passed on to all sockets at once, for 2 s at the most, and its answer holds for a second, however
+    /// many ask.
+    ///
+    /// # Blocking
+    ///
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve). That there is no process is none: the next one may come.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    /// use tierpool::http::ServerOptions;
+    ///
+    /// let server = ServerOptions::new().serve_processes("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.addr())?;
+    /// client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert!(answer.starts_with("HTTP/1.1 200 OK"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn serve_processes(&self, addr: impl ToSocketAddrs) -> Result<Server, Error> {
+        let plan = self.plan(addr)?;
+        let processes = Arc::new(Processes::new(plan.readers));
+        let answer = move |request, place| {
+            let processes = Arc::clone(&processes);
+            async move { processes.answer(request, place).await }
+        };
+        self.start(&plan.addrs, answer, std::future::ready(()))
+    }
+
+    /// What is to be served where and to whom, or every fault of it.
+    fn plan(&self, addr: impl ToSocketAddrs) -> Result<Plan, Error> {
         let mut faults = Faults::new();
         faults.require(self.max_connections > 0, "max_connections", 0, "must be at least 1");
         for (name, limit) in [("header_timeout", self.header_timeout), ("total_timeout", self.total_timeout)]
@@ -153,22 +220,38 @@ impl ServerOptions {
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
-        let readers = token.map_or(Readers::Local, Readers::Holders);
-        let site = Arc::new(Site::new(Arc::new(pool.downgrade()), readers));
+        Ok(Plan { addrs, readers: token.map_or(Readers::Local, Readers::Holders) })
+    }
+
+    fn start<A, F>(
+        &self,
+        addrs: &[SocketAddr],
+        answer: A,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Server, Error>
+    where
+        A: Fn(Request<Incoming>, Place) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
         let times = Times {
             head: self.header_timeout.min(LONGEST_LIMIT),
             total: self.total_timeout.min(LONGEST_LIMIT),
         };
-        let started = TcpListener::bind(&addrs[..])
-            .and_then(|listener| Server::start(listener, site, self.max_connections, times));
-        let server = started.map_err(|error| {
+        let work = Work { answer: Arc::new(answer), most: self.max_connections, times };
+        let started = TcpListener::bind(addrs).and_then(|listener| Server::start(listener, work, beside));
+        started.map_err(|error| {
             let shown: Vec<String> = addrs.iter().map(SocketAddr::to_string).collect();
+            let mut faults = Faults::new();
             faults.push("addr", shown.join(", "), format!("cannot be listened on: {error}"));
             Error::invalid(faults)
-        })?;
-        pool.at_end(server.at_end());
-        Ok(server)
+        })
     }
+}
+
+/// Where it is served, and to whom.
+struct Plan {
+    addrs: Vec<SocketAddr>,
+    readers: Readers,
 }
 
 fn resolved(addr: impl ToSocketAddrs, faults: &mut Faults) -> Vec<SocketAddr> {

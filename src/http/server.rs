@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 
-use super::clients::connection::Times;
+use hyper::Request;
+use hyper::body::Incoming;
+
 use super::clients::door::{Doorkeeper, Work};
-use super::site::Site;
+use super::clients::gate::Place;
+use super::reply::Reply;
 use crate::tiers::AtEnd;
 
-/// Endpoints of a pool, until this is closed or dropped, or the pool's last handle goes.
+/// Endpoints, until this is closed or dropped; those of a pool end with its last handle, too.
 ///
 /// `Debug` tells the address.
 #[must_use = "the endpoints go with it"]
@@ -28,24 +30,21 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Starts the thread. The server has to be made known to the pool.
-    pub(super) fn start(
+    /// Starts the thread, which answers, and does something beside that for as long. A server of a pool has to be made
+    /// known to it.
+    pub(super) fn start<A, F>(
         listener: TcpListener,
-        site: Arc<Site>,
-        most: usize,
-        times: Times,
-    ) -> io::Result<Self> {
+        work: Work<A>,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        A: Fn(Request<Incoming>, Place) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let remembered = Arc::clone(&site);
-        let answer = move |request, place| {
-            let site = Arc::clone(&site);
-            async move { site.answer(request, place).await }
-        };
-        let work = Work { answer: Arc::new(answer), most, times };
         let open = || tokio::net::TcpListener::from_std(listener);
-        let doorkeeper =
-            Doorkeeper::start("tierpool-http", open, work, async move { remembered.remember().await })?;
+        let doorkeeper = Doorkeeper::start("tierpool-http", open, work, beside)?;
         Ok(Server { addr, at_end: doorkeeper.end(), _doorkeeper: doorkeeper })
     }
 

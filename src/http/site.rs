@@ -1,11 +1,9 @@
-//! Which path has which answer, and who may have it.
+//! Which path has which answer.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hyper::header;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Request, StatusCode};
 use log::Level;
 
 use super::check::Checks;
@@ -13,7 +11,7 @@ use super::clients::gate::Place;
 use super::page::{self, File};
 use super::reply::{self, Reply};
 use super::ring::{EVERY, Ring};
-use super::token::Token;
+use super::routes::{self, Given, Readers, health_status};
 use super::view::View;
 use crate::lines::say;
 use crate::metrics::CONTENT_TYPE;
@@ -29,30 +27,16 @@ enum Route {
     Page(File),
 }
 
-const ROUTES: [(&str, Route); 8] = [
-    ("/", Route::Page(File::Html)),
-    ("/page.css", Route::Page(File::Css)),
-    ("/page.js", Route::Page(File::Script)),
-    ("/health/pool", Route::PoolHealth),
-    ("/healthz", Route::DatabaseHealth),
-    ("/metrics", Route::Metrics),
-    ("/admin/metrics/database", Route::Everything),
-    ("/admin/metrics/history", Route::History),
+const ROUTES: [(&str, Route, Given); 8] = [
+    ("/", Route::Page(File::Html), Given::InTurn),
+    ("/page.css", Route::Page(File::Css), Given::InTurn),
+    ("/page.js", Route::Page(File::Script), Given::InTurn),
+    ("/health/pool", Route::PoolHealth, Given::Always),
+    ("/healthz", Route::DatabaseHealth, Given::Always),
+    ("/metrics", Route::Metrics, Given::InTurn),
+    ("/admin/metrics/database", Route::Everything, Given::InTurn),
+    ("/admin/metrics/history", Route::History, Given::InTurn),
 ];
-
-impl Route {
-    fn is_health(self) -> bool {
-        matches!(self, Route::PoolHealth | Route::DatabaseHealth)
-    }
-}
-
-/// Who may read `/admin/*`.
-pub(super) enum Readers {
-    /// Who has the token.
-    Holders(Token),
-    /// Who is on this machine: the address is loopback.
-    Local,
-}
 
 /// What a server shows.
 pub(super) struct Site {
@@ -78,7 +62,7 @@ impl Site {
 
     /// Answers a request. A handler that panics costs this answer and nothing else.
     pub(super) async fn answer<B>(&self, request: Request<B>, place: Place) -> Reply {
-        let route = match self.route(&request, place) {
+        let route = match routes::route(&ROUTES, &request, place, &self.readers) {
             Ok(route) => route,
             Err(refusal) => return *refusal,
         };
@@ -100,27 +84,6 @@ impl Site {
         }
     }
 
-    /// The route of a request that may have it.
-    fn route<B>(&self, request: &Request<B>, place: Place) -> Result<Route, Box<Reply>> {
-        let path = request.uri().path();
-        let Some((_, route)) = ROUTES.iter().find(|(known, _)| *known == path) else {
-            let known = ROUTES.map(|(path, _)| path).join(" ");
-            return Err(Box::new(reply::text(StatusCode::NOT_FOUND, format!("there is only: {known}"))));
-        };
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
-            let refusal = reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-            return Err(Box::new(reply::with(refusal, header::ALLOW, "GET, HEAD")));
-        }
-        if place != Place::Ordinary && !route.is_health() {
-            let refusal = reply::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
-            return Err(Box::new(reply::with(refusal, header::RETRY_AFTER, "1")));
-        }
-        if path.starts_with("/admin/") {
-            self.readers.admit(request)?;
-        }
-        Ok(*route)
-    }
-
     fn tell(&self, route: Route, may_read_all: bool) -> Option<Reply> {
         match route {
             Route::PoolHealth => {
@@ -136,51 +99,6 @@ impl Site {
             Route::DatabaseHealth => unreachable!("BUG: answered without a look at the pool"),
         }
     }
-}
-
-fn health_status(healthy: bool) -> StatusCode {
-    if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
-}
-
-impl Readers {
-    fn admit<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
-        let headers = request.headers();
-        match self {
-            Readers::Holders(token) => {
-                let told = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-                if token.is_in(told) {
-                    return Ok(());
-                }
-                let refusal = reply::text(StatusCode::UNAUTHORIZED, "this path wants the bearer token");
-                Err(Box::new(reply::with(refusal, header::WWW_AUTHENTICATE, "Bearer")))
-            }
-            Readers::Local => {
-                // A target in the absolute form says whom it is for in place of the header (RFC 9112, section 3.2.2).
-                let authority = request.uri().authority().map(|authority| authority.as_str());
-                let host = || headers.get(header::HOST).and_then(|value| value.to_str().ok());
-                if authority.or_else(host).is_some_and(is_own_name) {
-                    return Ok(());
-                }
-                let line = "without a token this path is told only under an address or the name localhost";
-                Err(Box::new(reply::text(StatusCode::FORBIDDEN, line)))
-            }
-        }
-    }
-}
-
-/// Whether a `Host` is one that nobody else can have made to lead here: a page of another site, read in a browser of
-/// this machine, can give its own name this address, but neither that of this machine nor an address.
-fn is_own_name(host: &str) -> bool {
-    let is_port = |rest: &str| {
-        rest.is_empty()
-            || rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return is_port(rest) && address.parse::<Ipv6Addr>().is_ok();
-    }
-    let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
-    let is_own = ["localhost", "localhost."].iter().any(|own| name.eq_ignore_ascii_case(own));
-    is_port(rest) && (is_own || name.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -239,28 +157,6 @@ mod tests {
             assert_eq!(status(&site, "/admin/metrics/database"), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(status(&site, "/healthz"), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(status(&site, "/nowhere"), StatusCode::NOT_FOUND);
-        }
-    }
-
-    #[test]
-    fn a_name_that_anybody_can_point_here_is_not_this_machines() {
-        for own in
-            ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "[::1]", "localhost."]
-        {
-            assert!(is_own_name(own), "{own}");
-        }
-        let lenient =
-            ["[::1].evil.example", "localhost:evil.example", "127.0.0.1:x.evil", "localhost:80@evil"];
-        let foreign = [
-            "",
-            "evil.example",
-            "evil.example:80",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "[x]",
-        ];
-        for other in lenient.into_iter().chain(foreign) {
-            assert!(!is_own_name(other), "{other}");
         }
     }
 }

@@ -75,8 +75,8 @@ pub use pool::{PgBuilder, PgPool};
 pub(crate) use pool::{attempt_on, is_outage, look};
 pub use postgres::IsolationLevel;
 pub use server::{
-    DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits, ServerProcess,
-    Sessions, TierActivity, TierSession,
+    ClientSessions, DatabaseLimit, HostSessions, RoleLimit, RunningQuery, ServerActivity, ServerLimits,
+    ServerProcess, Sessions, TierActivity, TierSession,
 };
 pub(crate) use session::{Again, Attempts, Committed, Loan, OfFrame, Uncommitted};
 pub use session::{Ending, Last, Retry, Session, SessionOptions, run_session, run_session_ending};

@@ -21,6 +21,9 @@ pub struct Holder {
     pub tag: Option<String>,
     /// For how long, by the coarse clock.
     pub held: Duration,
+    /// By which number the server knows the connection, as [`Pool::holders`](crate::Pool::holders) tells it:
+    /// PostgreSQL's backend pid. `None` where it is not known, as behind a pooler, and in log lines.
+    pub backend_pid: Option<i32>,
 }
 
 impl fmt::Display for Holder {
@@ -43,6 +46,8 @@ pub struct Waiting {
     pub location: &'static Location<'static>,
     /// For how long it has waited.
     pub waited: Duration,
+    /// For how much longer it waits at the most; `None` for one without a limit.
+    pub time_left: Option<Duration>,
 }
 
 impl fmt::Display for Waiting {
@@ -65,22 +70,24 @@ mod serialize {
 
     impl Serialize for Holder {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut s = serializer.serialize_struct("Holder", 5)?;
+            let mut s = serializer.serialize_struct("Holder", 6)?;
             s.serialize_field("connection_id", &self.connection_id)?;
             s.serialize_field("thread", &self.thread)?;
             s.serialize_field("location", &self.location.to_string())?;
             s.serialize_field("tag", &self.tag)?;
             s.serialize_field("held_seconds", &self.held.as_secs_f64())?;
+            s.serialize_field("backend_pid", &self.backend_pid)?;
             s.end()
         }
     }
 
     impl Serialize for Waiting {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut s = serializer.serialize_struct("Waiting", 3)?;
+            let mut s = serializer.serialize_struct("Waiting", 4)?;
             s.serialize_field("thread", &self.thread)?;
             s.serialize_field("location", &self.location.to_string())?;
             s.serialize_field("waited_seconds", &self.waited.as_secs_f64())?;
+            s.serialize_field("seconds_left", &self.time_left.map(|time| time.as_secs_f64()))?;
             s.end()
         }
     }

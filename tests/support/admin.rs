@@ -1,8 +1,11 @@
 //! A process with an admin socket of its own, and what is asked there.
 
+use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::thread;
 
 use super::child::as_child;
 use super::wait::BOUND;
@@ -34,4 +37,12 @@ pub fn ask(path: &Path, method: &str, target: &str) -> Answer {
     stream.set_read_timeout(Some(2 * BOUND)).unwrap();
     stream.write_all(format!("{method} {target} HTTP/1.1\r\nHost: admin\r\n\r\n").as_bytes()).unwrap();
     Answer::read(&mut stream).unwrap()
+}
+
+/// A socket of another program in the folder of admin sockets, which does with a client what it likes.
+pub fn foreign_socket(folder: &Path, name: &str, act: impl Fn(UnixStream) + Send + 'static) {
+    let sockets = folder.join("tierpool");
+    DirBuilder::new().recursive(true).mode(0o700).create(&sockets).unwrap();
+    let listener = UnixListener::bind(sockets.join(name)).unwrap();
+    thread::spawn(move || listener.incoming().flatten().for_each(act));
 }

@@ -31,6 +31,8 @@ pub mod proxy;
 pub mod retried;
 #[cfg(feature = "http")]
 pub mod scraping;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod screen;
 pub mod scripted;
 pub mod steady;
 pub mod stress;

@@ -1,5 +1,7 @@
 //! The commands and their options.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -31,6 +33,18 @@ Exit codes:
   2    the server does not answer, or the settings cannot be used
   130  ended by Ctrl-C";
 
+const TOP_CODES: &str = "\
+Exit codes:
+  0    ended by q; without a terminal: the server answered
+  2    the settings or the terminal cannot be used; without a terminal: the
+       server does not answer
+  130  ended by Ctrl-C";
+
+const SERVE_CODES: &str = "\
+Exit codes:
+  2    the address or the token cannot be used
+  130  ended by Ctrl-C";
+
 const QUEUE_CODES: &str = "\
 Exit codes:
   0    done; of stats: and no item is dead
@@ -60,6 +74,19 @@ pub enum Command {
     /// server shows their sessions.
     #[command(after_help = STATUS_CODES)]
     Status(StatusOptions),
+    /// Shows who holds connections and who waits, live
+    ///
+    /// Four views: holders, with what their sessions do on the server; waiters; the server's connections; the fleet.
+    /// Keys: 1 to 4 or Tab for the views, arrows to select, s to sort, space to pause, c to cancel what the selected
+    /// session runs, K to terminate it, q to quit. Without a terminal all views are printed once.
+    #[command(after_help = TOP_CODES)]
+    Top(TopOptions),
+    /// Serves over HTTP what all processes of this user tell
+    ///
+    /// /metrics for Prometheus with the label process, /health/pool, /admin/metrics/database, and / with a line for
+    /// each pool. They tell it by their admin sockets (DB_POOL_ADMIN=1). Beyond this machine it wants a token.
+    #[command(after_help = SERVE_CODES)]
+    Serve(ServeOptions),
     /// Loads the server through a pool, and judges both
     ///
     /// It loads the server of the settings for as long as it runs, also a
@@ -121,6 +148,27 @@ pub struct StatusOptions {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct TopOptions {
+    /// Looks again every so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub every: u64,
+    /// The application, as for status
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeOptions {
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9187")]
+    pub listen: String,
+    /// The file with the bearer token that /admin/ wants; else the variables
+    /// DB_POOL_HTTP_TOKEN and DB_POOL_HTTP_TOKEN_FILE
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,10 @@
 //! | `environment` | `.env`, and which variables came from it |
 //! | `arguments` | the commands and their options |
 //! | `config` | the command `config` |
+//! | `seen` | what is seen of pools: by their admin sockets, and by the server |
 //! | `status` | the command `status` |
+//! | `serve` | the command `serve` |
+//! | `top` | the command `top` |
 //! | `loadtest` | the command `loadtest` |
 //! | `queue` | the command `queue` |
 //! | `verify` | the command `verify` |
@@ -26,8 +29,11 @@ mod output;
 mod pages;
 mod percentiles;
 mod queue;
+mod seen;
+mod serve;
 mod status;
 mod table;
+mod top;
 mod verify;
 
 use std::process::ExitCode;
@@ -50,6 +56,8 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Config(options) => config::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Top(options) => top::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Loadtest(options) => loadtest::run(&options),
         Command::Queue { act } => queue::run(&act),
         Command::Verify(options) => verify::run(&options),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +14,8 @@ pub enum Code {
     Bad,
     /// It could not be told: options or settings that cannot be used, a server that does not answer.
     Untold,
+    /// Ctrl-C has ended it: what a shell says of such a program.
+    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {
@@ -35,4 +39,17 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Has Ctrl-C end the program from now on, with its code: for commands that change nothing that would have to be put
+/// back.
+pub fn end_at_interrupt() -> Result<(), Failure> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGINT,
+        Code::Interrupted as i32,
+        always,
+    )
+    .map(|_| ())
+    .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be waited for: {error}")))
 }

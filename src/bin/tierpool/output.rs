@@ -1,7 +1,7 @@
 //! Text to standard output, whose reader may go away.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::error::{ContextKind, ContextValue};
 
@@ -14,6 +14,11 @@ pub enum Reader {
     There,
     /// Nobody does any more: whoever closes a pipe has seen enough, which is no failure.
     Gone,
+}
+
+/// Whether standard output is a terminal that can be drawn upon.
+pub fn obeys_redraw() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// Prints a text and ends its last line, in one piece.

@@ -1,9 +1,27 @@
 //! A table as text: columns as wide as their widest cell, the last one as long as it is.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Between two columns.
 const GAP: &str = "  ";
+
+/// Longer times say nothing more.
+const LONGEST_SECONDS: f64 = 1e9;
+
+/// A cell with a time, if there is one.
+pub fn time(time: Option<Duration>) -> String {
+    match time {
+        None => "-".to_owned(),
+        Some(time) if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
+        Some(time) => seconds(time.as_secs_f64()),
+    }
+}
+
+/// A cell with a time in seconds.
+pub fn seconds(seconds: f64) -> String {
+    format!("{:.1} s", seconds.clamp(0.0, LONGEST_SECONDS))
+}
 
 /// Rows of cells below a head.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,12 +48,8 @@ impl AdminSocket {
     /// Where the folder is there and is not this user's own, is open to others, or cannot be read.
     pub fn all() -> io::Result<Vec<AdminSocket>> {
         let runtime = runtime()?;
-        let user = {
-            let _entered = runtime.enter();
-            place::user()?
-        };
-        let named = place::sockets(user, MOST_LISTED)?.into_iter();
-        Ok(named.map(|(path, app, process)| AdminSocket { path, app, process }).collect())
+        let _entered = runtime.enter();
+        AdminSocket::listed()
     }
 
     /// Returns where it stands.
@@ -91,20 +87,33 @@ impl AdminSocket {
         if !target.starts_with('/') || target.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(invalid("a path begins with / and has no blanks"));
         }
-        Ok(runtime()?.block_on(async {
-            let asked: Vec<_> = sockets
-                .iter()
-                .map(|socket| {
-                    let (path, target) = (socket.path.clone(), target.to_owned());
-                    tokio::spawn(async move { within(limit, &path, &target).await })
-                })
-                .collect();
-            let mut answers = Vec::new();
-            for answer in asked {
-                answers.push(answer.await.unwrap_or_else(|ended| Err(io::Error::other(ended))));
-            }
-            answers
-        }))
+        Ok(runtime()?.block_on(AdminSocket::ask_each(sockets, target, limit)))
+    }
+
+    /// As [`AdminSocket::all`], within a runtime.
+    pub(in crate::http) fn listed() -> io::Result<Vec<AdminSocket>> {
+        let named = place::sockets(place::user()?, MOST_LISTED)?.into_iter();
+        Ok(named.map(|(path, app, process)| AdminSocket { path, app, process }).collect())
+    }
+
+    /// As [`AdminSocket::ask_all`], within a runtime, for a target that is well formed.
+    pub(in crate::http) async fn ask_each(
+        sockets: &[AdminSocket],
+        target: &str,
+        limit: Duration,
+    ) -> Vec<io::Result<String>> {
+        let asked: Vec<_> = sockets
+            .iter()
+            .map(|socket| {
+                let (path, target) = (socket.path.clone(), target.to_owned());
+                tokio::spawn(async move { within(limit, &path, &target).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap_or_else(|ended| Err(io::Error::other(ended))));
+        }
+        answers
     }
 }
 

@@ -24,7 +24,7 @@ use crate::text::harmless;
 /// The longest that events are listened for in one request.
 const LONGEST_LISTEN: u64 = 5;
 
-const READS: [&str; 5] = ["/status", "/holders", "/waiters", "/stats", "/events"];
+const READS: [&str; 7] = ["/status", "/holders", "/waiters", "/stats", "/health", "/metrics", "/events"];
 const WRITES: [&str; 5] = ["/drain", "/suspend", "/resume", "/reconfigure", "/cancel"];
 
 /// Answers for all pools of the process.
@@ -32,7 +32,7 @@ pub(super) async fn answer(request: Request<Incoming>, place: Place) -> Reply {
     let (path, query) = (request.uri().path(), Query::of(request.uri().query()));
     let (method, reads) = (request.method(), READS.contains(&path));
     if !reads && !WRITES.contains(&path) {
-        let known = [READS, WRITES].concat().join(" ");
+        let known = [&READS[..], &WRITES[..]].concat().join(" ");
         return reply::text(StatusCode::NOT_FOUND, format!("there is only: {known}"));
     }
     let allowed = if reads { "GET" } else { "POST" };
@@ -79,6 +79,11 @@ fn read(path: &str, query: &Query<'_>) -> Reply {
         Err(refusal) => return *refusal,
     };
     of_each(&pools, |listed| {
+        match path {
+            "/health" => return health(listed),
+            "/metrics" => return listed.view.metrics().map(Value::from),
+            _ => {}
+        }
         let everything = listed.view.everything()?;
         let Everything { stats, holders, queues, .. } = &everything;
         let told = match path {
@@ -89,6 +94,13 @@ fn read(path: &str, query: &Query<'_>) -> Reply {
         };
         Some(told)
     })
+}
+
+/// What an endpoint tells of a pool's health: its status, and what it says to all, and to who may read all.
+fn health(listed: &Listed) -> Option<Value> {
+    let health = listed.view.health()?;
+    let (status, full) = (health.http_status(), json!(health));
+    Some(json!({ "status": status, "brief": health.in_brief(), "full": full }))
 }
 
 /// The pool that is named, or all.

@@ -37,6 +37,8 @@ const TIMES: Times = Times { head: Duration::from_secs(5), total: Duration::from
 /// | `GET /status` | everything: [`DatabaseStats`](crate::DatabaseStats), holders, queues, backend pids, timeouts |
 /// | `GET /holders`, `GET /waiters` | by tier |
 /// | `GET /stats` | [`Stats`](crate::Stats) of each tier |
+/// | `GET /health` | [`Health`](crate::report::Health) with the status of an endpoint: in full, and as all may read it |
+/// | `GET /metrics` | the text for Prometheus |
 /// | `GET /events?seconds=1` | what happens within 5 s at the most, of each tier the last 1,000; only while it is asked for |
 /// | `POST /drain`, `/suspend`, `/resume` | of a tier by `?tier=`, else of both |
 /// | `POST /reconfigure` | with `total_connections`, `reserved`, `base_size`, `max_overflow`, the last two of automation |

@@ -296,6 +296,7 @@ impl Card {
             location,
             tag: self.tag.lock().as_deref().map(harmless),
             held: now.since(self.since.load()).duration(),
+            backend_pid: None,
         })
     }
 }

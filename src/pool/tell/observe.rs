@@ -1,7 +1,7 @@
 //! What can be seen of a pool just now: gauges, holders, waiters.
 
 use std::cmp::Reverse;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
 
@@ -115,7 +115,14 @@ pub(crate) fn held_by<M: ManageConnection>(shared: &Shared<M>, thread: u64) -> u
 /// Checkouts that are out, longest first.
 pub(crate) fn holders<M: ManageConnection>(shared: &Shared<M>) -> Vec<Holder> {
     let now = shared.exact_now();
-    let mut holders: Vec<_> = shared.lending.slots().filter_map(|slot| slot.card.holder(now)).collect();
+    let told = shared.lending.slots().filter_map(|slot| {
+        let mut holder = slot.card.holder(now)?;
+        // Foreign code, so none of it under the lock of a card.
+        let control = slot.card.control(holder.connection_id);
+        holder.backend_pid = control.and_then(|control| control.backend_pid());
+        Some(holder)
+    });
+    let mut holders: Vec<_> = told.collect();
     holders.sort_by_key(|holder| Reverse(holder.held));
     holders
 }
@@ -132,10 +139,12 @@ pub(crate) fn backend_pids<M: ManageConnection>(shared: &Shared<M>) -> Vec<i32> 
 /// Threads in the queue, in its order, so many at the most.
 pub(crate) fn waiters<M: ManageConnection>(shared: &Shared<M>, most: usize) -> Vec<Waiting> {
     let waiters = shared.lending.first_in_line(most).into_iter();
+    let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
     let told = waiters.map(|waiter| Waiting {
         thread: threads::name(waiter.who.thread),
         location: waiter.who.location,
         waited: waiter.who.since.elapsed(),
+        time_left: waiter.who.deadline.map(left),
     });
     told.collect()
 }

@@ -121,7 +121,8 @@ impl ServerActivity {
 }
 
 impl Sessions {
-    fn of(row: &Row) -> Result<Self, Error> {
+    /// Reads the columns of a group.
+    pub(super) fn of(row: &Row) -> Result<Self, Error> {
         let mut sessions = Sessions {
             open: 0,
             active: count(row, "active")?,
@@ -189,7 +190,13 @@ pub(super) fn query_activity(
         (automation_role, Type::TEXT),
         (adhoc_role, Type::TEXT),
     ];
-    client.query_typed(include_str!("activity.sql"), &parameters)
+    client.query_typed(&of_sessions(include_str!("activity.sql")), &parameters)
+}
+
+/// A statement on the table `session`, of all clients' sessions, whose first two parameters are the names of the tiers.
+/// In place of `{counted}` it gets the columns that [`Sessions::of`] reads.
+pub(super) fn of_sessions(statement: &str) -> String {
+    include_str!("session.sql").to_owned() + &statement.replace("{counted}", include_str!("counted.sql"))
 }
 
 impl TieredPool<PgManager> {

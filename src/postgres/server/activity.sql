@@ -1,39 +1,10 @@
--- One row for each tier and client host, one for all others; each with the limits. $1, $2: the application names of
--- automation and ad-hoc; $3, $4: their roles. Where the server hides what a session is, its role and database are still
--- shown, and only sessions have both.
-WITH session AS (
-    SELECT
-        CASE
-            WHEN a.application_name = ANY ($1) THEN 'automation'
-            WHEN a.application_name = ANY ($2) THEN 'adhoc'
-        END AS tier,
-        CASE
-            WHEN a.backend_type IS NULL THEN 'not shown'
-            ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket')
-        END AS host,
-        a.usesysid,
-        a.datid,
-        -- The statement that asks is none of the application's.
-        CASE WHEN a.pid = pg_catalog.pg_backend_pid() THEN 'idle' ELSE a.state END AS state,
-        CASE WHEN a.pid <> pg_catalog.pg_backend_pid() THEN a.query_start END AS query_start,
-        CASE WHEN a.pid <> pg_catalog.pg_backend_pid() THEN a.xact_start END AS xact_start
-    FROM pg_catalog.pg_stat_activity a
-    WHERE a.backend_type = 'client backend'
-        OR (a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL)
-),
-sessions AS (
+-- One row for each tier and client host, one for all others; each with the limits. $3, $4: the roles of automation and
+-- ad-hoc.
+, sessions AS (
     SELECT
         tier,
         CASE WHEN tier IS NOT NULL THEN host END AS host,
-        count(*) FILTER (WHERE state IN ('active', 'fastpath function call')) AS active,
-        count(*) FILTER (WHERE state = 'idle') AS idle,
-        count(*) FILTER (WHERE state = 'idle in transaction') AS idle_in_transaction,
-        count(*) FILTER (WHERE state = 'idle in transaction (aborted)') AS aborted,
-        count(*) FILTER (WHERE state IS NULL OR state NOT IN ('active', 'fastpath function call', 'idle',
-            'idle in transaction', 'idle in transaction (aborted)')) AS hidden,
-        CAST(extract(epoch FROM pg_catalog.clock_timestamp() - min(query_start)
-            FILTER (WHERE state IN ('active', 'fastpath function call'))) AS float8) AS longest_query,
-        CAST(extract(epoch FROM pg_catalog.clock_timestamp() - min(xact_start)) AS float8) AS longest_transaction
+        {counted}
     FROM session
     GROUP BY 1, 2
 ),

@@ -11,6 +11,8 @@
 //! | `limits` | the limits on connections, and the room that they leave |
 //! | `activity` | who is connected |
 //! | `room` | whether there is room for a budget |
+//! | `clients` | everybody who is connected, by role and application |
+//! | `doing` | what a session does, in the server's words |
 //! | `queries` | what has been running for long |
 //! | `sessions` | the sessions of all applications that have tiers, one by one |
 //! | `show` | activity and queries as text |
@@ -18,6 +20,8 @@
 
 mod activity;
 mod ask;
+mod clients;
+mod doing;
 mod health;
 mod limits;
 mod names;
@@ -28,6 +32,7 @@ mod show;
 mod signal;
 
 pub use activity::{HostSessions, ServerActivity, Sessions, TierActivity};
+pub use clients::ClientSessions;
 pub(super) use health::answer;
 pub use limits::{DatabaseLimit, RoleLimit, ServerLimits};
 pub use queries::RunningQuery;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use postgres::Row;
 use postgres::types::{ToSql, Type};
 
-use super::activity::time;
 use super::ask::ask;
-use super::limits::{shown, shown_if_any};
+use super::doing::{self, Begun, Doing};
+use super::limits::shown;
 use super::names::Names;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
@@ -16,35 +16,29 @@ use crate::tiers::{Tier, TieredPool};
 /// Sessions listed; with more than that running late the first ones tell enough.
 const LISTED: i64 = 100;
 
-/// Characters of a query shown.
-const SHOWN: i32 = 500;
-
-const STATEMENT: &str = "
-    SELECT
-        a.pid,
-        CASE
-            WHEN a.application_name = ANY ($1) THEN 'automation'
-            WHEN a.application_name = ANY ($2) THEN 'adhoc'
-        END AS tier,
-        coalesce(a.application_name, '') AS application_name,
-        CAST(coalesce(a.usename, '') AS text) AS usename,
-        coalesce(pg_catalog.host(a.client_addr), 'local socket') AS client,
-        a.state,
-        CAST(CASE WHEN a.state IN ('active', 'fastpath function call')
-            THEN extract(epoch FROM now.at - a.query_start) END AS float8) AS running,
-        CAST(extract(epoch FROM now.at - a.xact_start) AS float8) AS in_transaction,
-        a.wait_event_type || ': ' || a.wait_event AS wait_event,
-        pg_catalog.left(pg_catalog.btrim(a.query), $4) AS query,
-        CAST(extract(epoch FROM a.backend_start) * 1000000 AS int8) AS session_begun,
-        CAST(extract(epoch FROM a.query_start) * 1000000 AS int8) AS statement_begun
-    FROM pg_catalog.pg_stat_activity a, (SELECT pg_catalog.clock_timestamp() AS at) now
-    WHERE a.backend_type = 'client backend'
-        AND a.pid <> pg_catalog.pg_backend_pid()
-        AND a.state IN ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
-        AND (a.xact_start <= now.at - $3 * interval '1 second'
-            OR a.query_start <= now.at - $3 * interval '1 second')
-    ORDER BY least(a.xact_start, a.query_start), a.pid
-    LIMIT $5";
+fn statement() -> String {
+    format!(
+        "SELECT
+            a.pid,
+            CASE
+                WHEN a.application_name = ANY ($1) THEN 'automation'
+                WHEN a.application_name = ANY ($2) THEN 'adhoc'
+            END AS tier,
+            coalesce(a.application_name, '') AS application_name,
+            CAST(coalesce(a.usename, '') AS text) AS usename,
+            coalesce(pg_catalog.host(a.client_addr), 'local socket') AS client,
+            {}
+        FROM pg_catalog.pg_stat_activity a, (SELECT pg_catalog.clock_timestamp() AS at) now
+        WHERE a.backend_type = 'client backend'
+            AND a.pid <> pg_catalog.pg_backend_pid()
+            AND a.state IN ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
+            AND (a.xact_start <= now.at - $3 * interval '1 second'
+                OR a.query_start <= now.at - $3 * interval '1 second')
+        ORDER BY least(a.xact_start, a.query_start), a.pid
+        LIMIT $4",
+        doing::COLUMNS
+    )
+}
 
 /// A session at work for long, by [`PgPool::long_running_queries`](crate::TieredPool::long_running_queries). `Display`
 /// is one line.
@@ -76,7 +70,7 @@ pub struct RunningQuery {
     pub query: String,
     /// When the session and its statement began, by the server's clock in microseconds.
     #[cfg_attr(feature = "serde", serde(skip))]
-    pub(super) begun: (Option<i64>, Option<i64>),
+    pub(super) begun: Begun,
 }
 
 #[cfg(feature = "serde")]
@@ -87,6 +81,7 @@ fn by_name<S: serde::Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S
 
 impl RunningQuery {
     fn of(row: &Row) -> Result<Self, PgError> {
+        let Doing { state, running_for, in_transaction_for, wait_event, query, begun } = Doing::of(row)?;
         Ok(RunningQuery {
             pid: row.try_get("pid")?,
             tier: match row.try_get("tier")? {
@@ -97,12 +92,12 @@ impl RunningQuery {
             application_name: shown(row, "application_name")?,
             user: shown(row, "usename")?,
             client: shown(row, "client")?,
-            state: shown(row, "state")?,
-            running_for: time(row, "running")?,
-            in_transaction_for: time(row, "in_transaction")?,
-            wait_event: shown_if_any(row, "wait_event")?,
-            query: shown(row, "query")?,
-            begun: (row.try_get("session_begun")?, row.try_get("statement_begun")?),
+            state: state.unwrap_or_default(),
+            running_for,
+            in_transaction_for,
+            wait_event,
+            query,
+            begun,
         })
     }
 }
@@ -145,14 +140,13 @@ impl TieredPool<PgManager> {
         // The server's intervals end at 178 million years; nothing runs for a hundred.
         let seconds = older_than.as_secs_f64().min(3e9);
         let rows = ask(self, "long-running queries", move |client| {
-            let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
                 (&automation, Type::TEXT_ARRAY),
                 (&adhoc, Type::TEXT_ARRAY),
                 (&seconds, Type::FLOAT8),
-                (&SHOWN, Type::INT4),
                 (&LISTED, Type::INT8),
             ];
-            client.query_typed(STATEMENT, &parameters)
+            client.query_typed(&statement(), &parameters)
         })?;
         rows.iter().map(RunningQuery::of).collect()
     }

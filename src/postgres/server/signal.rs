@@ -3,9 +3,11 @@
 use postgres::types::{ToSql, Type};
 
 use super::ask::ask;
+use super::doing::Begun;
 use super::limits::shown;
 use super::names::Names;
 use super::queries::RunningQuery;
+use super::sessions::TierSession;
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::tiers::TieredPool;
@@ -17,7 +19,7 @@ use crate::tiers::TieredPool;
 pub struct ServerProcess {
     pid: i32,
     /// When session and statement began, where that has to match.
-    begun: Option<(Option<i64>, Option<i64>)>,
+    begun: Option<Begun>,
 }
 
 impl From<i32> for ServerProcess {
@@ -31,6 +33,13 @@ impl From<&RunningQuery> for ServerProcess {
     /// That session at that statement, and no other.
     fn from(query: &RunningQuery) -> Self {
         ServerProcess { pid: query.pid, begun: Some(query.begun) }
+    }
+}
+
+impl From<&TierSession> for ServerProcess {
+    /// That session at that statement, and no other.
+    fn from(session: &TierSession) -> Self {
+        ServerProcess { pid: session.pid, begun: Some(session.begun) }
     }
 }
 
@@ -108,11 +117,12 @@ impl TieredPool<PgManager> {
     /// found that session.
     ///
     /// **Sent, not done**: the statement ends a moment later with 57014, unless it has ended by itself; a session
-    /// that runs none goes on. The session is one listed by [`long_running_queries`](Self::long_running_queries), and
-    /// then it is left alone if it has gone on to another statement since, or its process id is another's; or it is
-    /// told by a process id alone, such as [`PgConnection::backend_pid`](crate::postgres::PgConnection::backend_pid).
-    /// It may belong to any process of this application. Those of other applications are refused, against a mistyped
-    /// number: run `pg_cancel_backend` on an ad-hoc connection where that is meant.
+    /// that runs none goes on. The session is one listed by [`long_running_queries`](Self::long_running_queries) or
+    /// [`tier_sessions`](Self::tier_sessions), and then it is left alone if it has gone on to another statement since,
+    /// or its process id is another's; or it is told by a process id alone, such as
+    /// [`PgConnection::backend_pid`](crate::postgres::PgConnection::backend_pid). It may belong to any process of this
+    /// application. Those of other applications are refused, against a mistyped number: run `pg_cancel_backend` on an
+    /// ad-hoc connection where that is meant.
     ///
     /// # Blocking
     ///

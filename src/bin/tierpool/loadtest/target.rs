@@ -242,7 +242,7 @@ fn of_work(error: &PgError) -> Fault {
 
 /// An error in words that a terminal may be shown.
 fn told(error: &dyn std::fmt::Display) -> String {
-    crate::status::shown(&error.to_string())
+    crate::seen::live::shown(&error.to_string())
 }
 
 #[cfg(test)]

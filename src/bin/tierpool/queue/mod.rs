@@ -18,9 +18,9 @@ use tierpool::{PgError, PgPool, Tier};
 use crate::arguments::{PushOptions, QueueAct};
 use crate::config::unusable;
 use crate::environment::Environment;
-use crate::outcome::{Code, Failure};
+use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output;
-use crate::status;
+use crate::seen::server::{self, OWN_NAME};
 use crate::table::Table;
 use lines::Lines;
 
@@ -31,8 +31,8 @@ const DEAD_SHOWN: u32 = 20;
 pub fn run(act: &QueueAct) -> Result<Code, Failure> {
     Environment::read()?;
     PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
-    status::end_at_interrupt()?;
-    let pool = status::pool()?;
+    end_at_interrupt()?;
+    let pool = server::pool(OWN_NAME)?;
     match act {
         QueueAct::Push(options) => push(&pool, options),
         QueueAct::Stats(options) => {

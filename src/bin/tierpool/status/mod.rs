@@ -2,37 +2,25 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `live` | what processes of this machine tell by their admin sockets |
-//! | `picture` | that and what the server shows, joined and judged |
+//! | `picture` | what processes tell and what the server shows, judged |
 //! | `show` | the picture as text and as JSON |
 
-mod live;
 mod picture;
 mod show;
 
-pub use live::shown;
-
-use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use tierpool::config::{Key, Overrides, PgSettings, Source};
+use tierpool::config::{Overrides, PgSettings};
 use tierpool::{PgPool, Tier};
 
 use crate::arguments::StatusOptions;
 use crate::config::unusable;
 use crate::environment::Environment;
-use crate::outcome::{Code, Failure};
+use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output::{self, Reader};
-use picture::{Picture, Server};
-
-/// The name by which the server knows the sessions of this program.
-const OWN_NAME: &str = "tierpool";
-
-/// What a shell says of a program that Ctrl-C has ended.
-const INTERRUPTED: i32 = 130;
+use crate::seen::{live, server};
+use picture::Picture;
 
 /// Puts the cursor to the top of the terminal, and what was below it away.
 const REDRAW: &str = "\x1b[H\x1b[2J";
@@ -41,9 +29,9 @@ const REDRAW: &str = "\x1b[H\x1b[2J";
 pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let settings = PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
-    let app = options.app.clone().or_else(|| named(&settings));
+    let app = options.app.clone().or_else(|| server::named(&settings));
     end_at_interrupt()?;
-    let pool = pool()?;
+    let pool = server::pool(server::OWN_NAME)?;
     loop {
         let picture = look(&pool, app.as_deref());
         let reader = print(&picture, options)?;
@@ -52,31 +40,10 @@ pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     }
 }
 
-/// The application that the settings name, if they do: else it would be this program.
-fn named(settings: &PgSettings) -> Option<String> {
-    (*settings.source(Key::AppName) != Source::Default).then(|| settings.app_name.clone())
-}
-
-/// Nothing of a terminal is changed that would have to be put back.
-pub fn end_at_interrupt() -> Result<(), Failure> {
-    let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, INTERRUPTED, always)
-        .map(|_| ())
-        .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be waited for: {error}")))
-}
-
-/// A pool that opens one connection, when it asks, and has no door of its own.
-pub fn pool() -> Result<PgPool, Failure> {
-    let builder = PgPool::builder().app_name(OWN_NAME).admin(false).min_size(0);
-    builder.build_unchecked().map_err(|error| Failure::new(format_args!("{error:#}")))
-}
-
 fn look(pool: &PgPool, app: Option<&str>) -> Picture {
     // The processes first: whatever they tell of is there when the server is asked.
     let live = live::look();
-    let health = pool.check_health(true);
-    let sessions = health.healthy.then(|| pool.tier_sessions().map_err(|error| error.to_string()));
-    let server = Server { healthy: health.healthy, message: health.message, sessions };
+    let server = server::ask(pool);
     let timeout = pool.tier(Tier::Automation).connection_timeout();
     Picture::of(app, live, server, pool.get_database_stats(), timeout)
 }
@@ -87,11 +54,9 @@ fn print(picture: &Picture, options: &StatusOptions) -> Result<Reader, Failure> 
         // A line for each look, for whoever reads line by line.
         (true, Some(_)) => output::print(show::json(picture)),
         (false, None) => output::print(show::text(picture)),
-        (false, Some(_)) if obeys_redraw() => output::print(format_args!("{REDRAW}{}", show::text(picture))),
+        (false, Some(_)) if output::obeys_redraw() => {
+            output::print(format_args!("{REDRAW}{}", show::text(picture)))
+        }
         (false, Some(_)) => output::print(format_args!("{}\n", show::text(picture))),
     }
-}
-
-fn obeys_redraw() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }

@@ -1,23 +1,15 @@
-//! What processes tell and what the server shows, joined by backend pid and judged.
+//! What processes tell and what the server shows, judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tierpool::postgres::TierSession;
 use tierpool::report::{Load, Verdict};
 use tierpool::{DatabaseStats, Tier};
 
-use super::OWN_NAME;
-use super::live::{ByTier, Live, LivePool, TierStats, Told};
 use crate::outcome::Code;
-
-/// What the server said.
-pub struct Server {
-    pub healthy: bool,
-    pub message: String,
-    /// The sessions of all applications, or why they are not known; `None` of a server that does not answer.
-    pub sessions: Option<Result<Vec<TierSession>, String>>,
-}
+use crate::seen::join::{Group, Joined, groups};
+use crate::seen::live::{ByTier, Live, LivePool, TierStats, Told};
+use crate::seen::server::{Server, Session};
 
 /// Everything that is shown.
 pub struct Picture {
@@ -26,7 +18,8 @@ pub struct Picture {
     pub stats: DatabaseStats,
     pub server: String,
     pub processes: Vec<Process>,
-    pub elsewhere: Vec<Elsewhere>,
+    /// Sessions that no process of this machine has told of.
+    pub elsewhere: Vec<Group>,
     /// Why the code is not 0.
     pub reasons: Vec<String>,
     /// What is missing, and why.
@@ -41,21 +34,6 @@ pub struct Process {
     pub on_server: Option<ByTier<usize>>,
 }
 
-/// Sessions that no process of this machine has told of.
-pub struct Elsewhere {
-    pub app: String,
-    pub host: String,
-    pub sessions: ByTier<Count>,
-}
-
-/// A number of sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    pub open: usize,
-    /// Those of them that are known not to be idle.
-    pub busy: usize,
-}
-
 impl Picture {
     /// Puts together what was heard; `stats` is what the own pool knows of the server, and `timeout` what the settings
     /// say of a checkout.
@@ -67,25 +45,13 @@ impl Picture {
         timeout: Duration,
     ) -> Self {
         let mut notes = live.silent;
-        let sessions = match server.sessions {
-            Some(Ok(sessions)) => sessions,
-            Some(Err(error)) => {
-                notes.push(format!("the server does not list its sessions: {error}"));
-                Vec::new()
-            }
-            None => Vec::new(),
-        };
-        let is_meant = |name: &str| app.map_or(name != OWN_NAME, |app| app == name);
-        let meant: Vec<_> = sessions.iter().filter(|session| is_meant(&session.app_name)).collect();
-        let shown: BTreeSet<i32> = meant.iter().map(|session| session.pid).collect();
-        // A pool may stand behind its socket by another name than its sessions have.
-        let of_app = |pool: &LivePool| is_meant(&pool.name) || pids(pool).any(|pid| shown.contains(&pid));
-        let pools: Vec<_> = live.pools.into_iter().filter(of_app).collect();
-        let claimed: BTreeSet<i32> = pools.iter().flat_map(pids).collect();
-        let elsewhere = elsewhere(meant.iter().copied().filter(|session| !claimed.contains(&session.pid)));
-        let knows = server.healthy;
-        let processes: Vec<_> =
-            pools.into_iter().map(|pool| Process::of(pool, knows.then_some(&shown))).collect();
+        let joined = Joined::of(app, live.pools, &server);
+        let unlisted = joined.unlisted.iter();
+        notes.extend(unlisted.map(|error| format!("the server does not list its sessions: {error}")));
+        let elsewhere = groups(joined.elsewhere());
+        let (knows, sessions) = (server.healthy, joined.sessions);
+        let pools = joined.pools.into_iter();
+        let processes: Vec<_> = pools.map(|pool| Process::of(pool, knows.then_some(&sessions))).collect();
         if processes.is_empty() {
             let busy = elsewhere.iter().map(|here| here.sessions.automation.busy).sum();
             take_in_sessions(&mut stats, busy);
@@ -104,19 +70,14 @@ impl Picture {
     }
 }
 
-fn pids(pool: &LivePool) -> impl Iterator<Item = i32> + use<'_> {
-    let ByTier { automation, adhoc } = &pool.told.backend_pids;
-    automation.iter().chain(adhoc).copied()
-}
-
 impl Process {
-    fn of(pool: LivePool, shown: Option<&BTreeSet<i32>>) -> Self {
+    fn of(pool: LivePool, shown: Option<&BTreeMap<i32, Session>>) -> Self {
         let told = &pool.told;
         let has_any = |tier: &TierStats| tier.lent > 0 || tier.gauges.idle > 0;
         let is_open = has_any(&told.tiers.automation) || has_any(&told.tiers.adhoc);
-        let is_told_apart = pids(&pool).next().is_some() || !is_open;
+        let is_told_apart = pool.pids().next().is_some() || !is_open;
         let on_server = shown.filter(|_| is_told_apart).map(|shown| {
-            let there = |pids: &[i32]| pids.iter().filter(|pid| shown.contains(pid)).count();
+            let there = |pids: &[i32]| pids.iter().filter(|pid| shown.contains_key(pid)).count();
             ByTier {
                 automation: there(&told.backend_pids.automation),
                 adhoc: there(&told.backend_pids.adhoc),
@@ -124,22 +85,6 @@ impl Process {
         });
         Process { pool, on_server }
     }
-}
-
-fn elsewhere<'a>(sessions: impl Iterator<Item = &'a TierSession>) -> Vec<Elsewhere> {
-    let mut counts: BTreeMap<(&str, &str), ByTier<Count>> = BTreeMap::new();
-    for session in sessions {
-        let both = counts.entry((&session.app_name, &session.host)).or_default();
-        let count = match session.tier {
-            Tier::Automation => &mut both.automation,
-            Tier::Adhoc => &mut both.adhoc,
-        };
-        count.open += 1;
-        count.busy += usize::from(session.state.as_deref().is_some_and(|state| state != "idle"));
-    }
-    let each = counts.into_iter();
-    each.map(|((app, host), sessions)| Elsewhere { app: app.to_owned(), host: host.to_owned(), sessions })
-        .collect()
 }
 
 /// Where no process tells, automation has in use what is not idle on the server.
@@ -191,7 +136,7 @@ fn unwell(verdict: &str) -> Option<Verdict> {
     }
 }
 
-fn missing(notes: &mut Vec<String>, processes: &[Process], elsewhere: &[Elsewhere]) {
+fn missing(notes: &mut Vec<String>, processes: &[Process], elsewhere: &[Group]) {
     for Process { pool, .. } in processes.iter().filter(|process| process.on_server.is_none()) {
         notes.push(format!(
             "process {}: which sessions are its own cannot be told (a pooler is in between, or the server was not \
@@ -249,8 +194,8 @@ fn reasons(stats: &DatabaseStats, processes: &[Process], timeout: Duration) -> V
 mod tests {
     use tierpool::{MemoryManager, TieredPool};
 
-    use super::super::live::tests::pool;
     use super::*;
+    use crate::seen::live::tests::pool;
 
     /// What is made of these pools, of a server that was seen just now or does not answer.
     fn picture(healthy: bool, pools: Vec<LivePool>) -> Picture {

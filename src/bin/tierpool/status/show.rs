@@ -1,18 +1,14 @@
 //! The picture as text and as JSON.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::live::{Person, TierStats};
-use super::picture::{Count, Picture, Process};
-use crate::table::Table;
+use super::picture::{Picture, Process};
+use crate::seen::join::Count;
+use crate::seen::live::{Person, TierStats};
+use crate::table::{Table, seconds, time};
 
 /// People listed before the rest is only counted.
 const LISTED: usize = 20;
-
-/// Longer times say nothing more.
-const LONGEST_SECONDS: f64 = 1e9;
 
 /// The box and the tables below it.
 pub fn text(picture: &Picture) -> String {
@@ -59,8 +55,8 @@ fn tiers(picture: &Picture) -> Table {
                 stats.gauges.idle.to_string(),
                 stats.gauges.opening.to_string(),
                 stats.gauges.waiting.to_string(),
-                seconds(stats.oldest_waiter),
-                seconds(stats.wait_p99()),
+                time(stats.oldest_waiter),
+                time(stats.wait_p99()),
                 stats.checkouts.timed_out.to_string(),
                 on_server.map_or_else(|| "?".to_owned(), |number| number.to_string()),
             ]);
@@ -75,14 +71,6 @@ fn of_tiers(process: &Process) -> [(&'static str, &TierStats, Option<usize>); 2]
         ("automation", &tiers.automation, on_server.map(|both| both.automation)),
         ("adhoc", &tiers.adhoc, on_server.map(|both| both.adhoc)),
     ]
-}
-
-fn seconds(time: Option<Duration>) -> String {
-    match time {
-        None => "-".to_owned(),
-        Some(time) if time < Duration::from_secs(1) => format!("{} ms", time.as_millis()),
-        Some(time) => format!("{:.1} s", time.as_secs_f64().min(LONGEST_SECONDS)),
-    }
 }
 
 /// Those who have connections, or who wait, the longest first.
@@ -101,7 +89,7 @@ fn people(
     let mut table = Table::new(&[what, "process", "tier", "thread", "line", "tag"]);
     for (process, tier, person) in all.iter().take(LISTED) {
         table.row(vec![
-            format!("{:.1} s", person.seconds.clamp(0.0, LONGEST_SECONDS)),
+            seconds(person.seconds),
             process.to_string(),
             (*tier).to_owned(),
             person.thread.clone(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use tierpool::Tier;
 use tierpool::stats::Histogram;
 
 /// Pools of one process that are taken in.
@@ -53,6 +54,19 @@ pub struct Told {
     pub queues: ByTier<Vec<Person>>,
     pub backend_pids: ByTier<Vec<i32>>,
     pub connection_timeout_seconds: ByTier<f64>,
+    #[serde(default)]
+    pub fleet: Option<Fleet>,
+}
+
+/// The fleet that a pool's budget is shared in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Fleet {
+    pub name: String,
+    pub slots: u32,
+    pub slots_held: u32,
+    pub members: u32,
+    pub wanting: u32,
+    pub asking: u32,
 }
 
 /// The part of a tier's statistics that is used here.
@@ -94,6 +108,33 @@ pub struct Person {
     pub tag: Option<String>,
     #[serde(alias = "held_seconds", alias = "waited_seconds")]
     pub seconds: f64,
+    /// Of a holder, the number of its connection in its pool.
+    #[serde(default)]
+    pub connection_id: u64,
+    /// Of a holder, by which number the server knows the connection.
+    #[serde(default)]
+    pub backend_pid: Option<i32>,
+    /// Of who waits, for how much longer at the most.
+    #[serde(default)]
+    pub seconds_left: Option<f64>,
+}
+
+impl LivePool {
+    /// Both tiers' people of a kind.
+    pub fn people<'a>(
+        &'a self,
+        of: impl Fn(&'a Told) -> &'a ByTier<Vec<Person>>,
+    ) -> impl Iterator<Item = (Tier, &'a Person)> {
+        let both = of(&self.told);
+        let of_tier = |tier, people: &'a [Person]| people.iter().map(move |person| (tier, person));
+        of_tier(Tier::Automation, &both.automation).chain(of_tier(Tier::Adhoc, &both.adhoc))
+    }
+
+    /// By which numbers the server knows its connections.
+    pub fn pids(&self) -> impl Iterator<Item = i32> + use<'_> {
+        let ByTier { automation, adhoc } = &self.told.backend_pids;
+        automation.iter().chain(adhoc).copied()
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,7 +167,8 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
         return None;
     }
     let harmless = |Pool { name, mut told }| {
-        for text in [&mut told.verdict, &mut told.message] {
+        let fleet = told.fleet.iter_mut().map(|fleet| &mut fleet.name);
+        for text in [&mut told.verdict, &mut told.message].into_iter().chain(fleet) {
             *text = shown(text);
         }
         let people = [&mut told.holders, &mut told.queues].into_iter();
@@ -234,6 +276,7 @@ pub mod tests {
             queues: ByTier::default(),
             backend_pids: ByTier { automation: pids.to_vec(), adhoc: Vec::new() },
             connection_timeout_seconds: ByTier { automation: 60.0, adhoc: 60.0 },
+            fleet: None,
         };
         change(&mut told);
         LivePool { process, name: "scraper".to_owned(), told }
