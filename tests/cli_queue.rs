@@ -38,6 +38,19 @@ impl Tool {
         told
     }
 
+    /// Fed by a producer that pauses before the last line.
+    fn run_with_pause(&self, arguments: &[&str], before: &[u8], after: &[u8]) -> Ran {
+        let mut command = self.command(arguments);
+        command.env("DB_STATEMENT_TIMEOUT", "200").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(before).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        input.write_all(after).unwrap();
+        drop(input);
+        child.wait_with_output().unwrap().into()
+    }
+
     fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -57,6 +70,10 @@ fn assert_said(told: &Ran, code: i32, line: &str) {
 fn items_are_pushed_counted_and_tried_again() {
     let tool = Tool::new();
     assert_said(&tool.run(&["push", "pages", "--create", "a", "b c"]), 0, "pages: 2 items pushed");
+    // As much as begins the copy, so that the pause is one of its.
+    let filler = format!("{}\n", "x".repeat(100_000));
+    let told = tool.run_with_pause(&["push", "filler", "--create"], filler.as_bytes(), b"y");
+    assert_said(&told, 0, "filler: 2 items pushed");
     assert_said(&tool.run_with(&["push", "pages"], b"d\n\ne\r\nf"), 0, "pages: 3 items pushed");
     let told = tool.run(&["stats", "pages", "--json"]);
     assert_eq!(told.code, Some(0));

@@ -52,7 +52,7 @@ fn a_pool_or_a_number_of_clients_below_the_budget_is_found_in_either_mode() {
         let sized = |base| [("USE_PGBOUNCER", mode), ("DB_POOL_SIZE", base), ("DB_MAX_OVERFLOW", "1")];
         let told = verify(&small.url(), &sized("6"));
         told.assert_failed(&["pooler's pool"]);
-        told.assert_told("pooler's pool", &["11 server connections for a budget of 12", "pool_size"]);
+        told.assert_told("pooler's pool", &["9 server connections for a budget of 12", "pool_size"]);
         verify(&small.url(), &sized("5")).assert_failed(&[]);
     }
     let few = Bouncer::over(&cluster, "session").setting("max_client_conn", "11").start();

@@ -33,9 +33,10 @@ Exit codes:
 
 const QUEUE_CODES: &str = "\
 Exit codes:
-  0  done; of stats: and no item is dead
-  1  of stats: items are dead
-  2  it was not done, or nobody knows: the reason is told";
+  0    done; of stats: and no item is dead
+  1    of stats: items are dead
+  2    it was not done, or nobody knows: the reason is told
+  130  ended by Ctrl-C; what was being pushed is not";
 
 const VERIFY_CODES: &str = "\
 Exit codes:

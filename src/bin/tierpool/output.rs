@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
+use clap::error::{ContextKind, ContextValue};
+
 use crate::outcome::{Code, Failure};
 
 /// Who reads standard output.
@@ -40,23 +42,32 @@ pub fn complain(failure: &Failure) -> Code {
 
 /// What the parser of arguments has to say: help to standard output, a fault to standard error.
 pub fn of_parser(told: &clap::Error) -> Result<Code, Failure> {
-    let text = told.render().to_string();
     if told.use_stderr() {
-        let _ = io::stderr().write_all(without_secrets(&text).as_bytes());
+        let _ = io::stderr().write_all(without_secrets(told).as_bytes());
         return Ok(Code::Untold);
     }
-    written(io::stdout().lock(), text.as_bytes()).map(|_| Code::Good)
+    written(io::stdout().lock(), told.render().to_string().as_bytes()).map(|_| Code::Good)
 }
 
-/// The parser repeats what it does not understand, and that may be the URL of a server.
-fn without_secrets(text: &str) -> String {
-    let may_be_one = |word: &str| word.contains("://") || word.contains("password=");
-    let words = text.split_inclusive(char::is_whitespace);
-    words.map(|word| if may_be_one(word) { "[redacted] " } else { word }).collect()
+/// The parser repeats what it does not understand, and that may be the URL of a server or a password. What has none of
+/// the marks of either is shown.
+fn without_secrets(told: &clap::Error) -> String {
+    let may_be_one = |word: &str| !word.starts_with('-') && word.contains(['=', ':', '@', '/', ' ']);
+    let repeated = told.context().filter_map(|(kind, value)| match (kind, value) {
+        (
+            ContextKind::InvalidArg | ContextKind::InvalidValue | ContextKind::InvalidSubcommand,
+            ContextValue::String(word),
+        ) => Some(word),
+        _ => None,
+    });
+    let secrets = repeated.filter(|word| may_be_one(word));
+    secrets.fold(told.render().to_string(), |text, secret| text.replace(secret, "[redacted]"))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     struct Refusing(ErrorKind);
@@ -72,9 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_may_be_a_secret_is_left_out() {
-        let told = "error: unexpected argument 'postgresql://u:hush@h/d' found\nUsage: tierpool\n";
-        assert_eq!(without_secrets(told), "error: unexpected argument [redacted] found\nUsage: tierpool\n");
+    fn what_may_be_a_secret_is_not_repeated_and_what_cannot_be_is() {
+        let told = |argument: &str| {
+            let parsed = crate::arguments::Arguments::try_parse_from(["tierpool", "config", argument]);
+            without_secrets(&parsed.unwrap_err())
+        };
+        for secret in ["postgresql://u:hush@h/d", "PGPASSWORD=hush", "password = hush", "hush sh@h/d"] {
+            let told = told(secret);
+            assert!(
+                told.contains("unexpected argument '[redacted]' found") && !told.contains("hush"),
+                "{told}"
+            );
+        }
+        assert!(told("bogus").contains("'bogus'") && told("--bogus").contains("'--bogus'"));
     }
 
     #[test]

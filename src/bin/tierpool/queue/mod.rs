@@ -31,6 +31,7 @@ const DEAD_SHOWN: u32 = 20;
 pub fn run(act: &QueueAct) -> Result<Code, Failure> {
     Environment::read()?;
     PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
+    status::end_at_interrupt()?;
     let pool = status::pool()?;
     match act {
         QueueAct::Push(options) => push(&pool, options),
@@ -73,7 +74,9 @@ fn push(pool: &PgPool, options: &PushOptions) -> Result<Code, Failure> {
         false => open(pool, &options.queue)?,
     };
     let delay = Duration::from_secs(options.after.into());
-    let pushed = pool.session_with(Tier::Adhoc, &SessionOptions::new(), |tx| match &*options.items {
+    // The input may pause for as long as it likes, and the server would count that as time of the statement.
+    let session = SessionOptions::new().statement_timeout(Duration::ZERO);
+    let pushed = pool.session_with(Tier::Adhoc, &session, |tx| match &*options.items {
         [] => push_lines(&queue, tx, delay),
         items => queue.push_many_in(tx, items, delay).map_err(failed),
     })?;

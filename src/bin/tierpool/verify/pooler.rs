@@ -22,8 +22,10 @@ const CONSOLE: &str = "pgbouncer";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Console {
     mode: Mode,
-    /// Server connections for one user and database, those for waiting clients included.
+    /// Server connections for one user and database.
     pool: u32,
+    /// The same with those for clients that have waited for long.
+    with_reserve: u32,
     clients: u32,
 }
 
@@ -65,14 +67,14 @@ impl Console {
         let limit = |number: Option<u32>| number.filter(|limit| *limit > 0).unwrap_or(u32::MAX);
         let size = number(database, "pool_size").or_else(|| of_config("default_pool_size"))?;
         let reserve = ["reserve_pool_size", "reserve_pool"].iter().find_map(|name| number(database, name));
-        let pool = size
-            .saturating_add(reserve.unwrap_or(0))
-            .min(limit(number(database, "max_connections")))
+        let reserve = reserve.or_else(|| of_config("reserve_pool_size")).unwrap_or(0);
+        let most = limit(number(database, "max_connections"))
             .min(limit(of_config("max_db_connections")))
             .min(limit(of_config("max_user_connections")));
+        let (pool, with_reserve) = (size.min(most), size.saturating_add(reserve).min(most));
         let mode = database.get("pool_mode").and_then(|word| Mode::parse(word));
         let mode = mode.or_else(|| config.get("pool_mode").and_then(|word| Mode::parse(word)))?;
-        Some(Console { mode, pool, clients: of_config("max_client_conn")? })
+        Some(Console { mode, pool, with_reserve, clients: of_config("max_client_conn")? })
     }
 }
 
@@ -115,7 +117,7 @@ fn shown(conn: &mut PgConnection, command: &str) -> Result<Vec<Named>, PgError> 
 pub fn demand(settings: &PgSettings, mode: PgBouncer, console: Option<&Console>) -> Demand {
     let budget = settings.total_connections;
     match console {
-        Some(console) => Demand { connections: budget.min(console.pool), is_certain: true },
+        Some(console) => Demand { connections: budget.min(console.with_reserve), is_certain: true },
         None => Demand { connections: budget, is_certain: mode != PgBouncer::Transaction },
     }
 }
@@ -139,7 +141,11 @@ pub fn checks(
             return vec![Check::ok(MODE, found), Check::bad(POOL, State::Unknown, unknown, todo)];
         }
     };
-    vec![of_mode(found, mode, console.mode), of_pool(settings, console), of_clients(settings, console)]
+    vec![
+        of_mode(found, mode, console.mode),
+        of_pool(settings.total_connections, console),
+        of_clients(settings, console),
+    ]
 }
 
 fn of_mode(found: String, mode: PgBouncer, real: Mode) -> Check {
@@ -158,11 +164,18 @@ fn of_mode(found: String, mode: PgBouncer, real: Mode) -> Check {
     Check::bad(MODE, state, found, todo)
 }
 
-fn of_pool(settings: &PgSettings, Console { mode, pool, .. }: &Console) -> Check {
-    let budget = settings.total_connections;
+fn of_pool(budget: u32, Console { mode, pool, with_reserve, .. }: &Console) -> Check {
     let found = format!("{pool} server connections for a budget of {budget}");
     if *pool >= budget {
         return Check::ok(POOL, found);
+    }
+    if *with_reserve >= budget {
+        let found = format!("{found}, and {} of the reserve", with_reserve - pool);
+        let todo = format!(
+            "set pool_size (or default_pool_size) to {budget} at least: what needs the reserve waits for \
+             reserve_pool_timeout first"
+        );
+        return Check::bad(POOL, State::Warn, found, todo).allowed(format!("at least {budget}"));
     }
     let why = match mode {
         Mode::Session => "those beyond cannot be opened",
@@ -202,14 +215,22 @@ mod tests {
             ("max_db_connections", "0"),
         ]);
         let of = |database: &[(&str, &str)]| {
-            let Console { mode, pool, clients } = Console::of(&config, &named(database)).unwrap();
-            (mode, pool, clients)
+            let Console { mode, pool, with_reserve, clients } =
+                Console::of(&config, &named(database)).unwrap();
+            (mode, pool, with_reserve, clients)
         };
-        assert_eq!(of(&[]), (Mode::Session, 20, 100));
+        assert_eq!(of(&[]), (Mode::Session, 20, 20, 100));
         let row = [("pool_size", "30"), ("reserve_pool", "5"), ("pool_mode", "transaction")];
-        assert_eq!(of(&row), (Mode::Transaction, 35, 100));
+        assert_eq!(of(&row), (Mode::Transaction, 30, 35, 100));
         assert_eq!(of(&[&row[..], &[("max_connections", "12")]].concat()).1, 12);
         assert_eq!(Console::of(&named(&[("pool_mode", "\x1b[2J")]), &named(&[])), None);
+    }
+
+    #[test]
+    fn what_only_the_reserve_makes_up_is_a_warning() {
+        let console = Console { mode: Mode::Session, pool: 20, with_reserve: 25, clients: 100 };
+        let state = |budget| of_pool(budget, &console).state;
+        assert_eq!([20, 21, 25, 26].map(state), [State::Ok, State::Warn, State::Warn, State::Fail]);
     }
 
     #[test]

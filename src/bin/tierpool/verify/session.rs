@@ -77,10 +77,14 @@ pub fn tls(facts: &Facts, pooler: PgBouncer, server: &Server) -> Check {
         let certificate = if is_checked { "checked" } else { "not checked" };
         return Check::ok(NAME, format!("encrypted, the certificate is {certificate} ({demand})"));
     }
-    if is_here(server.config()) || (pooler == PgBouncer::Off && facts.is_here) {
+    if is_here(server.config()) {
         return Check::ok(NAME, format!("not demanded, on one machine ({demand})"));
     }
-    let found = if pooler == PgBouncer::Off {
+    let found = if pooler == PgBouncer::Off && facts.is_here {
+        format!(
+            "plain text to what the server takes for its own machine: a tunnel or a proxy is in between ({demand})"
+        )
+    } else if pooler == PgBouncer::Off {
         format!("plain text, which whoever is in between can read and change ({demand})")
     } else {
         format!("the server does not tell how its pooler is reached, and {demand} allows plain text")
@@ -90,13 +94,14 @@ pub fn tls(facts: &Facts, pooler: PgBouncer, server: &Server) -> Check {
     Check::bad(NAME, State::Warn, found, todo)
 }
 
-/// Whether every server that is named is on this machine. A name stands for any machine, so it has to have an address.
+/// Whether every server that is named is on this machine. A name stands for any machine, but for the one of this.
 fn is_here(config: &Config) -> bool {
     let addresses = config.get_hostaddrs();
     if !addresses.is_empty() {
         return addresses.iter().all(|address| address.to_canonical().is_loopback());
     }
     config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) if name.eq_ignore_ascii_case("localhost") => true,
         Host::Tcp(name) => name.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback()),
         #[cfg(unix)]
         Host::Unix(_) => true,
@@ -223,7 +228,12 @@ mod tests {
         let (here, secret) = (Facts { is_here: true, ..facts() }, Facts { is_encrypted: true, ..facts() });
         let far = "postgresql://db.example/news";
         assert_eq!(state(&facts(), Off, far), State::Warn);
-        assert_eq!(state(&here, Off, far), State::Ok, "a tunnel, or a name of this machine");
+        assert_eq!(
+            state(&here, Off, far),
+            State::Warn,
+            "a tunnel ends there, and nobody knows where it begins"
+        );
+        assert_eq!(state(&facts(), Off, "postgresql://localhost/news"), State::Ok);
         assert_eq!((state(&secret, Off, far), state(&secret, Session, far)), (State::Ok, State::Warn));
         assert_eq!(state(&here, Session, far), State::Warn, "the pooler's own way");
         for near in ["postgresql://127.0.0.1:6432/news", "host=/run/pooler", "host=h hostaddr=::1"] {
