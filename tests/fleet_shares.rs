@@ -164,21 +164,24 @@ fn programs_with_different_budgets_are_told_of_both() {
 }
 
 #[test]
-fn a_connection_that_is_asked_again_and_again_stays_the_same_with_its_slot() {
+fn connections_that_are_asked_again_and_again_stay_the_same_with_their_slots() {
     let cluster = cluster();
     let mut client = cluster.client();
     let pool = member(&cluster, "one");
-    let pid = || -> i32 {
-        let mut conn = pool.get(Tier::Automation).unwrap();
-        conn.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0)
+    let pids = || {
+        let mut held = take(&pool, 3);
+        let pid = |conn: &mut Conn| conn.query_one("SELECT pg_backend_pid()", &[]).unwrap().get::<_, i32>(0);
+        let mut pids: Vec<_> = held.iter_mut().map(pid).collect();
+        pids.sort_unstable();
+        pids
     };
-    let first = pid();
+    let first = pids();
     for _ in 0..2 {
-        // After a second of silence a checkout asks, by way of a look or of a check of its own.
+        // After a second of silence a checkout asks: one by way of a look, the others by a check of their own.
         thread::sleep(1100 * MS);
-        assert_eq!((pid(), seen(&mut client).slots, seen(&mut client).members), (first, 1, 1));
+        assert_eq!((pids(), seen(&mut client).slots, seen(&mut client).members), (first.clone(), 3, 1));
     }
-    eventually(BOUND, "a look", || pool.fleet_status().unwrap().slots_held == 1);
+    eventually(BOUND, "a look", || pool.fleet_status().unwrap().slots_held == 3);
     assert_eq!(pool.automation().stats().closed.total(), 0);
 }
 

@@ -75,6 +75,22 @@ fn a_pool_without_a_fleet_takes_no_lock() {
     assert!(pool.fleet_status().is_none());
 }
 
+#[test]
+fn an_opening_costs_one_round_trip_more_and_a_checkout_none() {
+    let cluster = cluster();
+    let second = |pool: &PgPool| {
+        let _first = pool.get(Tier::Automation).unwrap();
+        pool.get(Tier::Automation).unwrap().round_trips().unwrap()
+    };
+    let without = second(&built(PgPool::builder().url(cluster.url())));
+    let pool = member(&cluster, "one");
+    assert_eq!(second(&pool), without + 1);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    let before = conn.round_trips().unwrap();
+    conn.batch_execute("SELECT 1").unwrap();
+    assert_eq!(conn.round_trips().unwrap(), before + 1);
+}
+
 /// The program of [`a_program_that_is_killed_leaves_its_slots_free`]: holds connections until it is killed.
 #[test]
 fn holds_three_connections_as_a_child() {

@@ -1,5 +1,8 @@
 //! Pools of one fleet, and what the server's table of locks says of it.
 
+// Each user is a crate of its own and takes a part of this.
+#![allow(dead_code)]
+
 use postgres::Client;
 use tierpool::{PgBuilder, PgPool};
 
