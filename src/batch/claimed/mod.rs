@@ -5,8 +5,8 @@
 //! | `feed` | what a feed is, whoever keeps its items |
 //! | `hand` | what a batch has claimed and not ended, as the workers' source |
 //!
-//! Inversion: `Feed`, which `batch::queue::claiming` and `batch::queue::pgmq` implement, since what holds claims does not
-//! know whose they are.
+//! Inversion: `Feed`, which `batch::queue::claiming` and `batch::queue::pgmq` implement, since what holds claims does
+//! not know whose they are.
 
 mod feed;
 mod hand;
