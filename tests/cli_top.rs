@@ -153,21 +153,24 @@ fn c_cancels_a_statement_and_k_terminates_a_session_after_a_y_alone() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
     let (_scraper, _lines) = scraper(&cluster, folder.path());
     let mut top = top(&cluster, folder.path(), USUAL);
-    top.shows("sleeper");
+    top.until("its statement runs", |shown| shown.contains("sleeper") && shown.contains("active"));
     // By state, in which `active` comes first.
     top.press("ss");
     top.shows("state*");
+    top.press("\x1b[H"); // Home
     top.press("K");
     top.shows("terminate session");
     top.press("n");
     top.until("the question is gone", |shown| !shown.contains("terminate session"));
     assert_eq!(sleepers(&cluster), 1);
-    top.press("\x1b[H"); // Home
     top.press("c");
     top.shows("cancelled what ran in session");
     eventually(LONG_BOUND, "the statement has ended", || sleepers(&cluster) == 0);
     top.until("the one who waited has the connection", |shown| !shown.contains("sleeper"));
     let before = cluster.connections("scraper/automation");
+    top.press("c");
+    top.shows("nothing is selected");
+    top.press("j");
     top.press("c");
     top.shows("nothing runs in session");
     top.press("K");

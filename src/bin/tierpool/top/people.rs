@@ -56,12 +56,14 @@ fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session
         Cell::text(line(&person.location)),
         Cell::text(person.tag.clone().unwrap_or_default()),
         Cell::number(seconds(person.seconds), person.seconds),
-        Cell::text(pid),
+        Cell::text(&pid),
         Cell::text(session.map(blocked_by).unwrap_or_default()),
         Cell::text(state),
         Cell::text(session.map(doing).unwrap_or_default()),
     ];
-    let id = format!("{}/{}/{tier}/{}", pool.process, pool.name, person.connection_id);
+    // Who has the connection is part of it: the next one who has it is somebody else.
+    let Person { thread, location, connection_id, .. } = person;
+    let id = format!("{}/{}/{tier}/{connection_id}/{pid}/{thread}/{location}", pool.process, pool.name);
     of_session(id, cells, session)
 }
 
