@@ -116,6 +116,11 @@ fn two_processes_are_shown_live_and_as_the_server_has_them_and_one_that_is_kille
     assert_eq!(list(&json, "elsewhere").len(), 0, "{json}");
     assert_eq!((&json["total"]["in_use"], &json["total"]["ceiling"]), (&4.into(), &4.into()));
 
+    let elsewhere = status(folder, &format!("{}/postgres", cluster.url().strip_suffix("/app").unwrap()), &["--json"]).json();
+    assert_eq!(list(&elsewhere, "processes").len(), 0, "{elsewhere}");
+    let left_out = list(&elsewhere, "missing").iter().filter(|note| text(note).contains("left out")).count();
+    assert_eq!(left_out, 2, "they are pools of another database: {elsewhere}");
+
     let shown = status(folder, &cluster.url(), &[]).out;
     for part in ["Pool: 4 + 0 overflow", "In Use: 4/4", "  2/2  ", "page 1", "cli_status.rs", "High Load"] {
         assert!(shown.contains(part), "{part}: {shown}");

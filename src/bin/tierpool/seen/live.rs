@@ -9,6 +9,9 @@ use tierpool::stats::Histogram;
 /// Pools of one process that are taken in.
 const MOST_POOLS: usize = 64;
 
+/// Servers of one pool that are taken in.
+const MOST_SERVERS: usize = 16;
+
 /// Characters of a name or text that are taken in.
 const LONGEST_TEXT: usize = 200;
 
@@ -28,6 +31,8 @@ pub struct Live {
 pub struct LivePool {
     pub process: u32,
     pub name: String,
+    /// Where it leads, each as `host:port/database`; none where it does not tell.
+    pub servers: Vec<String>,
     pub told: Told,
 }
 
@@ -130,10 +135,11 @@ impl LivePool {
         of_tier(Tier::Automation, &both.automation).chain(of_tier(Tier::Adhoc, &both.adhoc))
     }
 
-    /// By which numbers the server knows its connections.
-    pub fn pids(&self) -> impl Iterator<Item = i32> + use<'_> {
+    /// By which numbers the server knows its connections, by tier.
+    pub fn pids(&self) -> impl Iterator<Item = (Tier, i32)> + use<'_> {
         let ByTier { automation, adhoc } = &self.told.backend_pids;
-        automation.iter().chain(adhoc).copied()
+        let automation = automation.iter().map(|pid| (Tier::Automation, *pid));
+        automation.chain(adhoc.iter().map(|pid| (Tier::Adhoc, *pid)))
     }
 }
 
@@ -145,6 +151,8 @@ struct Answer {
 #[derive(Deserialize)]
 struct Pool {
     name: String,
+    #[serde(default)]
+    servers: Vec<String>,
     told: Told,
 }
 
@@ -166,7 +174,7 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
     if counts.into_iter().any(|count| *count > MOST_COUNTED) {
         return None;
     }
-    let harmless = |Pool { name, mut told }| {
+    let harmless = |Pool { name, servers, mut told }| {
         let fleet = told.fleet.iter_mut().map(|fleet| &mut fleet.name);
         for text in [&mut told.verdict, &mut told.message].into_iter().chain(fleet) {
             *text = shown(text);
@@ -177,7 +185,8 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
             person.location = shown(&person.location);
             person.tag = person.tag.as_deref().map(shown);
         }
-        LivePool { process, name: shown(&name), told }
+        let servers = servers.iter().take(MOST_SERVERS).map(|server| shown(server)).collect();
+        LivePool { process, name: shown(&name), servers, told }
     };
     Some(pools.into_iter().map(harmless).collect())
 }
@@ -279,7 +288,7 @@ pub mod tests {
             fleet: None,
         };
         change(&mut told);
-        LivePool { process, name: "scraper".to_owned(), told }
+        LivePool { process, name: "scraper".to_owned(), servers: Vec::new(), told }
     }
 
     #[test]

@@ -6,10 +6,20 @@ use tierpool::config::{Key, PgSettings, Source};
 use tierpool::postgres::{ServerProcess, TierSession};
 use tierpool::{PgPool, Tier};
 
+use super::live::shown;
 use crate::outcome::Failure;
 
 /// The name by which the server knows the sessions of this program.
 pub const OWN_NAME: &str = "tierpool";
+
+/// What is asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Meant {
+    /// The application; `None` for all but this program.
+    pub app: Option<String>,
+    /// The servers of the settings, each as `host:port/database`.
+    pub servers: Vec<String>,
+}
 
 /// What the server said.
 #[derive(Clone, Debug)]
@@ -68,9 +78,25 @@ impl From<TierSession> for Session {
     }
 }
 
-/// The application that the settings name, if they do: else it would be this program.
-pub fn named(settings: &PgSettings) -> Option<String> {
-    (*settings.source(Key::AppName) != Source::Default).then(|| settings.app_name.clone())
+impl Meant {
+    /// The application that is named, else the one that the settings name, if they do: else it would be this program.
+    pub fn of(app: Option<&String>, settings: &PgSettings) -> Self {
+        let is_set = *settings.source(Key::AppName) != Source::Default;
+        let app = app.or(is_set.then_some(&settings.app_name)).cloned();
+        // As what processes tell is taken in.
+        let servers = settings.server.addresses().iter().map(|server| shown(server)).collect();
+        Meant { app, servers }
+    }
+
+    /// Whether an application of this name is meant.
+    pub fn has(&self, name: &str) -> bool {
+        self.app.as_deref().map_or(name != OWN_NAME, |app| app == name)
+    }
+
+    /// Whether one of a pool's servers is one of these; where it does not tell them it may be.
+    pub fn may_be_at(&self, servers: &[String]) -> bool {
+        servers.is_empty() || servers.iter().any(|server| self.servers.contains(server))
+    }
 }
 
 /// A pool that opens one connection, when it asks, and has no door of its own.
@@ -87,4 +113,25 @@ pub fn ask(pool: &PgPool) -> Server {
         Err(error) => Err(error.to_string()),
     });
     Server { healthy: health.healthy, message: health.message, sessions }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A session of automation in that state for so long.
+    pub fn session(pid: i32, seconds: u64, state: &str) -> Session {
+        Session {
+            pid,
+            app: "scraper".to_owned(),
+            tier: Tier::Automation,
+            host: "10.0.0.7".to_owned(),
+            state: Some(state.to_owned()),
+            busy_for: Some(Duration::from_secs(seconds)),
+            wait: None,
+            blocked_by: Vec::new(),
+            query: "UPDATE page SET seen = now()".to_owned(),
+            meant: ServerProcess::from(pid),
+        }
+    }
 }

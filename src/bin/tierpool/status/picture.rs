@@ -1,6 +1,5 @@
 //! What processes tell and what the server shows, judged.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tierpool::report::{Load, Verdict};
@@ -9,7 +8,7 @@ use tierpool::{DatabaseStats, Tier};
 use crate::outcome::Code;
 use crate::seen::join::{Group, Joined, groups};
 use crate::seen::live::{ByTier, Live, LivePool, TierStats, Told};
-use crate::seen::server::{Server, Session};
+use crate::seen::server::{Meant, Server};
 
 /// Everything that is shown.
 pub struct Picture {
@@ -38,20 +37,21 @@ impl Picture {
     /// Puts together what was heard; `stats` is what the own pool knows of the server, and `timeout` what the settings
     /// say of a checkout.
     pub fn of(
-        app: Option<&str>,
+        meant: &Meant,
         live: Live,
         server: Server,
         mut stats: DatabaseStats,
         timeout: Duration,
     ) -> Self {
         let mut notes = live.silent;
-        let joined = Joined::of(app, live.pools, &server);
+        let joined = Joined::of(meant, live.pools, &server);
+        notes.extend(joined.left_out.iter().cloned());
         let unlisted = joined.unlisted.iter();
         notes.extend(unlisted.map(|error| format!("the server does not list its sessions: {error}")));
         let elsewhere = groups(joined.elsewhere());
-        let (knows, sessions) = (server.healthy, joined.sessions);
-        let pools = joined.pools.into_iter();
-        let processes: Vec<_> = pools.map(|pool| Process::of(pool, knows.then_some(&sessions))).collect();
+        let is_listed = server.healthy && joined.unlisted.is_none();
+        let pools = joined.pools.iter();
+        let processes: Vec<_> = pools.map(|pool| Process::of(pool, is_listed.then_some(&joined))).collect();
         if processes.is_empty() {
             let busy = elsewhere.iter().map(|here| here.sessions.automation.busy).sum();
             take_in_sessions(&mut stats, busy);
@@ -65,25 +65,27 @@ impl Picture {
             (true, true) => Code::Good,
             (true, false) => Code::Bad,
         };
-        let (app, server) = (app.map(str::to_owned), server.message);
+        let (app, server) = (meant.app.clone(), server.message);
         Picture { app, stats, server, processes, elsewhere, reasons, notes, code }
     }
 }
 
 impl Process {
-    fn of(pool: LivePool, shown: Option<&BTreeMap<i32, Session>>) -> Self {
+    fn of(pool: &LivePool, listed: Option<&Joined>) -> Self {
         let told = &pool.told;
         let has_any = |tier: &TierStats| tier.lent > 0 || tier.gauges.idle > 0;
         let is_open = has_any(&told.tiers.automation) || has_any(&told.tiers.adhoc);
         let is_told_apart = pool.pids().next().is_some() || !is_open;
-        let on_server = shown.filter(|_| is_told_apart).map(|shown| {
-            let there = |pids: &[i32]| pids.iter().filter(|pid| shown.contains_key(pid)).count();
+        let on_server = listed.filter(|_| is_told_apart).map(|joined| {
+            let there = |tier, pids: &[i32]| {
+                pids.iter().filter(|pid| joined.session(pool, tier, **pid).is_some()).count()
+            };
             ByTier {
-                automation: there(&told.backend_pids.automation),
-                adhoc: there(&told.backend_pids.adhoc),
+                automation: there(Tier::Automation, &told.backend_pids.automation),
+                adhoc: there(Tier::Adhoc, &told.backend_pids.adhoc),
             }
         });
-        Process { pool, on_server }
+        Process { pool: pool.clone(), on_server }
     }
 }
 
@@ -139,8 +141,8 @@ fn unwell(verdict: &str) -> Option<Verdict> {
 fn missing(notes: &mut Vec<String>, processes: &[Process], elsewhere: &[Group]) {
     for Process { pool, .. } in processes.iter().filter(|process| process.on_server.is_none()) {
         notes.push(format!(
-            "process {}: which sessions are its own cannot be told (a pooler is in between, or the server was not \
-             asked); they stand among those without a process",
+            "process {}: which sessions are its own cannot be told (a pooler is in between, or the server does not \
+             list them); what it lists stands among those without a process",
             pool.process
         ));
     }
@@ -196,17 +198,42 @@ mod tests {
 
     use super::*;
     use crate::seen::live::tests::pool;
+    use crate::seen::server::Session;
+
+    /// What the own pool knows after a good answer.
+    fn own() -> DatabaseStats {
+        let own = TieredPool::builder().build(|_| MemoryManager).unwrap();
+        drop(own.get(Tier::Adhoc).unwrap());
+        own.get_database_stats()
+    }
 
     /// What is made of these pools, of a server that was seen just now or does not answer.
     fn picture(healthy: bool, pools: Vec<LivePool>) -> Picture {
-        let own = TieredPool::builder().build(|_| MemoryManager).unwrap();
-        drop(own.get(Tier::Adhoc).unwrap());
-        let mut stats = own.get_database_stats();
+        let mut stats = own();
         if !healthy {
             stats.verdict = Verdict::Unreachable;
         }
-        let server = Server { healthy, message: String::new(), sessions: healthy.then(|| Ok(Vec::new())) };
-        Picture::of(None, Live { pools, silent: Vec::new() }, server, stats, Duration::from_secs(60))
+        made_of(healthy.then(|| Ok(Vec::new())), pools, stats)
+    }
+
+    /// What is made of these sessions and pools.
+    fn of_sessions(sessions: Result<Vec<Session>, String>, pools: Vec<LivePool>) -> Picture {
+        made_of(Some(sessions), pools, own())
+    }
+
+    fn made_of(
+        sessions: Option<Result<Vec<Session>, String>>,
+        pools: Vec<LivePool>,
+        stats: DatabaseStats,
+    ) -> Picture {
+        let server = Server { healthy: sessions.is_some(), message: String::new(), sessions };
+        Picture::of(
+            &Meant::default(),
+            Live { pools, silent: Vec::new() },
+            server,
+            stats,
+            Duration::from_secs(60),
+        )
     }
 
     #[test]
@@ -226,6 +253,14 @@ mod tests {
     fn a_server_that_does_not_answer_is_never_healthy() {
         let told = picture(false, vec![pool(1, &[], |_| {})]);
         assert_eq!((told.code, told.stats.verdict), (Code::Untold, Verdict::Unreachable));
+    }
+
+    #[test]
+    fn sessions_that_are_not_listed_are_not_counted_as_none() {
+        let pools = vec![pool(5, &[7], |_| {})];
+        let told = of_sessions(Err("no answer within 5 s".to_owned()), pools);
+        assert!(told.processes[0].on_server.is_none());
+        assert_eq!(told.notes[0], "the server does not list its sessions: no answer within 5 s");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::config::unusable;
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure};
 use crate::output;
-use crate::seen::server::{self, OWN_NAME};
+use crate::seen::server::{self, Meant, OWN_NAME};
 use crate::table::Table;
 use reading::{News, Reader};
 use seen::Seen;
@@ -49,16 +49,16 @@ const KEY_WAIT: Duration = Duration::from_millis(50);
 pub fn run(options: &TopOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let settings = PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
-    let app = options.app.clone().or_else(|| server::named(&settings));
+    let meant = Meant::of(options.app.as_ref(), &settings);
     let pool = server::pool(OWN_NAME)?;
     if !output::obeys_redraw() {
-        let seen = reading::look(&pool, app.as_deref());
+        let seen = reading::look(&pool, &meant);
         output::print(text(&seen))?;
         return Ok(if seen.answers { Code::Good } else { Code::Untold });
     }
     let failed = |error: io::Error| Failure::new(format_args!("the terminal cannot be used: {error}"));
     let ended = Signals::listen().map_err(failed)?;
-    let reader = Reader::start(pool, app, Duration::from_secs(options.every)).map_err(failed)?;
+    let reader = Reader::start(pool, meant, Duration::from_secs(options.every)).map_err(failed)?;
     // The failure is told when the terminal is as it was.
     let code = show(&reader, &ended).map_err(failed)?;
     if ended.term.load(Ordering::SeqCst) {

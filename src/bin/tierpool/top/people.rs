@@ -31,8 +31,12 @@ pub fn holders(seen: &Seen) -> Grid {
     let mut rows = Vec::new();
     for pool in &joined.pools {
         for (tier, person) in pool.people(|told| &told.holders) {
-            let session = person.backend_pid.and_then(|pid| joined.sessions.get(&pid));
-            rows.push(holder(pool, tier, person, session, seen.answers));
+            let session = person.backend_pid.and_then(|pid| joined.session(pool, tier, pid));
+            // Of a list alone that there is one can be said that somebody is not there.
+            let is_listed = seen.answers && joined.unlisted.is_none();
+            let is_missing =
+                is_listed && person.backend_pid.is_some_and(|pid| !joined.sessions.contains_key(&pid));
+            rows.push(holder(pool, tier, person, session, is_missing));
         }
     }
     rows.extend(joined.elsewhere().filter(|session| session.is_busy()).map(without_socket));
@@ -40,11 +44,11 @@ pub fn holders(seen: &Seen) -> Grid {
     Grid { columns: &HOLDERS, sorts: &[7, 0, 10, 4, 5], rows, summary }
 }
 
-fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session>, answers: bool) -> Row {
-    let state = match (session, person.backend_pid) {
-        (Some(session), _) => state(session),
-        (None, Some(_)) if answers => "not there".to_owned(),
-        _ => "?".to_owned(),
+fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session>, is_missing: bool) -> Row {
+    let state = match session {
+        Some(session) => state(session),
+        None if is_missing => "not there".to_owned(),
+        None => "?".to_owned(),
     };
     let pid = person.backend_pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     let cells = vec![
@@ -223,6 +227,15 @@ mod tests {
         assert_eq!(texts(&grid.rows[3])[2..5], ["10.0.0.7", "-", "-"]);
         assert_eq!(texts(&grid.rows[3])[10..], ["idle in tx", "last: UPDATE page SET seen = now()"]);
         assert_eq!(grid.rows.len(), 4);
+    }
+
+    #[test]
+    fn who_is_not_listed_may_be_there_where_nothing_is() {
+        let holding = pool(900, &[41], |told| told.holders.automation = vec![person("worker", Some(41))]);
+        let mut seen = with_pools(vec![holding], Vec::new());
+        assert_eq!(texts(&holders(&seen).rows[0])[10], "not there");
+        seen.joined.unlisted = Some("no answer within 5 s".to_owned());
+        assert_eq!(texts(&holders(&seen).rows[0])[10], "?");
     }
 
     #[test]
