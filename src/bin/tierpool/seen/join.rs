@@ -35,6 +35,8 @@ pub struct Count {
     pub open: usize,
     /// Those of them that are known not to be idle.
     pub busy: usize,
+    /// Those of which the role may not see what they do.
+    pub hidden: usize,
 }
 
 impl Joined {
@@ -90,6 +92,7 @@ pub fn groups<'a>(sessions: impl Iterator<Item = &'a Session>) -> Vec<Group> {
         };
         count.open += 1;
         count.busy += usize::from(session.is_busy());
+        count.hidden += usize::from(session.is_hidden());
     }
     let each = counts.into_iter();
     each.map(|((app, host), sessions)| Group { app: app.to_owned(), host: host.to_owned(), sessions })
@@ -104,7 +107,8 @@ mod tests {
 
     fn joined(pools: Vec<LivePool>, sessions: Vec<Session>) -> Joined {
         let meant = Meant { app: None, servers: vec!["localhost:5432/news".to_owned()] };
-        let server = Server { healthy: true, message: String::new(), sessions: Some(Ok(sessions)) };
+        let server =
+            Server { healthy: true, message: String::new(), sessions: Some(Ok(sessions)), room: None };
         Joined::of(&meant, pools, &server)
     }
 

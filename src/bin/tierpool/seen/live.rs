@@ -1,5 +1,6 @@
 //! What processes of this machine tell by their admin sockets.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -22,8 +23,25 @@ const MOST_COUNTED: u64 = 1 << 50;
 #[derive(Debug, Default)]
 pub struct Live {
     pub pools: Vec<LivePool>,
-    /// Sockets that gave no answer, and why.
-    pub silent: Vec<String>,
+    /// Sockets that gave no answer.
+    pub silent: Vec<Silent>,
+    /// What keeps all from being asked.
+    pub notes: Vec<String>,
+}
+
+/// A socket of a process that gave no answer.
+#[derive(Clone, Debug)]
+pub struct Silent {
+    pub app: String,
+    pub process: u32,
+    pub why: String,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Silent { app, process, why } = self;
+        write!(f, "the admin socket of {app}, process {process}, tells nothing: {why}")
+    }
 }
 
 /// A pool of a process that answered.
@@ -204,7 +222,7 @@ mod sockets {
 
     use tierpool::http::AdminSocket;
 
-    use super::{Live, shown, taken_in};
+    use super::{Live, Silent, shown, taken_in};
 
     /// The longest that all sockets together are waited for: an answer takes a millisecond or so.
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -218,8 +236,7 @@ mod sockets {
         let (answers, sockets) = match asked {
             Ok(asked) => asked,
             Err(error) => {
-                live.silent
-                    .push(format!("admin sockets cannot be looked for: {}", shown(&error.to_string())));
+                live.notes.push(format!("admin sockets cannot be looked for: {}", shown(&error.to_string())));
                 return live;
             }
         };
@@ -238,10 +255,7 @@ mod sockets {
                 Err(error) => error.to_string(),
             };
             let (app, process) = (shown(socket.app()), socket.process());
-            live.silent.push(format!(
-                "the admin socket of {app}, process {process}, tells nothing: {}",
-                shown(&why)
-            ));
+            live.silent.push(Silent { app, process, why: shown(&why) });
         }
         live
     }
@@ -253,7 +267,7 @@ pub use sockets::look;
 /// There are none on this system.
 #[cfg(not(unix))]
 pub fn look() -> Live {
-    Live { pools: Vec::new(), silent: vec!["this system has no admin sockets".to_owned()] }
+    Live { notes: vec!["this system has no admin sockets".to_owned()], ..Live::default() }
 }
 
 #[cfg(test)]
@@ -289,6 +303,19 @@ pub mod tests {
         };
         change(&mut told);
         LivePool { process, name: "scraper".to_owned(), servers: Vec::new(), told }
+    }
+
+    /// Somebody who waits.
+    pub fn waiter(seconds: f64, seconds_left: Option<f64>) -> Person {
+        Person {
+            thread: "worker".to_owned(),
+            location: "src/bin/scraper.rs:7:9".to_owned(),
+            tag: None,
+            seconds,
+            connection_id: 0,
+            backend_pid: None,
+            seconds_left,
+        }
     }
 
     #[test]

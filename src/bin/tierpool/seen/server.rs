@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tierpool::config::{Key, PgSettings, Source};
+use tierpool::config::{Key, PgBouncer, PgSettings, Source};
 use tierpool::postgres::{ServerProcess, TierSession};
 use tierpool::{PgPool, Tier};
 
@@ -11,6 +11,9 @@ use crate::outcome::Failure;
 
 /// The name by which the server knows the sessions of this program.
 pub const OWN_NAME: &str = "tierpool";
+
+/// How long a connection is waited for that tells whether a pooler is in between.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked about.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Server {
     pub message: String,
     /// The sessions of all applications, or why they are not known; `None` of a server that does not answer.
     pub sessions: Option<Result<Vec<Session>, String>>,
+    /// How many ad-hoc connections more it has room for, or why that is not known; `None` where nobody has asked.
+    pub room: Option<Result<u32, String>>,
 }
 
 /// A session of an application that has tiers.
@@ -53,6 +58,11 @@ impl Session {
     /// Whether it is known to do something, or to have a transaction open.
     pub fn is_busy(&self) -> bool {
         self.state.as_deref().is_some_and(|state| state != "idle")
+    }
+
+    /// Whether the role may not see what it does.
+    pub fn is_hidden(&self) -> bool {
+        self.state.is_none()
     }
 
     /// Whether a statement runs.
@@ -112,7 +122,18 @@ pub fn ask(pool: &PgPool) -> Server {
         Ok(sessions) => Ok(sessions.into_iter().map(Session::from).collect()),
         Err(error) => Err(error.to_string()),
     });
-    Server { healthy: health.healthy, message: health.message, sessions }
+    Server { healthy: health.healthy, message: health.message, sessions, room: None }
+}
+
+/// Asks how many ad-hoc connections more the server has room for, when this program has gone; `None` behind a pooler,
+/// whose sessions belong to whoever it served last. Blocks for some 10 s at the most.
+pub fn room(pool: &PgPool) -> Option<Result<u32, String>> {
+    let pooler = pool.adhoc().get_timeout(PATIENCE).map(|conn| conn.pgbouncer());
+    let is_pooled = pooler.is_ok_and(|pooler| pooler != PgBouncer::Off);
+    (!is_pooled).then(|| match pool.server_activity() {
+        Ok(activity) => Ok(activity.adhoc.room.saturating_add(1)),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ fn read(
 pub fn look(pool: &PgPool, meant: &Meant) -> Seen {
     // The processes first: whatever they tell of is there when the server is asked.
     let live = live::look();
-    let mut notes = live.silent;
+    let silent = live.silent.iter().filter(|silent| meant.has(&silent.app));
+    let mut notes: Vec<_> = live.notes.into_iter().chain(silent.map(ToString::to_string)).collect();
     let server = server::ask(pool);
     let clients = server.healthy.then(|| match pool.server_activity() {
         Ok(activity) => match pool.server_clients() {

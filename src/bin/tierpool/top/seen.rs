@@ -98,7 +98,8 @@ pub mod tests {
     /// A look at pools and sessions.
     pub fn with_pools(pools: Vec<LivePool>, sessions: Vec<Session>) -> Seen {
         let message = "the server answered".to_owned();
-        let server = Server { healthy: true, message: message.clone(), sessions: Some(Ok(sessions)) };
+        let server =
+            Server { healthy: true, message: message.clone(), sessions: Some(Ok(sessions)), room: None };
         let joined = Joined::of(&Meant::default(), pools, &server);
         let clients = Clients { limits: vec!["9 of 100 connections open".to_owned()], groups: Vec::new() };
         Seen { joined, answers: true, message, server: Some(Ok(clients)), notes: Vec::new() }
