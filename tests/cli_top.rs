@@ -214,8 +214,10 @@ fn signals_and_ctrl_c_leave_the_terminal_as_it_was() {
     };
     assert_eq!(ended(&|top| top.press("\x03")).code(), Some(130));
     assert_eq!(ended(&|top| top.signal(Signal::INT)).code(), Some(130));
-    let by_term = std::os::unix::process::ExitStatusExt::signal(&ended(&|top| top.signal(Signal::TERM)));
-    assert_eq!(by_term, Some(Signal::TERM.as_raw()));
+    for signal in [Signal::TERM, Signal::HUP] {
+        let ended_by = std::os::unix::process::ExitStatusExt::signal(&ended(&|top| top.signal(signal)));
+        assert_eq!(ended_by, Some(signal.as_raw()));
+    }
 }
 
 #[test]
