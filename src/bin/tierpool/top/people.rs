@@ -1,5 +1,6 @@
 //! Who has connections, and who waits.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use tierpool::Tier;
@@ -123,11 +124,19 @@ fn blocked_by(session: &Session) -> String {
 
 /// What runs and what it waits for, or what ran last.
 fn doing(session: &Session) -> String {
+    let query = without_password(&session.query);
     match &session.wait {
-        Some(wait) if session.is_running() => format!("[{wait}] {}", session.query),
-        _ if session.is_running() || session.query.is_empty() => session.query.clone(),
-        _ => format!("last: {}", session.query),
+        Some(wait) if session.is_running() => format!("[{wait}] {query}"),
+        _ if session.is_running() || query.is_empty() => query.into_owned(),
+        _ => format!("last: {query}"),
     }
+}
+
+/// A statement, and of one that speaks of a password nothing behind that word.
+fn without_password(query: &str) -> Cow<'_, str> {
+    const WORD: &str = "password";
+    let found = query.to_ascii_lowercase().find(WORD);
+    found.map_or(Cow::Borrowed(query), |at| Cow::Owned(format!("{} [redacted]", &query[..at + WORD.len()])))
 }
 
 /// `src/a.rs:7:9` as `a.rs:7`.
@@ -227,6 +236,19 @@ mod tests {
         assert_eq!(texts(&grid.rows[3])[2..5], ["10.0.0.7", "-", "-"]);
         assert_eq!(texts(&grid.rows[3])[10..], ["idle in tx", "last: UPDATE page SET seen = now()"]);
         assert_eq!(grid.rows.len(), 4);
+    }
+
+    #[test]
+    fn a_password_in_a_statement_is_not_shown() {
+        for (query, shown) in [
+            ("ALTER ROLE x PASSWORD 'hush'", "ALTER ROLE x PASSWORD [redacted]"),
+            ("é; CREATE USER x password $a$hush$a$ LOGIN", "é; CREATE USER x password [redacted]"),
+            ("SELECT 'x'", "SELECT 'x'"),
+        ] {
+            let mut session = running(41, 2);
+            session.query = query.to_owned();
+            assert_eq!(doing(&session), shown);
+        }
     }
 
     #[test]
