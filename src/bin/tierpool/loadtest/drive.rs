@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 
 use super::cores;
 use super::probe::{Probe, Probed};
-use super::record::{Counts, Outcome, Record, Times};
+use super::record::{Counts, Record, Times};
 use super::scenario::{Plan, Work};
 use super::schedule::Schedule;
+use super::spread::{NEVER, Outcome};
 use super::target::{Opened, Target};
 use crate::outcome::Failure;
 
@@ -80,9 +81,12 @@ pub fn drive(
         look(&counts, begun.elapsed());
     }
     let probed = probe.stop();
-    let mut record = shared.record.lock().clone();
+    // In this order, which no thread takes the other way round: a thread has at most one of the two.
+    let mut record = shared.record.lock();
+    let offered = shared.schedule.drain(|due| record.series.offer(due));
+    let mut record = record.clone();
     let unanswered = threads.iter().filter(|thread| !thread.is_finished()).count() as u64;
-    settle(&mut record, shared.schedule.drain(), unanswered);
+    settle(&mut record, offered, unanswered);
     Ok(Ran { pool: target.name(), ceiling: target.ceiling(), record, probed, opened: target.opened() })
 }
 
@@ -91,16 +95,19 @@ pub fn drive(
 fn settle(record: &mut Record, offered: Option<u64>, unanswered: u64) {
     let missing = offered.map_or(unanswered, |offered| offered.saturating_sub(record.counts.offered()));
     let unanswered = unanswered.min(missing);
-    record.add_missing(Outcome::TimedOut, unanswered, GRACE);
-    record.add_missing(Outcome::Unstarted, missing - unanswered, UNSTARTED_AFTER);
+    record.add_many(Outcome::TimedOut, unanswered, NEVER);
+    record.add_many(Outcome::Unstarted, missing - unanswered, NEVER);
+    record.series.settle();
 }
 
 fn spawn(user: u32, shared: Arc<Shared>, started: Receiver<Instant>) -> Result<JoinHandle<()>, Failure> {
     let work = move || {
         if let Ok(begun) = started.recv() {
+            // Its start was no request's: where there are few, those of all threads would be most of what is counted.
+            let before = cores::waited_for();
             shared.make_requests(user, begun);
-            if let Some(queued) = cores::waited_for() {
-                shared.record.lock().queued += queued;
+            if let (Some(before), Some(queued)) = (before, cores::waited_for()) {
+                shared.record.lock().queued += queued.saturating_sub(before);
             }
         }
     };
@@ -112,6 +119,7 @@ impl Shared {
     fn make_requests(&self, user: u32, begun: Instant) {
         let mut ended = None;
         while let Some(at) = self.schedule.next(user, ended) {
+            self.record.lock().series.offer(at);
             self.make_request(begun, at);
             ended = Some(begun.elapsed());
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::statement;
+
 /// The most threads of a run, which is the most users of the closed model.
 pub const MOST_THREADS: u32 = 1_000;
 
@@ -62,11 +64,11 @@ pub struct LoadtestOptions {
     #[arg(long, conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_THREADS)))]
     pub users: Option<u32>,
     /// How long each of them rests after an answer, in seconds [default: 0.55]
-    #[arg(long, value_name = "SECONDS", requires = "users", value_parser = think)]
+    #[arg(long, value_name = "SECONDS", requires = "users", conflicts_with = "rate", value_parser = think)]
     pub think: Option<Duration>,
     /// What each request asks, in place of the scenario's; may be given several
-    /// times, for several statements
-    #[arg(long, value_name = "SQL")]
+    /// times, for several statements; none that begins or ends a transaction
+    #[arg(long, value_name = "SQL", value_parser = statement::one)]
     pub query: Vec<String>,
     /// How long the load lasts, in seconds, in place of the scenario's
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECONDS))]

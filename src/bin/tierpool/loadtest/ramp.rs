@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::figures::{millis, percent, time};
 use super::options::HIGHEST_RATE;
 use super::scenario::{Model, Plan, Shape};
-use super::show::{self, Judged};
-use super::verdict::{Grade, percent};
+use super::verdict::{Grade, Judged};
 use crate::outcome::Failure;
 use crate::table::Table;
 
@@ -82,7 +82,7 @@ impl Ramp {
         for step in &self.0 {
             table.row(vec![
                 step.rate.to_string(),
-                step.p95.map_or_else(|| "-".to_owned(), show::time),
+                step.p95.map_or_else(|| "-".to_owned(), time),
                 percent(step.errors, 2),
                 step.grade.as_str().to_owned(),
                 step.broken.join(", "),
@@ -96,7 +96,7 @@ impl Ramp {
             json!({
                 "rate_per_second": step.rate,
                 "verdict": step.grade.as_str(),
-                "p95_ms": step.p95.map(show::millis),
+                "p95_ms": step.p95.and_then(millis),
                 "broken": step.broken,
             })
         };
@@ -110,8 +110,8 @@ impl Ramp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loadtest::record::Outcome;
     use crate::loadtest::scenario::tests::plan;
+    use crate::loadtest::spread::Outcome;
     use crate::loadtest::verdict::tests::ran;
 
     /// A ramp of a pool that carries up to `most`.
@@ -121,7 +121,7 @@ mod tests {
             assert_eq!(step.time, TIME);
             let errors = if rate > most { 100 } else { 0 };
             let of = |ran: &mut crate::loadtest::drive::Ran| {
-                ran.record.add_missing(Outcome::Failed, errors, Duration::from_millis(40));
+                ran.record.add_many(Outcome::Failed, errors, Duration::from_millis(40));
             };
             Ok(Judged::of(step, ran(100, 5_000, of)))
         })
@@ -137,7 +137,7 @@ mod tests {
         );
         assert!(climbed.text().ends_with("capacity: 900 arrivals a second are carried, 1125 are not"));
         assert_eq!(climbed.json()["carried_per_second"], 900.0);
-        assert_eq!(climbed.json()["steps"][4]["broken"], json!(["errors"]));
+        assert_eq!(climbed.json()["steps"][4]["broken"], json!(["errors", "p95"]));
         let none = ramp("spike", 1.0);
         assert!(none.text().ends_with("capacity: no rate that was tried is carried, 135 are not"));
     }
