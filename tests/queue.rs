@@ -330,7 +330,7 @@ fn bad_input_is_refused_with_what_to_change() {
     }
     refused(
         Queue::open(&pool, "missing"),
-        "there is no queue \"missing\" in this database; Queue::create makes one",
+        "there is no queue \"missing\" in this database: Queue::create or `tierpool queue push --create` makes one",
     );
     cluster.client().batch_execute("CREATE TABLE other (id bigint)").unwrap();
     refused(Queue::create(&pool, "other"), "\"other\" is there and no queue");

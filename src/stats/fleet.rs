@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What a program knows of its fleet, from its last question to the server; see
-/// [`PgPool::fleet_status`](crate::PgPool).
+/// `PgPool::fleet_status`.
 ///
 /// `{}` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -302,7 +302,7 @@ impl Queue {
 
     fn missing(&self) -> PgError {
         PgError::refused(format!(
-            "there is no queue \"{}\" in this database: it has to be created first",
+            "there is no queue \"{}\" in this database: Queue::create or `tierpool queue push --create` makes one",
             self.name
         ))
     }
