@@ -39,6 +39,8 @@ pub struct Ran {
     pub record: Record,
     pub probed: Probed,
     pub opened: Option<Opened>,
+    /// Requests of the load before were still under way when this one began.
+    pub is_disturbed: bool,
 }
 
 /// What the threads of a run have in common.
@@ -49,15 +51,17 @@ struct Shared {
     record: Mutex<Record>,
 }
 
-/// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many times
-/// a second.
+/// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many
+/// times a second.
 ///
-/// Ends at the latest 30 s after the schedule does: what has no answer by then counts as timed out.
+/// Waits first, for at most 30 s, for the end of what a load before has left. Ends at the latest 30 s after the schedule
+/// does: what has no answer by then counts as timed out.
 pub fn drive(
     target: &Arc<dyn Target>,
     plan: &Plan,
     mut look: impl FnMut(&Counts, Duration),
 ) -> Result<Ran, Failure> {
+    let is_disturbed = !is_at_rest(target, &mut look);
     let shared = Arc::new(Shared {
         target: Arc::clone(target),
         work: plan.work.clone(),
@@ -87,7 +91,28 @@ pub fn drive(
     let mut record = record.clone();
     let unanswered = threads.iter().filter(|thread| !thread.is_finished()).count() as u64;
     settle(&mut record, offered, unanswered);
-    Ok(Ran { pool: target.name(), ceiling: target.ceiling(), record, probed, opened: target.opened() })
+    Ok(Ran {
+        pool: target.name(),
+        ceiling: target.ceiling(),
+        record,
+        probed,
+        opened: target.opened(),
+        is_disturbed,
+    })
+}
+
+/// Waits until no thread of a load before has the target any more, but the caller alone; false where one still has it
+/// after 30 s.
+fn is_at_rest(target: &Arc<dyn Target>, mut look: impl FnMut(&Counts, Duration)) -> bool {
+    let last = Instant::now() + GRACE;
+    while Arc::strong_count(target) > 1 {
+        if Instant::now() >= last {
+            return false;
+        }
+        look(&Counts::default(), Duration::ZERO);
+        thread::sleep(LOOK_EVERY);
+    }
+    true
 }
 
 /// Counts what has come to nothing by the end: each thread that has not ended has one request without an answer; for

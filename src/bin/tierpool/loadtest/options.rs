@@ -1,5 +1,6 @@
 //! The options of the command.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +11,8 @@ use super::statement;
 /// The most threads of a run, which is the most users of the closed model.
 pub const MOST_THREADS: u32 = 1_000;
 
-/// The highest rate, in arrivals a second.
-pub const HIGHEST_RATE: f64 = 20_000.0;
-
-/// The lowest rate.
-pub const LOWEST_RATE: f64 = 0.1;
+/// The rates that may be asked for, in arrivals a second.
+pub const RATES: RangeInclusive<f64> = 0.1..=20_000.0;
 
 /// The longest run, in seconds.
 pub const LONGEST_SECONDS: u64 = 86_400;
@@ -76,8 +74,8 @@ pub struct LoadtestOptions {
     /// The same arrivals for the same number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Looks for the highest rate that is carried first: at most ten steps of 3 s,
-    /// from a quarter of the rate to six times as much
+    /// Looks for the highest rate that is carried first: at most ten steps of 3 s
+    /// or more, from a quarter of the rate to six times as much
     #[arg(long, conflicts_with = "users")]
     pub ramp: bool,
     /// Makes the same load through another pool afterwards, with as many
@@ -93,7 +91,7 @@ pub struct LoadtestOptions {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    number(text, LOWEST_RATE, HIGHEST_RATE)
+    number(text, *RATES.start(), *RATES.end())
 }
 
 fn think(text: &str) -> Result<Duration, String> {

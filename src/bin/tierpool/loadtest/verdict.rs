@@ -150,6 +150,9 @@ fn utilisation(plan: &Plan, ran: &Ran) -> Threshold {
 
 fn invalid(ran: &Ran) -> Vec<String> {
     let mut reasons = Vec::new();
+    if ran.is_disturbed {
+        reasons.push("requests of the load before were still under way".to_owned());
+    }
     if ran.record.counts.offered() == 0 {
         reasons.push("no request came in this time".to_owned());
     }
@@ -202,7 +205,7 @@ pub mod tests {
         };
         (0..done).for_each(|_| record.add(Outcome::Done, times, None));
         let probed = Probed { asked: 9, served: 9, refused: 0, latency: Spread::new(), last_error: None };
-        let mut ran = Ran { pool: "tierpool", ceiling, record, probed, opened: None };
+        let mut ran = Ran { pool: "tierpool", ceiling, record, probed, opened: None, is_disturbed: false };
         change(&mut ran);
         ran
     }
@@ -253,6 +256,7 @@ pub mod tests {
         assert_eq!(judged("peak", &queued(2_001)).0, Grade::Invalid);
         assert_eq!(judged("peak", &queued(1_999)).0, Grade::Pass);
         assert_eq!(judged("peak", &ran(0, 50, |_| {})).0, Grade::Invalid);
+        assert_eq!(judged("peak", &ran(1_000, 50, |ran| ran.is_disturbed = true)).0, Grade::Invalid);
     }
 
     #[test]
