@@ -68,6 +68,12 @@ fn all_processes_are_told_by_one_address_and_one_that_is_killed_is_gone() {
     let (_server, addr) = served(folder.path(), &[]);
     assert_eq!(get(addr, "/health/pool").status, 503, "nobody is there yet");
     assert!(get(addr, "/").body.contains("no process of this user"));
+    let told = || {
+        let metrics = get(addr, "/metrics").body;
+        assert_valid(&metrics);
+        series(&metrics).into_iter().find(|(name, _)| name == "tierpool_processes").map(|(_, value)| value)
+    };
+    assert_eq!(told(), Some(0.0), "a scraper can tell that nobody is there");
     let both = [process(folder.path(), "news"), process(folder.path(), "billing")];
     let pids = both.each_ref().map(|process| process.0.id());
     let held = |pid: u32, id: u32| {
@@ -82,6 +88,7 @@ fn all_processes_are_told_by_one_address_and_one_that_is_killed_is_gone() {
             held(pid, 1) == Some(1.0) && held(pid, 2) == Some(0.0)
         });
     }
+    assert_eq!(told(), Some(2.0));
     let metrics = get(addr, "/metrics");
     assert_valid(&metrics.body);
     assert_eq!(metrics.body.matches("# TYPE db_pool_checked_out gauge\n").count(), 1);

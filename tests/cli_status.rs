@@ -116,6 +116,13 @@ fn two_processes_are_shown_live_and_as_the_server_has_them_and_one_that_is_kille
     assert_eq!(list(&json, "elsewhere").len(), 0, "{json}");
     assert_eq!((&json["total"]["in_use"], &json["total"]["ceiling"]), (&4.into(), &4.into()));
 
+    let elsewhere =
+        status(folder, &format!("{}/postgres", cluster.url().strip_suffix("/app").unwrap()), &["--json"])
+            .json();
+    assert_eq!(list(&elsewhere, "processes").len(), 0, "{elsewhere}");
+    let left_out = list(&elsewhere, "missing").iter().filter(|note| text(note).contains("left out")).count();
+    assert_eq!(left_out, 2, "they are pools of another database: {elsewhere}");
+
     let shown = status(folder, &cluster.url(), &[]).out;
     for part in ["Pool: 4 + 0 overflow", "In Use: 4/4", "  2/2  ", "page 1", "cli_status.rs", "High Load"] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -176,9 +183,10 @@ fn hostile_sockets_cost_bounded_time_and_are_told_and_stale_ones_are_none() {
     });
     drop(UnixListener::bind(folder.join("tierpool/stale.15.sock")).unwrap());
     let (told, time) = took(|| status(folder, &cluster.url(), &["--json"]));
-    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(told.code, Some(1), "{told:?}");
     assert!(time < LONG_BOUND, "{time:?}");
     let json = told.json();
+    assert_eq!(json["verdict"], "Degraded");
     let whys = [
         ("rubbish, process 11", "not HTTP"),
         ("json, process 12", "an answer that no pool of this version gives"),
@@ -187,7 +195,7 @@ fn hostile_sockets_cost_bounded_time_and_are_told_and_stale_ones_are_none() {
     ];
     for (who, why) in whys {
         let is_told = |note: &Value| text(note).contains(who) && text(note).contains(why);
-        assert!(list(&json, "missing").iter().any(is_told), "{who}: {json}");
+        assert!(list(&json, "degraded").iter().any(is_told), "{who}: {json}");
     }
     assert!(!told.tells("stale"), "{told:?}");
     // A folder that others may enter is not looked into.

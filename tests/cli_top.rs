@@ -153,21 +153,24 @@ fn c_cancels_a_statement_and_k_terminates_a_session_after_a_y_alone() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
     let (_scraper, _lines) = scraper(&cluster, folder.path());
     let mut top = top(&cluster, folder.path(), USUAL);
-    top.shows("sleeper");
+    top.until("its statement runs", |shown| shown.contains("sleeper") && shown.contains("active"));
     // By state, in which `active` comes first.
     top.press("ss");
     top.shows("state*");
+    top.press("\x1b[H"); // Home
     top.press("K");
     top.shows("terminate session");
     top.press("n");
     top.until("the question is gone", |shown| !shown.contains("terminate session"));
     assert_eq!(sleepers(&cluster), 1);
-    top.press("\x1b[H"); // Home
     top.press("c");
     top.shows("cancelled what ran in session");
     eventually(LONG_BOUND, "the statement has ended", || sleepers(&cluster) == 0);
     top.until("the one who waited has the connection", |shown| !shown.contains("sleeper"));
     let before = cluster.connections("scraper/automation");
+    top.press("c");
+    top.shows("nothing is selected");
+    top.press("j");
     top.press("c");
     top.shows("nothing runs in session");
     top.press("K");
@@ -211,8 +214,10 @@ fn signals_and_ctrl_c_leave_the_terminal_as_it_was() {
     };
     assert_eq!(ended(&|top| top.press("\x03")).code(), Some(130));
     assert_eq!(ended(&|top| top.signal(Signal::INT)).code(), Some(130));
-    let by_term = std::os::unix::process::ExitStatusExt::signal(&ended(&|top| top.signal(Signal::TERM)));
-    assert_eq!(by_term, Some(Signal::TERM.as_raw()));
+    for signal in [Signal::TERM, Signal::HUP] {
+        let ended_by = std::os::unix::process::ExitStatusExt::signal(&ended(&|top| top.signal(signal)));
+        assert_eq!(ended_by, Some(signal.as_raw()));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What all processes of this user tell by their admin sockets, as a server shows it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,6 +147,8 @@ fn tell(route: Route, all: &[Told], may_read_all: bool) -> Reply {
             for Told { process, id, what, .. } in all {
                 merged.take(what.as_str().unwrap_or_default(), &format!("process=\"{process}\",id=\"{id}\""));
             }
+            let processes: BTreeSet<_> = all.iter().map(|told| told.process).collect();
+            merged.put("tierpool_processes", "Processes of this user that have answered.", processes.len());
             reply::of_type(StatusCode::OK, CONTENT_TYPE, merged.text())
         }
         Route::Everything => {

@@ -63,8 +63,9 @@ fn bad(what: impl std::fmt::Display) -> Reply {
 /// What is told of each pool, with its number and its name.
 fn of_each(pools: &[Arc<Listed>], tell: impl Fn(&Listed) -> Option<Value>) -> Reply {
     let told = pools.iter().filter_map(|listed| {
-        let Listed { id, name, may_write, .. } = &**listed;
-        Some(json!({ "id": id, "name": name, "admin_write": may_write, "told": tell(listed)? }))
+        let Listed { id, name, may_write, servers, .. } = &**listed;
+        let told = tell(listed)?;
+        Some(json!({ "id": id, "name": name, "admin_write": may_write, "servers": servers, "told": told }))
     });
     let pools: Vec<Value> = told.collect();
     reply::json(StatusCode::OK, &json!({ "process": std::process::id(), "pools": pools }))

@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::desk;
 use super::place::{self, File};
-use super::registry;
+use super::registry::{self, Listed};
 use crate::config::Faults;
 use crate::error::Error;
 use crate::http::clients::connection::Times;
@@ -34,7 +34,7 @@ const TIMES: Times = Times { head: Duration::from_secs(5), total: Duration::from
 ///
 /// | request | answer, of each pool or that of `?pool=ID` |
 /// | --- | --- |
-/// | `GET /status` | everything: [`DatabaseStats`](crate::DatabaseStats), holders, queues, backend pids, timeouts |
+/// | `GET /status` | everything: [`DatabaseStats`](crate::DatabaseStats), holders, queues, backend pids, timeouts; of a `PgPool` that opened it by its settings, its servers |
 /// | `GET /holders`, `GET /waiters` | by tier |
 /// | `GET /stats` | [`Stats`](crate::Stats) of each tier |
 /// | `GET /health` | [`Health`](crate::report::Health) with the status of an endpoint: in full, and as all may read it |
@@ -58,13 +58,15 @@ const TIMES: Times = Times { head: Duration::from_secs(5), total: Duration::from
 pub struct AdminOptions {
     app: String,
     may_write: bool,
+    /// Where the pool leads, as its settings say.
+    servers: Vec<String>,
 }
 
 impl AdminOptions {
     /// Starts with the name of the program, which becomes part of the socket's name where this pool opens it, and is
     /// the pool's name in answers and log lines: escaped, and cut at 1 KiB.
     pub fn new(app: impl Into<String>) -> Self {
-        AdminOptions { app: harmless(app.into()), may_write: false }
+        AdminOptions { app: harmless(app.into()), may_write: false, servers: Vec::new() }
     }
 
     /// Sets whether a client may do something to the pool, and not only look. Default: no.
@@ -85,8 +87,14 @@ impl AdminOptions {
     /// `InvalidConfig`: a folder that is another user's, open to others or a link; a path above 107 bytes; a socket
     /// that cannot be made.
     pub fn open<M: ManageConnection>(&self, pool: &TieredPool<M>) -> Result<PathBuf, Error> {
-        let joined =
-            registry::join(&self.app, self.may_write, Arc::new(pool.downgrade()), || start(&self.app));
+        let listed = |id| Listed {
+            id,
+            name: self.app.clone(),
+            may_write: self.may_write,
+            servers: self.servers.clone(),
+            view: Arc::new(pool.downgrade()),
+        };
+        let joined = registry::join(listed, || start(&self.app));
         let (path, at_end) = joined.map_err(|error| {
             let mut faults = Faults::new();
             faults.push("admin", "true", format!("cannot be had: {error}"));
@@ -99,8 +107,9 @@ impl AdminOptions {
 
 #[cfg(feature = "postgres")]
 impl crate::postgres::Watched for crate::postgres::PgPool {
-    fn open_admin(&self, app: &str, may_write: bool) -> Result<(), Error> {
-        AdminOptions::new(app).write(may_write).open(self).map(|_| ())
+    fn open_admin(&self, app: &str, may_write: bool, servers: Vec<String>) -> Result<(), Error> {
+        let options = AdminOptions { servers, ..AdminOptions::new(app).write(may_write) };
+        options.open(self).map(|_| ())
     }
 }
 

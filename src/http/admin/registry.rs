@@ -20,6 +20,8 @@ pub(super) struct Listed {
     pub(super) name: String,
     /// Whether something may be done to it.
     pub(super) may_write: bool,
+    /// The servers that it leads to, where that is known.
+    pub(super) servers: Vec<String>,
     pub(super) view: Arc<dyn View>,
 }
 
@@ -54,20 +56,17 @@ fn settle(new: State) {
     CHANGED.notify_all();
 }
 
-/// Takes a pool in; the first one has the socket opened. Returns where that stands, and what the pool is to call at
-/// its end.
+/// Takes a pool in, under a number; the first one has the socket opened. Returns where that stands, and what the pool
+/// is to call at its end.
 pub(super) fn join(
-    name: &str,
-    may_write: bool,
-    view: Arc<dyn View>,
+    listed: impl FnOnce(u64) -> Listed,
     open: impl FnOnce() -> io::Result<(PathBuf, Doorkeeper)>,
 ) -> io::Result<(PathBuf, AtEnd)> {
     let mut state = settled();
     state.1 += 1;
     let id = state.1;
     let at_end: AtEnd = Arc::new(move || leave(id));
-    let listed = Arc::new(Listed { id, name: name.to_owned(), may_write, view });
-    let joining = (listed, Arc::clone(&at_end));
+    let joining = (Arc::new(listed(id)), Arc::clone(&at_end));
     if let State::Open(opened) = &mut state.0 {
         opened.pools.push(joining);
         return Ok((opened.path.clone(), at_end));

@@ -171,13 +171,16 @@ impl PgBuilder {
     /// Puts a pool behind the admin socket, where that is wanted.
     fn door(&self, settings: &PgSettings) -> impl FnOnce(PgPool) -> Result<PgPool, Error> + use<> {
         #[cfg(all(feature = "http", unix))]
-        let wanted = settings.admin.then(|| (settings.app_name.clone(), self.admin_write));
+        let wanted = settings.admin.then(|| {
+            let servers = settings.server.addresses();
+            (settings.app_name.clone(), self.admin_write, servers)
+        });
         #[cfg(not(all(feature = "http", unix)))]
         let _ = settings;
         move |pool| {
             #[cfg(all(feature = "http", unix))]
-            if let Some((app, may_write)) = wanted {
-                pool.open_admin(&app, may_write)?;
+            if let Some((app, may_write, servers)) = wanted {
+                pool.open_admin(&app, may_write, servers)?;
             }
             Ok(pool)
         }

@@ -1,5 +1,6 @@
 //! What processes of this machine tell by their admin sockets.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,6 +9,9 @@ use tierpool::stats::Histogram;
 
 /// Pools of one process that are taken in.
 const MOST_POOLS: usize = 64;
+
+/// Servers of one pool that are taken in.
+const MOST_SERVERS: usize = 16;
 
 /// Characters of a name or text that are taken in.
 const LONGEST_TEXT: usize = 200;
@@ -19,8 +23,25 @@ const MOST_COUNTED: u64 = 1 << 50;
 #[derive(Debug, Default)]
 pub struct Live {
     pub pools: Vec<LivePool>,
-    /// Sockets that gave no answer, and why.
-    pub silent: Vec<String>,
+    /// Sockets that gave no answer.
+    pub silent: Vec<Silent>,
+    /// What keeps all from being asked.
+    pub notes: Vec<String>,
+}
+
+/// A socket of a process that gave no answer.
+#[derive(Clone, Debug)]
+pub struct Silent {
+    pub app: String,
+    pub process: u32,
+    pub why: String,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Silent { app, process, why } = self;
+        write!(f, "the admin socket of {app}, process {process}, tells nothing: {why}")
+    }
 }
 
 /// A pool of a process that answered.
@@ -28,6 +49,8 @@ pub struct Live {
 pub struct LivePool {
     pub process: u32,
     pub name: String,
+    /// Where it leads, each as `host:port/database`; none where it does not tell.
+    pub servers: Vec<String>,
     pub told: Told,
 }
 
@@ -130,10 +153,11 @@ impl LivePool {
         of_tier(Tier::Automation, &both.automation).chain(of_tier(Tier::Adhoc, &both.adhoc))
     }
 
-    /// By which numbers the server knows its connections.
-    pub fn pids(&self) -> impl Iterator<Item = i32> + use<'_> {
+    /// By which numbers the server knows its connections, by tier.
+    pub fn pids(&self) -> impl Iterator<Item = (Tier, i32)> + use<'_> {
         let ByTier { automation, adhoc } = &self.told.backend_pids;
-        automation.iter().chain(adhoc).copied()
+        let automation = automation.iter().map(|pid| (Tier::Automation, *pid));
+        automation.chain(adhoc.iter().map(|pid| (Tier::Adhoc, *pid)))
     }
 }
 
@@ -145,6 +169,8 @@ struct Answer {
 #[derive(Deserialize)]
 struct Pool {
     name: String,
+    #[serde(default)]
+    servers: Vec<String>,
     told: Told,
 }
 
@@ -166,7 +192,7 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
     if counts.into_iter().any(|count| *count > MOST_COUNTED) {
         return None;
     }
-    let harmless = |Pool { name, mut told }| {
+    let harmless = |Pool { name, servers, mut told }| {
         let fleet = told.fleet.iter_mut().map(|fleet| &mut fleet.name);
         for text in [&mut told.verdict, &mut told.message].into_iter().chain(fleet) {
             *text = shown(text);
@@ -177,7 +203,8 @@ fn taken_in(process: u32, answer: &str) -> Option<Vec<LivePool>> {
             person.location = shown(&person.location);
             person.tag = person.tag.as_deref().map(shown);
         }
-        LivePool { process, name: shown(&name), told }
+        let servers = servers.iter().take(MOST_SERVERS).map(|server| shown(server)).collect();
+        LivePool { process, name: shown(&name), servers, told }
     };
     Some(pools.into_iter().map(harmless).collect())
 }
@@ -195,7 +222,7 @@ mod sockets {
 
     use tierpool::http::AdminSocket;
 
-    use super::{Live, shown, taken_in};
+    use super::{Live, Silent, shown, taken_in};
 
     /// The longest that all sockets together are waited for: an answer takes a millisecond or so.
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -209,8 +236,7 @@ mod sockets {
         let (answers, sockets) = match asked {
             Ok(asked) => asked,
             Err(error) => {
-                live.silent
-                    .push(format!("admin sockets cannot be looked for: {}", shown(&error.to_string())));
+                live.notes.push(format!("admin sockets cannot be looked for: {}", shown(&error.to_string())));
                 return live;
             }
         };
@@ -229,10 +255,7 @@ mod sockets {
                 Err(error) => error.to_string(),
             };
             let (app, process) = (shown(socket.app()), socket.process());
-            live.silent.push(format!(
-                "the admin socket of {app}, process {process}, tells nothing: {}",
-                shown(&why)
-            ));
+            live.silent.push(Silent { app, process, why: shown(&why) });
         }
         live
     }
@@ -244,7 +267,7 @@ pub use sockets::look;
 /// There are none on this system.
 #[cfg(not(unix))]
 pub fn look() -> Live {
-    Live { pools: Vec::new(), silent: vec!["this system has no admin sockets".to_owned()] }
+    Live { notes: vec!["this system has no admin sockets".to_owned()], ..Live::default() }
 }
 
 #[cfg(test)]
@@ -279,7 +302,20 @@ pub mod tests {
             fleet: None,
         };
         change(&mut told);
-        LivePool { process, name: "scraper".to_owned(), told }
+        LivePool { process, name: "scraper".to_owned(), servers: Vec::new(), told }
+    }
+
+    /// Somebody who waits.
+    pub fn waiter(seconds: f64, seconds_left: Option<f64>) -> Person {
+        Person {
+            thread: "worker".to_owned(),
+            location: "src/bin/scraper.rs:7:9".to_owned(),
+            tag: None,
+            seconds,
+            connection_id: 0,
+            backend_pid: None,
+            seconds_left,
+        }
     }
 
     #[test]

@@ -2,14 +2,27 @@
 
 use std::time::Duration;
 
-use tierpool::config::{Key, PgSettings, Source};
+use tierpool::config::{Key, PgBouncer, PgSettings, Source};
 use tierpool::postgres::{ServerProcess, TierSession};
 use tierpool::{PgPool, Tier};
 
+use super::live::shown;
 use crate::outcome::Failure;
 
 /// The name by which the server knows the sessions of this program.
 pub const OWN_NAME: &str = "tierpool";
+
+/// How long a connection is waited for that tells whether a pooler is in between.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Meant {
+    /// The application; `None` for all but this program.
+    pub app: Option<String>,
+    /// The servers of the settings, each as `host:port/database`.
+    pub servers: Vec<String>,
+}
 
 /// What the server said.
 #[derive(Clone, Debug)]
@@ -18,6 +31,8 @@ pub struct Server {
     pub message: String,
     /// The sessions of all applications, or why they are not known; `None` of a server that does not answer.
     pub sessions: Option<Result<Vec<Session>, String>>,
+    /// How many ad-hoc connections more it has room for, or why that is not known; `None` where nobody has asked.
+    pub room: Option<Result<u32, String>>,
 }
 
 /// A session of an application that has tiers.
@@ -45,6 +60,11 @@ impl Session {
         self.state.as_deref().is_some_and(|state| state != "idle")
     }
 
+    /// Whether the role may not see what it does.
+    pub fn is_hidden(&self) -> bool {
+        self.state.is_none()
+    }
+
     /// Whether a statement runs.
     pub fn is_running(&self) -> bool {
         matches!(self.state.as_deref(), Some("active" | "fastpath function call"))
@@ -68,9 +88,25 @@ impl From<TierSession> for Session {
     }
 }
 
-/// The application that the settings name, if they do: else it would be this program.
-pub fn named(settings: &PgSettings) -> Option<String> {
-    (*settings.source(Key::AppName) != Source::Default).then(|| settings.app_name.clone())
+impl Meant {
+    /// The application that is named, else the one that the settings name, if they do: else it would be this program.
+    pub fn of(app: Option<&String>, settings: &PgSettings) -> Self {
+        let is_set = *settings.source(Key::AppName) != Source::Default;
+        let app = app.or(is_set.then_some(&settings.app_name)).cloned();
+        // As what processes tell is taken in.
+        let servers = settings.server.addresses().iter().map(|server| shown(server)).collect();
+        Meant { app, servers }
+    }
+
+    /// Whether an application of this name is meant.
+    pub fn has(&self, name: &str) -> bool {
+        self.app.as_deref().map_or(name != OWN_NAME, |app| app == name)
+    }
+
+    /// Whether one of a pool's servers is one of these; where it does not tell them it may be.
+    pub fn may_be_at(&self, servers: &[String]) -> bool {
+        servers.is_empty() || servers.iter().any(|server| self.servers.contains(server))
+    }
 }
 
 /// A pool that opens one connection, when it asks, and has no door of its own.
@@ -86,5 +122,37 @@ pub fn ask(pool: &PgPool) -> Server {
         Ok(sessions) => Ok(sessions.into_iter().map(Session::from).collect()),
         Err(error) => Err(error.to_string()),
     });
-    Server { healthy: health.healthy, message: health.message, sessions }
+    Server { healthy: health.healthy, message: health.message, sessions, room: None }
+}
+
+/// Asks how many ad-hoc connections more the server has room for, when this program has gone; `None` behind a pooler,
+/// whose sessions belong to whoever it served last. Blocks for some 10 s at the most.
+pub fn room(pool: &PgPool) -> Option<Result<u32, String>> {
+    let pooler = pool.adhoc().get_timeout(PATIENCE).map(|conn| conn.pgbouncer());
+    let is_pooled = pooler.is_ok_and(|pooler| pooler != PgBouncer::Off);
+    (!is_pooled).then(|| match pool.server_activity() {
+        Ok(activity) => Ok(activity.adhoc.room.saturating_add(1)),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A session of automation in that state for so long.
+    pub fn session(pid: i32, seconds: u64, state: &str) -> Session {
+        Session {
+            pid,
+            app: "scraper".to_owned(),
+            tier: Tier::Automation,
+            host: "10.0.0.7".to_owned(),
+            state: Some(state.to_owned()),
+            busy_for: Some(Duration::from_secs(seconds)),
+            wait: None,
+            blocked_by: Vec::new(),
+            query: "UPDATE page SET seen = now()".to_owned(),
+            meant: ServerProcess::from(pid),
+        }
+    }
 }

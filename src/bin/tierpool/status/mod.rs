@@ -2,23 +2,26 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `picture` | what processes tell and what the server shows, judged |
+//! | `judge` | the box, and why something is not well |
+//! | `picture` | what processes tell and what the server shows, put together |
 //! | `show` | the picture as text and as JSON |
 
+mod judge;
 mod picture;
 mod show;
 
 use std::thread;
 use std::time::Duration;
 
+use tierpool::PgPool;
 use tierpool::config::{Overrides, PgSettings};
-use tierpool::{PgPool, Tier};
 
 use crate::arguments::StatusOptions;
 use crate::config::unusable;
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output::{self, Reader};
+use crate::seen::server::{Meant, Server};
 use crate::seen::{live, server};
 use picture::Picture;
 
@@ -29,23 +32,23 @@ const REDRAW: &str = "\x1b[H\x1b[2J";
 pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let settings = PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
-    let app = options.app.clone().or_else(|| server::named(&settings));
+    let meant = Meant::of(options.app.as_ref(), &settings);
     end_at_interrupt()?;
     let pool = server::pool(server::OWN_NAME)?;
     loop {
-        let picture = look(&pool, app.as_deref());
+        let picture = look(&pool, &meant);
         let reader = print(&picture, options)?;
         let (Some(seconds), Reader::There) = (options.watch, reader) else { return Ok(picture.code) };
         thread::sleep(Duration::from_secs(seconds));
     }
 }
 
-fn look(pool: &PgPool, app: Option<&str>) -> Picture {
+fn look(pool: &PgPool, meant: &Meant) -> Picture {
     // The processes first: whatever they tell of is there when the server is asked.
     let live = live::look();
     let server = server::ask(pool);
-    let timeout = pool.tier(Tier::Automation).connection_timeout();
-    Picture::of(app, live, server, pool.get_database_stats(), timeout)
+    let room = server.healthy.then(|| server::room(pool)).flatten();
+    Picture::of(meant, live, Server { room, ..server }, pool.get_database_stats())
 }
 
 fn print(picture: &Picture, options: &StatusOptions) -> Result<Reader, Failure> {

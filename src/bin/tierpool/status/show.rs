@@ -107,9 +107,10 @@ fn sessions(picture: &Picture) -> Table {
     let mut table = Table::new(&["application", "without a socket, on", "tier", "open", "not idle"]);
     for here in &picture.elsewhere {
         for (tier, count) in [("automation", &here.sessions.automation), ("adhoc", &here.sessions.adhoc)] {
-            let Count { open, busy } = count;
+            let Count { open, busy, hidden } = count;
             if *open > 0 {
-                let cells = [&here.app, &here.host, tier, &open.to_string(), &busy.to_string()];
+                let busy = if *hidden > 0 { "?".to_owned() } else { busy.to_string() };
+                let cells = [&here.app, &here.host, tier, &open.to_string(), &busy];
                 table.row(cells.map(str::to_owned).to_vec());
             }
         }
@@ -123,7 +124,7 @@ pub fn json(picture: &Picture) -> Value {
     json!({
         "application": picture.app,
         "code": picture.code as u8,
-        "verdict": stats.verdict,
+        "verdict": picture.verdict,
         "message": stats.message,
         "degraded": picture.reasons,
         "server": picture.server,
@@ -148,7 +149,7 @@ pub fn json(picture: &Picture) -> Value {
 }
 
 fn of_count(count: &Count) -> Value {
-    json!({ "open": count.open, "not_idle": count.busy })
+    json!({ "open": count.open, "not_idle": count.busy, "hidden": count.hidden })
 }
 
 fn of_process(process: &Process) -> Value {

@@ -1,6 +1,7 @@
 //! A view as a value: columns, rows that can be told apart, and their order.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use crate::seen::server::Session;
 
@@ -76,6 +77,18 @@ impl Cell {
 }
 
 impl Grid {
+    /// Gives rows that look alike ids of their own, by their order.
+    pub fn tell_apart(&mut self) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for row in &mut self.rows {
+            let number = seen.entry(row.id.clone()).or_default();
+            *number += 1;
+            if *number > 1 {
+                row.id = format!("{}#{number}", row.id);
+            }
+        }
+    }
+
     /// Sorts by the choice of that number; equal rows keep their order from one look to the next.
     pub fn sort(&mut self, choice: usize) {
         let Some(column) = self.sorted_by(choice) else { return };

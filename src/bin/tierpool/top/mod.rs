@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tierpool::config::{Overrides, PgSettings};
 
 use crate::arguments::TopOptions;
@@ -34,7 +34,7 @@ use crate::config::unusable;
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure};
 use crate::output;
-use crate::seen::server::{self, OWN_NAME};
+use crate::seen::server::{self, Meant, OWN_NAME};
 use crate::table::Table;
 use reading::{News, Reader};
 use seen::Seen;
@@ -49,21 +49,21 @@ const KEY_WAIT: Duration = Duration::from_millis(50);
 pub fn run(options: &TopOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let settings = PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
-    let app = options.app.clone().or_else(|| server::named(&settings));
+    let meant = Meant::of(options.app.as_ref(), &settings);
     let pool = server::pool(OWN_NAME)?;
     if !output::obeys_redraw() {
-        let seen = reading::look(&pool, app.as_deref());
+        let seen = reading::look(&pool, &meant);
         output::print(text(&seen))?;
         return Ok(if seen.answers { Code::Good } else { Code::Untold });
     }
     let failed = |error: io::Error| Failure::new(format_args!("the terminal cannot be used: {error}"));
     let ended = Signals::listen().map_err(failed)?;
-    let reader = Reader::start(pool, app, Duration::from_secs(options.every)).map_err(failed)?;
+    let reader = Reader::start(pool, meant, Duration::from_secs(options.every)).map_err(failed)?;
     // The failure is told when the terminal is as it was.
     let code = show(&reader, &ended).map_err(failed)?;
-    if ended.term.load(Ordering::SeqCst) {
+    if let Some(signal) = ended.deadly() {
         // As a program ends that does nothing about it.
-        signal_hook::low_level::emulate_default_handler(SIGTERM).map_err(failed)?;
+        signal_hook::low_level::emulate_default_handler(signal).map_err(failed)?;
     }
     Ok(code)
 }
@@ -71,15 +71,25 @@ pub fn run(options: &TopOptions) -> Result<Code, Failure> {
 /// Which signals have come.
 struct Signals {
     int: Arc<AtomicBool>,
-    term: Arc<AtomicBool>,
+    /// Those that end a program which does nothing about them.
+    others: [(i32, Arc<AtomicBool>); 2],
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        let signals = Signals { int: Arc::default(), term: Arc::default() };
+        let others = [SIGTERM, SIGHUP].map(|signal| (signal, Arc::default()));
+        let signals = Signals { int: Arc::default(), others };
         signal_hook::flag::register(SIGINT, Arc::clone(&signals.int))?;
-        signal_hook::flag::register(SIGTERM, Arc::clone(&signals.term))?;
+        for (signal, has_come) in &signals.others {
+            signal_hook::flag::register(*signal, Arc::clone(has_come))?;
+        }
         Ok(signals)
+    }
+
+    /// One of the others that has come.
+    fn deadly(&self) -> Option<i32> {
+        let come = self.others.iter().find(|(_, has_come)| has_come.load(Ordering::SeqCst));
+        come.map(|(signal, _)| *signal)
     }
 }
 
@@ -103,7 +113,7 @@ fn show(reader: &Reader, ended: &Signals) -> io::Result<Code> {
         if ended.int.load(Ordering::SeqCst) {
             return Ok(Code::Interrupted);
         }
-        if ended.term.load(Ordering::SeqCst) {
+        if ended.deadly().is_some() {
             return Ok(Code::Untold);
         }
         if !event::poll(KEY_WAIT)? {

@@ -1,5 +1,6 @@
 //! Who has connections, and who waits.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use tierpool::Tier;
@@ -31,8 +32,12 @@ pub fn holders(seen: &Seen) -> Grid {
     let mut rows = Vec::new();
     for pool in &joined.pools {
         for (tier, person) in pool.people(|told| &told.holders) {
-            let session = person.backend_pid.and_then(|pid| joined.sessions.get(&pid));
-            rows.push(holder(pool, tier, person, session, seen.answers));
+            let session = person.backend_pid.and_then(|pid| joined.session(pool, tier, pid));
+            // Of a list alone that there is one can be said that somebody is not there.
+            let is_listed = seen.answers && joined.unlisted.is_none();
+            let is_missing =
+                is_listed && person.backend_pid.is_some_and(|pid| !joined.sessions.contains_key(&pid));
+            rows.push(holder(pool, tier, person, session, is_missing));
         }
     }
     rows.extend(joined.elsewhere().filter(|session| session.is_busy()).map(without_socket));
@@ -40,11 +45,11 @@ pub fn holders(seen: &Seen) -> Grid {
     Grid { columns: &HOLDERS, sorts: &[7, 0, 10, 4, 5], rows, summary }
 }
 
-fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session>, answers: bool) -> Row {
-    let state = match (session, person.backend_pid) {
-        (Some(session), _) => state(session),
-        (None, Some(_)) if answers => "not there".to_owned(),
-        _ => "?".to_owned(),
+fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session>, is_missing: bool) -> Row {
+    let state = match session {
+        Some(session) => state(session),
+        None if is_missing => "not there".to_owned(),
+        None => "?".to_owned(),
     };
     let pid = person.backend_pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     let cells = vec![
@@ -56,12 +61,14 @@ fn holder(pool: &LivePool, tier: Tier, person: &Person, session: Option<&Session
         Cell::text(line(&person.location)),
         Cell::text(person.tag.clone().unwrap_or_default()),
         Cell::number(seconds(person.seconds), person.seconds),
-        Cell::text(pid),
+        Cell::text(&pid),
         Cell::text(session.map(blocked_by).unwrap_or_default()),
         Cell::text(state),
         Cell::text(session.map(doing).unwrap_or_default()),
     ];
-    let id = format!("{}/{}/{tier}/{}", pool.process, pool.name, person.connection_id);
+    // Who has the connection is part of it: the next one who has it is somebody else.
+    let Person { thread, location, connection_id, .. } = person;
+    let id = format!("{}/{}/{tier}/{connection_id}/{pid}/{thread}/{location}", pool.process, pool.name);
     of_session(id, cells, session)
 }
 
@@ -117,11 +124,19 @@ fn blocked_by(session: &Session) -> String {
 
 /// What runs and what it waits for, or what ran last.
 fn doing(session: &Session) -> String {
+    let query = without_password(&session.query);
     match &session.wait {
-        Some(wait) if session.is_running() => format!("[{wait}] {}", session.query),
-        _ if session.is_running() || session.query.is_empty() => session.query.clone(),
-        _ => format!("last: {}", session.query),
+        Some(wait) if session.is_running() => format!("[{wait}] {query}"),
+        _ if session.is_running() || query.is_empty() => query.into_owned(),
+        _ => format!("last: {query}"),
     }
+}
+
+/// A statement, and of one that speaks of a password nothing behind that word.
+fn without_password(query: &str) -> Cow<'_, str> {
+    const WORD: &str = "password";
+    let found = query.to_ascii_lowercase().find(WORD);
+    found.map_or(Cow::Borrowed(query), |at| Cow::Owned(format!("{} [redacted]", &query[..at + WORD.len()])))
 }
 
 /// `src/a.rs:7:9` as `a.rs:7`.
@@ -221,6 +236,28 @@ mod tests {
         assert_eq!(texts(&grid.rows[3])[2..5], ["10.0.0.7", "-", "-"]);
         assert_eq!(texts(&grid.rows[3])[10..], ["idle in tx", "last: UPDATE page SET seen = now()"]);
         assert_eq!(grid.rows.len(), 4);
+    }
+
+    #[test]
+    fn a_password_in_a_statement_is_not_shown() {
+        for (query, shown) in [
+            ("ALTER ROLE x PASSWORD 'hush'", "ALTER ROLE x PASSWORD [redacted]"),
+            ("é; CREATE USER x password $a$hush$a$ LOGIN", "é; CREATE USER x password [redacted]"),
+            ("SELECT 'x'", "SELECT 'x'"),
+        ] {
+            let mut session = running(41, 2);
+            session.query = query.to_owned();
+            assert_eq!(doing(&session), shown);
+        }
+    }
+
+    #[test]
+    fn who_is_not_listed_may_be_there_where_nothing_is() {
+        let holding = pool(900, &[41], |told| told.holders.automation = vec![person("worker", Some(41))]);
+        let mut seen = with_pools(vec![holding], Vec::new());
+        assert_eq!(texts(&holders(&seen).rows[0])[10], "not there");
+        seen.joined.unlisted = Some("no answer within 5 s".to_owned());
+        assert_eq!(texts(&holders(&seen).rows[0])[10], "?");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::seen::{Clients, Seen};
 use super::state::{Deed, named};
 use crate::seen::join::Joined;
 use crate::seen::live;
-use crate::seen::server::{self, Session};
+use crate::seen::server::{self, Meant, Session};
 
 /// News that wait to be shown. With more the thread waits.
 const UNSHOWN: usize = 2;
@@ -31,10 +31,10 @@ pub struct Reader {
 
 impl Reader {
     /// Starts the thread.
-    pub fn start(pool: PgPool, app: Option<String>, every: Duration) -> io::Result<Self> {
+    pub fn start(pool: PgPool, meant: Meant, every: Duration) -> io::Result<Self> {
         let (tell, news) = bounded(UNSHOWN);
         let (deeds, todo) = bounded(1);
-        let reading = move || read(&pool, app.as_deref(), every, &tell, &todo);
+        let reading = move || read(&pool, &meant, every, &tell, &todo);
         thread::Builder::new().name("tierpool-top".to_owned()).spawn(reading)?;
         Ok(Reader { news, deeds })
     }
@@ -56,13 +56,13 @@ impl Reader {
 
 fn read(
     pool: &PgPool,
-    app: Option<&str>,
+    meant: &Meant,
     every: Duration,
     tell: &Sender<News>,
     todo: &Receiver<(Deed, Session)>,
 ) {
     loop {
-        if tell.send(News::Seen(Box::new(look(pool, app)))).is_err() {
+        if tell.send(News::Seen(Box::new(look(pool, meant)))).is_err() {
             return;
         }
         match todo.recv_timeout(every) {
@@ -78,10 +78,11 @@ fn read(
 }
 
 /// Looks once. Bounded, whatever the server and other processes do: some 20 s.
-pub fn look(pool: &PgPool, app: Option<&str>) -> Seen {
+pub fn look(pool: &PgPool, meant: &Meant) -> Seen {
     // The processes first: whatever they tell of is there when the server is asked.
     let live = live::look();
-    let mut notes = live.silent;
+    let silent = live.silent.iter().filter(|silent| meant.has(&silent.app));
+    let mut notes: Vec<_> = live.notes.into_iter().chain(silent.map(ToString::to_string)).collect();
     let server = server::ask(pool);
     let clients = server.healthy.then(|| match pool.server_activity() {
         Ok(activity) => match pool.server_clients() {
@@ -90,7 +91,8 @@ pub fn look(pool: &PgPool, app: Option<&str>) -> Seen {
         },
         Err(error) => Err(error.to_string()),
     });
-    let joined = Joined::of(app, live.pools, &server);
+    let joined = Joined::of(meant, live.pools, &server);
+    notes.extend(joined.left_out.iter().cloned());
     notes.extend(joined.unlisted.iter().map(|error| format!("sessions are not listed: {error}")));
     if joined.pools.is_empty() {
         notes.push(

@@ -75,27 +75,10 @@ impl From<ClientSessions> for Client {
 
 #[cfg(test)]
 pub mod tests {
-    use tierpool::Tier;
-    use tierpool::postgres::ServerProcess;
-
     use super::*;
     use crate::seen::live::{LivePool, Person};
-    use crate::seen::server::{Server, Session};
-
-    fn session(pid: i32, seconds: u64, state: &str) -> Session {
-        Session {
-            pid,
-            app: "scraper".to_owned(),
-            tier: Tier::Automation,
-            host: "10.0.0.7".to_owned(),
-            state: Some(state.to_owned()),
-            busy_for: Some(Duration::from_secs(seconds)),
-            wait: None,
-            blocked_by: Vec::new(),
-            query: "UPDATE page SET seen = now()".to_owned(),
-            meant: ServerProcess::from(pid),
-        }
-    }
+    use crate::seen::server::tests::session;
+    use crate::seen::server::{Meant, Server, Session};
 
     /// A session whose statement has been running for so long.
     pub fn running(pid: i32, seconds: u64) -> Session {
@@ -115,8 +98,9 @@ pub mod tests {
     /// A look at pools and sessions.
     pub fn with_pools(pools: Vec<LivePool>, sessions: Vec<Session>) -> Seen {
         let message = "the server answered".to_owned();
-        let server = Server { healthy: true, message: message.clone(), sessions: Some(Ok(sessions)) };
-        let joined = Joined::of(None, pools, &server);
+        let server =
+            Server { healthy: true, message: message.clone(), sessions: Some(Ok(sessions)), room: None };
+        let joined = Joined::of(&Meant::default(), pools, &server);
         let clients = Clients { limits: vec!["9 of 100 connections open".to_owned()], groups: Vec::new() };
         Seen { joined, answers: true, message, server: Some(Ok(clients)), notes: Vec::new() }
     }

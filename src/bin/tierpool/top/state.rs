@@ -24,6 +24,17 @@ pub enum Order {
     Do(Deed, Box<Session>),
 }
 
+/// Which row is selected, and where it stood.
+#[derive(Debug, Default)]
+enum Selected {
+    /// None has been there yet: the first one will be.
+    #[default]
+    Unseen,
+    Row(String, usize),
+    /// It has gone, and nobody has selected another: a key would do something to a stranger.
+    Gone(usize),
+}
+
 /// What the screen is at.
 #[derive(Debug)]
 pub struct State {
@@ -33,8 +44,8 @@ pub struct State {
     resting: Option<Option<Seen>>,
     /// Of each view.
     sorts: [usize; 4],
-    /// Of each view the row that is selected, and where it stood.
-    selected: [(Option<String>, usize); 4],
+    /// Of each view.
+    selected: [Selected; 4],
     /// Who is to be terminated, if a `y` comes.
     asked: Option<Session>,
     said: Option<String>,
@@ -84,13 +95,11 @@ impl State {
         (grid, sorted_by)
     }
 
-    /// Which row of the grid is selected: the same as before, wherever it stands by now; where it has gone, the one
-    /// that has its place.
+    /// Which row of the grid is selected: the same as before, wherever it stands by now. Where it has gone none is,
+    /// until a key selects one.
     pub fn selected(&self, grid: &Grid) -> Option<usize> {
-        let last = grid.rows.len().checked_sub(1)?;
-        let (id, at) = &self.selected[self.view as usize];
-        let found = id.as_ref().and_then(|id| grid.rows.iter().position(|row| row.id == *id));
-        Some(found.unwrap_or((*at).min(last)))
+        let Selected::Row(id, _) = &self.selected[self.view as usize] else { return None };
+        grid.rows.iter().position(|row| row.id == *id)
     }
 
     /// Takes a look in. While the screen rests it is kept for later.
@@ -99,7 +108,7 @@ impl State {
             Some(later) => *later = Some(seen),
             None => self.shown = Some(seen),
         }
-        self.remember(|at, _| at);
+        self.find();
     }
 
     /// Has something said, until the next key.
@@ -119,14 +128,17 @@ impl State {
         }
         match key.code {
             KeyCode::Char('q') => return Some(Order::Quit),
-            KeyCode::Char(digit @ '1'..='4') => self.view = View::ALL[digit as usize - '1' as usize],
-            KeyCode::Tab => self.view = View::ALL[(self.view as usize + 1) % 4],
-            KeyCode::BackTab => self.view = View::ALL[(self.view as usize + 3) % 4],
-            KeyCode::Char('j') | KeyCode::Down => self.remember(|at, last| (at + 1).min(last)),
-            KeyCode::Char('k') | KeyCode::Up => self.remember(|at, _| at.saturating_sub(1)),
-            KeyCode::Home => self.remember(|_, _| 0),
-            KeyCode::End => self.remember(|_, last| last),
-            KeyCode::Char('s') => self.sorts[self.view as usize] += 1,
+            KeyCode::Char(digit @ '1'..='4') => self.turn_to(digit as usize - '1' as usize),
+            KeyCode::Tab => self.turn_to(self.view as usize + 1),
+            KeyCode::BackTab => self.turn_to(self.view as usize + 3),
+            KeyCode::Char('j') | KeyCode::Down => self.step(|at| at + 1),
+            KeyCode::Char('k') | KeyCode::Up => self.step(|at| at.saturating_sub(1)),
+            KeyCode::Home => self.select(0),
+            KeyCode::End => self.select(usize::MAX),
+            KeyCode::Char('s') => {
+                self.sorts[self.view as usize] += 1;
+                self.find();
+            }
             KeyCode::Char(' ') => self.pause(),
             KeyCode::Char('c') => return self.cancel(),
             KeyCode::Char('K') => self.asked = self.meant(),
@@ -141,6 +153,12 @@ impl State {
             Some(Some(later)) => self.shown = Some(later),
             Some(None) => {}
         }
+        self.find();
+    }
+
+    fn turn_to(&mut self, view: usize) {
+        self.view = View::ALL[view % View::ALL.len()];
+        self.find();
     }
 
     fn cancel(&mut self) -> Option<Order> {
@@ -154,11 +172,13 @@ impl State {
 
     /// The session of the row that is selected; where there is none, that is said.
     fn meant(&mut self) -> Option<Session> {
-        let session = self.row().and_then(|row| row.session);
-        if session.is_none() {
+        let row = self.row();
+        if row.is_none() {
+            self.say("nothing is selected: select a holder by j or k");
+        } else if row.as_ref().is_some_and(|row| row.session.is_none()) {
             self.say("select a holder whose session the server shows");
         }
-        session
+        row?.session
     }
 
     fn row(&self) -> Option<Row> {
@@ -166,13 +186,34 @@ impl State {
         self.selected(&grid).map(|at| grid.rows.swap_remove(at))
     }
 
-    /// Notes which row is selected after a step from the present one.
-    fn remember(&mut self, step: impl Fn(usize, usize) -> usize) {
+    /// Notes where the selected row stands, or that it has gone.
+    fn find(&mut self) {
         let (grid, _) = self.grid();
-        if let Some(at) = self.selected(&grid) {
-            let at = step(at, grid.rows.len() - 1);
-            self.selected[self.view as usize] = (Some(grid.rows[at].id.clone()), at);
+        let found = self.selected(&grid);
+        let selected = &mut self.selected[self.view as usize];
+        match (&mut *selected, found, grid.rows.first()) {
+            (Selected::Row(_, at), Some(found), _) => *at = found,
+            (Selected::Row(_, at), None, _) => *selected = Selected::Gone(*at),
+            (Selected::Unseen, _, Some(first)) => *selected = Selected::Row(first.id.clone(), 0),
+            (Selected::Unseen | Selected::Gone(_), ..) => {}
         }
+    }
+
+    /// Selects the next row; where the selected one has gone, the one that has come to its place.
+    fn step(&mut self, step: impl Fn(usize) -> usize) {
+        match self.selected[self.view as usize] {
+            Selected::Row(_, at) => self.select(step(at)),
+            Selected::Gone(at) => self.select(at),
+            Selected::Unseen => {}
+        }
+    }
+
+    /// Selects the row at that place, or the last one.
+    fn select(&mut self, at: usize) {
+        let (mut grid, _) = self.grid();
+        let Some(last) = grid.rows.len().checked_sub(1) else { return };
+        let at = at.min(last);
+        self.selected[self.view as usize] = Selected::Row(grid.rows.swap_remove(at).id, at);
     }
 }
 
@@ -185,8 +226,9 @@ pub fn named(session: &Session) -> String {
 mod tests {
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-    use super::super::seen::tests::{idle, running, seen};
+    use super::super::seen::tests::{idle, person, running, seen, with_pools};
     use super::*;
+    use crate::seen::live::tests::pool;
 
     fn press(state: &mut State, key: char) -> Option<Order> {
         state.press(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE))
@@ -205,7 +247,7 @@ mod tests {
         }
         state.see(seen(Vec::new()));
         assert!(press(&mut state, 'c').is_none());
-        assert!(state.said().unwrap().contains("select a holder"));
+        assert!(state.said().unwrap().contains("nothing is selected"));
         assert!(matches!(press(&mut state, 'q'), Some(Order::Quit)));
         let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert!(matches!(state.press(interrupt), Some(Order::Interrupt)));
@@ -220,11 +262,45 @@ mod tests {
         state.see(seen(vec![running(1, 30), running(2, 90), running(3, 10)]));
         assert_eq!(selected(&state), "2");
         state.see(seen(vec![running(1, 30), running(3, 10)]));
+        press(&mut state, 'j');
         assert_eq!(selected(&state), "1", "the one that has come to its place");
         for _ in 0..9 {
             press(&mut state, 'j');
         }
         assert_eq!(selected(&state), "3");
+    }
+
+    #[test]
+    fn what_comes_to_the_place_of_a_row_that_has_gone_is_not_cancelled_until_somebody_selects_it() {
+        let mut state = State::new();
+        let both = || seen(vec![running(1, 30), running(2, 20)]);
+        state.see(both());
+        press(&mut state, 'j');
+        state.see(seen(vec![running(1, 30)]));
+        for key in ['c', 'K'] {
+            assert!(press(&mut state, key).is_none());
+            assert_eq!(state.said().unwrap(), "nothing is selected: select a holder by j or k");
+        }
+        state.see(both());
+        assert!(press(&mut state, 'c').is_none(), "who has a known number again may be another");
+        press(&mut state, 'k');
+        assert!(matches!(press(&mut state, 'c'), Some(Order::Do(Deed::Cancel, meant)) if meant.pid == 2));
+        // The same where the screen has rested meanwhile.
+        press(&mut state, ' ');
+        state.see(seen(vec![running(1, 30)]));
+        press(&mut state, ' ');
+        assert!(press(&mut state, 'c').is_none());
+    }
+
+    #[test]
+    fn rows_that_look_alike_are_selected_one_after_the_other() {
+        let crowded = pool(900, &[], |told| told.queues.automation = vec![person("worker", None); 3]);
+        let mut state = State::new();
+        state.see(with_pools(vec![crowded], Vec::new()));
+        for (keys, place) in [("2", 0), ("j", 1), ("j", 2)] {
+            keys.chars().for_each(|key| assert!(press(&mut state, key).is_none()));
+            assert_eq!(state.selected(&state.grid().0), Some(place));
+        }
     }
 
     #[test]
@@ -258,6 +334,7 @@ mod tests {
         assert!(state.is_paused());
         assert_eq!(selected(&state), "1");
         press(&mut state, ' ');
+        press(&mut state, 'j');
         assert_eq!((selected(&state).as_str(), state.is_paused()), ("3", false));
     }
 

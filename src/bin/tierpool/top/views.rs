@@ -34,12 +34,14 @@ impl View {
 
     /// What it shows, not yet sorted.
     pub fn grid(self, seen: &Seen) -> Grid {
-        match self {
+        let mut grid = match self {
             View::Holders => holders(seen),
             View::Waiters => waiters(seen),
             View::Server => server(seen),
             View::Fleet => fleet(seen),
-        }
+        };
+        grid.tell_apart();
+        grid
     }
 }
 

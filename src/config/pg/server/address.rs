@@ -8,9 +8,9 @@ use postgres::Config;
 use postgres::config::Host;
 
 use super::attrs::TargetSessionAttrs;
-use super::destination::Destination;
 #[cfg(unix)]
 use super::destination::socket_name;
+use super::destination::{Destination, Endpoint};
 use super::libpq::{self, DEFAULT_PORT, Param};
 use super::providers::SUPABASE;
 use super::startup;
@@ -56,6 +56,15 @@ impl Server {
     /// means: then what one of the two connections meets the other one does too.
     pub(crate) fn is_reached_as(&self, other: &Server) -> bool {
         self.tls == other.tls && self.destination.is_reached_as(&other.destination)
+    }
+
+    /// Each of the servers as `host:port/database`, for comparing: this machine is `localhost` there, by whatever
+    /// loopback address or usual socket it is reached. Harmless to print, without user and password.
+    pub fn addresses(&self) -> Vec<String> {
+        let config = self.config();
+        let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+        let of = |endpoint: Endpoint| harmless(format!("{}/{database}", endpoint.place()));
+        self.destination.endpoints().map(of).collect()
     }
 
     /// What is asked of TLS. The driver's own mode follows it as far as it can.

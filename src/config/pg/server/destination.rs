@@ -27,6 +27,8 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a `Config` holds when nobody has set it, and when somebody has set just that.
 const IDLE_OF_THE_DRIVER: Duration = Duration::from_secs(2 * 60 * 60);
 
+const LOCALHOST: &str = "localhost";
+
 /// Folders of sockets for which libpq looks up `localhost` in a password file: its default, by who built it.
 #[cfg(unix)]
 const SOCKETS_OF_LOCALHOST: [&str; 3] = ["/tmp", "/run/postgresql", "/var/run/postgresql"];
@@ -50,6 +52,28 @@ pub(crate) struct Endpoint {
     /// The address to connect to, where that is not left to the name.
     pub address: Option<IpAddr>,
     pub port: u16,
+}
+
+impl Endpoint {
+    /// The host as libpq looks it up in a password file.
+    fn named(&self) -> String {
+        match &self.host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) if SOCKETS_OF_LOCALHOST.iter().any(|of| path == Path::new(of)) => {
+                LOCALHOST.to_owned()
+            }
+            #[cfg(unix)]
+            Host::Unix(path) => socket_name(path),
+        }
+    }
+
+    /// Host and port, by one name however this machine is called.
+    pub(super) fn place(&self) -> String {
+        let name = self.named();
+        let is_here = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        format!("{}:{}", if is_here { LOCALHOST } else { &name }, self.port)
+    }
 }
 
 /// Which of the settings of a socket nobody has set.
@@ -85,15 +109,7 @@ impl Destination {
         let file = Passfile::read(path);
         let dbname = self.config.get_dbname().unwrap_or(user);
         let of = |endpoint: Endpoint| {
-            let host = match &endpoint.host {
-                Host::Tcp(name) => name.clone(),
-                #[cfg(unix)]
-                Host::Unix(path) if SOCKETS_OF_LOCALHOST.iter().any(|of| path == Path::new(of)) => {
-                    "localhost".to_owned()
-                }
-                #[cfg(unix)]
-                Host::Unix(path) => socket_name(path),
-            };
+            let host = endpoint.named();
             let wanted = Wanted { host: &host, port: endpoint.port, dbname, user };
             file.password(&wanted).map(str::to_owned)
         };
