@@ -54,8 +54,8 @@ struct Shared {
 /// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many
 /// times a second.
 ///
-/// Waits first, for at most 30 s, for the end of what a load before has left. Ends at the latest 30 s after the schedule
-/// does: what has no answer by then counts as timed out.
+/// Waits first, for at most 30 s, for the end of what a load before has left. Ends at the latest 30 s after
+/// the schedule does: what has no answer by then counts as timed out.
 pub fn drive(
     target: &Arc<dyn Target>,
     plan: &Plan,
