@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 
 use super::cores;
 use super::probe::{Probe, Probed};
-use super::record::{Counts, Outcome, Record, Times};
+use super::record::{Counts, Record, Times};
 use super::scenario::{Plan, Work};
 use super::schedule::Schedule;
+use super::spread::{NEVER, Outcome};
 use super::target::{Opened, Target};
 use crate::outcome::Failure;
 
@@ -38,6 +39,8 @@ pub struct Ran {
     pub record: Record,
     pub probed: Probed,
     pub opened: Option<Opened>,
+    /// Requests of the load before were still under way when this one began.
+    pub is_disturbed: bool,
 }
 
 /// What the threads of a run have in common.
@@ -48,15 +51,17 @@ struct Shared {
     record: Mutex<Record>,
 }
 
-/// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many times
-/// a second.
+/// Makes the load that a plan asks for, and calls `look` with what was counted and the time since the start, many
+/// times a second.
 ///
-/// Ends at the latest 30 s after the schedule does: what has no answer by then counts as timed out.
+/// Waits first, for at most 30 s, for the end of what a load before has left. Ends at the latest 30 s after
+/// the schedule does: what has no answer by then counts as timed out.
 pub fn drive(
     target: &Arc<dyn Target>,
     plan: &Plan,
     mut look: impl FnMut(&Counts, Duration),
 ) -> Result<Ran, Failure> {
+    let is_disturbed = !is_at_rest(target, &mut look);
     let shared = Arc::new(Shared {
         target: Arc::clone(target),
         work: plan.work.clone(),
@@ -80,10 +85,34 @@ pub fn drive(
         look(&counts, begun.elapsed());
     }
     let probed = probe.stop();
-    let mut record = shared.record.lock().clone();
+    // In this order, which no thread takes the other way round: a thread has at most one of the two.
+    let mut record = shared.record.lock();
+    let offered = shared.schedule.drain(|due| record.series.offer(due));
+    let mut record = record.clone();
     let unanswered = threads.iter().filter(|thread| !thread.is_finished()).count() as u64;
-    settle(&mut record, shared.schedule.drain(), unanswered);
-    Ok(Ran { pool: target.name(), ceiling: target.ceiling(), record, probed, opened: target.opened() })
+    settle(&mut record, offered, unanswered);
+    Ok(Ran {
+        pool: target.name(),
+        ceiling: target.ceiling(),
+        record,
+        probed,
+        opened: target.opened(),
+        is_disturbed,
+    })
+}
+
+/// Waits until no thread of a load before has the target any more, but the caller alone; false where one still has it
+/// after 30 s.
+fn is_at_rest(target: &Arc<dyn Target>, mut look: impl FnMut(&Counts, Duration)) -> bool {
+    let last = Instant::now() + GRACE;
+    while Arc::strong_count(target) > 1 {
+        if Instant::now() >= last {
+            return false;
+        }
+        look(&Counts::default(), Duration::ZERO);
+        thread::sleep(LOOK_EVERY);
+    }
+    true
 }
 
 /// Counts what has come to nothing by the end: each thread that has not ended has one request without an answer; for
@@ -91,16 +120,19 @@ pub fn drive(
 fn settle(record: &mut Record, offered: Option<u64>, unanswered: u64) {
     let missing = offered.map_or(unanswered, |offered| offered.saturating_sub(record.counts.offered()));
     let unanswered = unanswered.min(missing);
-    record.add_missing(Outcome::TimedOut, unanswered, GRACE);
-    record.add_missing(Outcome::Unstarted, missing - unanswered, UNSTARTED_AFTER);
+    record.add_many(Outcome::TimedOut, unanswered, NEVER);
+    record.add_many(Outcome::Unstarted, missing - unanswered, NEVER);
+    record.series.settle();
 }
 
 fn spawn(user: u32, shared: Arc<Shared>, started: Receiver<Instant>) -> Result<JoinHandle<()>, Failure> {
     let work = move || {
         if let Ok(begun) = started.recv() {
+            // Its start was no request's: where there are few, those of all threads would be most of what is counted.
+            let before = cores::waited_for();
             shared.make_requests(user, begun);
-            if let Some(queued) = cores::waited_for() {
-                shared.record.lock().queued += queued;
+            if let (Some(before), Some(queued)) = (before, cores::waited_for()) {
+                shared.record.lock().queued += queued.saturating_sub(before);
             }
         }
     };
@@ -112,6 +144,7 @@ impl Shared {
     fn make_requests(&self, user: u32, begun: Instant) {
         let mut ended = None;
         while let Some(at) = self.schedule.next(user, ended) {
+            self.record.lock().series.offer(at);
             self.make_request(begun, at);
             ended = Some(begun.elapsed());
         }

@@ -3,16 +3,19 @@
 //! | module | job |
 //! | --- | --- |
 //! | `options` | the options |
+//! | `statement` | what may be asked by `--query` |
 //! | `scenario` | the scenarios, and what one comes to with the options given |
 //! | `schedule` | when requests come |
 //! | `cores` | how long the threads waited for a core |
 //! | `record` | what becomes of them |
+//! | `spread` | what a request comes to, and how times are spread |
 //! | `series` | the same, over the time of a run |
 //! | `target` | the pool that is loaded |
 //! | `probe` | somebody at a prompt, all the while |
 //! | `drive` | the threads that make the load |
 //! | `verdict` | whether it was good |
 //! | `ramp` | the highest rate that is carried |
+//! | `figures` | figures as people and scripts read them |
 //! | `show` | a run as text and as JSON |
 //! | `page` | a run as one page with plots |
 //! | `whole_file` | a file that is there as a whole or not at all |
@@ -20,6 +23,7 @@
 
 mod cores;
 mod drive;
+mod figures;
 mod options;
 mod page;
 mod probe;
@@ -30,6 +34,8 @@ mod scenario;
 mod schedule;
 mod series;
 mod show;
+mod spread;
+mod statement;
 mod target;
 mod verdict;
 mod whole_file;
@@ -45,9 +51,8 @@ use options::Peer;
 use progress::{Interrupt, Progress};
 use ramp::Ramp;
 use scenario::Plan;
-use show::Judged;
 use target::{Ours, Target, Theirs};
-use verdict::Grade;
+use verdict::{Grade, Judged};
 use whole_file::WholeFile;
 
 /// Loads the server, and says what came of it.

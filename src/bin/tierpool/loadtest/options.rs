@@ -1,18 +1,18 @@
 //! The options of the command.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::statement;
+
 /// The most threads of a run, which is the most users of the closed model.
 pub const MOST_THREADS: u32 = 1_000;
 
-/// The highest rate, in arrivals a second.
-pub const HIGHEST_RATE: f64 = 20_000.0;
-
-/// The lowest rate.
-pub const LOWEST_RATE: f64 = 0.1;
+/// The rates that may be asked for, in arrivals a second.
+pub const RATES: RangeInclusive<f64> = 0.1..=20_000.0;
 
 /// The longest run, in seconds.
 pub const LONGEST_SECONDS: u64 = 86_400;
@@ -62,11 +62,11 @@ pub struct LoadtestOptions {
     #[arg(long, conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_THREADS)))]
     pub users: Option<u32>,
     /// How long each of them rests after an answer, in seconds [default: 0.55]
-    #[arg(long, value_name = "SECONDS", requires = "users", value_parser = think)]
+    #[arg(long, value_name = "SECONDS", requires = "users", conflicts_with = "rate", value_parser = think)]
     pub think: Option<Duration>,
     /// What each request asks, in place of the scenario's; may be given several
-    /// times, for several statements
-    #[arg(long, value_name = "SQL")]
+    /// times, for several statements; none that begins or ends a transaction
+    #[arg(long, value_name = "SQL", value_parser = statement::one)]
     pub query: Vec<String>,
     /// How long the load lasts, in seconds, in place of the scenario's
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECONDS))]
@@ -74,8 +74,8 @@ pub struct LoadtestOptions {
     /// The same arrivals for the same number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Looks for the highest rate that is carried first: at most ten steps of 3 s,
-    /// from a quarter of the rate to six times as much
+    /// Looks for the highest rate that is carried first: at most ten steps of 3 s
+    /// or more, from a quarter of the rate to six times as much
     #[arg(long, conflicts_with = "users")]
     pub ramp: bool,
     /// Makes the same load through another pool afterwards, with as many
@@ -91,7 +91,7 @@ pub struct LoadtestOptions {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    number(text, LOWEST_RATE, HIGHEST_RATE)
+    number(text, *RATES.start(), *RATES.end())
 }
 
 fn think(text: &str) -> Result<Duration, String> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::record::Spread;
 use super::scenario::Plan;
-use super::show::Judged;
+use super::spread::{NEVER, Spread};
+use super::verdict::Judged;
 use crate::chart::{Chart, Line, count_tick, nanos_tick, svg};
 use crate::outcome::Failure;
 use crate::percentiles::{self, percent_tick};
@@ -17,7 +17,7 @@ pub fn page(plan: &Plan, report: &str, judged: &[Judged]) -> Result<String, Fail
     let charts = [
         arrivals(judged),
         over_time(judged),
-        curves("latency, of all requests", judged, |judged| &judged.ran.record.latency),
+        curves("latency, as far as requests were answered", judged, |judged| &judged.ran.record.latency),
         curves("wait for a connection", judged, |judged| &judged.ran.record.wait),
         curves("service", judged, |judged| &judged.ran.record.service),
         curves("lag of the generator", judged, |judged| &judged.ran.record.generator),
@@ -43,7 +43,7 @@ fn arrivals(judged: &[Judged]) -> Chart {
     let lines = |judged: &Judged| {
         let series = &judged.ran.record.series;
         let done = series.points().map(|(at, slice)| (at, series.rate(slice.done))).collect();
-        let errors = series.points().map(|(at, slice)| (at, series.rate(slice.errors))).collect();
+        let errors = series.points().map(|(at, slice)| (at, series.rate(slice.errors()))).collect();
         [
             Line { name: name(judged, "in time"), points: done },
             Line { name: name(judged, "not"), points: errors },
@@ -70,7 +70,7 @@ fn over_time(judged: &[Judged]) -> Chart {
                 .record
                 .series
                 .points()
-                .filter_map(|(at, slice)| Some((at, nanos(slice.latency.quantile(part)?))))
+                .filter_map(|(at, slice)| Some((at, nanos(slice.latency.quantile(part)?)?)))
                 .collect(),
         })
     };
@@ -89,8 +89,10 @@ fn over_time(judged: &[Judged]) -> Chart {
 fn curves(title: &str, judged: &[Judged], of: impl Fn(&Judged) -> &Spread) -> Chart {
     let line = |judged: &Judged| {
         let spread = of(judged);
-        let at = |part| nanos(spread.quantile(part).unwrap_or_default());
-        Line { name: judged.ran.pool.to_owned(), points: percentiles::points(spread.count(), at) }
+        let at = |part| spread.quantile(part).and_then(nanos).unwrap_or(f64::INFINITY);
+        let mut points = percentiles::points(spread.count(), at);
+        points.retain(|(_, nanos)| nanos.is_finite());
+        Line { name: judged.ran.pool.to_owned(), points }
     };
     Chart {
         title: title.to_owned(),
@@ -104,9 +106,9 @@ fn curves(title: &str, judged: &[Judged], of: impl Fn(&Judged) -> &Spread) -> Ch
     }
 }
 
-/// For a logarithmic axis, which has no zero.
-fn nanos(time: Duration) -> f64 {
-    (time.as_nanos() as f64).max(1_000.0)
+/// For a logarithmic axis, which has no zero; `None` of what never ended, which has no place on one.
+fn nanos(time: Duration) -> Option<f64> {
+    (time != NEVER).then_some((time.as_nanos() as f64).max(1_000.0))
 }
 
 fn escaped(text: &str) -> String {
@@ -116,8 +118,9 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loadtest::record::{Outcome, Times};
+    use crate::loadtest::record::Times;
     use crate::loadtest::scenario::tests::plan;
+    use crate::loadtest::spread::Outcome;
     use crate::loadtest::verdict::tests::ran;
 
     #[test]

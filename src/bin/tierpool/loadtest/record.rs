@@ -2,35 +2,8 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::series::Series;
-
-/// Significant digits of the histograms: a thousandth of the value.
-const DIGITS: u8 = 3;
-
-/// Of those of which there are many: a hundredth of the value.
-const FEW_DIGITS: u8 = 2;
-
-/// Longer times are recorded as this.
-const LONGEST: Duration = Duration::from_secs(3_600);
-
-/// What a request came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Answered in time.
-    Done,
-    /// Answered, when nobody waits for it any more.
-    Late,
-    /// Refused at once: the queue is full, the circuit breaker open.
-    Dropped,
-    /// No connection, or no answer, within a limit.
-    TimedOut,
-    /// Any other error.
-    Failed,
-    /// No thread was free for it.
-    Unstarted,
-}
+use super::spread::{Outcome, Spread};
 
 /// How long the parts of a request took; those that it came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,48 +18,10 @@ pub struct Times {
     pub generator: Option<Duration>,
     /// For a connection.
     pub wait: Option<Duration>,
-    /// For the answers.
+    /// For the answers, where all of them came.
     pub service: Option<Duration>,
     /// The connection was held.
     pub hold: Option<Duration>,
-}
-
-/// Times in microseconds.
-#[derive(Clone, Debug)]
-pub struct Spread(Histogram<u64>);
-
-impl Spread {
-    pub fn new() -> Self {
-        Spread::with(DIGITS)
-    }
-
-    /// A smaller one, for a slice of a run.
-    pub fn coarse() -> Self {
-        Spread::with(FEW_DIGITS)
-    }
-
-    fn with(digits: u8) -> Self {
-        let longest = LONGEST.as_micros() as u64;
-        Spread(Histogram::new_with_bounds(1, longest, digits).expect("BUG: bounds that cannot be"))
-    }
-
-    pub fn add(&mut self, time: Duration) {
-        self.add_many(time, 1);
-    }
-
-    fn add_many(&mut self, time: Duration, count: u64) {
-        self.0.saturating_record_n(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), count);
-    }
-
-    pub fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// The time that `part` of all did not exceed; `None` of none.
-    pub fn quantile(&self, part: f64) -> Option<Duration> {
-        let found = || Duration::from_micros(self.0.value_at_quantile(part));
-        (!self.0.is_empty()).then(found)
-    }
 }
 
 /// How many requests came to what.
@@ -133,9 +68,12 @@ pub struct Record {
     pub wait: Spread,
     pub service: Spread,
     pub series: Series,
-    /// Connections were held as often, and in all for so long.
-    pub holds: u32,
-    pub held: Duration,
+    /// Connections were held as often by requests that did not fail, and in all for so long.
+    holds: u32,
+    held: Duration,
+    /// Connections were held for so long within the time of the run, by whichever request.
+    pub busy: Duration,
+    time: Duration,
     /// Threads that have ended had waited for a core for so long, in all.
     pub queued: Duration,
     pub last_error: Option<String>,
@@ -155,6 +93,8 @@ impl Record {
             series: Series::over(time),
             holds: 0,
             held: Duration::ZERO,
+            busy: Duration::ZERO,
+            time,
             queued: Duration::ZERO,
             last_error: None,
         }
@@ -162,7 +102,7 @@ impl Record {
 
     pub fn add(&mut self, outcome: Outcome, times: Times, error: Option<String>) {
         let Times { due, latency, lag, generator, wait, service, hold } = times;
-        self.add_missing(outcome, 1, latency);
+        self.add_many(outcome, 1, latency);
         self.series.add(due, outcome, latency);
         let parts = [
             (&mut self.lag, lag),
@@ -174,16 +114,25 @@ impl Record {
             time.into_iter().for_each(|time| spread.add(time));
         }
         if let Some(hold) = hold {
-            self.holds = self.holds.saturating_add(1);
-            self.held += hold;
+            let beyond = due.saturating_add(latency).saturating_sub(self.time);
+            self.busy += hold.saturating_sub(beyond);
+            // One that failed may have ended before its work began, and tells nothing of what the work takes.
+            if outcome != Outcome::Failed {
+                self.holds = self.holds.saturating_add(1);
+                self.held += hold;
+            }
         }
         self.last_error = error.or(self.last_error.take());
     }
 
-    /// Adds as many that came to nothing else, whenever they were due.
-    pub fn add_missing(&mut self, outcome: Outcome, count: u64, latency: Duration) {
+    /// Adds as many, each with that latency where it is one that is answered.
+    pub fn add_many(&mut self, outcome: Outcome, count: u64, latency: Duration) {
         self.counts.add_many(outcome, count);
-        self.latency.add_many(latency, count);
+        if outcome.is_answered() {
+            self.latency.add_many(latency, count);
+        } else {
+            self.latency.add_never(count);
+        }
     }
 
     /// The average time that a request's thread waited for a core.
@@ -191,7 +140,7 @@ impl Record {
         Duration::from_secs_f64(self.queued.as_secs_f64() / self.lag.count().max(1) as f64)
     }
 
-    /// The average time for which a request had a connection; `None` where none had one.
+    /// The average time for which a request that did not fail had a connection; `None` where none had one.
     pub fn mean_hold(&self) -> Option<Duration> {
         self.held.checked_div(self.holds)
     }
@@ -200,6 +149,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loadtest::spread::NEVER;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -218,17 +168,14 @@ mod tests {
         record.add(Outcome::Done, served, None);
         record.add(Outcome::TimedOut, Times { wait: Some(9 * MS), ..Times::default() }, Some("a".to_owned()));
         record.add(Outcome::Unstarted, Times::default(), None);
-        assert_eq!((record.counts.offered(), record.counts.errors()), (3, 2));
-        assert_eq!((record.latency.count(), record.wait.count(), record.service.count()), (3, 2, 1));
-        assert_eq!(record.mean_hold(), Some(41 * MS));
+        record.add(Outcome::Failed, Times { hold: Some(MS), ..Times::default() }, None);
+        assert_eq!((record.counts.offered(), record.counts.errors()), (4, 3));
+        assert_eq!((record.latency.count(), record.wait.count(), record.service.count()), (4, 2, 1));
+        assert_eq!(record.latency.quantile(0.5), Some(NEVER), "three of four had no answer");
+        assert_eq!((record.mean_hold(), record.busy), (Some(41 * MS), 42 * MS));
+        let at_the_end = Times { due: 990 * MS, latency: 30 * MS, hold: Some(25 * MS), ..Times::default() };
+        record.add(Outcome::Done, at_the_end, None);
+        assert_eq!(record.busy, 47 * MS, "what is held beyond the end is not of the run's time");
         assert_eq!(record.last_error.as_deref(), Some("a"));
-    }
-
-    #[test]
-    fn times_beyond_the_longest_are_kept_as_it_and_none_is_told_of_nothing() {
-        let mut spread = Spread::new();
-        assert_eq!(spread.quantile(0.5), None);
-        spread.add(Duration::MAX);
-        assert!(spread.quantile(1.0).unwrap() >= LONGEST - Duration::from_secs(4));
     }
 }

@@ -102,12 +102,12 @@ impl Schedule {
         }
     }
 
-    /// Takes what is left of the schedule, and says how many arrivals there were in all: `None` for the closed model,
-    /// where a request that was not sent was never due.
-    pub fn drain(&self) -> Option<u64> {
+    /// Takes what is left of the schedule, with `each` called for it, and says how many arrivals there were in all:
+    /// `None` for the closed model, where a request that was not sent was never due.
+    pub fn drain(&self, each: impl FnMut(Duration)) -> Option<u64> {
         let Schedule::Open(open) = self else { return None };
         let mut open = open.lock();
-        open.given += open.arrivals.by_ref().count() as u64;
+        open.given += open.arrivals.by_ref().map(each).count() as u64;
         Some(open.given)
     }
 }
@@ -148,8 +148,10 @@ mod tests {
         let schedule = Schedule::of(Model::Open { rate: 50.0, shape: Shape::Even, seed: 1 }, SECONDS);
         let all = Arrivals::new(50.0, Shape::Even, SECONDS, 1).count() as u64;
         assert!(schedule.next(0, None) < schedule.next(1, None));
-        assert_eq!(schedule.drain(), Some(all));
-        assert_eq!((schedule.next(0, None), schedule.drain()), (None, Some(all)));
+        let mut left = 0;
+        assert_eq!(schedule.drain(|_| left += 1), Some(all));
+        assert_eq!(left, all - 2);
+        assert_eq!((schedule.next(0, None), schedule.drain(|due| panic!("{due:?}"))), (None, Some(all)));
     }
 
     #[test]
@@ -159,6 +161,6 @@ mod tests {
         let firsts: Vec<_> = (0..10).map(|user| schedule.next(user, None).unwrap()).collect();
         assert!(firsts.is_sorted() && *firsts.last().unwrap() < think, "{firsts:?}");
         assert_eq!(schedule.next(0, Some(Duration::from_secs(5))), Some(Duration::from_secs(15)));
-        assert_eq!((schedule.next(0, Some(SECONDS)), schedule.drain()), (None, None));
+        assert_eq!((schedule.next(0, Some(SECONDS)), schedule.drain(|due| panic!("{due:?}"))), (None, None));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::record::{Outcome, Spread};
+use super::spread::{Outcome, Spread};
 
 /// The most slices of a run.
 const MOST: u32 = 300;
@@ -20,9 +20,16 @@ pub struct Series {
 /// Those of one slice.
 #[derive(Clone, Debug)]
 pub struct Slice {
+    offered: u64,
     pub done: u64,
-    pub errors: u64,
     pub latency: Spread,
+}
+
+impl Slice {
+    /// All but those that were answered in time: also what never came to anything.
+    pub fn errors(&self) -> u64 {
+        self.offered.saturating_sub(self.done)
+    }
 }
 
 impl Series {
@@ -30,18 +37,34 @@ impl Series {
         Series { width: (time / MOST).max(SHORTEST), slices: Vec::new() }
     }
 
+    /// Counts a request that is due then, whatever becomes of it.
+    pub fn offer(&mut self, due: Duration) {
+        self.slice(due).offered += 1;
+    }
+
+    /// Adds what became of one that was offered.
     pub fn add(&mut self, due: Duration, outcome: Outcome, latency: Duration) {
+        let slice = self.slice(due);
+        slice.done += u64::from(outcome == Outcome::Done);
+        if outcome.is_answered() {
+            slice.latency.add(latency);
+        }
+    }
+
+    /// Has what came to no answer be slower than all that did.
+    pub fn settle(&mut self) {
+        for slice in &mut self.slices {
+            slice.latency.add_never(slice.offered.saturating_sub(slice.latency.count()));
+        }
+    }
+
+    fn slice(&mut self, due: Duration) -> &mut Slice {
         let number = ((due.as_secs_f64() / self.width.as_secs_f64()) as usize).min(MOST as usize);
         if number >= self.slices.len() {
-            let empty = || Slice { done: 0, errors: 0, latency: Spread::coarse() };
+            let empty = || Slice { offered: 0, done: 0, latency: Spread::coarse() };
             self.slices.resize_with(number + 1, empty);
         }
-        let slice = &mut self.slices[number];
-        match outcome {
-            Outcome::Done => slice.done += 1,
-            _ => slice.errors += 1,
-        }
-        slice.latency.add(latency);
+        &mut self.slices[number]
     }
 
     /// The slices, each with the second in its middle.
@@ -59,6 +82,7 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loadtest::spread::NEVER;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -66,10 +90,16 @@ mod tests {
     fn a_request_counts_where_it_was_due() {
         let mut series = Series::over(30 * SECOND);
         for (due, outcome) in [(0, Outcome::Done), (2, Outcome::Failed), (2, Outcome::Done)] {
+            series.offer(due * SECOND);
             series.add(due * SECOND, outcome, SECOND);
         }
-        let points: Vec<_> = series.points().map(|(at, slice)| (at, slice.done, slice.errors)).collect();
-        assert_eq!(points, [(0.5, 1, 0), (1.5, 0, 0), (2.5, 1, 1)]);
+        series.offer(3 * SECOND);
+        series.settle();
+        let points: Vec<_> = series.points().map(|(at, slice)| (at, slice.done, slice.errors())).collect();
+        assert_eq!(points, [(0.5, 1, 0), (1.5, 0, 0), (2.5, 1, 1), (3.5, 0, 1)]);
+        let slowest: Vec<_> = series.points().map(|(_, slice)| slice.latency.quantile(1.0)).collect();
+        assert!(slowest[0] < Some(2 * SECOND) && slowest[1].is_none(), "{slowest:?}");
+        assert_eq!(slowest[2..], [Some(NEVER), Some(NEVER)]);
     }
 
     #[test]

@@ -5,38 +5,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::drive::Ran;
+use super::figures::{self, millis};
 use super::ramp::Ramp;
-use super::record::Spread;
 use super::scenario::{Model, Plan, Shape};
+use super::spread::Spread;
 use super::target::Opened;
-use super::verdict::Verdict;
+use super::verdict::Judged;
 use crate::table::Table;
 
 /// The quantiles that are told.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
-
-/// A run with its verdict.
-#[derive(Clone, Debug)]
-pub struct Judged {
-    pub ran: Ran,
-    pub verdict: Verdict,
-}
-
-impl Judged {
-    pub fn of(plan: &Plan, ran: Ran) -> Judged {
-        Judged { verdict: Verdict::of(plan, &ran), ran }
-    }
-}
-
-/// A time as people write it: three digits are enough.
-pub fn time(time: Duration) -> String {
-    match time.as_secs_f64() {
-        s if s < 0.01 => format!("{:.2} ms", s * 1e3),
-        s if s < 0.1 => format!("{:.1} ms", s * 1e3),
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s => format!("{s:.2} s"),
-    }
-}
 
 /// What is asked for, in one line.
 pub fn asked(plan: &Plan) -> String {
@@ -54,7 +32,7 @@ pub fn asked(plan: &Plan) -> String {
         Model::Closed { users, think, .. } => format!(
             "{name}: closed model, {users} users who rest {} after each answer, {seconds} s; their rate follows the \
              answers",
-            time(think)
+            figures::time(think)
         ),
     }
 }
@@ -118,7 +96,7 @@ fn counts(judged: &[Judged]) -> Table {
 
 fn times(judged: &[Judged]) -> Table {
     let mut table = Table::new(&["pool", "time", "count", "p50", "p95", "p99", "max"]);
-    let shown = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), self::time);
+    let shown = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), figures::time);
     for Judged { ran, .. } in judged {
         for (name, spread) in spreads(ran) {
             let quantiles = QUANTILES.map(|(_, part)| shown(spread.quantile(part)));
@@ -126,8 +104,9 @@ fn times(judged: &[Judged]) -> Table {
             table.row(first.into_iter().chain(quantiles).collect());
         }
         if let Some(Opened { count, p50, p95, p99 }) = ran.opened {
-            let bounds = [p50, p95, p99]
-                .map(|time| time.map_or_else(|| "-".to_owned(), |time| format!("<= {}", self::time(time))));
+            let bounds = [p50, p95, p99].map(|time| {
+                time.map_or_else(|| "-".to_owned(), |time| format!("<= {}", figures::time(time)))
+            });
             let first = [ran.pool.to_owned(), "open".to_owned(), count.to_string()];
             table.row(first.into_iter().chain(bounds).chain(["-".to_owned()]).collect());
         }
@@ -220,9 +199,9 @@ fn of_run(Judged { ran, verdict }: &Judged) -> Value {
         "times": times,
         "opened": ran.opened.map(|opened| json!({
             "count": opened.count,
-            "p50_ms_at_most": opened.p50.map(millis),
-            "p95_ms_at_most": opened.p95.map(millis),
-            "p99_ms_at_most": opened.p99.map(millis),
+            "p50_ms_at_most": opened.p50.and_then(millis),
+            "p95_ms_at_most": opened.p95.and_then(millis),
+            "p99_ms_at_most": opened.p99.and_then(millis),
         })),
         "probe": { "asked": ran.probed.asked, "served": ran.probed.served },
         "wait_for_a_core_ms": millis(ran.record.mean_queued()),
@@ -233,26 +212,22 @@ fn of_run(Judged { ran, verdict }: &Judged) -> Value {
 
 fn of_spread(spread: &Spread) -> Value {
     let quantiles =
-        QUANTILES.map(|(name, part)| (format!("{name}_ms"), json!(spread.quantile(part).map(millis))));
+        QUANTILES.map(|(name, part)| (format!("{name}_ms"), json!(spread.quantile(part).and_then(millis))));
     [("count".to_owned(), json!(spread.count()))].into_iter().chain(quantiles).collect()
-}
-
-pub fn millis(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e3
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loadtest::record::Outcome;
     use crate::loadtest::scenario::tests::plan;
+    use crate::loadtest::spread::Outcome;
     use crate::loadtest::verdict::tests::ran;
 
     #[test]
     fn text_and_json_say_the_same() {
         let plan = plan("peak --seed 7");
         let failed = ran(1_000, 20, |ran| {
-            ran.record.add_missing(Outcome::Unstarted, 7, Duration::from_secs(1));
+            ran.record.add_many(Outcome::Unstarted, 7, Duration::from_secs(1));
             ran.record.last_error = Some("no connection".to_owned());
         });
         let judged = [Judged::of(&plan, failed)];
@@ -286,11 +261,5 @@ mod tests {
         assert!(text.starts_with("peak: closed model, 9 users who rest 500 ms"), "{text}");
         assert!(text.ends_with("VERDICT: tierpool PASS, r2d2 FAIL"), "{text}");
         assert_eq!(json(&plan, None, &judged)["model"]["kind"], "closed");
-    }
-
-    #[test]
-    fn times_have_three_digits() {
-        let shown = [0.000_4, 0.012_34, 0.45, 12.3].map(|s| time(Duration::from_secs_f64(s)));
-        assert_eq!(shown, ["0.40 ms", "12.3 ms", "450 ms", "12.30 s"]);
     }
 }

@@ -7,8 +7,8 @@ use tierpool::config::{Key, Overrides, PgSettings, Source};
 use tierpool::postgres::{PgConnection, PgManager, PgOptions, SessionOptions, SocketTimeout, run_session};
 use tierpool::{Error, ErrorKind, PgBuilder, PgError, PgPool, Tier};
 
-use super::record::Outcome;
 use super::scenario::Work;
+use super::spread::Outcome;
 use crate::outcome::Failure;
 
 /// The name by which the server knows these sessions.
@@ -54,7 +54,7 @@ pub trait Target: Send + Sync {
     /// Does what a request asks for.
     fn serve(&self, work: &Work) -> Served;
     /// Asks as a person does who needs a connection now.
-    fn ask(&self) -> Result<(), String>;
+    fn ask(&self) -> Result<(), Fault>;
     /// `None` where the pool does not tell.
     fn opened(&self) -> Option<Opened>;
     /// Ends it, in bounded time.
@@ -122,8 +122,8 @@ impl Target for Ours {
         served(|| self.0.get(Tier::Automation).map_err(of_checkout), work)
     }
 
-    fn ask(&self) -> Result<(), String> {
-        asked(&mut *self.0.get(Tier::Adhoc).map_err(|error| told(&error))?)
+    fn ask(&self) -> Result<(), Fault> {
+        asked(&mut *self.0.get(Tier::Adhoc).map_err(of_checkout)?)
     }
 
     fn opened(&self) -> Option<Opened> {
@@ -175,13 +175,11 @@ impl Target for Theirs {
     }
 
     fn serve(&self, work: &Work) -> Served {
-        // It has no other error than that the time was up.
-        let of_checkout = |error| Fault { outcome: Outcome::TimedOut, told: told(&error) };
-        served(|| self.0.get().map_err(of_checkout), work)
+        served(|| self.0.get().map_err(of_their_checkout), work)
     }
 
-    fn ask(&self) -> Result<(), String> {
-        asked(&mut *self.0.get().map_err(|error| told(&error))?)
+    fn ask(&self) -> Result<(), Fault> {
+        asked(&mut *self.0.get().map_err(of_their_checkout)?)
     }
 
     fn opened(&self) -> Option<Opened> {
@@ -192,8 +190,8 @@ impl Target for Theirs {
     fn close(&self) {}
 }
 
-fn asked(conn: &mut PgConnection) -> Result<(), String> {
-    conn.simple_query("SELECT 1").map(|_| ()).map_err(|error| told(&PgError::from(error)))
+fn asked(conn: &mut PgConnection) -> Result<(), Fault> {
+    conn.simple_query("SELECT 1").map(|_| ()).map_err(|error| of_work(&PgError::from(error)))
 }
 
 /// Takes a connection, has it do the work, and measures both.
@@ -211,8 +209,9 @@ fn served<C: DerefMut<Target = PgConnection>>(
             let done = do_work(&mut conn, work);
             let service = held.elapsed();
             drop(conn);
+            let service = done.is_ok().then_some(service);
             let fault = done.err().map(|error| of_work(&error));
-            Served { wait, service: Some(service), hold: Some(held.elapsed()), fault }
+            Served { wait, service, hold: Some(held.elapsed()), fault }
         }
     }
 }
@@ -229,10 +228,15 @@ fn do_work(conn: &mut PgConnection, work: &Work) -> Result<(), PgError> {
 fn of_checkout(error: Error) -> Fault {
     let outcome = match error.kind() {
         ErrorKind::Timeout => Outcome::TimedOut,
-        ErrorKind::Exhausted | ErrorKind::QueueFull | ErrorKind::CircuitOpen => Outcome::Dropped,
+        ErrorKind::Exhausted | ErrorKind::QueueFull => Outcome::Dropped,
         _ => Outcome::Failed,
     };
     Fault { outcome, told: told(&error) }
+}
+
+/// It has no other error than that the time was up.
+fn of_their_checkout(error: r2d2::Error) -> Fault {
+    Fault { outcome: Outcome::TimedOut, told: told(&error) }
 }
 
 fn of_work(error: &PgError) -> Fault {
