@@ -238,6 +238,39 @@ fn a_server_that_dies_while_it_is_shown_is_unreachable_until_it_is_there_again()
 }
 
 #[test]
+fn a_server_that_says_nothing_leaves_no_old_screen_for_a_new_one() {
+    let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
+    let mut top = top(&cluster, folder.path(), USUAL);
+    let shown = top.shows("the server answered");
+    assert!(!shown.contains(" s AGO"), "{shown}");
+    cluster.freeze_all();
+    top.shows(" s AGO");
+    cluster.thaw_all();
+    top.until("the server is back", |shown| !shown.contains(" s AGO"));
+    top.press("q");
+    assert_eq!(top.ended().code(), Some(0));
+}
+
+#[test]
+fn without_colours_what_stands_out_does_so_otherwise() {
+    let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
+    for no_color in [None, Some("1")] {
+        let mut top = OnScreen::start(PROGRAM, &["top"], USUAL, |command| {
+            command.current_dir(folder.path()).env("HOME", folder.path());
+            command.env("XDG_RUNTIME_DIR", folder.path()).env("DATABASE_URL", cluster.url());
+            command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        });
+        top.shows("the server answered");
+        cluster.kill9();
+        top.shows("UNREACHABLE");
+        assert_eq!(top.has_colours(), no_color.is_none());
+        top.press("q");
+        assert_eq!(top.ended().code(), Some(0));
+        cluster.start();
+    }
+}
+
+#[test]
 fn sockets_that_mean_ill_cost_bounded_time_and_no_key_waits_for_them() {
     let (cluster, folder) = (cluster(), tempfile::tempdir().unwrap());
     foreign_socket(folder.path(), "rubbish.11.sock", |mut stream| {

@@ -6,6 +6,7 @@
 mod scraper;
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -33,6 +34,15 @@ fn runs_the_scraper_as_a_child() {
     let options = ["--workers", "4", "--http", "127.0.0.1:0", "--input"].map(Into::into);
     let ended = start(options.into_iter().chain([folder]));
     std::process::exit(if ended == ExitCode::SUCCESS { 0 } else { 1 });
+}
+
+/// What is to be scraped.
+fn documents() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..DOCUMENTS {
+        fs::write(folder.path().join(format!("{number}.md")), format!("# Page {number}\n\nwords\n")).unwrap();
+    }
+    folder
 }
 
 /// The scraper at work, and where it is to be seen.
@@ -67,10 +77,7 @@ fn by_metrics(addr: SocketAddr) -> Seen {
 #[test]
 fn while_the_batch_scraper_is_held_still_all_that_is_seen_of_it_agrees() {
     let cluster = cluster();
-    let (folder, sockets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for number in 0..DOCUMENTS {
-        fs::write(folder.path().join(format!("{number}.md")), format!("# Page {number}\n\nwords\n")).unwrap();
-    }
+    let (folder, sockets) = (documents(), tempfile::tempdir().unwrap());
     let mut client = cluster.client();
     schema::create(&mut client).unwrap();
     // No document can be written, so that the batch cannot end before it is held.
@@ -105,4 +112,66 @@ fn while_the_batch_scraper_is_held_still_all_that_is_seen_of_it_agrees() {
     let written: i64 =
         client.query_one("SELECT count(*) FROM tierpool_scraper.documents", &[]).unwrap().get(0);
     assert_eq!(written, DOCUMENTS);
+}
+
+/// Has each document take a while, and then wait for a lock that a test may have.
+#[cfg(feature = "cli")]
+const HELD: &str = "
+    CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_sleep(0.2), pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
+    CREATE TRIGGER held BEFORE INSERT ON tierpool_scraper.documents FOR EACH ROW EXECUTE FUNCTION held()";
+
+/// What the tool tells of the scrapers in a third process.
+#[cfg(feature = "cli")]
+fn told(cluster: &Cluster, sockets: &Path) -> serde_json::Value {
+    use support::tool::{ran, tool};
+
+    let arguments = ["status", "--app", "batch_scraper", "--json"];
+    let mut command = tool(env!("CARGO_BIN_EXE_tierpool"), sockets, &arguments);
+    let told = ran(command.env("DATABASE_URL", cluster.url()));
+    assert!(!told.tells(support::cluster::APP_PASSWORD), "{told:?}");
+    told.json()
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn two_batch_scrapers_are_told_by_the_tool_as_the_server_shows_them_and_a_killed_one_is_gone() {
+    let cluster = cluster();
+    let (folder, sockets) = (documents(), tempfile::tempdir().unwrap());
+    let mut client = cluster.client();
+    schema::create(&mut client).unwrap();
+    client.batch_execute(HELD).unwrap();
+    let (first, _) = at_work(&cluster, folder.path(), sockets.path());
+    let (mut second, _) = at_work(&cluster, folder.path(), sockets.path());
+    let processes = |told: &serde_json::Value| -> BTreeSet<u64> {
+        let processes = told["processes"].as_array().unwrap_or_else(|| panic!("{told}"));
+        processes.iter().map(|process| process["process"].as_u64().unwrap()).collect()
+    };
+    let both = BTreeSet::from([first.0.id().into(), second.0.id().into()]);
+    let mut seen = serde_json::Value::Null;
+    eventually(LONG_BOUND, "both have made their tables, and work", || {
+        seen = told(&cluster, sockets.path());
+        let working = |process: &serde_json::Value| process["automation"]["in_use"] != 0;
+        processes(&seen) == both && seen["processes"].as_array().unwrap().iter().all(working)
+    });
+    // Whoever has a document in hand ends it, and all others stand still.
+    client.batch_execute("SELECT pg_advisory_lock(42)").unwrap();
+    eventually(LONG_BOUND, "both are still, all workers at a document, and the tool sees it", || {
+        seen = told(&cluster, sockets.path());
+        processes(&seen) == both && seen["total"]["in_use"] == 2 * WORKERS
+    });
+    for process in seen["processes"].as_array().unwrap() {
+        let automation = &process["automation"];
+        assert_eq!((&automation["in_use"], &automation["on_server"]), (&WORKERS.into(), &WORKERS.into()));
+        assert!(process["adhoc"].is_object() && automation["waiters"].is_array(), "{process}");
+    }
+    let on_server = "SELECT count(*) FROM pg_stat_activity
+                     WHERE application_name = 'batch_scraper/automation' AND state = 'active'";
+    let active: i64 = cluster.admin().query_one(on_server, &[]).unwrap().get(0);
+    assert_eq!(active.unsigned_abs(), 2 * WORKERS, "{seen}");
+
+    second.0.kill().unwrap();
+    second.0.wait().unwrap();
+    let left = BTreeSet::from([u64::from(first.0.id())]);
+    eventually(LONG_BOUND, "the killed one is gone", || processes(&told(&cluster, sockets.path())) == left);
 }

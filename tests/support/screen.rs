@@ -78,6 +78,17 @@ impl OnScreen {
         self.until(text, |shown| shown.contains(text))
     }
 
+    /// Whether anything on the screen has a colour.
+    pub fn has_colours(&self) -> bool {
+        let shown = self.shown.lock().unwrap();
+        let (lines, columns) = shown.screen().size();
+        let is_coloured = |line, column| {
+            let cell = shown.screen().cell(line, column).expect("it is on the screen");
+            [cell.fgcolor(), cell.bgcolor()].iter().any(|colour| *colour != vt100::Color::Default)
+        };
+        (0..lines.get()).any(|line| (0..columns.get()).any(|column| is_coloured(line, column)))
+    }
+
     /// Presses keys.
     pub fn press(&mut self, keys: &str) {
         self.terminal.write_all(keys.as_bytes()).unwrap();

@@ -74,11 +74,20 @@ pub fn run(options: &LoadtestOptions) -> Result<Code, Failure> {
     let mut judged = vec![run(&ours, &plan, name.to_owned())?];
     // Before another pool opens its own connections.
     ours.close();
-    if let Some(Peer::R2d2) = options.compare {
+    let theirs = options.compare.map(|Peer::R2d2| {
         let theirs: Arc<dyn Target> = Arc::new(Theirs::build(&settings)?);
-        judged.push(run(&theirs, &plan, format!("{name}, r2d2"))?);
+        let judged = run(&theirs, &plan, format!("{name}, r2d2"));
         theirs.close();
-    }
+        judged
+    });
+    // Where nothing can be compared, what was found of ours is told all the same.
+    let failure = match theirs.transpose() {
+        Ok(theirs) => {
+            judged.extend(theirs);
+            None
+        }
+        Err(failure) => Some(Failure::new(format_args!("r2d2 was not loaded: {failure}"))),
+    };
     let report = show::text(&plan, ramp.as_ref(), &judged);
     if options.json {
         output::print_json(&show::json(&plan, ramp.as_ref(), &judged))?;
@@ -90,7 +99,7 @@ pub fn run(options: &LoadtestOptions) -> Result<Code, Failure> {
         interrupt.when_looked_for();
         file.write(&page::page(&plan, &report, &judged)?)?;
     }
-    Ok(code(&judged))
+    failure.map_or_else(|| Ok(code(&judged)), Err)
 }
 
 /// The first pool's own, unless one of the runs says nothing.

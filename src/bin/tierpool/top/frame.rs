@@ -105,6 +105,9 @@ fn title(state: &State, width: usize) -> Line {
     if state.is_paused() {
         push("  PAUSED".to_owned(), Style::Alarm);
     }
+    if let Some(seconds) = state.late() {
+        push(format!("  AS OF {seconds} s AGO"), Style::Alarm);
+    }
     push(" ".repeat(width), Style::Plain);
     line
 }

@@ -23,7 +23,7 @@ mod views;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -60,7 +60,7 @@ pub fn run(options: &TopOptions) -> Result<Code, Failure> {
     let ended = Signals::listen().map_err(failed)?;
     let reader = Reader::start(pool, meant, Duration::from_secs(options.every)).map_err(failed)?;
     // The failure is told when the terminal is as it was.
-    let code = show(&reader, &ended).map_err(failed)?;
+    let code = show(&reader, &ended, options.every).map_err(failed)?;
     if let Some(signal) = ended.deadly() {
         // As a program ends that does nothing about it.
         signal_hook::low_level::emulate_default_handler(signal).map_err(failed)?;
@@ -93,18 +93,27 @@ impl Signals {
     }
 }
 
-fn show(reader: &Reader, ended: &Signals) -> io::Result<Code> {
+/// The age of what is shown, in seconds, where the next look should have ended by now: it takes a moment itself.
+fn late(last: Duration, every: u64) -> Option<u64> {
+    Some(last.as_secs()).filter(|seconds| *seconds > every.saturating_mul(2) + 1)
+}
+
+fn show(reader: &Reader, ended: &Signals, every: u64) -> io::Result<Code> {
     let mut screen = Screen::take()?;
     let mut state = State::new();
-    let mut is_drawn = false;
+    let (mut is_drawn, mut last) = (false, Instant::now());
     loop {
         while let Some(news) = reader.news()? {
             match news {
-                News::Seen(seen) => state.see(*seen),
+                News::Seen(seen) => {
+                    last = Instant::now();
+                    state.see(*seen);
+                }
                 News::Said(said) => state.say(said),
             }
             is_drawn = false;
         }
+        is_drawn &= !state.be_late(late(last.elapsed(), every));
         if !is_drawn {
             let (width, height) = Screen::size();
             screen.draw(frame::frame(&state, width, height))?;

@@ -49,6 +49,8 @@ pub struct State {
     /// Who is to be terminated, if a `y` comes.
     asked: Option<Session>,
     said: Option<String>,
+    /// How many seconds ago the last look ended, where that is late.
+    late: Option<u64>,
 }
 
 impl State {
@@ -62,6 +64,7 @@ impl State {
             selected: Default::default(),
             asked: None,
             said: None,
+            late: None,
         }
     }
 
@@ -100,6 +103,16 @@ impl State {
     pub fn selected(&self, grid: &Grid) -> Option<usize> {
         let Selected::Row(id, _) = &self.selected[self.view as usize] else { return None };
         grid.rows.iter().position(|row| row.id == *id)
+    }
+
+    /// How many seconds ago the last look ended, where that is late.
+    pub fn late(&self) -> Option<u64> {
+        self.late
+    }
+
+    /// Notes how late the next look is; whether that changes what is shown.
+    pub fn be_late(&mut self, late: Option<u64>) -> bool {
+        std::mem::replace(&mut self.late, late) != late
     }
 
     /// Takes a look in. While the screen rests it is kept for later.
