@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tierpool::PgError;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
@@ -32,6 +34,12 @@ impl Failure {
     /// A failure in words.
     pub fn new(what: impl fmt::Display) -> Self {
         Failure(what.to_string())
+    }
+}
+
+impl From<PgError> for Failure {
+    fn from(error: PgError) -> Self {
+        Failure::new(error)
     }
 }
 

@@ -9,10 +9,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use super::record::Counts;
-use crate::outcome::Failure;
-
-/// What a shell says of a program that Ctrl-C has ended.
-const INTERRUPTED: i32 = 130;
+use crate::outcome::{Code, Failure};
 
 /// A bar that takes its line, in plain characters.
 const STYLE: &str = "{prefix} [{bar:24}] {pos}/{len} s  {msg}";
@@ -29,7 +26,7 @@ impl Interrupt {
         let this =
             Interrupt { at_once: Arc::new(AtomicBool::new(true)), caught: Arc::new(AtomicBool::new(false)) };
         // In this order: the first ends the program where it is to be ended.
-        flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&this.at_once))
+        flag::register_conditional_shutdown(SIGINT, Code::Interrupted as i32, Arc::clone(&this.at_once))
             .and_then(|_| flag::register(SIGINT, Arc::clone(&this.caught)))
             .map(|_| this)
             .map_err(|error| Failure::new(format_args!("Ctrl-C cannot be waited for: {error}")))
@@ -53,7 +50,7 @@ impl Interrupt {
 
     fn end_if_caught(&self) {
         if self.is_caught() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(Code::Interrupted as i32);
         }
     }
 }

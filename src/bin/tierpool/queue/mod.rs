@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tierpool::batch::queue::{DeadLetter, Queue, QueueStats};
 use tierpool::config::{Overrides, PgSettings};
 use tierpool::postgres::{Session, SessionOptions};
-use tierpool::{PgError, PgPool, Tier};
+use tierpool::{PgPool, Tier};
 
 use crate::arguments::{PushOptions, QueueAct};
 use crate::config::unusable;
@@ -37,8 +37,8 @@ pub fn run(act: &QueueAct) -> Result<Code, Failure> {
         QueueAct::Push(options) => push(&pool, options),
         QueueAct::Stats(options) => {
             let queue = open(&pool, &options.queue)?;
-            let stats = queue.stats().map_err(failed)?;
-            let dead = queue.dead_letters(DEAD_SHOWN).map_err(failed)?;
+            let stats = queue.stats()?;
+            let dead = queue.dead_letters(DEAD_SHOWN)?;
             if options.json {
                 output::print_json(&in_json(&queue, &stats, &dead))?;
             } else {
@@ -48,29 +48,19 @@ pub fn run(act: &QueueAct) -> Result<Code, Failure> {
         }
         QueueAct::Retry(options) => {
             let queue = open(&pool, &options.queue)?;
-            let retried = queue.retry_dead().map_err(failed)?;
+            let retried = queue.retry_dead()?;
             done(options.json, &queue, "retried", retried, "to be tried again")
         }
     }
 }
 
 fn open(pool: &PgPool, name: &str) -> Result<Queue, Failure> {
-    Queue::open_on(pool, Tier::Adhoc, name).map_err(failed)
-}
-
-fn failed(error: PgError) -> Failure {
-    Failure::new(error)
-}
-
-impl From<PgError> for Failure {
-    fn from(error: PgError) -> Self {
-        failed(error)
-    }
+    Queue::open_on(pool, Tier::Adhoc, name).map_err(Failure::from)
 }
 
 fn push(pool: &PgPool, options: &PushOptions) -> Result<Code, Failure> {
     let queue = match options.create {
-        true => Queue::create(pool, &options.queue).map_err(failed)?.on(Tier::Adhoc),
+        true => Queue::create(pool, &options.queue)?.on(Tier::Adhoc),
         false => open(pool, &options.queue)?,
     };
     let delay = Duration::from_secs(options.after.into());
@@ -78,14 +68,14 @@ fn push(pool: &PgPool, options: &PushOptions) -> Result<Code, Failure> {
     let session = SessionOptions::new().statement_timeout(Duration::ZERO);
     let pushed = pool.session_with(Tier::Adhoc, &session, |tx| match &*options.items {
         [] => push_lines(&queue, tx, delay),
-        items => queue.push_many_in(tx, items, delay).map_err(failed),
+        items => queue.push_many_in(tx, items, delay).map_err(Failure::from),
     })?;
     done(options.json, &queue, "pushed", pushed, "pushed")
 }
 
 fn push_lines(queue: &Queue, tx: &mut Session<'_>, delay: Duration) -> Result<u64, Failure> {
     let mut lines = Lines::of(stdin().lock());
-    let pushed = queue.push_many_in(tx, &mut lines, delay).map_err(failed)?;
+    let pushed = queue.push_many_in(tx, &mut lines, delay)?;
     match lines.into_failure() {
         None => Ok(pushed),
         Some(error) => {

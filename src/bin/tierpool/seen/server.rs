@@ -91,8 +91,7 @@ impl From<TierSession> for Session {
 impl Meant {
     /// The application that is named, else the one that the settings name, if they do: else it would be this program.
     pub fn of(app: Option<&String>, settings: &PgSettings) -> Self {
-        let is_set = *settings.source(Key::AppName) != Source::Default;
-        let app = app.or(is_set.then_some(&settings.app_name)).cloned();
+        let app = app.or(is_named(settings).then_some(&settings.app_name)).cloned();
         // As what processes tell is taken in.
         let servers = settings.server.addresses().iter().map(|server| shown(server)).collect();
         Meant { app, servers }
@@ -107,6 +106,11 @@ impl Meant {
     pub fn may_be_at(&self, servers: &[String]) -> bool {
         servers.is_empty() || servers.iter().any(|server| self.servers.contains(server))
     }
+}
+
+/// Whether the settings name the application, and not the program that loads them.
+pub fn is_named(settings: &PgSettings) -> bool {
+    *settings.source(Key::AppName) != Source::Default
 }
 
 /// A pool that opens one connection, when it asks, and has no door of its own.

@@ -4,15 +4,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tierpool::config::{Key, PgBouncer, PgSettings, Source, TargetSessionAttrs};
+use tierpool::config::{PgBouncer, PgSettings, TargetSessionAttrs};
 use tierpool::postgres::{PgConnection, PgManager, ServerActivity, SessionOptions};
 use tierpool::{Error, FailureClass, PgError, PgPool, PooledConnection, Tier};
 
 use crate::outcome::Failure;
-
-/// The name by which the server knows the sessions of this program where the settings name no application: that of
-/// `status`, which leaves them out.
-const OWN_NAME: &str = "tierpool";
+use crate::seen::server::{OWN_NAME, is_named};
 
 /// The longest that is waited for one answer of a server or a pooler.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -173,11 +170,6 @@ fn opened(
     let outcome = pool.tier(Tier::Adhoc).get_timeout(limit + GRACE);
     let outcome = outcome.map(|conn| (conn, begun.elapsed())).map_err(|error| refusal(&error));
     Ok((pool, outcome))
-}
-
-/// Whether the settings name the application, and not the program that loads them.
-pub fn is_named(settings: &PgSettings) -> bool {
-    *settings.source(Key::AppName) != Source::Default
 }
 
 fn refusal(error: &Error) -> Refusal {

@@ -25,6 +25,7 @@ use crate::config::{of_faults, unusable};
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output;
+use crate::seen::server::is_named;
 use check::{Budget, Check, Report, State};
 use look::Seen;
 use pooler::Console;
@@ -131,7 +132,7 @@ fn of_server(
             checks.extend(limits::checks(activity, pooler::demand(settings, seen.pooler, told)));
             // The sessions of a pooler belong to whoever it served last.
             if seen.pooler == PgBouncer::Off {
-                checks.push(limits::room(activity, settings, look::is_named(settings)));
+                checks.push(limits::room(activity, settings, is_named(settings)));
             }
         }
         Err(why) => {
