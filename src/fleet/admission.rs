@@ -39,7 +39,7 @@ impl Admission for Fleet {
             if state.is_over {
                 break Err(PgError::closed_meanwhile());
             }
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.next_job() {
                 break Ok(job);
             }
             let held = state.member.held();
@@ -53,6 +53,7 @@ impl Admission for Fleet {
         state.waiting -= 1;
         if job.is_err() {
             state.claims -= 1;
+            state.keep_wish();
             state.tell_wants();
         }
         self.tell(&state);

@@ -22,6 +22,7 @@ pub(super) struct Opening {
     job: Job,
     /// The machine waits for an answer.
     is_awaited: bool,
+    is_let_in: bool,
 }
 
 /// What came of trying for a slot.
@@ -33,7 +34,7 @@ struct Tried {
 
 impl Opening {
     pub(super) fn boxed(fleet: Arc<Fleet>, job: Job) -> Box<dyn Claim> {
-        Box::new(Opening { fleet, job, is_awaited: true })
+        Box::new(Opening { fleet, job, is_awaited: true, is_let_in: false })
     }
 
     /// Tries for a slot on the connection, after what `before` says.
@@ -161,7 +162,8 @@ impl Opening {
         }
     }
 
-    fn pass(&self, number: u64) -> Pass {
+    fn pass(&mut self, number: u64) -> Pass {
+        self.is_let_in = true;
         Pass::new(number, Arc::clone(&self.fleet) as Arc<dyn Holding>)
     }
 
@@ -218,6 +220,9 @@ impl Drop for Opening {
         let mut state = fleet.lock();
         self.answer_failure(&mut state, false);
         state.claims -= 1;
+        if !self.is_let_in {
+            state.keep_wish();
+        }
         state.tell_wants();
         fleet.tell(&state);
     }

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::core::{Action, Event, Member, Moment, Plan, View, Warning};
+use super::core::{Action, Asked, Event, Member, Moment, Plan, Reserved, View, Warning};
 use super::keys::Key;
+
+/// For how long a wish is taken to last after an opening came to nothing: more than the longest pause of a pool.
+const WISH_FOR: Duration = Duration::from_secs(6);
 
 /// What an opener is to do for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,9 @@ pub(super) struct State {
     pub(super) claims: u32,
     /// Those that wait.
     pub(super) waiting: u32,
-    pub(super) jobs: VecDeque<Job>,
+    jobs: VecDeque<Job>,
+    /// So long the last opening that came to nothing counts as a wish.
+    wished_until: Option<Instant>,
     pub(super) call: Option<Call>,
     pub(super) look: Look,
     pub(super) held: HashMap<u64, Held>,
@@ -64,6 +69,7 @@ impl State {
             claims: 0,
             waiting: 0,
             jobs: VecDeque::new(),
+            wished_until: None,
             call: None,
             look: Look::None,
             held: HashMap::new(),
@@ -96,20 +102,59 @@ impl State {
         own
     }
 
-    /// Has the machine know how many connections the pool would have.
+    /// Has the machine know how many connections the pool would have. One that has connections and found no slot for
+    /// another is taken to want it while the pool pauses.
     pub(super) fn tell_wants(&mut self) {
-        let wants = self.member.held() + self.claims;
-        self.step(Event::Wants(wants));
+        let held = self.member.held();
+        let pauses =
+            self.claims == 0 && held > 0 && self.wished_until.is_some_and(|end| Instant::now() < end);
+        self.step(Event::Wants(held + self.claims + u32::from(pauses)));
+        if self.waiting == 0 {
+            self.withdraw();
+        }
     }
 
-    /// When the machine has to be told the time next.
+    /// An opening came to nothing, and those for whom it was made are likely to wait on.
+    pub(super) fn keep_wish(&mut self) {
+        self.wished_until = Some(Instant::now() + WISH_FOR);
+    }
+
+    /// The next job that is still to be done.
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        while let Some(job) = self.jobs.pop_front() {
+            let is_first = self.member.held() == 0;
+            match job {
+                Job::Ask if is_first => return Some(job),
+                Job::Reserve { .. } if !is_first => return Some(job),
+                Job::Ask => self.step(Event::Asked(Asked::NotBegun)),
+                Job::Reserve { .. } => self.step(Event::Reserved(Reserved::Failed)),
+            };
+        }
+        None
+    }
+
+    /// With nobody there to ask, the machine is told so: the next who comes begins anew.
+    fn withdraw(&mut self) {
+        if let Some(at) = self.jobs.iter().position(|job| *job == Job::Ask) {
+            self.jobs.remove(at);
+            self.step(Event::Asked(Asked::NotBegun));
+        }
+    }
+
+    /// When the machine has to be told something next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.member.due().map(|due| self.began + due)
+        let machine = self.member.due().map(|due| self.began + due);
+        machine.into_iter().chain(self.wished_until).min()
     }
 
     /// The machine is told the time where that is due.
     pub(super) fn tick(&mut self) {
-        if self.due().is_some_and(|due| due <= Instant::now()) {
+        let now = Instant::now();
+        if self.wished_until.is_some_and(|end| end <= now) {
+            self.wished_until = None;
+            self.tell_wants();
+        }
+        if self.member.due().is_some_and(|due| self.began + due <= now) {
             self.step(Event::Tick);
         }
     }
