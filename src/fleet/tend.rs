@@ -1,6 +1,5 @@
 //! The thread of a fleet: tells the machine the time, has looks made, and has the pool keep to its share.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +9,9 @@ use log::Level;
 use super::core::Warning;
 use super::part::Fleet;
 use super::state::Look;
+use super::threads;
 use crate::lines::say;
-use crate::process::PoolThread;
+use crate::postgres::PgError;
 
 /// How soon a look is tried again for which no connection was idle; one that comes back meanwhile makes it.
 const VISIT_AGAIN: Duration = Duration::from_millis(200);
@@ -21,15 +21,10 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// would be closed for one of them.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// Starts it; it ends with the pool.
-pub(super) fn start(fleet: &Arc<Fleet>) -> io::Result<()> {
-    let fleet = Arc::clone(fleet);
-    let counted = PoolThread::counted();
-    thread::Builder::new().name("tierpool-fleet".to_owned()).spawn(move || {
-        let _counted = counted;
-        run(&fleet);
-    })?;
-    Ok(())
+/// Starts it with the first opening; it ends with the pool.
+pub(super) fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
+    let tended = Arc::clone(fleet);
+    threads::started(&fleet.is_tended, "tierpool-fleet", move || run(&tended))
 }
 
 fn run(fleet: &Fleet) {
@@ -42,7 +37,8 @@ fn run(fleet: &Fleet) {
         if state.is_over {
             return;
         }
-        let has_pool = fleet.pool().is_some();
+        // No handle of the pool is had under the lock: it might be the last, whose end comes back here.
+        let has_pool = fleet.has_joined();
         let is_new = has_pool && applied != Some(state.ceiling);
         let may_visit = visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
         let visits = has_pool && state.is_any_due() && may_visit;

@@ -27,8 +27,8 @@ pub(crate) trait Admission: Send + Sync {
     /// After an error the connection is of no use.
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError>;
 
-    /// What is known of the budget and of this program's part in it.
-    fn status(&self) -> FleetStatus;
+    /// What is known of the budget and of this program's part in it; told by the admission of one tier.
+    fn status(&self) -> Option<FleetStatus>;
 
     /// The pool is closed: claims fail from now on, and those that wait.
     fn end(&self);
