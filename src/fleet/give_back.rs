@@ -16,8 +16,7 @@ const EVERY: Duration = Duration::from_millis(20);
 
 /// Starts it with the first opening; it ends with the pool.
 pub(super) fn see_to_it(adhoc: &Arc<Adhoc>) -> Result<(), PgError> {
-    let tended = Arc::clone(adhoc);
-    threads::started(&adhoc.is_tended, "tierpool-adhoc", move || run(&tended))
+    threads::see_to_it(adhoc, "tierpool-adhoc", |adhoc| &adhoc.is_tended, run)
 }
 
 fn run(adhoc: &Adhoc) {

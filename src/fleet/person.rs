@@ -23,7 +23,7 @@ impl Adhoc {
 }
 
 impl Admission for Adhoc {
-    fn claim(self: Arc<Self>, limit: Duration) -> Result<Box<dyn Claim>, PgError> {
+    fn claim(self: Arc<Self>, limit: Duration, _: Duration) -> Result<Box<dyn Claim>, PgError> {
         give_back::see_to_it(&self)?;
         let deadline = Deadline::of(limit);
         let mut state = self.lock();
@@ -39,6 +39,10 @@ impl Admission for Adhoc {
         }
         drop(state);
         Ok(Box::new(Newcomer(self)))
+    }
+
+    fn refusal(&self) -> PgError {
+        self.no_room()
     }
 
     fn is_due(&self, _: u64) -> bool {
