@@ -1,10 +1,7 @@
 //! The thread of a fleet: tells the machine the time, has looks made, and has the pool keep to its share.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -12,10 +9,10 @@ use log::Level;
 use super::core::Warning;
 use super::part::Fleet;
 use super::state::Look;
+use super::threads;
 use crate::lines::say;
 use crate::pool::Pool;
-use crate::postgres::PgManager;
-use crate::process::PoolThread;
+use crate::postgres::{PgError, PgManager};
 use crate::stats::Gauges;
 
 /// How soon a look is tried again for which no connection was idle; one that comes back meanwhile makes it.
@@ -28,26 +25,14 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// How soon it is looked whether they are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Starts it; it ends with the pool. After a panic, as in the program's logger, the next opening starts another.
-pub(super) fn start(fleet: &Arc<Fleet>) -> io::Result<()> {
-    let fleet = Arc::clone(fleet);
-    let counted = PoolThread::counted();
-    thread::Builder::new().name("tierpool-fleet".to_owned()).spawn(move || {
-        let _counted = counted;
-        let _tended = Tended(&fleet);
-        let mut keeping = Keeping::default();
-        while round(&fleet, &mut keeping).is_continue() {}
-    })?;
-    Ok(())
+/// Starts it with the first opening; it ends with the pool.
+pub(super) fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
+    threads::see_to_it(fleet, "tierpool-fleet", |fleet| &fleet.is_tended, run)
 }
 
-/// Has the next opening start a thread when this one ends.
-struct Tended<'a>(&'a Fleet);
-
-impl Drop for Tended<'_> {
-    fn drop(&mut self) {
-        self.0.is_tended.store(false, Relaxed);
-    }
+fn run(fleet: &Fleet) {
+    let mut keeping = Keeping::default();
+    while round(fleet, &mut keeping).is_continue() {}
 }
 
 /// What was done for the machine.

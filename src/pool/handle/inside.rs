@@ -13,6 +13,8 @@ use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
 use crate::lines::Origin;
 use crate::pool::change;
+#[cfg(feature = "postgres")]
+use crate::pool::fitness::retire;
 #[cfg(all(feature = "http", unix))]
 use crate::pool::keep::stuck;
 #[cfg(feature = "postgres")]
@@ -111,6 +113,12 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn visit(&self, is_meant: impl FnMut(&M::Connection) -> bool) {
         visit::visit(self.shared(), is_meant);
+    }
+
+    /// Closes one connection that has been idle for so long; see [`retire::give_up_one`].
+    #[cfg(feature = "postgres")]
+    pub(crate) fn give_up_one(&self, idle_for: Duration) -> bool {
+        retire::give_up_one(self.shared(), Millis::of(idle_for))
     }
 
     /// The server has answered a question.

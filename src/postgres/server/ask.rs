@@ -20,14 +20,39 @@ pub(super) fn limit(pool: &TieredPool<PgManager>) -> Duration {
     pool.adhoc().manager().options().inquiry_timeout
 }
 
-/// Takes an ad-hoc connection and asks, all of it within [`limit`].
+/// Asks, all of it within [`limit`]: by way of an ad-hoc connection, and in a fleet of one that automation has idle,
+/// where it has one.
 #[track_caller]
 pub(super) fn ask<T: Send + 'static>(
     pool: &TieredPool<PgManager>,
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
-    ask_over(pool.adhoc(), limit(pool), tag, question)
+    let end = Deadline::of(limit(pool));
+    if !shares_reserve(pool) {
+        return ask_over(pool.adhoc(), limit(pool), tag, question);
+    }
+    match spare(pool, end) {
+        Some(conn) => ask_by(pool.automation(), left(end), tag, |_| Ok(conn), question),
+        None => ask_over(pool.adhoc(), left(end), tag, question),
+    }
+}
+
+/// Whether ad-hoc connections are few in all programs of a fleet together, and automation's lead to the same database.
+fn shares_reserve(pool: &TieredPool<PgManager>) -> bool {
+    let (automation, adhoc) = (pool.automation().manager(), pool.adhoc().manager());
+    adhoc.is_admitted() && automation.leads_where(adhoc)
+}
+
+/// Takes a connection that automation has idle: a question of the pool's own takes none from people. Half of the time
+/// is left to ask otherwise.
+#[track_caller]
+fn spare(pool: &TieredPool<PgManager>, end: Deadline) -> Option<PooledConnection<PgManager>> {
+    let automation = pool.automation();
+    if automation.gauges().idle == 0 {
+        return None;
+    }
+    checkout(automation, Deadline::of(left(end) / 2)).ok()
 }
 
 /// Takes a connection of a tier and asks, all of it within a limit.
@@ -38,8 +63,19 @@ pub(super) fn ask_over<T: Send + 'static>(
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
+    ask_by(tier, limit, tag, |end| checkout(tier, end), question)
+}
+
+/// Asks by way of a connection of a tier, which `take` takes; all of it within a limit.
+fn ask_by<T: Send + 'static>(
+    tier: &Pool<PgManager>,
+    limit: Duration,
+    tag: &'static str,
+    take: impl FnOnce(Deadline) -> Result<PooledConnection<PgManager>, PgError>,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
     let (begun, end) = (Instant::now(), Deadline::of(limit));
-    let outcome = checkout(tier, end).and_then(|mut conn| {
+    let outcome = take(end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
             true => conn.bounded_own(left(end), question),
