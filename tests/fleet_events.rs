@@ -91,17 +91,15 @@ fn other_budgets_and_more_programs_than_slots_are_told_with_their_numbers() {
     let callers = members.each_ref().map(|(pool, _)| {
         let pool = pool.clone();
         thread::spawn(move || {
-            let conn = pool.get(Tier::Automation);
-            // So long the third asks and is counted.
+            // Two of them keep their first connection, and the third gets none.
+            let conn = pool.automation().get_timeout(6 * SECOND);
             thread::sleep(2 * SECOND);
-            conn.map(drop)
+            drop(conn);
         })
     });
     let crowd = FleetNews::MoreThanFit { members: 3, slots: 2 };
     eventually(LONG_BOUND, "a crowd", || members.iter().any(|(_, told)| told.count(crowd) == 1));
-    for caller in callers {
-        caller.join().unwrap().unwrap();
-    }
+    callers.map(|caller| caller.join().unwrap());
     let (other, told) = listening(&cluster, "four", |builder| builder);
     let news = FleetNews::OtherBudget { ours: (12, 2), theirs: (6, 2) };
     eventually(LONG_BOUND, "another budget", || {

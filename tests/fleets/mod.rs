@@ -46,8 +46,6 @@ pub struct Seen {
     pub adhoc: i64,
     /// Sessions that hold one of those.
     pub adhoc_holders: i64,
-    /// Sessions of automation, by their name.
-    pub sessions: i64,
 }
 
 /// Looks at the server's tables.
@@ -56,8 +54,7 @@ pub fn seen(client: &mut Client) -> Seen {
         .query_one(
             "SELECT count(DISTINCT objid) FILTER (WHERE kind = 0), count(DISTINCT pid) FILTER (WHERE kind = 0),
                  count(*) FILTER (WHERE kind = 8), count(*),
-                 count(DISTINCT objid) FILTER (WHERE kind = 3), count(DISTINCT pid) FILTER (WHERE kind = 3),
-                 (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%/automation')
+                 count(DISTINCT objid) FILTER (WHERE kind = 3), count(DISTINCT pid) FILTER (WHERE kind = 3)
              FROM (SELECT pid, objid, classid::int8 % 256 AS kind FROM pg_locks
                  WHERE locktype = 'advisory' AND objsubid = 2 AND classid::int8 >= 2147483648) AS l",
             &[],
@@ -70,6 +67,5 @@ pub fn seen(client: &mut Client) -> Seen {
         locks: row.get(3),
         adhoc: row.get(4),
         adhoc_holders: row.get(5),
-        sessions: row.get(6),
     }
 }
