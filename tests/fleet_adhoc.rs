@@ -149,11 +149,22 @@ fn the_pools_own_questions_go_by_way_of_what_automation_has_idle_and_take_no_slo
     let activity = second.server_activity().unwrap();
     assert_eq!(activity.adhoc.total.open as usize, 0);
     assert_eq!(second.adhoc().stats().opened, 0);
-    // What is lent is left to those who have it.
-    let _busy = second.get(Tier::Automation).unwrap();
     let without = built(PgPool::builder().url(cluster.url()));
     assert!(without.check_health(true).healthy);
     assert_eq!(without.adhoc().stats().opened, 1, "without a fleet people have connections of their own");
+}
+
+#[test]
+fn what_depends_on_rights_is_asked_with_those_of_the_people_and_the_health_by_anybody() {
+    let cluster = cluster();
+    cluster.admin().batch_execute("CREATE ROLE person LOGIN PASSWORD 'p' CONNECTION LIMIT 2").unwrap();
+    let of_person = format!("postgresql://person:p@127.0.0.1:{}/app", cluster.port());
+    let pool = builder(&cluster.url(), "one").adhoc_url(of_person).build_unchecked().unwrap();
+    drop(pool.get(Tier::Automation).unwrap());
+    assert!(pool.check_health(true).healthy);
+    assert_eq!(pool.adhoc().stats().opened, 0);
+    assert_eq!(pool.server_activity().unwrap().adhoc.role.name, "person");
+    assert_eq!(pool.adhoc().stats().opened, 1);
 }
 
 #[cfg(feature = "prometheus")]

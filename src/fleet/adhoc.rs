@@ -60,6 +60,9 @@ pub(super) struct State {
     pub(super) look_at: Instant,
     /// The last look saw no free slot, and nobody has acted on it so far.
     pub(super) is_full: bool,
+    /// There is no slot: to be told, once until there is one.
+    pub(super) is_refused: bool,
+    is_refusal_told: bool,
     pub(super) is_over: bool,
 }
 
@@ -74,6 +77,8 @@ impl Adhoc {
             full_since: None,
             look_at: Instant::now(),
             is_full: false,
+            is_refused: false,
+            is_refusal_told: false,
             is_over: false,
         };
         Arc::new(Adhoc {
@@ -129,6 +134,7 @@ impl Adhoc {
 impl State {
     /// Notes a connection that has a slot, and returns its number.
     pub(super) fn let_in(&mut self, slot: u32) -> u64 {
+        self.is_refusal_told = false;
         self.has_room();
         if self.held.is_empty() {
             self.look_later();
@@ -141,6 +147,7 @@ impl State {
 
     /// There was no slot: the next attempt is made after a pause.
     pub(super) fn refused(&mut self) {
+        self.is_refused |= !std::mem::replace(&mut self.is_refusal_told, true);
         self.not_before = Some(Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         self.pause = (self.pause * 2).min(LAST_PAUSE);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::adhoc::Adhoc;
 use super::threads;
+use crate::event::FleetNews;
 use crate::postgres::PgError;
 
 /// The one that was asked is idle again within this, as a rule; else the next look is as good.
@@ -24,6 +25,13 @@ fn run(adhoc: &Adhoc) {
         let mut state = adhoc.lock();
         if state.is_over {
             return;
+        }
+        if adhoc.has_joined() && std::mem::take(&mut state.is_refused) {
+            drop(state);
+            if let Some(pool) = adhoc.pool() {
+                pool.tell_of_fleet(&adhoc.name, FleetNews::NoSlot);
+            }
+            continue;
         }
         if state.held.is_empty() || !adhoc.has_joined() {
             state.is_full = false;

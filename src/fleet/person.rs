@@ -96,6 +96,7 @@ impl Newcomer {
         let mut state = adhoc.lock();
         let Some(slot) = slot else {
             state.refused();
+            adhoc.changed.notify_all();
             return Ok(None);
         };
         if taken == 0 || (slot == start && others != Some(0)) {

@@ -11,6 +11,8 @@ use super::Pool;
 use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
+#[cfg(feature = "postgres")]
+use crate::event::{Event, FleetEvent, FleetNews};
 use crate::lines::Origin;
 use crate::pool::change;
 #[cfg(feature = "postgres")]
@@ -20,6 +22,8 @@ use crate::pool::keep::stuck;
 #[cfg(feature = "postgres")]
 use crate::pool::keep::visit;
 use crate::pool::parts::budget::Budget;
+#[cfg(feature = "postgres")]
+use crate::pool::tell::notify;
 #[cfg(any(feature = "http", feature = "postgres"))]
 use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
@@ -119,6 +123,13 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn give_up_one(&self, idle_for: Duration) -> bool {
         retire::give_up_one(self.shared(), Millis::of(idle_for))
+    }
+
+    /// Tells of the fleet that it is part of, on a helper thread.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn tell_of_fleet(&self, fleet: &str, news: FleetNews) {
+        let event = || Event::Fleet(FleetEvent { fleet: fleet.to_owned(), news });
+        notify::emit_aside(self.shared(), event);
     }
 
     /// The server has answered a question.

@@ -20,16 +20,36 @@ pub(super) fn limit(pool: &TieredPool<PgManager>) -> Duration {
     pool.adhoc().manager().options().inquiry_timeout
 }
 
-/// Asks, all of it within [`limit`]: by way of an ad-hoc connection, and in a fleet of one that automation has idle,
-/// where it has one.
+/// Whose rights a question needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Anybody's.
+    Any,
+    /// Those of the ad-hoc tier's role, which may see and end what automation's may not.
+    Adhoc,
+}
+
+/// Asks by way of an ad-hoc connection, all of it within [`limit`]; in a fleet by way of one that automation has idle,
+/// where it has one with the same rights.
 #[track_caller]
 pub(super) fn ask<T: Send + 'static>(
     pool: &TieredPool<PgManager>,
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
+    ask_with(pool, Rights::Adhoc, tag, question)
+}
+
+/// As [`ask`], with the rights that it needs.
+#[track_caller]
+pub(super) fn ask_with<T: Send + 'static>(
+    pool: &TieredPool<PgManager>,
+    rights: Rights,
+    tag: &'static str,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
     let end = Deadline::of(limit(pool));
-    if !shares_reserve(pool) {
+    if !shares_reserve(pool, rights) {
         return ask_over(pool.adhoc(), limit(pool), tag, question);
     }
     match spare(pool, end) {
@@ -38,10 +58,12 @@ pub(super) fn ask<T: Send + 'static>(
     }
 }
 
-/// Whether ad-hoc connections are few in all programs of a fleet together, and automation's lead to the same database.
-fn shares_reserve(pool: &TieredPool<PgManager>) -> bool {
+/// Whether ad-hoc connections are few in all programs of a fleet together, and automation's lead to the same database
+/// and have these rights.
+fn shares_reserve(pool: &TieredPool<PgManager>, rights: Rights) -> bool {
     let (automation, adhoc) = (pool.automation().manager(), pool.adhoc().manager());
-    adhoc.is_admitted() && automation.leads_where(adhoc)
+    let has_rights = rights == Rights::Any || automation.user() == adhoc.user();
+    adhoc.is_admitted() && has_rights && automation.leads_where(adhoc)
 }
 
 /// Takes a connection that automation has idle: a question of the pool's own takes none from people. Half of the time
