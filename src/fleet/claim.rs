@@ -16,6 +16,21 @@ use crate::postgres::{Claim, Holding, Pass, PgConnection, PgError};
 /// Codes of a server that has no such locks, or does not let this role use or see them.
 const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 
+pub(super) fn unreal(what: &str) -> String {
+    format!("the server cannot hold the locks of a fleet: it {what}")
+}
+
+/// The error of a question about locks, where it says that there are none for this role.
+pub(super) fn explained(error: PgError) -> PgError {
+    match error.sqlstate() {
+        Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
+            "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and see \
+             pg_locks: {error}"
+        )),
+        _ => error,
+    }
+}
+
 /// An opening that has its job.
 pub(super) struct Opening {
     fleet: Arc<Fleet>,
@@ -50,13 +65,12 @@ impl Opening {
         let start = own.unwrap_or_else(|| fastrand::u32(..budget.slots()));
         let asked = [before, Some(questions::take(keys, budget, taker, start))];
         let text: Vec<_> = asked.into_iter().flatten().chain([questions::count(keys, budget)]).collect();
-        let rows = conn.ask(&text.join("; "), limit).map_err(|error| self.explained(error))?;
-        let tried =
-            Tried::read(&rows).ok_or_else(|| PgError::cannot_share(self.unreal("answers otherwise")))?;
+        let rows = conn.ask(&text.join("; "), limit).map_err(explained)?;
+        let tried = Tried::read(&rows).ok_or_else(|| PgError::cannot_share(unreal("answers otherwise")))?;
         if let Some(slot) = tried.slot {
             // Its own lock has to be among those that are counted, and one that another session holds is not granted.
             if tried.view.slots_held == 0 || own == Some(slot) {
-                return Err(PgError::cannot_share(self.unreal("grants them to everybody")));
+                return Err(PgError::cannot_share(unreal("grants them to everybody")));
             }
             if own.is_some() {
                 fleet.is_proven.store(true, Relaxed);
@@ -71,20 +85,6 @@ impl Opening {
             return None;
         }
         self.fleet.lock().held.values().next().map(|held| held.slot.1 as u32)
-    }
-
-    fn unreal(&self, what: &str) -> String {
-        format!("the server cannot hold the locks of a fleet: it {what}")
-    }
-
-    fn explained(&self, error: PgError) -> PgError {
-        match error.sqlstate() {
-            Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
-                "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and \
-                 see pg_locks: {error}"
-            )),
-            _ => error,
-        }
     }
 
     /// A connection of a process that has others.

@@ -24,6 +24,8 @@
 // | `tend` | the thread that tells the machine the time |
 // | `admission` | a fleet as what lets the connections of a pool in |
 // | `found` | makes it of a pool's settings |
+// | `survey` | a fleet as the server alone shows it |
+// | `trial` | whether a server's locks are real |
 
 mod admission;
 mod claim;
@@ -33,4 +35,9 @@ mod keys;
 mod part;
 mod questions;
 mod state;
+mod survey;
 mod tend;
+mod trial;
+
+pub use survey::{Survey, SurveyedSession};
+pub use trial::try_locks;

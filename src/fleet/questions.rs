@@ -9,7 +9,11 @@ use super::keys::{KINDS, Key, Keys, MARK, PLACE, WANT};
 
 /// The fleet's locks, in the server's own table of them: `kind` and `number`.
 fn locks(keys: &Keys) -> String {
-    let first = keys.first();
+    locks_from(keys.first())
+}
+
+/// The locks of the fleet whose first number is this.
+pub(super) fn locks_from(first: u32) -> String {
     format!(
         "SELECT pid, classid::pg_catalog.int8 - {first} AS kind, objid::pg_catalog.int8 AS number \
          FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \
