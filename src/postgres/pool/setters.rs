@@ -59,6 +59,16 @@ impl PgBuilder {
         self
     }
 
+    /// Has the budget be what the server allows the tiers' roles: the sum of their limits (`CONNECTION LIMIT`), of
+    /// which the ad-hoc role's is the reserve unless one is set; or the one limit where both tiers have one role.
+    /// `build` asks for them, on a connection of each role. It is a fault where a role has no limit, or is a
+    /// superuser, and where a PgBouncer is in between. As `DB_TOTAL_CONNECTIONS=role`.
+    pub fn total_from_role(mut self) -> Self {
+        self.overrides.total_from_role = true;
+        self.overrides.total_connections = None;
+        self
+    }
+
     setters! {
         /// Sets the budget of both tiers. Default: what their sizes come to, which is 60.
         total_connections: u32,
