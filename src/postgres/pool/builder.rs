@@ -1,14 +1,13 @@
 //! Builds a pool from settings.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::Level;
 
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
-use super::fleeted::{Join, found};
+use super::fleeted::{Join, found, taken_in};
 use super::managers::{by_tier, look_at_room};
 use super::of_role::{require_number, resolved};
 use super::pg_pool::PgPool;
@@ -49,6 +48,7 @@ pub struct PgBuilder {
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
+    pub(super) is_outside_fleet: bool,
     servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
@@ -294,6 +294,7 @@ impl PgBuilder {
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
+        let settings = &*taken_in(settings, self.is_outside_fleet);
         let mut faults = settings.check();
         let automation = self.manager(Tier::Automation, settings);
         let automation = automation.map_err(|found| faults.extend_new(found)).ok();
@@ -390,10 +391,4 @@ struct Assembled {
     adhoc_is_apart: bool,
     /// Is told of the pool.
     join: Join,
-}
-
-impl fmt::Debug for PgBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
-    }
 }

@@ -33,9 +33,11 @@ pub(super) fn resolved(
     limit: Duration,
 ) -> Result<PgSettings, Error> {
     let end = Deadline::of(limit);
+    let is_beside = automation.leads_where(&adhoc);
     let of_automation = ask(settings, automation, end)?;
     let of_adhoc = is_apart.then(|| ask(settings, adhoc, end)).transpose()?;
-    let of_adhoc = of_adhoc.filter(|role| role.name != of_automation.name);
+    // Of one name on another server there are two.
+    let of_adhoc = of_adhoc.filter(|role| !is_beside || role.name != of_automation.name);
     let mut faults = Faults::new();
     let total = settings.source(Key::TotalConnections).spelled("total_connections");
     let mut limit_of = |role: &Role| match role.limit {

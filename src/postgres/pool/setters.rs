@@ -1,5 +1,6 @@
 //! The builder's setters of what stands in the table of settings, and so may come from elsewhere too.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::builder::PgBuilder;
@@ -69,6 +70,13 @@ impl PgBuilder {
         self
     }
 
+    /// Leaves the pool out of the fleet that the environment names: for a program that looks at a fleet, or at a server
+    /// that cannot hold one.
+    pub fn outside_fleet(mut self) -> Self {
+        self.is_outside_fleet = true;
+        self
+    }
+
     setters! {
         /// Sets the budget of both tiers. Default: what their sizes come to, which is 60.
         total_connections: u32,
@@ -126,5 +134,11 @@ impl PgBuilder {
     pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
         self.overrides.pgbouncer = Some(mode.into());
         self
+    }
+}
+
+impl fmt::Debug for PgBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }
