@@ -159,7 +159,7 @@ fn a_full_reset_frees_the_locks_of_the_borrower_and_keeps_the_slot() {
     drop(conn);
     let mut conn = pool.get(Tier::Automation).unwrap();
     assert_eq!(pid(&mut conn), first, "it was closed");
-    let others = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7";
+    let others = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND objid = 7";
     assert_eq!(client.query_one(others, &[]).unwrap().get::<_, i64>(0), 0);
     let own =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::int8 % 256 = 0 AND pid = $1";

@@ -9,7 +9,7 @@ use postgres::SimpleQueryRow;
 use super::core::{Action, Asked, Event, Reserved, Slot, View};
 use super::part::Fleet;
 use super::questions::{self, Taker};
-use super::state::{Call, Job, State};
+use super::state::{Call, Job};
 use crate::clock::Deadline;
 use crate::postgres::{Claim, Holding, Pass, PgConnection, PgError};
 
@@ -20,8 +20,9 @@ const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 pub(super) struct Opening {
     fleet: Arc<Fleet>,
     job: Job,
-    /// The machine waits for an answer.
-    is_awaited: bool,
+    /// By which the state knows it.
+    number: u64,
+    is_let_in: bool,
 }
 
 /// What came of trying for a slot.
@@ -32,8 +33,8 @@ struct Tried {
 }
 
 impl Opening {
-    pub(super) fn boxed(fleet: Arc<Fleet>, job: Job) -> Box<dyn Claim> {
-        Box::new(Opening { fleet, job, is_awaited: true })
+    pub(super) fn boxed(fleet: Arc<Fleet>, job: Job, number: u64) -> Box<dyn Claim> {
+        Box::new(Opening { fleet, job, number, is_let_in: false })
     }
 
     /// Tries for a slot on the connection, after what `before` says.
@@ -98,7 +99,9 @@ impl Opening {
         let fleet = Arc::clone(&self.fleet);
         let mut state = fleet.lock();
         state.view = view;
-        self.is_awaited = false;
+        if !state.is_heard(self.number) {
+            return Ok(None);
+        }
         let Some(slot) = slot.map(Slot) else {
             state.step(Event::Reserved(Reserved::None(view)));
             return Ok(None);
@@ -130,7 +133,9 @@ impl Opening {
             }
             let mut state = fleet.lock();
             state.view = tried.view;
-            self.is_awaited = false;
+            if !state.is_heard(self.number) {
+                return Ok(None);
+            }
             if let Some(slot) = tried.slot {
                 let number = state.let_in(fleet.keys.slot(slot), has_marks);
                 state.step(Event::Asked(Asked::Slot(Slot(slot), tried.view)));
@@ -144,35 +149,26 @@ impl Opening {
             state.call = None;
             state.step(Event::Asked(Asked::NoSlot(tried.view)));
             fleet.tell(&state);
-            // The machine calls within ASK_FOR, and the pool's end is told too.
+            // The machine calls within ASK_FOR, unless nobody tells it the time; and the pool's end is told too.
             let call = loop {
                 if state.is_over {
                     return Err(PgError::closed_meanwhile());
                 }
                 match state.call.take() {
                     Some(call) => break call,
-                    None => fleet.changed.wait(&mut state),
+                    None if deadline.left().is_zero() => break Call::Leave,
+                    None => _ = fleet.changed.wait_until(&mut state, deadline.instant()),
                 }
             };
-            if call == Call::Leave {
+            if call == Call::Leave || !state.is_called(self.number) {
                 return Ok(None);
             }
-            self.is_awaited = true;
         }
     }
 
-    fn pass(&self, number: u64) -> Pass {
+    fn pass(&mut self, number: u64) -> Pass {
+        self.is_let_in = true;
         Pass::new(number, Arc::clone(&self.fleet) as Arc<dyn Holding>)
-    }
-
-    fn answer_failure(&mut self, state: &mut State, refused: bool) {
-        if std::mem::take(&mut self.is_awaited) {
-            state.step(match self.job {
-                Job::Ask if refused => Event::Asked(Asked::Refused),
-                Job::Ask => Event::Asked(Asked::Failed),
-                Job::Reserve { .. } => Event::Reserved(Reserved::Failed),
-            });
-        }
     }
 }
 
@@ -206,19 +202,15 @@ impl Claim for Opening {
         }
     }
 
-    fn failed(mut self: Box<Self>, error: &PgError) {
-        let fleet = Arc::clone(&self.fleet);
-        self.answer_failure(&mut fleet.lock(), error.sqlstate() == Some("53300"));
+    fn failed(self: Box<Self>, error: &PgError) {
+        self.fleet.lock().fail(self.number, error.sqlstate() == Some("53300"));
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let fleet = Arc::clone(&self.fleet);
-        let mut state = fleet.lock();
-        self.answer_failure(&mut state, false);
-        state.claims -= 1;
-        state.tell_wants();
-        fleet.tell(&state);
+        let mut state = self.fleet.lock();
+        state.finish(self.number, self.is_let_in);
+        self.fleet.tell(&state);
     }
 }

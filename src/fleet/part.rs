@@ -15,7 +15,7 @@ use super::questions;
 use super::state::State;
 use crate::pool::{Pool, WeakPool};
 use crate::postgres::{Holding, PgError, PgManager};
-use crate::text::harmless;
+use crate::text::{counted, harmless};
 
 pub(super) struct Fleet {
     pub(super) name: String,
@@ -70,14 +70,22 @@ impl Fleet {
     }
 
     /// Why there is no connection, for callers of the pool.
-    pub(super) fn no_room(&self, view: &View) -> PgError {
-        let name = &self.name;
-        let (slots, held, members) = (self.plan.budget.slots(), view.slots_held, view.members);
-        PgError::no_room(match members {
-            0 => format!("fleet {name} has given no slot so far"),
-            _ => {
-                format!("no slot of fleet {name} is free: {held} of {slots} are taken, by {members} programs")
-            }
+    pub(super) fn no_room(&self, state: &State) -> PgError {
+        let (name, slots) = (&self.name, self.plan.budget.slots());
+        let View { slots_held, members, asking, .. } = state.view;
+        let programs = counted(members, "program");
+        PgError::no_room(if members == 0 {
+            format!("fleet {name} has given no slot so far")
+        } else if slots_held >= slots {
+            format!("no slot of fleet {name} is free: {slots_held} of {slots} are taken, by {programs}")
+        } else if asking > 0 {
+            let first = counted(asking, "program");
+            format!(
+                "fleet {name} gives its next slot to {first} without any: {slots_held} of {slots} are taken"
+            )
+        } else {
+            let share = state.ceiling;
+            format!("this program has its share of fleet {name}, {share} of {slots} slots with {programs}")
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The thread of a fleet: tells the machine the time, has looks made, and has the pool keep to its share.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,10 @@ use super::core::Warning;
 use super::part::Fleet;
 use super::state::Look;
 use crate::lines::say;
+use crate::pool::Pool;
+use crate::postgres::PgManager;
 use crate::process::PoolThread;
+use crate::stats::Gauges;
 
 /// How soon a look is tried again for which no connection was idle; one that comes back meanwhile makes it.
 const VISIT_AGAIN: Duration = Duration::from_millis(200);
@@ -20,74 +25,101 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How long a lower ceiling waits for openings that nobody should have begun: they count, and a connection that works
 /// would be closed for one of them.
 const LEAVING: Duration = Duration::from_secs(1);
+/// How soon it is looked whether they are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Starts it; it ends with the pool.
+/// Starts it; it ends with the pool. After a panic, as in the program's logger, the next opening starts another.
 pub(super) fn start(fleet: &Arc<Fleet>) -> io::Result<()> {
     let fleet = Arc::clone(fleet);
     let counted = PoolThread::counted();
     thread::Builder::new().name("tierpool-fleet".to_owned()).spawn(move || {
         let _counted = counted;
-        run(&fleet);
+        let _tended = Tended(&fleet);
+        let mut keeping = Keeping::default();
+        while round(&fleet, &mut keeping).is_continue() {}
     })?;
     Ok(())
 }
 
-fn run(fleet: &Fleet) {
-    let mut applied = None;
-    let mut visited: Option<Instant> = None;
-    loop {
-        let mut state = fleet.lock();
-        state.tick();
-        fleet.tell(&state);
-        if state.is_over {
-            return;
-        }
-        let has_pool = fleet.pool().is_some();
-        let is_new = has_pool && applied != Some(state.ceiling);
-        let may_visit = visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
-        let visits = has_pool && state.is_any_due() && may_visit;
-        let warnings = if has_pool { std::mem::take(&mut state.warnings) } else { Vec::new() };
-        if !is_new && !visits && warnings.is_empty() {
-            let limit = if state.is_any_due() { VISIT_AGAIN } else { LONGEST };
-            let pause = state.pause(limit);
-            fleet.changed.wait_for(&mut state, pause);
-            continue;
-        }
-        let ceiling = state.ceiling;
-        drop(state);
-        for warning in warnings {
-            warn(fleet, warning);
-        }
-        if is_new {
-            apply(fleet, ceiling, applied);
-            applied = Some(ceiling);
-        }
-        if visits {
-            visited = Some(Instant::now());
-            visit(fleet);
-        }
+/// Has the next opening start a thread when this one ends.
+struct Tended<'a>(&'a Fleet);
+
+impl Drop for Tended<'_> {
+    fn drop(&mut self) {
+        self.0.is_tended.store(false, Relaxed);
     }
 }
 
-/// Has the pool keep to a ceiling.
-fn apply(fleet: &Fleet, ceiling: u32, before: Option<u32>) {
-    let Some(pool) = fleet.pool() else { return };
-    if before.is_some_and(|before| ceiling < before) {
-        let end = Instant::now() + LEAVING;
-        let is_crowded = || {
-            let state = fleet.lock();
-            pool.gauges().opening > state.claims - state.waiting && !state.is_over
-        };
-        while is_crowded() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(2));
-        }
+/// What was done for the machine.
+#[derive(Default)]
+struct Keeping {
+    /// The ceiling that the pool keeps to.
+    applied: Option<u32>,
+    /// Since when a lower one waits for openings to leave.
+    waits_since: Option<Instant>,
+    visited: Option<Instant>,
+}
+
+fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
+    // Outside of the lock: where this is the last handle, the pool closes with it, and tells the fleet.
+    let gauges = fleet.pool().map(|pool| pool.gauges());
+    let mut state = fleet.lock();
+    state.tick();
+    fleet.tell(&state);
+    if state.is_over {
+        return ControlFlow::Break(());
     }
-    pool.limit(ceiling);
+    let ceiling = state.ceiling;
+    let is_new = gauges.is_some() && keeping.applied != Some(ceiling);
+    let waits = is_new && keeping.waits(ceiling, gauges.as_ref(), state.claims - state.waiting);
+    let visits = gauges.is_some()
+        && state.is_any_due()
+        && keeping.visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
+    let warnings = if gauges.is_some() { std::mem::take(&mut state.warnings) } else { Vec::new() };
+    if (!is_new || waits) && !visits && warnings.is_empty() {
+        let limit = match (waits, state.is_any_due()) {
+            (true, _) => LOOK_AGAIN,
+            (false, true) => VISIT_AGAIN,
+            (false, false) => LONGEST,
+        };
+        let pause = state.pause(limit);
+        fleet.changed.wait_for(&mut state, pause);
+        return ControlFlow::Continue(());
+    }
+    drop(state);
+    let Some(pool) = fleet.pool() else { return ControlFlow::Continue(()) };
+    for warning in warnings {
+        warn(fleet, &pool, warning);
+    }
+    if is_new && !waits {
+        pool.limit(ceiling);
+        keeping.applied = Some(ceiling);
+        keeping.waits_since = None;
+    }
+    if visits {
+        keeping.visited = Some(Instant::now());
+        visit(fleet, &pool);
+    }
+    ControlFlow::Continue(())
+}
+
+impl Keeping {
+    /// Whether a lower ceiling is to wait, `at_work` openings having a right to go on: those beyond are about to leave,
+    /// and a connection that works would be closed for one of them.
+    fn waits(&mut self, ceiling: u32, gauges: Option<&Gauges>, at_work: u32) -> bool {
+        let is_lower = self.applied.is_some_and(|applied| ceiling < applied);
+        let is_crowded = gauges.is_some_and(|gauges| {
+            gauges.opening > at_work && gauges.idle + gauges.in_use + gauges.opening > ceiling
+        });
+        if !is_lower || !is_crowded {
+            return false;
+        }
+        self.waits_since.get_or_insert_with(Instant::now).elapsed() < LEAVING
+    }
 }
 
 /// Has an idle connection asked what is due.
-fn visit(fleet: &Fleet) {
-    let Some(pool) = fleet.pool() else { return };
+fn visit(fleet: &Fleet, pool: &Pool<PgManager>) {
     let mut is_sent = false;
     pool.visit(|conn| {
         let Some(number) = conn.pass() else { return false };
@@ -102,8 +134,7 @@ fn visit(fleet: &Fleet) {
     });
 }
 
-fn warn(fleet: &Fleet, warning: Warning) {
-    let Some(pool) = fleet.pool() else { return };
+fn warn(fleet: &Fleet, pool: &Pool<PgManager>, warning: Warning) {
     let (name, origin) = (&fleet.name, pool.origin());
     match warning {
         Warning::OtherBudget { ours, theirs } => say!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{ADMISSION_LIMIT, Admission};
+use super::admission::{ADMISSION_LIMIT, Admission, WELCOME_LIMIT};
 use super::manager::PgManager;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::PgError;
@@ -15,11 +15,11 @@ impl PgManager {
         self.admission = Some(admission);
     }
 
-    /// The longest that an opening takes, the wait for its admission included.
+    /// The longest that an opening takes, its admission included: the wait for it, and what is asked for it.
     pub(in crate::postgres) fn opening_limit(&self) -> Duration {
         let own = self.options().connect_limit();
-        // One that waits for a slot on the server has begun as the last of its wait was over.
-        if self.admission.is_some() { own.saturating_add(ADMISSION_LIMIT) } else { own }
+        let admission = ADMISSION_LIMIT.saturating_add(WELCOME_LIMIT);
+        if self.admission.is_some() { own.saturating_add(admission) } else { own }
     }
 
     /// Whether there is something to be asked by way of a connection at hand.

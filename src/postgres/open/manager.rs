@@ -167,7 +167,7 @@ impl PgManager {
         let opening = self.openings.begin();
         let open = |limit| self.connect_and_look(&opening, limit);
         let mut conn = match &self.admission {
-            Some(admission) => admitted(admission, limit.min(self.options().connect_limit()), open)?,
+            Some(admission) => admitted(admission, limit, self.options().connect_limit(), open)?,
             None => open(limit)?,
         };
         conn.set_opening(opening);

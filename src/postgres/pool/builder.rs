@@ -263,8 +263,9 @@ impl PgBuilder {
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
         let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
-        let pool = PgPool::from(tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?);
-        join(&pool);
+        // Before anybody waits, since a fleet looks by way of the pool whether there is room.
+        let join = |pool: &TieredPool<PgManager>| join(&PgPool::from(pool.clone()));
+        let pool = PgPool::from(tiers.build_with(|tier| by_tier(tier, &managers), limit, least, join)?);
         if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
