@@ -42,8 +42,6 @@ pub struct Seen {
     pub members: i64,
     /// All locks of these kinds, whatever they mean.
     pub locks: i64,
-    /// Sessions of automation, by their name.
-    pub sessions: i64,
 }
 
 /// Looks at the server's tables.
@@ -51,18 +49,11 @@ pub fn seen(client: &mut Client) -> Seen {
     let row = client
         .query_one(
             "SELECT count(DISTINCT objid) FILTER (WHERE kind = 0), count(DISTINCT pid) FILTER (WHERE kind = 0),
-                 count(*) FILTER (WHERE kind = 8), count(*),
-                 (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%/automation')
+                 count(*) FILTER (WHERE kind = 8), count(*)
              FROM (SELECT pid, objid, classid::int8 % 256 AS kind FROM pg_locks
                  WHERE locktype = 'advisory' AND objsubid = 2 AND classid::int8 >= 2147483648) AS l",
             &[],
         )
         .unwrap();
-    Seen {
-        slots: row.get(0),
-        holders: row.get(1),
-        members: row.get(2),
-        locks: row.get(3),
-        sessions: row.get(4),
-    }
+    Seen { slots: row.get(0), holders: row.get(1), members: row.get(2), locks: row.get(3) }
 }
