@@ -112,7 +112,7 @@ fn forty_programs_of_a_fleet_share_its_budget_whatever_becomes_of_them() {
         let is_full = || plan.samples.last().is_some_and(|sample| sample.automation > AUTOMATION);
         eventually(LONG_BOUND, "more sessions than there may be", is_full);
         plan.programs.start(&ALL[STAYING..]);
-        thread::sleep(WITHOUT.min(length));
+        thread::sleep(WITHOUT);
     });
     println!("{}", table(&with, &without, &pace));
     let (usual, slowest) = pace.told();

@@ -266,11 +266,12 @@ fn r7_a_process_that_lost_all_asks_again_spread_as_at_first() {
 
 #[test]
 fn r7_who_lost_all_reckons_for_a_while_with_all_that_were_there() {
-    let (mut driven, _) = Driven::with_one(10);
+    let mut driven = Driven::with(1);
     driven.look(members(40, 52));
     driven.tell(Event::Closed);
     driven.wait(SPREAD);
-    let actions = driven.tell(Event::Asked(Asked::Slot(Slot(0), members(3, 3))));
+    driven.tell(Event::Asked(Asked::Slot(Slot(0), members(3, 3))));
+    let actions = driven.tell(Event::Wants(10));
     assert!(!reserves(&actions) && driven.member.share() == 1, "{actions:?}");
     assert!(reserves(&driven.wait(HOLD_OFF)));
     driven.tell(Event::Looked(Some(members(20, 20))));
