@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use super::adhoc::Adhoc;
 use super::core::{Budget, Plan};
-use super::keys::{MOST_TOTAL, MOST_WEIGHT};
+use super::keys::{MOST_TOTAL, MOST_WEIGHT, is_name};
 use super::part::Fleet;
 use crate::config::Faults;
 use crate::postgres::{Admission, FleetPlan, Founded, Founding, PgPool};
-
-/// The longest name, as in the server's own names.
-const LONGEST_NAME: usize = 63;
 
 impl Founding for FleetPlan {
     fn found(self) -> Result<Founded, Faults> {
         let FleetPlan { name, weight, total, reserve, adhoc_is_beside } = self;
         let mut faults = Faults::new();
-        let is_name =
-            !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        faults.require(is_name, "fleet", format!("{name:?}"), "must be a name of 1 to 63 bytes in one line");
+        faults.require(
+            is_name(&name),
+            "fleet",
+            format!("{name:?}"),
+            "must be a name of 1 to 63 bytes in one line",
+        );
         let is_weight = (1..=MOST_WEIGHT).contains(&weight);
         faults.require(is_weight, "fleet_weight", weight, format!("must be 1 to {MOST_WEIGHT}"));
         let is_total = total <= MOST_TOTAL;

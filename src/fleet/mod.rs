@@ -28,6 +28,8 @@
 // | `tend` | the thread that tells the machine the time |
 // | `admission` | a fleet as what lets the connections of a pool in |
 // | `found` | makes it of a pool's settings |
+// | `survey` | a fleet as the server alone shows it |
+// | `trial` | whether a server's locks are real |
 
 mod adhoc;
 mod admission;
@@ -40,5 +42,10 @@ mod part;
 mod person;
 mod questions;
 mod state;
+mod survey;
 mod tend;
 mod threads;
+mod trial;
+
+pub use survey::{Survey, SurveyedSession};
+pub use trial::try_locks;

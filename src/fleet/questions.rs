@@ -13,7 +13,11 @@ const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 
 /// The fleet's locks, in the server's own table of them: `kind` and `number`.
 fn locks(keys: &Keys) -> String {
-    let first = keys.first();
+    locks_from(keys.first())
+}
+
+/// The locks of the fleet whose first number is this.
+pub(super) fn locks_from(first: u32) -> String {
     format!(
         "SELECT pid, classid::pg_catalog.int8 - {first} AS kind, objid::pg_catalog.int8 AS number \
          FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \

@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
-use super::fleeted::{Join, found};
+use super::fleeted::{Join, found, taken_in};
 use super::managers::{by_tier, look_at_room};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
@@ -48,6 +48,7 @@ pub struct PgBuilder {
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
+    pub(super) is_outside_fleet: bool,
     servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
@@ -273,6 +274,7 @@ impl PgBuilder {
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
+        let settings = &*taken_in(settings, self.is_outside_fleet);
         let mut faults = settings.check();
         let automation = self.manager(Tier::Automation, settings);
         let automation = automation.map_err(|found| faults.extend_new(found)).ok();

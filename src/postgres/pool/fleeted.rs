@@ -1,5 +1,6 @@
 //! The fleet that a pool may be part of.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::pg_pool::PgPool;
@@ -30,6 +31,15 @@ pub(super) type Join = Box<dyn FnOnce(&PgPool)>;
 pub(crate) trait Founding {
     /// Fails with every fault of the plan.
     fn found(self) -> Result<Founded, Faults>;
+}
+
+/// The settings that count for a pool that may be meant to stay outside of the fleet that they name.
+pub(super) fn taken_in(settings: &PgSettings, is_outside: bool) -> Cow<'_, PgSettings> {
+    let mut settings = Cow::Borrowed(settings);
+    if is_outside {
+        settings.to_mut().fleet = None;
+    }
+    settings
 }
 
 /// Has the connections of both tiers ask their fleet, where the settings name one. Returns who is to be told of the
