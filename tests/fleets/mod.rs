@@ -42,6 +42,10 @@ pub struct Seen {
     pub members: i64,
     /// All locks of these kinds, whatever they mean.
     pub locks: i64,
+    /// Slots of the reserve that somebody holds.
+    pub adhoc: i64,
+    /// Sessions that hold one of those.
+    pub adhoc_holders: i64,
 }
 
 /// Looks at the server's tables.
@@ -49,11 +53,19 @@ pub fn seen(client: &mut Client) -> Seen {
     let row = client
         .query_one(
             "SELECT count(DISTINCT objid) FILTER (WHERE kind = 0), count(DISTINCT pid) FILTER (WHERE kind = 0),
-                 count(*) FILTER (WHERE kind = 8), count(*)
+                 count(*) FILTER (WHERE kind = 8), count(*),
+                 count(DISTINCT objid) FILTER (WHERE kind = 3), count(DISTINCT pid) FILTER (WHERE kind = 3)
              FROM (SELECT pid, objid, classid::int8 % 256 AS kind FROM pg_locks
                  WHERE locktype = 'advisory' AND objsubid = 2 AND classid::int8 >= 2147483648) AS l",
             &[],
         )
         .unwrap();
-    Seen { slots: row.get(0), holders: row.get(1), members: row.get(2), locks: row.get(3) }
+    Seen {
+        slots: row.get(0),
+        holders: row.get(1),
+        members: row.get(2),
+        locks: row.get(3),
+        adhoc: row.get(4),
+        adhoc_holders: row.get(5),
+    }
 }
