@@ -39,5 +39,6 @@ mod survey;
 mod tend;
 mod trial;
 
+pub use found::budget;
 pub use survey::{Survey, SurveyedSession};
 pub use trial::try_locks;

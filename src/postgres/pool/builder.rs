@@ -1,7 +1,6 @@
 //! Builds a pool from settings.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -391,11 +390,5 @@ fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
     match tier {
         Tier::Automation => automation.clone(),
         Tier::Adhoc => adhoc.clone(),
-    }
-}
-
-impl fmt::Debug for PgBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }

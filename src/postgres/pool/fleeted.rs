@@ -15,6 +15,15 @@ pub(crate) struct FleetPlan {
     pub(crate) reserve: u32,
 }
 
+impl FleetPlan {
+    /// The one that settings name, if they do.
+    pub(crate) fn of(settings: &PgSettings) -> Option<Self> {
+        let name = settings.fleet.clone()?;
+        let (weight, total) = (settings.fleet_weight, settings.total_connections);
+        Some(FleetPlan { name, weight, total, reserve: settings.reserved })
+    }
+}
+
 /// A pool's part in a fleet: who lets its connections in, and is told of the pool when that is there.
 pub(crate) struct Founded {
     pub(crate) admission: Arc<dyn Admission>,
@@ -42,19 +51,13 @@ pub(super) fn taken_in(settings: &PgSettings, is_outside: bool) -> Cow<'_, PgSet
 /// Has the automation tier's connections ask their fleet, where the settings name one. Returns who is to be told of the
 /// pool.
 pub(super) fn found(settings: &PgSettings, automation: &mut PgManager) -> Result<Join, Faults> {
-    let Some(name) = settings.fleet.clone() else { return Ok(Box::new(|_| ())) };
+    let Some(plan) = FleetPlan::of(settings) else { return Ok(Box::new(|_| ())) };
     if matches!(settings.pgbouncer, Some(PgBouncer::Transaction)) {
         let mut faults = Faults::new();
         let rule = "must be a session's own: behind a PgBouncer in transaction mode no session keeps a lock";
-        faults.push("fleet", name, rule);
+        faults.push("fleet", plan.name, rule);
         return Err(faults);
     }
-    let plan = FleetPlan {
-        name,
-        weight: settings.fleet_weight,
-        total: settings.total_connections,
-        reserve: settings.reserved,
-    };
     let Founded { admission, join } = plan.found()?;
     automation.admit_by(admission);
     Ok(join)
