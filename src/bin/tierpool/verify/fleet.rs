@@ -113,8 +113,8 @@ impl Fleet {
         if self.pooler == PgBouncer::Transaction {
             let found =
                 format!("{parts}; behind a PgBouncer in transaction mode, where no session keeps a lock");
-            let todo = "leave DB_POOL_FLEET out, and have the PgBouncer hold the budget: tierpool fleet plan prints its \
-                        pgbouncer.ini; or connect to the server itself";
+            let todo = "leave DB_POOL_FLEET out, and have the PgBouncer hold the budget: tierpool fleet plan prints \
+                        its pgbouncer.ini; or connect to the server itself";
             return Check::bad(FLEET, State::Fail, found, todo);
         }
         let Some(Ok(Seen { survey: Ok(survey), .. })) = &self.seen else { return Check::ok(FLEET, parts) };

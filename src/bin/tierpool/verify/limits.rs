@@ -88,7 +88,7 @@ fn wanted(connections: u32, is_certain: bool) -> String {
     format!("{most}{connections} connections wanted")
 }
 
-/// Whether other clients leave the room that the limits would allow. Sessions of the application's fleet are no others'.
+/// Whether other clients leave the room that the limits would allow. Sessions of the fleet are not those of others.
 pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool, in_fleet: u32) -> Check {
     const NAME: &str = "room beside others";
     let (limits, role) = (&activity.limits, &activity.automation.role);
