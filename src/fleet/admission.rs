@@ -12,22 +12,10 @@ use super::tend;
 use crate::clock::Deadline;
 use crate::postgres::{Admission, Claim, PgConnection, PgError};
 use crate::stats::FleetStatus;
-use crate::text::harmless;
-
-/// Starts the thread that tells the machine the time, with the first opening.
-fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
-    if fleet.is_tended.swap(true, Relaxed) {
-        return Ok(());
-    }
-    tend::start(fleet).map_err(|error| {
-        fleet.is_tended.store(false, Relaxed);
-        PgError::no_room(format!("the thread of the fleet cannot be started: {}", harmless(error)))
-    })
-}
 
 impl Admission for Fleet {
     fn claim(self: Arc<Self>, limit: Duration, work: Duration) -> Result<Box<dyn Claim>, PgError> {
-        see_to_it(&self)?;
+        tend::see_to_it(&self)?;
         let deadline = Deadline::of(limit);
         let mut state = self.lock();
         state.claims += 1;
@@ -76,6 +64,9 @@ impl Admission for Fleet {
         let answer = conn.ask(&errand.text, limit);
         if let (Some(look), Ok(rows)) = (&mut look, &answer) {
             look.view = rows.last().map(questions::view);
+            if let Some(row) = rows.last() {
+                self.note_adhoc(questions::adhoc_taken(row));
+            }
         }
         if let (Ok(_), Some(held)) = (&answer, self.lock().held.get_mut(&number)) {
             held.has_marks |= errand.puts_marks;
@@ -83,19 +74,13 @@ impl Admission for Fleet {
         }
         drop(look);
         self.tell(&self.lock());
-        match answer?.first().and_then(|row| questions::number(row, 0)) {
-            Some(1..) => Ok(()),
-            _ => Err(PgError::no_room(format!(
-                "the connection has lost its slot in fleet {}, as by pg_advisory_unlock_all()",
-                self.name
-            ))),
-        }
+        questions::is_held(&answer?, &self.name)
     }
 
-    fn status(&self) -> FleetStatus {
+    fn status(&self) -> Option<FleetStatus> {
         let state = self.lock();
         let View { slots_held, members, wanting, asking, .. } = state.view;
-        FleetStatus {
+        Some(FleetStatus {
             name: self.name.clone(),
             slots: self.plan.budget.slots(),
             slots_held,
@@ -105,7 +90,9 @@ impl Admission for Fleet {
             share: state.member.share(),
             held: state.member.held(),
             ceiling: state.ceiling,
-        }
+            adhoc_slots: self.plan.budget.reserve(),
+            adhoc_held: self.adhoc.taken(),
+        })
     }
 
     fn end(&self) {

@@ -13,24 +13,6 @@ use super::state::{Call, Job};
 use crate::clock::Deadline;
 use crate::postgres::{Claim, Holding, Pass, PgConnection, PgError};
 
-/// Codes of a server that has no such locks, or does not let this role use or see them.
-const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
-
-pub(super) fn unreal(what: &str) -> String {
-    format!("the server cannot hold the locks of a fleet: it {what}")
-}
-
-/// The error of a question about locks, where it says that there are none for this role.
-pub(super) fn explained(error: PgError) -> PgError {
-    match error.sqlstate() {
-        Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
-            "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and see \
-             pg_locks: {error}"
-        )),
-        _ => error,
-    }
-}
-
 /// An opening that has its job.
 pub(super) struct Opening {
     fleet: Arc<Fleet>,
@@ -42,6 +24,8 @@ pub(super) struct Opening {
 
 /// What came of trying for a slot.
 struct Tried {
+    /// Other sessions that hold the slot from which on it was looked for.
+    others_at_start: u32,
     slot: Option<u32>,
     place: Option<u32>,
     view: View,
@@ -64,16 +48,19 @@ impl Opening {
         let (keys, budget) = (&fleet.keys, fleet.plan.budget);
         let own = self.proof();
         let start = own.unwrap_or_else(|| fastrand::u32(..budget.slots()));
-        let asked = [before, Some(questions::take(keys, budget, taker, start))];
-        let text: Vec<_> = asked.into_iter().flatten().chain([questions::count(keys, budget)]).collect();
-        let rows = conn.ask(&text.join("; "), limit).map_err(explained)?;
-        let tried = Tried::read(&rows).ok_or_else(|| PgError::cannot_share(unreal("answers otherwise")))?;
+        let take = questions::take(keys, budget, taker, start);
+        let others = questions::others(keys, keys.slot(start));
+        let asked = [before, Some(take), Some(others), Some(questions::count(keys, budget))];
+        let text: Vec<_> = asked.into_iter().flatten().collect();
+        let rows = conn.ask(&text.join("; "), limit).map_err(questions::explained)?;
+        let tried = Tried::read(&rows).ok_or_else(|| questions::unreal("answers otherwise"))?;
         if let Some(slot) = tried.slot {
             // Its own lock has to be among those that are counted, and one that another session holds is not granted.
-            if tried.view.slots_held == 0 || own == Some(slot) {
-                return Err(PgError::cannot_share(unreal("grants them to everybody")));
+            // That a connection of this process held the slot says nothing: its session may have ended unseen.
+            if tried.view.slots_held == 0 || (slot == start && tried.others_at_start > 0) {
+                return Err(questions::unreal("grants them to everybody"));
             }
-            if own.is_some() {
+            if own.is_some_and(|own| own != slot) {
                 fleet.is_proven.store(true, Relaxed);
             }
         }
@@ -166,6 +153,10 @@ impl Opening {
         }
     }
 
+    fn not_opened(&self, error: &PgError) {
+        self.fleet.lock().fail(self.number, error.sqlstate() == Some("53300"));
+    }
+
     fn pass(&mut self, number: u64) -> Pass {
         self.is_let_in = true;
         Pass::new(number, Arc::clone(&self.fleet) as Arc<dyn Holding>)
@@ -173,10 +164,11 @@ impl Opening {
 }
 
 impl Tried {
-    /// Of the rows of an attempt: the last but one says what was taken, the last what there is.
+    /// Of the last rows of an attempt: what was taken, who else has the first that was tried, and what there is.
     fn read(rows: &[SimpleQueryRow]) -> Option<Tried> {
-        let [.., taken, counted] = rows else { return None };
+        let [.., taken, others, counted] = rows else { return None };
         Some(Tried {
+            others_at_start: questions::number(others, 0)?,
             slot: questions::number(taken, 0),
             place: questions::number(taken, 1),
             view: questions::view(counted),
@@ -190,12 +182,7 @@ impl Claim for Opening {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<Option<Pass>, PgError> {
-        if conn.is_transaction_pooled() {
-            return Err(PgError::cannot_share(
-                "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet"
-                    .to_owned(),
-            ));
-        }
+        questions::require_session(conn)?;
         match self.job {
             Job::Ask => self.ask(conn, limit),
             Job::Reserve { beyond_share } => self.reserve(conn, beyond_share, limit),
@@ -203,7 +190,7 @@ impl Claim for Opening {
     }
 
     fn failed(self: Box<Self>, error: &PgError) {
-        self.fleet.lock().fail(self.number, error.sqlstate() == Some("53300"));
+        self.not_opened(error);
     }
 }
 

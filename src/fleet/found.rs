@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::adhoc::Adhoc;
 use super::core::{Budget, Plan};
 use super::keys::{MOST_TOTAL, MOST_WEIGHT, is_name};
 use super::part::Fleet;
 use crate::config::{Faults, PgSettings};
-use crate::postgres::{FleetPlan, Founded, Founding, PgPool};
+use crate::postgres::{Admission, FleetPlan, Founded, Founding, PgPool};
 
 /// The budget of the fleet that settings name; `None` where they name none.
 ///
@@ -33,7 +34,7 @@ pub fn budget(settings: &PgSettings) -> Result<Option<Budget>, Faults> {
 }
 
 fn checked(plan: &FleetPlan) -> Result<Budget, Faults> {
-    let FleetPlan { name, weight, total, reserve } = plan;
+    let FleetPlan { name, weight, total, reserve, .. } = plan;
     let mut faults = Faults::new();
     faults.require(
         is_name(name),
@@ -55,9 +56,15 @@ fn checked(plan: &FleetPlan) -> Result<Budget, Faults> {
 impl Founding for FleetPlan {
     fn found(self) -> Result<Founded, Faults> {
         let budget = checked(&self)?;
-        let fleet = Fleet::new(&self.name, Plan { budget, weight: self.weight, most: budget.slots() });
-        let admission = Arc::clone(&fleet);
-        let join = move |pool: &PgPool| fleet.join(pool.automation());
-        Ok(Founded { admission, join: Box::new(join) })
+        let FleetPlan { name, weight, adhoc_is_beside, .. } = self;
+        let adhoc = Adhoc::new(&name, budget);
+        let plan = Plan { budget, weight, most: budget.slots() };
+        let fleet = Fleet::new(&name, plan, Arc::clone(&adhoc), adhoc_is_beside);
+        let admissions: [Arc<dyn Admission>; 2] = [Arc::clone(&fleet) as _, Arc::clone(&adhoc) as _];
+        let join = move |pool: &PgPool| {
+            fleet.join(pool.automation());
+            adhoc.join(pool.adhoc());
+        };
+        Ok(Founded { admissions, join: Box::new(join) })
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn is_name(name: &str) -> bool {
 /// The numbers of the kinds of locks, above the first number of the fleet.
 pub(super) const PLACE: u32 = 1;
 pub(super) const WANT: u32 = 2;
+pub(super) const ADHOC: u32 = 3;
 pub(super) const MARK: u32 = 8;
 /// So many first numbers are one fleet's.
 pub(super) const KINDS: u32 = 256;
@@ -65,6 +66,16 @@ impl Keys {
 
     pub(super) fn slot(&self, number: u32) -> Key {
         Key(self.kind(0), number as i32)
+    }
+
+    /// A slot of the reserve.
+    pub(super) fn adhoc_slot(&self, number: u32) -> Key {
+        Key(self.kind(ADHOC), number as i32)
+    }
+
+    /// The kind of one of these keys.
+    pub(super) fn kind_of(&self, key: Key) -> u32 {
+        key.0 as u32 - self.first
     }
 
     pub(super) fn want(&self) -> Key {

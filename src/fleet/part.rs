@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::adhoc::Adhoc;
 use super::core::{Event, Plan, View};
 use super::keys::{Key, Keys};
 use super::questions;
@@ -32,10 +33,14 @@ pub(super) struct Fleet {
     pub(super) is_proven: AtomicBool,
     pool: OnceLock<WeakPool<PgManager>>,
     pub(super) is_tended: AtomicBool,
+    /// The ad-hoc tier's part.
+    pub(super) adhoc: Arc<Adhoc>,
+    /// Its locks are where the automation tier's are, so that a look sees them.
+    sees_adhoc: bool,
 }
 
 impl Fleet {
-    pub(super) fn new(name: &str, plan: Plan) -> Arc<Self> {
+    pub(super) fn new(name: &str, plan: Plan, adhoc: Arc<Adhoc>, sees_adhoc: bool) -> Arc<Self> {
         Arc::new(Fleet {
             name: harmless(name),
             keys: Keys::new(name, plan.budget),
@@ -46,6 +51,8 @@ impl Fleet {
             is_proven: AtomicBool::new(false),
             pool: OnceLock::new(),
             is_tended: AtomicBool::new(false),
+            adhoc,
+            sees_adhoc,
         })
     }
 
@@ -53,6 +60,13 @@ impl Fleet {
     pub(super) fn join(&self, pool: &Pool<PgManager>) {
         let _ = self.pool.set(pool.downgrade());
         self.changed.notify_all();
+    }
+
+    /// Has the ad-hoc tier's part know how many of its slots are taken, as a look has seen.
+    pub(super) fn note_adhoc(&self, taken: u32) {
+        if self.sees_adhoc {
+            self.adhoc.note_taken(taken);
+        }
     }
 
     pub(super) fn pool(&self) -> Option<Pool<PgManager>> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Action, Asked, Event, Member, Moment, Plan, Reserved, View, Warning};
 use super::keys::Key;
+use crate::event::FleetNews;
 
 /// For how long a wish is taken to last after an opening came to nothing: more than the longest pause of a pool.
 const WISH_FOR: Duration = Duration::from_secs(6);
@@ -69,8 +70,13 @@ pub(super) struct State {
     /// Whether the mark of those who want is to be there.
     pub(super) wants_more: bool,
     pub(super) ceiling: u32,
+    /// What it is while nobody is short.
+    most: u32,
     pub(super) view: View,
-    pub(super) warnings: Vec<Warning>,
+    /// What an operator is to be told; each kind of it is told once for a while, so there are few.
+    pub(super) news: Vec<FleetNews>,
+    /// That there is no slot was told.
+    is_refusal_told: bool,
     pub(super) is_over: bool,
     next: u64,
 }
@@ -90,8 +96,10 @@ impl State {
             held: HashMap::new(),
             wants_more: false,
             ceiling: plan.most,
+            most: plan.most,
             view: View::default(),
-            warnings: Vec::new(),
+            news: Vec::new(),
+            is_refusal_told: false,
             is_over: false,
             next: 0,
         }
@@ -101,6 +109,13 @@ impl State {
     /// keep, or has to let go of.
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         let moment = Moment { now: self.began.elapsed(), chance: fastrand::f64() };
+        let is_refusal = matches!(
+            event,
+            Event::Asked(Asked::NoSlot(_) | Asked::NoPlace(_)) | Event::Reserved(Reserved::None(_))
+        );
+        if is_refusal && !std::mem::replace(&mut self.is_refusal_told, true) {
+            self.news.push(FleetNews::NoSlot);
+        }
         let mut own = Vec::new();
         for action in self.member.step(moment, event) {
             match action {
@@ -109,12 +124,27 @@ impl State {
                 Action::AskAgain => self.call = Some(Call::AskAgain),
                 Action::LeaveOff => self.call = Some(Call::Leave),
                 Action::Look { want } => self.look = Look::Due { want },
-                Action::Ceiling(ceiling) => self.ceiling = ceiling,
-                Action::Warn(warning) => self.warnings.push(warning),
+                Action::Ceiling(ceiling) => self.limit(ceiling),
+                Action::Warn(Warning::OtherBudget { ours, theirs }) => {
+                    let [ours, theirs] = [ours, theirs].map(|budget| (budget.total(), budget.reserve()));
+                    self.news.push(FleetNews::OtherBudget { ours, theirs });
+                }
+                Action::Warn(Warning::MoreThanFit { members, slots }) => {
+                    self.news.push(FleetNews::MoreThanFit { members, slots });
+                }
                 Action::Open(_) | Action::LetGo(_) => own.push(action),
             }
         }
         own
+    }
+
+    /// The pool has so many connections at the most from now on. Where it had what it likes, and has to give some back,
+    /// that is news.
+    fn limit(&mut self, ceiling: u32) {
+        if self.ceiling == self.most && ceiling < self.member.held() {
+            self.news.push(FleetNews::GivesBack { at_most: ceiling });
+        }
+        self.ceiling = ceiling;
     }
 
     /// Has the machine know how many connections the pool would have. One that has connections and found no slot for
@@ -266,6 +296,10 @@ impl State {
 
     /// Notes a connection that has a slot, and returns its number.
     pub(super) fn let_in(&mut self, slot: Key, has_marks: bool) -> u64 {
+        if self.held.is_empty() {
+            self.news.push(FleetNews::Joined);
+        }
+        self.is_refusal_told = false;
         let number = self.next_number();
         self.held.insert(number, Held { slot, has_marks, has_want: false });
         number

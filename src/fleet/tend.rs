@@ -1,21 +1,18 @@
 //! The thread of a fleet: tells the machine the time, has looks made, and has the pool keep to its share.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::core::Warning;
 use super::part::Fleet;
 use super::state::Look;
+use super::threads;
+use crate::event::FleetNews;
 use crate::lines::say;
 use crate::pool::Pool;
-use crate::postgres::PgManager;
-use crate::process::PoolThread;
+use crate::postgres::{PgError, PgManager};
 use crate::stats::Gauges;
 
 /// How soon a look is tried again for which no connection was idle; one that comes back meanwhile makes it.
@@ -28,26 +25,14 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// How soon it is looked whether they are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Starts it; it ends with the pool. After a panic, as in the program's logger, the next opening starts another.
-pub(super) fn start(fleet: &Arc<Fleet>) -> io::Result<()> {
-    let fleet = Arc::clone(fleet);
-    let counted = PoolThread::counted();
-    thread::Builder::new().name("tierpool-fleet".to_owned()).spawn(move || {
-        let _counted = counted;
-        let _tended = Tended(&fleet);
-        let mut keeping = Keeping::default();
-        while round(&fleet, &mut keeping).is_continue() {}
-    })?;
-    Ok(())
+/// Starts it with the first opening; it ends with the pool.
+pub(super) fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
+    threads::see_to_it(fleet, "tierpool-fleet", |fleet| &fleet.is_tended, run)
 }
 
-/// Has the next opening start a thread when this one ends.
-struct Tended<'a>(&'a Fleet);
-
-impl Drop for Tended<'_> {
-    fn drop(&mut self) {
-        self.0.is_tended.store(false, Relaxed);
-    }
+fn run(fleet: &Fleet) {
+    let mut keeping = Keeping::default();
+    while round(fleet, &mut keeping).is_continue() {}
 }
 
 /// What was done for the machine.
@@ -75,8 +60,8 @@ fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
     let visits = gauges.is_some()
         && state.is_any_due()
         && keeping.visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
-    let warnings = if gauges.is_some() { std::mem::take(&mut state.warnings) } else { Vec::new() };
-    if (!is_new || waits) && !visits && warnings.is_empty() {
+    let news = if gauges.is_some() { std::mem::take(&mut state.news) } else { Vec::new() };
+    if (!is_new || waits) && !visits && news.is_empty() {
         let limit = match (waits, state.is_any_due()) {
             (true, _) => LOOK_AGAIN,
             (false, true) => VISIT_AGAIN,
@@ -88,8 +73,9 @@ fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
     }
     drop(state);
     let Some(pool) = fleet.pool() else { return ControlFlow::Continue(()) };
-    for warning in warnings {
-        warn(fleet, &pool, warning);
+    for news in news {
+        pool.tell_of_fleet(&fleet.name, news);
+        warn(fleet, &pool, news);
     }
     if is_new && !waits {
         pool.limit(ceiling);
@@ -134,26 +120,28 @@ fn visit(fleet: &Fleet, pool: &Pool<PgManager>) {
     });
 }
 
-fn warn(fleet: &Fleet, pool: &Pool<PgManager>, warning: Warning) {
+/// Logs what is to be mended.
+fn warn(fleet: &Fleet, pool: &Pool<PgManager>, news: FleetNews) {
     let (name, origin) = (&fleet.name, pool.origin());
-    match warning {
-        Warning::OtherBudget { ours, theirs } => say!(
+    match news {
+        FleetNews::OtherBudget { ours, theirs } => say!(
             Level::Warn,
             origin,
             [],
             "another program of fleet {name} reckons with a budget of {} connections, {} of them reserved; this one \
              with {} and {}: give all of them the same",
-            theirs.total(),
-            theirs.reserve(),
-            ours.total(),
-            ours.reserve()
+            theirs.0,
+            theirs.1,
+            ours.0,
+            ours.1
         ),
-        Warning::MoreThanFit { members, slots } => say!(
+        FleetNews::MoreThanFit { members, slots } => say!(
             Level::Warn,
             origin,
             [],
             "fleet {name} has {members} programs and {slots} slots, so that some get no connection: a PgBouncer in \
              front of the server is what helps"
         ),
+        FleetNews::Joined | FleetNews::NoSlot | FleetNews::GivesBack { .. } => {}
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::claim::{explained, unreal};
-use super::questions::number;
+use super::questions::{explained, number, unreal};
 use crate::postgres::{PgConnection, PgError};
 
 /// The first number of the lock that is tried. Fleets have numbers below 0.
@@ -38,7 +37,7 @@ pub fn try_locks(
     limit: Duration,
 ) -> Result<Option<String>, PgError> {
     match tried(first, second, limit) {
-        Ok(found) => Ok(found.map(unreal)),
+        Ok(found) => Ok(found.map(|what| unreal(what).to_string())),
         Err(error) if error.sqlstate().is_some() => Ok(Some(explained(error).to_string())),
         Err(error) => Err(error),
     }

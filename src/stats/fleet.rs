@@ -30,6 +30,10 @@ pub struct FleetStatus {
     pub held: u32,
     /// The most that it may have now.
     pub ceiling: u32,
+    /// The connections that the ad-hoc tiers of the whole fleet have together: the reserve.
+    pub adhoc_slots: u32,
+    /// Those of them that are taken, by whichever program.
+    pub adhoc_held: u32,
 }
 
 impl fmt::Display for FleetStatus {

@@ -100,8 +100,9 @@ impl Driver<PgManager> for PgDriver {
         Some(manager.opening_limit())
     }
 
-    /// At once over TCP, from the handshake on. A connect without an answer, a callback for credentials, a resolver or
-    /// a Unix socket takes what it takes.
+    /// At once over TCP, from the handshake on; an ad-hoc opening that pauses before it tries a full server again ends
+    /// with that pause, an eighth of a second at the most. A connect without an answer, a callback for credentials, a
+    /// resolver or a Unix socket takes what it takes.
     fn end_openings(&self, manager: &PgManager) {
         manager.end_openings();
     }

@@ -12,7 +12,8 @@ use crate::stats::FleetStatus;
 /// The longest that an opening waits for its admission, besides the time to connect. After that it fails, and the pool
 /// reckons anew whether anybody needs a connection.
 pub(crate) const ADMISSION_LIMIT: Duration = Duration::from_secs(4);
-/// The longest that a connection which has logged in is at its admission: it may wait there for 2 s, and asks meanwhile.
+/// The longest that a connection which has logged in is at its admission: it may wait there for 2 s, and asks
+/// meanwhile.
 pub(crate) const WELCOME_LIMIT: Duration = Duration::from_secs(4);
 /// How long one that is turned away waits for the end of its backend, which counts until then.
 const PARTING: Duration = Duration::from_millis(400);
@@ -33,8 +34,8 @@ pub(crate) trait Admission: Send + Sync {
     /// After an error the connection is of no use.
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError>;
 
-    /// What is known of the budget and of this program's part in it.
-    fn status(&self) -> FleetStatus;
+    /// What is known of the budget and of this program's part in it; told by the admission of one tier.
+    fn status(&self) -> Option<FleetStatus>;
 
     /// The pool is closed: claims fail from now on, and those that wait.
     fn end(&self);
@@ -86,11 +87,6 @@ pub(super) fn admitted(
 }
 
 impl PgError {
-    /// There is no room for a connection now: as the server says it by 53300.
-    pub(crate) fn no_room(why: String) -> Self {
-        PgError::opening(OpeningError::NoRoom(why))
-    }
-
     /// The server, or what is in front of it, cannot hold a budget over processes.
     pub(crate) fn cannot_share(why: String) -> Self {
         PgError::opening(OpeningError::CannotShare(why))

@@ -1,6 +1,7 @@
 //! Builds a pool from settings.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use log::Level;
 
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::fleeted::{Join, found, taken_in};
+use super::managers::{by_tier, look_at_room};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 #[cfg(all(feature = "http", unix))]
@@ -20,7 +22,6 @@ use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, LogIns, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
-use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
 type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
@@ -291,6 +292,7 @@ impl PgBuilder {
         if self.adhoc_server.is_none() {
             adhoc.share_findings(&automation);
         }
+        adhoc.try_again_when_full();
         let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
         let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
             || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
@@ -325,7 +327,7 @@ impl PgBuilder {
             builder = builder.budget_follows();
         }
         look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
-        let join = found(settings, &mut automation).map_err(Error::invalid)?;
+        let join = found(settings, [&mut automation, &mut adhoc]).map_err(Error::invalid)?;
         Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart, join })
     }
 
@@ -372,23 +374,8 @@ struct Assembled {
     join: Join,
 }
 
-/// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.
-fn look_at_room(
-    tiers: &TieredBuilder<PgManager>,
-    [automation, adhoc]: [&mut PgManager; 2],
-    adhoc_is_elsewhere: bool,
-) {
-    let own = tiers.of_tier(Tier::Automation).resolved().0.ceiling();
-    let look = look_for_room([automation, adhoc], if adhoc_is_elsewhere { own } else { tiers.budget() });
-    if !adhoc_is_elsewhere {
-        adhoc.look_first(Arc::clone(&look));
-    }
-    automation.look_first(look);
-}
-
-fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
-    match tier {
-        Tier::Automation => automation.clone(),
-        Tier::Adhoc => adhoc.clone(),
+impl fmt::Debug for PgBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }

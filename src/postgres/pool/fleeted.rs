@@ -13,20 +13,23 @@ pub(crate) struct FleetPlan {
     pub(crate) weight: u32,
     pub(crate) total: u32,
     pub(crate) reserve: u32,
+    /// The ad-hoc tier is in the same database as automation.
+    pub(crate) adhoc_is_beside: bool,
 }
 
 impl FleetPlan {
-    /// The one that settings name, if they do.
+    /// The one that settings name, if they do; they have one server for both tiers.
     pub(crate) fn of(settings: &PgSettings) -> Option<Self> {
         let name = settings.fleet.clone()?;
-        let (weight, total) = (settings.fleet_weight, settings.total_connections);
-        Some(FleetPlan { name, weight, total, reserve: settings.reserved })
+        let (total, reserve) = (settings.total_connections, settings.reserved);
+        Some(FleetPlan { name, weight: settings.fleet_weight, total, reserve, adhoc_is_beside: true })
     }
 }
 
-/// A pool's part in a fleet: who lets its connections in, and is told of the pool when that is there.
+/// A pool's part in a fleet: who lets its tiers' connections in, and is told of the pool when that is there.
 pub(crate) struct Founded {
-    pub(crate) admission: Arc<dyn Admission>,
+    /// Of the automation tier, and of the ad-hoc tier.
+    pub(crate) admissions: [Arc<dyn Admission>; 2],
     pub(crate) join: Join,
 }
 
@@ -48,17 +51,21 @@ pub(super) fn taken_in(settings: &PgSettings, is_outside: bool) -> Cow<'_, PgSet
     settings
 }
 
-/// Has the automation tier's connections ask their fleet, where the settings name one. Returns who is to be told of the
+/// Has the connections of both tiers ask their fleet, where the settings name one. Returns who is to be told of the
 /// pool.
-pub(super) fn found(settings: &PgSettings, automation: &mut PgManager) -> Result<Join, Faults> {
+pub(super) fn found(settings: &PgSettings, managers: [&mut PgManager; 2]) -> Result<Join, Faults> {
     let Some(plan) = FleetPlan::of(settings) else { return Ok(Box::new(|_| ())) };
-    if matches!(settings.pgbouncer, Some(PgBouncer::Transaction)) {
+    let is_pooled = |manager: &PgManager| matches!(manager.options().pgbouncer, Some(PgBouncer::Transaction));
+    if managers.iter().any(|manager| is_pooled(manager)) {
         let mut faults = Faults::new();
         let rule = "must be a session's own: behind a PgBouncer in transaction mode no session keeps a lock";
         faults.push("fleet", plan.name, rule);
         return Err(faults);
     }
-    let Founded { admission, join } = plan.found()?;
-    automation.admit_by(admission);
+    let plan = FleetPlan { adhoc_is_beside: managers[0].leads_where(managers[1]), ..plan };
+    let Founded { admissions, join } = plan.found()?;
+    for (manager, admission) in managers.into_iter().zip(admissions) {
+        manager.admit_by(admission);
+    }
     Ok(join)
 }

@@ -1,6 +1,5 @@
 //! The builder's setters of what stands in the table of settings, and so may come from elsewhere too.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::builder::PgBuilder;
@@ -124,11 +123,5 @@ impl PgBuilder {
     pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
         self.overrides.pgbouncer = Some(mode.into());
         self
-    }
-}
-
-impl fmt::Debug for PgBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }

@@ -94,8 +94,8 @@ pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool, in
     let (limits, role) = (&activity.limits, &activity.automation.role);
     let budget = settings.total_connections;
     // Sessions of the application's own name are its own, up to its budget: beyond, they are another process's.
-    let automation = activity.automation.total.open.max(in_fleet);
-    let own = automation.saturating_add(activity.adhoc.total.open).min(budget);
+    let named = activity.automation.total.open.saturating_add(activity.adhoc.total.open);
+    let own = named.max(in_fleet).min(budget);
     let usable = own.saturating_add(activity.automation.room);
     let by_limit = |limit: Option<u32>| limit.filter(|_| !role.is_superuser).unwrap_or(u32::MAX);
     // What the limits themselves refuse has been told of there.
