@@ -49,5 +49,6 @@ mod threads;
 mod trial;
 mod want;
 
+pub use found::budget;
 pub use survey::{Survey, SurveyedSession};
 pub use trial::try_locks;
