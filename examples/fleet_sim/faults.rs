@@ -1,6 +1,6 @@
 //! What goes wrong, when and for how long.
 
-use super::check::LONGEST_PAUSE;
+use super::check::AFTER_A_PARTITION;
 use super::plan::Fault;
 use super::process::Message;
 use super::server::Client;
@@ -15,6 +15,7 @@ impl World {
         let faults = self.scenario.faults.clone();
         let fault = faults[self.dice.usize(..faults.len())];
         self.checks.strikes(self.now, fault);
+        self.checks.changed(self.now);
         match fault {
             Fault::Crash => self.some(|world, client| world.kill(client)),
             Fault::Stop => self.some(|world, client| world.stop(client)),
@@ -69,6 +70,8 @@ impl World {
         let now = self.now;
         let Some(process) = self.process(client) else { return };
         process.is_stopped = false;
+        self.checks.changed(now);
+        let process = &mut self.processes[client.0];
         process.starves_since = process.is_starving().then_some(now);
         for message in std::mem::take(&mut process.backlog) {
             self.after(0, What::Notice(client, message));
@@ -89,8 +92,10 @@ impl World {
         let now = self.now;
         let Some(process) = self.process(client) else { return };
         process.is_cut = false;
-        // It may be in the longest of its pauses.
-        process.starves_since = process.is_starving().then_some(now + LONGEST_PAUSE);
+        self.checks.changed(now);
+        let process = &mut self.processes[client.0];
+        process.starves_since = process.is_starving().then_some(now);
+        process.left_out_until = now + AFTER_A_PARTITION;
         let known: Vec<_> = process.conns.iter().map(|conn| conn.session).chain(process.asker).collect();
         for session in self.server.sessions_of(client) {
             if !known.contains(&session) {

@@ -2,6 +2,8 @@
 //! `examples/fleet_sim.rs` draws it.
 
 pub mod args;
+#[path = "../../src/bin/tierpool/chart.rs"]
+pub mod chart;
 pub mod check;
 pub mod drive;
 pub mod faults;
@@ -9,4 +11,5 @@ pub mod page;
 pub mod plan;
 pub mod process;
 pub mod server;
+pub mod settled;
 pub mod world;
