@@ -26,8 +26,8 @@ Usage: fleet_sim [--processes N] [--budget N] [--reserve N] [--wants N]
   --other-budget N every second process reckons with this budget instead
   --seconds S      time simulated, 1 to 3600; default 90
   --seed N         repeats a run; default: another one each time
-  --faults LIST    of crash, stop, partition, slow, restart, failover and demand,
-                   with commas; or `none`; default: all
+  --faults LIST    of crash, stop, partition, slow, restart, failover, terminate
+                   and demand, with commas; or `none`; default: all
   --no-role-limit  the server knows no limit of automation's role
   --html FILE      write a page with the curves, without outside assets
   -h, --help       print this help

@@ -132,6 +132,11 @@ impl World {
                 }
                 events.push_back(event);
             }
+            Message::Ended(session) => {
+                if process.forget(session) {
+                    events.push_back(Event::Closed);
+                }
+            }
             Message::Lost(before) => {
                 let of = process.conns.iter().map(|conn| conn.session);
                 for session in of.filter(|session| *session < before).collect::<Vec<_>>() {

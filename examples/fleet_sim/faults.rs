@@ -29,6 +29,7 @@ impl World {
                 let time = self.dice.u64(2_000..10_000);
                 self.after(time, What::OpensAreFast);
             }
+            Fault::Terminate => self.terminate(),
             Fault::Restart => self.lose_server(6_000, 100),
             Fault::Failover => self.lose_server(3_000, 5_000),
         }
@@ -110,6 +111,17 @@ impl World {
             for session in self.server.sessions_of(client) {
                 self.server.end(session);
             }
+        }
+    }
+
+    /// A tenth of the sessions end, or half; their processes learn of it within a second.
+    fn terminate(&mut self) {
+        let all = self.server.all();
+        let count = [all.len().div_ceil(10), all.len().div_ceil(2)][self.dice.usize(..2)];
+        for (session, client) in self.dice.choose_multiple(all, count) {
+            self.server.end(session);
+            let time = self.dice.u64(0..1_000);
+            self.after(time, What::Arrive(client, Message::Ended(session)));
         }
     }
 

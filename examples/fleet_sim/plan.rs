@@ -17,18 +17,21 @@ pub enum Fault {
     Restart,
     /// Another server takes over; processes learn of it within five seconds.
     Failover,
+    /// The server ends single sessions, as an administrator does.
+    Terminate,
     /// What the callers of processes want changes, to nothing too.
     Demand,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 7] = [
+    pub const ALL: [Fault; 8] = [
         Fault::Crash,
         Fault::Stop,
         Fault::Partition,
         Fault::SlowOpens,
         Fault::Restart,
         Fault::Failover,
+        Fault::Terminate,
         Fault::Demand,
     ];
 
@@ -40,6 +43,7 @@ impl Fault {
             Fault::SlowOpens => "slow",
             Fault::Restart => "restart",
             Fault::Failover => "failover",
+            Fault::Terminate => "terminate",
             Fault::Demand => "demand",
         }
     }

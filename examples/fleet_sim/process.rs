@@ -31,6 +31,8 @@ pub enum Message {
     Opening(Option<SessionId>, Slot),
     /// What became of the asker's session.
     Asker(Option<SessionId>, Event),
+    /// The session has ended.
+    Ended(SessionId),
     /// Sessions with smaller numbers have ended.
     Lost(SessionId),
 }

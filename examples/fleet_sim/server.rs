@@ -99,6 +99,11 @@ impl Server {
         self.sessions.iter().filter(|(_, session)| session.client == client).map(|(id, _)| *id).collect()
     }
 
+    /// All sessions of processes.
+    pub fn all(&self) -> Vec<(SessionId, Client)> {
+        self.sessions.iter().map(|(id, session)| (*id, session.client)).collect()
+    }
+
     /// Slots that clients of this kind hold.
     pub fn slots_of(&self, is_meant: impl Fn(Client) -> bool) -> u32 {
         let of = |session: &Session| usize::from(session.slot.is_some()) + session.anchors.len();
