@@ -3,6 +3,7 @@
 
 pub mod args;
 #[path = "../../src/bin/tierpool/chart.rs"]
+#[allow(dead_code)] // What only charts of times use.
 pub mod chart;
 pub mod check;
 pub mod drive;
