@@ -56,9 +56,11 @@ fn a_server_that_grants_a_lock_to_two_sessions_is_refused_by_the_second() {
         grants_always(&cluster, function);
     }
     let pool = member(&cluster, "one");
-    let _first = pool.get(Tier::Automation).unwrap();
-    let told = format!("{:#}", pool.automation().get_timeout(3 * SECOND).unwrap_err());
-    assert!(told.contains("it grants them to everybody"), "{told}");
+    for tier in [Tier::Automation, Tier::Adhoc] {
+        let _first = pool.get(tier).unwrap();
+        let told = format!("{:#}", pool.tier(tier).get_timeout(3 * SECOND).unwrap_err());
+        assert!(told.contains("it grants them to everybody"), "{tier}: {told}");
+    }
 }
 
 #[test]

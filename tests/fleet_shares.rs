@@ -83,7 +83,7 @@ fn status_box_and_metrics_tell_of_the_fleet_and_of_none_without_one() {
     let cluster = cluster();
     let pool = member(&cluster, "one");
     let _held = take(&pool, 3);
-    let line = "Shared in fleet news: 3 of 8 slots taken by 1 programs, 3 here (share 8)";
+    let line = "Shared in fleet news: 3 of 8 slots taken by 1 program, 3 here (share 8)";
     let shown = || pool.get_database_stats().plain().to_string();
     eventually(BOUND, "what the fleet is", || shown().contains(line));
     let without = built(PgPool::builder().url(cluster.url()));

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use fleets::{RESERVED, SLOTS, TOTAL, builder, member, seen};
+use fleets::{SLOTS, builder, member, seen};
 use support::child::as_child;
 use support::cluster::cluster;
 use support::pools::built;
@@ -54,7 +54,8 @@ fn two_pools_of_a_fleet_never_have_more_connections_than_it_has_slots_and_both_a
         eventually(LONG_BOUND, "both pools served, and all slots taken", || {
             let seen = seen(&mut client);
             assert_eq!(seen.slots, seen.holders, "a slot is one connection's: {seen:?}");
-            assert!(seen.slots <= SLOTS && seen.sessions <= i64::from(TOTAL - RESERVED), "{seen:?}");
+            // Sessions may be more for the moment of a log-in, where the role has no limit.
+            assert!(seen.slots <= SLOTS, "{seen:?}");
             most = most.max(seen.slots);
             most == SLOTS && served.iter().all(|served| served.load(Ordering::Relaxed) >= 100)
         });
@@ -135,7 +136,9 @@ fn a_session_that_the_server_ends_leaves_its_slot_free_and_the_pool_takes_anothe
         conn.batch_execute("SELECT 1").unwrap_err();
         drop(conn);
         pool.get(Tier::Automation).unwrap().batch_execute("SELECT 1").unwrap();
-        assert_eq!((seen(&mut client).slots, pool.fleet_status().unwrap().held), (1, 1));
+        eventually(BOUND, "one slot, and no more known of", || {
+            (seen(&mut client).slots, pool.fleet_status().unwrap().held) == (1, 1)
+        });
     }
     cluster.restart_fast();
     let mut client = cluster.client();
@@ -159,7 +162,7 @@ fn a_full_reset_frees_the_locks_of_the_borrower_and_keeps_the_slot() {
     drop(conn);
     let mut conn = pool.get(Tier::Automation).unwrap();
     assert_eq!(pid(&mut conn), first, "it was closed");
-    let others = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7";
+    let others = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND objid = 7";
     assert_eq!(client.query_one(others, &[]).unwrap().get::<_, i64>(0), 0);
     let own =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::int8 % 256 = 0 AND pid = $1";

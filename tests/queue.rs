@@ -8,18 +8,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use support::cluster::{Cluster, cluster};
-use support::pools::pool_of;
+use support::queues::Place;
 use support::wait::{LONG_BOUND, MS, SECOND, eventually};
 use tierpool::batch::queue::{Claims, Fate, Feed, Item, Queue, QueueFeed, Room};
 use tierpool::postgres::SessionOptions;
 use tierpool::{PgError, PgPool, Tier};
 
 const MIB: usize = 1024 * 1024;
-
-fn pool(cluster: &Cluster) -> PgPool {
-    pool_of(4, "queue", cluster.url(), |builder| builder)
-}
 
 /// A new queue named `jobs`.
 fn queue(pool: &PgPool) -> Queue {
@@ -63,8 +58,8 @@ fn claim_expired(feed: &QueueFeed) -> Vec<Arc<Item>> {
 
 #[test]
 fn what_is_pushed_is_claimed_in_its_order_with_what_it_says() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     let first = queue.push("a").unwrap();
     assert!(queue.push([0_u8, 255]).unwrap() > first);
@@ -89,8 +84,8 @@ fn what_is_pushed_is_claimed_in_its_order_with_what_it_says() {
 
 #[test]
 fn a_push_within_a_session_is_there_with_what_else_the_session_did() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     let undone = pool.session(|tx| {
         queue.push_in(tx, "a", Duration::ZERO)?;
@@ -105,8 +100,8 @@ fn a_push_within_a_session_is_there_with_what_else_the_session_did() {
 
 #[test]
 fn two_who_claim_at_once_never_share_an_item() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push_many((0..600).map(|n| n.to_string())).unwrap();
     let claimed: Vec<Vec<i64>> = thread::scope(|scope| {
@@ -135,8 +130,8 @@ fn two_who_claim_at_once_never_share_an_item() {
 
 #[test]
 fn a_claim_that_is_not_renewed_comes_back_and_cannot_be_ended_by_who_had_it() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push("a").unwrap();
     let lease = claims().lease(SECOND);
@@ -158,20 +153,20 @@ fn a_claim_that_is_not_renewed_comes_back_and_cannot_be_ended_by_who_had_it() {
 
 #[test]
 fn a_claim_that_is_renewed_holds() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push_many(["a", "b"]).unwrap();
     let feed = queue.feed(claims().lease(60 * SECOND)).unwrap();
     let items = claim(&feed, 2);
     let due = || -> String {
         let text = "SELECT string_agg((due > now() + interval '30 s')::text, ' ' ORDER BY id) FROM jobs";
-        cluster.client().query_one(text, &[]).unwrap().get(0)
+        place.client().query_one(text, &[]).unwrap().get(0)
     };
-    cluster.client().batch_execute("UPDATE jobs SET due = now() + interval '1 s'").unwrap();
+    place.execute("UPDATE jobs SET due = now() + interval '1 s'");
     assert_eq!(due(), "false false");
     // One that is being removed is not waited for.
-    let mut other = cluster.client();
+    let mut other = place.client();
     let mut other = other.transaction().unwrap();
     other.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", &[&items[0].id()]).unwrap();
     feed.renew(&items).unwrap();
@@ -180,8 +175,8 @@ fn a_claim_that_is_renewed_holds() {
 
 #[test]
 fn what_is_given_back_was_no_attempt_and_is_ready_at_once() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push_many(["a", "b"]).unwrap();
     let feed = queue.feed(claims()).unwrap();
@@ -194,8 +189,8 @@ fn what_is_given_back_was_no_attempt_and_is_ready_at_once() {
 
 #[test]
 fn an_item_that_fails_waits_and_is_a_dead_letter_in_the_end_which_can_be_tried_again() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push("a").unwrap();
     let patient = queue.feed(claims().attempts(2).backoff(3600 * SECOND, 7200 * SECOND)).unwrap();
@@ -205,7 +200,7 @@ fn an_item_that_fails_waits_and_is_a_dead_letter_in_the_end_which_can_be_tried_a
     assert_eq!(patient.failed(&item[0], "first").unwrap(), Fate::PutOff);
     assert!(claim(&patient, 1).is_empty());
     assert_eq!(queue.stats().unwrap().delayed, 1);
-    cluster.client().batch_execute("UPDATE jobs SET due = now()").unwrap();
+    place.execute("UPDATE jobs SET due = now()");
     let item = claim(&patient, 1);
     assert_eq!(item[0].attempt(), 2);
     assert_eq!(patient.failed(&item[0], "it is\0 bad").unwrap(), Fate::Dead);
@@ -222,17 +217,14 @@ fn an_item_that_fails_waits_and_is_a_dead_letter_in_the_end_which_can_be_tried_a
 
 #[test]
 fn an_item_that_takes_its_hosts_with_it_is_a_dead_letter_too() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push_many(["bad", "good"]).unwrap();
     let feed = queue.feed(claims().attempts(2)).unwrap();
     for _ in 0..2 {
         assert_eq!(texts(&claim(&feed, 1)), ["bad"]);
-        cluster
-            .client()
-            .batch_execute("UPDATE jobs SET due = now() - interval '1 h' WHERE owner IS NOT NULL")
-            .unwrap();
+        place.execute("UPDATE jobs SET due = now() - interval '1 h' WHERE owner IS NOT NULL");
     }
     let claimed = feed.claim(room(10)).unwrap();
     assert_eq!((claimed.items().len(), claimed.dead()), (1, 1));
@@ -242,8 +234,8 @@ fn an_item_that_takes_its_hosts_with_it_is_a_dead_letter_too() {
 
 #[test]
 fn claims_are_bounded_by_bytes_but_for_one_item() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push_many([vec![b'x'; 300], vec![b'x'; 300], vec![b'x'; 300], vec![b'x'; 5_000]]).unwrap();
     let feed = queue.feed(claims()).unwrap();
@@ -257,8 +249,8 @@ fn claims_are_bounded_by_bytes_but_for_one_item() {
 
 #[test]
 fn a_feed_is_over_when_nothing_but_dead_letters_is_left_and_it_was_told_to_end_then() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push("a").unwrap();
     let ends = queue.feed(claims().attempts(1).until_empty(true)).unwrap();
@@ -272,8 +264,8 @@ fn a_feed_is_over_when_nothing_but_dead_letters_is_left_and_it_was_told_to_end_t
 
 #[test]
 fn of_many_who_make_a_queue_one_fills_it() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let made: usize = thread::scope(|scope| {
         let makers: Vec<_> = (0..4)
             .map(|_| {
@@ -298,9 +290,9 @@ fn of_many_who_make_a_queue_one_fills_it() {
 
 #[test]
 fn names_with_schema_and_upper_case_are_kept_and_key_words_are_names() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
-    cluster.client().batch_execute("CREATE SCHEMA \"ETL\"").unwrap();
+    let place = Place::new();
+    let pool = place.pool();
+    place.execute("CREATE SCHEMA \"ETL\"");
     for name in ["ETL.Jobs", "select", "Jobs", "jobs"] {
         let queue = Queue::create(&pool, name).unwrap().on(Tier::Adhoc);
         assert_eq!(queue.name(), name);
@@ -321,8 +313,8 @@ fn refused<T>(outcome: Result<T, PgError>, told: &str) -> String {
 
 #[test]
 fn bad_input_is_refused_with_what_to_change() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     for name in ["", "a\"; DROP TABLE jobs; --", "a'b", "a.b.c", "ä", &"x".repeat(64)] {
         refused(Queue::create(&pool, name), "cannot name a queue");
@@ -332,7 +324,7 @@ fn bad_input_is_refused_with_what_to_change() {
         Queue::open(&pool, "missing"),
         "there is no queue \"missing\" in this database: Queue::create or `tierpool queue push --create` makes one",
     );
-    cluster.client().batch_execute("CREATE TABLE other (id bigint)").unwrap();
+    place.execute("CREATE TABLE other (id bigint)");
     refused(Queue::create(&pool, "other"), "\"other\" is there and no queue");
     refused(Queue::create(&pool, "nowhere.jobs"), "nowhere");
 
@@ -348,7 +340,7 @@ fn bad_input_is_refused_with_what_to_change() {
     let error = refused(queue.feed(Claims::new().lease(Duration::ZERO).attempts(0)), "the lease is 0 s");
     assert!(error.contains("attempts are 0"), "{error}");
 
-    cluster.client().batch_execute("DROP TABLE jobs").unwrap();
+    place.execute("DROP TABLE jobs");
     let gone = "there is no queue \"jobs\"";
     refused(queue.push("a"), gone);
     refused(queue.push_many(["a"]), gone);
@@ -361,13 +353,14 @@ fn bad_input_is_refused_with_what_to_change() {
 
 #[test]
 fn no_transaction_is_open_between_calls() {
-    let cluster = cluster();
-    let pool = pool(&cluster);
+    let place = Place::new();
+    let pool = place.pool();
     let queue = queue(&pool);
     queue.push("a").unwrap();
     let feed = queue.feed(claims()).unwrap();
     let items = claim(&feed, 1);
     feed.renew(&items).unwrap();
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    assert_eq!(cluster.client().query_one(open, &[]).unwrap().get::<_, i64>(0), 0);
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    assert_eq!(place.number(open), 0);
 }

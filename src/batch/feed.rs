@@ -36,18 +36,25 @@ pub(super) fn exact_len(items: &impl Iterator) -> Option<u64> {
     }
 }
 
+/// Waits for a place, and says whether there was one before the batch was over.
+pub(super) fn send<I>(signals: &Signals, sender: &Sender<I>, mut item: I) -> bool {
+    loop {
+        match sender.send_timeout(item, STOP_GRAIN) {
+            Ok(()) => return true,
+            Err(SendTimeoutError::Timeout(back)) if !signals.is_over() => item = back,
+            // Disconnected it never is: the caller's own receiver is alive.
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Sends items until there are no more or the batch is over.
 pub(super) fn feed<I>(signals: &Signals, items: &mut impl Iterator<Item = I>, sender: Sender<I>) -> Fed {
     let _guard = EndOnPanic(signals);
     while !signals.is_over() {
-        let Some(mut item) = items.next() else { return Fed::All };
-        loop {
-            match sender.send_timeout(item, STOP_GRAIN) {
-                Ok(()) => break,
-                Err(SendTimeoutError::Timeout(back)) if !signals.is_over() => item = back,
-                // Disconnected it never is: the caller's own receiver is alive.
-                Err(_) => return Fed::Rest { in_hand: true },
-            }
+        let Some(item) = items.next() else { return Fed::All };
+        if !send(signals, &sender, item) {
+            return Fed::Rest { in_hand: true };
         }
     }
     // Between the last item and the end of the input there is nothing left to start.

@@ -128,13 +128,18 @@ where
     let mut items = items.into_iter();
     let floor = Floor::new(pool, &options, exact_len(&items));
     let workers = worker_count(&floor);
-    let most = options.group.map_or(1, |group| group.most.min(MOST_QUEUED));
     // One item more waits in the feeder's hand.
-    let (sender, receiver) = bounded(options.queue.unwrap_or((2 * workers * most).min(MOST_QUEUE)) - 1);
+    let (sender, receiver) = bounded(most_waiting(&options, workers) - 1);
     let worker = || Worker { floor: &floor, source: &receiver, work: &work, done: &done, name: "the work" };
     let (mut outcomes, fed) = conduct(worker, workers, || feed(&floor.signals, &mut items, sender));
     outcomes.not_started = outcomes.not_started.saturating_add(fed.untaken(&items, &receiver));
     report(&floor, outcomes, fed, begun)
+}
+
+/// How many items may wait for workers.
+pub(super) fn most_waiting(options: &Options, workers: usize) -> usize {
+    let most = options.group.map_or(1, |group| group.most.min(MOST_QUEUED));
+    options.queue.unwrap_or((2 * workers * most).min(MOST_QUEUE))
 }
 
 /// How many workers there are to be.

@@ -64,6 +64,10 @@ pub trait HandleEvent: fmt::Debug + Sync + Send {
     /// Called when a connection has been held longer than `cancel_stuck_after` or `terminate_stuck_after` and the pool
     /// acts on it, once for each step of a checkout.
     fn handle_stuck(&self, event: StuckEvent) {}
+
+    /// Called when the program learns something of its fleet that an operator may want to know; of the automation
+    /// tier's pool, and of the ad-hoc tier's where that finds no slot. On a helper thread.
+    fn handle_fleet(&self, event: FleetEvent) {}
 }
 
 /// A [`HandleEvent`] that does nothing.
@@ -196,6 +200,46 @@ event! {
     }
 }
 
+/// What a program has learned of its fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum FleetNews {
+    /// It has its first slot, or a first one again.
+    Joined,
+    /// No slot is free for one more connection. Told once until it has one.
+    NoSlot,
+    /// Others are short of theirs, so that it gives back what it has above its share: told when that begins.
+    GivesBack {
+        /// The most connections that it has from now on, until they no longer are.
+        at_most: u32,
+    },
+    /// Another program of the fleet reckons with another budget. Told once for each, as the log does.
+    OtherBudget {
+        /// All connections of the fleet, and those of them that are reserved, by this program's settings.
+        ours: (u32, u32),
+        /// The same by those of the other.
+        theirs: (u32, u32),
+    },
+    /// More programs than slots, so that some get no connection. Told once, as the log does.
+    MoreThanFit {
+        /// The programs.
+        members: u32,
+        /// The slots.
+        slots: u32,
+    },
+}
+
+event! {
+    /// A program has learned something of its fleet.
+    FleetEvent {
+        /// Returns the fleet's name, made harmless.
+        fleet: String => fleet,
+        /// Returns what it has learned.
+        news: FleetNews => news,
+    }
+}
+
 /// Any event, as a channel delivers it.
 ///
 /// In JSON (feature `serde`) it is an object with the event's name, which holds its figures, as in
@@ -224,6 +268,8 @@ pub enum Event {
     LongHold(LongHoldEvent),
     /// A connection has been held for so long that the pool acts on it.
     Stuck(StuckEvent),
+    /// The program has learned something of its fleet.
+    Fleet(FleetEvent),
 }
 
 impl Event {
@@ -240,6 +286,7 @@ impl Event {
             Event::SlowCheckout(event) => handler.handle_slow_checkout(event),
             Event::LongHold(event) => handler.handle_long_hold(event),
             Event::Stuck(event) => handler.handle_stuck(event),
+            Event::Fleet(event) => handler.handle_fleet(event),
         }
     }
 }

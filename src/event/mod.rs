@@ -6,6 +6,7 @@ mod kinds;
 pub use channel::EventReceiver;
 pub(crate) use channel::EventSender;
 pub use kinds::{
-    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, HandleEvent, LongHoldEvent,
-    NopEventHandler, ReleaseEvent, SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent, TimeoutEvent,
+    AcquireEvent, BreakerEvent, CheckinEvent, CheckoutEvent, Event, FleetEvent, FleetNews, HandleEvent,
+    LongHoldEvent, NopEventHandler, ReleaseEvent, SlowCheckoutEvent, StuckEvent, StuckStep, SuspectEvent,
+    TimeoutEvent,
 };

@@ -5,30 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::claim::Opening;
-use super::core::{Event, View};
+use super::core::View;
 use super::part::Fleet;
 use super::questions;
-use super::state::Look;
 use super::tend;
 use crate::clock::Deadline;
 use crate::postgres::{Admission, Claim, PgConnection, PgError};
 use crate::stats::FleetStatus;
-use crate::text::harmless;
-
-/// Starts the thread that tells the machine the time, with the first opening.
-fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
-    if fleet.is_tended.swap(true, Relaxed) {
-        return Ok(());
-    }
-    tend::start(fleet).map_err(|error| {
-        fleet.is_tended.store(false, Relaxed);
-        PgError::no_room(format!("the thread of the fleet cannot be started: {}", harmless(error)))
-    })
-}
 
 impl Admission for Fleet {
-    fn claim(self: Arc<Self>, limit: Duration) -> Result<Box<dyn Claim>, PgError> {
-        see_to_it(&self)?;
+    fn claim(self: Arc<Self>, limit: Duration, work: Duration) -> Result<Box<dyn Claim>, PgError> {
+        tend::see_to_it(&self)?;
         let deadline = Deadline::of(limit);
         let mut state = self.lock();
         state.claims += 1;
@@ -39,25 +26,32 @@ impl Admission for Fleet {
             if state.is_over {
                 break Err(PgError::closed_meanwhile());
             }
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.next_job() {
                 break Ok(job);
             }
             let held = state.member.held();
             // One that has nothing may always have one.
             let is_beyond = held > 0 && held + state.claims > state.ceiling;
             if is_beyond || deadline.left().is_zero() {
-                break Err(self.no_room(&state.view));
+                break Err(self.no_room(&state));
             }
             self.changed.wait_until(&mut state, deadline.instant());
         };
         state.waiting -= 1;
-        if job.is_err() {
-            state.claims -= 1;
-            state.tell_wants();
-        }
+        let opening = match job {
+            Ok(job) => Ok((job, state.begin(job, work))),
+            Err(error) => {
+                state.give_up_claim();
+                Err(error)
+            }
+        };
         self.tell(&state);
         drop(state);
-        job.map(|job| Opening::boxed(self, job))
+        opening.map(|(job, number)| Opening::boxed(self, job, number))
+    }
+
+    fn refusal(&self) -> PgError {
+        self.no_room(&self.lock())
     }
 
     fn is_due(&self, number: u64) -> bool {
@@ -66,34 +60,27 @@ impl Admission for Fleet {
 
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let Some(errand) = Errand::of(self, number) else { return Ok(()) };
+        let mut look = errand.look.map(|number| UnderWay { fleet: self, number, view: None });
         let answer = conn.ask(&errand.text, limit);
-        let last = answer.as_ref().ok().filter(|_| errand.is_look).and_then(|rows| rows.last());
-        let view = last.map(questions::view);
-        let mut state = self.lock();
-        if let (Ok(_), Some(held)) = (&answer, state.held.get_mut(&number)) {
+        if let (Some(look), Ok(rows)) = (&mut look, &answer) {
+            look.view = rows.last().map(questions::view);
+            if let Some(row) = rows.last() {
+                self.note_adhoc(questions::adhoc_taken(row));
+            }
+        }
+        if let (Ok(_), Some(held)) = (&answer, self.lock().held.get_mut(&number)) {
             held.has_marks |= errand.puts_marks;
             held.has_want = (held.has_want || errand.puts_want) && !errand.drops_want;
         }
-        if errand.is_look {
-            state.look = Look::None;
-            state.view = view.unwrap_or(state.view);
-            state.step(Event::Looked(view));
-        }
-        self.tell(&state);
-        drop(state);
-        match answer?.first().and_then(|row| questions::number(row, 0)) {
-            Some(1..) => Ok(()),
-            _ => Err(PgError::no_room(format!(
-                "the connection has lost its slot in fleet {}, as by pg_advisory_unlock_all()",
-                self.name
-            ))),
-        }
+        drop(look);
+        self.tell(&self.lock());
+        questions::is_held(&answer?, &self.name)
     }
 
-    fn status(&self) -> FleetStatus {
+    fn status(&self) -> Option<FleetStatus> {
         let state = self.lock();
         let View { slots_held, members, wanting, asking, .. } = state.view;
-        FleetStatus {
+        Some(FleetStatus {
             name: self.name.clone(),
             slots: self.plan.budget.slots(),
             slots_held,
@@ -103,7 +90,9 @@ impl Admission for Fleet {
             share: state.member.share(),
             held: state.member.held(),
             ceiling: state.ceiling,
-        }
+            adhoc_slots: self.plan.budget.reserve(),
+            adhoc_held: self.adhoc.taken(),
+        })
     }
 
     fn end(&self) {
@@ -113,10 +102,24 @@ impl Admission for Fleet {
     }
 }
 
+/// A look whose end is told, whatever that is.
+struct UnderWay<'a> {
+    fleet: &'a Fleet,
+    number: u64,
+    view: Option<View>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.fleet.lock().end_look(self.number, self.view);
+    }
+}
+
 /// What is asked by way of a connection at hand.
 struct Errand {
     text: String,
-    is_look: bool,
+    /// The number of the look that it is.
+    look: Option<u64>,
     puts_marks: bool,
     puts_want: bool,
     drops_want: bool,
@@ -126,20 +129,14 @@ impl Errand {
     /// What is due by way of this one: whether it holds its slot, and the look where that is due.
     fn of(fleet: &Fleet, number: u64) -> Option<Errand> {
         let mut state = fleet.lock();
-        let is_look = match state.look {
-            Look::Due { want } => {
-                state.wants_more = want;
-                true
-            }
-            Look::None | Look::UnderWay => false,
-        };
-        let held = state.held.get(&number)?;
-        let (slot, drops_want) = (held.slot, held.has_want && !state.wants_more);
-        let puts_marks = is_look && state.needs_marks();
-        let puts_want = is_look && state.wants_more && state.needs_want();
-        if is_look {
-            state.look = Look::UnderWay;
+        if !state.held.contains_key(&number) {
+            return None;
         }
+        let look = state.begin_look();
+        let held = &state.held[&number];
+        let (slot, drops_want) = (held.slot, held.has_want && !state.wants_more);
+        let puts_marks = look.is_some() && state.needs_marks();
+        let puts_want = look.is_some() && state.wants_more && state.needs_want();
         drop(state);
         let (keys, plan) = (&fleet.keys, fleet.plan);
         let parts = [
@@ -147,9 +144,9 @@ impl Errand {
             puts_marks.then(|| questions::put_marks(keys, plan.weight)),
             puts_want.then(|| format!("SELECT {}", questions::shared(keys.want()))),
             drops_want.then(|| format!("SELECT {}", questions::let_go(keys.want()))),
-            is_look.then(|| questions::count(keys, plan.budget)),
+            look.map(|_| questions::count(keys, plan.budget)),
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
-        Some(Errand { text, is_look, puts_marks, puts_want, drops_want })
+        Some(Errand { text, look, puts_marks, puts_want, drops_want })
     }
 }

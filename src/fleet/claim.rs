@@ -9,31 +9,31 @@ use postgres::SimpleQueryRow;
 use super::core::{Action, Asked, Event, Reserved, Slot, View};
 use super::part::Fleet;
 use super::questions::{self, Taker};
-use super::state::{Call, Job, State};
+use super::state::{Call, Job};
 use crate::clock::Deadline;
 use crate::postgres::{Claim, Holding, Pass, PgConnection, PgError};
-
-/// Codes of a server that has no such locks, or does not let this role use or see them.
-const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 
 /// An opening that has its job.
 pub(super) struct Opening {
     fleet: Arc<Fleet>,
     job: Job,
-    /// The machine waits for an answer.
-    is_awaited: bool,
+    /// By which the state knows it.
+    number: u64,
+    is_let_in: bool,
 }
 
 /// What came of trying for a slot.
 struct Tried {
+    /// Other sessions that hold the slot from which on it was looked for.
+    others_at_start: u32,
     slot: Option<u32>,
     place: Option<u32>,
     view: View,
 }
 
 impl Opening {
-    pub(super) fn boxed(fleet: Arc<Fleet>, job: Job) -> Box<dyn Claim> {
-        Box::new(Opening { fleet, job, is_awaited: true })
+    pub(super) fn boxed(fleet: Arc<Fleet>, job: Job, number: u64) -> Box<dyn Claim> {
+        Box::new(Opening { fleet, job, number, is_let_in: false })
     }
 
     /// Tries for a slot on the connection, after what `before` says.
@@ -48,17 +48,19 @@ impl Opening {
         let (keys, budget) = (&fleet.keys, fleet.plan.budget);
         let own = self.proof();
         let start = own.unwrap_or_else(|| fastrand::u32(..budget.slots()));
-        let asked = [before, Some(questions::take(keys, budget, taker, start))];
-        let text: Vec<_> = asked.into_iter().flatten().chain([questions::count(keys, budget)]).collect();
-        let rows = conn.ask(&text.join("; "), limit).map_err(|error| self.explained(error))?;
-        let tried =
-            Tried::read(&rows).ok_or_else(|| PgError::cannot_share(self.unreal("answers otherwise")))?;
+        let take = questions::take(keys, budget, taker, start);
+        let others = questions::others(keys, keys.slot(start));
+        let asked = [before, Some(take), Some(others), Some(questions::count(keys, budget))];
+        let text: Vec<_> = asked.into_iter().flatten().collect();
+        let rows = conn.ask(&text.join("; "), limit).map_err(questions::explained)?;
+        let tried = Tried::read(&rows).ok_or_else(|| questions::unreal("answers otherwise"))?;
         if let Some(slot) = tried.slot {
             // Its own lock has to be among those that are counted, and one that another session holds is not granted.
-            if tried.view.slots_held == 0 || own == Some(slot) {
-                return Err(PgError::cannot_share(self.unreal("grants them to everybody")));
+            // That a connection of this process held the slot says nothing: its session may have ended unseen.
+            if tried.view.slots_held == 0 || (slot == start && tried.others_at_start > 0) {
+                return Err(questions::unreal("grants them to everybody"));
             }
-            if own.is_some() {
+            if own.is_some_and(|own| own != slot) {
                 fleet.is_proven.store(true, Relaxed);
             }
         }
@@ -73,20 +75,6 @@ impl Opening {
         self.fleet.lock().held.values().next().map(|held| held.slot.1 as u32)
     }
 
-    fn unreal(&self, what: &str) -> String {
-        format!("the server cannot hold the locks of a fleet: it {what}")
-    }
-
-    fn explained(&self, error: PgError) -> PgError {
-        match error.sqlstate() {
-            Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
-                "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and \
-                 see pg_locks: {error}"
-            )),
-            _ => error,
-        }
-    }
-
     /// A connection of a process that has others.
     fn reserve(
         &mut self,
@@ -98,7 +86,9 @@ impl Opening {
         let fleet = Arc::clone(&self.fleet);
         let mut state = fleet.lock();
         state.view = view;
-        self.is_awaited = false;
+        if !state.is_heard(self.number) {
+            return Ok(None);
+        }
         let Some(slot) = slot.map(Slot) else {
             state.step(Event::Reserved(Reserved::None(view)));
             return Ok(None);
@@ -130,7 +120,9 @@ impl Opening {
             }
             let mut state = fleet.lock();
             state.view = tried.view;
-            self.is_awaited = false;
+            if !state.is_heard(self.number) {
+                return Ok(None);
+            }
             if let Some(slot) = tried.slot {
                 let number = state.let_in(fleet.keys.slot(slot), has_marks);
                 state.step(Event::Asked(Asked::Slot(Slot(slot), tried.view)));
@@ -144,43 +136,39 @@ impl Opening {
             state.call = None;
             state.step(Event::Asked(Asked::NoSlot(tried.view)));
             fleet.tell(&state);
-            // The machine calls within ASK_FOR, and the pool's end is told too.
+            // The machine calls within ASK_FOR, unless nobody tells it the time; and the pool's end is told too.
             let call = loop {
                 if state.is_over {
                     return Err(PgError::closed_meanwhile());
                 }
                 match state.call.take() {
                     Some(call) => break call,
-                    None => fleet.changed.wait(&mut state),
+                    None if deadline.left().is_zero() => break Call::Leave,
+                    None => _ = fleet.changed.wait_until(&mut state, deadline.instant()),
                 }
             };
-            if call == Call::Leave {
+            if call == Call::Leave || !state.is_called(self.number) {
                 return Ok(None);
             }
-            self.is_awaited = true;
         }
     }
 
-    fn pass(&self, number: u64) -> Pass {
+    fn not_opened(&self, error: &PgError) {
+        self.fleet.lock().fail(self.number, error.sqlstate() == Some("53300"));
+    }
+
+    fn pass(&mut self, number: u64) -> Pass {
+        self.is_let_in = true;
         Pass::new(number, Arc::clone(&self.fleet) as Arc<dyn Holding>)
-    }
-
-    fn answer_failure(&mut self, state: &mut State, refused: bool) {
-        if std::mem::take(&mut self.is_awaited) {
-            state.step(match self.job {
-                Job::Ask if refused => Event::Asked(Asked::Refused),
-                Job::Ask => Event::Asked(Asked::Failed),
-                Job::Reserve { .. } => Event::Reserved(Reserved::Failed),
-            });
-        }
     }
 }
 
 impl Tried {
-    /// Of the rows of an attempt: the last but one says what was taken, the last what there is.
+    /// Of the last rows of an attempt: what was taken, who else has the first that was tried, and what there is.
     fn read(rows: &[SimpleQueryRow]) -> Option<Tried> {
-        let [.., taken, counted] = rows else { return None };
+        let [.., taken, others, counted] = rows else { return None };
         Some(Tried {
+            others_at_start: questions::number(others, 0)?,
             slot: questions::number(taken, 0),
             place: questions::number(taken, 1),
             view: questions::view(counted),
@@ -194,31 +182,22 @@ impl Claim for Opening {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<Option<Pass>, PgError> {
-        if conn.is_transaction_pooled() {
-            return Err(PgError::cannot_share(
-                "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet"
-                    .to_owned(),
-            ));
-        }
+        questions::require_session(conn)?;
         match self.job {
             Job::Ask => self.ask(conn, limit),
             Job::Reserve { beyond_share } => self.reserve(conn, beyond_share, limit),
         }
     }
 
-    fn failed(mut self: Box<Self>, error: &PgError) {
-        let fleet = Arc::clone(&self.fleet);
-        self.answer_failure(&mut fleet.lock(), error.sqlstate() == Some("53300"));
+    fn failed(self: Box<Self>, error: &PgError) {
+        self.not_opened(error);
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let fleet = Arc::clone(&self.fleet);
-        let mut state = fleet.lock();
-        self.answer_failure(&mut state, false);
-        state.claims -= 1;
-        state.tell_wants();
-        fleet.tell(&state);
+        let mut state = self.fleet.lock();
+        state.finish(self.number, self.is_let_in);
+        self.fleet.tell(&state);
     }
 }

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
+use super::adhoc::Adhoc;
 use super::core::{Budget, Plan};
-use super::keys::{MOST_TOTAL, MOST_WEIGHT};
+use super::keys::{MOST_TOTAL, MOST_WEIGHT, is_name};
 use super::part::Fleet;
 use crate::config::Faults;
-use crate::postgres::{FleetPlan, Founded, Founding, PgPool};
-
-/// The longest name, as in the server's own names.
-const LONGEST_NAME: usize = 63;
+use crate::postgres::{Admission, FleetPlan, Founded, Founding, PgPool};
 
 impl Founding for FleetPlan {
     fn found(self) -> Result<Founded, Faults> {
-        let FleetPlan { name, weight, total, reserve } = self;
+        let FleetPlan { name, weight, total, reserve, adhoc_is_beside } = self;
         let mut faults = Faults::new();
-        let is_name =
-            !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        faults.require(is_name, "fleet", format!("{name:?}"), "must be a name of 1 to 63 bytes in one line");
+        faults.require(
+            is_name(&name),
+            "fleet",
+            format!("{name:?}"),
+            "must be a name of 1 to 63 bytes in one line",
+        );
         let is_weight = (1..=MOST_WEIGHT).contains(&weight);
         faults.require(is_weight, "fleet_weight", weight, format!("must be 1 to {MOST_WEIGHT}"));
         let is_total = total <= MOST_TOTAL;
@@ -32,9 +33,14 @@ impl Founding for FleetPlan {
             faults.push("total_connections", total, error.to_string());
         }
         let (Ok(budget), true) = (budget, faults.is_empty()) else { return Err(faults) };
-        let fleet = Fleet::new(&name, Plan { budget, weight, most: budget.slots() });
-        let admission = Arc::clone(&fleet);
-        let join = move |pool: &PgPool| fleet.join(pool.automation());
-        Ok(Founded { admission, join: Box::new(join) })
+        let adhoc = Adhoc::new(&name, budget);
+        let plan = Plan { budget, weight, most: budget.slots() };
+        let fleet = Fleet::new(&name, plan, Arc::clone(&adhoc), adhoc_is_beside);
+        let admissions: [Arc<dyn Admission>; 2] = [Arc::clone(&fleet) as _, Arc::clone(&adhoc) as _];
+        let join = move |pool: &PgPool| {
+            fleet.join(pool.automation());
+            adhoc.join(pool.adhoc());
+        };
+        Ok(Founded { admissions, join: Box::new(join) })
     }
 }

@@ -11,9 +11,18 @@ pub(super) const MOST_WEIGHT: u32 = 100;
 /// The greatest budget that a key can carry.
 pub(super) const MOST_TOTAL: u32 = 0xffff;
 
+/// The longest name, as in the server's own names.
+const LONGEST_NAME: usize = 63;
+
+/// Whether a fleet can have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control)
+}
+
 /// The numbers of the kinds of locks, above the first number of the fleet.
 pub(super) const PLACE: u32 = 1;
 pub(super) const WANT: u32 = 2;
+pub(super) const ADHOC: u32 = 3;
 pub(super) const MARK: u32 = 8;
 /// So many first numbers are one fleet's.
 pub(super) const KINDS: u32 = 256;
@@ -21,6 +30,16 @@ pub(super) const KINDS: u32 = 256;
 /// A lock, by the two numbers that its functions take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(pub(super) i32, pub(super) i32);
+
+/// The first of a fleet's first numbers, whatever its budget, as the server's table of locks shows it.
+pub(super) fn first_of(fleet: &str) -> u32 {
+    // FNV-1a: the same in each version and on each machine, since all members have to agree.
+    let hash = fleet.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let folded = (hash >> 32) as u32 ^ hash as u32;
+    0x8000_0000 | (folded & !(KINDS - 1))
+}
 
 /// The keys of one fleet, as a process with this budget uses them.
 #[derive(Clone, Debug)]
@@ -32,12 +51,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(fleet: &str, budget: Budget) -> Self {
-        // FNV-1a: the same in each version and on each machine, since all members have to agree.
-        let hash = fleet.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let folded = (hash >> 32) as u32 ^ hash as u32;
-        Keys { first: 0x8000_0000 | (folded & !(KINDS - 1)), budget }
+        Keys { first: first_of(fleet), budget }
     }
 
     /// The first of the first numbers, as the server's table of locks shows it.
@@ -52,6 +66,16 @@ impl Keys {
 
     pub(super) fn slot(&self, number: u32) -> Key {
         Key(self.kind(0), number as i32)
+    }
+
+    /// A slot of the reserve.
+    pub(super) fn adhoc_slot(&self, number: u32) -> Key {
+        Key(self.kind(ADHOC), number as i32)
+    }
+
+    /// The kind of one of these keys.
+    pub(super) fn kind_of(&self, key: Key) -> u32 {
+        key.0 as u32 - self.first
     }
 
     pub(super) fn want(&self) -> Key {

@@ -19,18 +19,33 @@
 // | `keys` | the keys of a fleet's locks |
 // | `questions` | what is asked of the server, and what its answers mean |
 // | `state` | the machine, and what is under way for it |
+// | `threads` | its threads |
+// | `adhoc` | the ad-hoc tier's part: slots of the reserve |
+// | `give_back` | the thread that gives idle ones of them back |
+// | `person` | lets the connections of the ad-hoc tier in |
 // | `part` | one pool's part in a fleet |
 // | `claim` | one opening: what is done on a new connection |
 // | `tend` | the thread that tells the machine the time |
 // | `admission` | a fleet as what lets the connections of a pool in |
 // | `found` | makes it of a pool's settings |
+// | `survey` | a fleet as the server alone shows it |
+// | `trial` | whether a server's locks are real |
 
+mod adhoc;
 mod admission;
 mod claim;
 pub mod core;
 mod found;
+mod give_back;
 mod keys;
 mod part;
+mod person;
 mod questions;
 mod state;
+mod survey;
 mod tend;
+mod threads;
+mod trial;
+
+pub use survey::{Survey, SurveyedSession};
+pub use trial::try_locks;

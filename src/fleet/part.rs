@@ -9,13 +9,14 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::adhoc::Adhoc;
 use super::core::{Event, Plan, View};
 use super::keys::{Key, Keys};
 use super::questions;
 use super::state::State;
 use crate::pool::{Pool, WeakPool};
 use crate::postgres::{Holding, PgError, PgManager};
-use crate::text::harmless;
+use crate::text::{counted, harmless};
 
 pub(super) struct Fleet {
     pub(super) name: String,
@@ -32,10 +33,14 @@ pub(super) struct Fleet {
     pub(super) is_proven: AtomicBool,
     pool: OnceLock<WeakPool<PgManager>>,
     pub(super) is_tended: AtomicBool,
+    /// The ad-hoc tier's part.
+    pub(super) adhoc: Arc<Adhoc>,
+    /// Its locks are where the automation tier's are, so that a look sees them.
+    sees_adhoc: bool,
 }
 
 impl Fleet {
-    pub(super) fn new(name: &str, plan: Plan) -> Arc<Self> {
+    pub(super) fn new(name: &str, plan: Plan, adhoc: Arc<Adhoc>, sees_adhoc: bool) -> Arc<Self> {
         Arc::new(Fleet {
             name: harmless(name),
             keys: Keys::new(name, plan.budget),
@@ -46,6 +51,8 @@ impl Fleet {
             is_proven: AtomicBool::new(false),
             pool: OnceLock::new(),
             is_tended: AtomicBool::new(false),
+            adhoc,
+            sees_adhoc,
         })
     }
 
@@ -53,6 +60,13 @@ impl Fleet {
     pub(super) fn join(&self, pool: &Pool<PgManager>) {
         let _ = self.pool.set(pool.downgrade());
         self.changed.notify_all();
+    }
+
+    /// Has the ad-hoc tier's part know how many of its slots are taken, as a look has seen.
+    pub(super) fn note_adhoc(&self, taken: u32) {
+        if self.sees_adhoc {
+            self.adhoc.note_taken(taken);
+        }
     }
 
     pub(super) fn pool(&self) -> Option<Pool<PgManager>> {
@@ -70,14 +84,22 @@ impl Fleet {
     }
 
     /// Why there is no connection, for callers of the pool.
-    pub(super) fn no_room(&self, view: &View) -> PgError {
-        let name = &self.name;
-        let (slots, held, members) = (self.plan.budget.slots(), view.slots_held, view.members);
-        PgError::no_room(match members {
-            0 => format!("fleet {name} has given no slot so far"),
-            _ => {
-                format!("no slot of fleet {name} is free: {held} of {slots} are taken, by {members} programs")
-            }
+    pub(super) fn no_room(&self, state: &State) -> PgError {
+        let (name, slots) = (&self.name, self.plan.budget.slots());
+        let View { slots_held, members, asking, .. } = state.view;
+        let programs = counted(members, "program");
+        PgError::no_room(if members == 0 {
+            format!("fleet {name} has given no slot so far")
+        } else if slots_held >= slots {
+            format!("no slot of fleet {name} is free: {slots_held} of {slots} are taken, by {programs}")
+        } else if asking > 0 {
+            let first = counted(asking, "program");
+            format!(
+                "fleet {name} gives its next slot to {first} without any: {slots_held} of {slots} are taken"
+            )
+        } else {
+            let share = state.ceiling;
+            format!("this program has its share of fleet {name}, {share} of {slots} slots with {programs}")
         })
     }
 }

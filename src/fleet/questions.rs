@@ -5,11 +5,19 @@
 use postgres::SimpleQueryRow;
 
 use super::core::{Budget, View};
-use super::keys::{KINDS, Key, Keys, MARK, PLACE, WANT};
+use super::keys::{ADHOC, KINDS, Key, Keys, MARK, PLACE, WANT};
+use crate::postgres::{PgConnection, PgError};
+
+/// Codes of a server that has no such locks, or does not let this role use or see them.
+const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 
 /// The fleet's locks, in the server's own table of them: `kind` and `number`.
 fn locks(keys: &Keys) -> String {
-    let first = keys.first();
+    locks_from(keys.first())
+}
+
+/// The locks of the fleet whose first number is this.
+pub(super) fn locks_from(first: u32) -> String {
     format!(
         "SELECT pid, classid::pg_catalog.int8 - {first} AS kind, objid::pg_catalog.int8 AS number \
          FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \
@@ -25,10 +33,21 @@ pub(super) fn count(keys: &Keys, budget: Budget) -> String {
         "SELECT count(DISTINCT number) FILTER (WHERE kind = 0 AND number < {slots}), \
          count(*) FILTER (WHERE kind = {MARK}), count(*) FILTER (WHERE kind >= {MARK}), \
          count(*) FILTER (WHERE kind = {WANT}), count(DISTINCT number) FILTER (WHERE kind = {PLACE}), \
-         min(number) FILTER (WHERE kind >= {MARK} AND number <> {ours}) FROM ({locks}) AS l",
+         min(number) FILTER (WHERE kind >= {MARK} AND number <> {ours}), \
+         count(DISTINCT number) FILTER (WHERE kind = {ADHOC} AND number < {reserve}) FROM ({locks}) AS l",
         slots = budget.slots(),
+        reserve = budget.reserve(),
         ours = keys.budget_number(),
         locks = locks(keys),
+    )
+}
+
+/// Counts the slots of the reserve that are taken, for a session that asks for no more.
+pub(super) fn count_adhoc(keys: &Keys, budget: Budget) -> String {
+    format!(
+        "SELECT count(DISTINCT number) FROM ({}) AS l WHERE kind = {ADHOC} AND number < {}",
+        locks(keys),
+        budget.reserve()
     )
 }
 
@@ -42,6 +61,11 @@ pub(super) fn view(row: &SimpleQueryRow) -> View {
         asking: number(row, 4).unwrap_or(0),
         other_budget: number(row, 5).and_then(Keys::budget_of),
     }
+}
+
+/// How many slots of the reserve are taken, by the answer to [`count`].
+pub(super) fn adhoc_taken(row: &SimpleQueryRow) -> u32 {
+    number(row, 6).unwrap_or(0)
 }
 
 /// A number of the answer; none where it is NULL, or the answer another one.
@@ -64,12 +88,31 @@ pub(super) enum Taker {
     },
 }
 
-/// Takes the first free slot, looking from `start` on. The row says which, and which place for askers was taken.
+/// Takes the first free one of `count` locks of a kind, looking from `start` on: tables for a question, of which `kept`
+/// has its number `n` where `is_kept`.
 ///
 /// Exclusive mode is granted where nobody holds the lock; shared mode is taken beside it, and exclusive mode let go of,
-/// so that the slot is not free at any moment (I1).
+/// so that the lock is not free at any moment (I1).
+fn first_free(keys: &Keys, kind: u32, count: u32, may: &str, start: u32) -> String {
+    let slot = keys.kind(kind);
+    let at = |index: &str| format!("(({start} + {index}) % {count})");
+    format!(
+        "tried (i, got) AS (\
+         SELECT 0, pg_catalog.pg_try_advisory_lock({slot}, {first}) WHERE {may} UNION ALL \
+         SELECT i + 1, pg_catalog.pg_try_advisory_lock({slot}, {next}) FROM tried WHERE NOT got AND i + 1 < {count}), \
+         taken AS (SELECT {this} AS n FROM tried WHERE got), \
+         shared AS (SELECT n, pg_catalog.pg_try_advisory_lock_shared({slot}, n) AS is_shared FROM taken), \
+         kept AS (SELECT n, CASE WHEN is_shared THEN pg_catalog.pg_advisory_unlock({slot}, n) END AS is_kept \
+         FROM shared)",
+        first = at("0"),
+        next = at("i + 1"),
+        this = at("i"),
+    )
+}
+
+/// Takes the first free slot, looking from `start` on. The row says which, and which place for askers was taken.
 pub(super) fn take(keys: &Keys, budget: Budget, taker: Taker, start: u32) -> String {
-    let (slots, slot, place) = (budget.slots(), keys.kind(0), keys.kind(PLACE));
+    let place = keys.kind(PLACE);
     let may = match taker {
         Taker::Asker { .. } => "true".to_owned(),
         Taker::Member { beyond_share } => {
@@ -78,24 +121,21 @@ pub(super) fn take(keys: &Keys, budget: Budget, taker: Taker, start: u32) -> Str
         }
     };
     let may_have_place = taker == Taker::Asker { has_place: false };
-    let at = |index: &str| format!("(({start} + {index}) % {slots})");
     format!(
-        "WITH RECURSIVE tried (i, got) AS (\
-         SELECT 0, pg_catalog.pg_try_advisory_lock({slot}, {first}) WHERE {may} UNION ALL \
-         SELECT i + 1, pg_catalog.pg_try_advisory_lock({slot}, {next}) FROM tried WHERE NOT got AND i + 1 < {slots}), \
-         taken AS (SELECT {this} AS n FROM tried WHERE got), \
-         shared AS (SELECT n, pg_catalog.pg_try_advisory_lock_shared({slot}, n) AS is_shared FROM taken), \
-         kept AS (SELECT n, CASE WHEN is_shared THEN pg_catalog.pg_advisory_unlock({slot}, n) END AS is_kept \
-         FROM shared), places (i, got) AS (\
+        "WITH RECURSIVE {free}, places (i, got) AS (\
          SELECT 0, pg_catalog.pg_try_advisory_lock({place}, 0) WHERE {may_have_place} AND NOT EXISTS (\
          SELECT FROM kept WHERE is_kept) UNION ALL \
          SELECT i + 1, pg_catalog.pg_try_advisory_lock({place}, i + 1) FROM places WHERE NOT got AND i + 1 < {askers}) \
          SELECT (SELECT n FROM kept WHERE is_kept), (SELECT i FROM places WHERE got)",
-        first = at("0"),
-        next = at("i + 1"),
-        this = at("i"),
+        free = first_free(keys, 0, budget.slots(), &may, start),
         askers = budget.askers(),
     )
+}
+
+/// Takes the first free slot of the reserve, looking from `start` on. The row says which.
+pub(super) fn take_adhoc(keys: &Keys, budget: Budget, start: u32) -> String {
+    let free = first_free(keys, ADHOC, budget.reserve(), "true", start);
+    format!("WITH RECURSIVE {free} SELECT (SELECT n FROM kept WHERE is_kept)")
 }
 
 /// Puts a member's marks on a session.
@@ -120,11 +160,60 @@ pub(super) fn leave_place(keys: &Keys, place: u32) -> String {
 }
 
 /// Whether the session that is asked holds a slot.
-pub(super) fn holds(keys: &Keys, Key(_, slot): Key) -> String {
+pub(super) fn holds(keys: &Keys, slot: Key) -> String {
+    let (kind, Key(_, number)) = (keys.kind_of(slot), slot);
     format!(
-        "SELECT count(*) FROM ({}) AS l WHERE kind = 0 AND number = {slot} AND pid = pg_catalog.pg_backend_pid()",
+        "SELECT count(*) FROM ({}) AS l WHERE kind = {kind} AND number = {number} \
+         AND pid = pg_catalog.pg_backend_pid()",
         locks(keys)
     )
+}
+
+/// How many other sessions hold a slot. Of one that was just granted to this session, in a mode that excludes others,
+/// there is none, unless the locks are not real.
+pub(super) fn others(keys: &Keys, slot: Key) -> String {
+    let (kind, Key(_, number)) = (keys.kind_of(slot), slot);
+    format!(
+        "SELECT count(*) FROM ({}) AS l WHERE kind = {kind} AND number = {number} \
+         AND pid <> pg_catalog.pg_backend_pid()",
+        locks(keys)
+    )
+}
+
+/// Whether it does, by the first row of an answer.
+pub(super) fn is_held(rows: &[SimpleQueryRow], fleet: &str) -> Result<(), PgError> {
+    match rows.first().and_then(|row| number(row, 0)) {
+        Some(1..) => Ok(()),
+        _ => Err(PgError::no_room(format!(
+            "the connection has lost its slot in fleet {fleet}, as by pg_advisory_unlock_all()"
+        ))),
+    }
+}
+
+/// Why a server cannot hold the locks.
+pub(super) fn unreal(what: &str) -> PgError {
+    PgError::cannot_share(format!("the server cannot hold the locks of a fleet: it {what}"))
+}
+
+/// Why a server that has answered with an error cannot, where that is what it says.
+pub(super) fn explained(error: PgError) -> PgError {
+    match error.sqlstate() {
+        Some(code) if CANNOT.contains(&code) => PgError::cannot_share(format!(
+            "the server cannot hold the locks of a fleet, or this role may not use pg_try_advisory_lock() and see \
+             pg_locks: {error}"
+        )),
+        _ => error,
+    }
+}
+
+/// Refuses a connection on which no lock stays.
+pub(super) fn require_session(conn: &PgConnection) -> Result<(), PgError> {
+    if !conn.is_transaction_pooled() {
+        return Ok(());
+    }
+    Err(PgError::cannot_share(
+        "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet".to_owned(),
+    ))
 }
 
 /// What has a session keep locks over a statement that frees all that it has, in one message and so in one transaction:

@@ -3,8 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::core::{Action, Event, Member, Moment, Plan, View, Warning};
+use super::core::{Action, Asked, Event, Member, Moment, Plan, Reserved, View, Warning};
 use super::keys::Key;
+use crate::event::FleetNews;
+
+/// For how long a wish is taken to last after an opening came to nothing: more than the longest pause of a pool.
+const WISH_FOR: Duration = Duration::from_secs(6);
+/// A look without an answer for so long is given up: over a Unix socket nothing else ends it.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// What an opener is to do for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +30,19 @@ pub(super) enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     None,
-    Due { want: bool },
-    UnderWay,
+    Due {
+        want: bool,
+    },
+    /// By its number; without an answer it ends then.
+    UnderWay(u64, Instant),
+}
+
+/// An opening that has its job.
+struct AtWork {
+    job: Job,
+    /// The machine waits for its answer.
+    is_awaited: bool,
+    until: Instant,
 }
 
 /// What a connection holds.
@@ -43,15 +60,23 @@ pub(super) struct State {
     pub(super) claims: u32,
     /// Those that wait.
     pub(super) waiting: u32,
-    pub(super) jobs: VecDeque<Job>,
+    jobs: VecDeque<Job>,
+    at_work: HashMap<u64, AtWork>,
+    /// So long the last opening that came to nothing counts as a wish.
+    wished_until: Option<Instant>,
     pub(super) call: Option<Call>,
     pub(super) look: Look,
     pub(super) held: HashMap<u64, Held>,
     /// Whether the mark of those who want is to be there.
     pub(super) wants_more: bool,
     pub(super) ceiling: u32,
+    /// What it is while nobody is short.
+    most: u32,
     pub(super) view: View,
-    pub(super) warnings: Vec<Warning>,
+    /// What an operator is to be told; each kind of it is told once for a while, so there are few.
+    pub(super) news: Vec<FleetNews>,
+    /// That there is no slot was told.
+    is_refusal_told: bool,
     pub(super) is_over: bool,
     next: u64,
 }
@@ -64,13 +89,17 @@ impl State {
             claims: 0,
             waiting: 0,
             jobs: VecDeque::new(),
+            at_work: HashMap::new(),
+            wished_until: None,
             call: None,
             look: Look::None,
             held: HashMap::new(),
             wants_more: false,
             ceiling: plan.most,
+            most: plan.most,
             view: View::default(),
-            warnings: Vec::new(),
+            news: Vec::new(),
+            is_refusal_told: false,
             is_over: false,
             next: 0,
         }
@@ -80,6 +109,13 @@ impl State {
     /// keep, or has to let go of.
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         let moment = Moment { now: self.began.elapsed(), chance: fastrand::f64() };
+        let is_refusal = matches!(
+            event,
+            Event::Asked(Asked::NoSlot(_) | Asked::NoPlace(_)) | Event::Reserved(Reserved::None(_))
+        );
+        if is_refusal && !std::mem::replace(&mut self.is_refusal_told, true) {
+            self.news.push(FleetNews::NoSlot);
+        }
         let mut own = Vec::new();
         for action in self.member.step(moment, event) {
             match action {
@@ -88,30 +124,169 @@ impl State {
                 Action::AskAgain => self.call = Some(Call::AskAgain),
                 Action::LeaveOff => self.call = Some(Call::Leave),
                 Action::Look { want } => self.look = Look::Due { want },
-                Action::Ceiling(ceiling) => self.ceiling = ceiling,
-                Action::Warn(warning) => self.warnings.push(warning),
+                Action::Ceiling(ceiling) => self.limit(ceiling),
+                Action::Warn(Warning::OtherBudget { ours, theirs }) => {
+                    let [ours, theirs] = [ours, theirs].map(|budget| (budget.total(), budget.reserve()));
+                    self.news.push(FleetNews::OtherBudget { ours, theirs });
+                }
+                Action::Warn(Warning::MoreThanFit { members, slots }) => {
+                    self.news.push(FleetNews::MoreThanFit { members, slots });
+                }
                 Action::Open(_) | Action::LetGo(_) => own.push(action),
             }
         }
         own
     }
 
-    /// Has the machine know how many connections the pool would have.
-    pub(super) fn tell_wants(&mut self) {
-        let wants = self.member.held() + self.claims;
-        self.step(Event::Wants(wants));
+    /// The pool has so many connections at the most from now on. Where it had what it likes, and has to give some back,
+    /// that is news.
+    fn limit(&mut self, ceiling: u32) {
+        if self.ceiling == self.most && ceiling < self.member.held() {
+            self.news.push(FleetNews::GivesBack { at_most: ceiling });
+        }
+        self.ceiling = ceiling;
     }
 
-    /// When the machine has to be told the time next.
+    /// Has the machine know how many connections the pool would have. One that has connections and found no slot for
+    /// another is taken to want it while the pool pauses.
+    pub(super) fn tell_wants(&mut self) {
+        let held = self.member.held();
+        let pauses =
+            self.claims == 0 && held > 0 && self.wished_until.is_some_and(|end| Instant::now() < end);
+        self.step(Event::Wants(held + self.claims + u32::from(pauses)));
+        if self.waiting == 0 {
+            self.withdraw();
+        }
+    }
+
+    /// An opening got no job, and those for whom it was to be made are likely to wait on.
+    pub(super) fn give_up_claim(&mut self) {
+        self.claims -= 1;
+        self.wished_until = Some(Instant::now() + WISH_FOR);
+        self.tell_wants();
+    }
+
+    /// The next job that is still to be done.
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        while let Some(job) = self.jobs.pop_front() {
+            let is_first = self.member.held() == 0;
+            match job {
+                Job::Ask if is_first => return Some(job),
+                Job::Reserve { .. } if !is_first => return Some(job),
+                Job::Ask => self.step(Event::Asked(Asked::NotBegun)),
+                Job::Reserve { .. } => self.step(Event::Reserved(Reserved::Failed)),
+            };
+        }
+        None
+    }
+
+    /// An opening begins its job, for so long at the most.
+    pub(super) fn begin(&mut self, job: Job, limit: Duration) -> u64 {
+        let number = self.next_number();
+        // One that ends by its limit answers by itself, a little later.
+        let until = Instant::now() + limit + Duration::from_secs(1);
+        self.at_work.insert(number, AtWork { job, is_awaited: true, until });
+        number
+    }
+
+    /// The machine waits for its answer again. Not where it was given up.
+    pub(super) fn is_called(&mut self, number: u64) -> bool {
+        self.at_work.get_mut(&number).map(|at_work| at_work.is_awaited = true).is_some()
+    }
+
+    /// It has an answer. Whether the machine waits for that, else it was given up, and must not be let in.
+    pub(super) fn is_heard(&mut self, number: u64) -> bool {
+        self.at_work.get_mut(&number).is_some_and(|at_work| std::mem::take(&mut at_work.is_awaited))
+    }
+
+    /// It came to nothing.
+    pub(super) fn fail(&mut self, number: u64, refused: bool) {
+        if self.is_heard(number) {
+            let job = self.at_work[&number].job;
+            self.step(match job {
+                Job::Ask if refused => Event::Asked(Asked::Refused),
+                Job::Ask => Event::Asked(Asked::Failed),
+                Job::Reserve { .. } => Event::Reserved(Reserved::Failed),
+            });
+        }
+    }
+
+    /// It is at its end, or given up.
+    pub(super) fn finish(&mut self, number: u64, is_let_in: bool) {
+        self.fail(number, false);
+        if self.at_work.remove(&number).is_some() {
+            self.claims -= 1;
+            if !is_let_in {
+                self.wished_until = Some(Instant::now() + WISH_FOR);
+            }
+            self.tell_wants();
+        }
+    }
+
+    /// A look begins, where one is due, and has this number.
+    pub(super) fn begin_look(&mut self) -> Option<u64> {
+        let Look::Due { want } = self.look else { return None };
+        self.wants_more = want;
+        let number = self.next_number();
+        self.look = Look::UnderWay(number, Instant::now() + LOOK_LIMIT);
+        Some(number)
+    }
+
+    /// A look has ended; without effect where it was given up.
+    pub(super) fn end_look(&mut self, number: u64, view: Option<View>) {
+        if matches!(self.look, Look::UnderWay(this, _) if this == number) {
+            self.look = Look::None;
+            self.view = view.unwrap_or(self.view);
+            self.step(Event::Looked(view));
+        }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// With nobody there to ask, the machine is told so: the next who comes begins anew.
+    fn withdraw(&mut self) {
+        if let Some(at) = self.jobs.iter().position(|job| *job == Job::Ask) {
+            self.jobs.remove(at);
+            self.step(Event::Asked(Asked::NotBegun));
+        }
+    }
+
+    /// When the machine has to be told something next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.member.due().map(|due| self.began + due)
+        let machine = self.member.due().map(|due| self.began + due);
+        let look = match self.look {
+            Look::UnderWay(_, until) => Some(until),
+            Look::None | Look::Due { .. } => None,
+        };
+        let openings = self.at_work.values().map(|at_work| at_work.until);
+        openings.chain(machine).chain(self.wished_until).chain(look).min()
     }
 
     /// The machine is told the time where that is due.
     pub(super) fn tick(&mut self) {
-        if self.due().is_some_and(|due| due <= Instant::now()) {
+        let now = Instant::now();
+        if self.wished_until.is_some_and(|end| end <= now) {
+            self.wished_until = None;
+            self.tell_wants();
+        }
+        if let Look::UnderWay(number, until) = self.look
+            && until <= now
+        {
+            self.end_look(number, None);
+        }
+        while let Some(number) = self.overdue(now) {
+            self.finish(number, false);
+        }
+        if self.member.due().is_some_and(|due| self.began + due <= now) {
             self.step(Event::Tick);
         }
+    }
+
+    fn overdue(&self, now: Instant) -> Option<u64> {
+        self.at_work.iter().find(|(_, at_work)| at_work.until <= now).map(|(number, _)| *number)
     }
 
     /// How long until the machine has to be told the time, at most `limit`.
@@ -121,8 +296,11 @@ impl State {
 
     /// Notes a connection that has a slot, and returns its number.
     pub(super) fn let_in(&mut self, slot: Key, has_marks: bool) -> u64 {
-        let number = self.next;
-        self.next += 1;
+        if self.held.is_empty() {
+            self.news.push(FleetNews::Joined);
+        }
+        self.is_refusal_told = false;
+        let number = self.next_number();
         self.held.insert(number, Held { slot, has_marks, has_want: false });
         number
     }

@@ -1,17 +1,19 @@
 //! The thread of a fleet: tells the machine the time, has looks made, and has the pool keep to its share.
 
-use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::core::Warning;
 use super::part::Fleet;
 use super::state::Look;
+use super::threads;
+use crate::event::FleetNews;
 use crate::lines::say;
-use crate::process::PoolThread;
+use crate::pool::Pool;
+use crate::postgres::{PgError, PgManager};
+use crate::stats::Gauges;
 
 /// How soon a look is tried again for which no connection was idle; one that comes back meanwhile makes it.
 const VISIT_AGAIN: Duration = Duration::from_millis(200);
@@ -20,74 +22,90 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How long a lower ceiling waits for openings that nobody should have begun: they count, and a connection that works
 /// would be closed for one of them.
 const LEAVING: Duration = Duration::from_secs(1);
+/// How soon it is looked whether they are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Starts it; it ends with the pool.
-pub(super) fn start(fleet: &Arc<Fleet>) -> io::Result<()> {
-    let fleet = Arc::clone(fleet);
-    let counted = PoolThread::counted();
-    thread::Builder::new().name("tierpool-fleet".to_owned()).spawn(move || {
-        let _counted = counted;
-        run(&fleet);
-    })?;
-    Ok(())
+/// Starts it with the first opening; it ends with the pool.
+pub(super) fn see_to_it(fleet: &Arc<Fleet>) -> Result<(), PgError> {
+    threads::see_to_it(fleet, "tierpool-fleet", |fleet| &fleet.is_tended, run)
 }
 
 fn run(fleet: &Fleet) {
-    let mut applied = None;
-    let mut visited: Option<Instant> = None;
-    loop {
-        let mut state = fleet.lock();
-        state.tick();
-        fleet.tell(&state);
-        if state.is_over {
-            return;
-        }
-        let has_pool = fleet.pool().is_some();
-        let is_new = has_pool && applied != Some(state.ceiling);
-        let may_visit = visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
-        let visits = has_pool && state.is_any_due() && may_visit;
-        let warnings = if has_pool { std::mem::take(&mut state.warnings) } else { Vec::new() };
-        if !is_new && !visits && warnings.is_empty() {
-            let limit = if state.is_any_due() { VISIT_AGAIN } else { LONGEST };
-            let pause = state.pause(limit);
-            fleet.changed.wait_for(&mut state, pause);
-            continue;
-        }
-        let ceiling = state.ceiling;
-        drop(state);
-        for warning in warnings {
-            warn(fleet, warning);
-        }
-        if is_new {
-            apply(fleet, ceiling, applied);
-            applied = Some(ceiling);
-        }
-        if visits {
-            visited = Some(Instant::now());
-            visit(fleet);
-        }
-    }
+    let mut keeping = Keeping::default();
+    while round(fleet, &mut keeping).is_continue() {}
 }
 
-/// Has the pool keep to a ceiling.
-fn apply(fleet: &Fleet, ceiling: u32, before: Option<u32>) {
-    let Some(pool) = fleet.pool() else { return };
-    if before.is_some_and(|before| ceiling < before) {
-        let end = Instant::now() + LEAVING;
-        let is_crowded = || {
-            let state = fleet.lock();
-            pool.gauges().opening > state.claims - state.waiting && !state.is_over
-        };
-        while is_crowded() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(2));
-        }
+/// What was done for the machine.
+#[derive(Default)]
+struct Keeping {
+    /// The ceiling that the pool keeps to.
+    applied: Option<u32>,
+    /// Since when a lower one waits for openings to leave.
+    waits_since: Option<Instant>,
+    visited: Option<Instant>,
+}
+
+fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
+    // Outside of the lock: where this is the last handle, the pool closes with it, and tells the fleet.
+    let gauges = fleet.pool().map(|pool| pool.gauges());
+    let mut state = fleet.lock();
+    state.tick();
+    fleet.tell(&state);
+    if state.is_over {
+        return ControlFlow::Break(());
     }
-    pool.limit(ceiling);
+    let ceiling = state.ceiling;
+    let is_new = gauges.is_some() && keeping.applied != Some(ceiling);
+    let waits = is_new && keeping.waits(ceiling, gauges.as_ref(), state.claims - state.waiting);
+    let visits = gauges.is_some()
+        && state.is_any_due()
+        && keeping.visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
+    let news = if gauges.is_some() { std::mem::take(&mut state.news) } else { Vec::new() };
+    if (!is_new || waits) && !visits && news.is_empty() {
+        let limit = match (waits, state.is_any_due()) {
+            (true, _) => LOOK_AGAIN,
+            (false, true) => VISIT_AGAIN,
+            (false, false) => LONGEST,
+        };
+        let pause = state.pause(limit);
+        fleet.changed.wait_for(&mut state, pause);
+        return ControlFlow::Continue(());
+    }
+    drop(state);
+    let Some(pool) = fleet.pool() else { return ControlFlow::Continue(()) };
+    for news in news {
+        pool.tell_of_fleet(&fleet.name, news);
+        warn(fleet, &pool, news);
+    }
+    if is_new && !waits {
+        pool.limit(ceiling);
+        keeping.applied = Some(ceiling);
+        keeping.waits_since = None;
+    }
+    if visits {
+        keeping.visited = Some(Instant::now());
+        visit(fleet, &pool);
+    }
+    ControlFlow::Continue(())
+}
+
+impl Keeping {
+    /// Whether a lower ceiling is to wait, `at_work` openings having a right to go on: those beyond are about to leave,
+    /// and a connection that works would be closed for one of them.
+    fn waits(&mut self, ceiling: u32, gauges: Option<&Gauges>, at_work: u32) -> bool {
+        let is_lower = self.applied.is_some_and(|applied| ceiling < applied);
+        let is_crowded = gauges.is_some_and(|gauges| {
+            gauges.opening > at_work && gauges.idle + gauges.in_use + gauges.opening > ceiling
+        });
+        if !is_lower || !is_crowded {
+            return false;
+        }
+        self.waits_since.get_or_insert_with(Instant::now).elapsed() < LEAVING
+    }
 }
 
 /// Has an idle connection asked what is due.
-fn visit(fleet: &Fleet) {
-    let Some(pool) = fleet.pool() else { return };
+fn visit(fleet: &Fleet, pool: &Pool<PgManager>) {
     let mut is_sent = false;
     pool.visit(|conn| {
         let Some(number) = conn.pass() else { return false };
@@ -102,27 +120,28 @@ fn visit(fleet: &Fleet) {
     });
 }
 
-fn warn(fleet: &Fleet, warning: Warning) {
-    let Some(pool) = fleet.pool() else { return };
+/// Logs what is to be mended.
+fn warn(fleet: &Fleet, pool: &Pool<PgManager>, news: FleetNews) {
     let (name, origin) = (&fleet.name, pool.origin());
-    match warning {
-        Warning::OtherBudget { ours, theirs } => say!(
+    match news {
+        FleetNews::OtherBudget { ours, theirs } => say!(
             Level::Warn,
             origin,
             [],
             "another program of fleet {name} reckons with a budget of {} connections, {} of them reserved; this one \
              with {} and {}: give all of them the same",
-            theirs.total(),
-            theirs.reserve(),
-            ours.total(),
-            ours.reserve()
+            theirs.0,
+            theirs.1,
+            ours.0,
+            ours.1
         ),
-        Warning::MoreThanFit { members, slots } => say!(
+        FleetNews::MoreThanFit { members, slots } => say!(
             Level::Warn,
             origin,
             [],
             "fleet {name} has {members} programs and {slots} slots, so that some get no connection: a PgBouncer in \
              front of the server is what helps"
         ),
+        FleetNews::Joined | FleetNews::NoSlot | FleetNews::GivesBack { .. } => {}
     }
 }

@@ -64,10 +64,8 @@ fn gauges(told: &mut Families<'_>) {
 fn fleet(told: &mut Families<'_>) {
     let slots = "Slots of the fleet, as the pool saw them last: taken by whichever program, and free.";
     told.add_by(Kind::Gauge, ("db_pool_fleet_slots", "state"), slots, |r| {
-        let of = |fleet: &FleetStatus| {
-            [("held", fleet.slots_held), ("free", fleet.slots.saturating_sub(fleet.slots_held))]
-        };
-        r.fleet.as_ref().map(of).into_iter().flatten().collect::<Vec<_>>()
+        let of = |[held, all]: [u32; 2]| [("held", held), ("free", all.saturating_sub(held))];
+        r.fleet_slots.map(of).into_iter().flatten().collect::<Vec<_>>()
     });
     let mut gauge = |name, help, value: fn(&FleetStatus) -> u32| {
         told.add(Kind::Gauge, name, help, |r| r.fleet.as_ref().map(value));

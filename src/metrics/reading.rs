@@ -21,8 +21,10 @@ pub struct Reading {
     pub settings: Settings,
     /// Told along with the ad-hoc tier.
     pub budget: Option<Budget>,
-    /// Told along with the automation tier, which is what takes part.
+    /// Told along with the automation tier.
     pub fleet: Option<FleetStatus>,
+    /// The slots of its fleet for this tier: those that are taken, and all.
+    pub fleet_slots: Option<[u32; 2]>,
 }
 
 /// What the tiers have together.
@@ -45,13 +47,17 @@ impl Reading {
             Reading::new(name_of(&stats.pool, tier), Some(tier), stats, pool.tier(tier).settings())
         };
         let budget = Budget { total: told.total_connections, reserved: told.reserved, free: told.guaranteed };
-        let adhoc = Reading { budget: Some(budget), ..of(Tier::Adhoc, told.adhoc) };
-        let automation = Reading { fleet: told.fleet, ..of(Tier::Automation, told.automation) };
+        let slots = |of: fn(&FleetStatus) -> [u32; 2]| told.fleet.as_ref().map(of);
+        let fleet_slots = slots(|fleet| [fleet.adhoc_held, fleet.adhoc_slots]);
+        let adhoc = Reading { budget: Some(budget), fleet_slots, ..of(Tier::Adhoc, told.adhoc) };
+        let fleet_slots = slots(|fleet| [fleet.slots_held, fleet.slots]);
+        let automation = Reading { fleet: told.fleet, fleet_slots, ..of(Tier::Automation, told.automation) };
         [automation, adhoc]
     }
 
     fn new(pool: String, tier: Option<Tier>, stats: Stats, settings: Settings) -> Self {
-        Reading { pool, tier, status: PoolStatus::of(&stats), stats, settings, budget: None, fleet: None }
+        let status = PoolStatus::of(&stats);
+        Reading { pool, tier, status, stats, settings, budget: None, fleet: None, fleet_slots: None }
     }
 
     /// How long a checkout waits, in seconds; `None` where it waits for ever.

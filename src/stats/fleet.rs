@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::counted;
+
 /// What a program knows of its fleet, from its last question to the server; see
 /// `PgPool::fleet_status`.
 ///
@@ -28,14 +30,23 @@ pub struct FleetStatus {
     pub held: u32,
     /// The most that it may have now.
     pub ceiling: u32,
+    /// The connections that the ad-hoc tiers of the whole fleet have together: the reserve.
+    pub adhoc_slots: u32,
+    /// Those of them that are taken, by whichever program.
+    pub adhoc_held: u32,
 }
 
 impl fmt::Display for FleetStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "fleet {}: {} of {} slots taken by {} programs, {} here (share {})",
-            self.name, self.slots_held, self.slots, self.members, self.held, self.share
+            "fleet {}: {} of {} slots taken by {}, {} here (share {})",
+            self.name,
+            self.slots_held,
+            self.slots,
+            counted(self.members, "program"),
+            self.held,
+            self.share
         )?;
         if self.wanting + self.asking > 0 {
             write!(f, "; {} want more, {} ask for a first one", self.wanting, self.asking)?;

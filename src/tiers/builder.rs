@@ -151,7 +151,7 @@ impl<M: ManageConnection> TieredBuilder<M> {
     /// `InvalidConfig` with every fault of both tiers and of the budget; otherwise as [`Builder::build`], for the first
     /// tier that cannot be built.
     pub fn build(self, manager: impl FnMut(Tier) -> M) -> Result<TieredPool<M>, Error> {
-        self.build_with(manager, None, |_| Least::Kept)
+        self.build_with(manager, None, |_| Least::Kept, |_| ())
     }
 
     /// As [`TieredBuilder::build`], but waits at most `limit`, whatever the checkouts of the tiers may take.
@@ -164,17 +164,20 @@ impl<M: ManageConnection> TieredBuilder<M> {
         manager: impl FnMut(Tier) -> M,
         limit: Duration,
     ) -> Result<TieredPool<M>, Error> {
-        self.build_with(manager, Some(limit), |_| Least::Kept)
+        self.build_with(manager, Some(limit), |_| Least::Kept, |_| ())
     }
 
-    /// Builds both tiers and waits until each has `least` open, for `limit` or as long as its checkouts may take.
+    /// Builds both tiers, tells `begun` of them, and waits until each has `least` open, for `limit` or as long as its
+    /// checkouts may take.
     pub(crate) fn build_with(
         self,
         manager: impl FnMut(Tier) -> M,
         limit: Option<Duration>,
         least: impl Fn(Tier) -> Least,
+        begun: impl FnOnce(&TieredPool<M>),
     ) -> Result<TieredPool<M>, Error> {
         let pool = self.build_unchecked(manager)?;
+        begun(&pool);
         let filling = [Tier::Automation, Tier::Adhoc].map(|tier| {
             let (pool, least) = (pool.tier(tier), least(tier));
             let own = || LimitSetBy::Settings(pool.connection_timeout());

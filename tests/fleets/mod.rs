@@ -42,8 +42,10 @@ pub struct Seen {
     pub members: i64,
     /// All locks of these kinds, whatever they mean.
     pub locks: i64,
-    /// Sessions of automation, by their name.
-    pub sessions: i64,
+    /// Slots of the reserve that somebody holds.
+    pub adhoc: i64,
+    /// Sessions that hold one of those.
+    pub adhoc_holders: i64,
 }
 
 /// Looks at the server's tables.
@@ -52,7 +54,7 @@ pub fn seen(client: &mut Client) -> Seen {
         .query_one(
             "SELECT count(DISTINCT objid) FILTER (WHERE kind = 0), count(DISTINCT pid) FILTER (WHERE kind = 0),
                  count(*) FILTER (WHERE kind = 8), count(*),
-                 (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%/automation')
+                 count(DISTINCT objid) FILTER (WHERE kind = 3), count(DISTINCT pid) FILTER (WHERE kind = 3)
              FROM (SELECT pid, objid, classid::int8 % 256 AS kind FROM pg_locks
                  WHERE locktype = 'advisory' AND objsubid = 2 AND classid::int8 >= 2147483648) AS l",
             &[],
@@ -63,6 +65,7 @@ pub fn seen(client: &mut Client) -> Seen {
         holders: row.get(1),
         members: row.get(2),
         locks: row.get(3),
-        sessions: row.get(4),
+        adhoc: row.get(4),
+        adhoc_holders: row.get(5),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use postgres::Client;
 use tierpool::batch::{self, BoxError, FetchStage, Fetching, Options, Report};
 use tierpool::postgres::{Retry, Session};
 use tierpool::{BreakerState, PgBuilder, PgError, PgPool};
@@ -15,7 +16,7 @@ use super::pools::pool_of;
 use super::wait::{LONG_BOUND, MS, eventually};
 
 /// Without a primary key, so that an item done twice shows.
-const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
+pub const TABLE: &str = "CREATE TABLE done (key bigint NOT NULL)";
 
 pub fn cluster() -> Cluster {
     // What was committed has to outlive a killed server.
@@ -35,7 +36,12 @@ pub fn write(tx: &mut Session<'_>, key: i64) -> Result<(), PgError> {
 
 /// The keys in the table, and how many rows there are.
 pub fn written(cluster: &Cluster) -> (BTreeSet<i64>, usize) {
-    let rows = cluster.client().query("SELECT key FROM done", &[]).expect("the table was made");
+    written_by(&mut cluster.client())
+}
+
+/// As [`written`], by this connection.
+pub fn written_by(client: &mut Client) -> (BTreeSet<i64>, usize) {
+    let rows = client.query("SELECT key FROM done", &[]).expect("the table was made");
     (rows.iter().map(|row| row.get(0)).collect(), rows.len())
 }
 

@@ -1,9 +1,8 @@
 //! A throw-away PgBouncer in front of a cluster, with the faults a test wants of it.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,8 +21,10 @@ use super::port::free_port;
 use super::process::Process;
 use super::wait::comes_true;
 
+mod files;
 mod program;
 
+use files::write_settings;
 use program::{find, version_of};
 
 /// The longest a start or stop may take; either takes some milliseconds on an idle machine.
@@ -40,6 +41,8 @@ pub const TRACKS_STATEMENTS: (u32, u32) = (1, 21);
 pub struct Builder {
     server_port: u16,
     settings: Vec<(String, String)>,
+    /// A whole `pgbouncer.ini` in place of one's own, and its users with their passwords.
+    given: Option<(String, Vec<(String, String)>)>,
     port: Option<u16>,
     program: Option<PathBuf>,
 }
@@ -78,6 +81,15 @@ impl Builder {
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Has it go by this `pgbouncer.ini`, which names `userlist.txt`, with these users and `app`, each with a password;
+    /// but for where it listens, who may look at its console, and what [`Builder::setting`] says.
+    #[must_use]
+    pub fn ini(mut self, text: impl Into<String>, users: &[(&str, &str)]) -> Self {
+        let users = users.iter().map(|(user, password)| ((*user).to_owned(), (*password).to_owned()));
+        self.given = Some((text.into(), users.collect()));
         self
     }
 
@@ -161,7 +173,7 @@ pub struct Bouncer {
 impl Bouncer {
     /// Returns a builder for one in front of this cluster, in the given `pool_mode`.
     pub fn over(cluster: &Cluster, mode: &str) -> Builder {
-        Builder { server_port: cluster.port(), settings: vec![], port: None, program: None }
+        Builder { server_port: cluster.port(), settings: vec![], given: None, port: None, program: None }
             .setting("pool_mode", mode)
     }
 
@@ -202,6 +214,13 @@ impl Bouncer {
     pub fn clients(&self, application_name: &str) -> usize {
         let rows = self.ask("SHOW CLIENTS");
         rows.iter().filter(|row| row.get("application_name") == Some(application_name)).count()
+    }
+
+    /// Counts its clients that wait for a connection to the server.
+    #[track_caller]
+    pub fn waiting(&self) -> u32 {
+        let rows = self.ask("SHOW POOLS");
+        rows.iter().filter_map(|row| row.get("cl_waiting")?.parse::<u32>().ok()).sum()
     }
 
     /// Runs one of the commands of its console, and returns a column of the first row.
@@ -351,30 +370,4 @@ fn launch(
 
 fn log_of(folder: &Path) -> String {
     String::from_utf8_lossy(&fs::read(folder.join("log")).unwrap_or_default()).into_owned()
-}
-
-fn write_settings(
-    folder: &Path,
-    account: Account,
-    address: Ipv4Addr,
-    port: u16,
-    builder: &Builder,
-) -> io::Result<()> {
-    let mut text = format!(
-        "[databases]\napp = host=127.0.0.1 port={} dbname=app\n[pgbouncer]\nlisten_addr = {address}\n\
-         listen_port = {port}\nunix_socket_dir = {}\npidfile = pgbouncer.pid\nauth_type = scram-sha-256\n\
-         auth_file = users\nadmin_users = app\nserver_login_retry = 0.2\n",
-        builder.server_port,
-        folder.display()
-    );
-    for (name, value) in &builder.settings {
-        text.push_str(&format!("{name} = {value}\n"));
-    }
-    for (name, text) in [("pgbouncer.ini", text), ("users", format!("\"app\" \"{APP_PASSWORD}\"\n"))] {
-        let path = folder.join(name);
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        account.own(&path)?;
-    }
-    Ok(())
 }

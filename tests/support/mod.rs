@@ -28,6 +28,8 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 #[cfg(feature = "postgres")]
+pub mod queues;
+#[cfg(feature = "postgres")]
 pub mod retried;
 #[cfg(feature = "http")]
 pub mod scraping;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::ErrorKind;
 use crate::batch::report::BoxError;
-use crate::postgres::{Ending, PgError, Session};
+use crate::postgres::{Ending, PgError, PgManager, Session};
+use crate::tiers::TieredPool;
 
 /// Where a batch claims its items: a [`Queue`](crate::batch::queue::Queue), or a consumer of the program's own.
 ///
@@ -60,13 +61,25 @@ pub trait Feed: Sync {
     type Item: Send + Sync;
 
     /// Claims as many items as there is room for, or those that there are; none is no error. It does not wait for any:
-    /// the batch asks again after [`Pace::poll`].
+    /// the batch asks again after [`Pace::poll`]. Should it bring more, they wait, and are given back at a stop.
     ///
     /// # Errors
     ///
     /// One that [passes](FeedError::passing) is waited for, up to [`Options::outage`](crate::batch::Options::outage);
     /// any other ends the batch.
     fn claim(&self, room: Room) -> Result<Claimed<Self::Item>, FeedError>;
+
+    /// Is asked once as a batch begins, ahead of the first claim, with the pool that the work has its sessions from:
+    /// whether they can remove what is claimed. Without it each item would be worked on in vain, up to its last
+    /// attempt. Default: they can.
+    ///
+    /// # Errors
+    ///
+    /// As of [`claim`](Self::claim).
+    fn check(&self, pool: &TieredPool<PgManager>) -> Result<(), FeedError> {
+        let _ = pool;
+        Ok(())
+    }
 
     /// What an item takes of [`Pace::bytes`]. Default 0.
     fn size(&self, item: &Self::Item) -> usize {

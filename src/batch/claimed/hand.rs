@@ -99,7 +99,8 @@ impl<'a, F: Feed> Hand<'a, F> {
         let until = Instant::now() + STOP_GRAIN;
         loop {
             let room = Room {
-                items: self.most - held.items.len(),
+                // A feed may have brought more than it was asked for.
+                items: self.most.saturating_sub(held.items.len()),
                 bytes: self.pace.bytes.saturating_sub(held.bytes),
             };
             if room.items >= worth_it && room.bytes > 0 {

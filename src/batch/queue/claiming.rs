@@ -1,13 +1,17 @@
 //! Claims on the items of a table.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+
+use postgres::Row;
 
 use super::claims::Claims;
 use super::item::Item;
 use super::sql;
 use super::table::Queue;
 use crate::batch::claimed::{Claimed, Fate, Feed, FeedError, Pace, Room};
-use crate::postgres::{Ending, Last, PgError, Session};
+use crate::postgres::{Ending, Last, PgError, PgManager, Session};
+use crate::tiers::TieredPool;
 
 /// The items of a [`Queue`], claimed by one process as one owner. Each call is one statement in a transaction of its
 /// own: none is open between them.
@@ -34,8 +38,9 @@ impl Queue {
 
 impl QueueFeed {
     fn new(queue: Queue, claims: Claims) -> Self {
-        // The number of the process is for people who look into the table.
-        let owner = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+        // The number of the process is for people who look into the table. The rest is of the system's choosing: a
+        // generator that a program has seeded would choose the same in each of its processes.
+        let owner = format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
         let remove = sql::remove(&queue.table());
         QueueFeed { queue, claims, owner, remove }
     }
@@ -53,6 +58,10 @@ impl QueueFeed {
 
 impl Feed for QueueFeed {
     type Item = Item;
+
+    fn check(&self, pool: &TieredPool<PgManager>) -> Result<(), FeedError> {
+        Ok(self.queue.check_removal(pool)?)
+    }
 
     fn claim(&self, room: Room) -> Result<Claimed<Item>, FeedError> {
         let Claims { lease, attempts, until_empty, .. } = self.claims;
@@ -74,9 +83,9 @@ impl Feed for QueueFeed {
         }
         let (mut items, mut dead) = (Vec::with_capacity(rows.len()), 0);
         for row in rows {
-            match row.get::<_, Option<Vec<u8>>>(2) {
-                Some(payload) => items.push(Item::new(row.get(0), row.get(1), payload)),
-                None => dead += 1,
+            match columns(&row)? {
+                (id, attempt, Some(payload)) => items.push(Item::new(id, attempt, payload)),
+                _ => dead += 1,
             }
         }
         // The statement locks them in order, and returns them in any.
@@ -142,6 +151,11 @@ impl Feed for QueueFeed {
             .ask(|| Last::execute(give_back.as_str()).with(self.owner.as_str()).with(&ids).with(&attempts))?;
         Ok(())
     }
+}
+
+/// Number, attempt and payload. Somebody may have changed the table since.
+fn columns(row: &Row) -> Result<(i64, i32, Option<Vec<u8>>), PgError> {
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
 /// A number as the server takes it.

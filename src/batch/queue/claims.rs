@@ -63,13 +63,20 @@ impl Claims {
 
     /// Sets how long a claim holds without being renewed, 1 s to 24 h; it is renewed at a third of that. What a crashed
     /// host had is claimed by others after it. Default 60 s.
+    ///
+    /// A renewal writes to the item's row. A session that keeps its snapshot, by `repeatable read` or `serializable`,
+    /// cannot remove the row after that, and is done again as after any failure to serialize: there the lease has to be
+    /// more than three times what the work takes.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Sets after how many failed attempts an item is a dead letter, 1 to 1,000. One that ended with its host counts.
-    /// Default 5.
+    /// Sets after how many failed attempts an item is a dead letter, 1 to 1,000. Default 5.
+    ///
+    /// One that ended with its host counts, whether the item was being worked on or waited for a worker: which of them
+    /// ended the host nobody knows. So an item that ends each process that begins with it can make dead letters of some
+    /// that were claimed with it; [`retry_dead`](super::Queue::retry_dead), once it is gone, brings those back.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self

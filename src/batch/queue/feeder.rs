@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 use log::Level;
 
 use crate::batch::claimed::{Feed, Hand, Job};
-use crate::batch::feed::Fed;
+use crate::batch::feed::{Fed, send};
 use crate::batch::floor::{EndOnPanic, OUTAGE_PAUSE};
 use crate::lines::say;
 use crate::text::line;
@@ -19,9 +19,12 @@ pub(super) fn claim<'a, F: Feed>(hand: &Hand<'a, F>, sender: Sender<Job<'a, F>>)
     let floor = hand.floor;
     let _guard = EndOnPanic(&floor.signals);
     let mut outage_since = None;
+    let mut is_checked = false;
     while !floor.signals.is_over() {
         let Some(room) = hand.room() else { continue };
-        let claimed = match hand.feed.claim(room) {
+        let checked = if is_checked { Ok(()) } else { hand.feed.check(floor.pool) };
+        is_checked |= checked.is_ok();
+        let claimed = match checked.and_then(|()| hand.feed.claim(room)) {
             Ok(claimed) => claimed,
             Err(error) => {
                 let since = *outage_since.get_or_insert_with(Instant::now);
@@ -36,8 +39,9 @@ pub(super) fn claim<'a, F: Feed>(hand: &Hand<'a, F>, sender: Sender<Job<'a, F>>)
         let is_short = claimed.items().len() + (claimed.dead() as usize) < room.items;
         let is_over = claimed.is_over();
         for job in hand.add(claimed) {
-            // There is a place for each item that may be held, so nothing waits here; and the receiver is the caller's.
-            let _ = sender.send(job);
+            // There is a place for each item that may be held. One beyond these waits for a worker, while there are
+            // any; in hand it is in either case, and given back from there.
+            let _ = send(&floor.signals, &sender, job);
         }
         if is_over && hand.is_empty() {
             return Fed::All;

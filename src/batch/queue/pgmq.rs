@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres::Row;
+
 use super::claims::Claims;
 use super::statement::ask;
 use crate::batch::claimed::{Claimed, Fate, Feed, FeedError, Pace, Room};
@@ -71,6 +73,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Other versions of the extension may have other columns.
+    fn of(row: &Row) -> Result<Self, PgError> {
+        Ok(Message { id: row.try_get(0)?, reads: row.try_get(1)?, json: row.try_get(2)? })
+    }
+
     /// Its number in the queue (`msg_id`).
     pub fn id(&self) -> i64 {
         self.id
@@ -151,9 +158,9 @@ impl Feed for Pgmq {
         if rows.is_empty() && self.claims.until_empty && self.is(|| Last::query(IS_EMPTY).with(&self.name))? {
             return Ok(Claimed::over());
         }
-        let read = rows.iter().map(|row| Message { id: row.get(0), reads: row.get(1), json: row.get(2) });
+        let read: Vec<_> = rows.iter().map(Message::of).collect::<Result<_, _>>()?;
         let (mut messages, dead): (Vec<_>, Vec<_>) =
-            read.partition(|message| message.reads() <= self.claims.attempts);
+            read.into_iter().partition(|message| message.reads() <= self.claims.attempts);
         messages.sort_unstable_by_key(Message::id);
         let dead: Vec<_> = dead.iter().map(Message::id).collect();
         // Where that fails they come back after the lease, as the others would be lost for as long.

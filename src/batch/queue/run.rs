@@ -12,9 +12,9 @@ use super::report::Report;
 use super::table::Queue;
 use crate::batch::claimed::{Feed, Hand, Job};
 use crate::batch::floor::Floor;
-use crate::batch::options::{MOST_QUEUE, Options};
+use crate::batch::options::Options;
 use crate::batch::report::BoxError;
-use crate::batch::run::{conduct, of_job, report, worker_count};
+use crate::batch::run::{conduct, most_waiting, of_job, report, worker_count};
 use crate::batch::worker::Worker;
 use crate::postgres::{PgError, PgManager, Session};
 use crate::tiers::TieredPool;
@@ -47,8 +47,10 @@ impl Queue {
 /// the first statement on. What differs:
 ///
 /// - An item that fails goes back to the feed with its error, to be tried again later, and is in no list in memory.
-/// - `pool` has to lead to the database of the feed, where that is in one.
-/// - At most [`Options::queue`] items are claimed and not ended, two a worker by default, or two groups.
+/// - `pool` has to lead to the database of the feed, where that is in one, by a role that may remove its items: else
+///   the batch ends before the first, as [`Unusable`](crate::batch::Ended::Unusable).
+/// - At most [`Options::queue`] items are claimed and not ended, two a worker by default, or two groups, of at most
+///   1,000.
 /// - Workers are as many as the automation tier's base size, but one fewer than its ceiling by default: claims and
 ///   renewals have a connection of their own then, each for one statement. Where every connection is with a session for
 ///   longer than a third of the lease, leases can end.
@@ -125,8 +127,7 @@ where
     options.workers.get_or_insert(settings.base_size.min(spare) as usize);
     let floor = Floor::new(pool, &options, None);
     let workers = worker_count(&floor);
-    let most = options.group.map_or(1, |group| group.most);
-    let most = options.queue.unwrap_or((2 * workers).saturating_mul(most).min(MOST_QUEUE));
+    let most = most_waiting(&options, workers);
     let (sender, receiver) = bounded(most);
     let hand = Hand::new(&floor, feed, most, receiver);
     let work = of_job(|tx, job: &Job<'_, F>| {

@@ -14,9 +14,10 @@ pub(super) const MARK: &str = "tierpool queue 1";
 pub(super) const TAKE_TURNS: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('tierpool queue ' || $1, 0))";
 
-/// The mark of the table, if there is one: no row where there is none, null where it is no queue.
-pub(super) const LOOK: &str =
-    "SELECT obj_description(c, 'pg_class') FROM (SELECT to_regclass($1)::oid AS c) AS t WHERE c IS NOT NULL";
+/// The mark of the table, null where it is no queue; whether the role may remove items, and its name. No row where
+/// there is no such table.
+pub(super) const LOOK: &str = "SELECT obj_description(c, 'pg_class'), has_table_privilege(c, 'DELETE'), \
+    current_user::text FROM (SELECT to_regclass($1)::oid AS c) AS t WHERE c IS NOT NULL";
 
 pub(super) fn create(table: &str) -> String {
     format!(
@@ -110,22 +111,27 @@ pub(super) fn remove(table: &str) -> String {
 /// `$1` item, `$2` owner, `$3` attempt, `$4` error, `$5` seconds to wait, `$6` attempts.
 ///
 /// Returns whether the item is dead, null where its claim has ended, and whether it is there. An item without an owner
-/// is one of which the same was said before, by a statement whose answer was lost.
+/// and with that error is one of which the same was said before, by a statement whose answer was lost. The row is
+/// locked first: where a removal is under way, its end is waited for and then seen.
 pub(super) fn fail(table: &str) -> String {
     format!(
-        "WITH failed AS (
-            UPDATE {table} SET
+        "WITH found AS MATERIALIZED (
+            SELECT id FROM {table} WHERE id = $1 FOR UPDATE
+        ), failed AS (
+            UPDATE {table} AS q SET
                 owner = NULL, error = $4, due = clock_timestamp() + make_interval(secs => $5),
                 dead = CASE WHEN attempt >= $6 THEN clock_timestamp() END
-            WHERE id = $1 AND attempt = $3 AND (owner = $2 OR owner IS NULL)
+            FROM found
+            WHERE q.id = found.id AND attempt = $3 AND (owner = $2 OR owner IS NULL AND error = $4)
             RETURNING dead IS NOT NULL AS is_dead
         )
-        SELECT (SELECT is_dead FROM failed), EXISTS (SELECT FROM {table} WHERE id = $1)"
+        SELECT (SELECT is_dead FROM failed), EXISTS (SELECT FROM found)"
     )
 }
 
+/// By the order of the index: dead letters, and what was removed and not yet vacuumed, may be many.
 pub(super) fn is_empty(table: &str) -> String {
-    format!("SELECT NOT EXISTS (SELECT FROM {table} WHERE dead IS NULL)")
+    format!("SELECT (SELECT id FROM {table} WHERE dead IS NULL ORDER BY due, id LIMIT 1) IS NULL")
 }
 
 /// Ready, of these with a lease that ended, delayed, leased, dead; seconds since the first of the ready was due.

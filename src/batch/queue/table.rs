@@ -9,10 +9,10 @@ use postgres::types::Type;
 use super::claims::LONGEST_DELAY;
 use super::name::Name;
 use super::sql;
-use super::statement::ask;
+use super::statement::{ask, options};
 use super::stats::{DeadLetter, QueueStats};
-use crate::postgres::{Last, PgError, PgManager, Session, SessionOptions};
-use crate::text::Time;
+use crate::postgres::{Last, PgError, PgManager, Session};
+use crate::text::{Time, harmless};
 use crate::tiers::{Tier, TieredPool};
 
 /// Larger ones belong into a file or a table of their own, and their place into the queue: each worker has one in
@@ -26,7 +26,8 @@ const LARGEST: usize = 16 * 1024 * 1024;
 /// [`run`](super::run).
 ///
 /// The table has the name of the queue. It can be looked at and joined like any other; a row's columns are for this
-/// crate to write.
+/// crate to write. Who pushes needs the rights INSERT and SELECT on it, who works on its items SELECT, UPDATE and
+/// DELETE.
 ///
 /// All calls are made on a connection of the automation tier, unless [`on`](Self::on) says otherwise.
 ///
@@ -92,7 +93,7 @@ impl Queue {
     ) -> Result<(Queue, bool), PgError> {
         let queue = Queue::named(pool, name)?;
         let mut fill = Some(fill);
-        let is_new = pool.session_with(queue.tier, &SessionOptions::new(), |tx| {
+        let is_new = pool.session_with(queue.tier, &options(), |tx| {
             tx.execute(sql::TAKE_TURNS, &[&queue.table()])?;
             if queue.is_there(tx)? {
                 return Ok(false);
@@ -120,7 +121,7 @@ impl Queue {
     /// As [`open`](Self::open).
     pub fn open_on(pool: &TieredPool<PgManager>, tier: Tier, name: &str) -> Result<Queue, PgError> {
         let queue = Queue::named(pool, name)?.on(tier);
-        match pool.session_with(tier, &SessionOptions::new(), |tx| queue.is_there(tx))? {
+        match pool.session_with(tier, &options(), |tx| queue.is_there(tx))? {
             true => Ok(queue),
             false => Err(queue.missing()),
         }
@@ -173,7 +174,7 @@ impl Queue {
     /// When `payloads` does; nothing is added then.
     pub fn push_many<P: AsRef<[u8]>>(&self, payloads: impl IntoIterator<Item = P>) -> Result<u64, PgError> {
         let mut payloads = Some(payloads);
-        self.pool.session_with(self.tier, &SessionOptions::new(), |tx| match payloads.take() {
+        self.pool.session_with(self.tier, &options(), |tx| match payloads.take() {
             Some(payloads) => self.push_many_in(tx, payloads, Duration::ZERO),
             None => unreachable!("BUG: a session that is not repeated ran twice"),
         })
@@ -289,7 +290,27 @@ impl Queue {
 
     /// Whether the table is there and a queue.
     fn is_there(&self, tx: &mut Session<'_>) -> Result<bool, PgError> {
-        let Some(row) = tx.query_opt(sql::LOOK, &[&self.table()])? else { return Ok(false) };
+        tx.query_opt(sql::LOOK, &[&self.table()])?.map_or(Ok(false), |row| self.is_marked(&row))
+    }
+
+    /// Whether sessions of a pool can remove items of this queue.
+    pub(super) fn check_removal(&self, pool: &TieredPool<PgManager>) -> Result<(), PgError> {
+        let rows = ask(pool, Tier::Automation, || Last::query(sql::LOOK).with(self.table()))?;
+        let row = rows.first().ok_or_else(|| self.missing())?;
+        self.is_marked(row)?;
+        if row.try_get(1)? {
+            return Ok(());
+        }
+        let role = harmless(row.try_get::<_, &str>(2)?);
+        Err(PgError::refused(format!(
+            "the role {role} may not remove items of the queue \"{}\", so nothing is claimed: batches need SELECT, \
+             UPDATE and DELETE on its table",
+            self.name
+        )))
+    }
+
+    /// Whether what was looked at is a queue.
+    fn is_marked(&self, row: &postgres::Row) -> Result<bool, PgError> {
         match row.try_get::<_, Option<&str>>(0)? {
             Some(sql::MARK) => Ok(true),
             _ => Err(PgError::refused(format!(

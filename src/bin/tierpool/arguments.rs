@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::fleet::{FLEET_CODES, FleetAct};
 use crate::loadtest::{LOADTEST_CODES, LoadtestOptions};
 
 /// What operators ask of pools, of their settings and of their server.
@@ -96,6 +97,12 @@ pub enum Command {
     /// 50 connections.
     #[command(after_help = LOADTEST_CODES)]
     Loadtest(LoadtestOptions),
+    /// Plans a budget that programs share, prints its limits as SQL, shows who is in it
+    #[command(after_help = FLEET_CODES, subcommand_required = true)]
+    Fleet {
+        #[command(subcommand)]
+        act: FleetAct,
+    },
     /// Fills a queue of items, counts what is in it, has dead items tried again
     ///
     /// A queue is a table that batches on many hosts take their items from. This

@@ -15,6 +15,7 @@
 //! | `serve` | the command `serve` |
 //! | `top` | the command `top` |
 //! | `loadtest` | the command `loadtest` |
+//! | `fleet` | the command `fleet` |
 //! | `queue` | the command `queue` |
 //! | `verify` | the command `verify` |
 //! | `pages` | the commands `completions` and `man` |
@@ -23,6 +24,7 @@ mod arguments;
 mod chart;
 mod config;
 mod environment;
+mod fleet;
 mod loadtest;
 mod outcome;
 mod output;
@@ -59,6 +61,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Top(options) => top::run(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Loadtest(options) => loadtest::run(&options),
+        Command::Fleet { act } => fleet::run(&act),
         Command::Queue { act } => queue::run(&act),
         Command::Verify(options) => verify::run(&options),
         Command::Completions { shell } => pages::completions(shell),

@@ -39,6 +39,34 @@ pub fn print_json(value: &serde_json::Value) -> Result<Reader, Failure> {
     print(format_args!("{value:#}"))
 }
 
+/// Puts the cursor to the top of the terminal, and what was below it away.
+const REDRAW: &str = "\x1b[H\x1b[2J";
+
+/// How a command that looks once, or again and again, prints what it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looks {
+    pub in_json: bool,
+    pub again: bool,
+}
+
+impl Looks {
+    /// Prints one look: of several each in its place on a terminal, else a block of text or a line of JSON, for whoever
+    /// reads line by line.
+    pub fn print(
+        self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> serde_json::Value,
+    ) -> Result<Reader, Failure> {
+        match (self.in_json, self.again) {
+            (true, false) => print_json(&json()),
+            (true, true) => print(json()),
+            (false, false) => print(text()),
+            (false, true) if obeys_redraw() => print(format_args!("{REDRAW}{}", text())),
+            (false, true) => print(format_args!("{}\n", text())),
+        }
+    }
+}
+
 /// Tells why a command failed. Nobody may be there to read it.
 pub fn complain(failure: &Failure) -> Code {
     let _ = writeln!(io::stderr(), "tierpool: {failure}");

@@ -40,6 +40,8 @@ pub struct Member {
     is_refused: bool,
     asking: Asking,
     backoff: Backoff,
+    /// The end of the last pause, which holds also where nobody wants a connection for a while.
+    not_before: Duration,
     look: Look,
     sight: Sight,
     ceiling: u32,
@@ -85,6 +87,7 @@ impl Member {
             is_refused: false,
             asking: Asking::No,
             backoff: Backoff::default(),
+            not_before: Duration::ZERO,
             look: Look::Due(Duration::ZERO),
             sight: Sight::default(),
             ceiling: plan.most,
@@ -167,11 +170,18 @@ impl Member {
             }
             Asked::NoPlace(view) => {
                 self.note(now, view, actions);
-                self.asking = Asking::At(now + self.backoff.failed(moment, Why::Crowd));
+                self.asking = self.after_pause(moment, Why::Crowd);
             }
-            Asked::Refused => self.asking = Asking::At(now + self.backoff.failed(moment, Why::Crowd)),
-            Asked::Failed => self.asking = Asking::At(now + self.backoff.failed(moment, Why::Trouble)),
+            Asked::Refused => self.asking = self.after_pause(moment, Why::Crowd),
+            Asked::Failed => self.asking = self.after_pause(moment, Why::Trouble),
+            Asked::NotBegun => self.asking = Asking::No,
         }
+    }
+
+    /// R3: it asks again after a pause, however often its wish goes and comes meanwhile.
+    fn after_pause(&mut self, moment: Moment, why: Why) -> Asking {
+        self.not_before = moment.now + self.backoff.failed(moment, why);
+        Asking::At(self.not_before)
     }
 
     /// R1 to R3: a process that has no connection asks for one.
@@ -183,10 +193,12 @@ impl Member {
                 actions.push(Action::LeaveOff);
                 Asking::No
             }
-            Asking::No if !needs_none => Asking::At(moment.now + Backoff::first(moment)),
+            Asking::No if !needs_none => {
+                Asking::At((moment.now + Backoff::first(moment)).max(self.not_before))
+            }
             Asking::Waiting(_, until) if until <= moment.now => {
                 actions.push(Action::LeaveOff);
-                Asking::At(moment.now + self.backoff.failed(moment, Why::NoSlot))
+                self.after_pause(moment, Why::NoSlot)
             }
             other => other,
         };
@@ -271,6 +283,7 @@ impl Member {
             self.is_refused = false;
         }
         self.held += 1;
+        self.not_before = Duration::ZERO;
         self.backoff.succeeded();
     }
 

@@ -72,6 +72,8 @@ pub enum Asked {
     Refused,
     /// Server or network failed; no connection is left.
     Failed,
+    /// Nobody was there to do it, or a connection came by another way: the server was not asked.
+    NotBegun,
 }
 
 /// What became of a reservation.

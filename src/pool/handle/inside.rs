@@ -11,13 +11,19 @@ use super::Pool;
 use crate::clock::{Clock, Millis};
 use crate::config::Settings;
 use crate::error::{Error, LimitSetBy};
+#[cfg(feature = "postgres")]
+use crate::event::{Event, FleetEvent, FleetNews};
 use crate::lines::Origin;
 use crate::pool::change;
+#[cfg(feature = "postgres")]
+use crate::pool::fitness::retire;
 #[cfg(all(feature = "http", unix))]
 use crate::pool::keep::stuck;
 #[cfg(feature = "postgres")]
 use crate::pool::keep::visit;
 use crate::pool::parts::budget::Budget;
+#[cfg(feature = "postgres")]
+use crate::pool::tell::notify;
 #[cfg(any(feature = "http", feature = "postgres"))]
 use crate::pool::tell::observe;
 use crate::pool::wait::{Filling, Least};
@@ -111,6 +117,19 @@ impl<M: ManageConnection> Pool<M> {
     #[cfg(feature = "postgres")]
     pub(crate) fn visit(&self, is_meant: impl FnMut(&M::Connection) -> bool) {
         visit::visit(self.shared(), is_meant);
+    }
+
+    /// Closes one connection that has been idle for so long; see [`retire::give_up_one`].
+    #[cfg(feature = "postgres")]
+    pub(crate) fn give_up_one(&self, idle_for: Duration) -> bool {
+        retire::give_up_one(self.shared(), Millis::of(idle_for))
+    }
+
+    /// Tells of the fleet that it is part of, on a helper thread.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn tell_of_fleet(&self, fleet: &str, news: FleetNews) {
+        let event = || Event::Fleet(FleetEvent { fleet: fleet.to_owned(), news });
+        notify::emit_aside(self.shared(), event);
     }
 
     /// The server has answered a question.

@@ -19,8 +19,8 @@
 //! | `pooled` | how it finds a pooler, and minds it |
 //! | `reset` | puts a returned session back to what it was when new |
 //!
-//! Inversion: `Holding`, which `fleet::part` implements, since what a budget over processes is stands on a higher
-//! floor.
+//! Inversion: `Holding`, which `fleet::part` and `fleet::person` implement, since what a budget over processes is
+//! stands on a higher floor.
 
 mod along;
 mod cache_totals;

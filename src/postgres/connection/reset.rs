@@ -134,7 +134,8 @@ pub(in crate::postgres) fn reset(
             conn.bounded_own(end.left(), |client| client.batch_execute(&first))?;
             text = text_from(Left { transaction: false, ..left }).unwrap_or_default();
         }
-        conn.bounded_own(end.left(), |client| client.batch_execute(&text))?;
+        let sent = conn.bounded_own(end.left(), |client| client.batch_execute(&text));
+        sent.map_err(|error| if kept.is_some() { told_of_slot(error) } else { error })?;
         if matches!(policy, ResetPolicy::Sql(sql) if drops_statements(sql)) {
             conn.parts().1.clear();
         }
@@ -151,6 +152,17 @@ pub(in crate::postgres) fn reset(
     conn.discard_notifications();
     conn.mark_fresh();
     Ok(())
+}
+
+/// What keeps a connection's slot divides by the number of those that it has.
+fn told_of_slot(error: PgError) -> PgError {
+    match error.sqlstate() {
+        Some("22012") => PgError::no_room(
+            "the connection had lost its slot in its fleet when it came back, as by pg_advisory_unlock_all()"
+                .to_owned(),
+        ),
+        _ => error,
+    }
 }
 
 /// The message to send, if any, with what a reset of the settings takes away.

@@ -50,7 +50,8 @@ const CLOSE_MARGIN: Duration = Duration::from_millis(100);
 pub struct PgDriver;
 
 impl PgDriver {
-    /// Whether so little was heard of the server lately that a probe is not enough.
+    /// Whether so little was heard of the server lately that a probe is not enough. Of an unobserved connection nothing
+    /// is known, and its probe is a ping.
     fn is_silent(conn: &PgConnection) -> bool {
         let limit = if conn.is_transaction_pooled() { PING_AFTER_POOLED } else { PING_AFTER };
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
@@ -60,7 +61,8 @@ impl PgDriver {
     /// whose answer is a sign of life too.
     fn attend(manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let is_silent = Self::is_silent(conn);
-        if conn.pass().is_some() && (is_silent || manager.is_check_due(conn)) {
+        let is_asked = is_silent || !conn.is_observed() || manager.is_check_due(conn);
+        if conn.pass().is_some() && is_asked {
             manager.check_admission(conn, limit)
         } else if is_silent {
             Self::ping(conn, limit)
@@ -98,17 +100,20 @@ impl Driver<PgManager> for PgDriver {
         Some(manager.opening_limit())
     }
 
-    /// At once over TCP, from the handshake on. A connect without an answer, a callback for credentials, a resolver or
-    /// a Unix socket takes what it takes.
+    /// At once over TCP, from the handshake on; an ad-hoc opening that pauses before it tries a full server again ends
+    /// with that pause, an eighth of a second at the most. A connect without an answer, a callback for credentials, a
+    /// resolver or a Unix socket takes what it takes.
     fn end_openings(&self, manager: &PgManager) {
         manager.end_openings();
     }
 
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Deadline::of(limit);
+        // What is asked of an unobserved connection for its slot is its ping as well.
+        let is_probed = conn.is_observed() || conn.pass().is_none();
         let outcome = conn
             .settle(limit)
-            .and_then(|()| conn.probe(limit))
+            .and_then(|()| if is_probed { conn.probe(limit) } else { Ok(()) })
             .and_then(|()| Self::attend(manager, conn, end.left()));
         Self::give_up_on_error(conn, outcome)?;
         manager.check_role(conn)
@@ -165,7 +170,7 @@ impl Driver<PgManager> for PgDriver {
         let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
-            return if *policy == ResetPolicy::None && !cancelled {
+            return if *policy == ResetPolicy::None && !cancelled && !manager.is_check_due(conn) {
                 Condition::Clean
             } else {
                 Condition::Dirty

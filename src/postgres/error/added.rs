@@ -5,6 +5,11 @@ use super::pg_error::{Kind, PgError, Told};
 use crate::postgres::sqlstate::{Meaning, means};
 
 impl PgError {
+    /// There is no room for a connection now: as the server says it by 53300.
+    pub(crate) fn no_room(why: String) -> Self {
+        PgError::opening(OpeningError::NoRoom(why))
+    }
+
     /// The error of a round over servers, tried in this order and at least one: that of the only one, or of all.
     ///
     /// Of several that one decides on the next attempt which tells of a refused password, since accounts get locked;

@@ -12,13 +12,20 @@ use crate::stats::FleetStatus;
 /// The longest that an opening waits for its admission, besides the time to connect. After that it fails, and the pool
 /// reckons anew whether anybody needs a connection.
 pub(crate) const ADMISSION_LIMIT: Duration = Duration::from_secs(4);
+/// The longest that a connection which has logged in is at its admission: it may wait there for 2 s, and asks
+/// meanwhile.
+pub(crate) const WELCOME_LIMIT: Duration = Duration::from_secs(4);
 /// How long one that is turned away waits for the end of its backend, which counts until then.
 const PARTING: Duration = Duration::from_millis(400);
 
 /// Decides which connections a pool may open. A connection learns of its end by its [`Pass`].
 pub(crate) trait Admission: Send + Sync {
-    /// Waits until a connection may be opened, at most `limit`.
-    fn claim(self: Arc<Self>, limit: Duration) -> Result<Box<dyn Claim>, PgError>;
+    /// Waits until a connection may be opened, at most `limit`. The opening itself takes at most `work`, or counts as
+    /// failed.
+    fn claim(self: Arc<Self>, limit: Duration, work: Duration) -> Result<Box<dyn Claim>, PgError>;
+
+    /// Why there is no room for a connection.
+    fn refusal(&self) -> PgError;
 
     /// Whether there is something to be asked by way of the connection of this number. Must neither block nor do I/O.
     fn is_due(&self, number: u64) -> bool;
@@ -27,8 +34,8 @@ pub(crate) trait Admission: Send + Sync {
     /// After an error the connection is of no use.
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError>;
 
-    /// What is known of the budget and of this program's part in it.
-    fn status(&self) -> FleetStatus;
+    /// What is known of the budget and of this program's part in it; told by the admission of one tier.
+    fn status(&self) -> Option<FleetStatus>;
 
     /// The pool is closed: claims fail from now on, and those that wait.
     fn end(&self);
@@ -43,24 +50,30 @@ pub(crate) trait Claim: Send {
     fn failed(self: Box<Self>, error: &PgError);
 }
 
-/// Opens a connection by `open` when it may be, and lets it in.
+/// Opens a connection by `open` when it may be, and lets it in: within `limit`, of which the opening has
+/// `connect_limit` at the most.
 pub(super) fn admitted(
     admission: &Arc<dyn Admission>,
     limit: Duration,
+    connect_limit: Duration,
     open: impl Fn(Duration) -> Result<PgConnection, PgError>,
 ) -> Result<PgConnection, PgError> {
-    let wait = Deadline::of(ADMISSION_LIMIT);
+    let (whole, wait) = (Deadline::of(limit), Deadline::of(ADMISSION_LIMIT.min(limit)));
+    let work = connect_limit.saturating_add(WELCOME_LIMIT);
+    let mut is_first = true;
     loop {
-        let claim = Arc::clone(admission).claim(wait.left())?;
-        let deadline = Deadline::of(limit);
-        let mut conn = match open(limit) {
+        if !std::mem::take(&mut is_first) && whole.left() < work {
+            return Err(admission.refusal());
+        }
+        let claim = Arc::clone(admission).claim(wait.left(), work)?;
+        let mut conn = match open(connect_limit.min(whole.left())) {
             Ok(conn) => conn,
             Err(error) => {
                 claim.failed(&error);
                 return Err(error);
             }
         };
-        let welcomed = claim.welcome(&mut conn, deadline.left());
+        let welcomed = claim.welcome(&mut conn, WELCOME_LIMIT.min(whole.left()));
         if let Ok(Some(pass)) = welcomed {
             conn.set_pass(pass);
             return Ok(conn);
@@ -74,11 +87,6 @@ pub(super) fn admitted(
 }
 
 impl PgError {
-    /// There is no room for a connection now: as the server says it by 53300.
-    pub(crate) fn no_room(why: String) -> Self {
-        PgError::opening(OpeningError::NoRoom(why))
-    }
-
     /// The server, or what is in front of it, cannot hold a budget over processes.
     pub(crate) fn cannot_share(why: String) -> Self {
         PgError::opening(OpeningError::CannotShare(why))

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{ADMISSION_LIMIT, Admission};
+use postgres::Config;
+
+use super::admission::{ADMISSION_LIMIT, Admission, WELCOME_LIMIT};
 use super::manager::PgManager;
 use crate::postgres::connection::PgConnection;
 use crate::postgres::error::PgError;
@@ -15,11 +17,29 @@ impl PgManager {
         self.admission = Some(admission);
     }
 
-    /// The longest that an opening takes, the wait for its admission included.
+    /// The longest that an opening takes, its admission included: the wait for it, and what is asked for it.
     pub(in crate::postgres) fn opening_limit(&self) -> Duration {
         let own = self.options().connect_limit();
-        // One that waits for a slot on the server has begun as the last of its wait was over.
-        if self.admission.is_some() { own.saturating_add(ADMISSION_LIMIT) } else { own }
+        let admission = ADMISSION_LIMIT.saturating_add(WELCOME_LIMIT);
+        if self.admission.is_some() { own.saturating_add(admission) } else { own }
+    }
+
+    /// Whether its connections are let in by somebody.
+    pub(in crate::postgres) fn is_admitted(&self) -> bool {
+        self.admission.is_some()
+    }
+
+    /// Whether it leads to the same database as another, as whomever.
+    pub(in crate::postgres) fn leads_where(&self, other: &PgManager) -> bool {
+        let places = |manager: &PgManager| -> Vec<_> {
+            let place = |config: &Config| {
+                let database = config.get_dbname().or(config.get_user()).map(str::to_owned);
+                let addresses = config.get_hostaddrs().to_vec();
+                (config.get_hosts().to_vec(), addresses, config.get_ports().to_vec(), database)
+            };
+            manager.targets.configs.iter().map(place).collect()
+        };
+        places(self) == places(other)
     }
 
     /// Whether there is something to be asked by way of a connection at hand.
@@ -30,7 +50,7 @@ impl PgManager {
 
     /// What is known of the budget that is shared, where one is.
     pub(in crate::postgres) fn fleet_status(&self) -> Option<FleetStatus> {
-        self.admission.as_ref().map(|admission| admission.status())
+        self.admission.as_ref().and_then(|admission| admission.status())
     }
 
     /// Asks, by way of a connection at hand, what it was let in by. Without effect where nobody lets it in.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use postgres::Config;
 use r2d2::ManageConnection;
 
-use super::admission::{Admission, admitted};
+use super::admission::Admission;
 use super::credentials::{CredentialSource, Credentials};
 use super::first_look::FirstLook;
+use super::full::WhenFull;
 use super::hosts::{Memory, Round};
 use super::last_health::LastHealth;
 use super::log_in::{LogIn, LogIns};
@@ -39,7 +40,7 @@ use crate::postgres::tls::Security;
 /// assert!(!format!("{manager:?}").contains("secret"));
 /// ```
 pub struct PgManager {
-    targets: Arc<Targets>,
+    pub(super) targets: Arc<Targets>,
     opener: Opener,
     memory: Arc<Memory>,
     credentials: Option<Arc<CredentialSource>>,
@@ -47,10 +48,11 @@ pub struct PgManager {
     /// `Relaxed` in all uses: a count for people, which orders nothing.
     sessions_repeated: Arc<AtomicU64>,
     health: LastHealth,
-    first_look: Option<Arc<FirstLook>>,
+    pub(super) first_look: Option<Arc<FirstLook>>,
     pub(super) admission: Option<Arc<dyn Admission>>,
+    pub(super) when_full: WhenFull,
     /// Those of the pool that has this manager.
-    openings: Openings,
+    pub(super) openings: Openings,
 }
 
 impl Clone for PgManager {
@@ -66,6 +68,7 @@ impl Clone for PgManager {
             health: LastHealth::default(),
             first_look: self.first_look.clone(),
             admission: self.admission.clone(),
+            when_full: self.when_full,
             // A clone is another pool's, or nobody's.
             openings: Openings::default(),
         }
@@ -136,6 +139,7 @@ impl PgManager {
                 health: LastHealth::default(),
                 first_look: None,
                 admission: None,
+                when_full: WhenFull::Fails,
                 openings: Openings::default(),
                 opener: Opener::new(security, options),
             }),
@@ -160,28 +164,6 @@ impl PgManager {
     /// Has the first connection looked at that a pool opens by this manager, or by another with the same look.
     pub(in crate::postgres) fn look_first(&mut self, look: Arc<FirstLook>) {
         self.first_look = Some(look);
-    }
-
-    /// Opens a connection for the pool that has this manager. Until it is set up it ends with that pool.
-    pub(in crate::postgres) fn connect_for_pool(&self, limit: Duration) -> Result<PgConnection, PgError> {
-        let opening = self.openings.begin();
-        let open = |limit| self.connect_and_look(&opening, limit);
-        let mut conn = match &self.admission {
-            Some(admission) => admitted(admission, limit.min(self.options().connect_limit()), open)?,
-            None => open(limit)?,
-        };
-        conn.set_opening(opening);
-        Ok(conn)
-    }
-
-    fn connect_and_look(&self, opening: &Arc<Opening>, limit: Duration) -> Result<PgConnection, PgError> {
-        let Some(look) = &self.first_look else { return self.connect_as_part_of(opening, limit) };
-        let deadline = Deadline::of(limit);
-        look.begin();
-        let mut conn = self.connect_as_part_of(opening, limit)?;
-        look.through(&mut conn, deadline.left());
-        // By a look that had no answer in time. Nobody looks again.
-        if conn.is_lost() { self.connect_as_part_of(opening, deadline.left()) } else { Ok(conn) }
     }
 
     /// Ends the openings of the pool that has this manager, which is closed: those under way and those to come.
@@ -287,7 +269,11 @@ impl PgManager {
         self.connect_as_part_of(&Arc::default(), limit)
     }
 
-    fn connect_as_part_of(&self, opening: &Arc<Opening>, limit: Duration) -> Result<PgConnection, PgError> {
+    pub(super) fn connect_as_part_of(
+        &self,
+        opening: &Arc<Opening>,
+        limit: Duration,
+    ) -> Result<PgConnection, PgError> {
         let limit = limit.min(self.options().connect_limit());
         self.log_in(opening, limit, |attempt, limit| {
             let open = |config: &Config, limit| {

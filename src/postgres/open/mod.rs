@@ -13,25 +13,29 @@
 //! | `one_server` | opening one connection to one server |
 //! | `first_look` | a look at the server through a pool's first connection |
 //! | `admission` | opening where the pool shares a budget with other processes |
+//! | `full` | trying again at once where a server is full for a moment |
 //! | `manager` | all of that, as r2d2's manager |
+//! | `pooled` | opening a connection for the pool that has a manager |
 //! | `admitting` | what a manager asks of the admission of its connections |
 //!
-//! Inversion: `Admission`, which `fleet::admission` implements, since what a budget over processes is stands on a
-//! higher floor.
+//! Inversion: `Admission`, which `fleet::admission` and `fleet::person` implement, since what a budget over processes
+//! is stands on a higher floor.
 //!
-//! Inversion: `Claim`, which `fleet::claim` implements, for the same reason.
+//! Inversion: `Claim`, which `fleet::claim` and `fleet::person` implement, for the same reason.
 
 mod admission;
 mod admitting;
 mod credentials;
 mod exposed;
 mod first_look;
+mod full;
 mod hosts;
 mod last_health;
 mod log_in;
 mod manager;
 mod notices;
 mod one_server;
+mod pooled;
 mod role;
 mod targets;
 

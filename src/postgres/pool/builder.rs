@@ -8,7 +8,8 @@ use std::time::Duration;
 use log::Level;
 
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
-use super::fleeted::{Join, found};
+use super::fleeted::{Join, found, taken_in};
+use super::managers::{by_tier, look_at_room};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 #[cfg(all(feature = "http", unix))]
@@ -21,7 +22,6 @@ use crate::pool::{Builder, Least};
 use crate::postgres::driver::PgDriver;
 use crate::postgres::open::{Credentials, LogIns, PgManager};
 use crate::postgres::options::{INQUIRY_TIMEOUT, PgOptions, ResetPolicy, SocketTimeout};
-use crate::postgres::server::look_for_room;
 use crate::tiers::{Tier, TieredBuilder, TieredPool};
 
 type Change = Box<dyn FnOnce(Builder<PgManager>) -> Builder<PgManager>>;
@@ -48,6 +48,7 @@ pub struct PgBuilder {
     inquiry_timeout: Option<Duration>,
     adhoc_may_borrow: bool,
     adhoc_server: Option<ConnectionString>,
+    pub(super) is_outside_fleet: bool,
     servers: Servers,
     clock: Clock,
     automation: Vec<Change>,
@@ -263,8 +264,9 @@ impl PgBuilder {
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
         let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
-        let pool = PgPool::from(tiers.build_with(|tier| by_tier(tier, &managers), limit, least)?);
-        join(&pool);
+        // Before anybody waits, since a fleet looks by way of the pool whether there is room.
+        let join = |pool: &TieredPool<PgManager>| join(&PgPool::from(pool.clone()));
+        let pool = PgPool::from(tiers.build_with(|tier| by_tier(tier, &managers), limit, least, join)?);
         if let Some(mode) = managers[0].pgbouncer() {
             adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
@@ -272,6 +274,7 @@ impl PgBuilder {
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
+        let settings = &*taken_in(settings, self.is_outside_fleet);
         let mut faults = settings.check();
         let automation = self.manager(Tier::Automation, settings);
         let automation = automation.map_err(|found| faults.extend_new(found)).ok();
@@ -289,6 +292,7 @@ impl PgBuilder {
         if self.adhoc_server.is_none() {
             adhoc.share_findings(&automation);
         }
+        adhoc.try_again_when_full();
         let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
         let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
             || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
@@ -323,7 +327,7 @@ impl PgBuilder {
             builder = builder.budget_follows();
         }
         look_at_room(&builder, [&mut automation, &mut adhoc], self.adhoc_server.is_some());
-        let join = found(settings, &mut automation).map_err(Error::invalid)?;
+        let join = found(settings, [&mut automation, &mut adhoc]).map_err(Error::invalid)?;
         Ok(Assembled { tiers: builder, managers: [automation, adhoc], adhoc_is_apart, join })
     }
 
@@ -368,27 +372,6 @@ struct Assembled {
     adhoc_is_apart: bool,
     /// Is told of the pool.
     join: Join,
-}
-
-/// Has the first connection ask whether the server has room for both tiers, or for the one that leads there.
-fn look_at_room(
-    tiers: &TieredBuilder<PgManager>,
-    [automation, adhoc]: [&mut PgManager; 2],
-    adhoc_is_elsewhere: bool,
-) {
-    let own = tiers.of_tier(Tier::Automation).resolved().0.ceiling();
-    let look = look_for_room([automation, adhoc], if adhoc_is_elsewhere { own } else { tiers.budget() });
-    if !adhoc_is_elsewhere {
-        adhoc.look_first(Arc::clone(&look));
-    }
-    automation.look_first(look);
-}
-
-fn by_tier(tier: Tier, [automation, adhoc]: &[PgManager; 2]) -> PgManager {
-    match tier {
-        Tier::Automation => automation.clone(),
-        Tier::Adhoc => adhoc.clone(),
-    }
 }
 
 impl fmt::Debug for PgBuilder {

@@ -1,5 +1,6 @@
 //! The fleet that a pool may be part of.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::pg_pool::PgPool;
@@ -12,11 +13,14 @@ pub(crate) struct FleetPlan {
     pub(crate) weight: u32,
     pub(crate) total: u32,
     pub(crate) reserve: u32,
+    /// The ad-hoc tier is in the same database as automation.
+    pub(crate) adhoc_is_beside: bool,
 }
 
-/// A pool's part in a fleet: who lets its connections in, and is told of the pool when that is there.
+/// A pool's part in a fleet: who lets its tiers' connections in, and is told of the pool when that is there.
 pub(crate) struct Founded {
-    pub(crate) admission: Arc<dyn Admission>,
+    /// Of the automation tier, and of the ad-hoc tier.
+    pub(crate) admissions: [Arc<dyn Admission>; 2],
     pub(crate) join: Join,
 }
 
@@ -29,11 +33,21 @@ pub(crate) trait Founding {
     fn found(self) -> Result<Founded, Faults>;
 }
 
-/// Has the automation tier's connections ask their fleet, where the settings name one. Returns who is to be told of the
+/// The settings that count for a pool that may be meant to stay outside of the fleet that they name.
+pub(super) fn taken_in(settings: &PgSettings, is_outside: bool) -> Cow<'_, PgSettings> {
+    let mut settings = Cow::Borrowed(settings);
+    if is_outside {
+        settings.to_mut().fleet = None;
+    }
+    settings
+}
+
+/// Has the connections of both tiers ask their fleet, where the settings name one. Returns who is to be told of the
 /// pool.
-pub(super) fn found(settings: &PgSettings, automation: &mut PgManager) -> Result<Join, Faults> {
+pub(super) fn found(settings: &PgSettings, managers: [&mut PgManager; 2]) -> Result<Join, Faults> {
     let Some(name) = settings.fleet.clone() else { return Ok(Box::new(|_| ())) };
-    if matches!(settings.pgbouncer, Some(PgBouncer::Transaction)) {
+    let is_pooled = |manager: &PgManager| matches!(manager.options().pgbouncer, Some(PgBouncer::Transaction));
+    if managers.iter().any(|manager| is_pooled(manager)) {
         let mut faults = Faults::new();
         let rule = "must be a session's own: behind a PgBouncer in transaction mode no session keeps a lock";
         faults.push("fleet", name, rule);
@@ -44,8 +58,11 @@ pub(super) fn found(settings: &PgSettings, automation: &mut PgManager) -> Result
         weight: settings.fleet_weight,
         total: settings.total_connections,
         reserve: settings.reserved,
+        adhoc_is_beside: managers[0].leads_where(managers[1]),
     };
-    let Founded { admission, join } = plan.found()?;
-    automation.admit_by(admission);
+    let Founded { admissions, join } = plan.found()?;
+    for (manager, admission) in managers.into_iter().zip(admissions) {
+        manager.admit_by(admission);
+    }
     Ok(join)
 }

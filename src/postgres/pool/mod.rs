@@ -9,6 +9,7 @@
 //! | `fleeted` | the fleet that a pool may be part of |
 //! | `servers` | what the builder sets about servers and credentials |
 //! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
+//! | `managers` | the managers of a pool's two tiers |
 //! | `builder` | builds a pool from settings |
 //! | `setters` | the builder's part of the table of settings |
 //! | `constructors` | how a program comes by a pool |
@@ -24,6 +25,7 @@ mod constructors;
 mod derived;
 mod endings;
 mod fleeted;
+mod managers;
 mod pg_pool;
 mod servers;
 mod sessions;

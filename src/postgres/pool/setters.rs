@@ -59,6 +59,13 @@ impl PgBuilder {
         self
     }
 
+    /// Leaves the pool out of the fleet that the environment names: for a program that looks at a fleet, or at a server
+    /// that cannot hold one.
+    pub fn outside_fleet(mut self) -> Self {
+        self.is_outside_fleet = true;
+        self
+    }
+
     setters! {
         /// Sets the budget of both tiers. Default: what their sizes come to, which is 60.
         total_connections: u32,

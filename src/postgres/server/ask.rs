@@ -20,14 +20,61 @@ pub(super) fn limit(pool: &TieredPool<PgManager>) -> Duration {
     pool.adhoc().manager().options().inquiry_timeout
 }
 
-/// Takes an ad-hoc connection and asks, all of it within [`limit`].
+/// Whose rights a question needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Anybody's.
+    Any,
+    /// Those of the ad-hoc tier's role, which may see and end what automation's may not.
+    Adhoc,
+}
+
+/// Asks by way of an ad-hoc connection, all of it within [`limit`]; in a fleet by way of one that automation has idle,
+/// where it has one with the same rights.
 #[track_caller]
 pub(super) fn ask<T: Send + 'static>(
     pool: &TieredPool<PgManager>,
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
-    ask_over(pool.adhoc(), limit(pool), tag, question)
+    ask_with(pool, Rights::Adhoc, tag, question)
+}
+
+/// As [`ask`], with the rights that it needs.
+#[track_caller]
+pub(super) fn ask_with<T: Send + 'static>(
+    pool: &TieredPool<PgManager>,
+    rights: Rights,
+    tag: &'static str,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
+    let end = Deadline::of(limit(pool));
+    if !shares_reserve(pool, rights) {
+        return ask_over(pool.adhoc(), limit(pool), tag, question);
+    }
+    match spare(pool, end) {
+        Some(conn) => ask_by(pool.automation(), left(end), tag, |_| Ok(conn), question),
+        None => ask_over(pool.adhoc(), left(end), tag, question),
+    }
+}
+
+/// Whether ad-hoc connections are few in all programs of a fleet together, and automation's lead to the same database
+/// and have these rights.
+fn shares_reserve(pool: &TieredPool<PgManager>, rights: Rights) -> bool {
+    let (automation, adhoc) = (pool.automation().manager(), pool.adhoc().manager());
+    let has_rights = rights == Rights::Any || automation.user() == adhoc.user();
+    adhoc.is_admitted() && has_rights && automation.leads_where(adhoc)
+}
+
+/// Takes a connection that automation has idle: a question of the pool's own takes none from people. Half of the time
+/// is left to ask otherwise.
+#[track_caller]
+fn spare(pool: &TieredPool<PgManager>, end: Deadline) -> Option<PooledConnection<PgManager>> {
+    let automation = pool.automation();
+    if automation.gauges().idle == 0 {
+        return None;
+    }
+    checkout(automation, Deadline::of(left(end) / 2)).ok()
 }
 
 /// Takes a connection of a tier and asks, all of it within a limit.
@@ -38,8 +85,19 @@ pub(super) fn ask_over<T: Send + 'static>(
     tag: &'static str,
     question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
 ) -> Result<T, PgError> {
+    ask_by(tier, limit, tag, |end| checkout(tier, end), question)
+}
+
+/// Asks by way of a connection of a tier, which `take` takes; all of it within a limit.
+fn ask_by<T: Send + 'static>(
+    tier: &Pool<PgManager>,
+    limit: Duration,
+    tag: &'static str,
+    take: impl FnOnce(Deadline) -> Result<PooledConnection<PgManager>, PgError>,
+    question: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+) -> Result<T, PgError> {
     let (begun, end) = (Instant::now(), Deadline::of(limit));
-    let outcome = checkout(tier, end).and_then(|mut conn| {
+    let outcome = take(end).and_then(|mut conn| {
         conn.tag(tag);
         match conn.is_observed() {
             true => conn.bounded_own(left(end), question),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 
-use super::ask::{ask, ask_over, lends, limit};
+use super::ask::{Rights, ask_over, ask_with, lends, limit};
 use crate::error::ErrorKind;
 use crate::pool::Pool;
 use crate::postgres::error::PgError;
@@ -31,19 +31,25 @@ fn answered(latency: Duration) -> String {
 
 fn ask_server(pool: &TieredPool<PgManager>) -> ServerHealth {
     let started = Instant::now();
-    match ask(pool, TAG, trip) {
+    match ask_with(pool, Rights::Any, TAG, trip) {
         Ok(latency) => ServerHealth::new(true, answered(latency), latency),
         Err(error) => ServerHealth::new(false, error.to_string(), started.elapsed()),
     }
 }
 
-/// Whether the server answers, for a probe: asked through the ad-hoc tier, or through automation where ad-hoc has no
+/// Whether the server answers, for a probe: asked as [`ask_with`] does, or through automation where ad-hoc has no
 /// connection to ask with. Nothing where neither has one, which is no fault of the server's.
 fn probed(pool: &TieredPool<PgManager>) -> Asked {
     let Some(tier) = [pool.adhoc(), pool.automation()].into_iter().find(|tier| lends(tier)) else {
         return Asked::NoConnection;
     };
-    match ask_over(tier, limit(pool), TAG, trip) {
+    let is_of_people = std::ptr::eq(tier, pool.adhoc());
+    let found = if is_of_people {
+        ask_with(pool, Rights::Any, TAG, trip)
+    } else {
+        ask_over(tier, limit(pool), TAG, trip)
+    };
+    match found {
         Ok(latency) => Asked::Found(Answer { healthy: true, message: answered(latency), brief: ANSWERED }),
         Err(error) if is_crowded_out(tier, &error) => Asked::NoConnection,
         Err(error) => {
@@ -87,7 +93,8 @@ fn brief(error: &PgError) -> &'static str {
 }
 
 impl TieredPool<PgManager> {
-    /// Checks whether the server answers: one `SELECT 1` through the ad-hoc tier.
+    /// Checks whether the server answers: one `SELECT 1` through the ad-hoc tier. In a fleet it goes by way of a
+    /// connection that automation has idle, where there is one, so that it takes none of the slots for people.
     ///
     /// The answer is kept and passed on: 60 s long when the server answered, 5 s when it did not, so that a recovery
     /// shows soon. `checked_at` tells its age; `force` asks anew. Of many callers at once one asks, and the others get

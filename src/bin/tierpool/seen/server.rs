@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tierpool::config::{Key, PgBouncer, PgSettings, Source};
 use tierpool::postgres::{ServerProcess, TierSession};
-use tierpool::{PgPool, Tier};
+use tierpool::{PgBuilder, PgPool, Tier};
 
 use super::live::shown;
 use crate::outcome::Failure;
@@ -115,8 +115,17 @@ pub fn is_named(settings: &PgSettings) -> bool {
 
 /// A pool that opens one connection, when it asks, and has no door of its own.
 pub fn pool(app: &str) -> Result<PgPool, Failure> {
-    let builder = PgPool::builder().app_name(app).admin(false).min_size(0);
-    builder.build_unchecked().map_err(|error| Failure::new(format_args!("{error:#}")))
+    built(PgPool::builder().app_name(app))
+}
+
+/// The same, outside of the fleet that the settings may name: to look at it, or at a server that cannot hold it.
+pub fn outside_fleet(app: &str) -> Result<PgPool, Failure> {
+    built(PgPool::builder().app_name(app).outside_fleet())
+}
+
+fn built(builder: PgBuilder) -> Result<PgPool, Failure> {
+    let pool = builder.admin(false).min_size(0).build_unchecked();
+    pool.map_err(|error| Failure::new(format_args!("{error:#}")))
 }
 
 /// Asks whether the server answers, and for the sessions. Blocks for some 10 s at the most.

@@ -20,13 +20,10 @@ use crate::arguments::StatusOptions;
 use crate::config::unusable;
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure, end_at_interrupt};
-use crate::output::{self, Reader};
+use crate::output::{Looks, Reader};
 use crate::seen::server::{Meant, Server};
 use crate::seen::{live, server};
 use picture::Picture;
-
-/// Puts the cursor to the top of the terminal, and what was below it away.
-const REDRAW: &str = "\x1b[H\x1b[2J";
 
 /// Prints the status once, or until somebody has seen enough.
 pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
@@ -35,9 +32,10 @@ pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     let meant = Meant::of(options.app.as_ref(), &settings);
     end_at_interrupt()?;
     let pool = server::pool(server::OWN_NAME)?;
+    let looks = Looks { in_json: options.json, again: options.watch.is_some() };
     loop {
         let picture = look(&pool, &meant);
-        let reader = print(&picture, options)?;
+        let reader = looks.print(|| show::text(&picture), || show::json(&picture))?;
         let (Some(seconds), Reader::There) = (options.watch, reader) else { return Ok(picture.code) };
         thread::sleep(Duration::from_secs(seconds));
     }
@@ -49,17 +47,4 @@ fn look(pool: &PgPool, meant: &Meant) -> Picture {
     let server = server::ask(pool);
     let room = server.healthy.then(|| server::room(pool)).flatten();
     Picture::of(meant, live, Server { room, ..server }, pool.get_database_stats())
-}
-
-fn print(picture: &Picture, options: &StatusOptions) -> Result<Reader, Failure> {
-    match (options.json, options.watch) {
-        (true, None) => output::print_json(&show::json(picture)),
-        // A line for each look, for whoever reads line by line.
-        (true, Some(_)) => output::print(show::json(picture)),
-        (false, None) => output::print(show::text(picture)),
-        (false, Some(_)) if output::obeys_redraw() => {
-            output::print(format_args!("{REDRAW}{}", show::text(picture)))
-        }
-        (false, Some(_)) => output::print(format_args!("{}\n", show::text(picture))),
-    }
 }

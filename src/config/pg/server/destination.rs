@@ -16,6 +16,7 @@ use super::attrs::TargetSessionAttrs;
 use super::libpq::{DEFAULT_PORT, NO_ZERO};
 use super::passfile::{Passfile, Wanted};
 use crate::config::faults::Faults;
+use crate::text::counted;
 
 /// Keepalive and loss limits that bound true packet loss to some 30 s, where the kernel's defaults take from 15
 /// minutes to two hours.
@@ -276,15 +277,6 @@ impl LeftOpen {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
         }
     }
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let ending = match what {
-        _ if number == 1 => "",
-        "address" => "es",
-        _ => "s",
-    };
-    format!("{number} {what}{ending}")
 }
 
 /// How a socket is written in a connection string.

@@ -90,6 +90,36 @@ fn r1_a_wish_that_passes_leaves_nothing_behind() {
 }
 
 #[test]
+fn r3_a_pause_holds_however_often_the_wish_goes_and_comes() {
+    let mut driven = Driven::new();
+    for attempts in 0..6 {
+        driven.tell(Event::Wants(1));
+        let due = driven.member.due().expect("it will ask");
+        assert!(attempts == 0 || due > driven.now + Duration::from_secs(1), "attempt {attempts}: at {due:?}");
+        assert_eq!(driven.wait(due - driven.now), [Action::Ask]);
+        driven.tell(Event::Asked(Asked::NoPlace(CROWD)));
+        // As a pool does, whose openings end with each attempt.
+        driven.tell(Event::Wants(0));
+    }
+    driven.tell(Event::Wants(1));
+    driven.wait(MOST_PAUSE_WHERE_ALL_FIT);
+    driven.tell(Event::Asked(Asked::Slot(Slot(0), ALONE)));
+    driven.tell(Event::Closed);
+    assert_eq!(driven.member.due(), Some(driven.now + SPREAD / 2), "it had a connection");
+}
+
+#[test]
+fn r1_a_question_that_nobody_put_is_put_later() {
+    let mut driven = Driven::new();
+    driven.tell(Event::Wants(1));
+    assert_eq!(driven.wait(SPREAD), [Action::Ask]);
+    driven.tell(Event::Wants(0));
+    assert!(driven.tell(Event::Asked(Asked::NotBegun)).is_empty());
+    driven.tell(Event::Wants(1));
+    assert_eq!(driven.wait(SPREAD / 2), [Action::Ask]);
+}
+
+#[test]
 fn r2_an_asker_tries_again_and_leaves_after_two_seconds_at_the_most() {
     let mut driven = Driven::new();
     driven.tell(Event::Wants(1));
