@@ -15,18 +15,20 @@ pub const HELP: &str = "\
 Runs many processes of a fleet against a model of a server, and says how they fare.
 
 Usage: fleet_sim [--processes N] [--budget N] [--reserve N] [--wants N]
-                 [--seconds S] [--seed N] [--faults LIST] [--no-role-limit]
-                 [--html FILE]
+                 [--heaviest N] [--other-budget N] [--seconds S] [--seed N]
+                 [--faults LIST] [--no-role-limit] [--html FILE]
 
   --processes N    1 to 5000; default 40
   --budget N       connections of the fleet, 1 to 100000; default 60
   --reserve N      those of them that are for people; default 5
   --wants N        connections that each process wants, 1 to 1000; default 10
+  --heaviest N     processes have weights of 1 to N, in turns; 1 to 100; default 1
+  --other-budget N every second process reckons with this budget instead
   --seconds S      time simulated, 1 to 3600; default 90
   --seed N         repeats a run; default: another one each time
-  --faults LIST    of crash, stop, partition, slow, restart, failover and demand,
-                   with commas; or `none`; default: all
-  --no-role-limit  the server knows no limit of the role
+  --faults LIST    of crash, stop, partition, slow, restart, failover, terminate
+                   and demand, with commas; or `none`; default: all
+  --no-role-limit  the server knows no limit of automation's role
   --html FILE      write a page with the curves, without outside assets
   -h, --help       print this help
 
@@ -47,7 +49,7 @@ pub enum Request {
 /// What is wrong, in one line.
 pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let (mut processes, mut total, mut reserve, mut wants, mut seconds) = (40, 60, 5, 10, 90);
-    let mut seed = None;
+    let (mut heaviest, mut other, mut seed) = (1, None, None);
     let mut faults = Fault::ALL.to_vec();
     let (mut has_role_limit, mut html) = (true, None);
     let mut parser = lexopt::Parser::from_args(raw);
@@ -58,6 +60,8 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, String>
             Long("budget") => total = number(&mut parser, 1..=100_000)?,
             Long("reserve") => reserve = number(&mut parser, 0..=100_000)?,
             Long("wants") => wants = number(&mut parser, 1..=1_000)?,
+            Long("heaviest") => heaviest = number(&mut parser, 1..=100)?,
+            Long("other-budget") => other = Some(number(&mut parser, 1..=100_000)?),
             Long("seconds") => seconds = number(&mut parser, 1..=3_600)?,
             Long("seed") => seed = Some(number(&mut parser, 0..=u64::MAX)?),
             Long("faults") => faults = listed(&parser.value().and_then(|v| v.string()).map_err(said)?)?,
@@ -66,9 +70,12 @@ pub fn parse(raw: impl IntoIterator<Item = OsString>) -> Result<Request, String>
             other => return Err(said(other.unexpected())),
         }
     }
-    let budget = Budget::new(total, reserve).map_err(|error| error.to_string())?;
+    let of = |total| Budget::new(total, reserve).map_err(|error| error.to_string());
+    let (budget, other) = (of(total)?, other.map(of).transpose()?);
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    Ok(Request::Run(Scenario { processes, budget, wants, seconds, has_role_limit, faults, seed }, html))
+    let scenario =
+        Scenario { processes, budget, other, wants, heaviest, seconds, has_role_limit, faults, seed };
+    Ok(Request::Run(scenario, html))
 }
 
 fn said(error: lexopt::Error) -> String {
@@ -112,6 +119,8 @@ mod tests {
             ("--processes 0", "0 is not between 1 and 5000"),
             ("--faults crash,flood", "no such fault: \"flood\""),
             ("--budget 8", "a fleet needs 2"),
+            ("--other-budget 7", "a fleet needs 2"),
+            ("--heaviest 0", "0 is not between 1 and 100"),
             ("--what", "--what"),
         ] {
             let told = parsed(line).unwrap_err();

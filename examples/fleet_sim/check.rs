@@ -3,14 +3,15 @@
 use super::plan::{Fault, Scenario};
 use super::process::Process;
 use super::server::Server;
+use super::settled::Settled;
 use super::world::Millis;
 
 /// Nobody starves for longer where there is a slot for each process.
 const MOST_STARVING: Millis = 5_000;
-/// Who was told nothing for so long may be in the longest of its pauses.
-const LONG_ENOUGH: Millis = 10_000;
-/// That pause.
-pub const LONGEST_PAUSE: Millis = 30_000;
+
+/// Processes that were cut off are left out of the reckoning for so long after, as they may wait for answers that were
+/// lost; and all are, where those that were cut off left too few slots, as they may be in the longest of their pauses.
+pub const AFTER_A_PARTITION: Millis = 45_000;
 
 /// The curves at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Sample {
     /// Processes that have none and want one.
     pub starving: u32,
     pub sessions: u32,
+    /// Connections of people.
+    pub people: u32,
 }
 
 /// What came of a run.
@@ -35,6 +38,10 @@ pub struct Report {
     pub opens: Vec<u32>,
     /// The longest that somebody starved while that was reckoned.
     pub worst: Millis,
+    /// The longest that it took after a change until each had its share.
+    pub uneven: Millis,
+    /// How often a person was turned away, which cannot be where automation's role has a limit.
+    pub turned_away: u32,
     pub faults: Vec<(Millis, Fault)>,
 }
 
@@ -42,12 +49,14 @@ pub struct Report {
 pub struct Checks {
     pub broken: Option<String>,
     report: Report,
+    settled: Settled,
     all_fit: bool,
     processes: u32,
     slots: u32,
-    /// Since when everybody could be served; in the future after a long time in which that was not so.
+    askers: u32,
+    /// Since when there is a slot for everybody; in the future after a partition that left too few.
     fair_since: Option<Millis>,
-    unfair_since: Millis,
+    left_out_until: Millis,
 }
 
 impl Checks {
@@ -55,16 +64,42 @@ impl Checks {
         Checks {
             broken: None,
             report: Report::default(),
+            settled: Settled::new(scenario),
             all_fit: scenario.all_fit(),
             processes: scenario.processes as u32,
             slots: scenario.budget.slots(),
+            askers: scenario.budget.askers(),
             fair_since: None,
-            unfair_since: 0,
+            left_out_until: 0,
         }
     }
 
     pub fn report(self) -> Report {
-        self.report
+        Report { uneven: self.settled.longest(), ..self.report }
+    }
+
+    /// Something has changed, so that shares have to even out anew.
+    pub fn changed(&mut self, now: Millis) {
+        self.settled.changed(now);
+    }
+
+    pub fn turned_away(&mut self) {
+        self.report.turned_away += 1;
+    }
+
+    /// A process has told its operator something.
+    pub fn warned(&mut self, process: &Process) {
+        if let Err(why) = self.settled.warned(process) {
+            self.break_off(why);
+        }
+    }
+
+    /// The run is over, and what it has seen is as it should be.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn end(&self, now: Millis, processes: &[Process]) -> Result<(), String> {
+        self.settled.all_warned(now, processes)
     }
 
     pub fn asks(&mut self, now: Millis) {
@@ -90,7 +125,7 @@ impl Checks {
         };
         let (one, ten) = (last(&self.report.asks, 1), last(&self.report.asks, 10));
         let opens = last(&self.report.opens, 1);
-        if one > at_most(5 * self.processes) || ten > at_most(14 * self.processes) || opens > 2 * self.slots {
+        if one > at_most(5 * self.processes) || ten > at_most(16 * self.processes) || opens > 2 * self.slots {
             self.break_off(format!("{one} attempts in a second, {ten} in ten, {opens} with a slot"));
         }
     }
@@ -104,7 +139,7 @@ impl Checks {
         if process.is_starving() {
             process.starves_since.get_or_insert(now);
         } else if let Some(since) = process.starves_since.take() {
-            self.reckon(now, since);
+            self.reckon(now, since.max(process.left_out_until));
         }
     }
 
@@ -120,21 +155,25 @@ impl Checks {
     /// Looks at everybody.
     pub fn sample(&mut self, now: Millis, processes: &[Process], server: &Server, is_over: bool) {
         let living = processes.iter().filter(|process| process.is_reckoned()).count() as u32;
-        let is_stuck = |(index, generation): (usize, u32)| {
-            let process: &Process = &processes[index];
-            !process.is_reckoned() || process.generation != generation
+        let is_of = |(index, generation): (usize, u32), is_meant: fn(&Process) -> bool| {
+            let process = &processes[index];
+            process.generation != generation || is_meant(process)
         };
-        let is_fair = self.all_fit && server.is_up && living + server.slots_of(is_stuck) <= self.slots;
-        match self.fair_since {
-            Some(_) if !is_fair => (self.fair_since, self.unfair_since) = (None, now),
-            None if is_fair => {
-                let was_long = now - self.unfair_since >= LONG_ENOUGH;
-                self.fair_since = Some(if was_long { now + LONGEST_PAUSE } else { now });
-            }
-            _ => {}
+        let stuck = server.slots_of(|client| is_of(client, |process| !process.is_reckoned()));
+        // Nobody sees them, and with a limit of the role no other asker can log in beside them.
+        let unseen = server.askers_of(|client| is_of(client, |process| !process.is_alive || process.is_cut));
+        let is_fair = self.all_fit && server.is_up && living + stuck <= self.slots && unseen < self.askers;
+        if !is_fair && processes.iter().any(|process| process.is_cut) {
+            self.left_out_until = now + AFTER_A_PARTITION;
         }
-        for since in processes.iter().filter(|p| p.is_starving()).filter_map(|p| p.starves_since) {
-            self.reckon(now, since);
+        self.fair_since = if is_fair { self.fair_since.or(Some(now.max(self.left_out_until))) } else { None };
+        if !is_over && let Err(why) = self.settled.look(now, processes, server) {
+            self.break_off(why);
+        }
+        for process in processes.iter().filter(|process| process.is_starving()) {
+            if let Some(since) = process.starves_since {
+                self.reckon(now, since.max(process.left_out_until));
+            }
         }
         if !is_over {
             let lacks = |p: &&Process| p.is_reckoned() && p.demand as usize > p.conns.len();
@@ -144,6 +183,7 @@ impl Checks {
                 wanting: processes.iter().filter(lacks).count() as u32,
                 starving: processes.iter().filter(|p| p.is_starving()).count() as u32,
                 sessions: server.sessions() as u32,
+                people: server.people() as u32,
             });
         }
     }

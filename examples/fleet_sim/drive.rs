@@ -61,8 +61,8 @@ impl World {
                 }
                 Err(_) => unanswered(request),
             },
-            Request::AskFirst(session) => self.asker(session, request, true),
-            Request::AskAgain(session) => self.asker(session, request, false),
+            Request::AskFirst(session) => self.asker(client, session, request, true),
+            Request::AskAgain(session) => self.asker(client, session, request, false),
             Request::Welcome(session, slot, anchor) => {
                 if self.server.welcome(session, slot, anchor) {
                     Message::Opening(Some(session), slot)
@@ -82,8 +82,9 @@ impl World {
         self.after(later, What::Arrive(client, message));
     }
 
-    fn asker(&mut self, session: SessionId, request: Request, is_first: bool) -> Message {
-        let answer = if is_first { self.server.ask(session, 1) } else { self.server.ask_again(session) };
+    fn asker(&mut self, client: Client, session: SessionId, request: Request, is_first: bool) -> Message {
+        let weight = self.processes[client.0].plan.weight;
+        let answer = if is_first { self.server.ask(session, weight) } else { self.server.ask_again(session) };
         let is_there = |asked| matches!(asked, Asked::Slot(..) | Asked::NoSlot(_));
         match answer {
             Some(asked) => Message::Asker(is_there(asked).then_some(session), Event::Asked(asked)),
@@ -103,6 +104,7 @@ impl World {
             Message::Demand(wants) => {
                 process.demand = wants;
                 events.push_back(Event::Wants(wants));
+                self.checks.changed(self.now);
             }
             Message::HoldEnds(session) => self.comes_back(client, session, &mut events),
             Message::IdleFor(session, since) => {
@@ -129,6 +131,11 @@ impl World {
                     self.is_there(client, session);
                 }
                 events.push_back(event);
+            }
+            Message::Ended(session) => {
+                if process.forget(session) {
+                    events.push_back(Event::Closed);
+                }
             }
             Message::Lost(before) => {
                 let of = process.conns.iter().map(|conn| conn.session);
@@ -175,7 +182,10 @@ impl World {
                     self.close(client, session, events);
                 }
             }
-            Action::Warn(_) => {}
+            Action::Warn(warning) => {
+                process.warnings.push(warning);
+                self.checks.warned(&self.processes[client.0]);
+            }
         }
     }
 
@@ -278,6 +288,7 @@ impl World {
 
     fn ask_on(&mut self, client: Client, session: SessionId, chore: Action) {
         let process = self.process(client).expect("it asks");
+        let weight = process.plan.weight;
         let request = match chore {
             Action::Reserve { beyond_share } => Request::Reserve(session, beyond_share),
             Action::Look { want } => {
@@ -289,7 +300,7 @@ impl World {
                     process.want_marked = None;
                 }
                 let wants = (has_it || takes_back).then_some(want);
-                Request::Look(session, marks.then_some(1), wants)
+                Request::Look(session, marks.then_some(weight), wants)
             }
             other => unreachable!("BUG: no question: {other:?}"),
         };

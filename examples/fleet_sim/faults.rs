@@ -1,6 +1,6 @@
 //! What goes wrong, when and for how long.
 
-use super::check::LONGEST_PAUSE;
+use super::check::AFTER_A_PARTITION;
 use super::plan::Fault;
 use super::process::Message;
 use super::server::Client;
@@ -15,6 +15,7 @@ impl World {
         let faults = self.scenario.faults.clone();
         let fault = faults[self.dice.usize(..faults.len())];
         self.checks.strikes(self.now, fault);
+        self.checks.changed(self.now);
         match fault {
             Fault::Crash => self.some(|world, client| world.kill(client)),
             Fault::Stop => self.some(|world, client| world.stop(client)),
@@ -28,6 +29,7 @@ impl World {
                 let time = self.dice.u64(2_000..10_000);
                 self.after(time, What::OpensAreFast);
             }
+            Fault::Terminate => self.terminate(),
             Fault::Restart => self.lose_server(6_000, 100),
             Fault::Failover => self.lose_server(3_000, 5_000),
         }
@@ -69,6 +71,8 @@ impl World {
         let now = self.now;
         let Some(process) = self.process(client) else { return };
         process.is_stopped = false;
+        self.checks.changed(now);
+        let process = &mut self.processes[client.0];
         process.starves_since = process.is_starving().then_some(now);
         for message in std::mem::take(&mut process.backlog) {
             self.after(0, What::Notice(client, message));
@@ -89,8 +93,10 @@ impl World {
         let now = self.now;
         let Some(process) = self.process(client) else { return };
         process.is_cut = false;
-        // It may be in the longest of its pauses.
-        process.starves_since = process.is_starving().then_some(now + LONGEST_PAUSE);
+        self.checks.changed(now);
+        let process = &mut self.processes[client.0];
+        process.starves_since = process.is_starving().then_some(now);
+        process.left_out_until = now + AFTER_A_PARTITION;
         let known: Vec<_> = process.conns.iter().map(|conn| conn.session).chain(process.asker).collect();
         for session in self.server.sessions_of(client) {
             if !known.contains(&session) {
@@ -105,6 +111,17 @@ impl World {
             for session in self.server.sessions_of(client) {
                 self.server.end(session);
             }
+        }
+    }
+
+    /// A tenth of the sessions end, or half; their processes learn of it within a second.
+    fn terminate(&mut self) {
+        let all = self.server.all();
+        let count = [all.len().div_ceil(10), all.len().div_ceil(2)][self.dice.usize(..2)];
+        for (session, client) in self.dice.choose_multiple(all, count) {
+            self.server.end(session);
+            let time = self.dice.u64(0..1_000);
+            self.after(time, What::Arrive(client, Message::Ended(session)));
         }
     }
 

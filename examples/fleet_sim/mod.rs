@@ -2,6 +2,9 @@
 //! `examples/fleet_sim.rs` draws it.
 
 pub mod args;
+#[path = "../../src/bin/tierpool/chart.rs"]
+#[allow(dead_code)] // What only charts of times use.
+pub mod chart;
 pub mod check;
 pub mod drive;
 pub mod faults;
@@ -9,4 +12,5 @@ pub mod page;
 pub mod plan;
 pub mod process;
 pub mod server;
+pub mod settled;
 pub mod world;

@@ -1,22 +1,11 @@
 //! One page with the curves of a run, without outside assets.
 
-use plotters::prelude::*;
-
+use super::chart::{Chart, Line, count_tick, svg};
 use super::check::{Report, Sample};
 use super::plan::Scenario;
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}\
-svg{max-width:100%;height:auto}";
-/// The width and height of one chart, in pixels.
-const SIZE: (u32, u32) = (1100, 300);
-
-/// One curve, each point a second and a count.
-struct Curve {
-    name: &'static str,
-    colour: RGBColor,
-    points: Vec<(f64, f64)>,
-}
-
+svg{width:100%;height:auto}";
 /// A line that says what was simulated, and what came of it.
 pub fn said(scenario: &Scenario, report: &Report) -> String {
     let budget = scenario.budget;
@@ -24,10 +13,12 @@ pub fn said(scenario: &Scenario, report: &Report) -> String {
     faults.sort_unstable();
     faults.dedup();
     format!(
-        "{} processes that want {} connections each, on {} slots and {} places for askers; \
+        "{} processes{} that want {} connections each, on {} slots and {} places for askers; \
          {} s, seed {}; {} faults ({}). \
-         At most {} worked at a time; {} attempts and {} openings in the busiest second; {}.",
+         At most {} worked at a time; {} attempts and {} openings in the busiest second; \
+         {} people were turned away; {}.",
         scenario.processes,
+        if scenario.heaviest > 1 { format!(" of weights 1 to {}", scenario.heaviest) } else { String::new() },
         scenario.wants,
         budget.slots(),
         budget.askers(),
@@ -38,8 +29,12 @@ pub fn said(scenario: &Scenario, report: &Report) -> String {
         report.samples.iter().map(|sample| sample.held).max().unwrap_or(0),
         report.asks.iter().max().unwrap_or(&0),
         report.opens.iter().max().unwrap_or(&0),
+        report.turned_away,
         if scenario.all_fit() {
-            format!("nobody who could be served starved for longer than {} ms", report.worst)
+            format!(
+                "nobody who could be served starved for longer than {} ms, and shares evened out within {} ms",
+                report.worst, report.uneven
+            )
         } else {
             "there are more processes than slots, so some get nothing".to_owned()
         },
@@ -51,30 +46,37 @@ pub fn said(scenario: &Scenario, report: &Report) -> String {
 /// # Errors
 /// What the drawing library says.
 pub fn page(scenario: &Scenario, report: &Report) -> Result<String, String> {
-    let of = |name, colour, what: fn(&Sample) -> u32| Curve {
-        name,
-        colour,
+    let of = |name: &str, what: fn(&Sample) -> u32| Line {
+        name: name.to_owned(),
         points: report.samples.iter().map(|s| (s.at as f64 / 1e3, f64::from(what(s)))).collect(),
     };
-    let each_second = |name, colour, counts: &[u32]| Curve {
-        name,
-        colour,
+    let each_second = |name: &str, counts: &[u32]| Line {
+        name: name.to_owned(),
         points: counts.iter().enumerate().map(|(at, count)| (at as f64, f64::from(*count))).collect(),
     };
-    let (blue, red, grey) = (RGBColor(0, 90, 181), RGBColor(220, 50, 32), RGBColor(90, 90, 90));
     let charts = [
-        ("connections", vec![of("held", blue, |s| s.held), of("sessions in all", grey, |s| s.sessions)]),
-        ("processes", vec![of("wanting more", grey, |s| s.wanting), of("starving", red, |s| s.starving)]),
-        (
-            "attempts a second",
+        over_time(
+            "connections",
+            "connections",
             vec![
-                each_second("without a slot", red, &report.asks),
-                each_second("with a slot", blue, &report.opens),
+                of("held", |s| s.held),
+                of("sessions of automation", |s| s.sessions),
+                of("people", |s| s.people),
             ],
+        ),
+        over_time(
+            "processes",
+            "processes",
+            vec![of("wanting more", |s| s.wanting), of("starving", |s| s.starving)],
+        ),
+        over_time(
+            "openings",
+            "attempts a second",
+            vec![each_second("with a slot", &report.opens), each_second("without a slot", &report.asks)],
         ),
     ];
     let drawn: Vec<_> =
-        charts.iter().map(|(title, curves)| svg(title, curves)).collect::<Result<_, String>>()?;
+        charts.iter().map(|chart| svg(std::slice::from_ref(chart), 1)).collect::<Result<_, _>>()?;
     let faults: String = (report.faults.iter())
         .map(|(at, fault)| format!("<li>{:.1} s: {}</li>\n", *at as f64 / 1e3, fault.name()))
         .collect();
@@ -86,47 +88,17 @@ pub fn page(scenario: &Scenario, report: &Report) -> Result<String, String> {
     ))
 }
 
-fn svg(title: &str, curves: &[Curve]) -> Result<String, String> {
-    let mut text = String::new();
-    draw(title, curves, &mut text).map_err(|error| error.to_string())?;
-    Ok(text)
-}
-
-fn draw(title: &str, curves: &[Curve], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let points = || curves.iter().flat_map(|curve| &curve.points);
-    let right = points().map(|point| point.0).fold(1.0, f64::max);
-    let top = points().map(|point| point.1).fold(1.0, f64::max);
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    root.fill(&WHITE).map_err(|error| error.to_string())?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 20))
-        .margin(10)
-        .x_label_area_size(35)
-        .y_label_area_size(55)
-        .build_cartesian_2d(0.0..right, 0.0..top * 1.05)
-        .map_err(|error| error.to_string())?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("s")
-        .draw()
-        .map_err(|error| error.to_string())?;
-    for Curve { name, colour, points } in curves {
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(1)))
-            .map_err(|error| error.to_string())?
-            .label(*name)
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+fn over_time(title: &str, counted: &str, lines: Vec<Line>) -> Chart {
+    Chart {
+        title: title.to_owned(),
+        x_label: "s".to_owned(),
+        y_label: counted.to_owned(),
+        lines,
+        x_is_log: false,
+        y_is_log: false,
+        x_tick: count_tick,
+        y_tick: count_tick,
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .draw()
-        .map_err(|error| error.to_string())?;
-    drop(chart);
-    root.present().map_err(|error| error.to_string())?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tierpool::fleet::core::{Action, Event, Member, Plan, Slot};
+use tierpool::fleet::core::{Action, Event, Member, Plan, Slot, Warning};
 
 use super::server::SessionId;
 
@@ -31,6 +31,8 @@ pub enum Message {
     Opening(Option<SessionId>, Slot),
     /// What became of the asker's session.
     Asker(Option<SessionId>, Event),
+    /// The session has ended.
+    Ended(SessionId),
     /// Sessions with smaller numbers have ended.
     Lost(SessionId),
 }
@@ -43,6 +45,7 @@ pub struct Process {
     pub is_alive: bool,
     pub is_stopped: bool,
     pub is_cut: bool,
+    pub plan: Plan,
     pub member: Member,
     pub conns: Vec<Conn>,
     pub asker: Option<SessionId>,
@@ -55,10 +58,14 @@ pub struct Process {
     pub anchors: Vec<(Slot, SessionId)>,
     pub marked: Option<SessionId>,
     pub want_marked: Option<SessionId>,
+    /// What its operator was told.
+    pub warnings: Vec<Warning>,
     /// What arrived while it was stopped.
     pub backlog: Vec<Message>,
     pub ticks_at: Option<u64>,
     pub starves_since: Option<u64>,
+    /// What it starved before this is not reckoned.
+    pub left_out_until: u64,
 }
 
 impl Process {
@@ -68,6 +75,7 @@ impl Process {
             is_alive: true,
             is_stopped: false,
             is_cut: false,
+            plan,
             member: Member::new(plan),
             conns: Vec::new(),
             asker: None,
@@ -77,9 +85,11 @@ impl Process {
             anchors: Vec::new(),
             marked: None,
             want_marked: None,
+            warnings: Vec::new(),
             backlog: Vec::new(),
             ticks_at: None,
             starves_since: None,
+            left_out_until: 0,
         }
     }
 

@@ -5,13 +5,13 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tierpool::fleet::core::{Action, Event, Member, Moment, Plan, Slot};
+use tierpool::fleet::core::{Action, Event, Member, Moment, Slot};
 
 use super::check::{Checks, Report};
 use super::drive::unanswered;
 use super::plan::Scenario;
 use super::process::{Message, Process};
-use super::server::{Client, Server, SessionId};
+use super::server::{Client, Denied, Server, SessionId};
 
 /// All times here are milliseconds since the beginning of the run.
 pub type Millis = u64;
@@ -25,6 +25,10 @@ const SILENCE: Millis = 5_000;
 /// The server ends sessions of hosts that it cannot reach after so long: 30 s and three times 5 s.
 pub const KEEPALIVES: Millis = 45_000;
 const SAMPLE_EVERY: Millis = 100;
+/// Each person connects so often,
+const PERSON_EVERY: Millis = 1_000;
+/// and stays so long at the most.
+const LONGEST_STAY: Millis = 900;
 
 /// What a process asks of the server.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ pub enum What {
     LetGo(SessionId, Slot),
     /// A process is started in this place.
     Start(usize),
+    PersonComes,
+    PersonLeaves(SessionId),
     Strike,
     Resume(Client),
     Heal(Client),
@@ -86,6 +92,7 @@ pub struct World {
 pub fn run(scenario: &Scenario) -> Result<Report, String> {
     let mut world = World::new(scenario.clone());
     world.run_until(scenario.seconds * 1_000)?;
+    world.checks.end(scenario.seconds * 1_000, &world.processes)?;
     world.dissolve();
     world.run_until(scenario.seconds * 1_000 + 2 * KEEPALIVES)?;
     if !world.server.is_empty() {
@@ -96,12 +103,11 @@ pub fn run(scenario: &Scenario) -> Result<Report, String> {
 
 impl World {
     fn new(scenario: Scenario) -> World {
-        let plan = plan(&scenario);
-        let processes = (0..scenario.processes).map(|_| Process::new(plan, 0)).collect();
+        let processes = (0..scenario.processes).map(|index| Process::new(scenario.plan(index), 0)).collect();
         let mut world = World {
             now: 0,
             dice: Rng::with_seed(scenario.seed),
-            server: Server::new(scenario.budget, scenario.has_role_limit),
+            server: Server::new(&scenario),
             processes,
             checks: Checks::new(&scenario),
             slow: false,
@@ -117,6 +123,10 @@ impl World {
         for index in 0..world.processes.len() {
             let at = if index == 0 || !early { 0 } else { 3_000 };
             world.wish(index, at);
+        }
+        for _ in 0..world.scenario.budget.reserve() {
+            let at = world.dice.u64(..PERSON_EVERY);
+            world.after(at, What::PersonComes);
         }
         world.after(0, What::Sample);
         if !world.scenario.faults.is_empty() {
@@ -190,8 +200,16 @@ impl World {
             What::Resume(client) => self.resume(client),
             What::Heal(client) => self.heal(client),
             What::GiveUp(client, since) => self.give_up(client, since),
-            What::ServerUp => self.server.is_up = true,
-            What::OpensAreFast => self.slow = false,
+            What::PersonComes => self.person_comes(),
+            What::PersonLeaves(session) => self.server.see_off(session),
+            What::ServerUp => {
+                self.server.is_up = true;
+                self.checks.changed(self.now);
+            }
+            What::OpensAreFast => {
+                self.slow = false;
+                self.checks.changed(self.now);
+            }
             What::Sample => {
                 self.checks.sample(self.now, &self.processes, &self.server, self.is_dissolving);
                 self.after(SAMPLE_EVERY, What::Sample);
@@ -201,10 +219,26 @@ impl World {
 
     fn start(&mut self, index: usize) {
         let generation = self.processes[index].generation + 1;
-        self.processes[index] = Process::new(plan(&self.scenario), generation);
+        self.processes[index] = Process::new(self.scenario.plan(index), generation);
         if !self.is_dissolving {
             self.wish(index, 0);
         }
+    }
+
+    /// A person works for a while, and comes again.
+    fn person_comes(&mut self) {
+        if self.is_dissolving {
+            return;
+        }
+        match self.server.let_in() {
+            Ok(session) => {
+                let stay = self.dice.u64(1..LONGEST_STAY);
+                self.after(stay, What::PersonLeaves(session));
+            }
+            Err(Denied::Full) => self.checks.turned_away(),
+            Err(Denied::Down) => {}
+        }
+        self.after(PERSON_EVERY, What::PersonComes);
     }
 
     /// Something comes over the network: a host that is cut off learns of it by silence alone.
@@ -260,10 +294,6 @@ impl World {
         let process = self.process(client).expect("only a living process is told");
         process.member.step(Moment { now, chance }, event)
     }
-}
-
-fn plan(scenario: &Scenario) -> Plan {
-    Plan { budget: scenario.budget, weight: 1, most: scenario.wants }
 }
 
 /// When a machine is to be woken, in whole milliseconds and never too early.

@@ -1,4 +1,5 @@
-//! Line charts, as one SVG text without outside assets. The example `latency` and the bench `scale` draw by them, too.
+//! Line charts, as one SVG text without outside assets. The examples `latency` and `fleet_sim` and the bench
+//! `scale` draw by them, too.
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
@@ -14,6 +15,8 @@ const COLOURS: [RGBColor; 5] = [
 
 /// The width and height of one chart, in pixels.
 const SIZE: (u32, u32) = (560, 380);
+/// Lines of more points than this are drawn without them: they would run into each other.
+const MOST_DOTTED: usize = 200;
 const FONT: &str = "sans-serif";
 
 /// A named line through its points.
@@ -105,7 +108,8 @@ where
         .label_style((FONT, 16))
         .draw()?;
     for (line, colour) in chart.lines.iter().zip(COLOURS.into_iter().cycle()) {
-        let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(2);
+        let dot = if line.points.len() > MOST_DOTTED { 0 } else { 2 };
+        let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(dot);
         let drawn = context.draw_series(series)?;
         drawn
             .label(&line.name)

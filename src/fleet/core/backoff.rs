@@ -15,14 +15,14 @@ pub const LEAST_PAUSE: Duration = Duration::from_millis(100);
 const FIRST_LIMIT: Duration = Duration::from_millis(200);
 /// The most that the limit of the pauses grows to where there is a slot for every process: together with the time
 /// between two looks and the longest hold it keeps a process from starving for more than 5 s.
-pub const MOST_PAUSE_WHERE_ALL_FIT: Duration = Duration::from_secs(2);
+pub const MOST_PAUSE_WHERE_ALL_FIT: Duration = Duration::from_millis(1_500);
 /// The most that it grows to where there is not.
 pub const MOST_PAUSE: Duration = Duration::from_secs(30);
 /// For so long it is believed what somebody counted.
 const FRESH: Duration = Duration::from_secs(10);
 /// Who is refused so often, without a count of the members, reckons that not all fit: that takes 8 s on the mean, and
 /// where all fit nobody is without a connection for so long. It is no time, since a process may have been stopped.
-const PATIENCE: u32 = 8;
+const PATIENCE: u32 = 10;
 /// After so many failures the limit is 3.2 s, and so the most where all fit.
 const IN_A_CROWD: u32 = 4;
 
@@ -113,7 +113,7 @@ mod tests {
         assert!(Backoff::first(at(0, ALMOST)) <= SPREAD);
         let mut backoff = Backoff::default();
         let pauses: Vec<_> = (0..6).map(|_| millis(backoff.failed(at(0, ALMOST), Why::NoSlot))).collect();
-        assert_eq!(pauses, [200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(pauses, [200, 400, 800, 1500, 1500, 1500]);
         assert_eq!(
             backoff.failed(at(0, 0.0), Why::NoSlot),
             LEAST_PAUSE,

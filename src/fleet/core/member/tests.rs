@@ -138,7 +138,7 @@ fn r2_an_asker_tries_again_and_leaves_after_two_seconds_at_the_most() {
 #[test]
 fn r3_who_finds_no_place_or_no_server_backs_off() {
     let crowd = [Asked::NoPlace(CROWD), Asked::Refused];
-    for (asked, pause) in crowd.map(|asked| (asked, 1050)).into_iter().chain([(Asked::Failed, 150)]) {
+    for (asked, pause) in crowd.map(|asked| (asked, 800)).into_iter().chain([(Asked::Failed, 150)]) {
         let mut driven = Driven::new();
         driven.tell(Event::Wants(1));
         driven.wait(SPREAD);
