@@ -53,7 +53,7 @@ fn programs_are_told_with_their_weights_slots_and_limits() {
     let scraper = member(&cluster, "scraper");
     let heavy = built(builder(&cluster.url(), "heavy\u{1b}[2J").fleet_weight(3));
     let _held = [0, 1, 2].map(|_| heavy.get(Tier::Automation).unwrap());
-    let _also = scraper.get(Tier::Automation).unwrap();
+    let _also = [Tier::Automation, Tier::Adhoc].map(|tier| scraper.get(tier).unwrap());
     plant(&cluster, "ALTER ROLE app CONNECTION LIMIT 10; CREATE ROLE person LOGIN CONNECTION LIMIT 2");
 
     let told = status(&cluster.url(), &["--json", "--adhoc-role", "person"]);
@@ -66,15 +66,22 @@ fn programs_are_told_with_their_weights_slots_and_limits() {
         (&group["weight"], &group["slots"], &group["host"]),
         (&3.into(), &3.into(), &"127.0.0.1".into())
     );
-    assert_eq!(json["sessions"].as_array().unwrap().len(), 4);
+    assert_eq!(json["sessions"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        (&json["reserve_held"], &json["groups"][2]["reserve_slots"]),
+        (&1.into(), &1.into()),
+        "{json:#}"
+    );
     assert_eq!(json["limits"]["automation"]["connection_limit"], 10);
     assert_eq!(json["limits"]["adhoc"]["connection_limit"], 2);
 
     let told = status(&cluster.url(), &[]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    for part in
-        ["4 of 8 slots taken by 2 programs", "role app: CONNECTION LIMIT 10", "VERDICT: AS IT SHOULD BE"]
-    {
+    for part in [
+        "4 of 8 slots taken by 2 programs, 1 of 2 by people",
+        "role app: CONNECTION LIMIT 10",
+        "VERDICT: AS IT SHOULD BE",
+    ] {
         assert!(told.out.contains(part), "{part:?} is not in {}", told.out);
     }
     assert!(!told.tells("\u{1b}"), "{told:?}");

@@ -4,7 +4,7 @@
 mod fleets;
 mod support;
 
-use fleets::{builder, member, seen};
+use fleets::{builder, change, grants_always, member, seen};
 use support::bouncer::Bouncer;
 use support::cluster::{Cluster, cluster};
 use support::pools::built;
@@ -21,19 +21,6 @@ fn told(builder: PgBuilder) -> String {
 
 fn member_told(cluster: &Cluster) -> String {
     told(builder(&cluster.url(), "one"))
-}
-
-/// Changes the server of a test as nobody else would.
-fn change(cluster: &Cluster, statement: &str) {
-    let mut admin = postgres::Client::connect(&cluster.superuser_url(), postgres::NoTls).unwrap();
-    admin.batch_execute(statement).unwrap();
-}
-
-/// Has a function of the server grant what it is asked for, and do nothing.
-fn grants_always(cluster: &Cluster, function: &str) {
-    let name = format!("pg_catalog.{function}(int, int)");
-    change(cluster, &format!("ALTER FUNCTION {name} RENAME TO {function}_renamed"));
-    change(cluster, &format!("CREATE FUNCTION {name} RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT true'"));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! A fleet as the server alone shows it, for whoever is not part of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postgres::SimpleQueryRow;
 
 use super::core::Budget;
-use super::keys::{Keys, MARK, PLACE, WANT, first_of, is_name};
+use super::keys::{ADHOC, Keys, MARK, PLACE, first_of, is_name};
 use super::questions::{explained, locks_from, number};
+use super::want;
 use crate::postgres::{PgConnection, PgError};
 use crate::text::harmless;
 
@@ -52,12 +54,16 @@ pub struct SurveyedSession {
     pub role: String,
     /// The slot that it holds or has reserved.
     pub slot: Option<u32>,
+    /// The slot of the reserve that it holds, where it is a person's.
+    pub reserve_slot: Option<u32>,
     /// The weight of its program, where this session carries the program's marks; else 0.
     pub weight: u32,
     /// The budget that its program reckons with, where it carries the marks.
     pub budget: Option<Budget>,
     /// Its program has less than its share and finds no free slot.
     pub is_wanting: bool,
+    /// The number of its program in the mark of that.
+    wants_as: Option<u32>,
     /// It has no slot, and has a place from which it asks for one.
     pub is_asking: bool,
 }
@@ -103,10 +109,18 @@ impl Survey {
         self.count(|session| session.slot.is_some())
     }
 
+    /// Sessions of people that hold a slot of the reserve.
+    #[must_use]
+    pub fn reserve_held(&self) -> u32 {
+        self.count(|session| session.reserve_slot.is_some())
+    }
+
     /// Programs that have less than their share and find no free slot.
     #[must_use]
     pub fn wanting(&self) -> u32 {
-        self.count(|session| session.is_wanting)
+        // A mark that is put anew counts beside the one before it for a while.
+        let programs: BTreeSet<_> = self.sessions.iter().filter_map(|session| session.wants_as).collect();
+        u32::try_from(programs.len()).unwrap_or(u32::MAX)
     }
 
     /// Programs that have no connection, and a place from which they ask for one.
@@ -130,11 +144,13 @@ impl SurveyedSession {
             slot: number(row, 1),
             weight: number(row, 2).unwrap_or(0),
             budget: number(row, 3).and_then(Keys::budget_of),
-            is_wanting: number(row, 4)? > 0,
+            wants_as: number(row, 4),
+            is_wanting: number(row, 4).is_some(),
             is_asking: number(row, 5)? > 0,
-            application_name: text(6),
-            host: text(7),
-            role: text(8),
+            reserve_slot: number(row, 6),
+            application_name: text(7),
+            host: text(8),
+            role: text(9),
         })
     }
 }
@@ -143,12 +159,15 @@ fn question(fleet: &str) -> String {
     // An anchor holds its slot in both modes for a moment, and its lock stands there twice.
     format!(
         "SELECT l.pid, min(number) FILTER (WHERE kind = 0), count(DISTINCT kind) FILTER (WHERE kind >= {MARK}), \
-         min(number) FILTER (WHERE kind >= {MARK}), count(*) FILTER (WHERE kind = {WANT}), \
-         count(*) FILTER (WHERE kind = {PLACE}), a.application_name, CASE WHEN a.backend_type IS NULL \
-         THEN 'not shown' ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket') END, a.usename \
+         min(number) FILTER (WHERE kind >= {MARK}), min({who}) FILTER (WHERE {wants}), \
+         count(*) FILTER (WHERE kind = {PLACE}), min(number) FILTER (WHERE kind = {ADHOC}), \
+         a.application_name, CASE WHEN a.backend_type IS NULL THEN 'not shown' \
+         ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket') END, a.usename \
          FROM ({locks}) AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
          GROUP BY l.pid, a.application_name, a.backend_type, a.client_addr, a.usename \
          ORDER BY a.application_name, a.client_addr, l.pid",
+        who = want::by_whom(),
+        wants = want::is_mark(),
         locks = locks_from(first_of(fleet)),
     )
 }
@@ -178,6 +197,7 @@ mod tests {
             host: "10.0.0.7".into(),
             role: "batch".into(),
             slot: Some(0),
+            reserve_slot: None,
             weight: u32::from(budget.is_some()),
             budget,
             is_wanting: false,

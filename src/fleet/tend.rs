@@ -123,7 +123,7 @@ fn visit(fleet: &Fleet, pool: &Pool<PgManager>) {
             return false;
         }
         // One connection is enough for the look; a mark has to be taken from the one that has it.
-        let has_own = state.held.get(&number).is_some_and(|held| held.has_want);
+        let has_own = state.want.is_some_and(|want| want.is_on(number));
         let is_first = matches!(state.look, Look::Due { .. }) && !std::mem::replace(&mut is_sent, true);
         is_first || (has_own && !state.wants_more)
     });

@@ -69,3 +69,16 @@ pub fn seen(client: &mut Client) -> Seen {
         adhoc_holders: row.get(5),
     }
 }
+
+/// Changes the server of a test as nobody else would.
+pub fn change(cluster: &Cluster, statement: &str) {
+    let mut admin = postgres::Client::connect(&cluster.superuser_url(), postgres::NoTls).unwrap();
+    admin.batch_execute(statement).unwrap();
+}
+
+/// Has a function of the server grant what it is asked for, and do nothing.
+pub fn grants_always(cluster: &Cluster, function: &str) {
+    let name = format!("pg_catalog.{function}(int, int)");
+    change(cluster, &format!("ALTER FUNCTION {name} RENAME TO {function}_renamed"));
+    change(cluster, &format!("CREATE FUNCTION {name} RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT true'"));
+}

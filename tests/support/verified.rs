@@ -23,8 +23,14 @@ pub fn command(program: &str, folder: &tempfile::TempDir, url: &str, arguments: 
 /// Runs it on a server, with further variables.
 #[track_caller]
 pub fn verified(program: &str, url: &str, variables: &[(&str, &str)]) -> Verified {
+    verified_with(program, url, &[], variables)
+}
+
+/// The same with further arguments.
+#[track_caller]
+pub fn verified_with(program: &str, url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Verified {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = command(program, &folder, url, &["--json"]);
+    let mut command = command(program, &folder, url, &[&["--json"], arguments].concat());
     let ran = ran(command.envs(variables.iter().copied()));
     assert!(!ran.tells(APP_PASSWORD), "{ran:?}");
     Verified { json: ran.json(), ran }

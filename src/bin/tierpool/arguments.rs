@@ -223,6 +223,10 @@ pub struct VerifyOptions {
     /// The profile to check, in place of DB_POOL_PROFILE
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// The role of the people, to check its limit against the reserve of the
+    /// fleet that the settings name
+    #[arg(long, value_name = "ROLE", value_parser = crate::fleet::name)]
+    pub adhoc_role: Option<String>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

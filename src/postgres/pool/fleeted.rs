@@ -17,6 +17,15 @@ pub(crate) struct FleetPlan {
     pub(crate) adhoc_is_beside: bool,
 }
 
+impl FleetPlan {
+    /// The one that settings name, if they do; they have one server for both tiers.
+    pub(crate) fn of(settings: &PgSettings) -> Option<Self> {
+        let name = settings.fleet.clone()?;
+        let (total, reserve) = (settings.total_connections, settings.reserved);
+        Some(FleetPlan { name, weight: settings.fleet_weight, total, reserve, adhoc_is_beside: true })
+    }
+}
+
 /// A pool's part in a fleet: who lets its tiers' connections in, and is told of the pool when that is there.
 pub(crate) struct Founded {
     /// Of the automation tier, and of the ad-hoc tier.
@@ -45,21 +54,15 @@ pub(super) fn taken_in(settings: &PgSettings, is_outside: bool) -> Cow<'_, PgSet
 /// Has the connections of both tiers ask their fleet, where the settings name one. Returns who is to be told of the
 /// pool.
 pub(super) fn found(settings: &PgSettings, managers: [&mut PgManager; 2]) -> Result<Join, Faults> {
-    let Some(name) = settings.fleet.clone() else { return Ok(Box::new(|_| ())) };
+    let Some(plan) = FleetPlan::of(settings) else { return Ok(Box::new(|_| ())) };
     let is_pooled = |manager: &PgManager| matches!(manager.options().pgbouncer, Some(PgBouncer::Transaction));
     if managers.iter().any(|manager| is_pooled(manager)) {
         let mut faults = Faults::new();
         let rule = "must be a session's own: behind a PgBouncer in transaction mode no session keeps a lock";
-        faults.push("fleet", name, rule);
+        faults.push("fleet", plan.name, rule);
         return Err(faults);
     }
-    let plan = FleetPlan {
-        name,
-        weight: settings.fleet_weight,
-        total: settings.total_connections,
-        reserve: settings.reserved,
-        adhoc_is_beside: managers[0].leads_where(managers[1]),
-    };
+    let plan = FleetPlan { adhoc_is_beside: managers[0].leads_where(managers[1]), ..plan };
     let Founded { admissions, join } = plan.found()?;
     for (manager, admission) in managers.into_iter().zip(admissions) {
         manager.admit_by(admission);

@@ -23,8 +23,10 @@ mod walls;
 use crate::outcome::{Code, Failure};
 use crate::output;
 use given::Given;
-pub use options::{FLEET_CODES, FleetAct};
+pub use options::{FLEET_CODES, FleetAct, name};
+pub use picture::{Limit, Limits};
 use plan::Plan;
+pub use walls::identifier;
 
 /// Does it.
 pub fn run(act: &FleetAct) -> Result<Code, Failure> {

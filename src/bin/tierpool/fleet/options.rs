@@ -101,7 +101,7 @@ pub struct StatusOptions {
 }
 
 /// A name of the server's, or of a fleet: it stands in comments and in files of lines, too.
-fn name(text: &str) -> Result<String, String> {
+pub fn name(text: &str) -> Result<String, String> {
     let is_name =
         !text.trim().is_empty() && text.len() <= LONGEST_NAME && !text.chars().any(char::is_control);
     if is_name {

@@ -81,6 +81,8 @@ pub struct Group<'a> {
     pub programs: u32,
     pub weight: u32,
     pub slots: u32,
+    /// Of the reserve.
+    pub people: u32,
     pub wanting: u32,
     pub asking: u32,
 }
@@ -109,6 +111,7 @@ impl Picture {
                         programs: 0,
                         weight: 0,
                         slots: 0,
+                        people: 0,
                         wanting: 0,
                         asking: 0,
                     };
@@ -119,6 +122,7 @@ impl Picture {
             group.programs += u32::from(session.weight > 0);
             group.weight += session.weight;
             group.slots += u32::from(session.slot.is_some());
+            group.people += u32::from(session.reserve_slot.is_some());
             group.wanting += u32::from(session.is_wanting);
             group.asking += u32::from(session.is_asking);
         }

@@ -15,11 +15,21 @@ pub fn text(picture: &Picture) -> String {
     let mut text = head(picture);
     let groups = picture.groups();
     if !groups.is_empty() {
-        let mut table =
-            Table::new(&["programs of", "host", "role", "programs", "weight", "slots", "want", "ask"]);
-        for Group { application_name, host, role, programs, weight, slots, wanting, asking } in groups {
+        let mut table = Table::new(&[
+            "programs of",
+            "host",
+            "role",
+            "programs",
+            "weight",
+            "slots",
+            "people",
+            "want",
+            "ask",
+        ]);
+        for Group { application_name, host, role, programs, weight, slots, people, wanting, asking } in groups
+        {
             let names = [application_name, host, role].map(str::to_owned);
-            let counts = [programs, weight, slots, wanting, asking].map(|count| count.to_string());
+            let counts = [programs, weight, slots, people, wanting, asking].map(|count| count.to_string());
             table.row(names.into_iter().chain(counts).collect());
         }
         let _ = write!(text, "\n\n{table}");
@@ -54,12 +64,14 @@ fn head(picture: &Picture) -> String {
         return format!("fleet {}: no program says its budget, {held} slots are taken", survey.name);
     };
     format!(
-        "fleet {}: budget {}, a share of {} for weight 1\n{held} of {} slots taken by {programs} programs; {} want \
-         more, {} ask for a first one",
+        "fleet {}: budget {}, a share of {} for weight 1\n{held} of {} slots taken by {programs} programs, {} of {} \
+         by people; {} want more, {} ask for a first one",
         survey.name,
         told(budget),
         budget.share(1, survey.weights()),
         budget.slots(),
+        survey.reserve_held(),
+        budget.reserve(),
         survey.wanting(),
         survey.asking(),
     )
@@ -87,6 +99,7 @@ pub fn json(picture: &Picture) -> Value {
             "programs": group.programs,
             "weight": group.weight,
             "slots": group.slots,
+            "reserve_slots": group.people,
             "wanting": group.wanting,
             "asking": group.asking,
         })
@@ -100,6 +113,7 @@ pub fn json(picture: &Picture) -> Value {
             "host": session.host,
             "role": session.role,
             "slot": session.slot,
+            "reserve_slot": session.reserve_slot,
             "weight": session.weight,
             "share": share(session.weight),
             "budget": session.budget.map(parts),
@@ -113,6 +127,7 @@ pub fn json(picture: &Picture) -> Value {
         "budgets": budgets.iter().map(seen).collect::<Value>(),
         "settings": ours.map(parts),
         "slots_held": survey.slots_held(),
+        "reserve_held": survey.reserve_held(),
         "programs": survey.programs(),
         "weights": survey.weights(),
         "wanting": survey.wanting(),

@@ -15,10 +15,13 @@ pub struct Demand {
 
 const TO_CONNECTIONS: &str = "DB_TOTAL_CONNECTIONS (or the sizes)";
 
-/// The limits of server, role and database, each by itself.
-pub fn checks(activity: &ServerActivity, demand: Demand) -> Vec<Check> {
+/// The limits of server, role and database, each by itself. That of the role is what a fleet has instead, if so.
+pub fn checks(activity: &ServerActivity, demand: Demand, of_fleet: Option<Vec<Check>>) -> Vec<Check> {
     let (limits, role) = (&activity.limits, &activity.automation.role);
-    vec![of_server(limits, role, demand), of_role(role, demand), of_database(&limits.database, role, demand)]
+    let mut checks = vec![of_server(limits, role, demand)];
+    checks.extend(of_fleet.unwrap_or_else(|| vec![of_role(role, demand)]));
+    checks.push(of_database(&limits.database, role, demand));
+    checks
 }
 
 fn of_server(limits: &ServerLimits, role: &RoleLimit, demand: Demand) -> Check {
@@ -85,13 +88,14 @@ fn wanted(connections: u32, is_certain: bool) -> String {
     format!("{most}{connections} connections wanted")
 }
 
-/// Whether other clients leave the room that the limits would allow.
-pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool) -> Check {
+/// Whether other clients leave the room that the limits would allow. Sessions of the fleet are not those of others.
+pub fn room(activity: &ServerActivity, settings: &PgSettings, is_named: bool, in_fleet: u32) -> Check {
     const NAME: &str = "room beside others";
     let (limits, role) = (&activity.limits, &activity.automation.role);
     let budget = settings.total_connections;
     // Sessions of the application's own name are its own, up to its budget: beyond, they are another process's.
-    let own = activity.automation.total.open.saturating_add(activity.adhoc.total.open).min(budget);
+    let named = activity.automation.total.open.saturating_add(activity.adhoc.total.open);
+    let own = named.max(in_fleet).min(budget);
     let usable = own.saturating_add(activity.automation.room);
     let by_limit = |limit: Option<u32>| limit.filter(|_| !role.is_superuser).unwrap_or(u32::MAX);
     // What the limits themselves refuse has been told of there.

@@ -78,7 +78,7 @@ impl Facts {
     }
 }
 
-fn nothing() -> PgError {
+pub fn nothing() -> PgError {
     PgError::from(std::io::Error::other("the server answered without a row"))
 }
 
@@ -151,7 +151,7 @@ fn opened(
     attrs: TargetSessionAttrs,
     is_sure: bool,
 ) -> Result<(PgPool, Opened), Failure> {
-    let mut builder = PgPool::builder().admin(false).min_size(0).inquiry_timeout(PATIENCE);
+    let mut builder = PgPool::builder().outside_fleet().admin(false).min_size(0).inquiry_timeout(PATIENCE);
     builder = builder.target_session_attrs(attrs);
     if !is_sure {
         builder = builder.pgbouncer(PgBouncer::Transaction);

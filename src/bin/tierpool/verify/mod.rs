@@ -7,10 +7,12 @@
 //! | `look` | what a connection and its server show |
 //! | `opening` | whether a connection can be had, and why not |
 //! | `session` | what the connection is like |
+//! | `fleet` | whether the server can hold the fleet that the settings name, and its limits |
 //! | `limits` | whether the server takes as many as are promised |
 //! | `pooler` | a PgBouncer in between, by its console |
 
 mod check;
+mod fleet;
 mod limits;
 mod look;
 mod opening;
@@ -27,6 +29,7 @@ use crate::outcome::{Code, Failure, end_at_interrupt};
 use crate::output;
 use crate::seen::server::is_named;
 use check::{Budget, Check, Report, State};
+use fleet::Fleet;
 use look::Seen;
 use pooler::Console;
 
@@ -35,8 +38,10 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let mut overrides = Overrides::default();
     overrides.profile = options.profile.clone();
-    let settings = match PgSettings::from_env(&overrides) {
-        Ok(settings) => settings,
+    let loaded = PgSettings::from_env(&overrides);
+    let loaded = loaded.and_then(|settings| Ok((tierpool::fleet::budget(&settings)?, settings)));
+    let (budget, settings) = match loaded {
+        Ok(loaded) => loaded,
         Err(faults) if options.json => {
             output::print_json(&serde_json::json!({ "faults": of_faults(&faults) }))?;
             return Ok(Code::Untold);
@@ -53,7 +58,9 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
             let settings = behind(settings, overrides, seen.pooler);
             let mut checks = ranges::checks(&settings);
             let console = console.or_else(|| (seen.pooler != PgBouncer::Off).then(|| console_of(&settings)));
-            checks.extend(of_server(&settings, is_found, &seen, console.as_ref()));
+            let fleet = budget
+                .map(|budget| Fleet::look(&settings, budget, seen.pooler, options.adhoc_role.as_deref()));
+            checks.extend(of_server(&settings, is_found, &seen, console.as_ref(), fleet.as_ref()));
             report(&settings, checks)
         }
         Err(refusal) => {
@@ -108,6 +115,7 @@ fn of_server(
     is_found: bool,
     seen: &Seen,
     console: Option<&Result<Console, String>>,
+    fleet: Option<&Fleet>,
 ) -> Vec<Check> {
     let mut checks = vec![opening::opened(seen)];
     let facts = match &seen.facts {
@@ -126,13 +134,20 @@ fn of_server(
     checks.push(session::short_limits(facts));
     checks.extend(session::idle_session_timeout(facts, seen.pooler, settings.automation.keepalive));
     checks.extend(pooler::checks(settings, seen.pooler, is_found, console));
+    checks.extend(fleet.iter().flat_map(|fleet| fleet.checks()));
     let told = console.and_then(|console| console.as_ref().ok());
     match &seen.activity {
         Ok(activity) => {
-            checks.extend(limits::checks(activity, pooler::demand(settings, seen.pooler, told)));
+            let demand = pooler::demand(settings, seen.pooler, told);
+            checks.extend(limits::checks(activity, demand, fleet.map(Fleet::of_roles)));
             // The sessions of a pooler belong to whoever it served last.
             if seen.pooler == PgBouncer::Off {
-                checks.push(limits::room(activity, settings, is_named(settings)));
+                checks.push(limits::room(
+                    activity,
+                    settings,
+                    is_named(settings),
+                    fleet.map_or(0, Fleet::sessions),
+                ));
             }
         }
         Err(why) => {
