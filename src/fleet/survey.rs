@@ -153,7 +153,8 @@ fn question(fleet: &str) -> String {
     format!(
         "SELECT l.pid, min(number) FILTER (WHERE kind = 0), count(DISTINCT kind) FILTER (WHERE kind >= {MARK}), \
          min(number) FILTER (WHERE kind >= {MARK}), count(*) FILTER (WHERE kind = {WANT}), \
-         count(*) FILTER (WHERE kind = {PLACE}), min(number) FILTER (WHERE kind = {ADHOC}), a.application_name, CASE WHEN a.backend_type IS NULL \
+         count(*) FILTER (WHERE kind = {PLACE}), min(number) FILTER (WHERE kind = {ADHOC}), \
+         a.application_name, CASE WHEN a.backend_type IS NULL \
          THEN 'not shown' ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket') END, a.usename \
          FROM ({locks}) AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
          GROUP BY l.pid, a.application_name, a.backend_type, a.client_addr, a.usename \
