@@ -98,6 +98,7 @@
 //! | It finds what keeps a configuration and a server from carrying the pool, and says what to do. | `tests/cli_verify.rs`, `tests/cli_verify_pooler.rs` |
 //! | In the model of a fleet nobody has a slot twice, and nobody starves where there is one for each. | `tests/fleet_sim.rs` |
 //! | Pools of a fleet never have more connections than slots, whatever ends them. | `tests/fleet_slots.rs` |
+//! | Forty programs of a fleet are all served, and a person gets in, while they are killed, stopped and cut off. | `tests/fleet_forty.rs` |
 //! | Faults of settings are told all at once, and no secret is printed. | `tests/settings.rs`, `tests/cli.rs` |
 //!
 //! # What it is not

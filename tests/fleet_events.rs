@@ -99,7 +99,7 @@ fn other_budgets_and_more_programs_than_slots_are_told_with_their_numbers() {
     });
     let crowd = FleetNews::MoreThanFit { members: 3, slots: 2 };
     eventually(LONG_BOUND, "a crowd", || members.iter().any(|(_, told)| told.count(crowd) == 1));
-    callers.map(|caller| caller.join().unwrap());
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
     let (other, told) = listening(&cluster, "four", |builder| builder);
     let news = FleetNews::OtherBudget { ours: (12, 2), theirs: (6, 2) };
     eventually(LONG_BOUND, "another budget", || {

@@ -144,6 +144,26 @@ fn what_is_lent_is_given_up_when_it_comes_back() {
 }
 
 #[test]
+fn the_mark_of_one_that_wants_wears_off_on_a_connection_that_stays_lent() {
+    let cluster = cluster();
+    let pool = member(&cluster, "one");
+    let wanting = || {
+        drop(pool.get(Tier::Automation).unwrap());
+        pool.fleet_status().unwrap().wanting
+    };
+    // As a program would whose connection is lent right after it.
+    let mut lent = cluster.client();
+    lent.batch_execute(
+        "SELECT pg_advisory_lock_shared(x'c5733e02'::bit(32)::int4,
+             (floor(extract(epoch FROM clock_timestamp()) / 4)::int8 % 32768 * 65536 + 7)::int4)",
+    )
+    .unwrap();
+    eventually(LONG_BOUND, "the mark counts", || wanting() == 1);
+    eventually(LONG_BOUND, "the mark counts no more", || wanting() == 0);
+    drop(lent);
+}
+
+#[test]
 fn programs_with_different_budgets_are_told_of_both() {
     logged::capture(LevelFilter::Warn);
     let cluster = cluster();

@@ -9,6 +9,7 @@ use super::core::View;
 use super::part::Fleet;
 use super::questions;
 use super::tend;
+use super::want::{self, Want};
 use crate::clock::Deadline;
 use crate::postgres::{Admission, Claim, PgConnection, PgError};
 use crate::stats::FleetStatus;
@@ -70,7 +71,9 @@ impl Admission for Fleet {
         }
         if let (Ok(_), Some(held)) = (&answer, self.lock().held.get_mut(&number)) {
             held.has_marks |= errand.puts_marks;
-            held.has_want = (held.has_want || errand.puts_want) && !errand.drops_want;
+        }
+        if answer.is_ok() && (errand.puts_want || errand.drops_want) {
+            self.lock().want = errand.puts_want.then(|| Want::put(number));
         }
         drop(look);
         self.tell(&self.lock());
@@ -134,7 +137,8 @@ impl Errand {
         }
         let look = state.begin_look();
         let held = &state.held[&number];
-        let (slot, drops_want) = (held.slot, held.has_want && !state.wants_more);
+        let slot = held.slot;
+        let drops_want = !state.wants_more && state.want.is_some_and(|want| want.is_on(number));
         let puts_marks = look.is_some() && state.needs_marks();
         let puts_want = look.is_some() && state.wants_more && state.needs_want();
         drop(state);
@@ -142,8 +146,8 @@ impl Errand {
         let parts = [
             Some(questions::holds(keys, slot)),
             puts_marks.then(|| questions::put_marks(keys, plan.weight)),
-            puts_want.then(|| format!("SELECT {}", questions::shared(keys.want()))),
-            drops_want.then(|| format!("SELECT {}", questions::let_go(keys.want()))),
+            puts_want.then(|| want::put(keys, &questions::locks(keys))),
+            drops_want.then(|| want::take_back(keys, &questions::locks(keys))),
             look.map(|_| questions::count(keys, plan.budget)),
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");

@@ -10,6 +10,8 @@ use super::core::Budget;
 pub(super) const MOST_WEIGHT: u32 = 100;
 /// The greatest budget that a key can carry.
 pub(super) const MOST_TOTAL: u32 = 0xffff;
+/// So many programs have a number of their own in a mark of those who want.
+pub(super) const PROGRAMS: u32 = 1 << 16;
 
 /// The longest name, as in the server's own names.
 const LONGEST_NAME: usize = 63;
@@ -47,11 +49,13 @@ pub(super) struct Keys {
     /// The first of its first numbers, that of its slots.
     first: u32,
     budget: Budget,
+    /// The number of this program in marks of its own.
+    program: u32,
 }
 
 impl Keys {
     pub(super) fn new(fleet: &str, budget: Budget) -> Self {
-        Keys { first: first_of(fleet), budget }
+        Keys { first: first_of(fleet), budget, program: fastrand::u32(..PROGRAMS) }
     }
 
     /// The first of the first numbers, as the server's table of locks shows it.
@@ -78,8 +82,9 @@ impl Keys {
         key.0 as u32 - self.first
     }
 
-    pub(super) fn want(&self) -> Key {
-        Key(self.kind(WANT), 0)
+    /// The number of this program: by chance, and two of the same count as one.
+    pub(super) fn program(&self) -> u32 {
+        self.program
     }
 
     /// A mark of a member.

@@ -17,6 +17,7 @@
 // | --- | --- |
 // | `core` | the decisions, as a pure machine |
 // | `keys` | the keys of a fleet's locks |
+// | `want` | the mark of those who want, which wears off |
 // | `questions` | what is asked of the server, and what its answers mean |
 // | `state` | the machine, and what is under way for it |
 // | `threads` | its threads |
@@ -46,6 +47,7 @@ mod survey;
 mod tend;
 mod threads;
 mod trial;
+mod want;
 
 pub use found::budget;
 pub use survey::{Survey, SurveyedSession};

@@ -108,6 +108,7 @@ impl Holding for Fleet {
     fn lost(&self, number: u64) {
         let mut state = self.lock();
         if state.held.remove(&number).is_some() {
+            state.want = state.want.filter(|want| !want.is_on(number));
             state.step(Event::Closed);
             state.tell_wants();
             self.tell(&state);
@@ -116,11 +117,11 @@ impl Holding for Fleet {
 
     fn kept(&self, number: u64) -> [String; 2] {
         let mut keys: Vec<Key> = Vec::new();
-        if let Some(held) = self.lock().held.get(&number) {
+        let mut state = self.lock();
+        // That goes, and is put anew where it is needed.
+        state.want = state.want.filter(|want| !want.is_on(number));
+        if let Some(held) = state.held.get(&number) {
             keys.push(held.slot);
-            if held.has_want {
-                keys.push(self.keys.want());
-            }
             if held.has_marks {
                 keys.extend((0..self.plan.weight).map(|index| self.keys.mark(index)));
             }

@@ -5,14 +5,15 @@
 use postgres::SimpleQueryRow;
 
 use super::core::{Budget, View};
-use super::keys::{ADHOC, KINDS, Key, Keys, MARK, PLACE, WANT};
+use super::keys::{ADHOC, KINDS, Key, Keys, MARK, PLACE};
+use super::want;
 use crate::postgres::{PgConnection, PgError};
 
 /// Codes of a server that has no such locks, or does not let this role use or see them.
 const CANNOT: [&str; 4] = ["0A000", "42501", "42883", "42P01"];
 
 /// The fleet's locks, in the server's own table of them: `kind` and `number`.
-fn locks(keys: &Keys) -> String {
+pub(super) fn locks(keys: &Keys) -> String {
     locks_from(keys.first())
 }
 
@@ -32,11 +33,13 @@ pub(super) fn count(keys: &Keys, budget: Budget) -> String {
     format!(
         "SELECT count(DISTINCT number) FILTER (WHERE kind = 0 AND number < {slots}), \
          count(*) FILTER (WHERE kind = {MARK}), count(*) FILTER (WHERE kind >= {MARK}), \
-         count(*) FILTER (WHERE kind = {WANT}), count(DISTINCT number) FILTER (WHERE kind = {PLACE}), \
+         count(DISTINCT {who}) FILTER (WHERE {wants}), count(DISTINCT number) FILTER (WHERE kind = {PLACE}), \
          min(number) FILTER (WHERE kind >= {MARK} AND number <> {ours}), \
          count(DISTINCT number) FILTER (WHERE kind = {ADHOC} AND number < {reserve}) FROM ({locks}) AS l",
         slots = budget.slots(),
         reserve = budget.reserve(),
+        who = want::by_whom(),
+        wants = want::is_mark(),
         ours = keys.budget_number(),
         locks = locks(keys),
     )
@@ -116,8 +119,8 @@ pub(super) fn take(keys: &Keys, budget: Budget, taker: Taker, start: u32) -> Str
     let may = match taker {
         Taker::Asker { .. } => "true".to_owned(),
         Taker::Member { beyond_share } => {
-            let or_wants = if beyond_share { format!(", {WANT}") } else { String::new() };
-            format!("NOT EXISTS (SELECT FROM ({}) AS l WHERE kind IN ({PLACE}{or_wants}))", locks(keys))
+            let or_wants = if beyond_share { format!(" OR {}", want::is_mark()) } else { String::new() };
+            format!("NOT EXISTS (SELECT FROM ({}) AS l WHERE kind = {PLACE}{or_wants})", locks(keys))
         }
     };
     let may_have_place = taker == Taker::Asker { has_place: false };
@@ -147,11 +150,6 @@ pub(super) fn put_marks(keys: &Keys, weight: u32) -> String {
 /// The expression that takes a lock in shared mode, at once or not at all.
 pub(super) fn shared(Key(kind, number): Key) -> String {
     format!("pg_catalog.pg_try_advisory_lock_shared({kind}, {number})")
-}
-
-/// The expression that lets go of a lock in shared mode.
-pub(super) fn let_go(Key(kind, number): Key) -> String {
-    format!("pg_catalog.pg_advisory_unlock_shared({kind}, {number})")
 }
 
 /// Lets go of a place for askers.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Action, Asked, Event, Member, Moment, Plan, Reserved, View, Warning};
 use super::keys::Key;
+use super::want::Want;
 use crate::event::FleetNews;
 
 /// For how long a wish is taken to last after an opening came to nothing: more than the longest pause of a pool.
@@ -50,7 +51,6 @@ struct AtWork {
 pub(super) struct Held {
     pub(super) slot: Key,
     pub(super) has_marks: bool,
-    pub(super) has_want: bool,
 }
 
 pub(super) struct State {
@@ -69,6 +69,8 @@ pub(super) struct State {
     pub(super) held: HashMap<u64, Held>,
     /// Whether the mark of those who want is to be there.
     pub(super) wants_more: bool,
+    /// That mark, once it was put.
+    pub(super) want: Option<Want>,
     pub(super) ceiling: u32,
     /// What it is while nobody is short.
     most: u32,
@@ -95,6 +97,7 @@ impl State {
             look: Look::None,
             held: HashMap::new(),
             wants_more: false,
+            want: None,
             ceiling: plan.most,
             most: plan.most,
             view: View::default(),
@@ -301,7 +304,7 @@ impl State {
         }
         self.is_refusal_told = false;
         let number = self.next_number();
-        self.held.insert(number, Held { slot, has_marks, has_want: false });
+        self.held.insert(number, Held { slot, has_marks });
         number
     }
 
@@ -310,20 +313,20 @@ impl State {
         !self.held.values().any(|held| held.has_marks)
     }
 
-    /// Whether no connection carries the mark of those who want.
+    /// Whether no connection carries a mark of those who want that is new enough.
     pub(super) fn needs_want(&self) -> bool {
-        !self.held.values().any(|held| held.has_want)
+        self.want.is_none_or(|want| want.is_old())
     }
 
     /// Whether there is something to be asked by way of this connection.
     pub(super) fn is_due(&self, number: u64) -> bool {
         matches!(self.look, Look::Due { .. })
-            || (!self.wants_more && self.held.get(&number).is_some_and(|held| held.has_want))
+            || (!self.wants_more && self.want.is_some_and(|want| want.is_on(number)))
     }
 
     /// Whether there is something to be asked by way of any connection.
     pub(super) fn is_any_due(&self) -> bool {
         matches!(self.look, Look::Due { .. })
-            || (!self.wants_more && self.held.values().any(|held| held.has_want))
+            || (!self.wants_more && self.want.is_some_and(|want| want.counts()))
     }
 }

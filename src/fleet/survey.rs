@@ -1,12 +1,14 @@
 //! A fleet as the server alone shows it, for whoever is not part of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postgres::SimpleQueryRow;
 
 use super::core::Budget;
-use super::keys::{ADHOC, Keys, MARK, PLACE, WANT, first_of, is_name};
+use super::keys::{ADHOC, Keys, MARK, PLACE, first_of, is_name};
 use super::questions::{explained, locks_from, number};
+use super::want;
 use crate::postgres::{PgConnection, PgError};
 use crate::text::harmless;
 
@@ -60,6 +62,8 @@ pub struct SurveyedSession {
     pub budget: Option<Budget>,
     /// Its program has less than its share and finds no free slot.
     pub is_wanting: bool,
+    /// The number of its program in the mark of that.
+    wants_as: Option<u32>,
     /// It has no slot, and has a place from which it asks for one.
     pub is_asking: bool,
 }
@@ -114,7 +118,9 @@ impl Survey {
     /// Programs that have less than their share and find no free slot.
     #[must_use]
     pub fn wanting(&self) -> u32 {
-        self.count(|session| session.is_wanting)
+        // A mark that is put anew counts beside the one before it for a while.
+        let programs: BTreeSet<_> = self.sessions.iter().filter_map(|session| session.wants_as).collect();
+        u32::try_from(programs.len()).unwrap_or(u32::MAX)
     }
 
     /// Programs that have no connection, and a place from which they ask for one.
@@ -138,7 +144,8 @@ impl SurveyedSession {
             slot: number(row, 1),
             weight: number(row, 2).unwrap_or(0),
             budget: number(row, 3).and_then(Keys::budget_of),
-            is_wanting: number(row, 4)? > 0,
+            wants_as: number(row, 4),
+            is_wanting: number(row, 4).is_some(),
             is_asking: number(row, 5)? > 0,
             reserve_slot: number(row, 6),
             application_name: text(7),
@@ -152,13 +159,15 @@ fn question(fleet: &str) -> String {
     // An anchor holds its slot in both modes for a moment, and its lock stands there twice.
     format!(
         "SELECT l.pid, min(number) FILTER (WHERE kind = 0), count(DISTINCT kind) FILTER (WHERE kind >= {MARK}), \
-         min(number) FILTER (WHERE kind >= {MARK}), count(*) FILTER (WHERE kind = {WANT}), \
+         min(number) FILTER (WHERE kind >= {MARK}), min({who}) FILTER (WHERE {wants}), \
          count(*) FILTER (WHERE kind = {PLACE}), min(number) FILTER (WHERE kind = {ADHOC}), \
-         a.application_name, CASE WHEN a.backend_type IS NULL \
-         THEN 'not shown' ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket') END, a.usename \
+         a.application_name, CASE WHEN a.backend_type IS NULL THEN 'not shown' \
+         ELSE coalesce(pg_catalog.host(a.client_addr), 'local socket') END, a.usename \
          FROM ({locks}) AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
          GROUP BY l.pid, a.application_name, a.backend_type, a.client_addr, a.usename \
          ORDER BY a.application_name, a.client_addr, l.pid",
+        who = want::by_whom(),
+        wants = want::is_mark(),
         locks = locks_from(first_of(fleet)),
     )
 }

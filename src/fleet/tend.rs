@@ -43,6 +43,7 @@ struct Keeping {
     /// Since when a lower one waits for openings to leave.
     waits_since: Option<Instant>,
     visited: Option<Instant>,
+    hurried: Option<Instant>,
 }
 
 fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
@@ -60,9 +61,13 @@ fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
     let visits = gauges.is_some()
         && state.is_any_due()
         && keeping.visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
+    // R3 says when it asks again; the pool's own pause, as after a refusal of one more, would only add to that.
+    let has_none =
+        state.held.is_empty() && state.claims == 0 && gauges.as_ref().is_some_and(|g| g.waiting > 0);
+    let hurries = has_none && keeping.hurried.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
     let news = if gauges.is_some() { std::mem::take(&mut state.news) } else { Vec::new() };
-    if (!is_new || waits) && !visits && news.is_empty() {
-        let limit = match (waits, state.is_any_due()) {
+    if (!is_new || waits) && !visits && !hurries && news.is_empty() {
+        let limit = match (waits, has_none || state.is_any_due()) {
             (true, _) => LOOK_AGAIN,
             (false, true) => VISIT_AGAIN,
             (false, false) => LONGEST,
@@ -81,6 +86,10 @@ fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
         pool.limit(ceiling);
         keeping.applied = Some(ceiling);
         keeping.waits_since = None;
+    }
+    if hurries {
+        keeping.hurried = Some(Instant::now());
+        pool.forget_fullness();
     }
     if visits {
         keeping.visited = Some(Instant::now());
@@ -114,7 +123,7 @@ fn visit(fleet: &Fleet, pool: &Pool<PgManager>) {
             return false;
         }
         // One connection is enough for the look; a mark has to be taken from the one that has it.
-        let has_own = state.held.get(&number).is_some_and(|held| held.has_want);
+        let has_own = state.want.is_some_and(|want| want.is_on(number));
         let is_first = matches!(state.look, Look::Due { .. }) && !std::mem::replace(&mut is_sent, true);
         is_first || (has_own && !state.wants_more)
     });

@@ -122,6 +122,13 @@ pub(crate) fn limit<M: ManageConnection>(shared: &Arc<Shared<M>>, limit: usize) 
     demand(shared);
 }
 
+/// Ends the pause after openings for which there was no room.
+#[cfg(feature = "postgres")]
+pub(crate) fn forget_fullness<M: ManageConnection>(shared: &Arc<Shared<M>>) {
+    shared.supply.breaker().forget_fullness(shared.now());
+    demand(shared);
+}
+
 /// Adopts new settings of both pools of a budget, and the budget with them. They are sound, and their sizes fit into
 /// `total`. False, and nothing is changed, where somebody else has changed them since they were `before`.
 pub(crate) fn reconfigure_both<M: ManageConnection>(

@@ -54,6 +54,9 @@ impl Queue {
 /// - Workers are as many as the automation tier's base size, but one fewer than its ceiling by default: claims and
 ///   renewals have a connection of their own then, each for one statement. Where every connection is with a session for
 ///   longer than a third of the lease, leases can end.
+/// - A [group](Options::group) removes all its items in its one transaction. There are no two
+///   [stages](crate::batch::stages): what the work does ahead of its first statement holds no connection, so work that
+///   fetches first takes more [workers](Options::workers) than there are connections.
 /// - Work whose COMMIT had no answer is done again where the feed [says](Feed::removes_once) that this does no harm.
 ///
 /// # Blocking

@@ -68,7 +68,7 @@ impl PgSettings {
     }
 
     /// Whether somebody set it: by a source, or by changing the field of what had its default.
-    fn is_said(&self, key: Key) -> bool {
+    pub(super) fn is_said(&self, key: Key) -> bool {
         match (self.source(key), &key.setting().default) {
             (Source::Default, Fallback::Value(default)) => self.value_text(key) != default.to_string(),
             (Source::Default | Source::Follows { .. }, _) if key == Key::TotalConnections => {

@@ -52,6 +52,9 @@ impl PgSettings {
         let tier = &self.automation;
         let value = match key {
             Key::Server => return self.server.to_string(),
+            Key::TotalConnections if self.total_from_role => {
+                return "what the server allows the role, asked at the start".to_owned();
+            }
             Key::TotalConnections => Value::Count(self.total_connections),
             Key::Reserved => Value::Count(self.reserved),
             Key::MinSize => Value::Count(tier.min_size),

@@ -85,6 +85,12 @@ fn build(merged: &Merged, server: Server, faults: &mut Faults) -> PgSettings {
             (key, None) => built.set(key, merged.get(key).clone()),
         }
     }
+    let total = merged.get(Key::TotalConnections);
+    if total.value == Some(Value::OfRole) {
+        built.total_from_role = true;
+        let so_far = Some(Value::Count(built.total_connections));
+        built.set(Key::TotalConnections, Sourced::new(so_far, total.source.clone()));
+    }
     if let (None, Some(service)) = (&merged.get(Key::AppName).value, built.service()) {
         let follows = Source::Follows { of: built.spelled(Key::Name) };
         built.set(Key::AppName, Sourced::new(Some(Value::Text(service.to_owned())), follows));

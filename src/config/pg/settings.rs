@@ -43,6 +43,9 @@ pub struct PgSettings {
     pub profile: String,
     /// The budget: what both ceilings together may not exceed. Default: what they come to, which is 60.
     pub total_connections: u32,
+    /// The budget is to be what the limits of the tiers' roles on the server come to: asked when a pool is built, and
+    /// until then `total_connections` is what the sizes come to. Default: no.
+    pub total_from_role: bool,
     /// The ad-hoc tier's part of the budget. Default 5.
     pub reserved: u32,
     /// The automation tier. Its name is `automation`, behind the name of the service where there is one. Default: base
@@ -93,6 +96,7 @@ impl PgSettings {
             server,
             profile: String::new(),
             total_connections: 0,
+            total_from_role: false,
             reserved: 0,
             automation: Settings::of_automation(),
             adhoc: Settings::of_adhoc(),

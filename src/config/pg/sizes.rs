@@ -11,6 +11,7 @@
 
 use super::check::BUDGET;
 use super::merge::Merged;
+use super::settings::PgSettings;
 use super::table::rows::Key;
 use super::table::source::{Overruled, Source, Sourced};
 use super::table::value::Value;
@@ -75,6 +76,45 @@ fn within(
         (true, _) => (base, overflow),
     };
     (base, overflow, total)
+}
+
+impl PgSettings {
+    /// These settings with the budget that the limits of the roles come to, and with the sizes that follow it. The
+    /// reserve is that of the settings, or `reserve` where nobody has set one.
+    ///
+    /// Fails with every fault that they have then.
+    pub(crate) fn with_total_of_role(&self, total: u32, reserve: Option<u32>) -> Result<PgSettings, Faults> {
+        let mut changed = self.clone();
+        let follows = following([(Key::TotalConnections, &self.sized(Key::TotalConnections, total))]);
+        let count = |size: &Sourced<u32>| Sourced::new(Some(Value::Count(size.value)), size.source.clone());
+        if let (Some(reserve), false) = (reserve, self.is_said(Key::Reserved)) {
+            changed.set(Key::Reserved, count(&Sourced::new(reserve, follows)));
+        }
+        let total = self.sized(Key::TotalConnections, total);
+        let base = self.sized(Key::BaseSize, self.automation.base_size);
+        let overflow = self.sized(Key::MaxOverflow, self.automation.max_overflow);
+        let (base, overflow, total) = within(total, base, overflow, changed.reserved);
+        changed.set(Key::TotalConnections, count(&total));
+        changed.set(Key::BaseSize, count(&base));
+        changed.set(Key::MaxOverflow, count(&overflow));
+        if !self.is_said(Key::MaxSize) {
+            let ceiling = following([(Key::BaseSize, &base), (Key::MaxOverflow, &overflow)]);
+            changed.set(Key::MaxSize, Sourced::new(None, ceiling));
+        }
+        changed.total_from_role = false;
+        let faults = changed.check();
+        if faults.is_empty() { Ok(changed) } else { Err(faults) }
+    }
+
+    /// A size with its source: the default where nobody has set it.
+    fn sized(&self, key: Key, size: u32) -> Sourced<u32> {
+        let source = match self.source(key) {
+            _ if !self.is_said(key) => Source::Default,
+            Source::Default => Source::Follows { of: "the program".to_owned() },
+            source => source.clone(),
+        };
+        Sourced::new(size, source)
+    }
 }
 
 /// The budget that holds these sizes.

@@ -115,7 +115,12 @@ impl Member {
                 actions.push(Action::LetGo(slot));
             }
             Event::Looked(view) => self.looked(moment, view, &mut actions),
-            Event::Closed => self.held -= 1,
+            Event::Closed => {
+                self.held -= 1;
+                if self.held == 0 {
+                    self.sight.lost_all();
+                }
+            }
         }
         self.ask(moment, &mut actions);
         self.fit(moment.now, &mut actions);
@@ -236,7 +241,8 @@ impl Member {
     /// R5: it reserves a slot for one more connection, on one that it has.
     fn grow(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let may = self.held > 0 && !self.is_reserving && !self.is_refused && self.opening < OPEN_AT_ONCE;
-        if may && !self.sight.is_somebody_asking(now) && self.is_growing_to(self.ceiling) {
+        let limit = if self.sight.is_settling(now) { self.share().min(self.ceiling) } else { self.ceiling };
+        if may && !self.sight.is_somebody_asking(now) && self.is_growing_to(limit) {
             self.is_reserving = true;
             actions.push(Action::Reserve { beyond_share: self.held + self.opening >= self.share() });
         }

@@ -18,6 +18,11 @@ pub(super) struct Sight {
     wanting_seen: Option<Duration>,
     /// Looks that have seen somebody ask since it was last calm.
     pressed: u32,
+    /// The weights as they were seen last, and as they were before it lost all that it had.
+    weights_seen: u32,
+    weights_before: u32,
+    /// It has seen the members become fewer less than [`HOLD_OFF`] before that.
+    settled_at: Duration,
 }
 
 impl Sight {
@@ -33,7 +38,25 @@ impl Sight {
         if view.wanting > 0 {
             self.wanting_seen = Some(now);
         }
-        self.last = Some(view);
+        if view.weights < self.weights_seen {
+            self.settled_at = now + HOLD_OFF;
+        }
+        self.weights_seen = view.weights;
+        if !self.is_settling(now) {
+            self.weights_before = 0;
+        }
+        self.last = Some(View { weights: view.weights.max(self.weights_before), ..view });
+    }
+
+    /// Notes that its last connection has gone. Where the others have lost theirs too, they come back one by one: for
+    /// as long as that takes it reckons with all of them.
+    pub(super) fn lost_all(&mut self) {
+        self.weights_before = self.last.map_or(0, |view| view.weights);
+    }
+
+    /// Whether the members have become fewer very lately, so that others may not know their share yet.
+    pub(super) fn is_settling(&self, now: Duration) -> bool {
+        now < self.settled_at
     }
 
     /// Notes what a look has shown: one who still asks at the second was not helped by what was given up at the first.

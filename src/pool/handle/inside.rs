@@ -113,6 +113,12 @@ impl<M: ManageConnection> Pool<M> {
         change::limit(self.shared(), limit as usize);
     }
 
+    /// Has it open connections again for which there was no room; see [`change::forget_fullness`].
+    #[cfg(feature = "postgres")]
+    pub(crate) fn forget_fullness(&self) {
+        change::forget_fullness(self.shared());
+    }
+
     /// Has idle connections validated now; see [`visit::visit`].
     #[cfg(feature = "postgres")]
     pub(crate) fn visit(&self, is_meant: impl FnMut(&M::Connection) -> bool) {

@@ -311,6 +311,14 @@ impl Breaker {
             && self.last.as_ref().is_some_and(|last| last.class() == FailureClass::Exhausted)
     }
 
+    /// Ends the pause after attempts for which there was no room; after any other failure it stays.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn forget_fullness(&mut self, now: Millis) {
+        if self.mode == Mode::Closed && self.is_server_full(now) {
+            (self.backoff, self.not_before) = (Millis::ZERO, Millis::ZERO);
+        }
+    }
+
     /// Whether the last cause is permanent and the next attempt is still far off.
     pub(crate) fn is_locked(&self, now: Millis) -> bool {
         self.permanent && now < self.not_before

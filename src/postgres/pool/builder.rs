@@ -1,7 +1,6 @@
 //! Builds a pool from settings.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use log::Level;
 use super::derived::{SetOnTier, adapt, of_adhoc_tier, own_server};
 use super::fleeted::{Join, found, taken_in};
 use super::managers::{by_tier, look_at_room};
+use super::of_role::{require_number, resolved};
 use super::pg_pool::PgPool;
 use super::servers::Servers;
 #[cfg(all(feature = "http", unix))]
@@ -233,9 +233,10 @@ impl PgBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with every fault.
+    /// `InvalidConfig` with every fault; one is a budget by the roles' limits, which only a server can tell.
     pub fn build_unchecked(self) -> Result<PgPool, Error> {
         let settings = PgSettings::from_env(&self.overrides).map_err(Error::invalid)?;
+        require_number(&settings)?;
         let door = self.door(&settings);
         let Assembled { tiers, managers, join, .. } = self.assemble(&settings)?;
         let pool = tiers.build_unchecked(|tier| by_tier(tier, &managers)).map(PgPool::from)?;
@@ -259,6 +260,7 @@ impl PgBuilder {
 
     /// Builds the pool and waits, for `limit` or as long as the checkouts of each tier may take.
     fn wait_built(self, settings: PgSettings, limit: Option<Duration>) -> Result<PgPool, Error> {
+        let settings = if settings.total_from_role { self.ask_roles(&settings, limit)? } else { settings };
         let (adhoc_is_elsewhere, door) = (self.adhoc_server.is_some(), self.door(&settings));
         let Assembled { tiers, managers, adhoc_is_apart, join } = self.assemble(&settings)?;
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
@@ -271,6 +273,24 @@ impl PgBuilder {
             adapt(&pool, &settings, mode, set, adhoc_is_elsewhere)?;
         }
         door(pool)
+    }
+
+    /// The settings with the budget that the server allows the roles.
+    fn ask_roles(&self, settings: &PgSettings, limit: Option<Duration>) -> Result<PgSettings, Error> {
+        let own = self.adhoc_server.as_ref().map(|url| own_server(url, settings));
+        let of_adhoc = own.transpose().map_err(Error::invalid)?;
+        let managers = [
+            self.manager(Tier::Automation, settings).map_err(Error::invalid)?,
+            self.manager(Tier::Adhoc, of_adhoc.as_ref().unwrap_or(settings)).map_err(Error::invalid)?,
+        ];
+        let limit = limit.unwrap_or(settings.automation.connection_timeout);
+        resolved(settings, managers, self.adhoc_is_apart(of_adhoc.as_ref(), settings), limit)
+    }
+
+    /// Whether the ad-hoc tier logs in elsewhere than automation, or as somebody else.
+    fn adhoc_is_apart(&self, own: Option<&PgSettings>, settings: &PgSettings) -> bool {
+        self.servers.tell_apart(self.adhoc_server.is_some())
+            || own.is_some_and(|own| !own.server.is_reached_as(&settings.server))
     }
 
     fn assemble(self, settings: &PgSettings) -> Result<Assembled, Error> {
@@ -294,8 +314,7 @@ impl PgBuilder {
         }
         adhoc.try_again_when_full();
         let adhoc_settings = of_adhoc_tier(of_adhoc.as_ref(), settings);
-        let adhoc_is_apart = self.servers.tell_apart(self.adhoc_server.is_some())
-            || of_adhoc.is_some_and(|own| !own.server.is_reached_as(&settings.server));
+        let adhoc_is_apart = self.adhoc_is_apart(of_adhoc.as_ref(), settings);
         let log_ins = [(); 2].map(|()| Arc::new(LogIns::new(self.clock.clone())));
         automation.log_in_by(Arc::clone(&log_ins[0]));
         adhoc.log_in_by(Arc::clone(&log_ins[usize::from(adhoc_is_apart)]));
@@ -372,10 +391,4 @@ struct Assembled {
     adhoc_is_apart: bool,
     /// Is told of the pool.
     join: Join,
-}
-
-impl fmt::Debug for PgBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
-    }
 }

@@ -9,6 +9,7 @@
 //! | `fleeted` | the fleet that a pool may be part of |
 //! | `servers` | what the builder sets about servers and credentials |
 //! | `derived` | settings made of others: for a tier's own server, and for a pooler that was found |
+//! | `of_role` | a budget that the limits of the roles on the server give |
 //! | `managers` | the managers of a pool's two tiers |
 //! | `builder` | builds a pool from settings |
 //! | `setters` | the builder's part of the table of settings |
@@ -26,6 +27,7 @@ mod derived;
 mod endings;
 mod fleeted;
 mod managers;
+mod of_role;
 mod pg_pool;
 mod servers;
 mod sessions;

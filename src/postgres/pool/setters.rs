@@ -1,5 +1,6 @@
 //! The builder's setters of what stands in the table of settings, and so may come from elsewhere too.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::builder::PgBuilder;
@@ -56,6 +57,16 @@ impl PgBuilder {
     /// Default: none.
     pub fn fleet(mut self, name: impl Into<String>) -> Self {
         self.overrides.fleet = Some(name.into());
+        self
+    }
+
+    /// Has the budget be what the server allows the tiers' roles: the sum of their limits (`CONNECTION LIMIT`), of
+    /// which the ad-hoc role's is the reserve unless one is set; or the one limit where both tiers have one role.
+    /// `build` asks for them, on a connection of each role. It is a fault where a role has no limit, or is a
+    /// superuser, and where a PgBouncer is in between. As `DB_TOTAL_CONNECTIONS=role`.
+    pub fn total_from_role(mut self) -> Self {
+        self.overrides.total_from_role = true;
+        self.overrides.total_connections = None;
         self
     }
 
@@ -123,5 +134,11 @@ impl PgBuilder {
     pub fn pgbouncer(mut self, mode: impl Into<PgBouncer>) -> Self {
         self.overrides.pgbouncer = Some(mode.into());
         self
+    }
+}
+
+impl fmt::Debug for PgBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBuilder").field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }

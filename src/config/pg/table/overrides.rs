@@ -67,11 +67,17 @@ macro_rules! declare_overrides {
         #[non_exhaustive]
         pub struct Overrides {
             $(#[doc = $doc] pub $name: Option<$type>,)*
+            /// The budget is what the limits of the tiers' roles on the server come to, unless `total_connections` says
+            /// a number.
+            pub total_from_role: bool,
         }
 
         impl Overrides {
             /// The value set for a key.
             pub(crate) fn value(&self, key: Key) -> Option<Value> {
+                if key == Key::TotalConnections && self.total_from_role && self.total_connections.is_none() {
+                    return Some(Value::OfRole);
+                }
                 match key {
                     $(Key::$key => as_value!($kind, self.$name),)*
                 }

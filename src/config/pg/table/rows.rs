@@ -23,11 +23,12 @@ macro_rules! every_setting {
             TotalConnections {
                 name: total_connections,
                 value: Count(u32),
-                env: ["DB_TOTAL_CONNECTIONS" in Count],
+                env: ["DB_TOTAL_CONNECTIONS" in CountOrRole],
                 url: [],
                 default: words("max_size + reserved, which is 60"),
                 doc: "The budget: connections that both tiers together may open on the server. Not set: it follows the \
-                      sizes; with it set and no sizes, they follow it.",
+                      sizes; with it set and no sizes, they follow it. The word role: what the limits of the tiers' \
+                      roles on the server come to, asked at the start.",
             }
             Reserved {
                 name: reserved,

@@ -13,6 +13,8 @@ use crate::text::{Limit, harmless};
 pub enum Value {
     /// A number of connections, callers or statements.
     Count(u32),
+    /// What the limits of the roles on the server come to.
+    OfRole,
     /// A length of time. Zero stands for "no limit" where the setting's documentation says so.
     Time(Duration),
     /// Yes or no.
@@ -33,6 +35,8 @@ pub enum Value {
 pub enum Unit {
     /// A whole number.
     Count,
+    /// A whole number, or `role` in any case.
+    CountOrRole,
     /// Seconds, with up to nine decimals.
     Seconds,
     /// Seconds as libpq has them for `connect_timeout`: a negative whole number is as good as 0, no limit.
@@ -68,6 +72,7 @@ impl Unit {
     pub fn rule(self) -> &'static str {
         match self {
             Unit::Count => "must be a whole number from 0 to 4294967295",
+            Unit::CountOrRole => "must be a whole number from 0 to 4294967295, or role",
             Unit::Seconds => "must be a number of seconds such as 30 or 0.5, not negative, at most 100 years",
             Unit::SecondsOrNone => {
                 "must be a number of seconds such as 30 or 0.5, at most 100 years; 0 or less for no limit"
@@ -95,7 +100,8 @@ impl Unit {
     pub fn parse(self, text: &str) -> Option<Value> {
         let text = text.trim();
         match self {
-            Unit::Count => digits(text)?.parse().ok().map(Value::Count),
+            Unit::CountOrRole if text.eq_ignore_ascii_case("role") => Some(Value::OfRole),
+            Unit::Count | Unit::CountOrRole => digits(text)?.parse().ok().map(Value::Count),
             Unit::Seconds => seconds(text).map(Value::Time),
             Unit::SecondsOrNone => match text.strip_prefix('-') {
                 Some(below) => digits(below).map(|_| Value::Time(Duration::ZERO)),
@@ -164,6 +170,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Count(count) => count.fmt(f),
+            Value::OfRole => f.write_str("role"),
             Value::Time(time) => Limit(*time).fmt(f),
             Value::Flag(flag) => flag.fmt(f),
             Value::PrePing(PrePing::Always) => f.write_str("always"),

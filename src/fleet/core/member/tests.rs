@@ -212,6 +212,30 @@ fn r5_who_has_its_share_does_not_make_others_give_up() {
     assert_eq!(driven.wait(LOOK_EVERY), [Action::Look { want: false }]);
 }
 
+/// So many processes of weight 1 have so many slots.
+fn members(members: u32, slots_held: u32) -> View {
+    View { slots_held, members, weights: members, ..ALONE }
+}
+
+fn reserves(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Reserve { .. }))
+}
+
+#[test]
+fn r5_who_sees_the_members_become_fewer_grows_to_its_share_and_beyond_it_once_the_others_have_looked() {
+    let mut driven = Driven::with(1);
+    driven.look(members(40, 52));
+    driven.tell(Event::Wants(10));
+    let mut actions = driven.look(members(10, 12));
+    for slot in (1..5).map(Slot) {
+        assert!(reserves(&actions), "{slot:?}: {actions:?}");
+        actions = driven.tell(Event::Reserved(Reserved::Slot(slot, members(10, 12))));
+        driven.tell(Event::Opened(slot));
+    }
+    assert!(!reserves(&actions) && driven.member.share() == 5, "{actions:?}");
+    assert!(reserves(&driven.wait(HOLD_OFF)));
+}
+
 #[test]
 fn r5_a_reservation_that_nobody_needs_any_more_is_given_back() {
     let (mut driven, _) = Driven::with_one(2);
@@ -238,6 +262,20 @@ fn r7_a_process_that_lost_all_asks_again_spread_as_at_first() {
     driven.tell(Event::Closed);
     assert_eq!(driven.member.due(), Some(driven.now + SPREAD / 2));
     assert_eq!(driven.wait(SPREAD), [Action::Ask]);
+}
+
+#[test]
+fn r7_who_lost_all_reckons_for_a_while_with_all_that_were_there() {
+    let mut driven = Driven::with(1);
+    driven.look(members(40, 52));
+    driven.tell(Event::Closed);
+    driven.wait(SPREAD);
+    driven.tell(Event::Asked(Asked::Slot(Slot(0), members(3, 3))));
+    let actions = driven.tell(Event::Wants(10));
+    assert!(!reserves(&actions) && driven.member.share() == 1, "{actions:?}");
+    assert!(reserves(&driven.wait(HOLD_OFF)));
+    driven.tell(Event::Looked(Some(members(20, 20))));
+    assert_eq!(driven.member.share(), 2);
 }
 
 #[test]

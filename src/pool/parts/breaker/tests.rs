@@ -38,6 +38,20 @@ fn failures_back_off_and_the_third_opens_the_breaker() {
     assert_eq!(outage.next_attempt_in, Duration::from_millis(400));
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn the_pause_after_want_of_room_can_be_ended_and_no_other() {
+    for (class, ends) in [(FailureClass::Exhausted, true), (FailureClass::Transient, false)] {
+        let mut breaker = Breaker::new(&Settings::of_tier("batch"));
+        breaker.failed(at(0), at(0), failure(class), 0.0, false);
+        breaker.forget_fullness(at(10));
+        assert_eq!(matches!(breaker.advice(at(10)), Advice::Open(_)), ends, "{class:?}");
+    }
+    let mut breaker = open();
+    breaker.forget_fullness(at(10));
+    assert_eq!(breaker.advice(at(10)), Advice::NotBefore(at(500)));
+}
+
 #[test]
 fn one_probe_closes_it_and_opening_starts_slowly() {
     let mut breaker = open();
