@@ -1,7 +1,7 @@
 //! A queue whose hosts and sessions are killed, and its server too, again and again: each item takes effect once, alone
 //! and in a group.
 //!
-//! More of it: `TIERPOOL_QUEUE_ITEMS=30000 cargo test --all-features --test queue_killed -- --nocapture`.
+//! More of it: `TIERPOOL_QUEUE_ITEMS=6000 cargo test --all-features --test queue_killed -- --nocapture`.
 #![cfg(feature = "postgres")]
 
 mod support;
