@@ -192,6 +192,7 @@ mod tests {
 
     fn session(budget: Option<Budget>) -> SurveyedSession {
         SurveyedSession {
+            wants_as: None,
             pid: 1,
             application_name: "scraper/automation".into(),
             host: "10.0.0.7".into(),
