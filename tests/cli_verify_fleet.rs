@@ -158,3 +158,26 @@ fn a_fleet_that_cannot_be_is_no_setting_that_can_be_used() {
         assert!(told.json()["faults"].to_string().contains(rule), "{rule}: {told:?}");
     }
 }
+
+#[test]
+fn where_the_role_says_the_budget_the_tool_works_and_verify_reckons_with_that_limit() {
+    let cluster = with_people();
+    let of_role = [("DB_TOTAL_CONNECTIONS", "role"), ("DB_RESERVED_CONNECTIONS", "2")];
+    let verify = || verified_with(PROGRAM, &cluster.url(), &[], &of_role);
+    let unlimited = verify();
+    unlimited.assert_failed(&["budget"]);
+    unlimited.assert_told("budget", &["nothing limits role app"]);
+    plant(&cluster, "ALTER ROLE app CONNECTION LIMIT 12");
+    let limited = verify();
+    limited.assert_failed(&[]);
+    limited.assert_told("room beside others", &["12 connections wanted"]);
+    // Those that look at the server by a connection of their own ask no role.
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, code) in [(&["status"][..], 0), (&["queue", "stats", "none"], 2), (&["fleet", "plan"], 2)]
+    {
+        let mut command = tool(PROGRAM, folder.path(), arguments);
+        let told = ran(command.env("DATABASE_URL", cluster.url()).envs(of_role));
+        assert_eq!(told.code, Some(code), "{arguments:?}: {told:?}");
+        assert!(!told.tells("must be a number"), "{told:?}");
+    }
+}

@@ -95,6 +95,7 @@ impl Admission for Fleet {
             ceiling: state.ceiling,
             adhoc_slots: self.plan.budget.reserve(),
             adhoc_held: self.adhoc.taken(),
+            age: state.noted.map(|at| at.elapsed()),
         })
     }
 

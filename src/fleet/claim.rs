@@ -85,7 +85,7 @@ impl Opening {
         let Tried { slot, view, .. } = self.attempt(conn, Taker::Member { beyond_share }, None, limit)?;
         let fleet = Arc::clone(&self.fleet);
         let mut state = fleet.lock();
-        state.view = view;
+        state.note(view);
         if !state.is_heard(self.number) {
             return Ok(None);
         }
@@ -119,7 +119,7 @@ impl Opening {
                 conn.ask(&questions::leave_place(&fleet.keys, place), deadline.left())?;
             }
             let mut state = fleet.lock();
-            state.view = tried.view;
+            state.note(tried.view);
             if !state.is_heard(self.number) {
                 return Ok(None);
             }

@@ -1,8 +1,9 @@
 //! The keys of a fleet's locks.
 //!
 //! PostgreSQL has keys of two numbers of 32 bits. The first is made of the fleet's name and says what is meant; the
-//! second says which, and of a member's mark, which budget. Keys with a first number below 0 are hardly used by others,
-//! and they are all that a fleet uses.
+//! second says which, and of a member's mark, which budget. A fleet has 256 first numbers of 2³², all of them below 0:
+//! so small is the chance that a program which hashes keys of its own meets them, and 2⁻²³ that two names of fleets
+//! have the same.
 
 use super::core::Budget;
 

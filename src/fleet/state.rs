@@ -75,6 +75,8 @@ pub(super) struct State {
     /// What it is while nobody is short.
     most: u32,
     pub(super) view: View,
+    /// When that was.
+    pub(super) noted: Option<Instant>,
     /// What an operator is to be told; each kind of it is told once for a while, so there are few.
     pub(super) news: Vec<FleetNews>,
     /// That there is no slot was told.
@@ -101,6 +103,7 @@ impl State {
             ceiling: plan.most,
             most: plan.most,
             view: View::default(),
+            noted: None,
             news: Vec::new(),
             is_refusal_told: false,
             is_over: false,
@@ -239,9 +242,17 @@ impl State {
     pub(super) fn end_look(&mut self, number: u64, view: Option<View>) {
         if matches!(self.look, Look::UnderWay(this, _) if this == number) {
             self.look = Look::None;
-            self.view = view.unwrap_or(self.view);
+            if let Some(view) = view {
+                self.note(view);
+            }
             self.step(Event::Looked(view));
         }
+    }
+
+    /// The server has said how things are.
+    pub(super) fn note(&mut self, view: View) {
+        self.view = view;
+        self.noted = Some(Instant::now());
     }
 
     fn next_number(&mut self) -> u64 {

@@ -1,8 +1,12 @@
 //! A budget that several processes share, as one of them knows it.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::text::counted;
+use crate::text::{Ago, counted};
+
+/// The age of what the server said is told from here on.
+const OLD: Duration = Duration::from_secs(10);
 
 /// What a program knows of its fleet, from its last question to the server; see
 /// `PgPool::fleet_status`.
@@ -34,6 +38,9 @@ pub struct FleetStatus {
     pub adhoc_slots: u32,
     /// Those of them that are taken, by whichever program.
     pub adhoc_held: u32,
+    /// How long ago the server said so: a second or so, unless all connections are lent, or none is open. `None` before
+    /// its first answer.
+    pub age: Option<Duration>,
 }
 
 impl fmt::Display for FleetStatus {
@@ -51,6 +58,10 @@ impl fmt::Display for FleetStatus {
         if self.wanting + self.asking > 0 {
             write!(f, "; {} want more, {} ask for a first one", self.wanting, self.asking)?;
         }
-        Ok(())
+        match self.age {
+            None => f.write_str("; the server has said nothing so far"),
+            Some(age) if age > OLD => write!(f, "; said {}", Ago(age)),
+            Some(_) => Ok(()),
+        }
     }
 }

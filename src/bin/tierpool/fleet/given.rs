@@ -49,6 +49,12 @@ impl Given {
     pub fn read(budget: &BudgetOptions, roles: &RoleOptions) -> Result<Given, Failure> {
         Environment::read()?;
         let (settings, has_server) = settings()?;
+        if settings.total_from_role && budget.budget.is_none() {
+            return Err(Failure::new(
+                "DB_TOTAL_CONNECTIONS=role has the server say the budget when a pool is built, and no server is asked \
+                 here: say it with --budget (tierpool verify shows it)",
+            ));
+        }
         let part = |option: Option<u32>, setting: u32, key| match option {
             Some(count) => (count, "said here".to_owned()),
             None => (setting, settings.source(key).to_string()),

@@ -30,7 +30,7 @@ pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
         Failure::new("no fleet is named: set DB_POOL_FLEET, or say --fleet NAME as the programs have it")
     })?;
     // The settings are those of a program of the fleet, where they name it.
-    let is_named = settings.fleet.as_ref() == Some(&name);
+    let is_named = settings.fleet.as_ref() == Some(&name) && !settings.total_from_role;
     let ours =
         is_named.then(|| Budget::new(settings.total_connections, settings.reserved)).and_then(Result::ok);
     end_at_interrupt()?;

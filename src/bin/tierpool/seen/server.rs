@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tierpool::config::{Key, PgBouncer, PgSettings, Source};
+use tierpool::config::{Key, Overrides, PgBouncer, PgSettings, Source};
 use tierpool::postgres::{ServerProcess, TierSession};
 use tierpool::{PgBuilder, PgPool, Tier};
 
@@ -123,7 +123,17 @@ pub fn outside_fleet(app: &str) -> Result<PgPool, Failure> {
     built(PgPool::builder().app_name(app).outside_fleet())
 }
 
+/// A pool of the tool's own has the sizes that the settings say, and asks no role how many it may have.
+pub fn without_role(builder: PgBuilder, settings: &PgSettings) -> PgBuilder {
+    if settings.total_from_role { builder.total_connections(settings.total_connections) } else { builder }
+}
+
 fn built(builder: PgBuilder) -> Result<PgPool, Failure> {
+    let builder = match PgSettings::from_env(&Overrides::default()) {
+        Ok(settings) => without_role(builder, &settings),
+        // The build tells of all faults.
+        Err(_) => builder,
+    };
     let pool = builder.admin(false).min_size(0).build_unchecked();
     pool.map_err(|error| Failure::new(format_args!("{error:#}")))
 }

@@ -15,6 +15,36 @@ pub struct Demand {
 
 const TO_CONNECTIONS: &str = "DB_TOTAL_CONNECTIONS (or the sizes)";
 
+/// The limit that binds the role, where one does.
+pub fn of_own_role(activity: &ServerActivity) -> Option<u32> {
+    let role = &activity.automation.role;
+    role.limit.filter(|_| !role.is_superuser)
+}
+
+/// Whether the role can say the budget, where the settings leave it to that; by its limit they were read anew.
+pub fn budget(activity: &ServerActivity, settings: &PgSettings) -> Option<Check> {
+    const NAME: &str = "budget";
+    let is_left = settings.total_from_role;
+    let role = &activity.automation.role.name;
+    match of_own_role(activity) {
+        None if is_left => Some(Check::bad(
+            NAME,
+            State::Fail,
+            format!("DB_TOTAL_CONNECTIONS=role, and nothing limits role {role}"),
+            "ALTER ROLE ... CONNECTION LIMIT, or say a number",
+        )),
+        Some(limit) if is_left => Some(Check::bad(
+            NAME,
+            State::Fail,
+            format!(
+                "DB_TOTAL_CONNECTIONS=role, and the other settings do not go with the {limit} of role {role}"
+            ),
+            "raise the role's CONNECTION LIMIT, or lower the sizes and the reserve",
+        )),
+        _ => None,
+    }
+}
+
 /// The limits of server, role and database, each by itself. That of the role is what a fleet has instead, if so.
 pub fn checks(activity: &ServerActivity, demand: Demand, of_fleet: Option<Vec<Check>>) -> Vec<Check> {
     let (limits, role) = (&activity.limits, &activity.automation.role);

@@ -9,7 +9,7 @@ use tierpool::postgres::{PgConnection, PgManager, ServerActivity, SessionOptions
 use tierpool::{Error, FailureClass, PgError, PgPool, PooledConnection, Tier};
 
 use crate::outcome::Failure;
-use crate::seen::server::{OWN_NAME, is_named};
+use crate::seen::server::{OWN_NAME, is_named, without_role};
 
 /// The longest that is waited for one answer of a server or a pooler.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -152,7 +152,7 @@ fn opened(
     is_sure: bool,
 ) -> Result<(PgPool, Opened), Failure> {
     let mut builder = PgPool::builder().outside_fleet().admin(false).min_size(0).inquiry_timeout(PATIENCE);
-    builder = builder.target_session_attrs(attrs);
+    builder = without_role(builder.target_session_attrs(attrs), settings);
     if !is_sure {
         builder = builder.pgbouncer(PgBouncer::Transaction);
     }

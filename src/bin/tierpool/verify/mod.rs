@@ -55,7 +55,8 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
     let report = match look::look(&settings, options.profile.as_deref(), is_sure)? {
         Ok(seen) => {
             let is_found = settings.pgbouncer.is_none();
-            let settings = behind(settings, overrides, seen.pooler);
+            let settings = found(settings, overrides, &seen);
+            let budget = tierpool::fleet::budget(&settings).unwrap_or(budget);
             let mut checks = ranges::checks(&settings);
             let console = console.or_else(|| (seen.pooler != PgBouncer::Off).then(|| console_of(&settings)));
             let fleet = budget
@@ -77,13 +78,15 @@ pub fn run(options: &VerifyOptions) -> Result<Code, Failure> {
     Ok(report.code())
 }
 
-/// The settings that hold behind a pooler that was found, as the pool takes them over. Where they would have faults
-/// with it, it keeps its own.
-fn behind(settings: PgSettings, mut overrides: Overrides, pooler: PgBouncer) -> PgSettings {
-    if settings.pgbouncer.is_some() || pooler == PgBouncer::Off {
-        return settings;
+/// The settings that hold with what was found, as the pool takes them over: behind a pooler, and with a budget that the
+/// role's limit is. Where they would have faults with it, it keeps its own.
+fn found(settings: PgSettings, mut overrides: Overrides, seen: &Seen) -> PgSettings {
+    if settings.pgbouncer.is_none() && seen.pooler != PgBouncer::Off {
+        overrides.pgbouncer = Some(seen.pooler);
     }
-    overrides.pgbouncer = Some(pooler);
+    if settings.total_from_role {
+        overrides.total_connections = seen.activity.as_ref().ok().and_then(limits::of_own_role);
+    }
     PgSettings::from_env(&overrides).unwrap_or(settings)
 }
 
@@ -139,6 +142,7 @@ fn of_server(
     match &seen.activity {
         Ok(activity) => {
             let demand = pooler::demand(settings, seen.pooler, told);
+            checks.extend(limits::budget(activity, settings));
             checks.extend(limits::checks(activity, demand, fleet.map(Fleet::of_roles)));
             // The sessions of a pooler belong to whoever it served last.
             if seen.pooler == PgBouncer::Off {
