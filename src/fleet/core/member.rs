@@ -14,6 +14,9 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most connections that a process opens at a time.
 pub const OPEN_AT_ONCE: u32 = 4;
 
+/// Of so many other budgets an operator is told; by then the log is full of it.
+const MOST_TOLD: usize = 8;
+
 /// What a process is in its fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -47,7 +50,7 @@ pub struct Member {
     ceiling: u32,
     /// Each of the two warnings is given once, the second for each budget.
     is_crowd_told: bool,
-    other_told: Option<Budget>,
+    others_told: Vec<Budget>,
 }
 
 /// How far a process without a connection has come.
@@ -92,7 +95,7 @@ impl Member {
             sight: Sight::default(),
             ceiling: plan.most,
             is_crowd_told: false,
-            other_told: None,
+            others_told: Vec::new(),
         }
     }
 
@@ -302,9 +305,10 @@ impl Member {
             actions.push(Action::Warn(Warning::MoreThanFit { members, slots }));
         }
         if let Some(theirs) = view.other_budget
-            && self.other_told != Some(theirs)
+            && self.others_told.len() < MOST_TOLD
+            && !self.others_told.contains(&theirs)
         {
-            self.other_told = Some(theirs);
+            self.others_told.push(theirs);
             actions.push(Action::Warn(Warning::OtherBudget { ours: budget, theirs }));
         }
     }

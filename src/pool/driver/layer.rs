@@ -16,6 +16,9 @@ pub enum Condition {
     Clean,
     /// Usable after [`Driver::reset`]: an open transaction, a reply not read, changed session state.
     Dirty,
+    /// Left as it should be, and something is to be asked by way of it, by [`Driver::reset`], before it is lent on. It
+    /// does not count as returned dirty.
+    Due,
     /// It works, and nothing gives the next borrower what it is to find. It is closed, and says nothing against others.
     Unrestorable,
     /// Lost. It is closed, and all connections opened before now are suspect.

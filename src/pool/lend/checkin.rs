@@ -85,7 +85,7 @@ fn checkin_closely<M: ManageConnection>(
             }
         }
         Ok(_) if shared.lending.is_closed() => dispose(entry, CloseCause::Closed),
-        Ok(condition) if suspect || condition == Condition::Dirty => {
+        Ok(condition) if suspect || matches!(condition, Condition::Dirty | Condition::Due) => {
             if condition == Condition::Dirty {
                 accounts::returned_dirty(&shared);
             }

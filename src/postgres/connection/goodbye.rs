@@ -22,6 +22,10 @@ use crate::postgres::observer::Abandoned;
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
 
+/// How long a worker waits for a backend to end. A server that answers ends a session in milliseconds, on an
+/// overloaded machine in a few hundred; one that does not would not open another either.
+pub(in crate::postgres) const PARTING: Duration = Duration::from_millis(400);
+
 impl PgConnection {
     /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so
     /// the end is waited for, if only for a moment.
@@ -30,13 +34,14 @@ impl PgConnection {
         said && !self.client().is_closed()
     }
 
-    /// Has its drop wait up to `limit` for the backend's end, where there is one to be expected; true when so.
-    pub(in crate::postgres) fn part_within(&self, limit: Duration) -> bool {
-        let expected = self.is_left_by_server() || !(self.is_lost() || self.is_reply_pending());
-        if let (true, Some(shared)) = (expected, self.observer()) {
-            shared.parting().set_limit(limit);
+    /// Has its drop wait up to [`PARTING`] for the backend's end where there is one to be expected, and for nothing
+    /// else.
+    pub(in crate::postgres) fn part(&self) {
+        if !self.is_left_by_server() && (self.is_lost() || self.is_reply_pending()) {
+            self.abandon();
+        } else if let Some(shared) = self.observer() {
+            shared.parting().set_limit(PARTING);
         }
-        expected
     }
 }
 

@@ -42,6 +42,7 @@ mod unread;
 pub(super) use cache_totals::CacheTotals;
 pub use cache_totals::StatementCacheStats;
 pub(super) use cancel::CancelRequest;
+pub(super) use goodbye::PARTING;
 pub use handles::{AbandonHandle, CancelHandle};
 pub(super) use known_types::Ready;
 pub(crate) use pass::{Holding, Pass};

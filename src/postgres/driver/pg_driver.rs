@@ -27,7 +27,7 @@ use super::control::PgControl;
 use crate::clock::Deadline;
 use crate::error::FailureClass;
 use crate::pool::{Condition, Driver, SessionControl};
-use crate::postgres::connection::{PgConnection, SettingsLeft, TransactionStatus, reset};
+use crate::postgres::connection::{PARTING, PgConnection, SettingsLeft, TransactionStatus, reset};
 use crate::postgres::error::PgError;
 use crate::postgres::open::PgManager;
 use crate::postgres::options::ResetPolicy;
@@ -37,10 +37,6 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// The same behind a pooler in transaction mode, where a ping takes a server connection from other clients.
 const PING_AFTER_POOLED: Duration = Duration::from_secs(30);
-
-/// How long a worker waits for a backend to end. A server that answers ends a session in milliseconds, on an
-/// overloaded machine in a few hundred; one that does not would not open another either.
-const PARTING: Duration = Duration::from_millis(400);
 
 /// What a close takes besides the wait for the backend's end, and more.
 const CLOSE_MARGIN: Duration = Duration::from_millis(100);
@@ -170,10 +166,10 @@ impl Driver<PgManager> for PgDriver {
         let cancelled = conn.is_left_by_handles();
         let policy = conn.reset_policy(&manager.options().reset);
         let Some(shared) = conn.observer() else {
-            return if *policy == ResetPolicy::None && !cancelled && !manager.is_check_due(conn) {
-                Condition::Clean
-            } else {
-                Condition::Dirty
+            return match *policy == ResetPolicy::None && !cancelled {
+                true if manager.is_check_due(conn) => Condition::Due,
+                true => Condition::Clean,
+                false => Condition::Dirty,
             };
         };
         let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
@@ -193,7 +189,7 @@ impl Driver<PgManager> for PgDriver {
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
             SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => {
-                if manager.is_check_due(conn) { Condition::Dirty } else { Condition::Clean }
+                if manager.is_check_due(conn) { Condition::Due } else { Condition::Clean }
             }
             SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
         }
@@ -219,9 +215,7 @@ impl Driver<PgManager> for PgDriver {
     /// Whatever the cause, a connection that works says goodbye and waits for its backend to end: until then the server
     /// counts it.
     fn prepare_close(&self, conn: &mut PgConnection, _polite: bool) {
-        if !conn.part_within(PARTING) {
-            conn.abandon();
-        }
+        conn.part();
     }
 
     fn close_grace(&self) -> Duration {

@@ -15,8 +15,6 @@ pub(crate) const ADMISSION_LIMIT: Duration = Duration::from_secs(4);
 /// The longest that a connection which has logged in is at its admission: it may wait there for 2 s, and asks
 /// meanwhile.
 pub(crate) const WELCOME_LIMIT: Duration = Duration::from_secs(4);
-/// How long one that is turned away waits for the end of its backend, which counts until then.
-const PARTING: Duration = Duration::from_millis(400);
 
 /// Decides which connections a pool may open. A connection learns of its end by its [`Pass`].
 pub(crate) trait Admission: Send + Sync {
@@ -78,9 +76,8 @@ pub(super) fn admitted(
             conn.set_pass(pass);
             return Ok(conn);
         }
-        if !conn.part_within(PARTING) {
-            conn.abandon();
-        }
+        // Until its backend has ended the server counts it.
+        conn.part();
         drop(conn);
         welcomed?;
     }
