@@ -60,6 +60,29 @@ fn a_plan_needs_no_server_and_divides_the_budget_of_the_settings_or_the_one_that
 }
 
 #[test]
+fn the_file_leads_to_the_server_and_as_encrypted_as_the_settings_want_it() {
+    let ini = |variables: &[(&str, &str)]| {
+        let told = fleet(&["plan", "--processes", "53"], variables);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        told.out
+    };
+    let assert_has = |ini: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(ini.lines().any(|found| found == *line), "{line}: {ini}");
+        }
+    };
+    let at = |url: &'static str| ("DATABASE_URL", url);
+    let pooled = ini(&[at("postgresql://u:hush@10.0.0.9:6432/news"), ("USE_PGBOUNCER", "session")]);
+    assert!(pooled.contains("the settings lead to a pooler") && !pooled.contains("10.0.0.9"), "{pooled}");
+    assert!(!pooled.contains("hush"), "{pooled}");
+    let same = ini(&[at("postgresql://u:hush@127.0.0.1:6432/news"), ("USE_PGBOUNCER", "false")]);
+    assert_has(&same, &["news = host=127.0.0.1 port=6432 dbname=news", "listen_port = 6433"]);
+    let two = ini(&[at("postgresql://u@h1:5433,h2:5434/news?sslmode=verify-full&sslrootcert=system")]);
+    assert!(two.contains("the settings name several servers"), "{two}");
+    assert_has(&two, &["news = host=h1 port=5433 dbname=news", "server_tls_sslmode = verify-full"]);
+}
+
+#[test]
 fn what_a_fleet_cannot_do_is_told_with_the_file_that_does() {
     for (fits, beyond, reason) in [
         (["--processes", "52"], ["--processes", "53"], "53 programs for 52 slots: 1 get none"),
@@ -89,7 +112,8 @@ fn what_a_fleet_cannot_do_is_told_with_the_file_that_does() {
     let told = fleet(&["plan"], &variables);
     assert_eq!(told.code, Some(1));
     assert!(told.out.contains("where no session keeps a lock"), "{}", told.out);
-    assert!(told.out.contains("\nnews = host=db.example port=5433 dbname=news\n"), "{}", told.out);
+    assert!(told.out.contains("\n* = host=127.0.0.1 port=5432\n"), "{}", told.out);
+    assert!(!told.out.contains("db.example"), "a pooler's address is not the server's: {}", told.out);
     assert!(told.out.contains("\nscraper = max_user_connections=55\n") && !told.tells("hush"), "{told:?}");
     // None reserved is not as many as one likes.
     let (_, json) = plan(&["--reserve", "0", "--databases", "2"]);

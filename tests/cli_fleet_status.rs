@@ -146,6 +146,9 @@ fn what_cannot_be_told_is_exit_code_two() {
     assert!(!told.tells("hush"), "{told:?}");
     let unknown = status(&cluster.url(), &["--adhoc-role", "nobody"]);
     assert!(unknown.out.contains("not known: there is no role nobody"), "{unknown:?}");
+    assert_eq!(unknown.code, Some(1), "what was to be looked at was not: {unknown:?}");
+    let weightless = ran(command(&folder, &cluster.url(), &[]).env("DB_POOL_FLEET_WEIGHT", "0"));
+    assert_untold(&weightless, "DB_POOL_FLEET_WEIGHT is 0: must be 1 to 100");
     let pooled = Bouncer::over(&cluster, "transaction").start();
     assert_untold(&status(&pooled.url(), &[]), "a PgBouncer in transaction mode is in between");
     let mut admin = postgres::Client::connect(&cluster.superuser_url(), postgres::NoTls).unwrap();

@@ -124,9 +124,14 @@ fn what_goes_wrong_is_told_with_exit_code_two_and_pushes_nothing() {
     );
     let mut large = b"small\n".to_vec();
     large.resize(large.len() + (17 << 20), b'x');
-    fails(&tool.run_with(&["push", "pages"], &large), "item 2");
+    fails(&tool.run_with(&["push", "pages"], &large), "line 2 has more than the 16777216 bytes");
     assert_eq!(tool.run(&["stats", "pages", "--json"]).json()["stats"]["ready"], 0, "all or none");
 
+    // Whoever does it again would have it twice.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let told = tool.command(&["push", "pages", "a"]).stdout(full).output().unwrap();
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("; 1 item pushed all the same"), "{told}");
     for arguments in [&["push"][..], &["bogus"], &["push", "pages", "--after", "-1"], &["stats"], &[]] {
         assert_eq!(tool.run(arguments).code, Some(2), "{arguments:?}");
     }

@@ -39,7 +39,7 @@ fn without_walls_each_is_told_with_the_sql_that_puts_it_there() {
     let cluster = with_people();
     let bare = verify(&cluster.url(), &[]);
     bare.assert_failed(&[]);
-    let warned = ["dead clients", "dead hosts", "role limit", "people's limit"];
+    let warned = ["dead clients", "dead hosts", "hosts dead amid an answer", "role limit", "people's limit"];
     assert!(warned.iter().all(|name| bare.named("WARN").contains(name)), "{:?}", bare.ran);
     bare.assert_told("fleet", &["news: 10 for automation, 2 for people, 8 slots, 0 programs in it"]);
     assert_eq!(bare.check("role limit")["todo"], "ALTER ROLE \"app\" CONNECTION LIMIT 10;");
@@ -134,7 +134,7 @@ fn members_with_another_budget_fail_and_their_sessions_are_no_others() {
     // The server lets 13 in: as others those 6 would leave too few for 12.
     let told = verify(&cluster.url(), &[("DB_POOL_NAME", "ours")]);
     told.assert_failed(&[]);
-    told.assert_told("fleet", &["1 programs in it"]);
+    told.assert_told("fleet", &["1 program in it"]);
     assert_eq!((TOTAL, RESERVED), (12, 2), "as these settings say");
     let told = verify(&cluster.url(), &[("DB_RESERVED_CONNECTIONS", "3")]);
     told.assert_failed(&["fleet"]);

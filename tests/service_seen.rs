@@ -30,7 +30,8 @@ fn runs_the_service_as_a_child() {
 fn each_expression_of_dashboard_and_alerts_has_an_answer_while_the_service_works() {
     let cluster = cluster();
     let mut command = as_child("runs_the_service_as_a_child");
-    command.env(IS_SERVICE, "1").env("DATABASE_URL", cluster.url());
+    // In a fleet, since some of the expressions are of fleets.
+    command.env(IS_SERVICE, "1").env("DATABASE_URL", cluster.url()).env("DB_POOL_FLEET", "services");
     let mut program = Program(command.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines().map_while(Result::ok);
     let line = lines.find_map(|line| Some(line.split_once("to be seen at http://")?.1.to_owned()));

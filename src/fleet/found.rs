@@ -34,21 +34,22 @@ pub fn budget(settings: &PgSettings) -> Result<Option<Budget>, Faults> {
 }
 
 fn checked(plan: &FleetPlan) -> Result<Budget, Faults> {
-    let FleetPlan { name, weight, total, reserve, .. } = plan;
+    let FleetPlan { name, weight, total, reserve, spelled, .. } = plan;
+    let [of_name, of_weight, of_total] = spelled.each_ref().map(String::as_str);
     let mut faults = Faults::new();
     faults.require(
         is_name(name),
-        "fleet",
+        of_name,
         format!("{name:?}"),
         "must be a name of 1 to 63 bytes in one line",
     );
     let is_weight = (1..=MOST_WEIGHT).contains(weight);
-    faults.require(is_weight, "fleet_weight", weight, format!("must be 1 to {MOST_WEIGHT}"));
+    faults.require(is_weight, of_weight, weight, format!("must be 1 to {MOST_WEIGHT}"));
     let is_total = *total <= MOST_TOTAL;
-    faults.require(is_total, "total_connections", total, format!("must be at most {MOST_TOTAL} in a fleet"));
+    faults.require(is_total, of_total, total, format!("must be at most {MOST_TOTAL} in a fleet"));
     let budget = Budget::new(*total, *reserve);
     if let Err(error) = &budget {
-        faults.push("total_connections", total, error.to_string());
+        faults.push(of_total, total, error.to_string());
     }
     budget.ok().filter(|_| faults.is_empty()).ok_or(faults)
 }

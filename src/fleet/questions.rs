@@ -210,7 +210,9 @@ pub(super) fn require_session(conn: &PgConnection) -> Result<(), PgError> {
         return Ok(());
     }
     Err(PgError::cannot_share(
-        "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet".to_owned(),
+        "behind a PgBouncer in transaction mode no session keeps a lock, and so there is no fleet; one in session mode \
+         has to be said to be so (USE_PGBOUNCER=session)"
+            .to_owned(),
     ))
 }
 

@@ -82,7 +82,7 @@ impl Survey {
     pub fn of(conn: &mut PgConnection, fleet: &str, limit: Duration) -> Result<Survey, PgError> {
         if !is_name(fleet) {
             return Err(PgError::refused(format!(
-                "{:?} is none of a fleet, which has a name of 1 to 63 bytes in one line",
+                "\"{}\" cannot name a fleet: a name has 1 to 63 bytes in one line",
                 harmless(fleet)
             )));
         }

@@ -80,6 +80,11 @@ impl Drop for Prometheus {
     }
 }
 
+/// Whether only a pool that is part of a fleet, and so has a PostgreSQL, has an answer to this.
+pub fn is_of_fleet(expr: &str) -> bool {
+    expr.contains("db_pool_fleet_")
+}
+
 /// The expressions of the dashboard, with its variables filled in.
 ///
 /// # Panics

@@ -21,7 +21,7 @@ impl Name {
             return Ok(Name(name.to_owned()));
         }
         Err(PgError::refused(format!(
-            "{:?} cannot name a queue: a name is made of 1 to {LONGEST} of the letters a to z and A to Z, digits and \
+            "\"{}\" cannot name a queue: a name is made of 1 to {LONGEST} of the letters a to z and A to Z, digits and \
              underscores, with a schema and a dot ahead of it where one is wanted",
             harmless(name)
         )))

@@ -25,7 +25,9 @@ const MOST_UNKNOWN: usize = 20;
 /// Prints the settings. Asks no server.
 pub fn run(options: &ConfigOptions) -> Result<Code, Failure> {
     let environment = Environment::read()?;
-    match PgSettings::from_env(&Overrides::default()) {
+    let loaded = PgSettings::from_env(&Overrides::default());
+    // A pool of these settings would be refused for the faults of its fleet too.
+    match loaded.and_then(|settings| tierpool::fleet::budget(&settings).map(|_| settings)) {
         Ok(settings) => {
             let told = Told::of(&settings, &environment, options.env);
             if options.json {

@@ -73,6 +73,11 @@ pub fn complain(failure: &Failure) -> Code {
     Code::Untold
 }
 
+/// So many of something.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What the parser of arguments has to say: help to standard output, a fault to standard error.
 pub fn of_parser(told: &clap::Error) -> Result<Code, Failure> {
     if told.use_stderr() {
@@ -85,7 +90,10 @@ pub fn of_parser(told: &clap::Error) -> Result<Code, Failure> {
 /// The parser repeats what it does not understand, and that may be the URL of a server or a password. What has none of
 /// the marks of either is shown.
 fn without_secrets(told: &clap::Error) -> String {
-    let may_be_one = |word: &str| !word.starts_with('-') && word.contains(['=', ':', '@', '/', ' ']);
+    let may_be_one = |word: &str| {
+        let is_long = word.trim().len() > 2;
+        is_long && !word.starts_with('-') && word.contains(['=', ':', '@', '/', ' '])
+    };
     let repeated = told.context().filter_map(|(kind, value)| match (kind, value) {
         (
             ContextKind::InvalidArg | ContextKind::InvalidValue | ContextKind::InvalidSubcommand,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::pg_pool::PgPool;
-use crate::config::{Faults, PgBouncer, PgSettings};
+use crate::config::{Faults, Key, PgBouncer, PgSettings};
 use crate::postgres::open::{Admission, PgManager};
 
 /// What a pool is in its fleet.
@@ -15,14 +15,27 @@ pub(crate) struct FleetPlan {
     pub(crate) reserve: u32,
     /// The ad-hoc tier is in the same database as automation.
     pub(crate) adhoc_is_beside: bool,
+    /// Name, weight and total as whoever set them wrote them.
+    pub(crate) spelled: [String; 3],
 }
 
 impl FleetPlan {
     /// The one that settings name, if they do; they have one server for both tiers.
     pub(crate) fn of(settings: &PgSettings) -> Option<Self> {
         let name = settings.fleet.clone()?;
-        let (total, reserve) = (settings.total_connections, settings.reserved);
-        Some(FleetPlan { name, weight: settings.fleet_weight, total, reserve, adhoc_is_beside: true })
+        let spelled = [
+            (Key::Fleet, "fleet"),
+            (Key::FleetWeight, "fleet_weight"),
+            (Key::TotalConnections, "total_connections"),
+        ];
+        Some(FleetPlan {
+            name,
+            weight: settings.fleet_weight,
+            total: settings.total_connections,
+            reserve: settings.reserved,
+            adhoc_is_beside: true,
+            spelled: spelled.map(|(key, name)| settings.source(key).spelled(name)),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What options and settings say of a fleet, without a server.
 
-use tierpool::config::{ConnectionString, Key, Overrides, PgBouncer, PgSettings};
+use tierpool::config::{ConnectionString, Key, Overrides, PgBouncer, PgSettings, TlsOptions};
 use tierpool::fleet::core::Budget;
 use tierpool::postgres_crate::config::Host;
 
@@ -42,6 +42,10 @@ pub struct Place {
     pub port: u16,
     /// Unknown where the settings name no server.
     pub database: Option<String>,
+    /// How many servers the settings name.
+    pub hosts: usize,
+    /// How the way there is encrypted.
+    pub tls: TlsOptions,
 }
 
 impl Given {
@@ -94,7 +98,13 @@ fn settings() -> Result<(PgSettings, bool), Failure> {
 
 impl Default for Place {
     fn default() -> Self {
-        Place { host: "127.0.0.1".to_owned(), port: 5432, database: None }
+        Place {
+            host: "127.0.0.1".to_owned(),
+            port: 5432,
+            database: None,
+            hosts: 0,
+            tls: TlsOptions::default(),
+        }
     }
 }
 
@@ -113,6 +123,8 @@ impl Place {
             host: host.or(address).unwrap_or(known.host),
             port: config.get_ports().first().copied().unwrap_or(known.port),
             database: config.get_dbname().or(config.get_user()).map(str::to_owned),
+            hosts: config.get_hosts().len().max(config.get_hostaddrs().len()),
+            tls: settings.server.tls().clone(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::outcome::{Code, Failure};
 use crate::output;
 use given::Given;
 pub use options::{FLEET_CODES, FleetAct, name};
-pub use picture::{Limit, Limits};
+pub use picture::{Limit, Limits, NO_ROLE};
 use plan::Plan;
 pub use walls::identifier;
 

@@ -16,6 +16,9 @@ const LIMITS: &str = "
     FROM pg_catalog.pg_roles
     WHERE rolname = coalesce($1, CAST(current_user AS text)) OR rolname = $2";
 
+/// How a text begins that says that a role was not found.
+pub const NO_ROLE: &str = "there is no role";
+
 /// A role's limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -53,7 +56,7 @@ impl Limits {
         }
         let missing = |role: Option<&str>| {
             let role = role.map(shown).unwrap_or_else(|| "of this session".to_owned());
-            PgError::from(std::io::Error::other(format!("there is no role {role}")))
+            PgError::from(std::io::Error::other(format!("{NO_ROLE} {role}")))
         };
         let batch = of_batch.ok_or_else(|| missing(batch))?;
         if people.is_some_and(|people| shown(people) != batch.role) && of_people.is_none() {
@@ -138,6 +141,9 @@ impl Picture {
             let told: Vec<_> =
                 budgets.iter().map(|(budget, programs)| format!("{} by {programs}", told(*budget))).collect();
             reasons.push(format!("programs reckon with different budgets: {}", told.join(", ")));
+        }
+        if let Err(why) = &self.limits {
+            reasons.push(format!("the limits of the roles are not known: {why}"));
         }
         let Some(budget) = self.budget() else { return reasons };
         if let Some(ours) = self.ours.filter(|ours| *ours != budget) {

@@ -1,10 +1,17 @@
 //! The `pgbouncer.ini` that holds the budget where a fleet cannot.
 
+use std::path::Path;
+
+use tierpool::config::{PgBouncer, TlsMode, TlsOptions};
+
 use super::given::{Given, Place, Roles};
 use crate::outcome::Failure;
 
 /// What a program's pool behind it has: 2 and 5 for automation, 5 for people.
 const A_PROGRAM: u32 = 12;
+
+/// Where it listens, unless the server does.
+const PORT: u16 = 6432;
 
 /// For whoever is no program of the fleet.
 const OTHERS: u32 = 100;
@@ -15,7 +22,9 @@ const FEWEST_CLIENTS: u32 = 1000;
 /// The whole file. It needs `userlist.txt` beside it, with both users. Fails where a role has a name that such a file
 /// cannot have.
 pub fn ini(given: &Given, processes: Option<u32>, databases: u32) -> Result<String, Failure> {
-    let Given { budget, roles: Roles { automation, adhoc }, place, .. } = given;
+    let Given { budget, roles: Roles { automation, adhoc }, .. } = given;
+    // A pooler's own address is not the server's.
+    let place = if is_pooler(given) { Place::default() } else { given.place.clone() };
     let (total, reserve, most) = (budget.total(), budget.reserve(), budget.automation());
     let clients = processes.unwrap_or(0).saturating_mul(A_PROGRAM).saturating_add(OTHERS).max(FEWEST_CLIENTS);
     if let Some(role) = [automation, adhoc].into_iter().find(|role| !is_key(role)) {
@@ -32,15 +41,15 @@ pub fn ini(given: &Given, processes: Option<u32>, databases: u32) -> Result<Stri
     Ok(format!(
         "; Automation has at most {most} connections to the server, people have {reserve}, over all databases. \
          Programs connect\n; to this PgBouncer in place of the server, and say no DB_POOL_FLEET.\n\
-         [databases]\n{database}\n\n\
+         {place}[databases]\n{database}\n\n\
          [users]\n{automation} = max_user_connections={most}\n{people}\n\
          [pgbouncer]\n\
          listen_addr = 127.0.0.1\n\
-         listen_port = 6432\n\
+         listen_port = {port}\n\
          auth_type = scram-sha-256\n\
          ; both users, each with its password: \"user\" \"password\"\n\
          auth_file = userlist.txt\n\
-         pool_mode = transaction\n\
+         {encryption}pool_mode = transaction\n\
          ; for each user and database; what bounds them all stands with the users\n\
          default_pool_size = {most}\n\
          reserve_pool_size = 0\n\
@@ -49,13 +58,54 @@ pub fn ini(given: &Given, processes: Option<u32>, databases: u32) -> Result<Stri
          ; who waits for longer than that is told why\n\
          query_wait_timeout = 5\n\
          server_login_retry = 1",
-        database = database(place, databases),
+        place = told_of_place(given),
+        encryption = if is_pooler(given) { String::new() } else { encryption(&given.place.tls) },
+        database = database(&place, databases),
+        port = if place.port == PORT { PORT + 1 } else { PORT },
         files = clients.saturating_add(total).saturating_add(OTHERS),
     ))
 }
 
+/// Whether the settings lead to a pooler, and not to the server.
+fn is_pooler(given: &Given) -> bool {
+    given.pgbouncer.is_some_and(|pgbouncer| pgbouncer != PgBouncer::Off)
+}
+
+/// What a program's settings say of the server and this file does not.
+fn told_of_place(given: &Given) -> String {
+    let mut told = String::new();
+    if is_pooler(given) {
+        told +=
+            "; the settings lead to a pooler, which cannot say where the server is: put its address here\n";
+    }
+    if given.place.hosts > 1 {
+        told += "; the settings name several servers, and this is the first: after a failover it has to be changed\n";
+    }
+    told
+}
+
+/// The way to the server as encrypted as the settings want it.
+fn encryption(tls: &TlsOptions) -> String {
+    if tls.mode <= TlsMode::Prefer {
+        return String::new();
+    }
+    let file = match tls.root_cert.as_deref().map(Path::to_string_lossy) {
+        None => String::new(),
+        Some(root) if root == "system" => "; what the system trusts, where Debian has it\n\
+             server_tls_ca_file = /etc/ssl/certs/ca-certificates.crt\n"
+            .to_owned(),
+        Some(file) => format!("server_tls_ca_file = {}\n", line(&file)),
+    };
+    format!("server_tls_sslmode = {}\n{file}", tls.mode.as_str())
+}
+
+/// What would end a line is no part of it.
+fn line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// One database by its name, where that can stand there; or all that clients ask for.
-fn database(Place { host, port, database }: &Place, databases: u32) -> String {
+fn database(Place { host, port, database, .. }: &Place, databases: u32) -> String {
     let host = value(host);
     match database.as_deref().filter(|name| databases == 1 && is_key(name)) {
         Some(name) => format!("{name} = host={host} port={port} dbname={name}"),
@@ -74,8 +124,7 @@ fn value(text: &str) -> String {
     if is_plain && !text.is_empty() {
         return text.to_owned();
     }
-    let line: String = text.chars().filter(|c| !c.is_control()).collect();
-    format!("'{}'", line.replace('\'', "''"))
+    format!("'{}'", line(text).replace('\'', "''"))
 }
 
 #[cfg(test)]
@@ -91,5 +140,18 @@ mod tests {
         assert_eq!(database(&place("news"), 1), "news = host=127.0.0.1 port=5432 dbname=news");
         assert_eq!(database(&place("news"), 2), "* = host=127.0.0.1 port=5432");
         assert_eq!(database(&place("a\nb"), 1), "* = host=127.0.0.1 port=5432");
+    }
+
+    #[test]
+    fn the_way_to_the_server_is_as_encrypted_as_the_settings_want_it() {
+        let mut tls = TlsOptions::default();
+        assert_eq!(encryption(&tls), "");
+        tls.mode = TlsMode::Require;
+        assert_eq!(encryption(&tls), "server_tls_sslmode = require\n");
+        tls.mode = TlsMode::VerifyFull;
+        tls.root_cert = Some("/etc/ca\n.pem".into());
+        assert_eq!(encryption(&tls), "server_tls_sslmode = verify-full\nserver_tls_ca_file = /etc/ca.pem\n");
+        tls.root_cert = Some("system".into());
+        assert!(encryption(&tls).contains("\nserver_tls_ca_file = /etc/ssl/"), "{}", encryption(&tls));
     }
 }

@@ -7,6 +7,7 @@ use tierpool::fleet::{Survey, SurveyedSession};
 
 use super::picture::{Group, Limit, Limits, Picture, told};
 use super::plan::parts;
+use crate::output::counted;
 use crate::table::Table;
 
 /// A line for the whole, a row for each group of programs, and what is amiss.
@@ -41,15 +42,14 @@ pub fn text(picture: &Picture) -> String {
                 let _ = write!(text, "\n{}", limited(limit));
             }
         }
-        Err(why) => {
-            let _ = write!(text, "\nlimits of roles: not known: {why}");
-        }
+        // That is among what is amiss.
+        Err(_) => {}
     }
     let reasons = picture.reasons();
     for reason in &reasons {
         let _ = write!(text, "\n[warning] {reason}");
     }
-    let verdict = match (reasons.is_empty(), survey.programs()) {
+    let verdict = match (reasons.is_empty(), survey.sessions.len()) {
         (true, 0) => "NOBODY IS IN IT",
         (true, _) => "AS IT SHOULD BE",
         (false, _) => "SOMETHING IS AMISS",
@@ -64,12 +64,13 @@ fn head(picture: &Picture) -> String {
         return format!("fleet {}: no program says its budget, {held} slots are taken", survey.name);
     };
     format!(
-        "fleet {}: budget {}, a share of {} for weight 1\n{held} of {} slots taken by {programs} programs, {} of {} \
+        "fleet {}: budget {}, a share of {} for weight 1\n{held} of {} slots taken by {}, {} of {} \
          by people; {} want more, {} ask for a first one",
         survey.name,
         told(budget),
         budget.share(1, survey.weights()),
         budget.slots(),
+        counted(programs.into(), "program"),
         survey.reserve_held(),
         budget.reserve(),
         survey.wanting(),

@@ -15,7 +15,7 @@ use super::show;
 use crate::config::unusable;
 use crate::environment::Environment;
 use crate::outcome::{Code, Failure, end_at_interrupt};
-use crate::output::{Looks, Reader};
+use crate::output::{self, Looks, Reader};
 use crate::seen::server::{self, OWN_NAME};
 
 /// The longest that a connection or an answer is waited for.
@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     Environment::read()?;
     let settings = PgSettings::from_env(&Overrides::default()).map_err(|faults| unusable(&faults))?;
+    tierpool::fleet::budget(&settings).map_err(|faults| unusable(&faults))?;
     let name = options.fleet.clone().or_else(|| settings.fleet.clone());
     let name = name.ok_or_else(|| {
         Failure::new("no fleet is named: set DB_POOL_FLEET, or say --fleet NAME as the programs have it")
@@ -36,8 +37,20 @@ pub fn run(options: &StatusOptions) -> Result<Code, Failure> {
     end_at_interrupt()?;
     let pool = server::outside_fleet(OWN_NAME)?;
     let looks = Looks { in_json: options.json, again: options.watch.is_some() };
+    let mut is_first = true;
     loop {
-        let picture = look(&pool, &name, ours, options.adhoc_role.as_deref())?;
+        let looked = look(&pool, &name, ours, options.adhoc_role.as_deref());
+        let picture = match (looked, options.watch) {
+            (Ok(picture), _) => picture,
+            // A server that goes away comes back, as a rule.
+            (Err(failure), Some(seconds)) if !is_first => {
+                output::complain(&failure);
+                thread::sleep(Duration::from_secs(seconds));
+                continue;
+            }
+            (Err(failure), _) => return Err(failure),
+        };
+        is_first = false;
         let reader = looks.print(|| show::text(&picture), || show::json(&picture))?;
         let (Some(seconds), Reader::There) = (options.watch, reader) else { return Ok(picture.code()) };
         thread::sleep(Duration::from_secs(seconds));

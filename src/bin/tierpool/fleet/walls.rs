@@ -5,11 +5,13 @@ use std::fmt::Write;
 use super::given::{Given, Roles};
 
 /// What has the server notice that a client is gone, for each role.
-const ENDS: [(&str, &str); 4] = [
+const ENDS: [(&str, &str); 5] = [
     ("client_connection_check_interval", "'1s'"),
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
+    // Keepalives rest while an answer is unacknowledged.
+    ("tcp_user_timeout", "'45s'"),
 ];
 
 /// The statements, with what one has to know of them in comments.

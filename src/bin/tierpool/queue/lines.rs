@@ -2,19 +2,24 @@
 
 use std::io::{self, BufRead, Read};
 
-/// The most that is read of a line: more than any item may have, so that a longer one is refused and not cut.
-const LONGEST: u64 = (16 << 20) + 2;
+/// The most bytes that an item may have.
+const LARGEST: u64 = 16 << 20;
+/// The most that is read of a line: an item with its end.
+const LONGEST: u64 = LARGEST + 2;
 
-/// The lines of a text but for empty ones, without their ends. At a failure to read they end, and it stays here.
+/// The lines of a text but for empty ones, without their ends. At a failure to read they end, as at a line that is too
+/// long, and it stays here.
 pub struct Lines<R> {
     text: R,
+    /// Lines read, the empty ones too.
+    count: u64,
     failure: Option<io::Error>,
 }
 
 impl<R: BufRead> Lines<R> {
     /// Begins at the first line.
     pub fn of(text: R) -> Self {
-        Lines { text, failure: None }
+        Lines { text, count: 0, failure: None }
     }
 
     /// Why they ended before the text did, if so.
@@ -37,9 +42,17 @@ impl<R: BufRead> Iterator for &mut Lines<R> {
                     return None;
                 }
             }
+            self.count += 1;
             if line.ends_with(b"\n") {
                 line.pop();
                 line.pop_if(|last| *last == b'\r');
+            }
+            if line.len() as u64 > LARGEST {
+                let count = self.count;
+                let told =
+                    format!("line {count} has more than the {LARGEST} bytes (16 MiB) of the largest item");
+                self.failure = Some(io::Error::new(io::ErrorKind::InvalidData, told));
+                return None;
             }
             if !line.is_empty() {
                 return Some(line);
@@ -75,7 +88,18 @@ mod tests {
         let mut lines = Lines::of(BufReader::new(b"a\n".chain(Breaks)));
         assert_eq!((&mut lines).collect::<Vec<_>>(), [b"a"]);
         assert_eq!(lines.into_failure().unwrap().to_string(), "it breaks");
-        let mut endless = Lines::of(BufReader::new(io::repeat(b'x')));
-        assert_eq!((&mut endless).next().unwrap().len() as u64, LONGEST);
+        let mut endless = Lines::of(BufReader::new(b"a\n\n".chain(io::repeat(b'x'))));
+        assert_eq!((&mut endless).collect::<Vec<_>>(), [b"a"]);
+        let told = endless.into_failure().unwrap().to_string();
+        assert_eq!(told, "line 3 has more than the 16777216 bytes (16 MiB) of the largest item");
+    }
+
+    #[test]
+    fn the_largest_item_is_one_with_either_end() {
+        for end in ["", "\n", "\r\n"] {
+            let text = "x".repeat(LARGEST as usize) + end;
+            let mut lines = Lines::of(text.as_bytes());
+            assert_eq!((&mut lines).map(|line| line.len() as u64).collect::<Vec<_>>(), [LARGEST]);
+        }
     }
 }

@@ -68,29 +68,34 @@ fn push(pool: &PgPool, options: &PushOptions) -> Result<Code, Failure> {
     let session = SessionOptions::new().statement_timeout(Duration::ZERO);
     let pushed = pool.session_with(Tier::Adhoc, &session, |tx| match &*options.items {
         [] => push_lines(&queue, tx, delay),
-        items => queue.push_many_in(tx, items, delay).map_err(Failure::from),
+        items => queue.push_many_in(tx, items, delay).map_err(nothing_pushed),
     })?;
     done(options.json, &queue, "pushed", pushed, "pushed")
 }
 
+/// Whatever ends it before its COMMIT, the transaction takes it back.
+fn nothing_pushed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format_args!("{error}; nothing is pushed"))
+}
+
 fn push_lines(queue: &Queue, tx: &mut Session<'_>, delay: Duration) -> Result<u64, Failure> {
     let mut lines = Lines::of(stdin().lock());
-    let pushed = queue.push_many_in(tx, &mut lines, delay)?;
+    let pushed = queue.push_many_in(tx, &mut lines, delay).map_err(nothing_pushed)?;
     match lines.into_failure() {
         None => Ok(pushed),
-        Some(error) => {
-            Err(Failure::new(format_args!("standard input cannot be read: {error}; nothing is pushed")))
-        }
+        Some(error) => Err(nothing_pushed(format_args!("standard input cannot be read: {error}"))),
     }
 }
 
 fn done(as_json: bool, queue: &Queue, name: &str, count: u64, what: &str) -> Result<Code, Failure> {
-    if as_json {
-        output::print_json(&json!({ "queue": queue.name(), name: count }))?;
+    let items = output::counted(count, "item");
+    let told = if as_json {
+        output::print_json(&json!({ "queue": queue.name(), name: count }))
     } else {
-        let items = if count == 1 { "item" } else { "items" };
-        output::print(format_args!("{}: {count} {items} {what}", queue.name()))?;
-    }
+        output::print(format_args!("{}: {items} {what}", queue.name()))
+    };
+    // Whoever does it again would have it twice.
+    told.map_err(|failure| Failure::new(format_args!("{failure}; {items} {what} all the same")))?;
     Ok(Code::Good)
 }
 

@@ -11,7 +11,8 @@ use tierpool::postgres::{PgConnection, PgManager, PgOptions};
 
 use super::check::{Check, State, time};
 use super::look::{PATIENCE, nothing, within};
-use crate::fleet::{Limit, Limits, identifier};
+use crate::fleet::{Limit, Limits, NO_ROLE, identifier};
+use crate::output::counted;
 
 const FLEET: &str = "fleet";
 const LOCKS: &str = "fleet's locks";
@@ -19,6 +20,7 @@ const ROLE: &str = "role limit";
 const PEOPLE: &str = "people's limit";
 const CLIENTS: &str = "dead clients";
 const HOSTS: &str = "dead hosts";
+const ANSWERED: &str = "hosts dead amid an answer";
 
 /// The longest that the server may take to notice that a client is gone while a statement of its runs.
 const CHECKED: Duration = Duration::from_secs(10);
@@ -33,6 +35,9 @@ const NOTICED: &str = "
             (SELECT CAST(setting AS int8) FROM pg_catalog.pg_settings WHERE name = 'tcp_keepalives_idle')
             + (SELECT CAST(setting AS int8) FROM pg_catalog.pg_settings WHERE name = 'tcp_keepalives_interval')
             * (SELECT CAST(setting AS int8) FROM pg_catalog.pg_settings WHERE name = 'tcp_keepalives_count')
+        END,
+        CASE WHEN pg_catalog.inet_client_addr() IS NOT NULL THEN
+            (SELECT CAST(setting AS int8) FROM pg_catalog.pg_settings WHERE name = 'tcp_user_timeout')
         END";
 
 /// A fleet as it would be on this server.
@@ -61,6 +66,9 @@ struct Noticed {
     client: Option<Duration>,
     /// Of a host; `None` over a Unix socket.
     host: Option<Duration>,
+    /// The same while an answer to it is not acknowledged, for which keepalives rest; `None` where there is no such
+    /// setting too.
+    answered: Option<Duration>,
 }
 
 impl Fleet {
@@ -119,7 +127,7 @@ impl Fleet {
         }
         let Some(Ok(Seen { survey: Ok(survey), .. })) = &self.seen else { return Check::ok(FLEET, parts) };
         let programs = survey.programs();
-        let found = format!("{parts}, {programs} programs in it");
+        let found = format!("{parts}, {} in it", counted(programs.into(), "program"));
         if let Some((other, _)) = survey.budgets.iter().find(|(other, _)| *other != budget) {
             let found = format!(
                 "{found}; some reckon with {}, {} of them in reserve",
@@ -134,7 +142,7 @@ impl Fleet {
             let todo = "put a PgBouncer in front, since some programs get none: tierpool fleet plan prints its \
                         pgbouncer.ini";
             return Check::bad(FLEET, State::Fail, found, todo)
-                .allowed(format!("{} programs", budget.slots()));
+                .allowed(counted(budget.slots().into(), "program"));
         }
         Check::ok(FLEET, found)
     }
@@ -160,12 +168,11 @@ impl Fleet {
 }
 
 fn unknown(name: &'static str, why: &str) -> Check {
-    Check::bad(
-        name,
-        State::Unknown,
-        format!("not known: {why}"),
-        "run it again, and look at the server's log and load",
-    )
+    let todo = match why.starts_with(NO_ROLE) {
+        true => "name a role that is there",
+        false => "run it again, and look at the server's log and load",
+    };
+    Check::bad(name, State::Unknown, format!("not known: {why}"), todo)
 }
 
 fn seen(
@@ -196,7 +203,9 @@ fn noticed(conn: &mut PgConnection) -> Result<Noticed, PgError> {
     let row = rows.first().ok_or_else(nothing)?;
     let client = row.try_get::<_, Option<i64>>(0)?.and_then(|ms| u64::try_from(ms).ok());
     let host = row.try_get::<_, Option<i64>>(1)?.and_then(|seconds| u64::try_from(seconds).ok());
-    Ok(Noticed { client: client.map(Duration::from_millis), host: host.map(Duration::from_secs) })
+    let answered = row.try_get::<_, Option<i64>>(2)?.and_then(|ms| u64::try_from(ms).ok());
+    let [client, answered] = [client, answered].map(|ms| ms.map(Duration::from_millis));
+    Ok(Noticed { client, host: host.map(Duration::from_secs), answered })
 }
 
 fn of_locks(locks: &Result<Option<String>, String>) -> Check {
@@ -239,7 +248,7 @@ fn of_role(name: &'static str, limit: &Limit, whose: &str, most: u32, least: u32
 }
 
 /// After what time the server ends the session of a client that is gone.
-fn of_ends(Noticed { client, host }: Noticed) -> Vec<Check> {
+fn of_ends(Noticed { client, host, answered }: Noticed) -> Vec<Check> {
     let check = |name, limit: Option<Duration>, most: Duration, setting: &str, todo: &str| {
         let limit = limit?;
         let found = format!("{setting}: {}", if limit.is_zero() { "off".to_owned() } else { time(limit) });
@@ -255,7 +264,8 @@ fn of_ends(Noticed { client, host }: Noticed) -> Vec<Check> {
     let todo = "have slots come back sooner, by ALTER ROLE ... SET";
     let clients = check(CLIENTS, client, CHECKED, "client_connection_check_interval", todo);
     let hosts = check(HOSTS, host, ALIVE, "tcp_keepalives_idle, _interval and _count together", todo);
-    clients.into_iter().chain(hosts).collect()
+    let answers = check(ANSWERED, answered, ALIVE, "tcp_user_timeout", todo);
+    clients.into_iter().chain(hosts).chain(answers).collect()
 }
 
 #[cfg(test)]
@@ -278,14 +288,14 @@ mod tests {
 
     #[test]
     fn what_is_off_or_late_is_a_warning_and_what_is_not_there_is_not_looked_at() {
-        let states = |client: Option<u64>, host: Option<u64>| -> Vec<State> {
-            let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-            let noticed = Noticed { client: seconds(client), host: seconds(host) };
-            of_ends(noticed).iter().map(|check| check.state).collect()
+        let states = |client: Option<u64>, host: Option<u64>, answered: Option<u64>| -> Vec<State> {
+            let [client, host, answered] =
+                [client, host, answered].map(|limit| limit.map(Duration::from_secs));
+            of_ends(Noticed { client, host, answered }).iter().map(|check| check.state).collect()
         };
-        assert_eq!(states(Some(1), Some(45)), [State::Ok, State::Ok]);
-        assert_eq!(states(Some(0), Some(7875)), [State::Warn, State::Warn]);
-        assert_eq!(states(Some(11), None), [State::Warn]);
-        assert_eq!(states(None, Some(60)), [State::Ok]);
+        assert_eq!(states(Some(1), Some(45), Some(45)), [State::Ok, State::Ok, State::Ok]);
+        assert_eq!(states(Some(0), Some(7875), Some(0)), [State::Warn, State::Warn, State::Warn]);
+        assert_eq!(states(Some(11), None, None), [State::Warn]);
+        assert_eq!(states(None, Some(60), Some(61)), [State::Ok, State::Warn]);
     }
 }
