@@ -36,14 +36,11 @@ pub fn text(picture: &Picture) -> String {
         let _ = write!(text, "\n\n{table}");
     }
     text += "\n";
-    match limits {
-        Ok(Limits { batch, people }) => {
-            for limit in [Some(batch), people.as_ref()].into_iter().flatten() {
-                let _ = write!(text, "\n{}", limited(limit));
-            }
+    // Why they are not known is among what is amiss.
+    if let Ok(Limits { batch, people }) = limits {
+        for limit in [Some(batch), people.as_ref()].into_iter().flatten() {
+            let _ = write!(text, "\n{}", limited(limit));
         }
-        // That is among what is amiss.
-        Err(_) => {}
     }
     let reasons = picture.reasons();
     for reason in &reasons {
