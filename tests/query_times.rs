@@ -63,11 +63,12 @@ fn the_time_of_each_statement_is_recorded_where_that_is_asked_for() {
     assert_eq!(times(&pool).count(), 0, "opening is none");
     let begun = Instant::now();
     // Prepared and executed: one.
-    conn.execute("SELECT pg_sleep($1)", &[&0.1f64]).unwrap();
+    conn.execute("SELECT pg_sleep($1)", &[&0.2f64]).unwrap();
     let (first, took) = (times(&pool), begun.elapsed());
     assert_eq!(first.count(), 1);
     // The upper end of a bucket.
     assert!(first.quantile(0.95) >= Some(250 * MS), "{first:?}");
+    // The time begins when the request is out, and a thread may be late to look at its clock.
     assert!(first.sum >= 100 * MS && first.sum <= took, "{first:?} of {took:?}");
     let statement = conn.prepare("SELECT 1").unwrap();
     assert_eq!(times(&pool).count(), 1, "nothing was executed");
