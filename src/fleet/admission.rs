@@ -42,7 +42,7 @@ impl Admission for Fleet {
         let opening = match job {
             Ok(job) => Ok((job, state.begin(job, work))),
             Err(error) => {
-                state.give_up_claim();
+                state.end_claim(false);
                 Err(error)
             }
         };

@@ -165,10 +165,12 @@ impl State {
         }
     }
 
-    /// An opening got no job, and those for whom it was to be made are likely to wait on.
-    pub(super) fn give_up_claim(&mut self) {
+    /// An opening is over. Where it was not let in, or got no job, those for whom it was made are likely to wait on.
+    pub(super) fn end_claim(&mut self, is_let_in: bool) {
         self.claims -= 1;
-        self.wished_until = Some(Instant::now() + WISH_FOR);
+        if !is_let_in {
+            self.wished_until = Some(Instant::now() + WISH_FOR);
+        }
         self.tell_wants();
     }
 
@@ -221,11 +223,7 @@ impl State {
     pub(super) fn finish(&mut self, number: u64, is_let_in: bool) {
         self.fail(number, false);
         if self.at_work.remove(&number).is_some() {
-            self.claims -= 1;
-            if !is_let_in {
-                self.wished_until = Some(Instant::now() + WISH_FOR);
-            }
-            self.tell_wants();
+            self.end_claim(is_let_in);
         }
     }
 
