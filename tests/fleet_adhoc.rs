@@ -10,7 +10,7 @@ use std::thread;
 use fleets::{RESERVED, builder, member, seen};
 use support::cluster::cluster;
 use support::pools::built;
-use support::wait::{BOUND, LONG_BOUND, SECOND, eventually};
+use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
 use tierpool::postgres::ResetPolicy;
 use tierpool::{PgPool, Tier};
 
@@ -60,6 +60,30 @@ fn no_more_people_work_at_a_time_in_all_programs_than_the_reserve_has_and_all_ar
     assert_eq!(most, i64::from(RESERVED));
     drop(pools);
     eventually(BOUND, "nothing left of the fleet", || seen(&mut client).locks == 0);
+}
+
+#[test]
+fn people_who_come_back_just_after_their_connection_was_given_back_leave_turns_to_others() {
+    let cluster = cluster();
+    let [first, second, third] = ["one", "two", "three"].map(|name| member(&cluster, name));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for pool in [&first, &second] {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    drop(pool.get(Tier::Adhoc).unwrap());
+                    // Wanted again before anybody else tries.
+                    while has(pool) > 0 && !is_over.load(Relaxed) {
+                        thread::sleep(MS);
+                    }
+                }
+            });
+        }
+        eventually(LONG_BOUND, "all slots taken", || [&first, &second].iter().all(|pool| has(pool) == 1));
+        let third = third.get(Tier::Adhoc);
+        is_over.store(true, Relaxed);
+        third.unwrap();
+    });
 }
 
 #[test]

@@ -54,8 +54,10 @@ pub(super) struct State {
     pause: Duration,
     /// After a turn: no attempt before that either.
     left_until: Option<Instant>,
-    /// Since when each look has seen no free slot.
+    /// Since when each look has seen no free slot, also over the moments without a connection.
     full_since: Option<Instant>,
+    /// When a connection went last.
+    left_at: Option<Instant>,
     /// When an idle connection is asked next.
     pub(super) look_at: Instant,
     /// The last look saw no free slot, and nobody has acted on it so far.
@@ -75,6 +77,7 @@ impl Adhoc {
             pause: FIRST_PAUSE,
             left_until: None,
             full_since: None,
+            left_at: None,
             look_at: Instant::now(),
             is_full: false,
             is_refused: false,
@@ -138,11 +141,24 @@ impl State {
         self.has_room();
         if self.held.is_empty() {
             self.look_later();
+            if self.left_at.is_some_and(|at| at.elapsed() >= LEAVE_FOR) {
+                self.full_since = None;
+            }
         }
         let number = self.next;
         self.next += 1;
         self.held.insert(number, slot);
         number
+    }
+
+    /// Notes that a connection is gone, and returns whether it had a slot.
+    pub(super) fn let_go(&mut self, number: u64) -> bool {
+        let had_slot = self.held.remove(&number).is_some();
+        if had_slot {
+            self.left_at = Some(Instant::now());
+            self.has_room();
+        }
+        had_slot
     }
 
     /// There was no slot: the next attempt is made after a pause.
@@ -153,7 +169,7 @@ impl State {
     }
 
     /// There is a slot, as far as is known: attempts are made at once.
-    pub(super) fn has_room(&mut self) {
+    fn has_room(&mut self) {
         self.not_before = None;
         self.pause = FIRST_PAUSE;
     }
@@ -178,12 +194,12 @@ impl State {
         self.full_since.is_some_and(|since| since.elapsed() >= TURN)
     }
 
-    /// One was given back.
+    /// One was given back. One that was at rest may be wanted again before anybody else tries: the turn goes on then.
     pub(super) fn gave_back(&mut self) {
         if self.is_turn_over() {
             self.left_until = Some(Instant::now() + LEAVE_FOR);
+            self.full_since = None;
         }
-        self.full_since = None;
     }
 
     /// Has the next look made when it is due again.
@@ -230,6 +246,24 @@ mod tests {
         state.looked(true);
         state.looked(false);
         assert!(state.full_since.is_none());
+    }
+
+    #[test]
+    fn a_turn_goes_on_over_a_rest_in_which_nobody_else_could_try_and_no_longer() {
+        let adhoc = Adhoc::new("news", Budget::new(60, 5).unwrap());
+        let mut state = adhoc.lock();
+        let first = state.let_in(3);
+        state.looked(true);
+        state.gave_back();
+        assert!(state.full_since.is_some());
+        state.full_since = Instant::now().checked_sub(TURN);
+        assert!(state.let_go(first) && !state.let_go(first));
+        let second = state.let_in(3);
+        assert!(state.is_turn_over());
+        state.let_go(second);
+        state.left_at = Instant::now().checked_sub(LEAVE_FOR);
+        state.let_in(3);
+        assert!(!state.is_turn_over());
     }
 
     #[test]

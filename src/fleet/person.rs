@@ -120,9 +120,7 @@ impl Claim for Newcomer {
 
 impl Holding for Adhoc {
     fn lost(&self, number: u64) {
-        let mut state = self.lock();
-        if state.held.remove(&number).is_some() {
-            state.has_room();
+        if self.lock().let_go(number) {
             self.changed.notify_all();
         }
     }
