@@ -35,6 +35,8 @@ pub fn said(scenario: &Scenario, report: &Report) -> String {
                 "nobody who could be served starved for longer than {} ms, and shares evened out within {} ms",
                 report.worst, report.uneven
             )
+        } else if scenario.other.is_some() {
+            "with two budgets in one fleet nobody is promised a slot".to_owned()
         } else {
             "there are more processes than slots, so some get nothing".to_owned()
         },

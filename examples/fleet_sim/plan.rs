@@ -68,9 +68,9 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Whether there is a slot for each process, so that nobody may starve.
+    /// Whether there is a slot for each process, so that nobody may starve. With two budgets nobody is promised one.
     pub fn all_fit(&self) -> bool {
-        self.processes <= self.budget.slots() as usize
+        self.other.is_none() && self.processes <= self.budget.slots() as usize
     }
 
     /// All budgets that are reckoned with, in the turns in which processes do.
