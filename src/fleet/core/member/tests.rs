@@ -215,6 +215,26 @@ fn r5_who_has_its_share_does_not_make_others_give_up() {
     assert_eq!(driven.wait(LOOK_EVERY), [Action::Look { want: false }]);
 }
 
+#[test]
+fn r5_who_may_grow_makes_no_mark() {
+    let (mut driven, actions) = Driven::with_one(2);
+    assert_eq!(actions, [ROOM]);
+    assert_eq!(driven.wait(LOOK_EVERY), [Action::Look { want: false }]);
+}
+
+#[test]
+fn r5_nobody_grows_while_somebody_asks_or_very_lately_did_also_within_its_share() {
+    let mut driven = Driven::with(1);
+    let asks = View { slots_held: 51, asking: 1, ..members(10, 51) };
+    driven.look(asks);
+    assert!(!reserves(&driven.tell(Event::Wants(3))));
+    let seen = driven.now;
+    let look = driven.wait(LOOK_EVERY);
+    assert!(matches!(look[..], [Action::Look { want: true }]), "{look:?}");
+    assert!(!reserves(&driven.tell(Event::Looked(Some(View { asking: 0, ..asks })))));
+    assert!(reserves(&driven.wait(seen + HOLD_OFF - driven.now)));
+}
+
 /// So many processes of weight 1 have so many slots.
 fn members(members: u32, slots_held: u32) -> View {
     View { slots_held, members, weights: members, ..ALONE }
