@@ -118,6 +118,19 @@ fn growth(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Res
     )
 }
 
+/// What keeps the openings under way, where no failure tells it.
+fn admission(
+    f: &mut fmt::Formatter<'_>,
+    e: &Evidence,
+    cause: Option<&OpenFailure>,
+    separator: &str,
+) -> fmt::Result {
+    match &e.opening_waits_for {
+        Some(what) if cause.is_none() => write!(f, "{separator}{}", harmless(what)),
+        _ => Ok(()),
+    }
+}
+
 /// A hint, and no more: a guard may be where nobody has used it yet. A refusal says it in its headline.
 fn deadlock(f: &mut fmt::Formatter<'_>, kind: ErrorKind, e: &Evidence, separator: &str) -> fmt::Result {
     if !e.in_deadlock || kind != ErrorKind::Timeout {
@@ -167,6 +180,7 @@ pub(super) fn line(
     place(f, e, "; ")?;
     f.write_str(")")?;
     growth(f, e, "; ")?;
+    admission(f, e, cause, "; ")?;
     if let Some(last) = cause {
         f.write_str("; ")?;
         failures(f, e, last)?;
@@ -200,6 +214,7 @@ pub(super) fn full(
     gauges(f, e)?;
     place(f, e, "\n  ")?;
     growth(f, e, "\n  ")?;
+    admission(f, e, cause, "\n  ")?;
     if e.own > 0 {
         f.write_str("\n  ")?;
         own(f, e)?;
@@ -233,6 +248,18 @@ mod tests {
         let evidence = Evidence { pool: "news".into(), open_failures: 3, ..evidence };
         let error = Error::new(kind, evidence, Some(Arc::new(cause)));
         (error.to_string(), format!("{error:#}"))
+    }
+
+    #[test]
+    fn what_openings_wait_for_is_told_once_and_on_one_line() {
+        let held_up =
+            || Evidence { opening_waits_for: Some("no slot of \nnews".into()), ..Evidence::default() };
+        let error = Error::new(ErrorKind::Timeout, held_up(), None);
+        for text in [format!("{error}"), format!("{error:#}")] {
+            assert!(text.contains(r"no slot of \nnews"), "{text}");
+        }
+        let (line, full) = told(ErrorKind::Timeout, held_up());
+        assert!(!line.contains("no slot") && !full.contains("no slot"), "the failure tells it: {full}");
     }
 
     #[test]

@@ -168,6 +168,11 @@ impl State {
         self.pause = (self.pause * 2).min(LAST_PAUSE);
     }
 
+    /// Whether there was no slot since one was had last.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_refusal_told
+    }
+
     /// There is a slot, as far as is known: attempts are made at once.
     fn has_room(&mut self) {
         self.not_before = None;

@@ -55,6 +55,11 @@ impl Admission for Fleet {
         self.no_room(&self.lock())
     }
 
+    fn held_up(&self) -> Option<PgError> {
+        let state = self.lock();
+        state.is_held_up().then(|| self.no_room(&state))
+    }
+
     fn is_due(&self, number: u64) -> bool {
         self.is_due.load(Relaxed) && self.lock().is_due(number)
     }

@@ -45,6 +45,10 @@ impl Admission for Adhoc {
         self.no_room()
     }
 
+    fn held_up(&self) -> Option<PgError> {
+        self.lock().is_held_up().then(|| self.no_room())
+    }
+
     fn is_due(&self, _: u64) -> bool {
         self.is_due.load(Relaxed)
     }

@@ -174,6 +174,11 @@ impl State {
         self.tell_wants();
     }
 
+    /// Whether openings have found no slot since one was let in last.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.claims > 0 && self.is_refusal_told
+    }
+
     /// The next job that is still to be done.
     pub(super) fn next_job(&mut self) -> Option<Job> {
         while let Some(job) = self.jobs.pop_front() {

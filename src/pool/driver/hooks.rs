@@ -49,6 +49,10 @@ impl<M: ManageConnection> Hooks<M> {
         self.driver.end_openings(&self.manager);
     }
 
+    pub(crate) fn opening_waits_for(&self) -> Option<String> {
+        self.driver.opening_waits_for(&self.manager)
+    }
+
     pub(crate) fn on_acquire(&self, conn: &mut M::Connection) -> Result<(), M::Error> {
         self.customizer.on_acquire(conn)
     }

@@ -61,6 +61,14 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         let _ = manager;
     }
 
+    /// What the openings under way wait for, where that is nothing of the server's and known for certain: a part of the
+    /// text, on one line, of the error of a caller whose time is over meanwhile. Called on the caller's thread; must
+    /// neither block nor do I/O. Default: nothing.
+    fn opening_waits_for(&self, manager: &M) -> Option<String> {
+        let _ = manager;
+        None
+    }
+
     /// Checks that the connection works, with `limit` as the longest time.
     ///
     /// Called on the borrower's thread where [`Driver::is_bounded`] is true and the borrower has as much time, else on

@@ -6,6 +6,7 @@ use std::time::Duration;
 use r2d2::ManageConnection;
 
 use super::contact::{contact, does_not_answer};
+use super::notify::guarded;
 use super::observe::{
     ceiling, count, gauges_of, held, held_by, holders, lending, longest_wait, opening, resetting, sample,
     sample_in_use, validating,
@@ -118,6 +119,11 @@ pub(crate) fn error<M: ManageConnection>(
     let counts = shared.lending.counts();
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
+    let opening = opening(shared);
+    let opening_waits_for = match opening.count {
+        0 => None,
+        _ => guarded(shared, "opening_waits_for", || shared.hooks.opening_waits_for()).ok().flatten(),
+    };
     let evidence = Evidence {
         pool: settings.name.clone(),
         awaited: unserved.awaited,
@@ -128,13 +134,14 @@ pub(crate) fn error<M: ManageConnection>(
         gauges: gauges_of(shared, &counts),
         validating: validating(shared),
         resetting: resetting(shared),
-        opening: opening(shared),
+        opening,
         does_not_answer: does_not_answer(shared),
         is_suspended: lending(shared) == LendingState::Suspended,
         ceiling: ceiling(&settings, &counts),
         yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,
         outage,
+        opening_waits_for,
         holders,
         own: held_by(shared, unserved.thread),
         in_deadlock: unserved.in_deadlock,

@@ -103,6 +103,11 @@ impl Driver<PgManager> for PgDriver {
         manager.end_openings();
     }
 
+    /// A slot of the fleet, once there was none.
+    fn opening_waits_for(&self, manager: &PgManager) -> Option<String> {
+        manager.held_up().map(|why| why.to_string())
+    }
+
     fn validate(&self, manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let end = Deadline::of(limit);
         // What is asked of an unobserved connection for its slot is its ping as well.

@@ -25,6 +25,9 @@ pub(crate) trait Admission: Send + Sync {
     /// Why there is no room for a connection.
     fn refusal(&self) -> PgError;
 
+    /// Why those that wait have found no room so far, if they have tried. Must neither block nor do I/O.
+    fn held_up(&self) -> Option<PgError>;
+
     /// Whether there is something to be asked by way of the connection of this number. Must neither block nor do I/O.
     fn is_due(&self, number: u64) -> bool;
 

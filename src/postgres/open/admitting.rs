@@ -29,6 +29,11 @@ impl PgManager {
         self.admission.is_some()
     }
 
+    /// Why the openings that wait for their admission have found no room so far.
+    pub(in crate::postgres) fn held_up(&self) -> Option<PgError> {
+        self.admission.as_ref().and_then(|admission| admission.held_up())
+    }
+
     /// Whether it leads to the same database as another, as whomever.
     pub(in crate::postgres) fn leads_where(&self, other: &PgManager) -> bool {
         let places = |manager: &PgManager| -> Vec<_> {
