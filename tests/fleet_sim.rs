@@ -100,9 +100,9 @@ fn a_thousand_processes_on_52_slots_leave_the_server_alone_after_a_while() {
         |report| {
             let first = SECONDS as usize - 20;
             let asks: u32 = report.asks[first..SECONDS as usize].iter().sum();
-            // 948 ask after 15 s on the mean, of which 20 s see 1,264 on the mean. A place to ask from is free 1.5 times
-            // a second; two in three of those who had one pause for longer than they believe what they counted, and
-            // make ten attempts each: 200 more. And six standard deviations of 1,264 single ones and 20 times ten.
+            // 948 ask after 15 s on the mean, of which 20 s see 1,264 on the mean. A place to ask from is free 1.5
+            // times a second; two in three of those who had one pause for longer than they believe what they counted,
+            // and make ten attempts each: 200 more. And six standard deviations of 1,264 single ones and 20 times ten.
             assert!(asks <= 1_464 + 6 * 57, "{asks} attempts in 20 s");
         },
     );
