@@ -6,8 +6,9 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
-use fleets::{RESERVED, builder, member, seen};
+use fleets::{Over, RESERVED, builder, member, seen};
 use support::cluster::cluster;
 use support::pools::built;
 use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
@@ -32,6 +33,7 @@ fn no_more_people_work_at_a_time_in_all_programs_than_the_reserve_has_and_all_ar
     let served = [const { AtomicU32::new(0) }; 3];
     let is_over = AtomicBool::new(false);
     let most = thread::scope(|scope| {
+        let over = Over(&is_over);
         for (pool, served) in pools.iter().zip(&served) {
             for _ in 0..RESERVED {
                 scope.spawn(|| {
@@ -53,7 +55,7 @@ fn no_more_people_work_at_a_time_in_all_programs_than_the_reserve_has_and_all_ar
             most = most.max(seen.adhoc_holders).max(at_work).max(seen.adhoc);
             most > i64::from(RESERVED) || served.iter().all(|served| served.load(Relaxed) >= 3)
         });
-        is_over.store(true, Relaxed);
+        drop(over);
         assert!(is_served, "{served:?}");
         most
     });
@@ -62,28 +64,58 @@ fn no_more_people_work_at_a_time_in_all_programs_than_the_reserve_has_and_all_ar
     eventually(BOUND, "nothing left of the fleet", || seen(&mut client).locks == 0);
 }
 
-#[test]
-fn people_who_come_back_just_after_their_connection_was_given_back_leave_turns_to_others() {
+/// Programs whose people have both slots, each by so many threads that wait so long between two checkouts, leave one to
+/// another program.
+#[track_caller]
+fn leave_turns(threads: usize, gap: Duration) {
     let cluster = cluster();
     let [first, second, third] = ["one", "two", "three"].map(|name| member(&cluster, name));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for pool in [&first, &second] {
+        let over = Over(&is_over);
+        for pool in [&first, &second].repeat(threads) {
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
-                    drop(pool.get(Tier::Adhoc).unwrap());
-                    // Wanted again before anybody else tries.
-                    while has(pool) > 0 && !is_over.load(Relaxed) {
-                        thread::sleep(MS);
-                    }
+                    // Another one's error tells nothing here: who fails to be served is the third.
+                    drop(pool.get(Tier::Adhoc));
+                    thread::sleep(gap);
                 }
             });
         }
-        eventually(LONG_BOUND, "all slots taken", || [&first, &second].iter().all(|pool| has(pool) == 1));
-        let third = third.get(Tier::Adhoc);
-        is_over.store(true, Relaxed);
-        third.unwrap();
+        eventually(LONG_BOUND, "all slots taken", || has(&first) + has(&second) == RESERVED);
+        for _ in 0..2 {
+            let served = third.get(Tier::Adhoc).unwrap();
+            drop(served);
+            // It has no slot for a moment, in which the others take it.
+            third.adhoc().evict_idle();
+            eventually(LONG_BOUND, "all slots taken again", || has(&first) + has(&second) == RESERVED);
+        }
+        drop(over);
     });
+}
+
+#[test]
+fn people_who_come_and_go_without_a_rest_leave_turns_to_others() {
+    leave_turns(1, 10 * MS);
+}
+
+#[test]
+fn people_whose_connections_go_from_hand_to_hand_leave_turns_to_others() {
+    leave_turns(6, Duration::ZERO);
+}
+
+#[test]
+fn a_program_starts_while_people_have_the_whole_reserve_also_where_they_have_a_role_of_their_own() {
+    let cluster = cluster();
+    cluster.admin().batch_execute("CREATE ROLE person LOGIN PASSWORD 'own'").unwrap();
+    let of_people = format!("postgresql://person:own@127.0.0.1:{}/app", cluster.port());
+    let of_two_roles = |name| built(builder(&cluster.url(), name).adhoc_url(&*of_people));
+    let first = of_two_roles("one");
+    let held = [0, 1].map(|_| first.get(Tier::Adhoc).unwrap());
+    let second = of_two_roles("two");
+    second.get(Tier::Automation).unwrap().batch_execute("SELECT 1").unwrap();
+    assert_eq!(seen(&mut cluster.client()).adhoc_holders, 2);
+    drop(held);
 }
 
 #[test]

@@ -44,15 +44,6 @@ fn is_one_of_the_forty_as_a_child() {
     }
 }
 
-/// Ends the threads that look at it, also where the test fails: their scope would wait for them.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 /// Has the forty run, with the person beside them, while `course` does something to them.
 fn observed(
     cluster: &Cluster,

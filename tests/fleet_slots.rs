@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use fleets::{SLOTS, builder, member, seen};
+use fleets::{Over, SLOTS, builder, member, seen};
 use support::child::as_child;
 use support::cluster::cluster;
 use support::pools::built;
@@ -19,15 +19,6 @@ use tierpool::{PgPool, Tier};
 
 /// The variable by which a child learns of its server.
 const URL: &str = "TIERPOOL_TEST_FLEET_URL";
-
-/// Ends the threads that look at it, also where the test fails: their scope would wait for them.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn two_pools_of_a_fleet_never_have_more_connections_than_it_has_slots_and_both_are_served() {

@@ -3,9 +3,10 @@
 
 mod support;
 
-use support::cluster::{Cluster, cluster};
+use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::pools::built;
 use tierpool::config::{Key, Overrides, PgSettings};
+use tierpool::postgres::Credentials;
 use tierpool::{PgBuilder, PgPool, Tier};
 
 fn builder(cluster: &Cluster) -> PgBuilder {
@@ -47,6 +48,8 @@ fn one_role_of_both_tiers_gives_the_budget_and_two_give_their_sum_and_the_reserv
     // One that says the same role twice is one role.
     let pool = built(builder(&cluster).adhoc_url(cluster.url()));
     assert_eq!(pool.total_connections(), 20);
+    let same = builder(&cluster).adhoc_credentials(|| Ok(Credentials::password(APP_PASSWORD)));
+    assert_eq!(built(same).total_connections(), 20);
     pool.get(Tier::Adhoc).unwrap().batch_execute("SELECT 1").unwrap();
 }
 

@@ -76,7 +76,7 @@ pub(crate) struct Evidence {
     /// Failed attempts to open since one last succeeded.
     pub(crate) open_failures: u64,
     pub(crate) outage: Option<Outage>,
-    /// What the openings under way wait for, other than the server.
+    /// What openings wait for, other than the server.
     pub(crate) opening_waits_for: Option<String>,
     /// Longest first; as many as are worth printing.
     pub(crate) holders: Vec<Holder>,

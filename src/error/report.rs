@@ -118,7 +118,7 @@ fn growth(f: &mut fmt::Formatter<'_>, e: &Evidence, separator: &str) -> fmt::Res
     )
 }
 
-/// What keeps the openings under way, where no failure tells it.
+/// What openings wait for, where no failure tells it.
 fn admission(
     f: &mut fmt::Formatter<'_>,
     e: &Evidence,

@@ -26,6 +26,8 @@ const LEAVE_FOR: Duration = LAST_PAUSE;
 const TURN: Duration = Duration::from_secs(2);
 /// One that was idle for so long is given back before that: who comes back at once has it still.
 const REST: Duration = Duration::from_millis(250);
+/// For so long after a refusal somebody is taken to wait still: more than the longest pause of a pool.
+const HELD_UP_FOR: Duration = Duration::from_secs(6);
 /// How often an idle connection is asked how many slots are taken, a quarter of it more or less.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -39,6 +41,9 @@ pub(super) struct Adhoc {
     pub(super) changed: Condvar,
     /// An idle connection is to be asked. `Relaxed`: a hint by which a return does without the lock.
     pub(super) is_due: AtomicBool,
+    /// The turn is over, and nothing was idle: the next one that comes back is to be closed. `Relaxed`: a hint, of which
+    /// the swap alone decides who takes it.
+    pub(super) gives_next_back: AtomicBool,
     /// Slots that are taken, as seen last. `Relaxed`: a figure for people.
     taken: AtomicU32,
     pool: OnceLock<WeakPool<PgManager>>,
@@ -60,11 +65,15 @@ pub(super) struct State {
     left_at: Option<Instant>,
     /// When an idle connection is asked next.
     pub(super) look_at: Instant,
+    /// That is closed for others as it comes back.
+    pub(super) leaving: Option<u64>,
     /// The last look saw no free slot, and nobody has acted on it so far.
     pub(super) is_full: bool,
     /// There is no slot: to be told, once until there is one.
     pub(super) is_refused: bool,
     is_refusal_told: bool,
+    /// Until then callers of the pool are taken to wait for a slot, unless one is had.
+    held_up_until: Option<Instant>,
     pub(super) is_over: bool,
 }
 
@@ -79,9 +88,11 @@ impl Adhoc {
             full_since: None,
             left_at: None,
             look_at: Instant::now(),
+            leaving: None,
             is_full: false,
             is_refused: false,
             is_refusal_told: false,
+            held_up_until: None,
             is_over: false,
         };
         Arc::new(Adhoc {
@@ -91,6 +102,7 @@ impl Adhoc {
             state: Mutex::new(state),
             changed: Condvar::new(),
             is_due: AtomicBool::new(false),
+            gives_next_back: AtomicBool::new(false),
             taken: AtomicU32::new(0),
             pool: OnceLock::new(),
             is_tended: AtomicBool::new(false),
@@ -130,7 +142,12 @@ impl Adhoc {
     /// Why there is no connection, for callers of the pool.
     pub(super) fn no_room(&self) -> PgError {
         let (name, taken, all) = (&self.name, self.taken(), self.budget.reserve());
-        PgError::no_room(format!("no ad-hoc slot of fleet {name} is free: {taken} of {all} are taken"))
+        PgError::no_room(match taken < all {
+            true => {
+                format!("an ad-hoc slot of fleet {name} is tried for in a moment: {taken} of {all} are taken")
+            }
+            false => format!("no ad-hoc slot of fleet {name} is free: {taken} of {all} are taken"),
+        })
     }
 }
 
@@ -138,6 +155,7 @@ impl State {
     /// Notes a connection that has a slot, and returns its number.
     pub(super) fn let_in(&mut self, slot: u32) -> u64 {
         self.is_refusal_told = false;
+        self.held_up_until = None;
         self.has_room();
         if self.held.is_empty() {
             self.look_later();
@@ -157,6 +175,9 @@ impl State {
         if had_slot {
             self.left_at = Some(Instant::now());
             self.has_room();
+            if self.leaving.take_if(|leaving| *leaving == number).is_some() {
+                self.gave_back();
+            }
         }
         had_slot
     }
@@ -164,13 +185,14 @@ impl State {
     /// There was no slot: the next attempt is made after a pause.
     pub(super) fn refused(&mut self) {
         self.is_refused |= !std::mem::replace(&mut self.is_refusal_told, true);
+        self.held_up_until = Some(Instant::now() + HELD_UP_FOR);
         self.not_before = Some(Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         self.pause = (self.pause * 2).min(LAST_PAUSE);
     }
 
-    /// Whether there was no slot since one was had last.
+    /// Whether there was no slot lately, and none was had since.
     pub(super) fn is_held_up(&self) -> bool {
-        self.is_refusal_told
+        self.held_up_until.is_some_and(|end| Instant::now() < end)
     }
 
     /// There is a slot, as far as is known: attempts are made at once.
@@ -195,7 +217,7 @@ impl State {
         if self.is_turn_over() { Duration::ZERO } else { REST }
     }
 
-    fn is_turn_over(&self) -> bool {
+    pub(super) fn is_turn_over(&self) -> bool {
         self.full_since.is_some_and(|since| since.elapsed() >= TURN)
     }
 

@@ -64,6 +64,11 @@ impl Admission for Fleet {
         self.is_due.load(Relaxed) && self.lock().is_due(number)
     }
 
+    /// A lower ceiling of the pool does that.
+    fn gives_back(&self, _: u64) -> bool {
+        false
+    }
+
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let Some(errand) = Errand::of(self, number) else { return Ok(()) };
         let mut look = errand.look.map(|number| UnderWay { fleet: self, number, view: None });
@@ -86,6 +91,8 @@ impl Admission for Fleet {
     }
 
     fn status(&self) -> Option<FleetStatus> {
+        // Outside of the lock: where this is the last handle, the pool closes with it, and tells the fleet.
+        let most = self.pool().map_or(u32::MAX, |pool| pool.max_size());
         let state = self.lock();
         let View { slots_held, members, wanting, asking, .. } = state.view;
         Some(FleetStatus {
@@ -95,9 +102,9 @@ impl Admission for Fleet {
             members,
             wanting,
             asking,
-            share: state.member.share(),
+            share: state.member.share().min(most),
             held: state.member.held(),
-            ceiling: state.ceiling,
+            ceiling: state.ceiling.min(most),
             adhoc_slots: self.plan.budget.reserve(),
             adhoc_held: self.adhoc.taken(),
             age: state.noted.map(|at| at.elapsed()),

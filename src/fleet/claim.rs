@@ -147,7 +147,7 @@ impl Opening {
                     None => _ = fleet.changed.wait_until(&mut state, deadline.instant()),
                 }
             };
-            if call == Call::Leave || !state.is_called(self.number) {
+            if call == Call::Leave || !state.is_at_work(self.number) {
                 return Ok(None);
             }
         }

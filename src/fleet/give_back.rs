@@ -21,7 +21,10 @@ pub(super) fn see_to_it(adhoc: &Arc<Adhoc>) -> Result<(), PgError> {
 }
 
 fn run(adhoc: &Adhoc) {
+    let mut hurried: Option<Instant> = None;
     loop {
+        // Outside of the lock: where this is the last handle, the pool closes with it, and tells of its end.
+        let waits = adhoc.pool().is_some_and(|pool| pool.gauges().waiting > 0);
         let mut state = adhoc.lock();
         if state.is_over {
             return;
@@ -33,9 +36,23 @@ fn run(adhoc: &Adhoc) {
             }
             continue;
         }
+        let is_held_up = state.is_held_up();
+        // P2 says when it is tried again; the pool's own pause after a refusal would only add to that.
+        let hurries = is_held_up && waits && state.not_before().is_none();
+        if hurries && hurried.is_none_or(|at| at.elapsed() >= WITHIN) {
+            hurried = Some(Instant::now());
+            drop(state);
+            if let Some(pool) = adhoc.pool() {
+                pool.forget_fullness();
+            }
+            continue;
+        }
         if state.held.is_empty() || !adhoc.has_joined() {
             state.is_full = false;
-            adhoc.changed.wait(&mut state);
+            match is_held_up {
+                true => _ = adhoc.changed.wait_for(&mut state, WITHIN),
+                false => adhoc.changed.wait(&mut state),
+            }
             continue;
         }
         if std::mem::take(&mut state.is_full) {
@@ -44,6 +61,7 @@ fn run(adhoc: &Adhoc) {
             continue;
         }
         let look_at = state.look_at;
+        let look_at = if is_held_up { look_at.min(Instant::now() + WITHIN) } else { look_at };
         if Instant::now() < look_at {
             adhoc.changed.wait_until(&mut state, look_at);
             continue;
@@ -62,7 +80,8 @@ fn look(adhoc: &Adhoc) {
     pool.visit(|conn| conn.pass().is_some() && !std::mem::replace(&mut is_sent, true));
 }
 
-/// Closes one that is idle.
+/// Closes one that is idle. Where the turn is over and none is, as where each goes from hand to hand, the next one that
+/// comes back is closed.
 fn give_back(adhoc: &Adhoc) {
     let end = Instant::now() + WITHIN;
     while Instant::now() < end && !adhoc.lock().is_over {
@@ -73,4 +92,6 @@ fn give_back(adhoc: &Adhoc) {
         }
         thread::sleep(EVERY);
     }
+    let is_turn_over = adhoc.lock().is_turn_over();
+    adhoc.gives_next_back.store(is_turn_over, Relaxed);
 }

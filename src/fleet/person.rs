@@ -53,6 +53,14 @@ impl Admission for Adhoc {
         self.is_due.load(Relaxed)
     }
 
+    fn gives_back(&self, number: u64) -> bool {
+        let leaves = self.gives_next_back.load(Relaxed) && self.gives_next_back.swap(false, Relaxed);
+        if leaves {
+            self.lock().leaving = Some(number);
+        }
+        leaves
+    }
+
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
         let Some(slot) = self.lock().held.get(&number).copied() else { return Ok(()) };
         let is_look = self.is_due.swap(false, Relaxed);
@@ -61,7 +69,9 @@ impl Admission for Adhoc {
             [questions::holds(keys, keys.adhoc_slot(slot)), questions::count_adhoc(keys, self.budget)];
         let rows = conn.ask(&asked.join("; "), limit)?;
         if let (Some(taken), true) = (self.note(&rows), is_look) {
-            self.lock().looked(taken >= self.budget.reserve());
+            let is_full = taken >= self.budget.reserve();
+            self.gives_next_back.fetch_and(is_full, Relaxed);
+            self.lock().looked(is_full);
             self.changed.notify_all();
         }
         questions::is_held(&rows, &self.name)

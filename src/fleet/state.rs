@@ -20,6 +20,12 @@ pub(super) enum Job {
     Reserve { beyond_share: bool },
 }
 
+impl Job {
+    fn is_question(&self) -> bool {
+        *self == Job::Ask
+    }
+}
+
 /// What the asker that waits is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
@@ -127,7 +133,13 @@ impl State {
             match action {
                 Action::Ask => self.jobs.push_back(Job::Ask),
                 Action::Reserve { beyond_share } => self.jobs.push_back(Job::Reserve { beyond_share }),
-                Action::AskAgain => self.call = Some(Call::AskAgain),
+                Action::AskAgain => {
+                    self.call = Some(Call::AskAgain);
+                    // Its end is an answer from now on, also where it has not woken by then.
+                    for asker in self.at_work.values_mut().filter(|at_work| at_work.job == Job::Ask) {
+                        asker.is_awaited = true;
+                    }
+                }
                 Action::LeaveOff => self.call = Some(Call::Leave),
                 Action::Look { want } => self.look = Look::Due { want },
                 Action::Ceiling(ceiling) => self.limit(ceiling),
@@ -161,7 +173,10 @@ impl State {
             self.claims == 0 && held > 0 && self.wished_until.is_some_and(|end| Instant::now() < end);
         self.step(Event::Wants(held + self.claims + u32::from(pauses)));
         if self.waiting == 0 {
-            self.withdraw();
+            self.withdraw(Job::is_question, Event::Asked(Asked::NotBegun));
+        }
+        if self.waiting == 0 && !pauses {
+            self.withdraw(|job| !job.is_question(), Event::Reserved(Reserved::NotBegun));
         }
     }
 
@@ -174,9 +189,9 @@ impl State {
         self.tell_wants();
     }
 
-    /// Whether openings have found no slot since one was let in last.
+    /// Whether openings have found no slot since one was let in last, and somebody wants one.
     pub(super) fn is_held_up(&self) -> bool {
-        self.claims > 0 && self.is_refusal_told
+        self.is_refusal_told && (self.claims > 0 || self.is_wished())
     }
 
     /// The next job that is still to be done.
@@ -202,9 +217,9 @@ impl State {
         number
     }
 
-    /// The machine waits for its answer again. Not where it was given up.
-    pub(super) fn is_called(&mut self, number: u64) -> bool {
-        self.at_work.get_mut(&number).map(|at_work| at_work.is_awaited = true).is_some()
+    /// Whether it was not given up.
+    pub(super) fn is_at_work(&self, number: u64) -> bool {
+        self.at_work.contains_key(&number)
     }
 
     /// It has an answer. Whether the machine waits for that, else it was given up, and must not be let in.
@@ -263,12 +278,22 @@ impl State {
         self.next
     }
 
-    /// With nobody there to ask, the machine is told so: the next who comes begins anew.
-    fn withdraw(&mut self) {
-        if let Some(at) = self.jobs.iter().position(|job| *job == Job::Ask) {
+    /// With nobody there for a job the machine is told so: who comes next begins anew, by what holds then.
+    fn withdraw(&mut self, is_meant: fn(&Job) -> bool, told: Event) {
+        if let Some(at) = self.jobs.iter().position(is_meant) {
             self.jobs.remove(at);
-            self.step(Event::Asked(Asked::NotBegun));
+            self.step(told);
         }
+    }
+
+    /// Whether there is a slot to be had for whoever comes, and nobody does: the pool pauses.
+    pub(super) fn has_job_for_nobody(&self) -> bool {
+        self.claims == 0 && !self.jobs.is_empty()
+    }
+
+    /// Whether an opening that came to nothing was wished for lately.
+    pub(super) fn is_wished(&self) -> bool {
+        self.wished_until.is_some()
     }
 
     /// When the machine has to be told something next.
@@ -342,5 +367,94 @@ impl State {
     pub(super) fn is_any_due(&self) -> bool {
         matches!(self.look, Look::Due { .. })
             || (!self.wants_more && self.want.is_some_and(|want| want.counts()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::core::{Budget, Slot};
+    use crate::fleet::keys::Keys;
+
+    const FULL: View =
+        View { slots_held: 52, members: 10, weights: 10, wanting: 0, asking: 0, other_budget: None };
+
+    /// An opening that is to ask.
+    fn asking() -> State {
+        let mut state = State::new(Plan { budget: budget(), weight: 1, most: 10 });
+        (state.claims, state.waiting) = (1, 1);
+        state.tell_wants();
+        std::thread::sleep(state.pause(WISH_FOR));
+        state.tick();
+        assert_eq!(state.next_job(), Some(Job::Ask));
+        state
+    }
+
+    fn budget() -> Budget {
+        Budget::new(60, 5).unwrap()
+    }
+
+    /// Alone with one connection, and another that found no slot a moment ago.
+    fn refused_a_second() -> State {
+        let mut state = asking();
+        state.step(Event::Asked(Asked::Slot(Slot(0), FULL)));
+        state.let_in(Keys::new("news", budget()).slot(0), true);
+        state.tell_wants();
+        assert_eq!(state.next_job(), Some(Job::Reserve { beyond_share: false }));
+        state.waiting = 0;
+        state.step(Event::Reserved(Reserved::None(FULL)));
+        state.end_claim(false);
+        state
+    }
+
+    /// Whether it would have another connection once a look has found a free slot.
+    fn would_have_another(state: &mut State) -> bool {
+        state.step(Event::Looked(Some(View { slots_held: 51, ..FULL })));
+        state.next_job().is_some()
+    }
+
+    /// What it is held up by passes.
+    fn forget_the_wish(state: &mut State) {
+        state.wished_until = Some(Instant::now());
+        state.tick();
+    }
+
+    #[test]
+    fn an_opening_that_found_no_slot_leaves_a_wish_that_outlasts_the_pauses_of_a_pool_and_then_passes() {
+        assert!(would_have_another(&mut refused_a_second()));
+        let mut state = refused_a_second();
+        assert!(state.is_held_up());
+        forget_the_wish(&mut state);
+        assert!(!would_have_another(&mut state) && !state.is_held_up());
+    }
+
+    #[test]
+    fn a_reservation_that_nobody_comes_for_is_taken_back_when_the_wish_has_passed() {
+        let mut state = refused_a_second();
+        state.step(Event::Looked(Some(View { slots_held: 51, ..FULL })));
+        assert!(state.has_job_for_nobody());
+        forget_the_wish(&mut state);
+        assert!(!state.has_job_for_nobody() && state.next_job().is_none());
+        // Another one begins anew.
+        state.claims = 1;
+        state.waiting = 1;
+        state.tell_wants();
+        assert_eq!(state.next_job(), Some(Job::Reserve { beyond_share: false }));
+    }
+
+    #[test]
+    fn an_asker_that_ends_before_it_heard_its_call_is_an_answer() {
+        let mut state = asking();
+        state.waiting = 0;
+        let number = state.begin(Job::Ask, WISH_FOR);
+        assert!(state.is_heard(number));
+        state.step(Event::Asked(Asked::NoSlot(View { asking: 1, ..FULL })));
+        std::thread::sleep(state.pause(WISH_FOR));
+        state.tick();
+        assert_eq!(state.call, Some(Call::AskAgain));
+        state.finish(number, false);
+        (state.claims, state.waiting) = (1, 1);
+        state.tell_wants();
+        assert!(state.member.due().is_some(), "it will ask again");
     }
 }

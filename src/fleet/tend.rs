@@ -61,13 +61,14 @@ fn round(fleet: &Fleet, keeping: &mut Keeping) -> ControlFlow<()> {
     let visits = gauges.is_some()
         && state.is_any_due()
         && keeping.visited.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
-    // R3 says when it asks again; the pool's own pause, as after a refusal of one more, would only add to that.
-    let has_none =
-        state.held.is_empty() && state.claims == 0 && gauges.as_ref().is_some_and(|g| g.waiting > 0);
-    let hurries = has_none && keeping.hurried.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
+    // R3 and R5 say when it tries again; the pool's own pause, as after a refusal of one more, would only add to that.
+    let has_none = state.held.is_empty() && state.claims == 0;
+    let is_wished = state.is_wished() || gauges.as_ref().is_some_and(|gauges| gauges.waiting > 0);
+    let lacks = gauges.is_some() && is_wished && (has_none || state.has_job_for_nobody());
+    let hurries = lacks && keeping.hurried.is_none_or(|at| at.elapsed() >= VISIT_AGAIN);
     let news = if gauges.is_some() { std::mem::take(&mut state.news) } else { Vec::new() };
     if (!is_new || waits) && !visits && !hurries && news.is_empty() {
-        let limit = match (waits, has_none || state.is_any_due()) {
+        let limit = match (waits, lacks || state.is_any_due()) {
             (true, _) => LOOK_AGAIN,
             (false, true) => VISIT_AGAIN,
             (false, false) => LONGEST,

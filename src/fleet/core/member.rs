@@ -41,6 +41,8 @@ pub struct Member {
     is_reserving: bool,
     /// There was no slot for the last reservation, and no look has found one since.
     is_refused: bool,
+    /// The last look had the mark of those who want put there.
+    is_wanting: bool,
     asking: Asking,
     backoff: Backoff,
     /// The end of the last pause, which holds also where nobody wants a connection for a while.
@@ -88,6 +90,7 @@ impl Member {
             opening: 0,
             is_reserving: false,
             is_refused: false,
+            is_wanting: false,
             asking: Asking::No,
             backoff: Backoff::default(),
             not_before: Duration::ZERO,
@@ -199,6 +202,7 @@ impl Member {
             Asking::At(_) if needs_none => Asking::No,
             Asking::Waiting(..) if needs_none => {
                 actions.push(Action::LeaveOff);
+                self.after_pause(moment, Why::NoSlot);
                 Asking::No
             }
             Asking::No if !needs_none => {
@@ -236,8 +240,11 @@ impl Member {
     fn look(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.held > 0 && matches!(self.look, Look::Due(at) if at <= now) {
             self.look = Look::UnderWay;
-            let cannot_grow = self.is_refused || self.sight.is_somebody_asking(now);
-            actions.push(Action::Look { want: cannot_grow && self.is_growing_to(self.share()) });
+            // Who wants does so until the reservation has its answer: the slot that a look has seen may be gone by then.
+            let is_waiting = self.is_reserving && self.is_wanting;
+            let cannot_grow = self.is_refused || is_waiting || self.sight.is_somebody_asking(now);
+            self.is_wanting = cannot_grow && self.is_growing_to(self.share());
+            actions.push(Action::Look { want: self.is_wanting });
         }
     }
 
@@ -272,6 +279,7 @@ impl Member {
                 self.is_refused = true;
             }
             Reserved::Failed => self.is_refused = true,
+            Reserved::NotBegun => {}
         }
     }
 
@@ -292,7 +300,6 @@ impl Member {
             self.is_refused = false;
         }
         self.held += 1;
-        self.not_before = Duration::ZERO;
         self.backoff.succeeded();
     }
 

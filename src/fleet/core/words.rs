@@ -85,6 +85,8 @@ pub enum Reserved {
     None(View),
     /// The question got no answer. The connection that it was put on is reported closed by itself.
     Failed,
+    /// It was taken back before anybody began it: nobody wants the connection any more.
+    NotBegun,
 }
 
 /// What is to be done. Each but the last three has an answer, an [`Event`].

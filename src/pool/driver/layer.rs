@@ -21,6 +21,9 @@ pub enum Condition {
     Due,
     /// It works, and nothing gives the next borrower what it is to find. It is closed, and says nothing against others.
     Unrestorable,
+    /// It works, and somebody beyond the pool is to have its place. It is closed; where `min_size` or `min_idle` keep it,
+    /// it is treated as `Dirty`, and does not count as returned dirty.
+    Spare,
     /// Lost. It is closed, and all connections opened before now are suspect.
     Broken,
     /// It works, yet it and all that were opened before it lead to the wrong place, such as a server turned
@@ -61,9 +64,9 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
         let _ = manager;
     }
 
-    /// What the openings under way wait for, where that is nothing of the server's and known for certain: a part of the
-    /// text, on one line, of the error of a caller whose time is over meanwhile. Called on the caller's thread; must
-    /// neither block nor do I/O. Default: nothing.
+    /// What openings wait for, under way or in a pause, where that is nothing of the server's and known for certain: a
+    /// part of the text, on one line, of the error of a caller whose time is over meanwhile. Called on the caller's
+    /// thread; must neither block nor do I/O. Default: nothing.
     fn opening_waits_for(&self, manager: &M) -> Option<String> {
         let _ = manager;
         None

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::judge::perform;
-use super::retire::{misrouted, restore};
+use super::retire::{is_spare, misrouted, restore};
 use super::suspect::{dispose_dead, found_dead};
 use crate::core::Outcome;
 use crate::pool::connection::body::{Body, plan_keepalive};
@@ -177,6 +177,7 @@ fn reinstate<M: ManageConnection>(mut entry: Box<Entry<M>>) {
             }
         }
         Ok(Condition::Unrestorable) => dispose(entry, CloseCause::Broken),
+        Ok(Condition::Spare) if is_spare(shared) => dispose(entry, CloseCause::Idle),
         Ok(Condition::Broken) => dispose_dead(entry, CloseCause::Broken, "it broke after its reset"),
         Err(panic) => dispose_dead(entry, CloseCause::Broken, &panic),
         Ok(_) => restore(entry),

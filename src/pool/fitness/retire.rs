@@ -109,17 +109,19 @@ pub(crate) fn evict<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     demand(shared);
 }
 
+/// Whether one that counts as in use may be closed without that another has to be opened for it.
+pub(crate) fn is_spare<M: ManageConnection>(shared: &Shared<M>) -> bool {
+    let (counts, settings) = (shared.lending.counts(), shared.settings());
+    counts.size() > settings.min_size as usize && counts.idle >= settings.min_idle.unwrap_or(0) as usize
+}
+
 /// Closes one connection that has been idle for so long, unless it is one of those that are kept. Whether it did.
 #[cfg(feature = "postgres")]
 pub(crate) fn give_up_one<M: ManageConnection>(shared: &Arc<Shared<M>>, idle_for: Millis) -> bool {
     let now = shared.now();
     for index in 0..shared.lending.slots().count() {
         let Some(entry) = shared.lending.take_at(index) else { continue };
-        let (counts, settings) = (shared.lending.counts(), shared.settings());
-        // This one counts as in use.
-        let is_spare = counts.size() > settings.min_size as usize
-            && counts.idle >= settings.min_idle.unwrap_or(0) as usize;
-        if is_spare && now.since(entry.card().idle_since()) >= idle_for {
+        if is_spare(shared) && now.since(entry.card().idle_since()) >= idle_for {
             dispose(entry, CloseCause::Idle);
             return true;
         }

@@ -9,7 +9,7 @@ use crate::pool::connection::card::Returned;
 use crate::pool::driver::layer::Condition;
 use crate::pool::fitness::aside::send_aside;
 use crate::pool::fitness::judge::{Fitness, fitness};
-use crate::pool::fitness::retire::{misrouted, restore};
+use crate::pool::fitness::retire::{is_spare, misrouted, restore};
 use crate::pool::fitness::suspect::dispose_dead;
 use crate::pool::parts::errand::Check;
 use crate::pool::shared::{Entry, Lending};
@@ -85,7 +85,10 @@ fn checkin_closely<M: ManageConnection>(
             }
         }
         Ok(_) if shared.lending.is_closed() => dispose(entry, CloseCause::Closed),
-        Ok(condition) if suspect || matches!(condition, Condition::Dirty | Condition::Due) => {
+        Ok(Condition::Spare) if !suspect && is_spare(&shared) => dispose(entry, CloseCause::Idle),
+        Ok(condition)
+            if suspect || matches!(condition, Condition::Dirty | Condition::Due | Condition::Spare) =>
+        {
             if condition == Condition::Dirty {
                 accounts::returned_dirty(&shared);
             }

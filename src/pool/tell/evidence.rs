@@ -119,11 +119,7 @@ pub(crate) fn error<M: ManageConnection>(
     let counts = shared.lending.counts();
     let mut holders = holders(shared);
     holders.truncate(HOLDERS_IN_ERROR);
-    let opening = opening(shared);
-    let opening_waits_for = match opening.count {
-        0 => None,
-        _ => guarded(shared, "opening_waits_for", || shared.hooks.opening_waits_for()).ok().flatten(),
-    };
+    let waits_for = guarded(shared, "opening_waits_for", || shared.hooks.opening_waits_for());
     let evidence = Evidence {
         pool: settings.name.clone(),
         awaited: unserved.awaited,
@@ -134,14 +130,14 @@ pub(crate) fn error<M: ManageConnection>(
         gauges: gauges_of(shared, &counts),
         validating: validating(shared),
         resetting: resetting(shared),
-        opening,
+        opening: opening(shared),
         does_not_answer: does_not_answer(shared),
         is_suspended: lending(shared) == LendingState::Suspended,
         ceiling: ceiling(&settings, &counts),
         yet_to_come: settings.ceiling().saturating_sub(count(counts.ceiling)),
         open_failures,
         outage,
-        opening_waits_for,
+        opening_waits_for: waits_for.unwrap_or(None),
         holders,
         own: held_by(shared, unserved.thread),
         in_deadlock: unserved.in_deadlock,

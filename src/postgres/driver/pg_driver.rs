@@ -53,6 +53,54 @@ impl PgDriver {
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
     }
 
+    /// In what state it was left. An unobserved connection always counts as dirty, but for policy `None`: only the server
+    /// can tell.
+    fn state_of(manager: &PgManager, conn: &mut PgConnection) -> Condition {
+        // For the pool to look closer, which then leaves it to the parent.
+        if conn.is_inherited() {
+            return Condition::Broken;
+        }
+        conn.end_lease();
+        conn.restore_socket_timeout();
+        // Ahead of the other, which a wait that ends by its limit makes of it too.
+        if conn.is_unrestorable() || conn.is_given_up_by_borrower() {
+            return Condition::Unrestorable;
+        }
+        if conn.is_lost() {
+            return Condition::Broken;
+        }
+        let cancelled = conn.is_left_by_handles();
+        let policy = conn.reset_policy(&manager.options().reset);
+        let Some(shared) = conn.observer() else {
+            return match *policy == ResetPolicy::None && !cancelled {
+                true if manager.is_check_due(conn) => Condition::Due,
+                true => Condition::Clean,
+                false => Condition::Dirty,
+            };
+        };
+        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
+        // Where the session is reset the borrower's own settings are undone first.
+        let left = conn.settings_left(policy);
+        let settled = left == SettingsLeft::Nothing && (!resets_session || !conn.is_used());
+        if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
+            return Condition::Misrouted;
+        }
+        // The client keeps the statements by which it looks up types, and would fail with them again and again.
+        if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
+            return Condition::Broken;
+        }
+        let listens = conn.is_listening_left(policy);
+        let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
+        let is_as_new = idle && !cancelled && !listens;
+        match left {
+            SettingsLeft::Unrestorable => Condition::Unrestorable,
+            SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => {
+                if manager.is_check_due(conn) { Condition::Due } else { Condition::Clean }
+            }
+            SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
+        }
+    }
+
     /// Asks what has to be asked now: for a sign of life after a silence, and what is due of a budget that is shared,
     /// whose answer is a sign of life too.
     fn attend(manager: &PgManager, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError> {
@@ -153,50 +201,12 @@ impl Driver<PgManager> for PgDriver {
         true
     }
 
-    /// An unobserved connection always counts as dirty, but for policy `None`: only the server can tell.
     fn condition(&self, manager: &PgManager, conn: &mut PgConnection) -> Condition {
-        // For the pool to look closer, which then leaves it to the parent.
-        if conn.is_inherited() {
-            return Condition::Broken;
-        }
-        conn.end_lease();
-        conn.restore_socket_timeout();
-        // Ahead of the other, which a wait that ends by its limit makes of it too.
-        if conn.is_unrestorable() || conn.is_given_up_by_borrower() {
-            return Condition::Unrestorable;
-        }
-        if conn.is_lost() {
-            return Condition::Broken;
-        }
-        let cancelled = conn.is_left_by_handles();
-        let policy = conn.reset_policy(&manager.options().reset);
-        let Some(shared) = conn.observer() else {
-            return match *policy == ResetPolicy::None && !cancelled {
-                true if manager.is_check_due(conn) => Condition::Due,
-                true => Condition::Clean,
-                false => Condition::Dirty,
-            };
-        };
-        let resets_session = matches!(policy, ResetPolicy::Full | ResetPolicy::Sql(_));
-        // Where the session is reset the borrower's own settings are undone first.
-        let left = conn.settings_left(policy);
-        let settled = left == SettingsLeft::Nothing && (!resets_session || !conn.is_used());
-        if shared.is_misrouted() || (settled && manager.check_role(conn).is_err()) {
-            return Condition::Misrouted;
-        }
-        // The client keeps the statements by which it looks up types, and would fail with them again and again.
-        if conn.is_transaction_pooled() && shared.are_statements_mixed_up() {
-            return Condition::Broken;
-        }
-        let listens = conn.is_listening_left(policy);
-        let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
-        let is_as_new = idle && !cancelled && !listens;
-        match left {
-            SettingsLeft::Unrestorable => Condition::Unrestorable,
-            SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => {
-                if manager.is_check_due(conn) { Condition::Due } else { Condition::Clean }
+        match Self::state_of(manager, conn) {
+            Condition::Clean | Condition::Due | Condition::Dirty if manager.gives_back(conn) => {
+                Condition::Spare
             }
-            SettingsLeft::Nothing | SettingsLeft::Restorable => Condition::Dirty,
+            condition => condition,
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) trait Admission: Send + Sync {
     /// Whether there is something to be asked by way of the connection of this number. Must neither block nor do I/O.
     fn is_due(&self, number: u64) -> bool;
 
+    /// Whether the connection of this number, which comes back, is to be closed for others, which is told of one only.
+    /// Must neither block nor do I/O.
+    fn gives_back(&self, number: u64) -> bool;
+
     /// Asks the server whether the connection of this number still has what it was let in by, and what else is due.
     /// After an error the connection is of no use.
     fn check(&self, number: u64, conn: &mut PgConnection, limit: Duration) -> Result<(), PgError>;

@@ -53,6 +53,13 @@ impl PgManager {
         admission.is_due(pass)
     }
 
+    /// Whether the place of a connection that comes back is somebody else's. It is told once, and then taken to be given
+    /// back.
+    pub(in crate::postgres) fn gives_back(&self, conn: &PgConnection) -> bool {
+        let (Some(admission), Some(pass)) = (&self.admission, conn.pass()) else { return false };
+        admission.gives_back(pass)
+    }
+
     /// What is known of the budget that is shared, where one is.
     pub(in crate::postgres) fn fleet_status(&self) -> Option<FleetStatus> {
         self.admission.as_ref().and_then(|admission| admission.status())

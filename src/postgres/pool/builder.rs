@@ -264,7 +264,8 @@ impl PgBuilder {
         let (adhoc_is_elsewhere, door) = (self.adhoc_server.is_some(), self.door(&settings));
         let Assembled { tiers, managers, adhoc_is_apart, join } = self.assemble(&settings)?;
         let set = [Tier::Automation, Tier::Adhoc].map(|tier| SetOnTier::of(tiers.of_tier(tier)));
-        let opens_one = |tier| tier == Tier::Automation || adhoc_is_apart;
+        // In a fleet that one would take a slot from the people, and wait while they have all.
+        let opens_one = |tier| tier == Tier::Automation || (adhoc_is_apart && !managers[1].is_admitted());
         let least = |tier| if opens_one(tier) { Least::First } else { Least::Kept };
         // Before anybody waits, since a fleet looks by way of the pool whether there is room.
         let join = |pool: &TieredPool<PgManager>| join(&PgPool::from(pool.clone()));

@@ -83,6 +83,7 @@ impl TieredPool<PgManager> {
     /// # Ok::<(), tierpool::Error>(())
     /// ```
     pub fn fleet_status(&self) -> Option<FleetStatus> {
-        self.automation().manager().fleet_status()
+        // In a child process somebody who is not there may hold what it would wait for.
+        if self.automation().is_inherited() { None } else { self.automation().manager().fleet_status() }
     }
 }

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use tierpool::config::{Overrides, PgSettings};
-use tierpool::fleet::Survey;
 use tierpool::fleet::core::Budget;
+use tierpool::fleet::{Survey, SurveyedSession};
 use tierpool::postgres::PgConnection;
 use tierpool::{PgPool, Tier};
 
@@ -72,7 +72,8 @@ fn look(pool: &PgPool, name: &str, ours: Option<Budget>, people: Option<&str>) -
     }
     let survey = Survey::of(conn, name, PATIENCE)?;
     // Of programs that are there, their own role; else that of the settings.
-    let batch = survey.sessions.first().map(|session| session.role.clone());
+    let is_of_batch = |session: &&SurveyedSession| session.reserve_slot.is_none() && !session.role.is_empty();
+    let batch = survey.sessions.iter().find(is_of_batch).map(|session| session.role.clone());
     let limits = Limits::ask(conn, batch.as_deref(), people).map_err(|error| error.to_string());
     Ok(Picture { survey, ours, limits })
 }

@@ -207,6 +207,29 @@ fn r5_a_refused_reservation_is_not_repeated_before_a_look_and_makes_a_mark() {
 }
 
 #[test]
+fn r5_who_wants_keeps_its_mark_until_the_slot_that_was_seen_is_its_own() {
+    let (mut driven, _) = Driven::with_one(2);
+    let full = members(10, 52);
+    driven.tell(Event::Reserved(Reserved::None(full)));
+    assert_eq!(driven.wait(LOOK_EVERY), [Action::Look { want: true }]);
+    let actions = driven.tell(Event::Looked(Some(members(10, 51))));
+    assert_eq!(actions, [ROOM]);
+    assert_eq!(driven.wait(2 * LOOK_EVERY), [Action::Look { want: true }], "nobody has begun it");
+    driven.tell(Event::Looked(Some(full)));
+    driven.tell(Event::Reserved(Reserved::Slot(Slot(1), full)));
+    driven.tell(Event::Opened(Slot(1)));
+    assert_eq!(driven.wait(2 * LOOK_EVERY), [Action::Look { want: false }]);
+}
+
+#[test]
+fn r5_a_reservation_that_nobody_has_begun_is_taken_back_and_made_anew_by_what_holds_then() {
+    let (mut driven, _) = Driven::with_one(2);
+    driven.tell(Event::Wants(1));
+    assert_eq!(driven.tell(Event::Reserved(Reserved::NotBegun)), []);
+    assert_eq!(driven.tell(Event::Wants(2)), [ROOM]);
+}
+
+#[test]
 fn r5_who_has_its_share_does_not_make_others_give_up() {
     let mut driven = Driven::with(5);
     driven.tell(Event::Wants(10));
