@@ -91,6 +91,23 @@ fn programs_are_told_with_their_weights_slots_and_limits() {
 }
 
 #[test]
+fn the_role_of_automation_is_told_apart_from_that_of_people_whose_sessions_come_first() {
+    let cluster = cluster();
+    plant(
+        &cluster,
+        "CREATE ROLE person LOGIN PASSWORD 'own' CONNECTION LIMIT 2; ALTER ROLE app CONNECTION LIMIT 10",
+    );
+    let of_people = format!("postgresql://person:own@127.0.0.1:{}/app", cluster.port());
+    let pool = built(builder(&cluster.url(), "scraper").adhoc_url(of_people));
+    let _held = [Tier::Adhoc, Tier::Automation].map(|tier| pool.get(tier).unwrap());
+    let told = status(&cluster.url(), &["--json", "--adhoc-role", "person"]);
+    let json = told.json();
+    assert_eq!((told.code, &json["reasons"]), (Some(0), &serde_json::json!([])), "{json:#}");
+    assert_eq!(json["limits"]["automation"]["connection_limit"], 10);
+    assert_eq!(json["limits"]["adhoc"]["connection_limit"], 2);
+}
+
+#[test]
 fn programs_with_different_budgets_are_amiss_and_settings_with_another_than_theirs_too() {
     let cluster = cluster();
     let _one = member(&cluster, "one");

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use fleets::{Over, RESERVED, builder, member, seen};
+use fleets::{RESERVED, builder, member, seen};
 use support::cluster::cluster;
 use support::pools::built;
-use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
+use support::wait::{BOUND, LONG_BOUND, MS, Over, SECOND, eventually};
 use tierpool::postgres::ResetPolicy;
 use tierpool::{PgPool, Tier};
 

@@ -9,7 +9,7 @@ mod forty;
 mod support;
 
 use std::env;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use forty::{AUTOMATION, BATCH, Outages, STAYING, program, refusals, server};
 use support::cluster::Cluster;
 use support::proxy::Proxy;
 use support::stress;
-use support::wait::{LONG_BOUND, eventually};
+use support::wait::{LONG_BOUND, Over, eventually};
 
 const USUAL_SECONDS: u64 = 40;
 /// How long it is looked at what the forty do without a fleet.

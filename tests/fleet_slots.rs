@@ -9,11 +9,11 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use fleets::{Over, SLOTS, builder, member, seen};
+use fleets::{SLOTS, builder, member, seen};
 use support::child::as_child;
 use support::cluster::cluster;
 use support::pools::built;
-use support::wait::{BOUND, LONG_BOUND, SECOND, eventually};
+use support::wait::{BOUND, LONG_BOUND, Over, SECOND, eventually};
 use tierpool::postgres::ResetPolicy;
 use tierpool::{PgPool, Tier};
 

@@ -41,8 +41,8 @@ pub(super) struct Adhoc {
     pub(super) changed: Condvar,
     /// An idle connection is to be asked. `Relaxed`: a hint by which a return does without the lock.
     pub(super) is_due: AtomicBool,
-    /// The turn is over, and nothing was idle: the next one that comes back is to be closed. `Relaxed`: a hint, of which
-    /// the swap alone decides who takes it.
+    /// The turn is over, and nothing was idle: the next one that comes back is to be closed. `Relaxed`: a hint, of
+    /// which the swap alone decides who takes it.
     pub(super) gives_next_back: AtomicBool,
     /// Slots that are taken, as seen last. `Relaxed`: a figure for people.
     taken: AtomicU32,

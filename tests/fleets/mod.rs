@@ -3,8 +3,6 @@
 // Each user is a crate of its own and takes a part of this.
 #![allow(dead_code)]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use postgres::Client;
 use tierpool::{PgBuilder, PgPool};
 
@@ -31,15 +29,6 @@ pub fn builder(url: &str, app_name: &str) -> PgBuilder {
 #[track_caller]
 pub fn member(cluster: &Cluster, app_name: &str) -> PgPool {
     built(builder(&cluster.url(), app_name))
-}
-
-/// Ends the threads that look at it, also where the test fails: their scope would wait for them.
-pub struct Over<'a>(pub &'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// What the server says of the locks of all fleets.

@@ -1,6 +1,7 @@
 //! Waiting for a condition with a bound, and measuring what a test leaves behind.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,15 @@ pub const SECOND: Duration = Duration::from_secs(1);
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Ends the threads that look at it, also where the test fails: their scope would wait for them.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Waits until `cond` holds.
 ///

@@ -240,7 +240,7 @@ impl Member {
     fn look(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.held > 0 && matches!(self.look, Look::Due(at) if at <= now) {
             self.look = Look::UnderWay;
-            // Who wants does so until the reservation has its answer: the slot that a look has seen may be gone by then.
+            // Who wants does so until the reservation has its answer: the slot that was seen may be gone by then.
             let is_waiting = self.is_reserving && self.is_wanting;
             let cannot_grow = self.is_refused || is_waiting || self.sight.is_somebody_asking(now);
             self.is_wanting = cannot_grow && self.is_growing_to(self.share());

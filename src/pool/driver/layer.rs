@@ -21,8 +21,8 @@ pub enum Condition {
     Due,
     /// It works, and nothing gives the next borrower what it is to find. It is closed, and says nothing against others.
     Unrestorable,
-    /// It works, and somebody beyond the pool is to have its place. It is closed; where `min_size` or `min_idle` keep it,
-    /// it is treated as `Dirty`, and does not count as returned dirty.
+    /// It works, and somebody beyond the pool is to have its place. It is closed; where `min_size` or `min_idle` keep
+    /// it, it is treated as `Dirty`, and does not count as returned dirty.
     Spare,
     /// Lost. It is closed, and all connections opened before now are suspect.
     Broken,

@@ -53,8 +53,8 @@ impl PgDriver {
         conn.observer().is_some_and(|shared| shared.silence() >= limit)
     }
 
-    /// In what state it was left. An unobserved connection always counts as dirty, but for policy `None`: only the server
-    /// can tell.
+    /// In what state it was left. An unobserved connection always counts as dirty, but for policy `None`: only the
+    /// server can tell.
     fn state_of(manager: &PgManager, conn: &mut PgConnection) -> Condition {
         // For the pool to look closer, which then leaves it to the parent.
         if conn.is_inherited() {

@@ -53,8 +53,8 @@ impl PgManager {
         admission.is_due(pass)
     }
 
-    /// Whether the place of a connection that comes back is somebody else's. It is told once, and then taken to be given
-    /// back.
+    /// Whether the place of a connection that comes back is somebody else's. It is told once, and then taken to be
+    /// given back.
     pub(in crate::postgres) fn gives_back(&self, conn: &PgConnection) -> bool {
         let (Some(admission), Some(pass)) = (&self.admission, conn.pass()) else { return false };
         admission.gives_back(pass)

@@ -195,8 +195,9 @@ impl PgBuilder {
 
     /// Builds the pool from what is set here and the environment, opens a connection, and waits for it: so whatever
     /// keeps the server from being used is told here. The ad-hoc tier opens one too where it has a server, a role or
-    /// credentials of its own. They close when they are idle, as others do; what is to be kept open is opened and
-    /// waited for as well. A server that is still starting is waited for, and the log says so every few seconds.
+    /// credentials of its own, but for a tier in a fleet. They close when they are idle, as others do; what is to be
+    /// kept open is opened and waited for as well. A server that is still starting is waited for, and the log says so
+    /// every few seconds.
     ///
     /// # Blocking
     ///

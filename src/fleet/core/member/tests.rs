@@ -112,6 +112,21 @@ fn r3_a_pause_holds_however_often_the_wish_goes_and_comes() {
 }
 
 #[test]
+fn r3_who_gives_up_asking_before_its_time_pauses_as_well() {
+    let mut driven = Driven::new();
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        driven.tell(Event::Wants(1));
+        let due = driven.member.due().expect("it will ask");
+        pauses.push(due - driven.now);
+        assert_eq!(driven.wait(due - driven.now), [Action::Ask]);
+        assert_eq!(driven.tell(Event::Asked(Asked::NoSlot(CROWD))), []);
+        assert_eq!(driven.tell(Event::Wants(0)), [Action::LeaveOff]);
+    }
+    assert!(pauses.is_sorted() && pauses[5] > MOST_PAUSE_WHERE_ALL_FIT / 2, "{pauses:?}");
+}
+
+#[test]
 fn r1_a_question_that_nobody_put_is_put_later() {
     let mut driven = Driven::new();
     driven.tell(Event::Wants(1));
