@@ -157,6 +157,25 @@ fn an_item_whose_claim_has_ended_meanwhile_is_rolled_back() {
 }
 
 #[test]
+fn an_item_that_another_host_has_done_meanwhile_is_counted_there() {
+    let place = Place::new();
+    for group in [1, 2] {
+        let queue = numbers(&place.pool(), 2);
+        let options = options().workers(1).group(group, LONG_BOUND);
+        let report = queue.run(claims(), options, |tx, item| {
+            work(tx, item)?;
+            // Another host has claimed all and done it.
+            place.execute("DELETE FROM jobs");
+            Ok::<_, PgError>(())
+        });
+        let report = report.unwrap();
+        assert_sum(&report);
+        assert_eq!((report.taken_over, report.settled, report.committed), (2, 0, 0), "{group}: {report}");
+        place.assert_once(0);
+    }
+}
+
+#[test]
 fn work_whose_commit_had_no_answer_takes_effect_once_alone_and_in_a_group() {
     let place = Place::new();
     let proxy = Proxy::start(place.cluster.port()).unwrap();

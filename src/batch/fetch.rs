@@ -125,7 +125,7 @@ impl<I, P, FE, F> Fetchers<I, P, FE, F> {
         drop(account);
         let failed = |UnderWay { item, attempts, place, .. }| {
             let error = format!("the fetch did not end within {}", Time(limit)).into();
-            self.pages.fail(Failed { item, error, class: Class::FetchTimeout, attempts });
+            self.pages.fail(Failed { item, error, class: Class::FetchTimeout, attempts, in_doubt: false });
             place
         };
         overdue.into_iter().map(failed).collect()
@@ -277,7 +277,13 @@ where
             };
             // A stop ends the waiting; the item has failed then, with the error at hand.
             if !attempts.after_failure(again).is_some_and(|delay| signals.pause(delay)) {
-                return pages.fail(Failed { item, error, class, attempts: attempts.failed() });
+                return pages.fail(Failed {
+                    item,
+                    error,
+                    class,
+                    attempts: attempts.failed(),
+                    in_doubt: false,
+                });
             }
             drop_quietly(error);
         }

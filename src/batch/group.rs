@@ -102,7 +102,8 @@ where
         for job in jobs {
             let item = self.source.end(job);
             let error = error.clone().into();
-            self.fail(Failed { item, error, class: failure.class, attempts }, outcomes);
+            let FailedAttempt { class, in_doubt, .. } = failure;
+            self.fail(Failed { item, error, class, attempts, in_doubt }, outcomes);
         }
     }
 
@@ -118,7 +119,7 @@ where
         if failure.is_unknown() {
             return self.do_again(jobs, failure, outcomes);
         }
-        let FailedAttempt { error, class, .. } = failure;
+        let FailedAttempt { error, class, in_doubt, .. } = failure;
         let mut error = Some(error);
         for (index, job) in jobs.into_iter().enumerate() {
             if !self.floor.signals.is_over() {
@@ -126,7 +127,7 @@ where
                 self.process(job, before, outcomes);
             } else if let Some(error) = error.take_if(|_| turns.failed() == Some(index)) {
                 let item = self.source.end(job);
-                self.fail(Failed { item, error, class, attempts: 1 }, outcomes);
+                self.fail(Failed { item, error, class, attempts: 1, in_doubt }, outcomes);
             } else {
                 // It was rolled back with its group, so another run can start it.
                 self.leave(job, outcomes);
@@ -137,16 +138,16 @@ where
     /// Does each job again of a group that may have been committed, where that does no harm. Whatever ends the batch,
     /// none of them is called not started.
     fn do_again(&self, jobs: Vec<S::Job>, failure: FailedAttempt, outcomes: &mut Outcomes<S::Item>) {
-        let FailedAttempt { error, class, again, unconnected } = failure;
+        let FailedAttempt { error, class, again, unconnected, in_doubt } = failure;
         let error = InGroup::of(jobs.len(), error);
         for job in jobs {
             let error = error.clone().into();
             if self.floor.signals.is_halted() {
                 // There is no database to do it in.
                 let item = self.source.end(job);
-                self.fail(Failed { item, error, class, attempts: 1 }, outcomes);
+                self.fail(Failed { item, error, class, attempts: 1, in_doubt }, outcomes);
             } else {
-                let failure = Some(FailedAttempt { error, class, again, unconnected });
+                let failure = Some(FailedAttempt { error, class, again, unconnected, in_doubt });
                 self.process(job, Before { attempts: 1, failure }, outcomes);
             }
         }

@@ -188,8 +188,8 @@ pub(super) fn owned<I: Clone>(item: Arc<I>) -> I {
 
 /// A failure with its item as it was given.
 pub(super) fn owned_failure<I: Clone>(failed: Failed<Arc<I>>) -> Failed<I> {
-    let Failed { item, error, class, attempts } = failed;
-    Failed { item: owned(item), error, class, attempts }
+    let Failed { item, error, class, attempts, in_doubt } = failed;
+    Failed { item: owned(item), error, class, attempts, in_doubt }
 }
 
 impl<I: Clone + Send + Sync, P: Send> Source for Pages<I, P> {

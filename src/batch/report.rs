@@ -122,6 +122,8 @@ pub struct Failed<I> {
     pub class: Class,
     /// How often it was tried.
     pub attempts: u32,
+    /// One of the attempts may have taken effect.
+    pub(super) in_doubt: bool,
 }
 
 /// How a batch ended.
@@ -245,7 +247,13 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_is_told_with_one_of_its_errors() {
-        let failed = |class, error: &str| Failed { item: (), error: error.into(), class, attempts: 1 };
+        let failed = |class, error: &str| Failed {
+            item: (),
+            error: error.into(),
+            class,
+            attempts: 1,
+            in_doubt: false,
+        };
         let report = Report {
             items: 3,
             committed: 0,

@@ -31,6 +31,8 @@ pub(super) struct FailedAttempt {
     pub(super) again: Again,
     /// It had no connection to work on.
     pub(super) unconnected: bool,
+    /// It or one before it may have taken effect.
+    pub(super) in_doubt: bool,
 }
 
 impl FailedAttempt {
@@ -43,7 +45,9 @@ impl FailedAttempt {
     /// whether an earlier attempt has taken effect.
     fn after(self, before: Option<FailedAttempt>) -> FailedAttempt {
         let says_nothing = self.unconnected || self.again == Again::Outage;
-        before.filter(|before| says_nothing && before.is_unknown()).unwrap_or(self)
+        let in_doubt = self.in_doubt || before.as_ref().is_some_and(|before| before.in_doubt);
+        let stands = before.filter(|before| says_nothing && before.is_unknown()).unwrap_or(self);
+        FailedAttempt { in_doubt, ..stands }
     }
 }
 
@@ -54,6 +58,13 @@ pub(super) enum NotDone {
     Outage(PgError),
     /// The pool will not lend again, whatever the wait.
     NoPool(PgError),
+}
+
+impl NotDone {
+    fn failed(error: BoxError, class: Class, again: Again) -> NotDone {
+        let in_doubt = class == Class::OutcomeUnknown;
+        NotDone::Failed(FailedAttempt { error, class, again, unconnected: false, in_doubt })
+    }
 }
 
 /// What became of a job after all its attempts.
@@ -116,9 +127,9 @@ where
         );
         match verdict {
             Verdict::Done(value) => self.commit(job, value, outcomes),
-            Verdict::Failed(FailedAttempt { error, class, .. }, attempts) => {
+            Verdict::Failed(FailedAttempt { error, class, in_doubt, .. }, attempts) => {
                 let item = self.source.end(job);
-                self.fail(Failed { item, error, class, attempts }, outcomes);
+                self.fail(Failed { item, error, class, attempts, in_doubt }, outcomes);
             }
             Verdict::NotStarted => self.leave(job, outcomes),
         }
@@ -217,7 +228,7 @@ where
             Ok(Err(Uncommitted::Session(setback))) => {
                 let error = setback.error.into();
                 let class = setback.of_frame.map_or_else(|| Class::of(&*error), Class::of_frame);
-                Err(NotDone::Failed(FailedAttempt { error, class, again: setback.again, unconnected: false }))
+                Err(NotDone::failed(error, class, setback.again))
             }
             Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
                 Err(no_connection(error.into(), refusal, &mut outcomes.wait))
@@ -226,8 +237,7 @@ where
                 let text = crate::pool::panic_text(&*payload);
                 let error = format!("{} panicked: {text}", self.name).into();
                 drop_quietly(payload);
-                let class = Class::Panic;
-                Err(NotDone::Failed(FailedAttempt { error, class, again: Again::No, unconnected: false }))
+                Err(NotDone::failed(error, Class::Panic, Again::No))
             }
         }
     }
@@ -247,7 +257,8 @@ fn no_connection(error: BoxError, refusal: crate::Error, wait: &mut Histogram<u6
         ErrorKind::ConnectFailed | ErrorKind::Closed | ErrorKind::Forked => NotDone::NoPool(refusal.into()),
         _ => {
             record(wait, refusal.waited());
-            NotDone::Failed(FailedAttempt { error, class: Class::Checkout, again, unconnected: true })
+            let (class, unconnected, in_doubt) = (Class::Checkout, true, false);
+            NotDone::Failed(FailedAttempt { error, class, again, unconnected, in_doubt })
         }
     }
 }

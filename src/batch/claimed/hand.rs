@@ -230,7 +230,7 @@ impl<'a, F: Feed> Source for Hand<'a, F> {
     }
 
     fn keep(&self, failed: Failed<Self::Item>) -> Option<Failed<Self::Item>> {
-        let Failed { item: job, error, class, .. } = failed;
+        let Failed { item: job, error, class, in_doubt, .. } = failed;
         let text = line(&*error);
         let end = match self.tell_failed(&job.item, &text) {
             Ok(Fate::Dead) => {
@@ -251,7 +251,9 @@ impl<'a, F: Feed> Source for Hand<'a, F> {
                     "an item failed ({}, {fate:?}): {text}",
                     class.as_str()
                 );
-                End::As(fate)
+                // Of the batch's own attempts none can have taken effect: whoever had the item next counts it.
+                let is_anothers = fate == Fate::Settled && !in_doubt;
+                End::As(if is_anothers { Fate::TakenOver } else { fate })
             }
             Err(untold) => {
                 say!(

@@ -12,7 +12,8 @@ use crate::text::Time;
 ///
 /// `claimed = committed + put_off + dead + taken_over + settled + given_back + left`, always. An item that is put off
 /// and claimed again counts each time. So over all batches of a queue that is worked off, `committed` and `settled` and
-/// `dead` are the items that were pushed, where no host has died; what a dead host had committed is in no report.
+/// `dead` are the items that were pushed, where no host has died; what a dead host had committed is in no report. An
+/// item counts twice only where the claim of work whose COMMIT had no answer ended too, and another host did it then.
 ///
 /// Items that fail are told of in the log and kept by the feed, as by
 /// [`Queue::dead_letters`](super::Queue::dead_letters), and not in memory.
@@ -29,8 +30,7 @@ pub struct Report {
     pub dead: u64,
     /// Items whose claim had ended before their work did, which somebody else has or had.
     pub taken_over: u64,
-    /// Items that took effect once and are gone, by an attempt whose COMMIT had no answer, or by somebody else's after
-    /// the claim had ended.
+    /// Items that took effect once and are gone, by an attempt whose COMMIT had no answer.
     pub settled: u64,
     /// Items that were given back, not begun or rolled back as the batch ended.
     pub given_back: u64,
