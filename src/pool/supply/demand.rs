@@ -30,7 +30,9 @@ impl Supplied {
         // attempt has this asked again.
         let introducing = shared.supply.introducing() as usize;
         let ahead = shared.helpers.taken_ahead();
-        Supplied { counts: shared.lending.counts(), introducing, ahead }
+        let counts = shared.lending.counts();
+        // And after them: one that is taken in between counts at least once too.
+        Supplied { counts, introducing, ahead: ahead.max(shared.helpers.taken_ahead()) }
     }
 }
 
