@@ -48,7 +48,8 @@ fn a_program_logs_in_seldom_where_there_is_neither_a_slot_nor_a_place_to_ask_fro
     // Pauses of up to 3.2, 6.4 and 12.8 s; three a second, and so 18, if each opening began anew.
     assert!(proxy.accepted() <= 8, "{} log-ins", proxy.accepted());
     drop(others);
-    pool.get(Tier::Automation).unwrap();
+    // After the longest pause, of half a minute, and what a machine under load makes of it.
+    pool.automation().get_timeout(3 * LONG_BOUND).unwrap();
 }
 
 #[test]
