@@ -98,11 +98,11 @@ where
         attempts: u32,
         outcomes: &mut Outcomes<S::Item>,
     ) {
-        let error = InGroup::of(jobs.len(), failure.error);
+        let FailedAttempt { error, class, in_doubt, .. } = failure;
+        let error = InGroup::of(jobs.len(), error);
         for job in jobs {
             let item = self.source.end(job);
             let error = error.clone().into();
-            let FailedAttempt { class, in_doubt, .. } = failure;
             self.fail(Failed { item, error, class, attempts, in_doubt }, outcomes);
         }
     }

@@ -60,10 +60,10 @@ fn run(adhoc: &Adhoc) {
             give_back(adhoc);
             continue;
         }
-        let look_at = state.look_at;
-        let look_at = if is_held_up { look_at.min(Instant::now() + WITHIN) } else { look_at };
-        if Instant::now() < look_at {
-            adhoc.changed.wait_until(&mut state, look_at);
+        let (now, look_at) = (Instant::now(), state.look_at);
+        if now < look_at {
+            let until = if is_held_up { look_at.min(now + WITHIN) } else { look_at };
+            adhoc.changed.wait_until(&mut state, until);
             continue;
         }
         state.look_later();

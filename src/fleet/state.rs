@@ -174,9 +174,9 @@ impl State {
         self.step(Event::Wants(held + self.claims + u32::from(pauses)));
         if self.waiting == 0 {
             self.withdraw(Job::is_question, Event::Asked(Asked::NotBegun));
-        }
-        if self.waiting == 0 && !pauses {
-            self.withdraw(|job| !job.is_question(), Event::Reserved(Reserved::NotBegun));
+            if !pauses {
+                self.withdraw(|job| !job.is_question(), Event::Reserved(Reserved::NotBegun));
+            }
         }
     }
 

@@ -232,7 +232,12 @@ impl<'a, F: Feed> Source for Hand<'a, F> {
     fn keep(&self, failed: Failed<Self::Item>) -> Option<Failed<Self::Item>> {
         let Failed { item: job, error, class, in_doubt, .. } = failed;
         let text = line(&*error);
-        let end = match self.tell_failed(&job.item, &text) {
+        let told = self.tell_failed(&job.item, &text).map(|fate| match fate {
+            // Of the batch's own attempts none can have taken effect: whoever had the item next counts it.
+            Fate::Settled if !in_doubt => Fate::TakenOver,
+            fate => fate,
+        });
+        let end = match told {
             Ok(Fate::Dead) => {
                 say!(
                     Level::Warn,
@@ -251,9 +256,7 @@ impl<'a, F: Feed> Source for Hand<'a, F> {
                     "an item failed ({}, {fate:?}): {text}",
                     class.as_str()
                 );
-                // Of the batch's own attempts none can have taken effect: whoever had the item next counts it.
-                let is_anothers = fate == Fate::Settled && !in_doubt;
-                End::As(if is_anothers { Fate::TakenOver } else { fate })
+                End::As(fate)
             }
             Err(untold) => {
                 say!(
