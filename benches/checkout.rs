@@ -13,7 +13,7 @@ use common::mode::Mode;
 use common::rounds::{Rounds, quantile};
 use common::subject::{LIMIT, OURS, R2D2, Subject, cyclers};
 use common::table::{Bound, Row, Table, count, nanos};
-use common::throughput::{cost_within, time_of};
+use common::throughput::{cost_within, there_and_back_within, time_of};
 use common::validated::{Ours, Theirs, Validates, checkouts_of_all};
 use criterion::{BenchmarkId, Throughput};
 
@@ -65,6 +65,9 @@ const VALIDATED: [Validated; 2] = [
         goal: None,
     },
 ];
+
+/// What is measured after the subjects: a word handed to another thread and back, with nothing else.
+const HAND_OVER: usize = 2;
 
 /// How long connections rest: as long as they are trusted by default.
 const REST: Duration = Duration::from_millis(500);
@@ -134,7 +137,10 @@ fn validated(mode: Mode, table: &mut Table) {
         let ours = Ours::new(CONNECTIONS, Validates::EachCheckout, is_valid_takes);
         let subjects: [&dyn Subject; 2] = [&ours, &Theirs::new(CONNECTIONS, is_valid_takes)];
         let time = Duration::from_micros(micros);
-        let costs = Rounds::run(rounds, 2, |subject| cost_within(subjects[subject], 1, time));
+        let costs = Rounds::run(rounds, 3, |subject| match subjects.get(subject) {
+            Some(subject) => cost_within(*subject, 1, time),
+            None => there_and_back_within(time),
+        });
         let value = if beyond_r2d2 { costs.difference(OURS, R2D2) } else { costs.median(OURS) } / 1e3;
         let peer = format!("r2d2 {}", nanos(costs.median(R2D2)));
         let row = Row::new(what, nanos(costs.median(OURS)), peer, value).bar(Bound::AtMost(bar));
@@ -143,6 +149,9 @@ fn validated(mode: Mode, table: &mut Table) {
             Some(goal) => row.goal(Bound::AtMost(goal)),
             None => row,
         });
+        let (beyond, word) = (costs.difference(OURS, R2D2), costs.median(HAND_OVER));
+        let (what, peer) = (format!("{what}: beyond r2d2's"), format!("a word handed over {}", nanos(word)));
+        table.push(Row::new(what, nanos(beyond), peer, beyond / word).unit("× the word"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cycles without a hold: how long a number of them takes, and how many fit into a time.
 
-use std::hint::black_box;
+use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,5 +69,41 @@ pub fn cost_within(subject: &dyn Subject, threads: usize, time: Duration) -> f64
         let (done, took) =
             ends.fold((0, Duration::ZERO), |(sum, last), (done, end)| (sum + done, last.max(end)));
         took.as_nanos() as f64 / done as f64
+    })
+}
+
+/// The nanoseconds in which a word passes to another thread and back, by what fits into `time`: how far apart the
+/// system has put the two.
+pub fn there_and_back_within(time: Duration) -> f64 {
+    let word = AtomicU64::new(0);
+    let awaits = |value: u64| {
+        while word.load(Ordering::Acquire) != value {
+            spin_loop();
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in (1..).step_by(2) {
+                let seen = loop {
+                    match word.load(Ordering::Acquire) {
+                        u64::MAX => return,
+                        seen if seen == turn => break seen,
+                        _ => spin_loop(),
+                    }
+                };
+                word.store(seen + 1, Ordering::Release);
+            }
+        });
+        let (begun, mut turns) = (Instant::now(), 0_u64);
+        while begun.elapsed() < time {
+            for _ in 0..BATCH {
+                word.store(2 * turns + 1, Ordering::Release);
+                awaits(2 * turns + 2);
+                turns += 1;
+            }
+        }
+        let took = begun.elapsed();
+        word.store(u64::MAX, Ordering::Release);
+        took.as_nanos() as f64 / turns as f64
     })
 }

@@ -12,6 +12,16 @@ type One = Waiter<u32, ()>;
 /// How often a model looks at the hint before it sleeps: each look may see an old value or the new one.
 const LOOKS: usize = 2;
 
+/// The ways in which a waiter is served and told of it; whether it took the value.
+const WAYS: [fn(&One) -> bool; 2] = [
+    |waiter| {
+        let took = waiter.serve(Box::new(1)).is_ok();
+        waiter.wake();
+        took
+    },
+    |waiter| waiter.answer(Box::new(1)).is_ok(),
+];
+
 /// A wait as the pool's: it lingers, sleeps until it is near, lingers once more, and sleeps until it has its verdict.
 fn wait<T, R>(waiter: &Waiter<T, R>) -> Outcome<T, R> {
     linger(waiter);
@@ -32,53 +42,49 @@ fn linger<T, R>(waiter: &Waiter<T, R>) -> bool {
 
 #[test]
 fn a_hint_that_is_seen_at_any_moment_leads_to_the_verdict() {
-    explore(|| {
-        let waiter = Arc::new(One::new());
-        let server = {
-            let waiter = Arc::clone(&waiter);
-            thread::spawn(move || {
-                assert!(waiter.serve(Box::new(1)).is_ok());
-                waiter.wake();
-            })
-        };
-        assert!(matches!(wait(&waiter), Outcome::Served(value) if *value == 1));
-        server.join().unwrap();
-    });
+    for serve in WAYS {
+        explore(move || {
+            let waiter = Arc::new(One::new());
+            let server = {
+                let waiter = Arc::clone(&waiter);
+                thread::spawn(move || assert!(serve(&waiter)))
+            };
+            assert!(matches!(wait(&waiter), Outcome::Served(value) if *value == 1));
+            server.join().unwrap();
+        });
+    }
 }
 
 #[test]
 fn an_alert_that_comes_late_takes_nothing_from_the_verdict() {
-    explore(|| {
-        let waiter = Arc::new(One::new());
-        let [alerting, serving] = [(); 2].map(|()| Arc::clone(&waiter));
-        let alerter = thread::spawn(move || alerting.alert());
-        let server = thread::spawn(move || {
-            assert!(serving.serve(Box::new(1)).is_ok());
-            serving.wake();
+    for serve in WAYS {
+        explore(move || {
+            let waiter = Arc::new(One::new());
+            let [alerting, serving] = [(); 2].map(|()| Arc::clone(&waiter));
+            let alerter = thread::spawn(move || alerting.alert());
+            let server = thread::spawn(move || assert!(serve(&serving)));
+            assert!(matches!(wait(&waiter), Outcome::Served(_)));
+            alerter.join().unwrap();
+            server.join().unwrap();
+            assert!(waiter.is_settled(), "the alert has taken back that the waiter is settled");
         });
-        assert!(matches!(wait(&waiter), Outcome::Served(_)));
-        alerter.join().unwrap();
-        server.join().unwrap();
-        assert!(waiter.linger(|_| false), "the alert has taken back that the waiter is settled");
-    });
+    }
 }
 
 #[test]
 fn a_hint_against_a_give_up_leaves_the_value_with_one_of_the_two() {
-    explore(|| {
-        let waiter = Arc::new(One::new());
-        let server = {
-            let waiter = Arc::clone(&waiter);
-            thread::spawn(move || {
-                let accepted = waiter.serve(Box::new(1)).is_ok();
-                waiter.wake();
-                accepted
-            })
-        };
-        linger(&waiter);
-        let served = matches!(waiter.leave(), Outcome::Served(_));
-        assert_eq!(server.join().unwrap(), served);
-    });
+    for serve in WAYS {
+        explore(move || {
+            let waiter = Arc::new(One::new());
+            let server = {
+                let waiter = Arc::clone(&waiter);
+                thread::spawn(move || serve(&waiter))
+            };
+            linger(&waiter);
+            let served = matches!(waiter.leave(), Outcome::Served(_));
+            assert_eq!(server.join().unwrap(), served);
+        });
+    }
 }
 
 /// A line that is known to be brisk, with its value out on loan and its cell marked.

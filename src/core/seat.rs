@@ -1,13 +1,18 @@
 //! A seat: the right to have one connection, as an owned value.
+//!
+//! A connection may leave its seat to somebody else for a while: what is left behind then has its index, and no
+//! capacity.
 
 use super::ledger::Standing;
 use super::lending::Lending;
 use super::sync::Arc;
 
-/// One unit of capacity and the slot that goes with it (invariant I1). Whoever has the connection, or is about to,
-/// has its seat; dropping the seat gives the capacity back, on every path and also while a panic unwinds.
+/// One unit of capacity and the slot that goes with it (invariant I1). Whoever has the connection, or is about to, or
+/// decides about it, has its seat; dropping the seat gives the capacity back, on every path and also while a panic
+/// unwinds.
 pub(crate) struct Seat<T, S: Default, R: Clone, W: Copy = ()> {
-    lending: Arc<Lending<T, S, R, W>>,
+    /// `None` once it has been lifted: then it has no capacity.
+    lending: Option<Arc<Lending<T, S, R, W>>>,
     index: usize,
     standing: Standing,
 }
@@ -16,7 +21,7 @@ impl<T, S: Default, R: Clone, W: Copy> Seat<T, S, R, W> {
     /// Claims capacity for a connection to be opened; `None` at the ceiling or once closed.
     pub(crate) fn claim(lending: &Arc<Lending<T, S, R, W>>) -> Option<Self> {
         let index = lending.claim()?;
-        Some(Seat { lending: Arc::clone(lending), index, standing: Standing::Opening })
+        Some(Seat { lending: Some(Arc::clone(lending)), index, standing: Standing::Opening })
     }
 
     /// Records that the connection is open: it moves from the gauge `opening` to `in_use`.
@@ -36,8 +41,18 @@ impl<T, S: Default, R: Clone, W: Copy> Seat<T, S, R, W> {
     }
 
     fn restate(&mut self, standing: Standing) {
-        self.lending.restate(self.index, self.standing, standing);
+        let lending =
+            self.lending.as_ref().unwrap_or_else(|| unreachable!("BUG: seat {} was lifted", self.index));
+        lending.restate(self.index, self.standing, standing);
         self.standing = standing;
+    }
+
+    /// The seat itself, with its capacity, for somebody who is to decide what becomes of it. Of this one the index is
+    /// left, and dropping it does nothing.
+    pub(crate) fn lift(&mut self) -> Self {
+        let lending =
+            self.lending.take().unwrap_or_else(|| unreachable!("BUG: seat {} lifted twice", self.index));
+        Seat { lending: Some(lending), index: self.index, standing: self.standing }
     }
 
     #[inline]
@@ -48,6 +63,26 @@ impl<T, S: Default, R: Clone, W: Copy> Seat<T, S, R, W> {
 
 impl<T, S: Default, R: Clone, W: Copy> Drop for Seat<T, S, R, W> {
     fn drop(&mut self) {
-        self.lending.give_back(self.index, self.standing);
+        if let Some(lending) = &self.lending {
+            lending.give_back(self.index, self.standing);
+        }
+    }
+}
+
+#[cfg(all(test, not(tierpool_loom)))]
+mod tests {
+    use super::{Arc, Lending, Seat};
+
+    #[test]
+    fn a_seat_that_was_lifted_gives_its_capacity_back_once_and_what_it_left_behind_nothing() {
+        let lending = Arc::new(Lending::<u32, (), ()>::new(1));
+        let mut left = Seat::claim(&lending).expect("there is room");
+        left.opened();
+        let seat = left.lift();
+        assert_eq!((left.index(), seat.index()), (0, 0));
+        drop(left);
+        assert!(Seat::claim(&lending).is_none(), "its capacity is given back");
+        drop(seat);
+        assert!(Seat::claim(&lending).is_some(), "its capacity is lost");
     }
 }

@@ -88,6 +88,32 @@ impl<T, R> Waiter<T, R> {
         }
     }
 
+    /// As `serve`, for one that stands in no line, and has it see that at once.
+    pub(crate) fn answer(&self, value: Box<T>) -> Result<(), Box<T>> {
+        let mut verdict = self.verdict.lock();
+        let Verdict::Waiting = *verdict else { return Err(value) };
+        *verdict = Verdict::Served(value);
+        self.settle(verdict);
+        Ok(())
+    }
+
+    /// As `refuse`, likewise.
+    pub(crate) fn dismiss(&self, reason: R) {
+        let mut verdict = self.verdict.lock();
+        if matches!(*verdict, Verdict::Waiting) {
+            *verdict = Verdict::Refused(reason);
+            self.settle(verdict);
+        }
+    }
+
+    /// With the verdict, and not after it: both are close to each other in memory, and one that lingers takes that away
+    /// to its own core as it looks. A store will do, since nothing is greater.
+    fn settle(&self, verdict: MutexGuard<'_, Verdict<T, R>>) {
+        self.hint.store(SETTLED, Ordering::Relaxed);
+        drop(verdict);
+        self.settled.notify_one();
+    }
+
     /// Has the thread see its verdict, whether it lingers or sleeps. A wake too many is harmless: the thread looks and
     /// sleeps on.
     pub(crate) fn wake(&self) {
@@ -99,7 +125,7 @@ impl<T, R> Waiter<T, R> {
     /// Tells the thread that it is likely to be served next. Outside any lock, and so lost on one that is just going
     /// to sleep: it is woken by its verdict then.
     pub(crate) fn alert(&self) {
-        // Read-modify-writes, both: it never takes back that the waiter is settled.
+        // Read-modify-writes, this and that of `wake`: it never takes back that the waiter is settled.
         if self.hint.fetch_max(NEAR, Ordering::Relaxed) == QUIET {
             self.settled.notify_one();
         }
@@ -115,6 +141,11 @@ impl<T, R> Waiter<T, R> {
                 _ => return false,
             }
         }
+    }
+
+    /// Whether there is a verdict: a hint for one that looks out for it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.hint.load(Ordering::Relaxed) == SETTLED
     }
 
     /// Gives up: takes the verdict if there is one, and otherwise sees to it that none will be given.

@@ -29,6 +29,9 @@
 //! Inversion: `Directory`, which `tell::directory` implements, since a database layer is given a place in the pool, to
 //! name its borrower by, and what drivers see of a pool knows nothing of it.
 //!
+//! Inversion: `Work`, which `parts::errand` implements, since threads do jobs without knowing what an errand is. What
+//! a check is the errand does not know either: it is given a function that does it.
+//!
 //! Inversion: `Driver`, which `postgres::driver::pg_driver` implements, since a database layer stands above the pool.
 //!
 //! Inversion: `SessionControl`, which `postgres::driver::control` implements, for the same reason.

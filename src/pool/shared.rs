@@ -33,14 +33,16 @@ use crate::process::Process;
 
 pub(crate) type Lending<M> = core::Lending<Entry<M>, Card, Refusal, InLine>;
 pub(crate) type Seat<M> = core::Seat<Entry<M>, Card, Refusal, InLine>;
-pub(crate) type Errand<M> = errand::Errand<Seat<M>, Checked<M>>;
+pub(crate) type Errand<M> = errand::Errand<Seat<M>, Entry<M>>;
 
 /// A connection with its seat: what stands in a slot, and what a guard holds.
 pub(crate) struct Entry<M: ManageConnection> {
     pub(crate) body: Body<M::Connection>,
+    /// Lifted while an errand decides about the connection: then `card` may be another connection's by now.
     pub(crate) seat: Seat<M>,
     /// Keeps the pool's memory alive while the connection is out. A slot's idle entry holds one too; closing the
-    /// pool empties the slots, which ends the cycle.
+    /// pool empties the slots, which ends the cycle. So does that of an errand that waits for a helper, until one takes
+    /// it up.
     pub(crate) shared: Arc<Shared<M>>,
 }
 
@@ -52,7 +54,7 @@ impl<M: ManageConnection> Entry<M> {
     }
 }
 
-/// What a caller is served by the helper that has checked a connection for it.
+/// A connection that has been checked for a caller.
 pub(crate) enum Checked<M: ManageConnection> {
     Fit(Box<Entry<M>>),
     /// For the caller to close: not before it stands in line again, or the next connection in this seat would go to
@@ -81,8 +83,8 @@ pub(crate) struct Shared<M: ManageConnection> {
     pub(crate) lending: Arc<Lending<M>>,
     pub(crate) fast: CachePadded<Fast>,
     pub(crate) hooks: Hooks<M>,
-    pub(crate) supply: Supply,
-    pub(crate) helpers: Helpers<Seat<M>, Checked<M>>,
+    pub(crate) supply: CachePadded<Supply>,
+    pub(crate) helpers: Helpers<Seat<M>, Entry<M>>,
     pub(crate) generations: Generations,
     pub(crate) rounds: Rounds,
     pub(crate) counters: Counters,
@@ -111,7 +113,7 @@ impl<M: ManageConnection> Shared<M> {
             lending: Arc::new(core::Lending::new(settings.ceiling() as usize)),
             hooks,
             changed: part.changed(),
-            supply: Supply::new(&settings, part),
+            supply: CachePadded::new(Supply::new(&settings, part)),
             helpers: Helpers::new(&settings.name, settings.open_concurrency as usize, keeper),
             generations: Generations::new(),
             rounds: Rounds::new(fast.generation()),

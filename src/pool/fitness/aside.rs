@@ -9,29 +9,34 @@ use super::judge::perform;
 use super::retire::{is_spare, misrouted, restore};
 use super::suspect::{dispose_dead, found_dead};
 use crate::core::Outcome;
-use crate::pool::connection::body::{Body, plan_keepalive};
+use crate::pool::connection::body::plan_keepalive;
 use crate::pool::driver::layer::Condition;
-use crate::pool::parts::caller;
+use crate::pool::parts::caller::Caller;
 use crate::pool::parts::counters::Counted;
-use crate::pool::parts::errand::{Check, Task};
+use crate::pool::parts::errand::{Check, Task, ToCheck};
 use crate::pool::parts::linger::LONGEST;
-use crate::pool::parts::workers::Job;
 use crate::pool::shared::{Checked, Entry, Errand, Shared};
 use crate::pool::supply::close::{close_body, dispose};
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
 
-/// The thread that waits for the outcome.
-type Caller<M> = caller::Caller<Checked<M>>;
+/// What a caller gets of a check.
+pub(crate) enum Answer<M: ManageConnection> {
+    Checked(Checked<M>),
+    /// Nothing: a helper still has the connection, and puts it back or gives it up.
+    Gone,
+    /// Nothing by its deadline. The same holds.
+    Late,
+}
 
 /// Hands a connection to a helper thread, which puts it back into the pool when done. It is given up
 /// `validation_timeout` after the helper has begun.
 pub(crate) fn send_aside<M: ManageConnection>(entry: Box<Entry<M>>, check: Check) {
     let shared = Arc::clone(&entry.shared);
     let limit = shared.settings().validation_timeout;
-    let (errand, job) = prepare(entry, check, limit, None);
+    let errand = prepare(entry, check, limit, Instant::now(), None);
     watch(&shared, &errand);
-    shared.helpers.run(job);
+    shared.helpers.send(errand);
     shared.helpers.wake_keeper();
 }
 
@@ -39,11 +44,11 @@ pub(crate) fn send_aside<M: ManageConnection>(entry: Box<Entry<M>>, check: Check
 pub(crate) fn check_here<M: ManageConnection>(entry: Box<Entry<M>>, check: Check, coming: Counted) {
     let shared = Arc::clone(&entry.shared);
     let limit = shared.settings().validation_timeout;
-    let (errand, job) = prepare(entry, check, limit, None);
+    let errand = prepare(entry, check, limit, Instant::now(), None);
     errand.set_coming(coming);
     watch(&shared, &errand);
     shared.helpers.wake_keeper();
-    job();
+    run_errand(errand);
 }
 
 /// The same for a caller that waits for it until its deadline; where it has left by then, the connection is put back.
@@ -54,16 +59,17 @@ pub(crate) fn check_for_caller<M: ManageConnection>(
     entry: Box<Entry<M>>,
     check: Check,
     limit: Duration,
+    since: Instant,
     deadline: Option<Instant>,
-) -> Outcome<Checked<M>, ()> {
+) -> Answer<M> {
     let shared = Arc::clone(&entry.shared);
     let helpers = &shared.helpers;
-    let caller = Arc::new(Caller::<M>::new());
-    let (errand, job) = prepare(entry, check, limit, Some(Arc::clone(&caller)));
+    let errand = prepare(entry, check, limit, since, Some(Caller::new()));
+    let Some(caller) = &errand.caller else { unreachable!("BUG: an errand for a caller has none") };
     watch(&shared, &errand);
     let linger = helpers.linger();
     if linger.may() {
-        helpers.run_awake(job);
+        helpers.send_awake(Arc::clone(&errand));
         if caller.linger(linger, deadline) {
             linger.learn(true);
         } else {
@@ -75,33 +81,32 @@ pub(crate) fn check_for_caller<M: ManageConnection>(
             helpers.wake_keeper();
         }
     } else {
-        helpers.run(job);
+        helpers.send(Arc::clone(&errand));
         helpers.wake_keeper();
     }
-    let outcome = caller.wait(deadline);
-    if let Outcome::Served(_) = outcome {
-        helpers.forget(&errand);
+    match caller.wait(deadline) {
+        Outcome::Served(entry) => {
+            helpers.forget_done(&errand);
+            Answer::Checked(if caller.is_dead() { Checked::Dead(entry) } else { Checked::Fit(entry) })
+        }
+        Outcome::Refused(()) => Answer::Gone,
+        Outcome::Nothing => Answer::Late,
     }
-    outcome
 }
 
-#[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; here one is taken apart.
+/// Makes an errand of a check. The connection stays in its box all the way; its seat goes ahead of it, into the hands
+/// of whoever decides what becomes of it.
 fn prepare<M: ManageConnection>(
-    entry: Box<Entry<M>>,
+    mut entry: Box<Entry<M>>,
     check: Check,
     limit: Duration,
-    caller: Option<Arc<Caller<M>>>,
-) -> (Arc<Errand<M>>, Job) {
-    let Entry { body, seat, shared } = *entry;
-    let task = Task::Check(check, body.subject());
-    // Twice the time while it waits for a helper: they may all be stuck.
-    let errand = Arc::new(Errand::<M>::new(seat, task, limit.saturating_mul(2), caller));
-    let taken = Arc::clone(&errand);
-    let job = Box::new(move || {
-        let alive = shared.helpers.begin(&errand, limit);
-        run_errand(shared, body, &errand, check, limit, alive);
-    });
-    (taken, job)
+    since: Instant,
+    caller: Option<Caller<Entry<M>>>,
+) -> Arc<Errand<M>> {
+    let task = Task::Check(check, entry.body.subject());
+    let seat = entry.seat.lift();
+    let to_check = ToCheck { seat, conn: entry, task, limit, run: run_errand::<M> };
+    Arc::new(Errand::<M>::check(to_check, since, caller))
 }
 
 /// Has the keeper watch over it.
@@ -114,57 +119,54 @@ fn watch<M: ManageConnection>(shared: &Shared<M>, errand: &Arc<Errand<M>>) {
     }
 }
 
-fn run_errand<M: ManageConnection>(
-    shared: Arc<Shared<M>>,
-    mut body: Body<M::Connection>,
-    errand: &Arc<Errand<M>>,
-    check: Check,
-    limit: Duration,
-    alive: bool,
-) {
-    let subject = body.subject();
-    let done = if alive { perform(&shared, &mut body, check, limit) } else { Ok(()) };
+/// Does the check, on a helper's thread.
+fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
+    let begun = errand.begin();
+    let (Some(mut entry), Task::Check(check, subject)) = (begun.conn, errand.task) else {
+        unreachable!("BUG: {:?} is no check", errand.task)
+    };
+    let Entry { body, shared, .. } = &mut *entry;
+    let alive = begun.has_seat;
+    shared.helpers.begun(&errand, alive);
+    let done = if alive { perform(shared, body, check, errand.limit) } else { Ok(()) };
     let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
     let ended = errand.finish();
     let Some(seat) = ended.seat else {
         // The keeper has given it up and freed its seat; the zombie that it counted ends here.
-        shared.helpers.forget(errand);
+        let Entry { body, shared, .. } = *entry;
+        shared.helpers.forget(&errand);
         drop(handing_back);
         close_body(&shared, body, check.cause());
         drop(ended.zombie);
         shared.changed.tell();
         return shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
     };
-    let is_fit = match done {
-        Ok(()) => true,
-        Err(why) => {
-            found_dead(&shared, subject, &why);
-            false
-        }
-    };
-    // Not a clone of it: the count of that would go back and forth between the caller and this thread.
-    let entry = Box::new(Entry { body, seat, shared });
-    let checked = if is_fit { Checked::Fit(entry) } else { Checked::Dead(entry) };
+    if let Err(why) = &done {
+        found_dead(shared, subject, why);
+    }
+    entry.seat = seat;
     let left = match &errand.caller {
-        Some(caller) => caller.serve(Box::new(checked)).err().map(|left| *left),
-        None => Some(checked),
+        Some(caller) => caller.serve(entry, done.is_err()).err(),
+        None => Some(entry),
     };
     // A caller that is served takes the errand off the list.
-    if let Some(Checked::Fit(entry) | Checked::Dead(entry)) = &left {
-        entry.shared.helpers.forget(errand);
-    }
-    match left {
-        None => {}
-        Some(Checked::Fit(entry)) => {
-            let shared = &entry.shared;
-            let now = shared.now();
-            entry.card().set_keepalive_at(plan_keepalive(now, shared.settings().keepalive));
-            entry.card().set_checked_at(now);
-            if matches!(check, Check::Reset { .. }) { reinstate(entry) } else { restore(entry) }
+    if let Some(entry) = left {
+        entry.shared.helpers.forget(&errand);
+        match done {
+            Ok(()) => take_back(entry, check),
+            Err(_) => dispose(entry, check.cause()),
         }
-        Some(Checked::Dead(entry)) => dispose(entry, check.cause()),
     }
     drop((handing_back, ended.coming));
+}
+
+/// Takes a connection back that came well out of its check.
+fn take_back<M: ManageConnection>(entry: Box<Entry<M>>, check: Check) {
+    let shared = &entry.shared;
+    let now = shared.now();
+    entry.card().set_keepalive_at(plan_keepalive(now, shared.settings().keepalive));
+    entry.card().set_checked_at(now);
+    if matches!(check, Check::Reset { .. }) { reinstate(entry) } else { restore(entry) }
 }
 
 /// Takes a connection back that was reset. What it leads to may show only when its last reply has been read.

@@ -87,7 +87,7 @@ impl Plan {
 fn begin_round<M: ManageConnection>(shared: &Arc<Shared<M>>, plan: Plan) {
     let Some(round) = shared.helpers.begin_round() else { return };
     let pool = Arc::clone(shared);
-    shared.helpers.run(Box::new(move || {
+    shared.helpers.run(move || {
         let by = pool.exact_now().plus(plan.grain);
         for index in 0..pool.lending.slots().count() {
             // Callers go first: the next look begins another round.
@@ -99,7 +99,7 @@ fn begin_round<M: ManageConnection>(shared: &Arc<Shared<M>>, plan: Plan) {
             }
         }
         drop(round);
-    }));
+    });
 }
 
 /// Validates the connection of a slot, if it is there and not the last.

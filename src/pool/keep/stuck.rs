@@ -100,12 +100,12 @@ fn cancel_aside<M: ManageConnection>(
     id: u64,
 ) {
     let pool = Arc::clone(shared);
-    shared.helpers.run_in_background(Box::new(move || {
+    shared.helpers.run_in_background(move || {
         // It may have come back while the helpers were busy.
         if pool.lending.is_seized(seizure) {
             cancel_now(&pool, &*control, id, pool.settings().validation_timeout);
         }
-    }));
+    });
 }
 
 /// Ends the borrower's call at once, and then the session: that takes a way to the server and can wait for its
@@ -117,22 +117,22 @@ fn terminate_aside<M: ManageConnection>(
     id: u64,
 ) {
     let pool = Arc::clone(shared);
-    shared.helpers.run(Box::new(move || {
+    shared.helpers.run(move || {
         // It may have come back while the helpers were busy, and be somebody's own who detached it.
         if !pool.lending.is_seized(seizure) {
             return;
         }
         let ended = guarded(&pool, "abandon", || control.abandon(Abandonment::HeldTooLong));
         let again = Arc::clone(&pool);
-        pool.helpers.run_in_background(Box::new(move || {
+        pool.helpers.run_in_background(move || {
             let limit = again.settings().validation_timeout;
             // One abandoned is of no use to anybody, wherever it is by now, and the server may still be at work on it.
             let may_end = ended == Ok(true) || again.lending.is_seized(seizure);
             if may_end && terminate_now(&again, &*control, id, limit) {
                 forfeit(&again, seizure, id);
             }
-        }));
-    }));
+        });
+    });
 }
 
 fn cancel_now<M: ManageConnection>(
@@ -198,7 +198,7 @@ pub(crate) fn abandon_borrowed<M: ManageConnection>(shared: &Arc<Shared<M>>) {
         let Some(control) = slot.card.control(id) else { continue };
         let ended = guarded(shared, "abandon", || control.abandon(Abandonment::PoolClosed));
         let pool = Arc::clone(shared);
-        shared.helpers.run_in_background(Box::new(move || {
+        shared.helpers.run_in_background(move || {
             // Whoever detached it meanwhile has it for good, but for what is left of one abandoned.
             let may_end = || ended == Ok(true) || pool.card(index).checkout() == Some(checkout);
             // The server would go on with a statement that nobody waits for.
@@ -208,6 +208,6 @@ pub(crate) fn abandon_borrowed<M: ManageConnection>(shared: &Arc<Shared<M>>) {
             if ended != Ok(true) && may_end() && !end.left().is_zero() {
                 terminate_now(&pool, &*control, id, end.left());
             }
-        }));
+        });
     }
 }

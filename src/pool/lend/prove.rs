@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use r2d2::ManageConnection;
 
 use super::call::{Call, Failure};
-use crate::core::Outcome;
-use crate::pool::fitness::aside::check_for_caller;
+use crate::pool::fitness::aside::{Answer, check_for_caller};
 use crate::pool::fitness::judge::{perform, probe, validation_of};
 use crate::pool::fitness::suspect::found_dead;
 use crate::pool::parts::errand::Check;
@@ -45,7 +44,7 @@ pub(crate) fn prove<M: ManageConnection>(
     let check = validation_of(&entry.shared, &entry.body);
     let subject = entry.body.subject();
     match prove_here(&mut entry, check, for_a_look.min(limit), left >= limit) {
-        None => prove_aside(call, entry, check, limit),
+        None => prove_aside(call, entry, check, limit, now),
         Some(Ok(())) => Ok(Proof::Checked(Checked::Fit(entry))),
         Some(Err(why)) => {
             found_dead(&entry.shared, subject, &why);
@@ -98,11 +97,12 @@ fn prove_aside<M: ManageConnection>(
     entry: Box<Entry<M>>,
     check: Check,
     limit: Duration,
+    now: Instant,
 ) -> Result<Proof<M>, Failure> {
-    let deadline = if call.waits_for_nothing() { Instant::now().checked_add(limit) } else { call.deadline };
-    match check_for_caller(entry, check, limit, deadline) {
-        Outcome::Served(checked) => Ok(Proof::Checked(*checked)),
-        Outcome::Refused(()) => Ok(Proof::Gone),
-        Outcome::Nothing => Err(Failure::Timeout { left: None }),
+    let deadline = if call.waits_for_nothing() { now.checked_add(limit) } else { call.deadline };
+    match check_for_caller(entry, check, limit, now, deadline) {
+        Answer::Checked(checked) => Ok(Proof::Checked(checked)),
+        Answer::Gone => Ok(Proof::Gone),
+        Answer::Late => Err(Failure::Timeout { left: None }),
     }
 }

@@ -10,41 +10,38 @@ use crate::core::{Outcome, Waiter};
 /// be had.
 pub(crate) struct Caller<T> {
     waiter: Waiter<T, ()>,
-    /// There is a verdict. A hint for one that waits awake: the verdict itself, and what comes with it, is behind the
-    /// waiter's lock. Relaxed for that reason.
-    is_answered: AtomicBool,
+    /// The connection that it is served is dead. Relaxed: written before the verdict, whose lock orders it.
+    is_dead: AtomicBool,
 }
 
 impl<T> Caller<T> {
     pub(crate) fn new() -> Self {
-        Caller { waiter: Waiter::new(), is_answered: AtomicBool::new(false) }
+        Caller { waiter: Waiter::new(), is_dead: AtomicBool::new(false) }
     }
 
-    /// Serves it; gives back what is for one that has left.
-    pub(crate) fn serve(&self, value: Box<T>) -> Result<(), Box<T>> {
-        self.waiter.serve(value)?;
-        self.tell();
-        Ok(())
+    /// Serves it, by the helper that has its errand; gives back what is for one that has left.
+    pub(crate) fn serve(&self, value: Box<T>, is_dead: bool) -> Result<(), Box<T>> {
+        self.is_dead.store(is_dead, Ordering::Relaxed);
+        self.waiter.answer(value)
     }
 
     /// Sends it away, to look for another connection.
     pub(crate) fn dismiss(&self) {
-        self.waiter.refuse(());
-        self.tell();
-    }
-
-    fn tell(&self) {
-        self.is_answered.store(true, Ordering::Relaxed);
-        self.waiter.wake();
+        self.waiter.dismiss(());
     }
 
     /// Waits awake for a moment. Says whether there is an answer.
     pub(crate) fn linger(&self, linger: &Linger, deadline: Option<Instant>) -> bool {
-        linger.until(deadline, || self.is_answered.load(Ordering::Relaxed))
+        linger.until(deadline, || self.waiter.is_settled())
     }
 
     /// Waits for the outcome, at most until the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Outcome<T, ()> {
         self.waiter.wait(deadline)
+    }
+
+    /// Whether what it was served is dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Relaxed)
     }
 }

@@ -1,7 +1,8 @@
 //! Work in the hands of a helper thread, and the right to give it up.
 //!
 //! An errand has the seat of its connection while it is under way, and whoever takes the seat out decides what becomes
-//! of the connection: the helper when its call has returned, or the keeper when that takes too long.
+//! of the connection: the helper when its call has returned, or the keeper when that takes too long. The connection of
+//! a check is in the errand as well until a helper takes it up, and from then on with the helper.
 //!
 //! | state | seat | taken up by a helper | given up | what is left to watch |
 //! | --- | --- | --- | --- | --- |
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use super::caller::Caller;
 use super::counters::{Counted, Gauge};
 use super::generations::Generation;
+use super::job::Work;
 use super::workers::{Rank, Workers};
 use crate::clock::Deadline;
 use crate::stats::CloseCause;
@@ -100,9 +102,12 @@ enum State<S> {
     Done,
 }
 
-struct Watched<S> {
+#[repr(C)] // See [`Errand`].
+struct Watched<S, T> {
     state: State<S>,
-    /// When it was handed over, or taken up.
+    /// The connection, for the helper that takes it up.
+    conn: Option<Box<T>>,
+    /// When somebody came to hand it over, or a helper took it up.
     since: Instant,
     /// When the keeper gives up.
     give_up_at: Deadline,
@@ -112,12 +117,41 @@ struct Watched<S> {
     coming: Option<Counted>,
 }
 
-/// One piece of work: `S` is the seat, `T` what the caller is served.
+/// One piece of work: `S` is the seat, `T` the connection.
+#[repr(C)] // What a helper needs first comes first, so that it waits for fewer lines of its caller's cache.
 pub(crate) struct Errand<S, T> {
+    /// What a helper does that is given the errand alone. From above, where it is known what a check is: a part, as
+    /// this is, may not call it by its name.
+    run: fn(Arc<Self>),
     /// Nothing foreign runs under it. Gauges, the state of [`Workers`] and, for a seat kept, the desk are touched.
-    watched: Mutex<Watched<S>>,
-    pub(crate) caller: Option<Arc<Caller<T>>>,
+    watched: Mutex<Watched<S, T>>,
     pub(crate) task: Task,
+    /// For how long its silence may last once a helper has it in hand.
+    pub(crate) limit: Duration,
+    pub(crate) caller: Option<Caller<T>>,
+}
+
+impl<S: Send, T: Send> Work for Errand<S, T> {
+    fn run(self: Arc<Self>) {
+        (self.run)(self);
+    }
+}
+
+/// A connection to be checked, as an errand is made of it.
+pub(crate) struct ToCheck<S, T> {
+    pub(crate) seat: S,
+    pub(crate) conn: Box<T>,
+    pub(crate) task: Task,
+    pub(crate) limit: Duration,
+    pub(crate) run: fn(Arc<Errand<S, T>>),
+}
+
+/// What a helper has that takes an errand up.
+pub(crate) struct Begun<T> {
+    /// Its seat is not gone yet.
+    pub(crate) has_seat: bool,
+    /// Of a check.
+    pub(crate) conn: Option<Box<T>>,
 }
 
 /// What a helper finds at the end of its work.
@@ -147,12 +181,39 @@ pub(crate) enum Fate {
 }
 
 impl<S, T> Errand<S, T> {
-    /// Work for which a helper has to be found within `limit`.
-    pub(crate) fn new(seat: S, task: Task, limit: Duration, caller: Option<Arc<Caller<T>>>) -> Self {
+    /// Work for which a helper has to be found within `limit`, and which may take as long again.
+    pub(crate) fn new(seat: S, task: Task, limit: Duration) -> Self {
         let since = Instant::now();
-        let give_up_at = Deadline::after(since, limit);
-        let watched = Watched { state: State::Queued(seat), since, give_up_at, zombie: None, coming: None };
-        Errand { watched: Mutex::new(watched), caller, task }
+        let watched = Watched {
+            state: State::Queued(seat),
+            conn: None,
+            since,
+            give_up_at: Deadline::after(since, limit),
+            zombie: None,
+            coming: None,
+        };
+        Errand {
+            watched: Mutex::new(watched),
+            caller: None,
+            task,
+            limit,
+            run: |errand| unreachable!("BUG: {:?} is no job of its own", errand.task),
+        }
+    }
+
+    /// The check of a connection that somebody has been at `since` then, with a caller that waits for it or none. It
+    /// may wait twice as long for a helper as it may take: they may all be stuck.
+    pub(crate) fn check(to_check: ToCheck<S, T>, since: Instant, caller: Option<Caller<T>>) -> Self {
+        let ToCheck { seat, conn, task, limit, run } = to_check;
+        let watched = Watched {
+            state: State::Queued(seat),
+            conn: Some(conn),
+            since,
+            give_up_at: Deadline::after(since, limit.saturating_mul(2)),
+            zombie: None,
+            coming: None,
+        };
+        Errand { watched: Mutex::new(watched), caller, task, limit, run }
     }
 
     /// Its connection counts as one that will be back in time, until it is, or is given up.
@@ -160,17 +221,18 @@ impl<S, T> Errand<S, T> {
         self.watched.lock().coming = Some(coming);
     }
 
-    /// A helper takes it up: from now on its silence is the server's, and may last for `limit`. False where its seat
-    /// is gone already, for want of a helper: then only the helper's thread is left to be watched, and this has to be
-    /// put on the keeper's list again.
-    pub(crate) fn begin(&self, limit: Duration) -> bool {
+    /// A helper takes it up: from now on its silence is the server's, and may last for its limit. Where its seat is
+    /// gone already, for want of a helper, only the helper's thread is left to be watched, and this has to be put on
+    /// the keeper's list again.
+    pub(crate) fn begin(&self) -> Begun<T> {
         let mut watched = self.watched.lock();
+        let conn = watched.conn.take();
         let (state, has_seat) = match std::mem::replace(&mut watched.state, State::Done) {
             State::Queued(seat) => (State::Running(seat), true),
             // The keeper goes on asking whether there is room among the zombies.
             State::QueuedLate(seat) => {
                 watched.state = State::RunningLate(seat);
-                return true;
+                return Begun { has_seat: true, conn };
             }
             State::Freed => (State::Straggling, false),
             State::Running(_) | State::RunningLate(_) | State::Straggling | State::Lost | State::Done => {
@@ -179,8 +241,8 @@ impl<S, T> Errand<S, T> {
         };
         watched.state = state;
         watched.since = Instant::now();
-        watched.give_up_at = Deadline::after(watched.since, limit);
-        has_seat
+        watched.give_up_at = Deadline::after(watched.since, self.limit);
+        Begun { has_seat, conn }
     }
 
     /// A part of the work is done: the next may take this long.

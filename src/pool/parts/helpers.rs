@@ -5,20 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::counters::{Counted, Gauge};
-use super::errand::{Errand, Fate, GivenUp, Task};
+use super::errand::{Begun, Errand, Fate, GivenUp, Task};
+use super::job::{Job, Work};
 use super::keeper::{Keeper, Kept};
 use super::linger::Linger;
-use super::workers::{Job, Workers};
+use super::workers::Workers;
 use crate::clock::{AtomicMillis, Millis};
 use crate::error::UnderWay;
 
 /// For how long after a caller has had its connection checked a worker is there for the next.
 pub(crate) const STANDBY: Millis = Millis::new(10_000);
 
-/// Keeper, openers and workers of one pool. `S` is a seat, `T` what the caller of an errand is served.
+/// Work that helpers have in hand.
+type Errands<S, T> = Vec<Arc<Errand<S, T>>>;
+
+/// Keeper, openers and workers of one pool. `S` is a seat, `T` a connection.
 pub(crate) struct Helpers<S, T> {
     keeper: Arc<Keeper>,
     /// Open connections.
@@ -27,7 +32,7 @@ pub(crate) struct Helpers<S, T> {
     workers: Workers,
     /// What helpers have in hand; the keeper gives up on what takes too long. Guards the list alone. Bounded by the
     /// seats and the zombies.
-    errands: Mutex<Vec<Arc<Errand<S, T>>>>,
+    errands: CachePadded<Mutex<Errands<S, T>>>,
     /// Checks that have ended and whose connection is on its way back into the pool.
     handing_back: Gauge,
     /// Connections given up on in the hands of a helper.
@@ -49,7 +54,7 @@ impl<S, T> Helpers<S, T> {
             keeper,
             openers: Workers::new(format!("{pool}-open"), threads),
             workers: Workers::new(format!("{pool}-close"), threads),
-            errands: Mutex::new(Vec::new()),
+            errands: CachePadded::default(),
             handing_back: Gauge::default(),
             zombies: Gauge::default(),
             rounds: Gauge::default(),
@@ -70,19 +75,30 @@ impl<S, T> Helpers<S, T> {
     }
 
     /// Has an opener do this.
-    pub(crate) fn open(&self, job: Job) {
-        self.openers.submit(job);
+    pub(crate) fn open(&self, call: impl FnOnce() + Send + 'static) {
+        self.openers.submit(Job::call(call));
     }
 
     /// Has a worker do this, for somebody who waits for it.
-    pub(crate) fn run(&self, job: Job) {
-        self.workers.submit(job);
+    pub(crate) fn run(&self, call: impl FnOnce() + Send + 'static) {
+        self.workers.submit(Job::call(call));
     }
 
-    /// As `run`, for a caller that [lingers](Helpers::linger), and calls [`Helpers::staff_now`] where that has not been
-    /// enough.
-    pub(crate) fn run_awake(&self, job: Job) {
-        self.workers.submit_awake(job);
+    /// Has a worker do this errand, for somebody who waits for it.
+    pub(crate) fn send(&self, errand: Arc<Errand<S, T>>)
+    where
+        Errand<S, T>: Work + 'static,
+    {
+        self.workers.submit(Job::Work(errand));
+    }
+
+    /// As `send`, for a caller that [lingers](Helpers::linger), and calls [`Helpers::staff_now`] where that has not
+    /// been enough.
+    pub(crate) fn send_awake(&self, errand: Arc<Errand<S, T>>)
+    where
+        Errand<S, T>: Work + 'static,
+    {
+        self.workers.submit_awake(Job::Work(errand));
     }
 
     /// How callers wait awake for what a worker does for them.
@@ -145,8 +161,8 @@ impl<S, T> Helpers<S, T> {
     }
 
     /// Has a worker do this when there is one to spare.
-    pub(crate) fn run_in_background(&self, job: Job) {
-        self.workers.submit_in_background(job);
+    pub(crate) fn run_in_background(&self, call: impl FnOnce() + Send + 'static) {
+        self.workers.submit_in_background(Job::call(call));
     }
 
     /// Puts work on the keeper's list.
@@ -154,10 +170,20 @@ impl<S, T> Helpers<S, T> {
         self.errands.lock().push(Arc::clone(errand));
     }
 
+    /// Takes work off the keeper's list that is done.
+    pub(crate) fn forget_done(&self, errand: &Arc<Errand<S, T>>) {
+        debug_assert!(errand.is_over(), "BUG: {:?} is forgotten before its end", errand.task);
+        self.forget_where(|other| Arc::ptr_eq(other, errand));
+    }
+
     /// Takes work off the keeper's list of which nothing is left to be watched: one whose seat was freed may have been
     /// taken up by a helper meanwhile.
     pub(crate) fn forget(&self, errand: &Arc<Errand<S, T>>) {
-        self.errands.lock().retain(|other| !Arc::ptr_eq(other, errand) || !other.is_over());
+        self.forget_where(|other| Arc::ptr_eq(other, errand) && other.is_over());
+    }
+
+    fn forget_where(&self, is_over: impl Fn(&Arc<Errand<S, T>>) -> bool) {
+        self.errands.lock().retain(|other| !is_over(other));
         // Relaxed: whoever ends the pool wakes the keeper afterwards.
         if self.ended.load(Ordering::Relaxed) {
             // It stays for errands only by then.
@@ -165,15 +191,20 @@ impl<S, T> Helpers<S, T> {
         }
     }
 
-    /// Takes up work on the present thread, with `limit` for it. False where its seat is gone already.
-    pub(crate) fn begin(&self, errand: &Arc<Errand<S, T>>, limit: Duration) -> bool {
-        let has_seat = errand.begin(limit);
+    /// Takes up work on the present thread.
+    pub(crate) fn begin(&self, errand: &Arc<Errand<S, T>>) -> Begun<T> {
+        let begun = errand.begin();
+        self.begun(errand, begun.has_seat);
+        begun
+    }
+
+    /// Work has been taken up, which has its seat or has it no more.
+    pub(crate) fn begun(&self, errand: &Arc<Errand<S, T>>, has_seat: bool) {
         if !has_seat {
             // Nothing of it was left to be watched until now; from now on its thread is.
             self.watch(errand);
             self.wake_keeper();
         }
-        has_seat
     }
 
     /// The thread of some work is back: `lost` says whether it had been written off.
@@ -264,7 +295,7 @@ impl<S, T> Helpers<S, T> {
     /// The pool is closed: whoever waits for a helper is sent away, threads go once their queues are empty, and the
     /// keeper as soon as there is nothing to watch.
     pub(crate) fn end(&self) {
-        // Relaxed: `forget` and `overdue` say who looks again.
+        // Relaxed: `forget_where` and `overdue` say who looks again.
         self.ended.store(true, Ordering::Relaxed);
         self.errands.lock().iter().for_each(|errand| errand.dismiss_caller());
         self.openers.end();
@@ -286,11 +317,11 @@ mod tests {
     fn work_taken_up_just_as_its_seat_is_freed_stays_on_the_keepers_list() {
         let helpers = Helpers::<(), ()>::new("test", 1, Keeper::new("test", Clock::default()));
         let limit = Duration::from_secs(60);
-        let errand = Arc::new(Errand::new((), Task::Close, limit, None));
+        let errand = Arc::new(Errand::new((), Task::Close, limit));
         helpers.watch(&errand);
         assert!(helpers.give_up(&errand, limit, 1, |(), _| ()).is_some_and(|it| it.seat.is_some()));
         // Between the two halves of the keeper's step.
-        assert!(!helpers.begin(&errand, limit));
+        assert!(!helpers.begin(&errand).has_seat);
         helpers.forget(&errand);
         assert!(!helpers.are_idle(), "its thread is not watched");
         errand.finish();

@@ -22,9 +22,12 @@ use crate::core::{LEAST_BRAKE, MOST_BRAKE, PAID_TO_LET_UP};
 /// The longest that a thread waits awake.
 pub(crate) const LONGEST: Duration = Duration::from_micros(50);
 
-/// Looks with nothing but a pause between them: some two microseconds, which a hand-over between two cores that are at
-/// it takes at the most. After them every look gives the core to whoever else wants it.
-const PAUSES: u32 = 64;
+/// For how long there is nothing but a pause between two looks: a hand-over between two cores that are at it takes no
+/// longer. Afterwards every look gives the core to whoever else wants it, which takes a call of the system.
+const PAUSED: Duration = Duration::from_micros(4);
+
+/// Looks between two readings of the clock meanwhile. A pause is anything from 3 to 45 ns, by the processor.
+const PAUSES: u32 = 16;
 
 /// A yield that takes this long has given the core to others, who want it more: not threads of the pool, whose turns
 /// are short, but programs that use their time slices up.
@@ -116,31 +119,40 @@ impl Linger {
 
     /// Waits awake until `is_there`, for [`LONGEST`] and not beyond the deadline. Says whether it is.
     pub(crate) fn until(&self, deadline: Option<Instant>, is_there: impl Fn() -> bool) -> bool {
-        self.until_by(deadline, is_there, || {
+        self.until_by(deadline, is_there, Instant::now, || {
             yield_now();
             Instant::now()
         })
     }
 
-    /// The same, with a yield that tells the time after it.
+    /// The same, with a clock, and a yield that tells the time after it.
     fn until_by(
         &self,
         deadline: Option<Instant>,
         is_there: impl Fn() -> bool,
+        clock: impl Fn() -> Instant,
         yielded: impl Fn() -> Instant,
     ) -> bool {
-        let pauses = if self.shared.load(Relaxed) < SHARED { PAUSES } else { 1 };
-        for _ in 0..pauses {
-            if is_there() {
-                self.had_its_core();
-                self.proves_the_move();
-                return true;
-            }
-            spin_loop();
+        if is_there() {
+            self.paid_at_once();
+            return true;
         }
-        let begun = Instant::now();
+        let begun = clock();
         let end = deadline.map_or(begun + LONGEST, |deadline| deadline.min(begun + LONGEST));
         let mut last = begun;
+        // Where both threads share a core, no pause brings the other one nearer.
+        let pauses = if self.shared.load(Relaxed) < SHARED { end.min(begun + PAUSED) } else { begun };
+        while last < pauses {
+            for _ in 0..PAUSES {
+                if is_there() {
+                    self.paid_at_once();
+                    return true;
+                }
+                spin_loop();
+            }
+            last = clock();
+        }
+        let paused = last;
         while last < end {
             let now = yielded();
             if now.duration_since(last) > CROWDED {
@@ -149,7 +161,7 @@ impl Linger {
             }
             if is_there() {
                 self.pays();
-                if last == begun && now.duration_since(begun) >= TURN {
+                if last == paused && now.duration_since(paused) >= TURN {
                     self.shared.fetch_add(1, Relaxed);
                 } else {
                     self.had_its_core();
@@ -162,13 +174,22 @@ impl Linger {
         is_there()
     }
 
+    /// What was awaited came while this thread did nothing but look. Writes nothing where nothing is to be let up or
+    /// judged, since both threads come here each time.
+    fn paid_at_once(&self) {
+        self.had_its_core();
+        self.proves_the_move();
+        if self.brake.load(Relaxed) > LEAST_BRAKE {
+            self.pays();
+        }
+    }
+
     fn had_its_core(&self) {
         if self.shared.load(Relaxed) != 0 {
             self.shared.store(0, Relaxed);
         }
     }
 
-    /// Writes nothing where no move is to be judged, since both threads come here each time.
     fn proves_the_move(&self) {
         let left = self.unproven.load(Relaxed);
         if left != 0 {
@@ -229,14 +250,24 @@ mod tests {
 
     use super::*;
 
-    /// How often one looks for what never comes.
-    fn looks(linger: &Linger, deadline: Option<Instant>) -> u32 {
-        let looks = Cell::new(0);
-        assert!(!linger.until(deadline, || {
+    /// How often one looks before it yields, by a clock that goes on by a microsecond with each reading.
+    fn looks(linger: &Linger) -> u32 {
+        let (begun, readings, looks, by_then) = (Instant::now(), Cell::new(0), Cell::new(0), Cell::new(None));
+        let clock = || {
+            readings.set(readings.get() + 1);
+            begun + Duration::from_micros(readings.get())
+        };
+        let is_there = || {
             looks.set(looks.get() + 1);
             false
-        }));
-        looks.get()
+        };
+        // As long as all that one waits, so that there is one.
+        let yielded = || {
+            assert_eq!(by_then.replace(Some(looks.get())), None);
+            begun + LONGEST * 2
+        };
+        assert!(!linger.until_by(None, is_there, clock, yielded));
+        by_then.get().expect("it yields")
     }
 
     /// How many waits sleep before one is awake.
@@ -256,18 +287,32 @@ mod tests {
     #[test]
     fn what_is_there_is_found_at_once_and_nobody_lingers_beyond_its_deadline() {
         let linger = Linger::with_cores(2);
-        assert!(linger.until(Some(Instant::now()), || true));
-        assert_eq!(looks(&linger, Some(Instant::now())), PAUSES + 1);
+        let now = Instant::now();
+        assert!(linger.until_by(None, || true, || panic!("it reads the clock"), || panic!("it yields")));
+        let looks = Cell::new(0);
+        let is_there = || {
+            looks.set(looks.get() + 1);
+            false
+        };
+        assert!(!linger.until_by(Some(now), is_there, || now, || panic!("it yields")));
+        assert_eq!(looks.get(), 2, "at first and at the end");
+    }
+
+    #[test]
+    fn whoever_waits_pauses_at_first_and_yields_then() {
+        let linger = Linger::with_cores(2);
+        assert_eq!(looks(&linger), 1 + PAUSES * u32::try_from(PAUSED.as_micros()).unwrap());
     }
 
     #[test]
     fn whoever_meets_a_crowd_gives_way_for_a_while_and_longer_each_time() {
         let linger = Linger::with_cores(2);
         for times in 0..3 {
-            assert!(!linger.until_by(None, || false, || Instant::now() + CROWDED * 2));
+            assert!(!linger.until_by(None, || false, Instant::now, || Instant::now() + CROWDED * 2));
             assert_eq!(skipped(&linger), LEAST_BRAKE << times);
         }
-        (0..2 * PAID_TO_LET_UP).for_each(|_| linger.pays());
+        // What is there at once was worth it as well.
+        (0..2 * PAID_TO_LET_UP).for_each(|_| assert!(linger.until(None, || true)));
         linger.gives_way();
         assert_eq!(skipped(&linger), LEAST_BRAKE << 1, "halved twice by what was worth it");
     }
@@ -282,7 +327,7 @@ mod tests {
                 now.set(now.get().max(Instant::now()) + each);
                 now.get()
             };
-            assert!(linger.until_by(None, || done.get() == yields, yielded));
+            assert!(linger.until_by(None, || done.get() == yields, Instant::now, yielded));
         };
         (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
         assert!(!linger.is_to_move());
@@ -293,7 +338,7 @@ mod tests {
             (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
         }
         wait(1, TURN);
-        assert_eq!(looks(&linger, Some(Instant::now())), 2, "no time is lost by pauses");
+        assert_eq!(looks(&linger), 1, "no time is lost by pauses");
         (0..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
         assert!(linger.is_to_move() && !linger.is_to_move());
 

@@ -15,6 +15,7 @@
 //! | `keeper` | the thread that looks after the pools of a group |
 //! | `linger` | waiting awake for a moment, where that is cheaper than to be woken |
 //! | `mailbox` | a place for one job, watched by a thread that is awake |
+//! | `job` | what a thread of a group is given to do |
 //! | `workers` | threads on demand, for calls that may block |
 //! | `caller` | who waits for what a helper makes of a connection |
 //! | `errand` | work in the hands of a helper thread, and the right to give it up |
@@ -30,6 +31,7 @@ pub(super) mod errand;
 pub(super) mod fast;
 pub(super) mod generations;
 pub(super) mod helpers;
+pub(super) mod job;
 pub(super) mod keeper;
 pub(super) mod linger;
 mod mailbox;

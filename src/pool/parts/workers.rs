@@ -17,12 +17,11 @@ use crossbeam_utils::CachePadded;
 use log::Level;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::job::Job;
 use super::linger::Linger;
 use super::mailbox::Mailbox;
 use crate::lines::say;
 use crate::process::PoolThread;
-
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Whether somebody waits for the end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +33,14 @@ pub(crate) enum Rank {
 /// How long a thread without a job stays, so that a series of jobs does not start a thread for each.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// What callers write, what threads of the group write and what both read lie apart from each other: a line that two
+/// cores write to goes back and forth between them.
 struct Group {
     name: String,
     /// No job runs under it.
-    state: Mutex<Queue>,
+    state: CachePadded<Mutex<Queue>>,
     changed: Condvar,
-    linger: Linger,
+    linger: CachePadded<Linger>,
     /// There is something in the queue, for the thread that waits awake. Written under the lock. Relaxed: whoever sees
     /// it looks under the lock, and whoever does not see it does so soon after.
     is_hinted: AtomicBool,
@@ -135,9 +136,9 @@ impl Workers {
         let state = Queue { limit, ..Queue::default() };
         Workers(Arc::new(Group {
             name,
-            state: Mutex::new(state),
+            state: CachePadded::new(Mutex::new(state)),
             changed: Condvar::new(),
-            linger: Linger::default(),
+            linger: CachePadded::default(),
             is_hinted: AtomicBool::new(false),
             mailbox: CachePadded::default(),
         }))
@@ -289,7 +290,7 @@ impl Group {
         self.state.lock().starting -= 1;
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
-            if catch_unwind(AssertUnwindSafe(taken.job)).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| taken.job.run())).is_err() {
                 let name = self.name.as_str();
                 say!(Level::Error, "tierpool", [thread = name], "a job of thread `{name}` panicked");
             }

@@ -25,11 +25,11 @@ pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCau
     seat.leaves();
     vacate(&shared, seat.index());
     let grace = guarded(&shared, "close_grace", || shared.hooks.close_grace()).unwrap_or_default();
-    let errand = Arc::new(Errand::<M>::new(seat, Task::Close, grace, None));
+    let errand = Arc::new(Errand::<M>::new(seat, Task::Close, grace));
     shared.helpers.watch(&errand);
     let pool = Arc::clone(&shared);
-    shared.helpers.run_in_background(Box::new(move || {
-        pool.helpers.begin(&errand, grace);
+    shared.helpers.run_in_background(move || {
+        pool.helpers.begin(&errand);
         close_body(&pool, body, cause);
         let ended = errand.finish();
         drop(ended.seat);
@@ -38,7 +38,7 @@ pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCau
         pool.helpers.forget(&errand);
         demand(&pool);
         pool.changed.tell();
-    }));
+    });
     shared.helpers.wake_keeper();
     shared.changed.tell();
 }

@@ -75,7 +75,7 @@ pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     while let Some((seat, purpose)) = next_attempt(shared) {
         let pool = Arc::clone(shared);
         let renewing = (purpose == Purpose::Renewal).then(|| shared.supply.begin_renewal());
-        shared.helpers.open(Box::new(move || {
+        shared.helpers.open(move || {
             if is_still_wanted(&pool, purpose) {
                 attempt(&pool, seat, purpose);
             } else {
@@ -85,7 +85,7 @@ pub(crate) fn demand<M: ManageConnection>(shared: &Arc<Shared<M>>) {
             demand(&pool);
             pool.changed.tell();
             tell_if_filled(&pool);
-        }));
+        });
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     let limit = connect_limit(shared);
     // The keeper gives it up when the database layer does not.
     let hung_after = limit.saturating_add(GRACE);
-    let errand = Arc::new(Errand::<M>::new(seat, Task::Open(purpose), hung_after, None));
-    errand.begin(hung_after);
+    let errand = Arc::new(Errand::<M>::new(seat, Task::Open(purpose), hung_after));
+    errand.begin();
     shared.helpers.watch(&errand);
     // From before the attempt: an eviction meanwhile hits what it opens.
     let born = shared.fast.generation();

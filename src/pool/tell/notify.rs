@@ -71,10 +71,10 @@ pub(crate) fn emit_aside<M: ManageConnection>(shared: &Arc<Shared<M>>, event: im
         return;
     };
     let (event, pool) = (event(), Arc::clone(shared));
-    shared.helpers.run(Box::new(move || {
+    shared.helpers.run(move || {
         emit(&pool, || event);
         drop(pending);
-    }));
+    });
 }
 
 pub(crate) fn subscribe<M: ManageConnection>(shared: &Shared<M>, capacity: usize) -> EventReceiver {

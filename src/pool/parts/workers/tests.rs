@@ -11,7 +11,7 @@ const BOUND: Duration = Duration::from_secs(10);
 /// A job that tells that it has begun, and is done when it is told to end or `Sender` is gone.
 fn stuck() -> (Job, Receiver<()>, Sender<()>) {
     let ((begun, has_begun), (end, ends)) = (channel(), channel::<()>());
-    let job = Box::new(move || {
+    let job = Job::call(move || {
         begun.send(()).unwrap();
         let _ = ends.recv();
     });
@@ -51,7 +51,7 @@ fn a_thread_that_ends_its_wait_awake_takes_what_is_in_its_mailbox() {
     let (tell, told) = channel();
     let job = |number: u32| -> Job {
         let tell = tell.clone();
-        Box::new(move || tell.send((number, std::thread::current().id())).unwrap())
+        Job::call(move || tell.send((number, std::thread::current().id())).unwrap())
     };
     workers.keep_one();
     workers.submit(job(0));
@@ -87,7 +87,7 @@ fn a_thread_that_was_replaced_ends_with_its_job_and_its_successor_is_awake() {
     let (tell, told) = channel();
     let job = || {
         let tell = tell.clone();
-        Box::new(move || tell.send(std::thread::current().id()).unwrap())
+        Job::call(move || tell.send(std::thread::current().id()).unwrap())
     };
     // What it leaves to another is the last thing that it sees to.
     let mut state = group.state.lock();
