@@ -295,9 +295,16 @@ fn set(stage: &Stage, setting: &str) {
     stage.sql("SELECT pg_reload_conf()");
 }
 
-/// Refused while it is down, cut off as it goes and sent away as it comes.
+/// Refused while it is down, cut off as it goes and sent away as it comes; on a busy machine one that comes may take
+/// longer over its first answer than it is waited for. One that is down refuses, and is never silent.
 fn tells_of_a_server_gone(failure: &Failure) -> bool {
-    let told = ["Connection refused", "connection closed", "Connection reset", "SQLSTATE 57P03"];
+    let told = [
+        "Connection refused",
+        "connection closed",
+        "Connection reset",
+        "SQLSTATE 57P03",
+        "did not finish the start-up handshake",
+    ];
     failure.names_cause && told.iter().any(|text| failure.text.contains(text))
 }
 
