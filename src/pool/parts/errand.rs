@@ -117,6 +117,14 @@ struct Watched<S, T> {
     coming: Option<Counted>,
 }
 
+impl<S, T> Watched<S, T> {
+    /// Handed over `since` then, for a helper to be found within `patience`.
+    fn queued(seat: S, conn: Option<Box<T>>, since: Instant, patience: Duration) -> Self {
+        let give_up_at = Deadline::after(since, patience);
+        Watched { state: State::Queued(seat), conn, since, give_up_at, zombie: None, coming: None }
+    }
+}
+
 /// One piece of work: `S` is the seat, `T` the connection.
 #[repr(C)] // What a helper needs first comes first, so that it waits for fewer lines of its caller's cache.
 pub(crate) struct Errand<S, T> {
@@ -183,15 +191,7 @@ pub(crate) enum Fate {
 impl<S, T> Errand<S, T> {
     /// Work for which a helper has to be found within `limit`, and which may take as long again.
     pub(crate) fn new(seat: S, task: Task, limit: Duration) -> Self {
-        let since = Instant::now();
-        let watched = Watched {
-            state: State::Queued(seat),
-            conn: None,
-            since,
-            give_up_at: Deadline::after(since, limit),
-            zombie: None,
-            coming: None,
-        };
+        let watched = Watched::queued(seat, None, Instant::now(), limit);
         Errand {
             watched: Mutex::new(watched),
             caller: None,
@@ -205,14 +205,7 @@ impl<S, T> Errand<S, T> {
     /// may wait twice as long for a helper as it may take: they may all be stuck.
     pub(crate) fn check(to_check: ToCheck<S, T>, since: Instant, caller: Option<Caller<T>>) -> Self {
         let ToCheck { seat, conn, task, limit, run } = to_check;
-        let watched = Watched {
-            state: State::Queued(seat),
-            conn: Some(conn),
-            since,
-            give_up_at: Deadline::after(since, limit.saturating_mul(2)),
-            zombie: None,
-            coming: None,
-        };
+        let watched = Watched::queued(seat, Some(conn), since, limit.saturating_mul(2));
         Errand { watched: Mutex::new(watched), caller, task, limit, run }
     }
 
