@@ -107,9 +107,9 @@ impl<T, R> Waiter<T, R> {
     }
 
     /// With the verdict, and not after it: both are close to each other in memory, and one that lingers takes that away
-    /// to its own core as it looks. A store will do, since nothing is greater.
+    /// to its own core as it looks.
     fn settle(&self, verdict: MutexGuard<'_, Verdict<T, R>>) {
-        self.hint.store(SETTLED, Ordering::Relaxed);
+        self.hint.swap(SETTLED, Ordering::Relaxed);
         drop(verdict);
         self.settled.notify_one();
     }
@@ -125,7 +125,7 @@ impl<T, R> Waiter<T, R> {
     /// Tells the thread that it is likely to be served next. Outside any lock, and so lost on one that is just going
     /// to sleep: it is woken by its verdict then.
     pub(crate) fn alert(&self) {
-        // Read-modify-writes, this and that of `wake`: it never takes back that the waiter is settled.
+        // Read-modify-writes, this and those of `wake` and `settle`: it never takes back that the waiter is settled.
         if self.hint.fetch_max(NEAR, Ordering::Relaxed) == QUIET {
             self.settled.notify_one();
         }
