@@ -53,6 +53,8 @@ pub(crate) struct Card {
     seized: AtomicBool,
     /// Its capacity has been given to another.
     forfeited: AtomicBool,
+    /// All that rest were to be closed, and the pool itself had this one in hand.
+    unwanted: AtomicBool,
     /// With the id of the connection that it is for. Guards nothing else; no method of the control runs under it.
     control: Mutex<Option<(u64, Arc<dyn SessionControl>)>>,
     /// What has been said of the present checkout: [`TAGGED`], [`ON_STACK`]. One field, so that a checkin looks once.
@@ -108,6 +110,7 @@ impl Card {
         self.set_stage(Stage::None);
         self.seized.store(false, Ordering::Relaxed);
         self.forfeited.store(false, Ordering::Relaxed);
+        self.unwanted.store(false, Ordering::Relaxed);
         self.connection_id.store(id, Ordering::Relaxed);
         self.due_at.store(due_at);
         self.keepalive_at.store(keepalive_at);
@@ -226,6 +229,20 @@ impl Card {
     /// A hint for the checkin: what is decided about a seizure is decided in the core.
     pub(crate) fn is_seized(&self) -> bool {
         self.seized.load(Ordering::Relaxed)
+    }
+
+    /// Has whoever puts the connection back close it instead, where it rests and is not in its slot. Whether it does.
+    pub(crate) fn ask_to_close(&self) -> bool {
+        let rests = self.thread() == 0 && self.idle_since() != Millis::NEVER;
+        if rests {
+            self.unwanted.store(true, Ordering::Relaxed);
+        }
+        rests
+    }
+
+    /// Whether that was asked, since this was asked last.
+    pub(crate) fn was_unwanted(&self) -> bool {
+        self.unwanted.swap(false, Ordering::Relaxed)
     }
 
     /// It is no longer the pool's to count, nor to replace when it is due.

@@ -1,6 +1,7 @@
 //! Retiring: connections that are too old, evicted, or one too many.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use log::Level;
 use r2d2::ManageConnection;
@@ -130,11 +131,78 @@ pub(crate) fn give_up_one<M: ManageConnection>(shared: &Arc<Shared<M>>, idle_for
     false
 }
 
-/// Closes what is idle just now.
+/// Closes what is idle just now. What the pool itself has in hand for a look is closed by whoever puts it back.
 pub(crate) fn evict_idle<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     for index in 0..shared.lending.slots().count() {
-        if let Some(entry) = shared.lending.take_at(index) {
+        let entry = shared.lending.take_at(index).or_else(|| {
+            if !shared.card(index).ask_to_close() {
+                return None;
+            }
+            // Pairs with that of `put_back`.
+            fence(Ordering::SeqCst);
+            shared.lending.take_at(index)
+        });
+        if let Some(entry) = entry {
             dispose(entry, CloseCause::Evicted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryManager, Pool};
+
+    fn pool() -> Pool<MemoryManager> {
+        Pool::builder().max_size(1).min_idle(Some(0)).build(MemoryManager).unwrap()
+    }
+
+    /// Takes the connection, which rests, as the keeper does.
+    fn take(pool: &Pool<MemoryManager>) -> Box<Entry<MemoryManager>> {
+        pool.shared().lending.take_at(0).expect("it rests")
+    }
+
+    fn evicted(pool: &Pool<MemoryManager>) -> u64 {
+        pool.stats().closed.count(CloseCause::Evicted)
+    }
+
+    #[test]
+    fn what_the_pool_has_in_hand_as_all_that_rest_are_closed_is_closed_as_it_is_put_back() {
+        let pool = pool();
+        drop(pool.get().unwrap());
+        let in_hand = take(&pool);
+        pool.evict_idle();
+        assert_eq!(evicted(&pool), 0);
+        put_back(in_hand);
+        assert_eq!(evicted(&pool), 1);
+        // The mark is the connection's, and not the slot's.
+        drop(pool.get().unwrap());
+        put_back(take(&pool));
+        assert_eq!((evicted(&pool), pool.state().idle_connections), (1, 1));
+    }
+
+    #[test]
+    fn what_a_borrower_has_as_all_that_rest_are_closed_stays() {
+        let pool = pool();
+        let lent = pool.get().unwrap();
+        pool.evict_idle();
+        drop(lent);
+        put_back(take(&pool));
+        assert_eq!((evicted(&pool), pool.state().idle_connections), (0, 1));
+    }
+
+    #[test]
+    fn what_is_taken_and_put_back_all_the_while_is_closed_with_all_that_rest() {
+        for _ in 0..2_000 {
+            let pool = pool();
+            drop(pool.get().unwrap());
+            std::thread::scope(|scope| {
+                let evictor = scope.spawn(|| pool.evict_idle());
+                while !evictor.is_finished() {
+                    pool.shared().lending.take_at(0).map_or((), put_back);
+                }
+            });
+            assert_eq!(evicted(&pool), 1);
         }
     }
 }

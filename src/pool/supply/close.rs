@@ -5,6 +5,7 @@
 //! number of zombies is bounded.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use r2d2::ManageConnection;
 
@@ -43,11 +44,20 @@ pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCau
     shared.changed.tell();
 }
 
-/// Puts a connection that works back into its slot, or hands it to a waiter; closes it where it is not taken back.
+/// Puts a connection that works back into its slot, or hands it to a waiter; closes it where it is not taken back, and
+/// where all that rest were to be closed meanwhile, but for one that has a borrower again.
 pub(crate) fn put_back<M: ManageConnection>(entry: Box<Entry<M>>) {
     let shared = Arc::clone(&entry.shared);
-    if let Err(entry) = shared.lending.put(entry.seat.index(), entry) {
-        dispose_refused(entry);
+    let index = entry.seat.index();
+    if let Err(entry) = shared.lending.put(index, entry) {
+        return dispose_refused(entry);
+    }
+    // Pairs with that of `evict_idle`: either it finds the connection in its slot, or its mark is seen here.
+    fence(Ordering::SeqCst);
+    if shared.card(index).was_unwanted()
+        && let Some(entry) = shared.lending.take_at(index)
+    {
+        dispose(entry, CloseCause::Evicted);
     }
 }
 
