@@ -344,8 +344,8 @@ impl<M: ManageConnection> Pool<M> {
         }
     }
 
-    /// Closes the connections that are idle just now; those in use stay. One that the pool itself has in hand, to look at
-    /// it, to validate or to reset it, is closed when that is over.
+    /// Closes the connections that are idle just now; those in use stay. One that the pool itself has in hand for a
+    /// look, a validation or a reset is closed when that is over, unless a caller has it by then.
     pub fn evict_idle(&self) {
         if !self.shared().is_inherited() {
             retire::evict_idle(self.shared());

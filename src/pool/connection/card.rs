@@ -17,6 +17,8 @@ use crate::threads;
 const TAGGED: u8 = 1;
 /// The borrower's guard is on its stack and cannot be passed on.
 const ON_STACK: u8 = 2;
+/// All that rest were to be closed, and the pool itself had this one in hand: whoever puts it back closes it.
+const UNWANTED: u8 = 4;
 
 /// Written by whoever has the slot's connection in hand, so by one thread at a time, and read by anyone.
 ///
@@ -24,7 +26,8 @@ const ON_STACK: u8 = 2;
 /// orders one writer before the next. A reader may see a mixture of two borrowers; it prints, it does not decide. The
 /// keeper does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it
 /// acts. It also acts on a connection that is out, by [`Card::checkout`]: there the Release of `thread` counts, which
-/// publishes `since`. So does the deadlock check, by [`Card::borrower`].
+/// publishes `since`. So does the deadlock check, by [`Card::borrower`]. Whoever puts a connection back decides by
+/// [`UNWANTED`], which its fence orders with the look into the slot of whoever set it.
 #[derive(Default)]
 pub(crate) struct Card {
     /// The thread that took the connection or last used it; 0 when nobody has it.
@@ -53,11 +56,10 @@ pub(crate) struct Card {
     seized: AtomicBool,
     /// Its capacity has been given to another.
     forfeited: AtomicBool,
-    /// All that rest were to be closed, and the pool itself had this one in hand.
-    unwanted: AtomicBool,
     /// With the id of the connection that it is for. Guards nothing else; no method of the control runs under it.
     control: Mutex<Option<(u64, Arc<dyn SessionControl>)>>,
-    /// What has been said of the present checkout: [`TAGGED`], [`ON_STACK`]. One field, so that a checkin looks once.
+    /// What has been said of the present checkout: [`TAGGED`], [`ON_STACK`]; or of a rest, by somebody who does not
+    /// have the connection: [`UNWANTED`]. One field, so that a checkin looks once.
     remarks: AtomicU8,
     /// Guards the tag alone.
     tag: Mutex<Option<String>>,
@@ -110,7 +112,7 @@ impl Card {
         self.set_stage(Stage::None);
         self.seized.store(false, Ordering::Relaxed);
         self.forfeited.store(false, Ordering::Relaxed);
-        self.unwanted.store(false, Ordering::Relaxed);
+        self.remarks.fetch_and(!UNWANTED, Ordering::Relaxed);
         self.connection_id.store(id, Ordering::Relaxed);
         self.due_at.store(due_at);
         self.keepalive_at.store(keepalive_at);
@@ -231,18 +233,14 @@ impl Card {
         self.seized.load(Ordering::Relaxed)
     }
 
-    /// Has whoever puts the connection back close it instead, where it rests and is not in its slot. Whether it does.
-    pub(crate) fn ask_to_close(&self) -> bool {
-        let rests = self.thread() == 0 && self.idle_since() != Millis::NEVER;
-        if rests {
-            self.unwanted.store(true, Ordering::Relaxed);
-        }
-        rests
+    /// Has whoever puts the connection back close it instead, but for its borrower: a checkin takes that back.
+    pub(crate) fn ask_to_close(&self) {
+        self.remarks.fetch_or(UNWANTED, Ordering::Relaxed);
     }
 
-    /// Whether that was asked, since this was asked last.
-    pub(crate) fn was_unwanted(&self) -> bool {
-        self.unwanted.swap(false, Ordering::Relaxed)
+    /// Whether that was asked since its last checkin.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.remarks.load(Ordering::Relaxed) & UNWANTED != 0
     }
 
     /// It is no longer the pool's to count, nor to replace when it is due.

@@ -135,9 +135,7 @@ pub(crate) fn give_up_one<M: ManageConnection>(shared: &Arc<Shared<M>>, idle_for
 pub(crate) fn evict_idle<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     for index in 0..shared.lending.slots().count() {
         let entry = shared.lending.take_at(index).or_else(|| {
-            if !shared.card(index).ask_to_close() {
-                return None;
-            }
+            shared.card(index).ask_to_close();
             // Pairs with that of `put_back`.
             fence(Ordering::SeqCst);
             shared.lending.take_at(index)
@@ -150,11 +148,19 @@ pub(crate) fn evict_idle<M: ManageConnection>(shared: &Arc<Shared<M>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::thread::yield_now;
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::{MemoryManager, Pool};
 
     fn pool() -> Pool<MemoryManager> {
-        Pool::builder().max_size(1).min_idle(Some(0)).build(MemoryManager).unwrap()
+        pool_of(0)
+    }
+
+    fn pool_of(kept: u32) -> Pool<MemoryManager> {
+        Pool::builder().max_size(1).min_idle(Some(kept)).build(MemoryManager).unwrap()
     }
 
     /// Takes the connection, which rests, as the keeper does.
@@ -175,10 +181,28 @@ mod tests {
         assert_eq!(evicted(&pool), 0);
         put_back(in_hand);
         assert_eq!(evicted(&pool), 1);
-        // The mark is the connection's, and not the slot's.
+    }
+
+    #[test]
+    fn the_mark_ends_with_its_connection_and_with_the_next_checkin() {
+        let pool = pool_of(1);
+        let in_hand = take(&pool);
+        pool.evict_idle();
+        dispose(in_hand, CloseCause::Idle);
+        let end = Instant::now() + Duration::from_secs(10);
+        while pool.state().idle_connections == 0 {
+            assert!(Instant::now() < end, "none was opened in its place");
+            yield_now();
+        }
+        put_back(take(&pool));
+        assert_eq!((evicted(&pool), pool.state().idle_connections), (0, 1));
+
+        let on_its_way = take(&pool);
+        pool.evict_idle();
+        assert!(pool.shared().lending.put(0, on_its_way).is_ok());
         drop(pool.get().unwrap());
         put_back(take(&pool));
-        assert_eq!((evicted(&pool), pool.state().idle_connections), (1, 1));
+        assert_eq!((evicted(&pool), pool.state().idle_connections), (0, 1));
     }
 
     #[test]
@@ -192,17 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_and_put_back_all_the_while_is_closed_with_all_that_rest() {
-        for _ in 0..2_000 {
-            let pool = pool();
-            drop(pool.get().unwrap());
-            std::thread::scope(|scope| {
-                let evictor = scope.spawn(|| pool.evict_idle());
-                while !evictor.is_finished() {
-                    pool.shared().lending.take_at(0).map_or((), put_back);
+    fn what_is_put_back_as_all_that_rest_are_closed_is_closed() {
+        const ROUNDS: u32 = 20_000;
+        let (pool, together, mut missed) = (pool(), Barrier::new(2), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    together.wait();
+                    pool.evict_idle();
+                    together.wait();
                 }
             });
-            assert_eq!(evicted(&pool), 1);
-        }
+            for _ in 0..ROUNDS {
+                drop(pool.get().unwrap());
+                let in_hand = take(&pool);
+                together.wait();
+                put_back(in_hand);
+                together.wait();
+                missed += u32::from(pool.state().idle_connections > 0);
+            }
+        });
+        assert_eq!(missed, 0);
     }
 }

@@ -52,9 +52,10 @@ pub(crate) fn put_back<M: ManageConnection>(entry: Box<Entry<M>>) {
     if let Err(entry) = shared.lending.put(index, entry) {
         return dispose_refused(entry);
     }
-    // Pairs with that of `evict_idle`: either it finds the connection in its slot, or its mark is seen here.
+    // Pairs with that of `evict_idle`: either it finds the connection in its slot, or its mark is seen here, or by
+    // whoever has taken the connection since and puts it back.
     fence(Ordering::SeqCst);
-    if shared.card(index).was_unwanted()
+    if shared.card(index).is_unwanted()
         && let Some(entry) = shared.lending.take_at(index)
     {
         dispose(entry, CloseCause::Evicted);
