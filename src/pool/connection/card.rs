@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use crossbeam_utils::atomic::AtomicCell;
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ const UNWANTED: u8 = 4;
 /// keeper does decide by `idle_since` and `due_at`, but only which slot to look at: it takes the connection before it
 /// acts. It also acts on a connection that is out, by [`Card::checkout`]: there the Release of `thread` counts, which
 /// publishes `since`. So does the deadlock check, by [`Card::borrower`]. Whoever puts a connection back decides by
-/// [`UNWANTED`], which its fence orders with the look into the slot of whoever set it.
+/// [`Card::is_unwanted`], which fences order with the slot.
 #[derive(Default)]
 pub(crate) struct Card {
     /// The thread that took the connection or last used it; 0 when nobody has it.
@@ -233,13 +233,18 @@ impl Card {
         self.seized.load(Ordering::Relaxed)
     }
 
-    /// Has whoever puts the connection back close it instead, but for its borrower: a checkin takes that back.
+    /// Has whoever puts the connection back close it instead, but for its borrower: a checkin takes that back. Asked
+    /// where the slot was found empty, and followed by another look into it.
     pub(crate) fn ask_to_close(&self) {
         self.remarks.fetch_or(UNWANTED, Ordering::Relaxed);
+        // Pairs with that of `is_unwanted`: either that look finds the connection put back, or the remark is seen by
+        // whoever put it back, or by whoever has taken it since and puts it back.
+        fence(Ordering::SeqCst);
     }
 
-    /// Whether that was asked since its last checkin.
+    /// Whether that was asked since its last checkin. To be asked by whoever has put the connection back, afterwards.
     pub(crate) fn is_unwanted(&self) -> bool {
+        fence(Ordering::SeqCst);
         self.remarks.load(Ordering::Relaxed) & UNWANTED != 0
     }
 

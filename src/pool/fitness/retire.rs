@@ -1,7 +1,6 @@
 //! Retiring: connections that are too old, evicted, or one too many.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use log::Level;
 use r2d2::ManageConnection;
@@ -136,8 +135,6 @@ pub(crate) fn evict_idle<M: ManageConnection>(shared: &Arc<Shared<M>>) {
     for index in 0..shared.lending.slots().count() {
         let entry = shared.lending.take_at(index).or_else(|| {
             shared.card(index).ask_to_close();
-            // Pairs with that of `put_back`.
-            fence(Ordering::SeqCst);
             shared.lending.take_at(index)
         });
         if let Some(entry) = entry {

@@ -5,7 +5,6 @@
 //! number of zombies is bounded.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use r2d2::ManageConnection;
 
@@ -52,9 +51,6 @@ pub(crate) fn put_back<M: ManageConnection>(entry: Box<Entry<M>>) {
     if let Err(entry) = shared.lending.put(index, entry) {
         return dispose_refused(entry);
     }
-    // Pairs with that of `evict_idle`: either it finds the connection in its slot, or its mark is seen here, or by
-    // whoever has taken the connection since and puts it back.
-    fence(Ordering::SeqCst);
     if shared.card(index).is_unwanted()
         && let Some(entry) = shared.lending.take_at(index)
     {
