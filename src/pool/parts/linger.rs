@@ -322,12 +322,16 @@ mod tests {
         let linger = Linger::with_cores(2);
         let wait = |yields: u32, each: Duration| {
             let (now, done) = (Cell::new(Instant::now()), Cell::new(0));
-            let yielded = || {
-                done.set(done.get() + 1);
-                now.set(now.get().max(Instant::now()) + each);
+            let goes_on = |by: Duration| {
+                now.set(now.get() + by);
                 now.get()
             };
-            assert!(linger.until_by(None, || done.get() == yields, Instant::now, yielded));
+            let yielded = || {
+                done.set(done.get() + 1);
+                goes_on(each)
+            };
+            let clock = || goes_on(Duration::from_micros(1));
+            assert!(linger.until_by(None, || done.get() == yields, clock, yielded));
         };
         (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
         assert!(!linger.is_to_move());
