@@ -2,7 +2,7 @@
 //! can tell.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,7 +15,7 @@ use crate::stats::BreakerState;
 
 /// The breaker and the part in a budget, with the demand that they rule over.
 ///
-/// Atomics are Relaxed: each is a count or a hint on its own.
+/// Atomics are Relaxed: each is a count or a hint on its own. One is read in an order, see [`Supply::introductions`].
 pub(crate) struct Supply {
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
     /// runs under it.
@@ -31,6 +31,8 @@ pub(crate) struct Supply {
     renewing: Gauge,
     /// Connections opened that are not yet in their slots or with a waiter.
     introducing: Gauge,
+    /// How many there have been.
+    introduced: AtomicU64,
     /// Those who wait for a first connection, whatever the pool keeps.
     awaiting: Gauge,
     contact: Contact,
@@ -46,6 +48,7 @@ impl Supply {
             credits: AtomicU32::new(0),
             renewing: Gauge::default(),
             introducing: Gauge::default(),
+            introduced: AtomicU64::new(0),
             awaiting: Gauge::default(),
             contact: Contact::default(),
         }
@@ -109,12 +112,22 @@ impl Supply {
         self.awaiting.get() > 0
     }
 
+    /// Counts a connection that was opened, until it is in its slot or with a waiter. Before the desk has it open.
     pub(crate) fn introduce(&self) -> Counted {
-        self.introducing.enter()
+        let introducing = self.introducing.enter();
+        self.introduced.fetch_add(1, Ordering::Release);
+        introducing
     }
 
     pub(crate) fn introducing(&self) -> u32 {
         self.introducing.get()
+    }
+
+    /// How many were opened so far, and how many of them are not yet in their slots or with a waiter. Asked before the
+    /// desk is and once more after it, the first figure tells whether the second missed one of which all lay in
+    /// between: what is read next is read after it, and the desk's lock makes known what came before.
+    pub(crate) fn introductions(&self) -> (u64, u32) {
+        (self.introduced.load(Ordering::Acquire), self.introducing.get())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::stats::BreakerState;
 /// The gauges by which demand is reckoned.
 struct Supplied {
     counts: Counts,
-    /// Connections opened that are not yet idle or with a waiter; the counts may have them in use.
+    /// Connections opened that are not yet idle or with a waiter; the counts have them in use.
     introducing: usize,
     /// Connections that were idle and will be again: the pool has them in hand to validate them ahead.
     ahead: usize,
@@ -26,13 +26,19 @@ struct Supplied {
 
 impl Supplied {
     fn of<M: ManageConnection>(shared: &Shared<M>) -> Self {
-        // Before the counts: one that becomes idle in between counts twice rather than not at all, and the end of its
-        // attempt has this asked again.
-        let introducing = shared.supply.introducing() as usize;
-        let ahead = shared.helpers.taken_ahead();
-        let counts = shared.lending.counts();
-        // And after them: one that is taken in between counts at least once too.
-        Supplied { counts, introducing, ahead: ahead.max(shared.helpers.taken_ahead()) }
+        loop {
+            let (begun, introducing) = shared.supply.introductions();
+            let ahead = shared.helpers.taken_ahead();
+            let counts = shared.lending.counts();
+            // Each gauge is read on both sides of the counts: what comes or goes meanwhile is counted twice rather than
+            // not at all, and its end has this asked again. An introduction all of which lies in between is on neither
+            // side; an opening is so much longer that the next look has none.
+            let (begun_by_now, introducing_now) = shared.supply.introductions();
+            if begun_by_now == begun {
+                let ahead = ahead.max(shared.helpers.taken_ahead());
+                return Supplied { counts, introducing: introducing.max(introducing_now) as usize, ahead };
+            }
+        }
     }
 }
 
@@ -42,8 +48,9 @@ fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize
     let idle = counts.idle + ahead;
     let settings = shared.settings();
     let hinted = usize::from(idle == 0 && shared.supply.is_hinted());
-    // While lending is suspended callers wait beside idle connections that will serve them.
-    let callers = counts.waiting.saturating_sub(idle).max(hinted);
+    // While lending is suspended callers wait beside idle connections that will serve them, and any caller for a moment
+    // beside the one that is on its way to it.
+    let callers = counts.waiting.saturating_sub(idle + introducing).max(hinted);
     let open = counts.idle + counts.in_use;
     let least = (settings.min_size as usize).max(usize::from(shared.supply.is_first_awaited()));
     let for_size = least.saturating_sub(open);
@@ -177,5 +184,42 @@ fn is_still_wanted<M: ManageConnection>(shared: &Shared<M>, purpose: Purpose) ->
         Purpose::Demand => {
             supplied.counts.opening <= wanted(shared, &supplied) && !shared.lending.is_closed()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::core::{Joined, Outcome};
+    use crate::pool::shared::InLine;
+    use crate::{MemoryManager, Pool};
+
+    /// With room for two, none of which is there before it is wanted.
+    fn pool() -> Pool<MemoryManager> {
+        Pool::builder().max_size(2).min_idle(Some(0)).build(MemoryManager).unwrap()
+    }
+
+    #[test]
+    fn one_on_its_way_to_a_caller_is_no_reason_to_open_another() {
+        let pool = pool();
+        let shared = pool.shared();
+        let wanted = || wanted(shared, &Supplied::of(shared));
+        let mut seat = Seat::<MemoryManager>::claim(&shared.lending).unwrap();
+        let who = InLine { thread: 0, location: Location::caller(), since: Instant::now(), deadline: None };
+        let Joined::InLine { waiter, ticket, .. } = shared.lending.join(None, None, who) else {
+            panic!("there is nothing to be had")
+        };
+        let before = shared.supply.introductions();
+        let introducing = shared.supply.introduce();
+        seat.opened();
+        assert_eq!(wanted(), 0);
+        drop(introducing);
+        assert_ne!(shared.supply.introductions(), before, "one that has come and gone is not missed");
+        assert_eq!(wanted(), 1, "it went to somebody else");
+        assert!(matches!(waiter.leave(), Outcome::Nothing));
+        shared.lending.forget(waiter, ticket);
     }
 }

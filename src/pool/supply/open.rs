@@ -60,13 +60,13 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
         shared.supply.add_credit();
     }
     accounts::opened(shared, body.id, took);
-    let introducing = shared.supply.introduce();
     if let Some(control) = &control {
         let directory: Weak<dyn Directory> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Directory>));
         let place = Place::new(directory, seat.index(), body.id);
         let _ = guarded(shared, "placed", || control.placed(place));
     }
     shared.card(seat.index()).set_control(body.id, control);
+    let introducing = shared.supply.introduce();
     seat.opened();
     sample(shared, &shared.lending.counts());
     welcome(shared, body, seat);
