@@ -6,6 +6,7 @@ use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cores::{Held, core};
 use super::subject::Subject;
 
 /// The stack of a thread that does next to nothing: hundreds of them are started.
@@ -72,8 +73,8 @@ pub fn cost_within(subject: &dyn Subject, threads: usize, time: Duration) -> f64
     })
 }
 
-/// The nanoseconds in which a word passes to another thread and back, by what fits into `time`: how far apart the
-/// system has put the two.
+/// The nanoseconds in which a word passes to another thread and back, by what fits into `time`: how far apart two cores
+/// lie. Each thread is held on one: two that never rest may else come to lie on the same, and wait for their turns.
 pub fn there_and_back_within(time: Duration) -> f64 {
     let word = AtomicU64::new(0);
     let awaits = |value: u64| {
@@ -81,8 +82,11 @@ pub fn there_and_back_within(time: Duration) -> f64 {
             spin_loop();
         }
     };
+    let [here, there] = [core(0), core(1)];
+    let _held = here.as_ref().map(Held::on);
     thread::scope(|scope| {
         scope.spawn(|| {
+            let _held = there.as_ref().map(Held::on);
             for turn in (1..).step_by(2) {
                 let seen = loop {
                     match word.load(Ordering::Acquire) {

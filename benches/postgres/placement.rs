@@ -6,8 +6,9 @@
 use std::fmt;
 
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::sched_setaffinity;
 
+use crate::common::cores::{Held, core};
 use crate::support::cluster::Cluster;
 
 /// Where the server runs, seen from the client.
@@ -23,27 +24,18 @@ impl Placement {
     /// Runs `work` with this thread and the server's sessions of the moment in their places. Where the system does not
     /// allow that, they stay where they are.
     pub fn hold<T>(self, cluster: &Cluster, work: impl FnOnce() -> T) -> T {
-        let Ok(before) = sched_getaffinity(None) else { return work() };
-        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| before.is_set(*core)).collect();
-        let only = |core: usize| {
-            let mut set = CpuSet::new();
-            set.set(core);
-            set
+        let number = match self {
+            Placement::SameCore => 0,
+            Placement::OtherCore => 1,
         };
-        let client = cores[0];
-        let server = match self {
-            Placement::SameCore => client,
-            Placement::OtherCore => *cores.get(1).unwrap_or(&client),
-        };
+        let (Some(client), Some(server)) = (core(0), core(number)) else { return work() };
         let sessions = "SELECT pid FROM pg_stat_activity WHERE usename = 'app'";
         for row in cluster.admin().query(sessions, &[]).expect("pg_stat_activity can be read") {
             // One that has ended since is not needed either.
-            let _ = sched_setaffinity(Pid::from_raw(row.get(0)), &only(server));
+            let _ = sched_setaffinity(Pid::from_raw(row.get(0)), &server);
         }
-        let _ = sched_setaffinity(None, &only(client));
-        let outcome = work();
-        let _ = sched_setaffinity(None, &before);
-        outcome
+        let _held = Held::on(&client);
+        work()
     }
 }
 
