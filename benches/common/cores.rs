@@ -2,14 +2,13 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// One core alone, by its number among those that this thread may use; the first where there are not so many. `None`
-/// where the system does not tell.
+/// One core alone, by its number among those that this thread may use. `None` where there are not so many, or where the
+/// system does not tell.
 pub fn core(number: usize) -> Option<CpuSet> {
     let open = sched_getaffinity(None).ok()?;
-    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| open.is_set(*core));
-    let first = cores.next()?;
+    let number = (0..CpuSet::MAX_CPU).filter(|core| open.is_set(*core)).nth(number)?;
     let mut set = CpuSet::new();
-    set.set(if number == 0 { first } else { cores.nth(number - 1).unwrap_or(first) });
+    set.set(number);
     Some(set)
 }
 

@@ -3,6 +3,7 @@
 // Each bench is a crate of its own and takes a part of this.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+#[cfg(target_os = "linux")]
 pub mod cores;
 pub mod crowd;
 pub mod machine;

@@ -6,7 +6,6 @@ use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cores::{Held, core};
 use super::subject::Subject;
 
 /// The stack of a thread that does next to nothing: hundreds of them are started.
@@ -73,20 +72,20 @@ pub fn cost_within(subject: &dyn Subject, threads: usize, time: Duration) -> f64
     })
 }
 
-/// The nanoseconds in which a word passes to another thread and back, by what fits into `time`: how far apart two cores
-/// lie. Each thread is held on one: two that never rest may else come to lie on the same, and wait for their turns.
+/// The nanoseconds in which a word passes to another thread and back, by what fits into `time`: how far apart the first
+/// two cores lie. Each thread is held on one of them: two that never rest may else come to lie on the same, and wait
+/// for their turns, as they do where there is no second.
 pub fn there_and_back_within(time: Duration) -> f64 {
-    let word = AtomicU64::new(0);
+    let (word, in_place) = (AtomicU64::new(0), Barrier::new(2));
     let awaits = |value: u64| {
         while word.load(Ordering::Acquire) != value {
             spin_loop();
         }
     };
-    let [here, there] = [core(0), core(1)];
-    let _held = here.as_ref().map(Held::on);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let _held = there.as_ref().map(Held::on);
+            let _held = held_on(1);
+            in_place.wait();
             for turn in (1..).step_by(2) {
                 let seen = loop {
                     match word.load(Ordering::Acquire) {
@@ -98,6 +97,9 @@ pub fn there_and_back_within(time: Duration) -> f64 {
                 word.store(seen + 1, Ordering::Release);
             }
         });
+        // Not before the other one is there, which would have the same core.
+        let _held = held_on(0);
+        in_place.wait();
         let (begun, mut turns) = (Instant::now(), 0_u64);
         while begun.elapsed() < time {
             for _ in 0..BATCH {
@@ -110,4 +112,14 @@ pub fn there_and_back_within(time: Duration) -> f64 {
         word.store(u64::MAX, Ordering::Release);
         took.as_nanos() as f64 / turns as f64
     })
+}
+
+#[cfg(target_os = "linux")]
+fn held_on(number: usize) -> Option<super::cores::Held> {
+    super::cores::core(number).as_ref().map(super::cores::Held::on)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn held_on(_: usize) -> Option<()> {
+    None
 }

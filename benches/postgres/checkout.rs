@@ -11,6 +11,7 @@ use criterion::BenchmarkId;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 use postgres::{Config, NoTls, Socket, Statement};
 use r2d2_postgres::PostgresConnectionManager;
+use tierpool::postgres::PgConnection;
 use tierpool::{PgPool, Tier};
 
 use super::placement::Placement;
@@ -97,7 +98,10 @@ fn validation(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut T
 }
 
 pub fn ours_asks(pool: &PgPool) {
-    let mut conn = pool.get(Tier::Automation).unwrap();
+    asks(&mut pool.get(Tier::Automation).unwrap());
+}
+
+fn asks(conn: &mut PgConnection) {
     let one: i32 = conn.query_one_cached(QUERY, &[]).unwrap().get(0);
     assert_eq!(one, 1);
 }
@@ -138,7 +142,7 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         Box::new(move || r2d2_asks(&pool))
     };
     let ours = |pool: PgPool| -> Box<dyn Fn()> { Box::new(move || ours_asks(&pool)) };
-    let works: [Work<'_>; 6] = [
+    let works: [Work<'_>; 7] = [
         ("tierpool", Box::new(|| ours(pools::ours(cluster, CONNECTIONS)))),
         ("r2d2", Box::new(|| r2d2(true))),
         ("r2d2, not tested", Box::new(|| r2d2(false))),
@@ -153,6 +157,18 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
             }),
         ),
         ("bare client", Box::new(|| bare(cluster))),
+        (
+            "tierpool, kept",
+            Box::new(|| {
+                let pool = pools::ours(cluster, 1);
+                let conn = RefCell::new(pool.get(Tier::Automation).unwrap());
+                Box::new(move || {
+                    // As long as its connection.
+                    let _pool = &pool;
+                    asks(&mut conn.borrow_mut());
+                })
+            }),
+        ),
     ];
     let costs = compare(mode, cluster, placement, QUERY, &works, mode.pick(300, 50));
     for peer in [1, 2, 4] {
@@ -172,6 +188,13 @@ fn query(mode: Mode, cluster: &Cluster, placement: Placement, table: &mut Table)
         costs.ratio(0, 5),
     );
     table.push(row.unit("× the client").bar(Bound::AtMost(1.05)).goal(Bound::AtMost(1.02)));
+    let row = Row::new(
+        format!("{QUERY} (cached) on a connection kept, over a client of one's own, {placement}"),
+        nanos(costs.median(6)),
+        format!("bare client {}", nanos(costs.median(5))),
+        costs.ratio(6, 5),
+    );
+    table.push(row.unit("× the client"));
     let cost = costs.difference(3, 0);
     let row = Row::new(
         format!("what `query_times` adds to it, {placement}"),

@@ -28,7 +28,7 @@ impl Placement {
             Placement::SameCore => 0,
             Placement::OtherCore => 1,
         };
-        let (Some(client), Some(server)) = (core(0), core(number)) else { return work() };
+        let (Some(client), Some(server)) = (core(0), core(number).or_else(|| core(0))) else { return work() };
         let sessions = "SELECT pid FROM pg_stat_activity WHERE usename = 'app'";
         for row in cluster.admin().query(sessions, &[]).expect("pg_stat_activity can be read") {
             // One that has ended since is not needed either.

@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn threads_on_one_core_are_told_by_the_yields_and_one_moves_now_and_then() {
         let linger = Linger::with_cores(2);
-        let wait = |yields: u32, each: Duration| {
+        let wait = |yields: u32| {
             let (now, done) = (Cell::new(Instant::now()), Cell::new(0));
             let goes_on = |by: Duration| {
                 now.set(now.get() + by);
@@ -328,25 +328,25 @@ mod tests {
             };
             let yielded = || {
                 done.set(done.get() + 1);
-                goes_on(each)
+                goes_on(TURN)
             };
             let clock = || goes_on(Duration::from_micros(1));
             assert!(linger.until_by(None, || done.get() == yields, clock, yielded));
         };
-        (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+        (1..WORTH_A_MOVE).for_each(|_| wait(1));
         assert!(!linger.is_to_move());
         // On a core of its own: found while it paused, and after several yields.
         for yields in [0, 3] {
-            wait(yields, TURN);
+            wait(yields);
             assert_eq!(linger.shared.load(Relaxed), 0);
-            (1..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+            (1..WORTH_A_MOVE).for_each(|_| wait(1));
         }
-        wait(1, TURN);
+        wait(1);
         assert_eq!(looks(&linger), 1, "no time is lost by pauses");
-        (0..WORTH_A_MOVE).for_each(|_| wait(1, TURN));
+        (0..WORTH_A_MOVE).for_each(|_| wait(1));
         assert!(linger.is_to_move() && !linger.is_to_move());
 
-        (0..HELPED).for_each(|_| wait(0, TURN));
+        (0..HELPED).for_each(|_| wait(0));
         let mut at = Instant::now() + MOST_STAY * 20;
         assert!(linger.may_move_at(at));
         for stay in [1, 2, 4].map(|ms| LEAST_STAY * ms) {
@@ -355,7 +355,7 @@ mod tests {
             assert!(linger.may_move_at(at), "{stay:?} after the last, which did not help");
         }
         at += LEAST_STAY * 8;
-        (0..HELPED).for_each(|_| wait(0, TURN));
+        (0..HELPED).for_each(|_| wait(0));
         assert!(linger.may_move_at(at) && linger.may_move_at(at + LEAST_STAY), "the one before did");
     }
 

@@ -15,7 +15,7 @@ use crate::stats::BreakerState;
 
 /// The breaker and the part in a budget, with the demand that they rule over.
 ///
-/// Atomics are Relaxed: each is a count or a hint on its own. One is read in an order, see [`Supply::introductions`].
+/// Atomics are Relaxed: each is a count or a hint on its own; but for one, see [`Supply::introductions`].
 pub(crate) struct Supply {
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
     /// runs under it.
@@ -31,7 +31,7 @@ pub(crate) struct Supply {
     renewing: Gauge,
     /// Connections opened that are not yet in their slots or with a waiter.
     introducing: Gauge,
-    /// How many there have been.
+    /// Such introductions that have begun.
     introduced: AtomicU64,
     /// Those who wait for a first connection, whatever the pool keeps.
     awaiting: Gauge,
@@ -115,7 +115,7 @@ impl Supply {
     /// Counts a connection that was opened, until it is in its slot or with a waiter. Before the desk has it open.
     pub(crate) fn introduce(&self) -> Counted {
         let introducing = self.introducing.enter();
-        self.introduced.fetch_add(1, Ordering::Release);
+        self.introduced.fetch_add(1, Ordering::Relaxed);
         introducing
     }
 
@@ -123,9 +123,9 @@ impl Supply {
         self.introducing.get()
     }
 
-    /// How many were opened so far, and how many of them are not yet in their slots or with a waiter. Asked before the
-    /// desk is and once more after it, the first figure tells whether the second missed one of which all lay in
-    /// between: what is read next is read after it, and the desk's lock makes known what came before.
+    /// How many introductions have begun, and how many are under way. Asked before the desk is and once more after it:
+    /// one that the desk has as open has begun by the second time, since it began ahead of the desk's lock. Acquire for
+    /// its order alone: the desk is read after the first time.
     pub(crate) fn introductions(&self) -> (u64, u32) {
         (self.introduced.load(Ordering::Acquire), self.introducing.get())
     }

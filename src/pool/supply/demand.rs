@@ -18,7 +18,7 @@ use crate::stats::BreakerState;
 /// The gauges by which demand is reckoned.
 struct Supplied {
     counts: Counts,
-    /// Connections opened that are not yet idle or with a waiter; the counts have them in use.
+    /// Connections opened that are not yet idle or with a waiter; the counts may have them in use.
     introducing: usize,
     /// Connections that were idle and will be again: the pool has them in hand to validate them ahead.
     ahead: usize,
@@ -30,9 +30,9 @@ impl Supplied {
             let (begun, introducing) = shared.supply.introductions();
             let ahead = shared.helpers.taken_ahead();
             let counts = shared.lending.counts();
-            // Each gauge is read on both sides of the counts: what comes or goes meanwhile is counted twice rather than
+            // Gauges are read on both sides of the counts: what comes or goes meanwhile is counted twice rather than
             // not at all, and its end has this asked again. An introduction all of which lies in between is on neither
-            // side; an opening is so much longer that the next look has none.
+            // side, and has this look once more: another can follow only where another opening is under way.
             let (begun_by_now, introducing_now) = shared.supply.introductions();
             if begun_by_now == begun {
                 let ahead = ahead.max(shared.helpers.taken_ahead());
@@ -46,11 +46,12 @@ impl Supplied {
 fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize {
     let Supplied { counts, introducing, ahead } = supplied;
     let idle = counts.idle + ahead;
-    let settings = shared.settings();
-    let hinted = usize::from(idle == 0 && shared.supply.is_hinted());
     // While lending is suspended callers wait beside idle connections that will serve them, and any caller for a moment
     // beside the one that is on its way to it.
-    let callers = counts.waiting.saturating_sub(idle + introducing).max(hinted);
+    let coming = idle + introducing;
+    let hinted = usize::from(coming == 0 && shared.supply.is_hinted());
+    let callers = counts.waiting.saturating_sub(coming).max(hinted);
+    let settings = shared.settings();
     let open = counts.idle + counts.in_use;
     let least = (settings.min_size as usize).max(usize::from(shared.supply.is_first_awaited()));
     let for_size = least.saturating_sub(open);
@@ -189,12 +190,7 @@ fn is_still_wanted<M: ManageConnection>(shared: &Shared<M>, purpose: Purpose) ->
 
 #[cfg(test)]
 mod tests {
-    use std::panic::Location;
-    use std::time::Instant;
-
     use super::*;
-    use crate::core::{Joined, Outcome};
-    use crate::pool::shared::InLine;
     use crate::{MemoryManager, Pool};
 
     /// With room for two, none of which is there before it is wanted.
@@ -205,21 +201,25 @@ mod tests {
     #[test]
     fn one_on_its_way_to_a_caller_is_no_reason_to_open_another() {
         let pool = pool();
-        let shared = pool.shared();
-        let wanted = || wanted(shared, &Supplied::of(shared));
-        let mut seat = Seat::<MemoryManager>::claim(&shared.lending).unwrap();
-        let who = InLine { thread: 0, location: Location::caller(), since: Instant::now(), deadline: None };
-        let Joined::InLine { waiter, ticket, .. } = shared.lending.join(None, None, who) else {
-            panic!("there is nothing to be had")
+        let with = |waiting, introducing| {
+            let counts = Counts { waiting, in_use: introducing, ..pool.shared().lending.counts() };
+            wanted(pool.shared(), &Supplied { counts, introducing, ahead: 0 })
         };
-        let before = shared.supply.introductions();
-        let introducing = shared.supply.introduce();
-        seat.opened();
-        assert_eq!(wanted(), 0);
+        assert_eq!([with(1, 1), with(2, 1), with(1, 0)], [0, 1, 1]);
+        pool.shared().supply.hint();
+        assert_eq!([with(0, 1), with(0, 0)], [0, 1], "for one that does not wait");
+    }
+
+    #[test]
+    fn one_is_on_its_way_from_before_it_is_open_and_none_that_has_come_and_gone_is_missed() {
+        let pool = pool();
+        let supply = &pool.shared().supply;
+        let on_their_way = || Supplied::of(pool.shared()).introducing;
+        let before = supply.introductions();
+        let introducing = supply.introduce();
+        assert_eq!(on_their_way(), 1);
         drop(introducing);
-        assert_ne!(shared.supply.introductions(), before, "one that has come and gone is not missed");
-        assert_eq!(wanted(), 1, "it went to somebody else");
-        assert!(matches!(waiter.leave(), Outcome::Nothing));
-        shared.lending.forget(waiter, ticket);
+        assert_eq!(on_their_way(), 0);
+        assert_ne!(supply.introductions(), before);
     }
 }

@@ -55,7 +55,6 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     let body = Body::new(conn, born, shared.begin_now(), &settings);
     accounts::count_opened(shared, took);
     outcome::succeeded(shared);
-    shared.supply.forget_hint();
     if purpose == Purpose::Renewal {
         shared.supply.add_credit();
     }
@@ -70,6 +69,8 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     seat.opened();
     sample(shared, &shared.lending.counts());
     welcome(shared, body, seat);
+    // Not before it can be had: whoever asked meanwhile asked for this one.
+    shared.supply.forget_hint();
     drop(introducing);
 }
 

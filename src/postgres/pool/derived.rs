@@ -155,7 +155,7 @@ pub(super) fn adapt(
     tell_what_stays(&faults, &built.automation);
     let [of_automation, of_adhoc] = set;
     // Settings that are put in force have every idle connection looked at anew, also where they are the same.
-    if are_others(built, &found) {
+    if differ(built, &found) {
         pool.reconfigure(|tiers| {
             take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
             if !adhoc_is_elsewhere {
@@ -174,7 +174,7 @@ pub(super) fn adapt(
 }
 
 /// Whether what was found gives a tier or the budget other settings than those that the pool was built with.
-fn are_others(built: &PgSettings, found: &PgSettings) -> bool {
+fn differ(built: &PgSettings, found: &PgSettings) -> bool {
     built.automation != found.automation
         || built.adhoc != found.adhoc
         || built.total_connections != found.total_connections
@@ -247,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_put_in_force_anew_where_a_pooler_was_found_and_nowhere_else() {
+    fn what_was_found_changes_settings_where_it_is_a_pooler_that_they_do_not_know_of() {
         let is_changed = |query: &str, mode| {
             let built = settings(&format!("postgresql://db.example/news?{query}"));
-            are_others(&built, &built.behind_found(mode).0)
+            differ(&built, &built.behind_found(mode).0)
         };
         assert!(!is_changed("", PgBouncer::Off));
         assert!(is_changed("", PgBouncer::Transaction));
