@@ -250,13 +250,28 @@ mod tests {
 
     use super::*;
 
-    /// How often one looks before it yields, by a clock that goes on by a microsecond with each reading.
+    /// A clock of a test's own, which goes on by a microsecond with each reading: by the system's, a thread that loses
+    /// its core for a moment would meet what the test does not mean.
+    struct Ticking(Cell<Instant>);
+
+    impl Ticking {
+        fn new() -> Self {
+            Ticking(Cell::new(Instant::now()))
+        }
+
+        fn goes_on(&self, by: Duration) -> Instant {
+            self.0.set(self.0.get() + by);
+            self.0.get()
+        }
+
+        fn reads(&self) -> Instant {
+            self.goes_on(Duration::from_micros(1))
+        }
+    }
+
+    /// How often one looks before it yields.
     fn looks(linger: &Linger) -> u32 {
-        let (begun, readings, looks, by_then) = (Instant::now(), Cell::new(0), Cell::new(0), Cell::new(None));
-        let clock = || {
-            readings.set(readings.get() + 1);
-            begun + Duration::from_micros(readings.get())
-        };
+        let (clock, looks, by_then) = (Ticking::new(), Cell::new(0), Cell::new(None));
         let is_there = || {
             looks.set(looks.get() + 1);
             false
@@ -264,9 +279,9 @@ mod tests {
         // As long as all that one waits, so that there is one.
         let yielded = || {
             assert_eq!(by_then.replace(Some(looks.get())), None);
-            begun + LONGEST * 2
+            clock.goes_on(LONGEST * 2)
         };
-        assert!(!linger.until_by(None, is_there, clock, yielded));
+        assert!(!linger.until_by(None, is_there, || clock.reads(), yielded));
         by_then.get().expect("it yields")
     }
 
@@ -308,7 +323,8 @@ mod tests {
     fn whoever_meets_a_crowd_gives_way_for_a_while_and_longer_each_time() {
         let linger = Linger::with_cores(2);
         for times in 0..3 {
-            assert!(!linger.until_by(None, || false, Instant::now, || Instant::now() + CROWDED * 2));
+            let clock = Ticking::new();
+            assert!(!linger.until_by(None, || false, || clock.reads(), || clock.goes_on(CROWDED * 2)));
             assert_eq!(skipped(&linger), LEAST_BRAKE << times);
         }
         // What is there at once was worth it as well.
@@ -321,17 +337,12 @@ mod tests {
     fn threads_on_one_core_are_told_by_the_yields_and_one_moves_now_and_then() {
         let linger = Linger::with_cores(2);
         let wait = |yields: u32| {
-            let (now, done) = (Cell::new(Instant::now()), Cell::new(0));
-            let goes_on = |by: Duration| {
-                now.set(now.get() + by);
-                now.get()
-            };
+            let (clock, done) = (Ticking::new(), Cell::new(0));
             let yielded = || {
                 done.set(done.get() + 1);
-                goes_on(TURN)
+                clock.goes_on(TURN)
             };
-            let clock = || goes_on(Duration::from_micros(1));
-            assert!(linger.until_by(None, || done.get() == yields, clock, yielded));
+            assert!(linger.until_by(None, || done.get() == yields, || clock.reads(), yielded));
         };
         (1..WORTH_A_MOVE).for_each(|_| wait(1));
         assert!(!linger.is_to_move());
