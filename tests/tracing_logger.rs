@@ -28,6 +28,8 @@ fn without_a_subscriber_every_line_is_one_of_the_log() {
         assert_eq!(lines("logged", Level::Debug, text).len(), 1, "{text}: {:?}", logged::of("logged"));
     }
     assert_eq!(lines("logged", Level::Info, "starting with Settings").len(), 1);
+    // Written by a thread of the pool's, or by this one.
+    eventually(BOUND, "it says that it is ready", || !lines("logged", Level::Info, "ready: ").is_empty());
     // Not as `tracing` does it: with no field behind the text.
     let ready = lines("logged", Level::Info, "ready: ");
     assert!(ready[0].ends_with("checkouts wait up to 30 s"), "{ready:?}");
