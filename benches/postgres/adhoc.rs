@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tierpool::Tier;
 
+use super::checkout::QUERY;
 use super::pools;
 use crate::common::mode::Mode;
 use crate::common::rounds::{Rounds, quantile};
@@ -101,11 +102,11 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     let everybody = || theirs.get().unwrap().batch_execute(HOLD).unwrap();
     let adhoc = || {
         let take = || ours.get(Tier::Adhoc).unwrap();
-        p99(checkouts, take, |conn| conn.batch_execute("SELECT 1").unwrap())
+        p99(checkouts, take, |conn| conn.batch_execute(QUERY).unwrap())
     };
     let one_pool = |checkouts| {
         let take = || theirs.get().unwrap();
-        p99(checkouts, take, |conn| conn.batch_execute("SELECT 1").unwrap())
+        p99(checkouts, take, |conn| conn.batch_execute(QUERY).unwrap())
     };
     let mut of_all = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     let times = Rounds::run(mode.pick(5, 1), 4, |which| {
