@@ -2,7 +2,7 @@
 //! can tell.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,7 +15,7 @@ use crate::stats::BreakerState;
 
 /// The breaker and the part in a budget, with the demand that they rule over.
 ///
-/// Atomics are Relaxed: each is a count or a hint on its own.
+/// Atomics are Relaxed: each is a count or a hint on its own; but for one, see [`Supply::introductions`].
 pub(crate) struct Supply {
     /// Guards the policy of opening. The desk's lock may be taken under it, never the other way round; nothing foreign
     /// runs under it.
@@ -31,6 +31,8 @@ pub(crate) struct Supply {
     renewing: Gauge,
     /// Connections opened that are not yet in their slots or with a waiter.
     introducing: Gauge,
+    /// Such introductions that have begun.
+    introduced: AtomicU64,
     /// Those who wait for a first connection, whatever the pool keeps.
     awaiting: Gauge,
     contact: Contact,
@@ -46,6 +48,7 @@ impl Supply {
             credits: AtomicU32::new(0),
             renewing: Gauge::default(),
             introducing: Gauge::default(),
+            introduced: AtomicU64::new(0),
             awaiting: Gauge::default(),
             contact: Contact::default(),
         }
@@ -109,12 +112,22 @@ impl Supply {
         self.awaiting.get() > 0
     }
 
+    /// Counts a connection that was opened, until it is in its slot or with a waiter. Before the desk has it open.
     pub(crate) fn introduce(&self) -> Counted {
-        self.introducing.enter()
+        let introducing = self.introducing.enter();
+        self.introduced.fetch_add(1, Ordering::Relaxed);
+        introducing
     }
 
     pub(crate) fn introducing(&self) -> u32 {
         self.introducing.get()
+    }
+
+    /// How many introductions have begun, and how many are under way. Asked before the desk is and once more after it:
+    /// one that the desk has as open has begun by the second time, since it began ahead of the desk's lock. Acquire for
+    /// its order alone: the desk is read after the first time.
+    pub(crate) fn introductions(&self) -> (u64, u32) {
+        (self.introduced.load(Ordering::Acquire), self.introducing.get())
     }
 }
 

@@ -26,13 +26,19 @@ struct Supplied {
 
 impl Supplied {
     fn of<M: ManageConnection>(shared: &Shared<M>) -> Self {
-        // Before the counts: one that becomes idle in between counts twice rather than not at all, and the end of its
-        // attempt has this asked again.
-        let introducing = shared.supply.introducing() as usize;
-        let ahead = shared.helpers.taken_ahead();
-        let counts = shared.lending.counts();
-        // And after them: one that is taken in between counts at least once too.
-        Supplied { counts, introducing, ahead: ahead.max(shared.helpers.taken_ahead()) }
+        loop {
+            let (begun, introducing) = shared.supply.introductions();
+            let ahead = shared.helpers.taken_ahead();
+            let counts = shared.lending.counts();
+            // Gauges are read on both sides of the counts: what comes or goes meanwhile is counted twice rather than
+            // not at all, and its end has this asked again. An introduction all of which lies in between is on neither
+            // side, and has this look once more: another can follow only where another opening is under way.
+            let (begun_by_now, introducing_now) = shared.supply.introductions();
+            if begun_by_now == begun {
+                let ahead = ahead.max(shared.helpers.taken_ahead());
+                return Supplied { counts, introducing: introducing.max(introducing_now) as usize, ahead };
+            }
+        }
     }
 }
 
@@ -40,10 +46,12 @@ impl Supplied {
 fn wanted<M: ManageConnection>(shared: &Shared<M>, supplied: &Supplied) -> usize {
     let Supplied { counts, introducing, ahead } = supplied;
     let idle = counts.idle + ahead;
+    // While lending is suspended callers wait beside idle connections that will serve them, and any caller for a moment
+    // beside the one that is on its way to it.
+    let coming = idle + introducing;
+    let hinted = usize::from(coming == 0 && shared.supply.is_hinted());
+    let callers = counts.waiting.saturating_sub(coming).max(hinted);
     let settings = shared.settings();
-    let hinted = usize::from(idle == 0 && shared.supply.is_hinted());
-    // While lending is suspended callers wait beside idle connections that will serve them.
-    let callers = counts.waiting.saturating_sub(idle).max(hinted);
     let open = counts.idle + counts.in_use;
     let least = (settings.min_size as usize).max(usize::from(shared.supply.is_first_awaited()));
     let for_size = least.saturating_sub(open);
@@ -177,5 +185,41 @@ fn is_still_wanted<M: ManageConnection>(shared: &Shared<M>, purpose: Purpose) ->
         Purpose::Demand => {
             supplied.counts.opening <= wanted(shared, &supplied) && !shared.lending.is_closed()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryManager, Pool};
+
+    /// With room for two, none of which is there before it is wanted.
+    fn pool() -> Pool<MemoryManager> {
+        Pool::builder().max_size(2).min_idle(Some(0)).build(MemoryManager).unwrap()
+    }
+
+    #[test]
+    fn one_on_its_way_to_a_caller_is_no_reason_to_open_another() {
+        let pool = pool();
+        let with = |waiting, introducing| {
+            let counts = Counts { waiting, in_use: introducing, ..pool.shared().lending.counts() };
+            wanted(pool.shared(), &Supplied { counts, introducing, ahead: 0 })
+        };
+        assert_eq!([with(1, 1), with(2, 1), with(1, 0)], [0, 1, 1]);
+        pool.shared().supply.hint();
+        assert_eq!([with(0, 1), with(0, 0)], [0, 1], "for one that does not wait");
+    }
+
+    #[test]
+    fn one_is_on_its_way_from_before_it_is_open_and_none_that_has_come_and_gone_is_missed() {
+        let pool = pool();
+        let supply = &pool.shared().supply;
+        let on_their_way = || Supplied::of(pool.shared()).introducing;
+        let before = supply.introductions();
+        let introducing = supply.introduce();
+        assert_eq!(on_their_way(), 1);
+        drop(introducing);
+        assert_eq!(on_their_way(), 0);
+        assert_ne!(supply.introductions(), before);
     }
 }

@@ -55,21 +55,22 @@ pub(crate) fn attempt<M: ManageConnection>(shared: &Arc<Shared<M>>, seat: Seat<M
     let body = Body::new(conn, born, shared.begin_now(), &settings);
     accounts::count_opened(shared, took);
     outcome::succeeded(shared);
-    shared.supply.forget_hint();
     if purpose == Purpose::Renewal {
         shared.supply.add_credit();
     }
     accounts::opened(shared, body.id, took);
-    let introducing = shared.supply.introduce();
     if let Some(control) = &control {
         let directory: Weak<dyn Directory> = Arc::downgrade(&(Arc::clone(shared) as Arc<dyn Directory>));
         let place = Place::new(directory, seat.index(), body.id);
         let _ = guarded(shared, "placed", || control.placed(place));
     }
     shared.card(seat.index()).set_control(body.id, control);
+    let introducing = shared.supply.introduce();
     seat.opened();
     sample(shared, &shared.lending.counts());
     welcome(shared, body, seat);
+    // Not before it can be had: whoever asked meanwhile asked for this one.
+    shared.supply.forget_hint();
     drop(introducing);
 }
 

@@ -154,20 +154,30 @@ pub(super) fn adapt(
     let (found, faults) = built.behind_found(mode);
     tell_what_stays(&faults, &built.automation);
     let [of_automation, of_adhoc] = set;
-    pool.reconfigure(|tiers| {
-        take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
-        if !adhoc_is_elsewhere {
-            take_over(&mut tiers.adhoc, of_adhoc, &built.adhoc, &found.adhoc);
-        }
-        // A budget that follows the sizes does so where these were taken over.
-        if found.total_connections == tiers.automation.ceiling() + tiers.adhoc.ceiling() {
-            tiers.total_connections = found.total_connections;
-        }
-    })?;
+    // Settings that are put in force have every idle connection looked at anew, also where they are the same.
+    if differ(built, &found) {
+        pool.reconfigure(|tiers| {
+            take_over(&mut tiers.automation, of_automation, &built.automation, &found.automation);
+            if !adhoc_is_elsewhere {
+                take_over(&mut tiers.adhoc, of_adhoc, &built.adhoc, &found.adhoc);
+            }
+            // A budget that follows the sizes does so where these were taken over.
+            if found.total_connections == tiers.automation.ceiling() + tiers.adhoc.ceiling() {
+                tiers.total_connections = found.total_connections;
+            }
+        })?;
+    }
     for setting in found.effective().iter().zip(built.effective()).filter(|(now, before)| **now != *before) {
         say!(Level::Info, "tierpool::settings", [], "{}", setting.0);
     }
     Ok(())
+}
+
+/// Whether what was found gives a tier or the budget other settings than those that the pool was built with.
+fn differ(built: &PgSettings, found: &PgSettings) -> bool {
+    built.automation != found.automation
+        || built.adhoc != found.adhoc
+        || built.total_connections != found.total_connections
 }
 
 /// Has one tier take the defaults for a pooler, but for what was set on its builder.
@@ -234,6 +244,17 @@ mod tests {
 
     fn own(url: &str, of_pool: &str) -> PgSettings {
         own_server(&url.into(), &settings(of_pool)).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    #[test]
+    fn what_was_found_changes_settings_where_it_is_a_pooler_that_they_do_not_know_of() {
+        let is_changed = |query: &str, mode| {
+            let built = settings(&format!("postgresql://db.example/news?{query}"));
+            differ(&built, &built.behind_found(mode).0)
+        };
+        assert!(!is_changed("", PgBouncer::Off));
+        assert!(is_changed("", PgBouncer::Transaction));
+        assert!(!is_changed("pgbouncer=transaction", PgBouncer::Transaction), "it was built for one");
     }
 
     #[test]
