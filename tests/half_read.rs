@@ -27,6 +27,8 @@ const ENDLESS: &str =
     "SELECT repeat('x', 1000) FROM generate_series(1, 10000) a, generate_series(1, 10000) b";
 const ENDLESS_COPY: &str =
     "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 10000) a, generate_series(1, 10000) b) TO STDOUT";
+/// One that the client can read to its end, but not pass on.
+const FEW: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 28)";
 /// One that ends a minute after its first rows.
 const SLOW: &str = "SELECT CASE WHEN i < 100 THEN repeat('x', 10000) ELSE pg_sleep(60)::text END
     FROM generate_series(1, 100) i";
@@ -53,9 +55,10 @@ fn copy_in(conn: &mut Client, leave: impl Fn(postgres::CopyInWriter<'_>)) {
 
 type Half = (&'static str, fn(&mut PgConnection));
 
-const HALVES: [Half; 9] = [
+const HALVES: [Half; 10] = [
     ("rows dropped", |conn| rows(conn, ENDLESS, |rows| drop(rows))),
     ("rows forgotten", |conn| rows(conn, ENDLESS, |rows| forget(rows))),
+    ("few rows forgotten", |conn| rows(conn, FEW, |rows| forget(rows))),
     ("rows that take a minute", |conn| rows(conn, SLOW, |rows| drop(rows))),
     ("rows dropped in a transaction", |conn| {
         conn.batch_execute("BEGIN; INSERT INTO target VALUES (1)").unwrap();
@@ -124,6 +127,25 @@ fn the_next_borrower_does_not_wait_for_what_was_left_unread() {
     let pool = pool_of(1, "half", cluster.url(), |builder| builder);
     check_all(&pool, &mut admin, |_| true);
     assert_eq!(pool.automation().stats().suspicions, 0, "none of it says anything against the server");
+}
+
+#[test]
+fn one_that_is_closed_with_a_reply_left_unread_gives_its_seat_back_at_once() {
+    let cluster = cluster();
+    let _admin = target(&cluster);
+    let pool = pool_of(1, "half", cluster.url(), |builder| builder);
+    for (what, half) in HALVES {
+        measured_within(BOUND, what, || {
+            let mut conn = pool.get(Tier::Automation).unwrap();
+            half(&mut conn);
+            conn.close();
+            took(|| {
+                drop(pool.automation().get_timeout(LONG_BOUND).unwrap_or_else(|e| panic!("{what}: {e:#}")))
+            })
+            .1
+        });
+        eventually(LONG_BOUND, what, || pool.automation().stats().gauges.zombies == 0);
+    }
 }
 
 /// A server far away, or one whose machine is loaded, takes as long; no more is known of it.

@@ -145,7 +145,8 @@ pub trait Driver<M: ManageConnection>: Send + Sync + 'static {
     }
 
     /// Called once before a connection is dropped by a worker thread: from here on its drop must not wait for the
-    /// server. `polite` is false when the connection is known to be lost. Must not block.
+    /// server beyond [`close_grace`](Driver::close_grace), which counts what this takes too. `polite` is false when the
+    /// connection is known to be lost.
     fn prepare_close(&self, conn: &mut M::Connection, polite: bool) {
         let _ = (conn, polite);
     }

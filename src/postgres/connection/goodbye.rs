@@ -3,8 +3,8 @@
 //! | it | the server is sent | and then |
 //! | --- | --- | --- |
 //! | works, and no reply is due | `Terminate`, behind the ends of prepared statements that are still to go out | its backend's end is waited for |
-//! | was told that the server ends the session | nothing, for the server hangs up by itself | the same |
-//! | has a reply pending, or is given up by pool or borrower amid one | `Flush` and `Terminate`, where the client is not amid a message and the stream takes them at once | the stream is closed at once |
+//! | was told that the server ends the session, be it amid a check or its own end | nothing, for the server hangs up by itself | the same |
+//! | has a reply pending whose end is not there within 20 ms (asked in a pool only), or is given up by pool or borrower amid one | `Flush` and `Terminate`, where the client is not amid a message and the stream takes them at once | the stream is closed at once |
 //! | is lost | nothing | the same |
 //! | is a parent's, in a child process | nothing | the parent has it |
 //!
@@ -15,6 +15,8 @@
 //! Over a Unix socket the client itself waits for the replies that are due, and sends `Terminate` then.
 
 use std::time::Duration;
+
+use postgres::fallible_iterator::FallibleIterator;
 
 use super::pg_connection::PgConnection;
 use crate::postgres::observer::Abandoned;
@@ -27,17 +29,22 @@ const GOODBYE: Duration = Duration::from_millis(50);
 pub(in crate::postgres) const PARTING: Duration = Duration::from_millis(400);
 
 impl PgConnection {
-    /// Whether the server has said that it ends the session and has not hung up yet. Its backend still counts then, so
-    /// the end is waited for, if only for a moment.
+    /// Whether the server has said that it ends the session. Its backend may still count then, so the end is waited
+    /// for: which is over at once where it has hung up.
     pub(super) fn is_left_by_server(&self) -> bool {
-        let said = self.observer().is_some_and(|shared| shared.is_broken() && !shared.is_abandoned());
-        said && !self.client().is_closed()
+        self.observer().is_some_and(|shared| shared.errors().ending().is_some() && !shared.is_abandoned())
     }
 
     /// Has its drop wait up to [`PARTING`] for the backend's end where there is one to be expected, and for nothing
     /// else.
-    pub(in crate::postgres) fn part(&self) {
-        if !self.is_left_by_server() && (self.is_lost() || self.is_reply_pending()) {
+    ///
+    /// # Blocking
+    ///
+    /// For the end of a pending reply, which is on its way after an error: some 20 ms at the most.
+    pub(in crate::postgres) fn part(&mut self) {
+        // A client whose reader was forgotten gets no further, not even to its goodbye.
+        let is_through = !self.is_lost() && self.end_reply().unwrap_or(false);
+        if !self.is_left_by_server() && (!is_through || self.is_lost() || self.is_reply_pending()) {
             self.abandon();
         } else if let Some(shared) = self.observer() {
             shared.parting().set_limit(PARTING);
@@ -52,14 +59,18 @@ impl Drop for PgConnection {
             // child has both, and shares them.
             return std::mem::forget(self.client.take());
         }
-        let Some(shared) = &self.observer else { return };
-        if self.is_left_by_server() {
+        let (is_left, is_lost) = (self.is_left_by_server(), self.is_lost());
+        let (Some(shared), Some(client)) = (&self.observer, &mut self.client) else { return };
+        if is_left {
             shared.set_bound(shared.parting().limit());
+            // One that has the server's word in its buffer fails by that, without a read. Its drop comes to one then.
+            let _ = client.notifications().timeout_iter(Duration::ZERO).next();
         // Dropping the client waits for replies that are due before it says goodbye.
-        } else if shared.is_reply_pending() || self.is_lost() {
-            shared.abandon(Abandoned::GivenUp);
+        } else if shared.is_reply_pending() || is_lost {
+            return shared.abandon(Abandoned::GivenUp);
         } else {
             shared.set_bound(GOODBYE);
         }
+        shared.parting().begin();
     }
 }

@@ -339,9 +339,12 @@ impl PgConnection {
         self.observer().is_some_and(WireState::is_ended_by_pool)
     }
 
-    /// Gives the connection up: every later call fails at once, and dropping it does not wait.
+    /// Gives the connection up: every later call fails at once, and dropping it does not wait. Where the server has
+    /// said that it ends the session the former is so already, and a drop waits for that end.
     pub(in crate::postgres) fn abandon(&self) {
-        if let Some(shared) = self.observer() {
+        if let Some(shared) = self.observer()
+            && !self.is_left_by_server()
+        {
             shared.abandon(Abandoned::GivenUp);
         }
     }

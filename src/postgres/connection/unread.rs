@@ -12,7 +12,7 @@
 //! | the same outside of a transaction, behind a pooler that lends a server for one | closed: some pass the server on before the whole answer is there, and others get the rest | |
 //! | a `COPY` to the server whose writer was dropped | the client ends it, and the answer is read | closed |
 //! | one whose writer was forgotten, or begun as a text | closed: the client has nothing to end it by | |
-//! | a reply whose reader was forgotten | cancelled; the client reads no more, so closed | |
+//! | a reply whose reader was forgotten | cancelled where the server is still at it; the client reads no more, so closed | |
 //! | a request to cancel | its end is waited for, and a round trip follows | closed |
 //!
 //! A connection closed here says nothing against others ([`PgConnection::is_unrestorable`]), unless it is found lost:
@@ -70,7 +70,7 @@ impl PgConnection {
         if !self.is_observed() {
             return self.ping_or_cancel(end);
         }
-        self.read_on(BY_ITSELF.min(end.left()))?;
+        let mut is_through = self.read_on(BY_ITSELF.min(end.left()))?;
         if self.pending() == Pending::Server {
             if self.may_be_lent_on() {
                 return Ok(self.is_for_nobody());
@@ -80,9 +80,9 @@ impl PgConnection {
                 return if self.is_lost() { Err(self.lost()) } else { Ok(self.is_for_nobody()) };
             }
             cancelled = trace;
-            self.read_on(REST.min(end.left()))?;
+            is_through = self.read_on(REST.min(end.left()))?;
         }
-        if self.pending() != Pending::Nothing {
+        if !is_through || self.pending() != Pending::Nothing {
             return Ok(self.is_for_nobody());
         }
         if cancelled == Trace::Arrived {
@@ -101,6 +101,11 @@ impl PgConnection {
 
     fn pending(&self) -> Pending {
         self.observer().map_or(Pending::Nothing, |shared| shared.pending())
+    }
+
+    /// Whether no reply is pending, nor any of one left with a client that has stopped reading because its reader has.
+    pub(in crate::postgres) fn is_read_out(&self) -> bool {
+        self.observer().is_none_or(|shared| shared.pending() == Pending::Nothing && shared.is_at_rest())
     }
 
     /// Whether a pooler may give the server to another client while the statement is still answered.
@@ -124,21 +129,27 @@ impl PgConnection {
         Ok(self.is_for_nobody())
     }
 
-    /// Reads a pending reply for at most `limit`, and leaves the connection as it is where there is more.
-    fn read_on(&mut self, limit: Duration) -> Result<(), PgError> {
-        if self.pending() == Pending::Nothing {
-            return Ok(());
+    /// Reads a pending reply for as long as what ends by itself may take, as [`PgConnection::read_on`] does.
+    pub(super) fn end_reply(&mut self) -> Result<bool, PgError> {
+        self.read_on(BY_ITSELF)
+    }
+
+    /// Reads a pending reply for at most `limit`, and leaves the connection as it is where there is more. Tells whether
+    /// the client came to its end: it does not where its reader was forgotten, also when all of it has been read.
+    fn read_on(&mut self, limit: Duration) -> Result<bool, PgError> {
+        if self.is_read_out() {
+            return Ok(true);
         }
         self.as_own(|conn| conn.read_on_for(limit))
     }
 
-    fn read_on_for(&mut self, limit: Duration) -> Result<(), PgError> {
-        let PgConnection { client: Some(client), observer: Some(shared), .. } = self else { return Ok(()) };
+    fn read_on_for(&mut self, limit: Duration) -> Result<bool, PgError> {
+        let PgConnection { client: Some(client), observer: Some(shared), .. } = self else { return Ok(true) };
         shared.start_draining(REST_BYTES, limit);
         let outcome = loop {
             match client.notifications().timeout_iter(limit).next() {
                 Ok(Some(notification)) if !is_end_of_probe(&notification) => {}
-                Ok(_) => break Ok(()),
+                Ok(end) => break Ok(end.is_some()),
                 Err(error) => break Err(PgError::from(error)),
             }
         };

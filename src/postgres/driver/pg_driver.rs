@@ -91,7 +91,7 @@ impl PgDriver {
         }
         let listens = conn.is_listening_left(policy);
         let idle = conn.transaction_status() == Some(TransactionStatus::Idle);
-        let is_as_new = idle && !cancelled && !listens;
+        let is_as_new = idle && !cancelled && !listens && conn.is_read_out();
         match left {
             SettingsLeft::Unrestorable => Condition::Unrestorable,
             SettingsLeft::Nothing if is_as_new && !(resets_session && conn.is_used()) => {
@@ -123,14 +123,6 @@ impl PgDriver {
             Some(_) => Err(PgError::not_idle("at rest")),
         }
     }
-
-    /// A connection that failed a check is given up, so that dropping it waits for nothing.
-    fn give_up_on_error(conn: &PgConnection, outcome: Result<(), PgError>) -> Result<(), PgError> {
-        if outcome.is_err() {
-            conn.abandon();
-        }
-        outcome
-    }
 }
 
 impl Driver<PgManager> for PgDriver {
@@ -160,11 +152,11 @@ impl Driver<PgManager> for PgDriver {
         let end = Deadline::of(limit);
         // What is asked of an unobserved connection for its slot is its ping as well.
         let is_probed = conn.is_observed() || conn.pass().is_none();
-        let outcome = conn
-            .settle(limit)
-            .and_then(|()| if is_probed { conn.probe(limit) } else { Ok(()) })
-            .and_then(|()| Self::attend(manager, conn, end.left()));
-        Self::give_up_on_error(conn, outcome)?;
+        conn.settle(limit)?;
+        if is_probed {
+            conn.probe(limit)?;
+        }
+        Self::attend(manager, conn, end.left())?;
         manager.check_role(conn)
     }
 
@@ -177,8 +169,7 @@ impl Driver<PgManager> for PgDriver {
         if !conn.is_observed() || conn.is_reply_pending() || Self::is_silent(conn) {
             return None;
         }
-        let outcome = conn.look(limit);
-        Some(Self::give_up_on_error(conn, outcome).and_then(|()| manager.check_role(conn)))
+        Some(conn.look(limit).and_then(|()| manager.check_role(conn)))
     }
 
     fn is_lost(&self, conn: &PgConnection) -> bool {
@@ -191,8 +182,7 @@ impl Driver<PgManager> for PgDriver {
         conn: &mut PgConnection,
         limit: Duration,
     ) -> Result<(), PgError> {
-        let outcome = Self::ping(conn, limit);
-        Self::give_up_on_error(conn, outcome)?;
+        Self::ping(conn, limit)?;
         manager.check_role(conn)
     }
 
@@ -219,16 +209,14 @@ impl Driver<PgManager> for PgDriver {
     ) -> Result<(), PgError> {
         let end = Deadline::of(limit);
         let policy = &manager.options().reset;
-        let outcome = reset(conn, policy, suspect, limit).and_then(|()| {
-            // What a text of the program's own does to locks nobody knows.
-            let is_due = matches!(policy, ResetPolicy::Sql(_)) || manager.is_check_due(conn);
-            if is_due && !conn.is_unrestorable() { manager.check_admission(conn, end.left()) } else { Ok(()) }
-        });
-        Self::give_up_on_error(conn, outcome)
+        reset(conn, policy, suspect, limit)?;
+        // What a text of the program's own does to locks nobody knows.
+        let is_due = matches!(policy, ResetPolicy::Sql(_)) || manager.is_check_due(conn);
+        if is_due && !conn.is_unrestorable() { manager.check_admission(conn, end.left()) } else { Ok(()) }
     }
 
     /// Whatever the cause, a connection that works says goodbye and waits for its backend to end: until then the server
-    /// counts it.
+    /// counts it. The end of a pending reply is read first, for 20 ms at the most.
     fn prepare_close(&self, conn: &mut PgConnection, _polite: bool) {
         conn.part();
     }

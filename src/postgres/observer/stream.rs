@@ -27,10 +27,12 @@ use crate::clock::Deadline;
 use crate::lines::say;
 use crate::pool::Place;
 
+mod end;
 mod give_up;
 mod own;
 mod sent;
 
+use end::End;
 use own::Own;
 
 /// A `NotificationResponse` of process 0 on a channel without a name. No server sends one, so it marks the end of a
@@ -43,17 +45,6 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 /// For how many reads one counts that brought nothing of a reply: such data may be without end, and the client has as
 /// much work with it.
 const CHATTER: u32 = 4;
-
-/// How far the client knows that the server ends the session. It gives up at the first failure of its stream, so the
-/// end of the stream, met in the same step as the reason, would have the reason forgotten.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Unknown,
-    /// The reason was read, and the client is still to pass it on.
-    Said,
-    /// What follows is the end of the stream, whether it has arrived or not: nothing more must be sent.
-    PassedOn,
-}
 
 /// A stream between client and server that is read along.
 pub(crate) struct Observed<S> {
@@ -70,6 +61,8 @@ pub(crate) struct Observed<S> {
     times: Option<QueryTimes>,
     types: TypeNesting,
     end: End,
+    /// What the client is to read once the server's end has come.
+    withheld: Vec<u8>,
     /// The last read was told that there is nothing. Where it was not, the client has stopped reading.
     ran_dry: bool,
     reads_in_a_row: u32,
@@ -105,6 +98,7 @@ impl<S> Observed<S> {
             inject: 0,
             own: Own::default(),
             end: End::Unknown,
+            withheld: Vec::new(),
             ran_dry: true,
             reads_in_a_row: 0,
             hang_up: None,
@@ -137,7 +131,9 @@ impl<S> Observed<S> {
             if let Some(times) = times {
                 times.heard(event, shared);
             }
-            if matches!(event, BackendEvent::Error { ends_session: true, .. }) {
+            // Ahead of the first sign that it is ready for work no server says more than one.
+            let is_refusal = shared.status() == 0;
+            if matches!(event, BackendEvent::Error { ends_session, .. } if ends_session || is_refusal) {
                 // Unasked, the client takes it for the failure itself.
                 *end = if shared.awaits_reply() { End::Said } else { End::PassedOn };
             }
@@ -193,14 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
         if this.give_own(buf) {
             return Poll::Ready(Ok(()));
         }
-        match this.end {
-            End::Unknown => {}
-            End::Said => {
-                this.end = End::PassedOn;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            End::PassedOn => return Poll::Ready(Ok(())),
+        if this.end != End::Unknown {
+            return this.read_after_word(cx, buf);
         }
         if this.shared.listening().were_fetched() {
             this.notifications.were_fetched();
@@ -233,6 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
                     let framer = this.hide_own(framer, is_hiding, buf, before);
                     if notified || framer.is_amid(TAG) || this.server.framer().is_amid(TAG) {
                         this.sift(framer, buf, before);
+                    }
+                    if this.is_parting() {
+                        this.withhold(buf, before);
+                        return this.read_after_word(cx, buf);
                     }
                     // Nothing would mean the end of the stream.
                     if is_end || buf.filled().len() > before {
@@ -301,6 +295,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.refuse_in_child(cx)?;
+        if this.is_parting() {
+            // Nothing of the client's gets there any more, and its goodbye least of all.
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if this.is_weaving() {
             return this.weave(cx, bytes);
         }
@@ -318,11 +316,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         this.refuse_if_abandoned(cx)?;
         ready!(this.send_own(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
+        // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks again,
+        // and what the kernel has by now would not end its wait either. The end of the answer may have been read too.
+        let is_bounded = !this.ran_dry && this.shared.bound().is_some();
         // The client sleeps right after the flush that ends a request, without another read.
-        if outcome.is_ready() && this.shared.awaits_reply() {
+        if outcome.is_ready() && (this.shared.awaits_reply() || is_bounded) {
             this.limits.write_blocked = false;
-            // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks
-            // again, and what the kernel has by now would not end its wait either.
             let silence = if this.ran_dry { Silence::Assumed } else { Silence::Proven };
             this.wait(cx, silence)?;
         }

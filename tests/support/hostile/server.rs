@@ -115,13 +115,17 @@ impl HostileServer {
         self.play.gone.notify_all();
     }
 
+    /// Whether the first connection has come to its [`Step::AwaitGo`].
+    pub fn awaits_go(&self) -> bool {
+        self.play.at.load(SeqCst) == self.play.step_of_go()
+    }
+
     /// Has the first connection go on from its [`Step::AwaitGo`], and waits until the client has some of what comes
     /// next ahead of it.
     #[track_caller]
     pub fn go_ahead(&self) {
         let state = || (self.play.at.load(SeqCst), self.play.sent.load(SeqCst));
-        let step = self.play.step_of_go();
-        eventually(BOUND, "the server is ready", || state().0 == step);
+        eventually(BOUND, "the server is ready", || self.awaits_go());
         let before = state();
         self.go();
         let has_begun = || state().0.saturating_sub(before.0) > 1 || state().1 > before.1;

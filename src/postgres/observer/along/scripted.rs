@@ -35,8 +35,13 @@ struct Script {
 
 impl AsyncRead for Server {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Some(bytes) = self.0.lock().says.pop_front() else { return Poll::Pending };
-        buf.put_slice(&bytes);
+        let says = &mut self.0.lock().says;
+        let Some(bytes) = says.front() else { return Poll::Pending };
+        buf.put_slice(bytes);
+        // An end is one for good.
+        if !bytes.is_empty() {
+            says.pop_front();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -74,8 +79,20 @@ pub(in crate::postgres::observer) struct Pair {
 
 impl Pair {
     pub fn open(socket_timeout: Option<Duration>) -> Pair {
+        let mut pair = Pair::opening(socket_timeout);
+        pair.says(&message(b'Z', b"I"));
+        pair.turn();
+        pair.shared.note_open();
+        pair.seen.clear();
+        pair.server.0.lock().heard.clear();
+        pair
+    }
+
+    /// One that has sent its start-up message.
+    pub fn opening(socket_timeout: Option<Duration>) -> Pair {
         let (server, shared) = (Server::default(), Arc::new(WireState::new(socket_timeout)));
         let limit = Duration::from_secs(60);
+        shared.parting().set_limit(limit);
         let stream = Observed::new(server.clone(), Arc::clone(&shared), Deadline::of(limit), limit, None);
         let (unwritten, seen) = (Vec::new(), Vec::new());
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -83,11 +100,6 @@ impl Pair {
         let mut pair = Pair { runtime, server, shared, stream, unwritten, seen, error: None };
         pair.writes(b"\0\0\0\x08\0\x03\0\0");
         pair.turn();
-        pair.says(&message(b'Z', b"I"));
-        pair.turn();
-        pair.shared.note_open();
-        pair.seen.clear();
-        pair.server.0.lock().heard.clear();
         pair
     }
 
@@ -97,6 +109,11 @@ impl Pair {
             return;
         }
         self.server.0.lock().says.push_back(bytes.to_vec());
+    }
+
+    /// The server's end of the stream.
+    pub fn hangs_up(&self) {
+        self.server.0.lock().says.push_back(Vec::new());
     }
 
     /// How much the server's next writes take each; none for one that has to wait.

@@ -11,12 +11,18 @@ const PARTING_LIMIT: Duration = Duration::from_millis(80);
 pub(crate) struct Parting {
     /// Nanoseconds that a goodbye waits for the server to hang up.
     limit: AtomicU64,
+    /// The connection is being dropped.
+    begun: AtomicBool,
     hung_up: AtomicBool,
 }
 
 impl Default for Parting {
     fn default() -> Self {
-        let parting = Parting { limit: AtomicU64::new(0), hung_up: AtomicBool::new(false) };
+        let parting = Parting {
+            limit: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
+        };
         parting.set_limit(PARTING_LIMIT);
         parting
     }
@@ -32,11 +38,21 @@ impl Parting {
         Duration::from_nanos(self.limit.load(Relaxed))
     }
 
+    /// Notes that nobody uses the connection any more.
+    pub fn begin(&self) {
+        self.begun.store(true, Relaxed);
+    }
+
+    pub fn is_begun(&self) -> bool {
+        self.begun.load(Relaxed)
+    }
+
     pub fn note_hung_up(&self) {
         self.hung_up.store(true, Relaxed);
     }
 
-    /// Whether the server has hung up after this side had said all: on a request to cancel, once it was dealt with.
+    /// Whether the server has hung up after this side had said all, or the server itself: on a request to cancel, once
+    /// it was dealt with.
     pub fn is_hung_up(&self) -> bool {
         self.hung_up.load(Relaxed)
     }
