@@ -19,7 +19,7 @@ use std::time::Duration;
 use postgres::fallible_iterator::FallibleIterator;
 
 use super::pg_connection::PgConnection;
-use crate::postgres::observer::Abandoned;
+use crate::postgres::observer::{Abandoned, WireState};
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -28,13 +28,13 @@ const GOODBYE: Duration = Duration::from_millis(50);
 /// overloaded machine in a few hundred; one that does not would not open another either.
 pub(in crate::postgres) const PARTING: Duration = Duration::from_millis(400);
 
-impl PgConnection {
-    /// Whether the server has said that it ends the session. Its backend may still count then, so the end is waited
-    /// for: which is over at once where it has hung up.
-    pub(super) fn is_left_by_server(&self) -> bool {
-        self.observer().is_some_and(|shared| shared.errors().ending().is_some() && !shared.is_abandoned())
-    }
+/// Whether the server has said that it ends the session, and nobody has given the connection up. Its backend may still
+/// count then, so its end is waited for: which is over at once where it has hung up.
+fn is_left_by_server(shared: &WireState) -> bool {
+    shared.errors().ending().is_some() && !shared.is_abandoned()
+}
 
+impl PgConnection {
     /// Has its drop wait up to [`PARTING`] for the backend's end where there is one to be expected, and for nothing
     /// else.
     ///
@@ -44,10 +44,10 @@ impl PgConnection {
     pub(in crate::postgres) fn part(&mut self) {
         // A client whose reader was forgotten gets no further, not even to its goodbye.
         let is_through = !self.is_lost() && self.end_reply().unwrap_or(false);
-        if !self.is_left_by_server() && (!is_through || self.is_lost() || self.is_reply_pending()) {
-            self.abandon();
-        } else if let Some(shared) = self.observer() {
-            shared.parting().set_limit(PARTING);
+        let is_useless = !is_through || self.is_lost() || self.is_reply_pending();
+        match self.observer() {
+            Some(shared) if is_left_by_server(shared) || !is_useless => shared.parting().set_limit(PARTING),
+            _ => self.abandon(),
         }
     }
 }
@@ -59,9 +59,9 @@ impl Drop for PgConnection {
             // child has both, and shares them.
             return std::mem::forget(self.client.take());
         }
-        let (is_left, is_lost) = (self.is_left_by_server(), self.is_lost());
+        let is_lost = self.is_lost();
         let (Some(shared), Some(client)) = (&self.observer, &mut self.client) else { return };
-        if is_left {
+        if is_left_by_server(shared) {
             shared.set_bound(shared.parting().limit());
             // One that has the server's word in its buffer fails by that, without a read. Its drop comes to one then.
             let _ = client.notifications().timeout_iter(Duration::ZERO).next();

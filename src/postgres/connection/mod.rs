@@ -10,12 +10,12 @@
 //! | `cancel` | the request to cancel what runs on it |
 //! | `pass` | what it has of a budget that its pool shares with other processes |
 //! | `pg_connection` | the connection and its state |
-//! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `handles` | what other threads may do to it |
 //! | `checks` | signs of life, each within a limit |
 //! | `one_call` | a call in which no code of the program runs |
 //! | `along` | BEGIN and COMMIT that go along with statements |
 //! | `unread` | ends what a borrower has left half done |
+//! | `goodbye` | its end, and whether its backend's is waited for |
 //! | `pooled` | how it finds a pooler, and minds it |
 //! | `reset` | puts a returned session back to what it was when new |
 //!

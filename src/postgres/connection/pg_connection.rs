@@ -342,9 +342,7 @@ impl PgConnection {
     /// Gives the connection up: every later call fails at once, and dropping it does not wait. Where the server has
     /// said that it ends the session the former is so already, and a drop waits for that end.
     pub(in crate::postgres) fn abandon(&self) {
-        if let Some(shared) = self.observer()
-            && !self.is_left_by_server()
-        {
+        if let Some(shared) = self.observer().filter(|shared| shared.errors().ending().is_none()) {
             shared.abandon(Abandoned::GivenUp);
         }
     }
