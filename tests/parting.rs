@@ -101,6 +101,17 @@ fn one_whose_session_was_ended_keeps_its_seat_until_the_server_has_hung_up() {
 }
 
 #[test]
+fn one_that_works_and_has_failed_a_check_says_goodbye_and_keeps_its_seat() {
+    let in_transaction = [Step::Expect(b'Q'), Step::Send(frames::answer(b'T'))];
+    let refused = [frames::error("ERROR", "XX000", "it cannot be rolled back"), frames::ready(b'T')].concat();
+    let ending =
+        [&in_transaction[..], &[Step::Expect(b'Q'), Step::Send(refused), Step::Expect(b'X')]].concat();
+    keeps_its_seat("as its transaction cannot be ended", &ending, |pool, _| {
+        pool.get().unwrap().batch_execute("BEGIN").unwrap();
+    });
+}
+
+#[test]
 fn one_closed_ahead_of_the_end_of_an_answer_reads_that_and_keeps_its_seat() {
     let failure = frames::error("ERROR", "22012", "division by zero");
     let ending = [

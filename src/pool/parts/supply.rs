@@ -115,7 +115,7 @@ impl Supply {
     /// Counts a connection that was opened, until it is in its slot or with a waiter. Before the desk has it open.
     pub(crate) fn introduce(&self) -> Counted {
         let introducing = self.introducing.enter();
-        self.introduced.fetch_add(1, Ordering::Relaxed);
+        self.introduced.fetch_add(1, Ordering::Release);
         introducing
     }
 
@@ -124,8 +124,9 @@ impl Supply {
     }
 
     /// How many introductions have begun, and how many are under way. Asked before the desk is and once more after it:
-    /// one that the desk has as open has begun by the second time, since it began ahead of the desk's lock. Acquire for
-    /// its order alone: the desk is read after the first time.
+    /// one that the desk has as open has begun by the second time, since it began ahead of the desk's lock. Acquire
+    /// with the Release of its beginning: what is counted as begun is under way here too, or over; and the desk is
+    /// read after the first time.
     pub(crate) fn introductions(&self) -> (u64, u32) {
         (self.introduced.load(Ordering::Acquire), self.introducing.get())
     }

@@ -64,7 +64,7 @@ impl Drop for PgConnection {
         if is_left_by_server(shared) {
             shared.set_bound(shared.parting().limit());
             // One that has the server's word in its buffer fails by that, without a read. Its drop comes to one then.
-            let _ = client.notifications().timeout_iter(Duration::ZERO).next();
+            while let Ok(Some(_)) = client.notifications().timeout_iter(Duration::ZERO).next() {}
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || is_lost {
             return shared.abandon(Abandoned::GivenUp);

@@ -32,7 +32,7 @@ use super::lease::Trace;
 use super::pg_connection::PgConnection;
 use crate::clock::Deadline;
 use crate::postgres::error::PgError;
-use crate::postgres::observer::Pending;
+use crate::postgres::observer::{Pending, WireState};
 
 /// How long it may take in all.
 const ALL: Duration = Duration::from_millis(450);
@@ -82,6 +82,10 @@ impl PgConnection {
             cancelled = trace;
             is_through = self.read_on(REST.min(end.left()))?;
         }
+        if !is_through && self.pending() == Pending::Nothing {
+            // Its thread may have been kept from running for that long.
+            is_through = self.read_on(REST.min(end.left()))?;
+        }
         if !is_through || self.pending() != Pending::Nothing {
             return Ok(self.is_for_nobody());
         }
@@ -103,9 +107,9 @@ impl PgConnection {
         self.observer().map_or(Pending::Nothing, |shared| shared.pending())
     }
 
-    /// Whether no reply is pending, nor any of one left with a client that has stopped reading because its reader has.
+    /// Whether nothing of a reply is left, neither with the server nor with a client that has stopped reading.
     pub(in crate::postgres) fn is_read_out(&self) -> bool {
-        self.observer().is_none_or(|shared| shared.pending() == Pending::Nothing && shared.is_at_rest())
+        self.observer().is_none_or(WireState::is_read_out)
     }
 
     /// Whether a pooler may give the server to another client while the statement is still answered.

@@ -314,11 +314,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         let this = &mut *self;
         this.home.turn_ends();
         this.refuse_if_abandoned(cx)?;
-        ready!(this.send_own(cx))?;
+        if !this.is_parting() {
+            ready!(this.send_own(cx))?;
+        }
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
         // One that has stopped reading waits for its own reader, which may be gone for good: then it never asks again,
         // and what the kernel has by now would not end its wait either. The end of the answer may have been read too.
-        let is_bounded = !this.ran_dry && this.shared.bound().is_some();
+        let is_bounded = !this.ran_dry && this.hang_up.is_none() && this.shared.bound().is_some();
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && (this.shared.awaits_reply() || is_bounded) {
             this.limits.write_blocked = false;

@@ -251,12 +251,6 @@ impl WireState {
         self.exchange.is_open()
     }
 
-    /// Ends the opening; from here on requests are counted and its limit no longer holds.
-    pub fn note_open(&self) {
-        self.exchange.note_open();
-        self.allowance.lift();
-    }
-
     /// Says whether what the owner sends from here on is the pool's own.
     pub fn set_own(&self, own: bool) {
         self.own.store(own, Relaxed);

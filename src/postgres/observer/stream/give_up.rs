@@ -34,6 +34,7 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
     pub(super) fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.reads_in_a_row = 0;
         self.ran_dry = true;
+        self.shared.note_paused();
         if let Err(expired) = self.limits.check_flood(&self.shared) {
             self.give_up(cx);
             return Poll::Ready(Err(expired.into()));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::WireState;
+use super::{Pending, WireState};
 use crate::postgres::observer::backend::BackendEvent;
 use crate::postgres::observer::frontend::FrontendEvent;
 use crate::postgres::sqlstate::{Meaning, means};
@@ -13,6 +13,8 @@ pub(super) const READING: u8 = 0;
 pub(super) const DRY: u8 = 1;
 /// Something has arrived that no read has had.
 const TOLD: u8 = 2;
+/// A read has had something, and the client is not to make another for now.
+const PAUSED: u8 = 3;
 
 impl WireState {
     /// Notes the descriptor of the socket. Before the stream is wrapped.
@@ -30,6 +32,27 @@ impl WireState {
         if self.at_rest.load(Relaxed) != TOLD {
             self.at_rest.store(if at_boundary { DRY } else { READING }, Relaxed);
         }
+    }
+
+    /// Notes that the client has come as far as it may for now, whether there is more or not.
+    pub fn note_paused(&self) {
+        if self.at_rest.load(Relaxed) == READING {
+            self.at_rest.store(PAUSED, Relaxed);
+        }
+    }
+
+    /// Whether no reply is due, nor any part of one left with a client that has stopped reading, as it does where its
+    /// own reader has.
+    pub fn is_read_out(&self) -> bool {
+        self.at_rest.load(Relaxed) != READING && self.pending() == Pending::Nothing
+    }
+
+    /// Ends the opening, in which the client reads up to the last message; from here on requests are counted and its
+    /// limit no longer holds.
+    pub fn note_open(&self) {
+        self.note_paused();
+        self.exchange.note_open();
+        self.allowance.lift();
     }
 
     /// Notes that something has arrived, by the kernel's word. The stream's own runtime may hear of it later, and reads
