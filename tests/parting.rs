@@ -15,7 +15,7 @@ use tierpool::postgres::{PgDriver, PgManager, PgOptions};
 /// For how long at the least a connection being closed keeps its seat unless the server has hung up.
 const KEPT: Duration = Duration::from_millis(400);
 
-/// What a test has the connection do once the server has been told to go on.
+/// What is done with the first connection, up to its return.
 type Use = fn(&Pool<PgManager>, &HostileServer);
 
 fn fatal() -> Vec<u8> {
@@ -73,8 +73,7 @@ fn keeps_its_seat(how: &str, ending: &[Step], uses: Use) {
 fn one_whose_session_was_ended_keeps_its_seat_until_the_server_has_hung_up() {
     let told = [Step::Expect(b'Q'), Step::Send(fatal())];
     let query = |pool: &Pool<PgManager>, _: &HostileServer| {
-        let mut conn = pool.get().unwrap();
-        conn.batch_execute("SELECT 1").unwrap_err();
+        pool.get().unwrap().batch_execute("SELECT 1").unwrap_err();
     };
     keeps_its_seat("in the answer to a query", &told, query);
     let twice = |pool: &Pool<PgManager>, _: &HostileServer| {

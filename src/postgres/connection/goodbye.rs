@@ -3,7 +3,7 @@
 //! | it | the server is sent | and then |
 //! | --- | --- | --- |
 //! | works, and no reply is due | `Terminate`, behind the ends of prepared statements that are still to go out | its backend's end is waited for |
-//! | was told that the server ends the session, be it amid a check or its own end | nothing, for the server hangs up by itself | the same |
+//! | was told that the server ends the session, also in a check or in the midst of its drop | nothing, for the server hangs up by itself | the same |
 //! | has a reply pending whose end is not there within 20 ms (asked in a pool only), or is given up by pool or borrower amid one | `Flush` and `Terminate`, where the client is not amid a message and the stream takes them at once | the stream is closed at once |
 //! | is lost | nothing | the same |
 //! | is a parent's, in a child process | nothing | the parent has it |

@@ -131,7 +131,7 @@ impl<S> Observed<S> {
             if let Some(times) = times {
                 times.heard(event, shared);
             }
-            // Ahead of the first sign that it is ready for work no server says more than one.
+            // Ahead of the first `ReadyForQuery` each error ends the session, whatever its severity.
             let is_refusal = shared.status() == 0;
             if matches!(event, BackendEvent::Error { ends_session, .. } if ends_session || is_refusal) {
                 // Unasked, the client takes it for the failure itself.

@@ -123,38 +123,31 @@ mod tests {
         parts(pair);
     }
 
-    #[test]
-    fn what_comes_amid_a_drop_is_withheld_until_the_end() {
-        let mut pair = Pair::open(None);
-        pair.shared.parting().begin();
-        pair.says(&word());
+    /// Has the server say so much and hang up later, before which the client reads nothing.
+    fn is_withheld(mut pair: Pair, word: Vec<u8>) {
+        pair.says(&word);
         pair.turn();
         assert!(pair.error.is_none() && pair.saw().is_empty());
         pair.hangs_up();
         pair.turn();
-        assert_eq!((pair.saw(), pair.error), (word(), Some(UnexpectedEof)));
+        assert_eq!((pair.saw(), pair.error), (word, Some(UnexpectedEof)));
+    }
+
+    #[test]
+    fn what_comes_amid_a_drop_is_withheld_until_the_end() {
+        let pair = Pair::open(None);
+        pair.shared.parting().begin();
+        is_withheld(pair, word());
     }
 
     #[test]
     fn an_opening_fails_when_its_backend_has_ended() {
-        let mut pair = Pair::opening(None);
-        pair.says(&word());
-        pair.turn();
-        assert!(pair.error.is_none() && pair.saw().is_empty());
-        pair.hangs_up();
-        pair.turn();
-        assert_eq!((pair.saw(), pair.error), (word(), Some(UnexpectedEof)));
+        is_withheld(Pair::opening(None), word());
     }
 
     #[test]
     fn a_refusal_is_one_whatever_its_severity() {
-        let mut pair = Pair::opening(None);
-        pair.says(&message(b'E', b"SERROR\0C28P01\0Mno\0\0"));
-        pair.turn();
-        assert!(pair.error.is_none() && pair.saw().is_empty());
-        pair.hangs_up();
-        pair.turn();
-        assert!(pair.error == Some(UnexpectedEof) && !pair.saw().is_empty());
+        is_withheld(Pair::opening(None), message(b'E', b"SERROR\0C28P01\0Mno\0\0"));
     }
 
     #[test]
