@@ -16,7 +16,7 @@ use support::proxy::{Admission, Proxy};
 use support::wait::{LONG_BOUND, eventually, measured_within, took};
 use support::wire::one;
 use tierpool::postgres::{PgConnection, TransactionStatus};
-use tierpool::{PgPool, Tier};
+use tierpool::{PgBuilder, PgPool, Tier};
 
 /// The contract is half a second. A loaded machine needs more for a new backend, now and then, and far less than the
 /// five seconds of `validation_timeout`, after which the pool would help itself in any case.
@@ -145,6 +145,22 @@ fn one_that_is_closed_with_a_reply_left_unread_gives_its_seat_back_at_once() {
             .1
         });
         eventually(LONG_BOUND, what, || pool.automation().stats().gauges.zombies == 0);
+    }
+}
+
+/// Of which answers the client has read all and passed on a part depends on how they come over the wire; of so many
+/// lengths it has some each time.
+#[test]
+fn a_client_that_has_stopped_reading_with_all_of_the_answer_keeps_nobody_waiting() {
+    let cluster = cluster();
+    let minutes = |builder: PgBuilder| builder.automation(|tier| tier.validation_timeout(10 * LONG_BOUND));
+    let pool = pool_of(1, "half", cluster.url(), minutes);
+    for length in 14..40 {
+        let query = format!("SELECT repeat('x', 1000) FROM generate_series(1, {length})");
+        rows(&mut pool.get(Tier::Automation).unwrap(), &query, |rows| forget(rows));
+        let mut conn =
+            pool.automation().get_timeout(LONG_BOUND).unwrap_or_else(|e| panic!("{length}: {e:#}"));
+        assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1, "{length}");
     }
 }
 
