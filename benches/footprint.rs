@@ -137,7 +137,10 @@ fn threads(table: &mut Table) {
     for call in [Call::Connect, Call::Close] {
         manager.always(call, Step::ok().after(Duration::from_millis(10)));
     }
-    let before = thread_count();
+    // Those of what was measured before end by themselves.
+    let before = 1;
+    let are_gone = || eventually(BOUND, "no other thread is left", || thread_count() == before);
+    are_gone();
     let pool = TieredPool::builder()
         .total_connections(44)
         .reserved(4)
@@ -168,9 +171,9 @@ fn threads(table: &mut Table) {
     let closing = (peak.into_inner() - before).saturating_sub(1);
     drop(pool);
 
-    let theirs = thread_count();
+    are_gone();
     let r2d2 = R2d2::new(44);
-    let theirs = thread_count() - theirs;
+    let theirs = thread_count() - before;
     drop(r2d2);
     let most = f64::from(1 + OPENERS);
     for (what, ours, limit) in [

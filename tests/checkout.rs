@@ -255,6 +255,22 @@ fn a_caller_that_does_not_wait_for_others_waits_for_what_the_pool_has_in_hand() 
 }
 
 #[test]
+fn a_validation_that_its_caller_has_left_is_one_that_the_pool_has_in_hand() {
+    let builder = Pool::builder().max_size(1).wait_mode(WaitMode::NoWait).test_on_check_out(true);
+    let (manager, pool) = built(builder);
+    drop(pool.get().unwrap());
+    let gate = Gate::new();
+    manager.script(Call::IsValid, [Step::ok().behind(&gate)]);
+    assert!(pool.get_timeout(20 * MS).unwrap_err().is_timeout());
+    thread::scope(|scope| {
+        let next = scope.spawn(|| pool.get());
+        eventually(BOUND, "another waits for it", || pool.gauges().waiting == 1 || next.is_finished());
+        gate.open();
+        drop(next.join().unwrap().unwrap());
+    });
+}
+
+#[test]
 fn an_opening_is_waited_for_until_the_first_of_two_limits() {
     for (own, connect, named) in [
         (100 * MS, None, "connection_timeout of 100 ms"),

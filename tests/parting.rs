@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -128,4 +129,20 @@ fn one_closed_ahead_of_the_end_of_an_answer_reads_that_and_keeps_its_seat() {
     // On a busy machine the end may be far behind the error: then it is not waited for.
     let seats: Vec<_> = (0..20).map(|_| seat(&ending, uses)).take_while(|seat| *seat != Seat::Kept).collect();
     assert!(seats.len() < 20, "{seats:?}");
+}
+
+#[test]
+fn one_whose_session_was_ended_has_one_panic_where_its_drop_may_not_wait() {
+    let start = [Step::Startup, Step::Send(frames::greeting(b'I'))];
+    let ended = [Step::Expect(b'Q'), Step::Send(fatal()), Step::AwaitGo, Step::Close];
+    let server = HostileServer::start(vec![[&start[..], &ended].concat()], Vec::new()).unwrap();
+    let mut options = PgOptions::default();
+    options.pgbouncer = Some(PgBouncer::Off);
+    let manager = PgManager::new(server.url().parse().unwrap(), options).unwrap();
+    let mut conn = manager.connect_within(BOUND).unwrap();
+    conn.batch_execute("SELECT 1").unwrap_err();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // A second one while that unwinds would end the process.
+    runtime.block_on(async { catch_unwind(AssertUnwindSafe(|| drop(conn))).unwrap_err() });
+    server.go();
 }

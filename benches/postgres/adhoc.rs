@@ -4,6 +4,8 @@
 //! on the server, and queue, since there are more of them than connections.
 
 use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,6 +93,14 @@ fn under_load<T>(
     })
 }
 
+/// A socket with nothing to read, and its other end.
+fn silent_socket() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    near.set_nonblocking(true).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
 pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     let checkouts = mode.pick(600, 20);
     let ours = pools::ours(cluster, CONNECTIONS);
@@ -108,12 +118,22 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
         let take = || theirs.get().unwrap();
         p99(checkouts, take, |conn| conn.batch_execute(QUERY).unwrap())
     };
-    let mut of_all = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-    let times = Rounds::run(mode.pick(5, 1), 4, |which| {
+    // What the machine makes of one system call of the kind that a validation is.
+    let (socket, _other_end) = silent_socket();
+    let mut kept = cluster.client();
+    let mut look = || {
+        let looks = || assert_eq!(socket.peek(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        p99(checkouts, looks, |()| kept.batch_execute(QUERY).unwrap())
+    };
+    let is_saturated = || ours.automation().gauges().waiting > 0;
+    let mut of_all = [const { Vec::new() }; 6];
+    let times = Rounds::run(mode.pick(5, 1), of_all.len(), |which| {
         let p99 = match which {
             0 => adhoc(),
-            1 => under_load(automation, || ours.automation().gauges().waiting > 0, adhoc),
+            1 => under_load(automation, is_saturated, adhoc),
             2 => one_pool(checkouts),
+            4 => look(),
+            5 => under_load(automation, is_saturated, &mut look),
             _ => under_load(
                 everybody,
                 || theirs.state().idle_connections == 0,
@@ -130,8 +150,12 @@ pub fn measure(mode: Mode, cluster: &Cluster, table: &mut Table) {
     };
     let what = format!("ad-hoc checkout p99, automation saturated by {THREADS} threads");
     let (ours, theirs) = shown(&|which| times.median(which));
-    let row = Row::new(what.as_str(), ours, theirs, times.ratio(1, 0));
+    let row = Row::new(what.as_str(), ours.as_str(), theirs, times.ratio(1, 0));
     table.push(row.bar(Bound::AtMost(2.0)).goal(Bound::AtMost(1.2)));
+    let (idle, saturated) = (nanos(times.median(4)), nanos(times.median(5)));
+    let look = format!("a look at a silent socket, {saturated}, idle {idle}");
+    let of_look = times.ratio(1, 0) / times.ratio(5, 4);
+    table.push(Row::new(format!("{what}: of what the load makes of that"), ours, look, of_look));
     let median = |which: usize| quantile(of_all[which].iter().copied(), 0.5);
     let (ours, theirs) = shown(&median);
     let what = format!("{what}, with those from whose thread the core was taken");

@@ -148,6 +148,11 @@ impl<T, R> Waiter<T, R> {
         self.hint.load(Ordering::Relaxed) == SETTLED
     }
 
+    /// Whether it is past being served: it has left, or was refused.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(*self.verdict.lock(), Verdict::Left | Verdict::Refused(_))
+    }
+
     /// Gives up: takes the verdict if there is one, and otherwise sees to it that none will be given.
     pub(crate) fn leave(&self) -> Outcome<T, R> {
         self.verdict.lock().leave()

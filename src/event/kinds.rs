@@ -8,8 +8,9 @@ use crate::stats::{BreakerState, CloseCause};
 /// Is told of events in a pool; r2d2's trait of this name, with the events that tierpool adds.
 ///
 /// The handler runs on the thread on which the event happens, with no lock held: a slow handler slows its caller
-/// down. A change of the breaker, a suspicion, a long hold and what is done about it are told on a helper thread.
-/// A panic in it is caught, logged and counted.
+/// down. A change of the breaker, a suspicion, a long hold, what is done about it and news of the fleet are told one
+/// after the other on a thread of their own: a handler that blocks there keeps nothing waiting but the next of these,
+/// of which those beyond 1,024 are lost and counted. A panic in it is caught, logged and counted.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -66,7 +67,7 @@ pub trait HandleEvent: fmt::Debug + Sync + Send {
     fn handle_stuck(&self, event: StuckEvent) {}
 
     /// Called when the program learns something of its fleet that an operator may want to know; of the automation
-    /// tier's pool, and of the ad-hoc tier's where that finds no slot. On a helper thread.
+    /// tier's pool, and of the ad-hoc tier's where that finds no slot. On the thread of such news.
     fn handle_fleet(&self, event: FleetEvent) {}
 }
 

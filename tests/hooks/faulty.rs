@@ -1,6 +1,7 @@
 //! The collaborators of a pool, with one fault among them.
 
 use std::fmt;
+use std::panic::panic_any;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -60,11 +61,22 @@ pub const HOOKS: [Hook; 14] = [
 pub enum Outcome {
     Err,
     Panic,
+    /// With what panics again as it is dropped.
+    PanicTwice,
     Hang,
     Slow,
 }
 
-pub const OUTCOMES: [Outcome; 4] = [Outcome::Err, Outcome::Panic, Outcome::Hang, Outcome::Slow];
+pub const OUTCOMES: [Outcome; 5] =
+    [Outcome::Err, Outcome::Panic, Outcome::PanicTwice, Outcome::Hang, Outcome::Slow];
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("what it panicked with was dropped");
+    }
+}
 
 /// The one fault of a case: armed, it befalls the next call of its hook.
 #[derive(Clone)]
@@ -109,6 +121,8 @@ impl Fault {
         match self.outcome {
             Outcome::Err => return Err(ScriptedError::transient("the fault")),
             Outcome::Panic => assert!(thread::panicking(), "the fault"),
+            Outcome::PanicTwice if thread::panicking() => {}
+            Outcome::PanicTwice => panic_any(Bomb),
             Outcome::Hang => assert!(self.gate.pass(Some(HUNG)), "a test forgot to open its gate"),
             Outcome::Slow => {
                 Gate::new().pass(Some(SLOW));

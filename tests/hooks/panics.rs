@@ -43,12 +43,14 @@ fn next_gets_succeed(pool: &Pool<Manager>, what: &str) {
 
 #[test]
 fn a_panic_in_any_hook_costs_no_slot_and_no_caller() {
-    for (hook, driver) in HOOKS
-        .into_iter()
-        .flat_map(|hook| [ScriptedDriver::new(), ScriptedDriver::bounded()].map(|driver| (hook, driver)))
+    let drivers = [ScriptedDriver::new(), ScriptedDriver::bounded()];
+    let outcomes = [Outcome::Panic, Outcome::PanicTwice];
+    let cases = drivers.into_iter().flat_map(|driver| outcomes.map(|outcome| (driver, outcome)));
+    for (hook, (driver, outcome)) in
+        HOOKS.into_iter().flat_map(|hook| cases.clone().map(move |case| (hook, case)))
     {
-        let what = format!("{hook:?} with {driver:?}");
-        let fault = Fault::new(hook, Outcome::Panic);
+        let fault = Fault::new(hook, outcome);
+        let what = format!("{fault:?} with {driver:?}");
         let manager = ScriptedManager::new();
         let pool = pool_of_one(&manager, &fault, driver);
         // So that each hook has its turn: an attempt that fails, a return to be reset, and a close.

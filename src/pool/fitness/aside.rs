@@ -13,9 +13,9 @@ use crate::pool::connection::body::plan_keepalive;
 use crate::pool::driver::layer::Condition;
 use crate::pool::parts::caller::Caller;
 use crate::pool::parts::counters::Counted;
-use crate::pool::parts::errand::{Check, Task, ToCheck};
+use crate::pool::parts::errand::{Check, Finished, Task, ToCheck};
 use crate::pool::parts::linger::LONGEST;
-use crate::pool::shared::{Checked, Entry, Errand, Shared};
+use crate::pool::shared::{Checked, Entry, Errand, Seat, Shared};
 use crate::pool::supply::close::{close_body, dispose};
 use crate::pool::tell::notify::guarded;
 use crate::stats::CloseCause;
@@ -126,20 +126,22 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
         unreachable!("BUG: {:?} is no check", errand.task)
     };
     let Entry { body, shared, .. } = &mut *entry;
-    let alive = begun.has_seat;
-    shared.helpers.begun(&errand, alive);
-    let done = if alive { perform(shared, body, check, errand.limit) } else { Ok(()) };
+    shared.helpers.begun(&errand, begun.has_seat);
+    if !begun.has_seat {
+        // The keeper has freed its seat meanwhile, and watches this thread until the connection is gone.
+        let Entry { body, shared, .. } = *entry;
+        close_body(&shared, body, check.cause());
+        return end_without_seat(&shared, &errand, errand.finish());
+    }
+    let done = perform(shared, body, check, errand.limit);
     let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
     let ended = errand.finish();
     let Some(seat) = ended.seat else {
-        // The keeper has given it up and freed its seat; the zombie that it counted ends here.
+        // The keeper has given it up, with this thread.
         let Entry { body, shared, .. } = *entry;
-        shared.helpers.forget(&errand);
         drop(handing_back);
         close_body(&shared, body, check.cause());
-        drop(ended.zombie);
-        shared.changed.tell();
-        return shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
+        return end_without_seat(&shared, &errand, ended);
     };
     if let Err(why) = &done {
         found_dead(shared, subject, why);
@@ -151,6 +153,8 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
     };
     // A caller that is served takes the errand off the list.
     if let Some(entry) = left {
+        // Of one whose caller has left, that begins here: a look in between finds it neither here nor there.
+        let _handing_back = handing_back.is_none().then(|| entry.shared.helpers.hand_back());
         entry.shared.helpers.forget(&errand);
         match done {
             Ok(()) => take_back(entry, check),
@@ -158,6 +162,18 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
         }
     }
     drop((handing_back, ended.coming));
+}
+
+/// Ends an errand whose connection is gone, and was counted as a zombie when its seat was freed.
+fn end_without_seat<M: ManageConnection>(
+    shared: &Shared<M>,
+    errand: &Arc<Errand<M>>,
+    ended: Finished<Seat<M>>,
+) {
+    shared.helpers.forget(errand);
+    drop(ended.zombie);
+    shared.changed.tell();
+    shared.helpers.take_back_thread(errand.task, ended.thread_is_lost);
 }
 
 /// Takes a connection back that came well out of its check.

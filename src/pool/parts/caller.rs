@@ -30,6 +30,11 @@ impl<T> Caller<T> {
         self.waiter.dismiss(());
     }
 
+    /// Whether it no longer waits, and has not been served.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.waiter.is_gone()
+    }
+
     /// Waits awake for a moment. Says whether there is an answer.
     pub(crate) fn linger(&self, linger: &Linger, deadline: Option<Instant>) -> bool {
         linger.until(deadline, || self.waiter.is_settled())

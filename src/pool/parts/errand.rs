@@ -331,9 +331,14 @@ impl<S, T> Errand<S, T> {
         self.caller.iter().for_each(|caller| caller.dismiss());
     }
 
-    /// Whether no caller waits for its outcome.
+    /// Whether it was never meant for a caller.
     pub(crate) fn is_for_pool(&self) -> bool {
         matches!(self.task, Task::Check(..)) && self.caller.is_none()
+    }
+
+    /// Whether it is for the pool by now: the caller that it was meant for may have left.
+    pub(crate) fn is_left_to_pool(&self) -> bool {
+        matches!(self.task, Task::Check(..)) && self.caller.as_ref().is_none_or(Caller::is_gone)
     }
 
     /// For how long its connection has been in hand, and for how long it may be; `None` where its seat is gone.

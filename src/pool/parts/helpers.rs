@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -28,8 +28,13 @@ pub(crate) struct Helpers<S, T> {
     keeper: Arc<Keeper>,
     /// Open connections.
     openers: Workers,
-    /// Validate, reset, close and cancel, and deliver events.
+    /// Validate, reset, close and cancel.
     workers: Workers,
+    /// Calls the handler of events. Foreign code that may block for ever, and nothing gives up on it: so it has a
+    /// thread to itself, while there are events, and takes none that a connection waits for.
+    teller: Workers,
+    /// The pool itself, for the keeper of a pool that is closed.
+    pool: OnceLock<Weak<dyn Kept>>,
     /// What helpers have in hand; the keeper gives up on what takes too long. Guards the list alone. Bounded by the
     /// seats and the zombies.
     errands: CachePadded<Mutex<Errands<S, T>>>,
@@ -54,6 +59,8 @@ impl<S, T> Helpers<S, T> {
             keeper,
             openers: Workers::new(format!("{pool}-open"), threads),
             workers: Workers::new(format!("{pool}-close"), threads),
+            teller: Workers::new(format!("{pool}-events"), 1),
+            pool: OnceLock::new(),
             errands: CachePadded::default(),
             handing_back: Gauge::default(),
             zombies: Gauge::default(),
@@ -66,12 +73,20 @@ impl<S, T> Helpers<S, T> {
 
     /// Has the keeper look after the pool.
     pub(crate) fn look_after(&self, pool: Weak<dyn Kept>) -> io::Result<()> {
-        self.keeper.take_charge(pool)
+        self.keeper.take_charge(Weak::clone(self.pool.get_or_init(|| pool)))
     }
 
-    /// Has the keeper look now.
+    /// Has the keeper look now. The keeper of a closed pool has gone once there was nothing left to watch, and comes
+    /// back for what a borrower brings.
     pub(crate) fn wake_keeper(&self) {
-        self.keeper.wake();
+        // Relaxed: whoever does not see it has been seen by the keeper, which looks at the list before it goes.
+        match self.pool.get() {
+            Some(pool) if self.ended.load(Ordering::Relaxed) => {
+                // Where the system has no thread to give, the next one asks again.
+                let _ = self.keeper.take_charge(Weak::clone(pool));
+            }
+            _ => self.keeper.wake(),
+        }
     }
 
     /// Has an opener do this.
@@ -82,6 +97,11 @@ impl<S, T> Helpers<S, T> {
     /// Has a worker do this, for somebody who waits for it.
     pub(crate) fn run(&self, call: impl FnOnce() + Send + 'static) {
         self.workers.submit(Job::call(call));
+    }
+
+    /// Has the handler of events called, once it is done with those before.
+    pub(crate) fn tell(&self, call: impl FnOnce() + Send + 'static) {
+        self.teller.submit(Job::call(call));
     }
 
     /// Has a worker do this errand, for somebody who waits for it.
@@ -187,7 +207,7 @@ impl<S, T> Helpers<S, T> {
         // Relaxed: whoever ends the pool wakes the keeper afterwards.
         if self.ended.load(Ordering::Relaxed) {
             // It stays for errands only by then.
-            self.wake_keeper();
+            self.keeper.wake();
         }
     }
 
@@ -246,8 +266,8 @@ impl<S, T> Helpers<S, T> {
     /// moment one may count twice, and none is missed: whoever finds its errand finished, by the lock of that, finds
     /// it among those handed back, until it is back.
     pub(crate) fn about_to_come(&self) -> usize {
-        let is_for_pool = |errand: &&Arc<Errand<S, T>>| errand.is_for_pool() && errand.in_hand().is_some();
-        let checked = self.errands.lock().iter().filter(is_for_pool).count();
+        let is_coming = |errand: &&Arc<Errand<S, T>>| errand.is_left_to_pool() && errand.in_hand().is_some();
+        let checked = self.errands.lock().iter().filter(is_coming).count();
         checked + self.handing_back.get() as usize
     }
 
@@ -290,6 +310,7 @@ impl<S, T> Helpers<S, T> {
     pub(crate) fn staff(&self) {
         self.openers.staff();
         self.workers.staff();
+        self.teller.staff();
     }
 
     /// The pool is closed: whoever waits for a helper is sent away, threads go once their queues are empty, and the
@@ -300,6 +321,7 @@ impl<S, T> Helpers<S, T> {
         self.errands.lock().iter().for_each(|errand| errand.dismiss_caller());
         self.openers.end();
         self.workers.end();
+        self.teller.end();
         self.wake_keeper();
     }
 

@@ -89,10 +89,12 @@ impl Keeper {
         keeper
     }
 
-    /// Has the keeper look after a pool, on a thread that it starts if it has none.
+    /// Has the keeper look after a pool, once, on a thread that it starts if it has none.
     pub(crate) fn take_charge(self: &Arc<Self>, pool: Weak<dyn Kept>) -> std::io::Result<()> {
         let mut state = self.state.lock();
-        state.pools.push(pool);
+        if !state.pools.iter().any(|known| known.ptr_eq(&pool)) {
+            state.pools.push(pool);
+        }
         state.woken = true;
         if !state.running {
             let keeper = Arc::clone(self);
@@ -153,7 +155,10 @@ impl Keeper {
                 || over.iter().any(|over| std::ptr::addr_eq(pool.as_ptr(), Arc::as_ptr(over)))
         };
         let mut state = self.state.lock();
-        state.pools.retain(|pool| !gone(pool));
+        // One that has got something to watch meanwhile is asked again.
+        if !state.woken {
+            state.pools.retain(|pool| !gone(pool));
+        }
         state.running = !state.pools.is_empty();
         let goes_on = state.running;
         drop(state);

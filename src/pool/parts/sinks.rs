@@ -11,7 +11,7 @@ use crate::event::{Event, EventReceiver, EventSender, HandleEvent};
 /// Log lines of one kind are at least this far apart, so that an outage is not told once for each worker.
 const QUIET: Millis = Millis::new(10_000);
 
-/// Events that may wait for a helper before further ones are lost.
+/// Events that may wait for their handler before further ones are lost to it.
 const MOST_PENDING: u32 = 1024;
 
 /// Kinds of warnings that many threads may have reason to give at once.
@@ -33,7 +33,7 @@ pub(crate) struct Sinks {
     quiet_until: [AtomicMillis; 4],
     /// The same of panics, by what of the user's was called. Locked for a look.
     panics_quiet_until: Mutex<Vec<(&'static str, Millis)>>,
-    /// Events that wait for a helper to deliver them.
+    /// Events that wait for the handler to be called with them on a thread of its own.
     pending: Gauge,
     /// It was told that the pool is ready.
     told_ready: AtomicBool,
@@ -101,7 +101,7 @@ impl Sinks {
         lost
     }
 
-    /// Counts an event that waits for a helper; `None` where too many do.
+    /// Counts an event that waits for the handler; `None` where too many do.
     pub(crate) fn begin_pending(&self) -> Option<Counted> {
         self.pending.enter_below(MOST_PENDING)
     }

@@ -29,17 +29,19 @@ pub(crate) fn guarded<M: ManageConnection, T>(
 ) -> Result<T, Box<str>> {
     // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
     // own state, which is theirs to keep.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panicked(shared, what, &*payload))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panicked(shared, what, payload))
 }
 
 #[cold]
 fn panicked<M: ManageConnection>(
     shared: &Shared<M>,
     what: &'static str,
-    payload: &(dyn Any + Send),
+    payload: Box<dyn Any + Send>,
 ) -> Box<str> {
     shared.counters.user_panics.bump();
-    let text = format!("{what} panicked: {}", panic_text(payload));
+    let text = format!("{what} panicked: {}", panic_text(&*payload));
+    // Foreign code as well, and what that throws would be too.
+    catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
     if is_on(Level::Error, || shared.origin()) && shared.sinks.may_log_panic(what, shared.now()) {
         say!(Level::Error, shared.origin(), [call = what], "{text}");
     }
@@ -52,27 +54,41 @@ pub(crate) fn emit<M: ManageConnection>(shared: &Shared<M>, event: impl FnOnce()
         return;
     }
     let event = event();
-    let lost = shared.sinks.send(&event, |noisy| shared.fast.set_noisy(noisy));
+    send(shared, &event);
+    handle(shared, event);
+}
+
+fn send<M: ManageConnection>(shared: &Shared<M>, event: &Event) {
+    let lost = shared.sinks.send(event, |noisy| shared.fast.set_noisy(noisy));
     if lost > 0 {
         shared.counters.events_lost.add(lost);
     }
+}
+
+fn handle<M: ManageConnection>(shared: &Shared<M>, event: Event) {
     if let Some(handler) = shared.sinks.handler() {
         let _ = guarded(shared, "the event handler", || event.deliver(handler));
     }
 }
 
-/// Delivers an event from a thread that must not be held up by a handler, such as the keeper: a helper does it.
+/// Delivers an event from a thread that must not be held up by a handler, such as the keeper: the handler is called on
+/// a thread that does nothing else.
 pub(crate) fn emit_aside<M: ManageConnection>(shared: &Arc<Shared<M>>, event: impl FnOnce() -> Event) {
     if !shared.fast.is_noisy() {
+        return;
+    }
+    let event = event();
+    send(shared, &event);
+    if shared.sinks.handler().is_none() {
         return;
     }
     let Some(pending) = shared.sinks.begin_pending() else {
         shared.counters.events_lost.bump();
         return;
     };
-    let (event, pool) = (event(), Arc::clone(shared));
-    shared.helpers.run(move || {
-        emit(&pool, || event);
+    let pool = Arc::clone(shared);
+    shared.helpers.tell(move || {
+        handle(&pool, event);
         drop(pending);
     });
 }

@@ -5,6 +5,7 @@
 //! | works, and no reply is due | `Terminate`, behind the ends of prepared statements that are still to go out | its backend's end is waited for |
 //! | was told that the server ends the session, also in a check or in the midst of its drop | nothing, for the server hangs up by itself | the same |
 //! | has a reply pending whose end is not there within 20 ms (asked in a pool only), or is given up by pool or borrower amid one | `Flush` and `Terminate`, where the client is not amid a message and the stream takes them at once | the stream is closed at once |
+//! | works, and its client has stopped reading for a reader of its own that was forgotten | nothing, since the client gets no further | the same |
 //! | is lost | nothing | the same |
 //! | is a parent's, in a child process | nothing | the parent has it |
 //!
@@ -17,6 +18,7 @@
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
+use tokio::runtime::Handle;
 
 use super::pg_connection::PgConnection;
 use crate::postgres::observer::{Abandoned, WireState};
@@ -64,7 +66,10 @@ impl Drop for PgConnection {
         if is_left_by_server(shared) {
             shared.set_bound(shared.parting().limit());
             // One that has the server's word in its buffer fails by that, without a read. Its drop comes to one then.
-            while let Ok(Some(_)) = client.notifications().timeout_iter(Duration::ZERO).next() {}
+            // In the midst of a runtime, where a client may not be waited for, that drop is the one to panic.
+            while Handle::try_current().is_err()
+                && let Ok(Some(_)) = client.notifications().timeout_iter(Duration::ZERO).next()
+            {}
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || is_lost {
             return shared.abandon(Abandoned::GivenUp);

@@ -324,8 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // The client sleeps right after the flush that ends a request, without another read.
         if outcome.is_ready() && (this.shared.awaits_reply() || is_bounded) {
             this.limits.write_blocked = false;
-            let silence = if this.ran_dry { Silence::Assumed } else { Silence::Proven };
-            this.wait(cx, silence)?;
+            this.wait(cx, this.silence())?;
         }
         this.written(cx, outcome)
     }
@@ -352,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
             }
         }
         // By then its backend has ended and no longer counts as a connection.
-        let limit = this.shared.parting().limit();
+        let limit = this.shared.parting().left();
         this.part(cx, limit).map(Ok)
     }
 }

@@ -75,6 +75,8 @@ pub(in crate::postgres::observer) struct Pair {
     /// What it has read.
     pub seen: Vec<u8>,
     pub error: Option<io::ErrorKind>,
+    /// How many more reads the client makes: it stops where its own reader has. `None`: any number.
+    pub reads: Option<usize>,
 }
 
 impl Pair {
@@ -97,7 +99,7 @@ impl Pair {
         let (unwritten, seen) = (Vec::new(), Vec::new());
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let runtime = Arc::new(runtime);
-        let mut pair = Pair { runtime, server, shared, stream, unwritten, seen, error: None };
+        let mut pair = Pair { runtime, server, shared, stream, unwritten, seen, error: None, reads: None };
         pair.writes(b"\0\0\0\x08\0\x03\0\0");
         pair.turn();
         pair
@@ -148,7 +150,10 @@ impl Pair {
         while idle < 3 && self.error.is_none() {
             let before = (self.seen.len(), self.unwritten.len(), self.server.0.lock().heard.len());
             let cx = &mut Context::from_waker(Waker::noop());
-            self.read(cx);
+            if self.reads != Some(0) {
+                self.reads = self.reads.map(|left| left - 1);
+                self.read(cx);
+            }
             if !self.unwritten.is_empty() {
                 match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
                     Poll::Ready(Ok(count)) => drop(self.unwritten.drain(..count)),
@@ -156,7 +161,10 @@ impl Pair {
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
+            // What it could not write it does not flush.
+            if self.unwritten.is_empty()
+                && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+            {
                 self.error = Some(error.kind());
             }
             let after = (self.seen.len(), self.unwritten.len(), self.server.0.lock().heard.len());

@@ -1,7 +1,8 @@
 //! The end of a stream: how long it may take, and whether it has come.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a goodbye waits for the server to hang up, unless told otherwise. Ending a backend takes a millisecond or
 /// so, more on a busy machine; and dropping a connection must not take 100 ms.
@@ -11,18 +12,15 @@ const PARTING_LIMIT: Duration = Duration::from_millis(80);
 pub(crate) struct Parting {
     /// Nanoseconds that a goodbye waits for the server to hang up.
     limit: AtomicU64,
-    /// The connection is being dropped.
-    begun: AtomicBool,
+    /// When the connection was dropped.
+    begun: OnceLock<Instant>,
     hung_up: AtomicBool,
 }
 
 impl Default for Parting {
     fn default() -> Self {
-        let parting = Parting {
-            limit: AtomicU64::new(0),
-            begun: AtomicBool::new(false),
-            hung_up: AtomicBool::new(false),
-        };
+        let parting =
+            Parting { limit: AtomicU64::new(0), begun: OnceLock::new(), hung_up: AtomicBool::new(false) };
         parting.set_limit(PARTING_LIMIT);
         parting
     }
@@ -38,13 +36,18 @@ impl Parting {
         Duration::from_nanos(self.limit.load(Relaxed))
     }
 
+    /// What is left of it, which counts from the drop on: what comes first is a part of that.
+    pub fn left(&self) -> Duration {
+        self.limit().saturating_sub(self.begun.get().map_or(Duration::ZERO, Instant::elapsed))
+    }
+
     /// Notes that nobody uses the connection any more.
     pub fn begin(&self) {
-        self.begun.store(true, Relaxed);
+        self.begun.get_or_init(Instant::now);
     }
 
     pub fn is_begun(&self) -> bool {
-        self.begun.load(Relaxed)
+        self.begun.get().is_some()
     }
 
     pub fn note_hung_up(&self) {
@@ -55,5 +58,20 @@ impl Parting {
     /// it was dealt with.
     pub fn is_hung_up(&self) -> bool {
         self.hung_up.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_first_in_a_drop_is_a_part_of_its_limit() {
+        let parting = Parting::default();
+        assert_eq!(parting.left(), PARTING_LIMIT);
+        parting.begin();
+        std::thread::sleep(PARTING_LIMIT / 2);
+        parting.begin();
+        assert!(parting.left() <= PARTING_LIMIT / 2);
     }
 }

@@ -36,7 +36,7 @@ impl<S> Observed<S> {
         buf.set_filled(before);
         if self.shared.parting().is_begun() {
             // In place of that of the goodbye, which is less.
-            self.shared.set_bound(self.shared.parting().limit());
+            self.shared.set_bound(self.shared.parting().left());
         }
     }
 }
@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Observed<S> {
                 // For one in between, which may leave its end to the client; there is nothing to wait for in this.
                 let _ = Pin::new(&mut self.inner).poll_shutdown(cx);
             }
-            let limit = self.shared.parting().limit();
+            let limit = self.shared.parting().left();
             let limit = if is_begun { limit } else { limit.min(self.limits.left_to_open()) };
             ready!(self.part(cx, limit));
             if !is_begun {

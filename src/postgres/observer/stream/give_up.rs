@@ -29,6 +29,12 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
         })
     }
 
+    /// What one that sleeps without another read knows of what there is to read. One that has stopped reading has no
+    /// other way to its limit.
+    pub(super) fn silence(&self) -> Silence {
+        if self.ran_dry { Silence::Assumed } else { Silence::Proven }
+    }
+
     /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long. For the
     /// client that is the end of its turn, as if there was no more.
     pub(super) fn pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -157,9 +157,11 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
                     taken += count;
                     cx.waker().wake_by_ref();
                 }
-                // The answer wakes the task, or its limit does; either way the client reads before it writes again.
+                // The answer wakes the task, or its limit does. Nothing else sees to that: what is due may have been
+                // sent since the client's last read, and it flushes nothing that it could not write.
                 Next::Wait if taken == 0 => {
                     self.home.turn_ends();
+                    self.wait(cx, self.silence())?;
                     return Poll::Pending;
                 }
                 Next::Wait => break,
