@@ -138,6 +138,7 @@ mod error;
 pub mod event;
 #[cfg(feature = "postgres")]
 pub mod fleet;
+mod foreign;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, Step, still, use_together};
-use support::wait::{BOUND, MS, eventually, thread_names};
+use support::wait::{BOUND, LONG_BOUND, MS, eventually, thread_names};
 use tierpool::event::{HandleEvent, SuspectEvent};
 
 #[test]
@@ -51,7 +51,8 @@ fn a_handler_that_hangs_keeps_no_connection_from_being_validated() {
     let (builder, _hand, manager) = still(|builder| builder.name("hng").max_size(1).open_concurrency(1));
     let told = Gate::new();
     let builder = builder.test_on_check_out(true).event_handler(Box::new(Blocking(told.clone())));
-    let pool = builder.build(manager.clone()).unwrap();
+    // No validation is given up meanwhile.
+    let pool = builder.validation_timeout(LONG_BOUND).build(manager.clone()).unwrap();
     drop(pool.get().unwrap());
     manager.kill_all();
     drop(pool.get_timeout(BOUND).unwrap());

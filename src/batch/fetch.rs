@@ -4,7 +4,6 @@
 //! then, and holds no more than the fetch itself, what that has captured, and its item.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -15,12 +14,13 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use super::fetching::Fetching;
-use super::floor::{EndOnPanic, STOP_GRAIN, Signals, drop_quietly};
+use super::floor::{EndOnPanic, STOP_GRAIN, Signals};
 use super::outcomes::{histogram, record};
 use super::pages::{Fetched, Pages};
 use super::percentiles::Percentiles;
 use super::report::{BoxError, Class, Failed};
 use super::stage_report::{FetchStage, share};
+use crate::foreign::{caught, drop_quietly};
 use crate::postgres::{Again, Attempts};
 use crate::text::Time;
 
@@ -257,7 +257,7 @@ where
         let mut attempts = Attempts::new(&fetching.retry, false);
         loop {
             let number = self.fetchers.begin(&item, attempts.failed(), self.place);
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.fetchers.call(&item)));
+            let outcome = caught(|| self.fetchers.call(&item));
             if !self.fetchers.end(number) {
                 self.has_place = false;
                 drop_quietly(outcome);
@@ -269,9 +269,8 @@ where
                     return pages.push(Fetched { item, page, bytes });
                 }
                 Ok(Err(refused)) => refused,
-                Err(payload) => {
-                    let error = format!("the fetch panicked: {}", crate::pool::panic_text(&*payload));
-                    drop_quietly(payload);
+                Err(text) => {
+                    let error = format!("the fetch panicked: {text}");
                     Refused { error: error.into(), class: Class::Panic, again: Again::No }
                 }
             };

@@ -1,6 +1,6 @@
 //! What the threads of a batch share.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,15 +70,6 @@ impl Drop for EndOnPanic<'_> {
         if std::thread::panicking() {
             self.0.halt();
         }
-    }
-}
-
-/// Drops what user code has left behind. A panic in that ends nothing: it is the user's own, and comes when all there
-/// was to learn of the value is known.
-pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // It may panic in its turn.
-        std::mem::forget(payload);
     }
 }
 

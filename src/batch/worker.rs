@@ -1,15 +1,15 @@
 //! One worker: gives each job a session, tries again what is worth it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::floor::{Floor, OUTAGE_PAUSE, drop_quietly};
+use super::floor::{Floor, OUTAGE_PAUSE};
 use super::outcomes::{Outcomes, record};
 use super::report::{BoxError, Class, Failed};
 use super::source::{Next, Source};
 use crate::ErrorKind;
+use crate::foreign::caught;
 use crate::postgres::{
     Again, Attempts, Committed, Ending, Loan, PgError, Session, Uncommitted, attempt_on, is_outage, look,
 };
@@ -216,9 +216,8 @@ where
         let Floor { pool, options, caller, .. } = self.floor;
         let mut loan = None;
         // The connection is inside: a panic unwinds through its guard, which has the pool roll it back.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            attempt_on(pool, Tier::Automation, caller, &options.session, &mut loan, work)
-        }));
+        let outcome =
+            caught(|| attempt_on(pool, Tier::Automation, caller, &options.session, &mut loan, work));
         if let Some(Loan { wait, since }) = loan {
             record(&mut outcomes.wait, wait);
             record(&mut outcomes.session, since.elapsed());
@@ -233,10 +232,8 @@ where
             Ok(Err(Uncommitted::NoConnection { error, refusal })) => {
                 Err(no_connection(error.into(), refusal, &mut outcomes.wait))
             }
-            Err(payload) => {
-                let text = crate::pool::panic_text(&*payload);
+            Err(text) => {
                 let error = format!("{} panicked: {text}", self.name).into();
-                drop_quietly(payload);
                 Err(NotDone::failed(error, Class::Panic, Again::No))
             }
         }

@@ -132,7 +132,9 @@ fn counters(told: &mut Families<'_>) {
     told.counter("db_pool_slow_queries", "Statements slower than slow_query.", |r| r.stats.slow_queries);
     let timeouts = "Statements cancelled by the server (SQLSTATE 57014) unasked, as far as is known here.";
     told.counter("db_pool_statement_timeouts", timeouts, |r| r.stats.statement_timeouts);
-    told.counter("db_pool_events_lost", "Events that a full channel lost.", |r| r.stats.events_lost);
+    told.counter("db_pool_events_lost", "Events that a full channel or a slow handler lost.", |r| {
+        r.stats.events_lost
+    });
     told.add_by(Kind::Counter, ("db_pool_batch_items", "outcome"), "Items of batches, by outcome.", |r| {
         [("committed", r.stats.items_committed), ("failed", r.stats.items_failed)]
     });

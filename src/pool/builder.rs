@@ -229,6 +229,7 @@ impl<M: ManageConnection> Builder<M> {
     }
 
     /// Sets what is told of events. [`Pool::subscribe`](crate::Pool::subscribe) is another way, through a channel.
+    /// For what the pool's own threads have to tell it has another thread, while there is something to tell.
     pub fn event_handler(mut self, handler: Box<dyn HandleEvent>) -> Self {
         self.event_handler = Some(handler);
         self

@@ -63,6 +63,4 @@ pub use lend::guard::PooledConnection;
 pub use life::CloseReport;
 pub(crate) use parts::budget::{Budget, Part};
 pub(crate) use parts::keeper::Keeper;
-#[cfg(feature = "postgres")]
-pub(crate) use tell::notify::panic_text;
 pub(crate) use wait::{Hope, Least, wait_filled};

@@ -312,7 +312,7 @@ pub struct Stats {
     pub suspicions: u64,
     /// Panics caught in managers, customizers and handlers. Those in one of their methods are logged once in 10 s.
     pub user_panics: u64,
-    /// Events that a full channel lost.
+    /// Events that a full channel lost, or that found too many waiting for their handler.
     pub events_lost: u64,
     /// Items of batches that took effect, in the tier whose connections batches have: automation.
     pub items_committed: u64,

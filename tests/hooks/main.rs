@@ -151,7 +151,7 @@ impl Case {
         let name = self.name.clone();
         let manager = self.manager.clone();
         drop(self);
-        let prefixes = ["keeper", "open", "close"].map(|role| format!("{name}-{role}"));
+        let prefixes = ["keeper", "open", "close", "events"].map(|role| format!("{name}-{role}"));
         let cut = |prefix: &String| prefix.chars().take(15).collect::<String>();
         let left = || thread_names().into_iter().filter(|thread| prefixes.iter().any(|p| *thread == cut(p)));
         // Together: a thread has its name only a moment after its start.

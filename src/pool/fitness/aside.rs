@@ -134,7 +134,7 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
         return end_without_seat(&shared, &errand, errand.finish());
     }
     let done = perform(shared, body, check, errand.limit);
-    let handing_back = errand.is_for_pool().then(|| shared.helpers.hand_back());
+    let handing_back = shared.helpers.hand_back();
     let ended = errand.finish();
     let Some(seat) = ended.seat else {
         // The keeper has given it up, with this thread.
@@ -153,8 +153,6 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
     };
     // A caller that is served takes the errand off the list.
     if let Some(entry) = left {
-        // Of one whose caller has left, that begins here: a look in between finds it neither here nor there.
-        let _handing_back = handing_back.is_none().then(|| entry.shared.helpers.hand_back());
         entry.shared.helpers.forget(&errand);
         match done {
             Ok(()) => take_back(entry, check),

@@ -131,7 +131,7 @@ impl<M: ManageConnection> Pool<M> {
         retire::give_up_one(self.shared(), Millis::of(idle_for))
     }
 
-    /// Tells of the fleet that it is part of, on a helper thread.
+    /// Tells of the fleet that it is part of, on the thread of such news.
     #[cfg(feature = "postgres")]
     pub(crate) fn tell_of_fleet(&self, fleet: &str, news: FleetNews) {
         let event = || Event::Fleet(FleetEvent { fleet: fleet.to_owned(), news });

@@ -331,14 +331,14 @@ impl<S, T> Errand<S, T> {
         self.caller.iter().for_each(|caller| caller.dismiss());
     }
 
-    /// Whether it was never meant for a caller.
-    pub(crate) fn is_for_pool(&self) -> bool {
-        matches!(self.task, Task::Check(..)) && self.caller.is_none()
-    }
-
     /// Whether it is for the pool by now: the caller that it was meant for may have left.
     pub(crate) fn is_left_to_pool(&self) -> bool {
         matches!(self.task, Task::Check(..)) && self.caller.as_ref().is_none_or(Caller::is_gone)
+    }
+
+    /// Whether its connection is in hand, and has not been given up on.
+    pub(crate) fn is_in_time(&self) -> bool {
+        matches!(self.watched.lock().state, State::Queued(_) | State::Running(_))
     }
 
     /// For how long its connection has been in hand, and for how long it may be; `None` where its seat is gone.

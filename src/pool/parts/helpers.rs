@@ -79,9 +79,9 @@ impl<S, T> Helpers<S, T> {
     /// Has the keeper look now. The keeper of a closed pool has gone once there was nothing left to watch, and comes
     /// back for what a borrower brings.
     pub(crate) fn wake_keeper(&self) {
-        // Relaxed: whoever does not see it has been seen by the keeper, which looks at the list before it goes.
+        // Relaxed: whoever has put something on the list and does not see it was seen by the look of `end` at the list.
         match self.pool.get() {
-            Some(pool) if self.ended.load(Ordering::Relaxed) => {
+            Some(pool) if self.ended.load(Ordering::Relaxed) && !self.are_idle() => {
                 // Where the system has no thread to give, the next one asks again.
                 let _ = self.keeper.take_charge(Weak::clone(pool));
             }
@@ -262,11 +262,12 @@ impl<S, T> Helpers<S, T> {
         self.handing_back.enter()
     }
 
-    /// The connections that are validated or reset for nobody but the pool, which will lend or replace them. For a
-    /// moment one may count twice, and none is missed: whoever finds its errand finished, by the lock of that, finds
-    /// it among those handed back, until it is back.
+    /// The connections that are validated or reset for the pool alone, also since their caller has left, which the pool
+    /// will lend or replace in time. For a moment one may count twice, or as its caller is served with it, and none is
+    /// missed: whoever finds its errand finished, by the lock of that, finds it among those handed back, until it is
+    /// back.
     pub(crate) fn about_to_come(&self) -> usize {
-        let is_coming = |errand: &&Arc<Errand<S, T>>| errand.is_left_to_pool() && errand.in_hand().is_some();
+        let is_coming = |errand: &&Arc<Errand<S, T>>| errand.is_left_to_pool() && errand.is_in_time();
         let checked = self.errands.lock().iter().filter(is_coming).count();
         checked + self.handing_back.get() as usize
     }

@@ -2,7 +2,6 @@
 //! only what may neither block nor do I/O: [`close_grace`](crate::Driver::close_grace), and
 //! [`silence`](crate::SessionControl::silence) of a connection that it closes or gives up, whose control it then drops.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::generations::{AtomicGeneration, Generation};
 use crate::clock::{AtomicMillis, Clock, Millis, TICK};
+use crate::foreign::caught;
 use crate::lines::say;
 use crate::process::PoolThread;
 
@@ -169,7 +169,7 @@ impl Keeper {
     /// Lets go of pools with nothing locked: the last to do so ends the managers and handlers of one, which may panic.
     fn let_go(&self, pools: Vec<Arc<dyn Kept>>) {
         for pool in pools {
-            if catch_unwind(AssertUnwindSafe(|| drop(pool))).is_err() {
+            if caught(|| drop(pool)).is_err() {
                 let name = self.name.as_str();
                 say!(
                     Level::Error,
@@ -183,7 +183,7 @@ impl Keeper {
 
     fn tend_all(&self, pools: &[Arc<dyn Kept>], now: Millis) -> Due {
         pools.iter().fold(Due::NEVER, |due, pool| {
-            let tended = catch_unwind(AssertUnwindSafe(|| Arc::clone(pool).tend(now)));
+            let tended = caught(|| Arc::clone(pool).tend(now));
             due.first(tended.unwrap_or_else(|_| {
                 let name = self.name.as_str();
                 say!(Level::Error, "tierpool", [thread = name], "the keeper `{name}` panicked and goes on");

@@ -8,7 +8,6 @@
 //! awake starts another in its place.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::job::Job;
 use super::linger::Linger;
 use super::mailbox::Mailbox;
+use crate::foreign::caught;
 use crate::lines::say;
 use crate::process::PoolThread;
 
@@ -66,7 +66,8 @@ enum Met {
 
 #[derive(Default)]
 struct Queue {
-    /// Bounded by its users: a job stands for a seat, or for a zombie, and both are bounded.
+    /// Bounded by its users: a job stands for a seat, for a zombie, or for an event that its handler is to be told of,
+    /// and each of them is bounded.
     jobs: VecDeque<(Job, Met)>,
     /// Jobs for whose end nobody waits. They never take the last thread, so that closes that hang do not keep a
     /// caller's connection from being validated.
@@ -290,7 +291,7 @@ impl Group {
         self.state.lock().starting -= 1;
         while let Some(taken) = self.next(met) {
             // Jobs catch the panics of user code where they know what to do about them; this is for our own.
-            if catch_unwind(AssertUnwindSafe(|| taken.job.run())).is_err() {
+            if caught(|| taken.job.run()).is_err() {
                 let name = self.name.as_str();
                 say!(Level::Error, "tierpool", [thread = name], "a job of thread `{name}` panicked");
             }

@@ -1,23 +1,15 @@
 //! Telling the world: events, log lines, and keeping foreign code's panics where they belong.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use log::Level;
 use r2d2::ManageConnection;
 
 use crate::event::{Event, EventReceiver};
+use crate::foreign::caught;
 use crate::lines::{is_on, say};
 use crate::pool::parts::sinks::Warning;
 use crate::pool::shared::Shared;
-use crate::text::harmless;
-
-/// The text of a panic, where it has one, made harmless.
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    harmless(text.or_else(|| payload.downcast_ref().map(String::as_str)).unwrap_or("no message"))
-}
 
 /// Calls foreign code. A panic in it is caught, counted and logged with the name of what was called: the same not again
 /// for a while, since some of it is called at each checkout.
@@ -29,19 +21,13 @@ pub(crate) fn guarded<M: ManageConnection, T>(
 ) -> Result<T, Box<str>> {
     // Unwind safety: what the call may leave half-changed is the connection, which is closed then, or the user's
     // own state, which is theirs to keep.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panicked(shared, what, payload))
+    caught(call).map_err(|text| panicked(shared, what, &text))
 }
 
 #[cold]
-fn panicked<M: ManageConnection>(
-    shared: &Shared<M>,
-    what: &'static str,
-    payload: Box<dyn Any + Send>,
-) -> Box<str> {
+fn panicked<M: ManageConnection>(shared: &Shared<M>, what: &'static str, text: &str) -> Box<str> {
     shared.counters.user_panics.bump();
-    let text = format!("{what} panicked: {}", panic_text(&*payload));
-    // Foreign code as well, and what that throws would be too.
-    catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
+    let text = format!("{what} panicked: {text}");
     if is_on(Level::Error, || shared.origin()) && shared.sinks.may_log_panic(what, shared.now()) {
         say!(Level::Error, shared.origin(), [call = what], "{text}");
     }

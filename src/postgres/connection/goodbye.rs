@@ -18,9 +18,9 @@
 use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator;
-use tokio::runtime::Handle;
 
 use super::pg_connection::PgConnection;
+use crate::foreign::caught;
 use crate::postgres::observer::{Abandoned, WireState};
 
 /// The longest that a polite goodbye may take: far more than an idle connection needs, and little enough for a drop.
@@ -66,10 +66,13 @@ impl Drop for PgConnection {
         if is_left_by_server(shared) {
             shared.set_bound(shared.parting().limit());
             // One that has the server's word in its buffer fails by that, without a read. Its drop comes to one then.
-            // In the midst of a runtime, where a client may not be waited for, that drop is the one to panic.
-            while Handle::try_current().is_err()
-                && let Ok(Some(_)) = client.notifications().timeout_iter(Duration::ZERO).next()
-            {}
+            // In the midst of a runtime, where no client may be waited for, this panics, and so does that drop.
+            let _ =
+                caught(
+                    || {
+                        while let Ok(Some(_)) = client.notifications().timeout_iter(Duration::ZERO).next() {}
+                    },
+                );
         // Dropping the client waits for replies that are due before it says goodbye.
         } else if shared.is_reply_pending() || is_lost {
             return shared.abandon(Abandoned::GivenUp);
