@@ -13,10 +13,10 @@ use postgres::fallible_iterator::FallibleIterator;
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
-use support::wait::{LONG_BOUND, eventually, measured_within, took};
+use support::wait::{LONG_BOUND, SECOND, eventually, measured_within, took};
 use support::wire::one;
 use tierpool::postgres::{PgConnection, TransactionStatus};
-use tierpool::{PgBuilder, PgPool, Tier};
+use tierpool::{PgBuilder, PgError, PgPool, Tier};
 
 /// The contract is half a second. A loaded machine needs more for a new backend, now and then, and far less than the
 /// five seconds of `validation_timeout`, after which the pool would help itself in any case.
@@ -162,6 +162,32 @@ fn a_client_that_has_stopped_reading_with_all_of_the_answer_keeps_nobody_waiting
             pool.automation().get_timeout(LONG_BOUND).unwrap_or_else(|e| panic!("{length}: {e:#}"));
         assert_eq!(one::<i32>(&mut conn, "SELECT 1"), 1, "{length}");
     }
+}
+
+#[test]
+fn a_call_behind_a_forgotten_writer_ends_with_the_socket_timeout_and_a_slow_writer_does_not() {
+    let cluster = cluster();
+    let mut admin = target(&cluster);
+    let limit = SECOND;
+    let pool = pool_of(1, "half", cluster.url(), |builder| builder);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    conn.set_socket_timeout(Some(limit));
+    let mut writer = conn.copy_in("COPY target FROM STDIN").unwrap();
+    let lines = "1\n".repeat(1000);
+    for _ in 0..3 {
+        std::thread::sleep(limit + limit / 5);
+        writer.write_all(lines.as_bytes()).unwrap();
+        writer.flush().unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), 3000);
+    copy_in(&mut conn, |writer| forget(writer));
+    let (error, time) = took(|| conn.batch_execute("SELECT 1").unwrap_err());
+    assert!(conn.is_lost() && time >= limit && time < limit + LONG_BOUND, "{error} after {time:?}");
+    let causes = format!("{:#}", PgError::from(error));
+    assert!(causes.contains("waited for COPY data for 1 s (socket_timeout)"), "{causes}");
+    drop(conn);
+    drop(pool.get(Tier::Automation).unwrap());
+    eventually(LONG_BOUND, "the server is done with it", || sessions(&mut admin) == (1, 0));
 }
 
 /// A server far away, or one whose machine is loaded, takes as long; no more is known of it.

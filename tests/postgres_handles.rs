@@ -98,6 +98,20 @@ fn a_connection_that_was_cancelled_is_lent_after_a_round_trip() {
     assert_eq!(PgDriver.condition(&manager, &mut conn), Condition::Clean);
 }
 
+/// There nothing tells whether the request has arrived.
+#[test]
+fn over_a_unix_socket_a_connection_that_was_cancelled_is_replaced() {
+    let cluster = cluster();
+    let pool = pool_of(1, "handles", cluster.url_unix(), |builder| builder);
+    let (cancel, _, pid) = kept(&pool);
+    let mut conn = pool.get(Tier::Automation).unwrap();
+    assert_eq!(conn.backend_pid().unwrap(), pid, "a handle that did nothing costs no connection");
+    assert!(cancel.cancel(BOUND).is_err());
+    conn.cancel_handle().cancel(BOUND).unwrap();
+    drop(conn);
+    assert_ne!(pool.get(Tier::Automation).unwrap().backend_pid().unwrap(), pid);
+}
+
 #[test]
 fn one_that_was_cancelled_and_does_not_answer_is_replaced_within_half_a_second() {
     let cluster = cluster();

@@ -9,7 +9,8 @@ from wings import Table
 
 FLOORS = {
     "core": 0,
-    "clock": 1, "config": 1, "error": 1, "event": 1, "foreign": 1, "lines": 1, "memory": 1, "process": 1, "stats": 1, "text": 1, "threads": 1,
+    "clock": 1, "config": 1, "error": 1, "event": 1, "foreign": 1, "lines": 1, "memory": 1, "process": 1, "stats": 1,
+    "text": 1, "threads": 1,
     "pool": 2,
     "diesel": 3, "postgres": 3, "tiers": 3,
     "batch": 4, "fleet": 4, "http": 4, "metrics": 4, "report": 4,

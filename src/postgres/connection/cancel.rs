@@ -44,11 +44,13 @@ impl CancelRequest {
             Err(_) => Err(no_runtime("the driver panicked")),
         };
         let trace = match connector.last_stream() {
+            // Nothing is known of the stream, also where the driver asked for one.
+            _ if self.observer.is_none() => Trace::UnderWay,
             Some(stream) if stream.parting().is_hung_up() => Trace::Arrived,
             Some(stream) if stream.has_sent() => Trace::UnderWay,
             Some(_) => Trace::None,
             // It failed before it had a stream.
-            None if self.observer.is_some() && outcome.is_err() => Trace::None,
+            None if outcome.is_err() => Trace::None,
             None => Trace::UnderWay,
         };
         (outcome, trace)

@@ -23,6 +23,8 @@ pub(crate) enum LimitExpired {
     Opening(Duration),
     /// The server was silent for too long while a reply was due.
     Reply(Duration),
+    /// The client waited for as long in a `COPY` to the server, which waits for data of the client's.
+    Copy(Duration),
     /// A validation, a reset or a close did not end in time.
     Call(Duration),
 }
@@ -41,6 +43,14 @@ impl fmt::Display for LimitExpired {
                     "no reply from the server within {limit} (socket_timeout), which may still be at work on the \
                      statement; one that may take longer needs the statement_timeout of SessionOptions, or \
                      PgConnection::set_socket_timeout"
+                )
+            }
+            LimitExpired::Copy(limit) => {
+                let limit = Limit(*limit);
+                write!(
+                    f,
+                    "the server has waited for COPY data for {limit} (socket_timeout), and nobody is left who sends \
+                     any: the writer was given to mem::forget, or the COPY was begun by a text"
                 )
             }
             LimitExpired::Call(limit) => {
@@ -150,8 +160,10 @@ impl Limits {
         }
     }
 
+    /// Whether the client waits for the server. It does as well where it sleeps amid a `COPY` to the server: a writer
+    /// never has it sleep but for room in the kernel, and whatever else is called waits for the end of that writer.
     fn waits(&self, shared: &WireState) -> bool {
-        self.write_blocked || self.owing || shared.awaits_reply()
+        self.write_blocked || self.owing || shared.awaits_reply() || shared.is_copying_in()
     }
 
     /// Called now and then while data keeps coming, so that the task never sleeps: tells whether a limit has expired.
@@ -264,7 +276,9 @@ impl Limits {
         let call = shared.bound().map(|at| (shared.instant(at), LimitExpired::Call(shared.bound_limit())));
         let reply = shared.socket_timeout().zip(self.since).filter(|_| waits).map(|(limit, since)| {
             let due = shared.instant(since.saturating_add(limit));
-            (due, LimitExpired::Reply(Duration::from_nanos(limit)))
+            let limit = Duration::from_nanos(limit);
+            let is_copy = shared.is_copying_in() && !self.write_blocked;
+            (due, if is_copy { LimitExpired::Copy(limit) } else { LimitExpired::Reply(limit) })
         });
         [opening, call, reply].into_iter().flatten().min_by_key(|(due, _)| *due)
     }

@@ -322,7 +322,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         // and what the kernel has by now would not end its wait either. The end of the answer may have been read too.
         let is_bounded = !this.ran_dry && this.hang_up.is_none() && this.shared.bound().is_some();
         // The client sleeps right after the flush that ends a request, without another read.
-        if outcome.is_ready() && (this.shared.awaits_reply() || is_bounded) {
+        let waits = this.shared.awaits_reply() || this.shared.is_copying_in();
+        if outcome.is_ready() && (waits || is_bounded) {
             this.limits.write_blocked = false;
             this.wait(cx, this.silence())?;
         }

@@ -226,6 +226,11 @@ impl WireState {
         self.exchange.awaits_reply()
     }
 
+    /// Whether it is the client's turn, in a `COPY` to the server.
+    pub fn is_copying_in(&self) -> bool {
+        self.exchange.pending() == Pending::Client
+    }
+
     // For the owner of the connection.
 
     /// The transaction status, as the owner is to believe it: with a BEGIN that is held it is in a transaction.
