@@ -137,6 +137,7 @@ fn threads(table: &mut Table) {
     for call in [Call::Connect, Call::Close] {
         manager.always(call, Step::ok().after(Duration::from_millis(10)));
     }
+    eventually(BOUND, "the threads of pools before are gone", || background_threads() == 0);
     let pool = TieredPool::builder()
         .total_connections(44)
         .reserved(4)

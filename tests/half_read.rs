@@ -9,7 +9,9 @@ use std::mem::forget;
 use std::time::Duration;
 
 use postgres::Client;
+use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::Type;
 use support::cluster::{Cluster, cluster};
 use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
@@ -180,6 +182,17 @@ fn a_call_behind_a_forgotten_writer_ends_with_the_socket_timeout_and_a_slow_writ
         writer.flush().unwrap();
     }
     assert_eq!(writer.finish().unwrap(), 3000);
+    // These send nothing until their end, and have the client look at its limits meanwhile.
+    for rows in [3_i32, 0] {
+        let writer = conn.copy_in("COPY target FROM STDIN (FORMAT binary)").unwrap();
+        let mut writer = BinaryCopyInWriter::new(writer, &[Type::INT4]);
+        for row in 0..rows {
+            std::thread::sleep(limit * 2 / 3);
+            writer.write(&[&row]).unwrap();
+        }
+        std::thread::sleep(limit + limit / 5);
+        assert_eq!(writer.finish().unwrap(), u64::from(rows.unsigned_abs()));
+    }
     copy_in(&mut conn, |writer| forget(writer));
     let (error, time) = took(|| conn.batch_execute("SELECT 1").unwrap_err());
     assert!(conn.is_lost() && time >= limit && time < limit + LONG_BOUND, "{error} after {time:?}");

@@ -147,9 +147,15 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
         found_dead(shared, subject, why);
     }
     entry.seat = seat;
-    let left = match &errand.caller {
-        Some(caller) => caller.serve(entry, done.is_err()).err(),
-        None => Some(entry),
+    let (left, handing_back) = match &errand.caller {
+        Some(caller) => {
+            // Not while its caller may have it already; for one that has left it begins anew, a moment later.
+            drop(handing_back);
+            let left = caller.serve(entry, done.is_err()).err();
+            let handing_back = left.as_ref().map(|entry| entry.shared.helpers.hand_back());
+            (left, handing_back)
+        }
+        None => (Some(entry), Some(handing_back)),
     };
     // A caller that is served takes the errand off the list.
     if let Some(entry) = left {

@@ -51,10 +51,17 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
         if call.ticket.is_none() {
             call.wait_for_opening(connect_limit(shared));
         }
-        // Before the look at the room: what is back by then is found by the sweep.
-        let returning = in_own_hands(shared);
         let leaving = usize::from(in_hand.0.is_some());
-        shared.lending.join_if_room(call.ticket, max_waiting, leaving, returning, in_line(call))
+        let join = || {
+            // Before the look at the room: what is back by then is found by the sweep.
+            let returning = in_own_hands(shared);
+            shared.lending.join_if_room(call.ticket, max_waiting, leaving, returning, in_line(call))
+        };
+        match join() {
+            // As in `may_be_served`.
+            Joined::NoRoom => join(),
+            joined => joined,
+        }
     } else {
         shared.lending.join(call.ticket, max_waiting, in_line(call))
     };
@@ -74,7 +81,8 @@ pub(crate) fn stand_in_line<M: ManageConnection>(
     let joined_at = Instant::now();
     let is_back = call.ticket.replace(ticket).is_some();
     demand_in_line(shared, has_room);
-    let refused = would_deadlock(shared, call, ticket, &waiter);
+    // One that waits for what the pool itself has to bring waits for no borrower.
+    let refused = !for_opening && would_deadlock(shared, call, ticket, &waiter);
     let (outcome, lingered) = match refused {
         true => (waiter.leave(), Lingered::InVain),
         false if for_opening => (wait_for_opening(shared, call, ticket, &waiter), Lingered::InVain),
@@ -126,13 +134,20 @@ fn wait_for_opening<M: ManageConnection>(
     ticket: Ticket,
     waiter: &Waiter<Entry<M>, Refusal>,
 ) -> Outcome<Entry<M>, Refusal> {
-    while !is_server_full(shared) && shared.lending.has_room_for(ticket, in_own_hands(shared)) {
+    while !is_server_full(shared) && may_be_served(shared, ticket) {
         let next = Instant::now() + LOOK_EVERY;
         if call.deadline.is_some_and(|deadline| deadline <= next) || waiter.watch(Some(next)) {
             return waiter.wait(call.deadline);
         }
     }
     waiter.leave()
+}
+
+/// Whether something is still to come for the caller with this ticket. Looked at twice: what ends its opening amid the
+/// first look is in neither half of that, and among those in hand in the second, or has served somebody.
+fn may_be_served<M: ManageConnection>(shared: &Shared<M>, ticket: Ticket) -> bool {
+    let look = || shared.lending.has_room_for(ticket, in_own_hands(shared));
+    look() || look()
 }
 
 /// Whether this caller is to be refused, since nobody is left who could serve it.

@@ -263,9 +263,9 @@ impl<S, T> Helpers<S, T> {
     }
 
     /// The connections that are validated or reset for the pool alone, also since their caller has left, which the pool
-    /// will lend or replace in time. For a moment one may count twice, or as its caller is served with it, and none is
-    /// missed: whoever finds its errand finished, by the lock of that, finds it among those handed back, until it is
-    /// back.
+    /// will lend or replace in time. For a moment one may count twice, or ahead of its caller being served with it.
+    /// None is missed, but for the moment in which a caller is found gone: whoever finds its errand finished, by the
+    /// lock of that, finds it among those handed back, until it is back.
     pub(crate) fn about_to_come(&self) -> usize {
         let is_coming = |errand: &&Arc<Errand<S, T>>| errand.is_left_to_pool() && errand.is_in_time();
         let checked = self.errands.lock().iter().filter(is_coming).count();

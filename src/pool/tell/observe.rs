@@ -81,9 +81,10 @@ pub(crate) fn held<M: ManageConnection>(shared: &Shared<M>) -> u32 {
     count(shared.lending.slots().filter(|slot| slot.card.counted_thread() != 0).count())
 }
 
-/// How many connections the pool itself has in hand and will lend when it is done with them, or replace.
+/// How many connections the pool itself has in hand and will lend when it is done with them, or replace: those that it
+/// checks, and those that were opened and count as such, and are not in the pool yet.
 pub(crate) fn in_own_hands<M: ManageConnection>(shared: &Shared<M>) -> usize {
-    shared.helpers.about_to_come()
+    shared.helpers.about_to_come() + shared.supply.introducing() as usize
 }
 
 /// Takes note of the number of connections in use, for its peak.

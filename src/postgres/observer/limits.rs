@@ -153,6 +153,13 @@ impl Limits {
         self.since = None;
     }
 
+    /// Notes that the kernel takes nothing more, and whether a reply is due. Where none is, nobody has waited before.
+    pub fn blocks(&mut self, is_due: bool) {
+        if !std::mem::replace(&mut self.write_blocked, true) && !is_due {
+            self.since = None;
+        }
+    }
+
     /// Notes whether the client waits for an answer of the pool's own.
     pub fn owes(&mut self, owing: bool) {
         if std::mem::replace(&mut self.owing, owing) != owing {
@@ -160,8 +167,9 @@ impl Limits {
         }
     }
 
-    /// Whether the client waits for the server. It does as well where it sleeps amid a `COPY` to the server: a writer
-    /// never has it sleep but for room in the kernel, and whatever else is called waits for the end of that writer.
+    /// Whether the client waits for the server. It does as well where it sleeps amid a `COPY` to the server and has
+    /// had its turn to write: a writer that has it sleep has given it something first, and whatever else is called
+    /// waits for the end of that writer.
     fn waits(&self, shared: &WireState) -> bool {
         self.write_blocked || self.owing || shared.awaits_reply() || shared.is_copying_in()
     }

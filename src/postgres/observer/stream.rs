@@ -256,7 +256,7 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
             Poll::Ready(Err(_)) => self.lost(),
             Poll::Pending => {
                 self.home.turn_ends();
-                self.limits.write_blocked = true;
+                self.limits.blocks(self.shared.awaits_reply());
                 self.wait(cx, Silence::Proven)?;
             }
         }
@@ -279,7 +279,9 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
             }
             _ => {}
         }
-        self.wait(cx, Silence::Proven)?;
+        // What is to be written may be all that is waited for, and its turn is after this.
+        let is_writing = self.limits.write_blocked || self.shared.is_copying_in();
+        self.wait(cx, if is_writing { Silence::Assumed } else { Silence::Proven })?;
         Poll::Pending
     }
 }

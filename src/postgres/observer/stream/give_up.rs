@@ -30,9 +30,10 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
     }
 
     /// What one that sleeps without another read knows of what there is to read. One that has stopped reading has no
-    /// other way to its limit.
+    /// other way to its limit, and of one amid a `COPY` to the server that is a matter of what there is to write.
     pub(super) fn silence(&self) -> Silence {
-        if self.ran_dry { Silence::Assumed } else { Silence::Proven }
+        let is_proven = !self.ran_dry || self.shared.is_copying_in();
+        if is_proven { Silence::Proven } else { Silence::Assumed }
     }
 
     /// Called amid a row of reads that all found data: turns the reactor, unless that has gone on for too long. For the
