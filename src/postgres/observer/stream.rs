@@ -65,6 +65,8 @@ pub(crate) struct Observed<S> {
     withheld: Vec<u8>,
     /// The last read was told that there is nothing. Where it was not, the client has stopped reading.
     ran_dry: bool,
+    /// That one left it to the turn to write to tell whether a limit has passed.
+    is_unjudged: bool,
     reads_in_a_row: u32,
     /// Set while the server's end of the stream is waited for.
     hang_up: Option<HangUp>,
@@ -100,6 +102,7 @@ impl<S> Observed<S> {
             end: End::Unknown,
             withheld: Vec::new(),
             ran_dry: true,
+            is_unjudged: false,
             reads_in_a_row: 0,
             hang_up: None,
             listens: None,
@@ -280,8 +283,8 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
             _ => {}
         }
         // What is to be written may be all that is waited for, and its turn is after this.
-        let is_writing = self.limits.write_blocked || self.shared.is_copying_in();
-        self.wait(cx, if is_writing { Silence::Assumed } else { Silence::Proven })?;
+        self.is_unjudged = self.limits.write_blocked || self.shared.is_copying_in();
+        self.wait(cx, if self.is_unjudged { Silence::Assumed } else { Silence::Proven })?;
         Poll::Pending
     }
 }

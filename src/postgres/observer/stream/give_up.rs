@@ -30,9 +30,9 @@ impl<S: AsyncWrite + Unpin> Observed<S> {
     }
 
     /// What one that sleeps without another read knows of what there is to read. One that has stopped reading has no
-    /// other way to its limit, and of one amid a `COPY` to the server that is a matter of what there is to write.
+    /// other way to its limit, and one that was writing has had its turn to write since its read.
     pub(super) fn silence(&self) -> Silence {
-        let is_proven = !self.ran_dry || self.shared.is_copying_in();
+        let is_proven = !self.ran_dry || self.is_unjudged;
         if is_proven { Silence::Proven } else { Silence::Assumed }
     }
 
