@@ -130,7 +130,7 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
     if !begun.has_seat {
         // The keeper has freed its seat meanwhile, and watches this thread until the connection is gone.
         let Entry { body, shared, .. } = *entry;
-        close_body(&shared, body, check.cause());
+        close_body(&shared, body, check.cause(), shared.now());
         return end_without_seat(&shared, &errand, errand.finish());
     }
     let done = perform(shared, body, check, errand.limit);
@@ -140,7 +140,7 @@ fn run_errand<M: ManageConnection>(errand: Arc<Errand<M>>) {
         // The keeper has given it up, with this thread.
         let Entry { body, shared, .. } = *entry;
         drop(handing_back);
-        close_body(&shared, body, check.cause());
+        close_body(&shared, body, check.cause(), shared.now());
         return end_without_seat(&shared, &errand, ended);
     };
     if let Err(why) = &done {

@@ -151,7 +151,7 @@ impl<M: ManageConnection> PooledConnection<M> {
         let Entry { body, seat, shared } = *self.end_checkout();
         vacate(&shared, seat.index());
         accounts::count_closed(&shared, CloseCause::Detached);
-        accounts::left(&shared, &body, CloseCause::Detached);
+        accounts::left(&shared, &body, CloseCause::Detached, shared.now());
         drop(seat);
         demand(&shared);
         shared.changed.tell();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use r2d2::ManageConnection;
 
 use super::demand::demand;
+use crate::clock::Millis;
 use crate::pool::connection::body::Body;
 use crate::pool::parts::errand::Task;
 use crate::pool::shared::{Entry, Errand, Shared};
@@ -27,10 +28,10 @@ pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCau
     let grace = guarded(&shared, "close_grace", || shared.hooks.close_grace()).unwrap_or_default();
     let errand = Arc::new(Errand::<M>::new(seat, Task::Close, grace));
     shared.helpers.watch(&errand);
-    let pool = Arc::clone(&shared);
+    let (pool, at) = (Arc::clone(&shared), shared.now());
     shared.helpers.run_in_background(move || {
         pool.helpers.begin(&errand);
-        close_body(&pool, body, cause);
+        close_body(&pool, body, cause, at);
         let ended = errand.finish();
         drop(ended.seat);
         pool.helpers.take_back_thread(errand.task, ended.thread_is_lost);
@@ -73,13 +74,15 @@ pub(crate) fn vacate<M: ManageConnection>(shared: &Shared<M>, index: usize) {
     }
 }
 
-/// Ends a connection on the present thread, which may take as long as the database layer lets it.
+/// Ends a connection on the present thread, which may take as long as the database layer lets it. It has left the pool
+/// at that time.
 pub(crate) fn close_body<M: ManageConnection>(
     shared: &Shared<M>,
     body: Body<M::Connection>,
     cause: CloseCause,
+    at: Millis,
 ) {
-    accounts::left(shared, &body, cause);
+    accounts::left(shared, &body, cause, at);
     let Body { conn, extensions, .. } = body;
     let farewell = match cause {
         CloseCause::Broken | CloseCause::Invalid => Farewell::None,

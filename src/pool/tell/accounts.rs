@@ -8,6 +8,7 @@ use log::Level;
 use r2d2::ManageConnection;
 
 use super::notify::{emit, emit_aside, may_warn};
+use crate::clock::Millis;
 use crate::config::WaitMode;
 use crate::error::{ErrorKind, OpenFailure};
 use crate::event::{
@@ -195,9 +196,14 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
     shared.counters.closed[cause as usize].bump();
 }
 
-/// A connection leaves the pool.
-pub(crate) fn left<M: ManageConnection>(shared: &Shared<M>, body: &Body<M::Connection>, cause: CloseCause) {
-    let (id, age) = (body.id, body.age(shared.now()));
+/// A connection leaves the pool, which was decided at that time.
+pub(crate) fn left<M: ManageConnection>(
+    shared: &Shared<M>,
+    body: &Body<M::Connection>,
+    cause: CloseCause,
+    at: Millis,
+) {
+    let (id, age) = (body.id, body.age(at));
     emit(shared, || Event::Closed(ReleaseEvent { id, age, cause }));
     say!(
         Level::Debug,
