@@ -10,8 +10,8 @@ use crate::stats::{BreakerState, CloseCause};
 /// The handler runs on the thread on which the event happens, with no lock held: a slow handler slows its caller
 /// down. A change of the breaker, a suspicion, a long hold, what is done about it and news of the fleet are told one
 /// after the other on a thread of their own: a handler that blocks there keeps nothing waiting but the next of these,
-/// of which those beyond 1,024 are lost and counted. One that blocks in `handle_acquire` keeps the thread that opens
-/// connections, and in the others its caller. A panic in it is caught, logged and counted.
+/// of which those beyond 1,024 are lost and counted. One that blocks in `handle_acquire` or `handle_release` keeps a
+/// thread that opens or closes connections, and in the others its caller. A panic in it is caught, logged and counted.
 ///
 /// ```
 /// use std::sync::Arc;
