@@ -10,7 +10,7 @@ use std::thread;
 use support::admin::{alone, ask};
 use support::cluster::{APP_PASSWORD, cluster};
 use support::pools::pool_of;
-use support::wait::{LONG_BOUND, MS, eventually};
+use support::wait::{LONG_BOUND, MS, Over, eventually};
 use support::web::get;
 use tierpool::batch::{self, Options};
 use tierpool::http::{self, AdminOptions};
@@ -28,6 +28,7 @@ fn while_a_batch_is_held_still_all_that_is_seen_of_it_agrees() {
         let (server, socket) = (http::serve(&pool, "127.0.0.1:0").unwrap(), admin(&pool));
         let goes_on = AtomicBool::new(false);
         thread::scope(|scope| {
+            let go_on = Over(&goes_on);
             let batch = scope.spawn(|| {
                 // Each worker holds its first connection until all has been looked at.
                 batch::run(&pool, 0..40, Options::new().workers(8), |tx, item| {
@@ -64,7 +65,7 @@ fn while_a_batch_is_held_still_all_that_is_seen_of_it_agrees() {
             }
             assert_eq!(cluster.connections("agree/automation"), 4, "by pg_stat_activity");
             assert!(pool.automation().resume());
-            goes_on.store(true, Ordering::SeqCst);
+            drop(go_on);
             assert_eq!(batch.join().unwrap().committed, 40);
         });
     });

@@ -15,7 +15,7 @@ use std::thread;
 use support::batches::{assert_at_rest, assert_sum, cluster, end_one_session, pool, write};
 use support::retried::quick;
 use support::stress;
-use support::wait::{LONG_BOUND, MS};
+use support::wait::{LONG_BOUND, MS, Over};
 use tierpool::batch::{self, BoxError, Class, Ended, Fetching, Options};
 use tierpool::postgres::Retry;
 
@@ -41,6 +41,7 @@ fn each_item_is_there_once_whatever_is_killed() {
     let is_over = AtomicBool::new(false);
     let (mut ended, mut killed) = (0, 0);
     let report = thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 thread::sleep(dice.u32(20..200) * MS);
@@ -59,7 +60,7 @@ fn each_item_is_there_once_whatever_is_killed() {
             .retry(Retry { attempts: 100, ..quick() })
             .outage(LONG_BOUND)
             .on_progress(move |now| _ = progress.fetch_max(now.committed as usize, Ordering::Relaxed));
-        let report = batch::stages_with(
+        batch::stages_with(
             &pool,
             0..items as i64,
             Fetching::new(),
@@ -67,9 +68,7 @@ fn each_item_is_there_once_whatever_is_killed() {
             |&key| Ok::<_, BoxError>(key),
             |tx, _, &page| write(tx, page),
             |&key, ()| _ = done[key as usize].fetch_add(1, Ordering::Relaxed),
-        );
-        is_over.store(true, Ordering::Relaxed);
-        report
+        )
     });
     println!("{report}\n{ended} sessions ended, the server killed {killed} times");
     assert_sum(&report, items as u64);

@@ -15,7 +15,7 @@ use support::batches::{
 };
 use support::logged;
 use support::retried::quick;
-use support::wait::{BOUND, LONG_BOUND, MS, SECOND, eventually};
+use support::wait::{BOUND, LONG_BOUND, MS, Over, SECOND, eventually};
 use tierpool::batch::{self, BoxError, Class, Ended, Fetching, Options};
 use tierpool::postgres::Retry;
 
@@ -45,6 +45,7 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
         most.fetch_max(progress.fetched as usize, Ordering::Relaxed);
     });
     let report = thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| {
             // Whatever is seen, the fetches come to their end.
             let _opened = Opened(&stages);
@@ -72,7 +73,7 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
             hang(gate);
             copied(key)
         };
-        let report = batch::stages_with(
+        batch::stages_with(
             &pool,
             0..400_i64,
             fetching().threads(16),
@@ -83,9 +84,7 @@ fn no_connection_is_out_while_pages_are_fetched_and_each_is_stored_once() {
                 assert_eq!(key, value);
                 done.fetch_add(1, Ordering::Relaxed);
             },
-        );
-        is_over.store(true, Ordering::Relaxed);
-        report
+        )
     });
     assert_sum(&report, 400);
     assert!(report.is_complete() && matches!(report.ended, Ended::Completed), "{report}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::scripted::ScriptedManager;
 use support::stress::{length, seed};
-use support::wait::{BOUND, LONG_BOUND, eventually};
+use support::wait::{BOUND, LONG_BOUND, Over, eventually};
 use tierpool::{Driver, ErrorKind, ManageConnection, Tier, TieredBuilder, TieredPool, TieredSettings};
 
 const TOTAL: u32 = 10;
@@ -248,6 +248,7 @@ fn whatever_moves_between_the_tiers_open_and_opening_never_pass_the_budget() {
     let pool = builder.build_unchecked(|_| manager.clone()).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Over(&over);
         for tier in [Tier::Automation, Tier::Adhoc] {
             for _ in 0..6 {
                 let (pool, over) = (&pool, &over);
@@ -274,7 +275,6 @@ fn whatever_moves_between_the_tiers_open_and_opening_never_pass_the_budget() {
             })
         });
         movers.into_iter().for_each(|mover| mover.join().unwrap());
-        over.store(true, SeqCst);
     });
     let (opened, most) = (manager.0.opened.load(SeqCst), manager.0.most.load(SeqCst));
     assert!(most <= TOTAL as usize, "{most} at once, of {opened}");
@@ -294,10 +294,10 @@ fn a_change_in_the_middle_of_another_is_no_fault() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
+            let _ends = Over(&over);
             for round in 0..12_000_u32 {
                 pool.reconfigure(|settings| split(settings, if round % 2 == 0 { 3 } else { 8 })).unwrap();
             }
-            over.store(true, SeqCst);
         });
         scope.spawn(|| {
             while !over.load(SeqCst) {

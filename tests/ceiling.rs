@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use support::cluster::{Cluster, cluster};
 use support::stress::{length, seed};
-use support::wait::{LONG_BOUND, eventually};
+use support::wait::{LONG_BOUND, Over, eventually};
 use tierpool::{PgPool, Tier};
 
 /// The largest ceiling that is ever set.
@@ -84,6 +84,7 @@ fn stress() -> Seen {
         .unwrap_or_else(|error| panic!("{error:#}"));
     let (seed, over) = (seed(), AtomicBool::new(false));
     let seen = thread::scope(|scope| {
+        let _ends = Over(&over);
         for worker in 0..WORKERS {
             let (pool, over) = (&pool, &over);
             scope.spawn(move || {
@@ -101,9 +102,7 @@ fn stress() -> Seen {
                 thread::sleep(Duration::from_millis(rng.u64(..100)));
             }
         });
-        let seen = watch(&cluster);
-        over.store(true, Ordering::Relaxed);
-        seen
+        watch(&cluster)
     });
     println!("{seen:?}");
     assert!(seen.most[0] >= CEILING as usize - 2, "the stress never came near the ceiling: {seen:?}");

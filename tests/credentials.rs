@@ -13,7 +13,7 @@ use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::hostile::{HostileServer, Step, frames};
 use support::pools::built;
 use support::scripted::Gate;
-use support::wait::{LONG_BOUND, SECOND, comes_true, eventually, took};
+use support::wait::{LONG_BOUND, Over, SECOND, comes_true, eventually, took};
 use tierpool::postgres::{Credentials, PgError, PgManager, PgOptions};
 use tierpool::{Clock, ClockHand, ErrorKind, FailureClass, OpenFailure, PgBuilder, PgPool, Tier};
 
@@ -75,6 +75,7 @@ fn a_password_rotated_again_and_again_reaches_no_worker_when_the_callback_follow
     );
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let stops = Over(&stop);
         let work = || {
             while !stop.load(Ordering::Relaxed) {
                 pool.session(|tx| tx.batch_execute("SELECT 1")).unwrap_or_else(|error| panic!("{error:#}"));
@@ -92,7 +93,7 @@ fn a_password_rotated_again_and_again_reaches_no_worker_when_the_callback_follow
                 pool.automation().stats().opened >= opened + 4 && done.load(Ordering::Relaxed) > before + 20
             });
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 }

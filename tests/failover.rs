@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use support::cluster::{APP_PASSWORD, Cluster};
 use support::pools::pool_of;
 use support::proxy::{Admission, Proxy};
-use support::wait::{LONG_BOUND, SECOND, eventually, took};
+use support::wait::{LONG_BOUND, Over, SECOND, eventually, took};
 use tierpool::config::TargetSessionAttrs;
 use tierpool::postgres::{PgManager, PgOptions};
 use tierpool::stats::CloseCause;
@@ -324,6 +324,7 @@ fn a_failover_loses_no_acknowledged_row_and_ends_with_every_connection_on_the_ne
     };
     let rows = || acknowledged.lock().len();
     thread::scope(|scope| {
+        let stops = Over(&stop);
         let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
         eventually(LONG_BOUND, "rows are written", || rows() >= 200);
         old.kill9();
@@ -333,7 +334,7 @@ fn a_failover_loses_no_acknowledged_row_and_ends_with_every_connection_on_the_ne
         old.rejoin(&new);
         let before = rows();
         eventually(LONG_BOUND, "and with the old one back as a standby", || rows() >= before + 200);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 

@@ -10,7 +10,7 @@ use postgres::types::Type;
 use support::bouncer::Bouncer;
 use support::cluster::cluster;
 use support::proxy::Proxy;
-use support::wait::{LONG_BOUND, MS};
+use support::wait::{LONG_BOUND, MS, Over};
 use tierpool::config::PgBouncer;
 use tierpool::postgres::{Session, SessionOptions};
 use tierpool::{PgPool, Tier};
@@ -43,6 +43,7 @@ fn a_commit_that_nobody_waits_for_has_its_answer_before_the_next_request() {
     let page = "x".repeat(PAGE);
     let reads = SessionOptions::new().read_only(true);
     thread::scope(|scope| {
+        let over = Over(&is_over);
         let other = scope.spawn(|| {
             let mut asked = 0_i64;
             while !is_over.load(Relaxed) {
@@ -57,11 +58,10 @@ fn a_commit_that_nobody_waits_for_has_its_answer_before_the_next_request() {
                 tx.execute_typed("INSERT INTO page VALUES ($1)", &[(&page, Type::TEXT)])
             };
             if let Err(error) = pool.session(insert) {
-                is_over.store(true, Relaxed);
                 panic!("{error:#}\n{}", bouncer.log());
             }
         }
-        is_over.store(true, Relaxed);
+        drop(over);
         other.join().unwrap();
     });
     let count: i64 = cluster.client().query_one("SELECT count(*) FROM page", &[]).unwrap().get(0);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use support::pools::pool_of;
+use support::proxy::{Direction, Proxy};
 use support::queues::Place;
 use support::wait::{LONG_BOUND, MS, SECOND, eventually};
 use tierpool::batch::queue::{Claims, Fate, Feed, Item, Queue, QueueFeed, Room};
@@ -96,6 +98,19 @@ fn a_push_within_a_session_is_there_with_what_else_the_session_did() {
     assert_eq!(queue.stats().unwrap().items(), 0);
     pool.session(|tx| queue.push_many_in(tx, ["b", "c"], Duration::from_secs(3600))).unwrap();
     assert_eq!(queue.stats().unwrap().delayed, 2);
+}
+
+#[test]
+fn a_queue_is_open_as_soon_as_it_has_been_looked_at() {
+    let place = Place::new();
+    Queue::create(&place.pool(), "jobs").unwrap();
+    let proxy = Proxy::start(place.cluster.port()).unwrap();
+    let pool = pool_of(1, "batch", place.url_through(proxy.port()), |builder| builder);
+    proxy.cut_at(Direction::ToClient, b"COMMIT");
+    let queue = Queue::open(&pool, "jobs").unwrap();
+    proxy.pass();
+    assert!(!Queue::create_filled(&pool, "jobs", |_, _| panic!("it is there")).unwrap().1);
+    assert_eq!(queue.stats().unwrap().items(), 0);
 }
 
 #[test]

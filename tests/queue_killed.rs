@@ -19,8 +19,7 @@ use support::pools::pool_of;
 use support::queues::{assert_once, assert_sum};
 use support::retried::quick;
 use support::stress;
-use support::wait::{LONG_BOUND, MS, SECOND, comes_true, eventually};
-use tierpool::PgPool;
+use support::wait::{LONG_BOUND, MS, Over, SECOND, comes_true, eventually};
 use tierpool::batch::queue::{Claims, Queue, Report};
 use tierpool::batch::{Ended, Options};
 use tierpool::postgres::Retry;
@@ -42,8 +41,7 @@ fn items() -> i64 {
 }
 
 /// Works through the queue until it is empty, as each host does: each item by itself, or so many in a transaction.
-fn work_off(pool: &PgPool, group: usize) -> Report {
-    let queue = Queue::open(pool, "jobs").unwrap();
+fn work_off(queue: &Queue, group: usize) -> Report {
     // A lease that ends within the test, and as many attempts as kills can cost.
     let claims =
         Claims::new().until_empty(true).lease(2 * SECOND).attempts(1_000).backoff(MS, 10 * MS).poll(20 * MS);
@@ -62,7 +60,9 @@ fn is_a_host_as_a_child() {
     let Ok(url) = env::var(URL) else { return };
     let name = env::var(NAME).unwrap();
     let pool = pool_of(4, &name, url, |builder| builder);
-    println!("{}", work_off(&pool, env::var(GROUP).unwrap().parse().unwrap()));
+    // It ends here where its session does: it is one that was killed.
+    let queue = Queue::open(&pool, "jobs").unwrap();
+    println!("{}", work_off(&queue, env::var(GROUP).unwrap().parse().unwrap()));
 }
 
 fn start_host(url: &str, name: &str, group: usize) -> Child {
@@ -117,11 +117,12 @@ fn each_item_takes_effect_once_whoever_dies() {
     };
     let report = thread::scope(|scope| {
         let kill_hosts = &kill_hosts;
+        let over = Over(&is_over);
         let killers: Vec<_> = (0..HOSTS).map(|host| scope.spawn(move || kill_hosts(host))).collect();
         // Until then they have all for themselves, so that some were killed, however soon all is done.
         let are_killed = comes_true(4 * LONG_BOUND, || killed.load(Relaxed) >= HOSTS);
-        let report = work_off(&pool, 1);
-        is_over.store(true, Relaxed);
+        let report = work_off(&queue, 1);
+        drop(over);
         killers.into_iter().for_each(|killer| killer.join().unwrap());
         assert!(are_killed, "no host was killed");
         report

@@ -14,7 +14,7 @@ use support::batches::{assert_at_rest, cluster, hang, pool, written_by};
 use support::pools::pool_of;
 use support::proxy::{Direction, Proxy};
 use support::queues::{Place, assert_once, assert_sum, claims, number, numbers, options, work};
-use support::wait::{LONG_BOUND, MS, SECOND, comes_true, eventually};
+use support::wait::{LONG_BOUND, MS, Over, SECOND, comes_true, eventually};
 use tierpool::PgError;
 use tierpool::batch::queue::{self, Item};
 use tierpool::batch::{BoxError, Ended, Options};
@@ -84,9 +84,9 @@ fn a_stop_finishes_what_was_begun_and_gives_the_rest_back() {
     let begun = AtomicUsize::new(0);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
+            // In this order, also where the test fails.
+            let _ends = (Over(&stop), Over(&gate));
             eventually(LONG_BOUND, "both workers are busy", || begun.load(SeqCst) == 2);
-            stop.store(true, SeqCst);
-            gate.store(true, SeqCst);
         });
         let options = options().workers(2).stop(Arc::clone(&stop));
         let run = queue.run(claims(), options, |tx, item| {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::scripted::{Call, Gate, Parts, ScriptedDriver, ScriptedError, ScriptedManager, Step, still};
-use support::wait::{BOUND, SECOND, eventually};
+use support::wait::{BOUND, Over, SECOND, eventually};
 use tierpool::stats::{BreakerState, CloseCause, Stats};
 use tierpool::{Condition, MemoryManager, NopErrorHandler, Pool};
 
@@ -53,6 +53,7 @@ fn snapshots_add_up_at_every_moment_of_a_storm() {
     let over = AtomicBool::new(false);
     let (mut lent, mut timed_out) = (0, 0);
     thread::scope(|scope| {
+        let ends = Over(&over);
         let sampler = scope.spawn(|| {
             let mut before = pool.stats();
             // Relaxed: a flag on its own.
@@ -89,7 +90,7 @@ fn snapshots_add_up_at_every_moment_of_a_storm() {
             lent += counted.0;
             timed_out += counted.1;
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         sampler.join().unwrap();
     });
     eventually(BOUND, "all are back or closed, and none is being opened", || {

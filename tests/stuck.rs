@@ -104,30 +104,26 @@ fn under_load_no_seat_is_lost_and_none_doubled() {
         let limits = builder.cancel_stuck_after(Some(5 * SECOND)).terminate_stuck_after(Some(10 * SECOND));
         limits.max_size(4).max_lifetime(None).deadlock_detection(false).failure_threshold(0)
     });
-    let [done, seconds, served, most] = [const { AtomicUsize::new(0) }; 4];
+    let [seconds, served, most] = [const { AtomicUsize::new(0) }; 3];
     thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for round in 0..200 {
-                    let Ok(conn) = rig.pool.get_timeout(BOUND) else { break };
-                    served.fetch_add(1, Ordering::Relaxed);
-                    let until = seconds.load(Ordering::Relaxed) + round % 15;
-                    while seconds.load(Ordering::Relaxed) < until {
-                        thread::yield_now();
-                    }
-                    drop(conn);
+        let work = || {
+            for round in 0..200 {
+                let Ok(conn) = rig.pool.get_timeout(BOUND) else { break };
+                served.fetch_add(1, Ordering::Relaxed);
+                let until = seconds.load(Ordering::Relaxed) + round % 15;
+                while seconds.load(Ordering::Relaxed) < until {
+                    thread::yield_now();
                 }
-                done.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        scope.spawn(|| {
-            while done.load(Ordering::Relaxed) < 8 {
-                rig.hand.advance(SECOND);
-                seconds.fetch_add(1, Ordering::Relaxed);
-                most.fetch_max(rig.pool.gauges().size() as usize, Ordering::Relaxed);
-                thread::yield_now();
+                drop(conn);
             }
-        });
+        };
+        let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            rig.hand.advance(SECOND);
+            seconds.fetch_add(1, Ordering::Relaxed);
+            most.fetch_max(rig.pool.gauges().size() as usize, Ordering::Relaxed);
+            thread::yield_now();
+        }
     });
     assert_eq!(
         (served.into_inner(), most.into_inner()),
