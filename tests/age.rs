@@ -8,8 +8,9 @@ use std::time::Duration;
 use support::scripted::{Call, Gate, Parts, ScriptedManager, Step, closed, still};
 use support::wait::{BOUND, eventually};
 use tierpool::config::PrePing;
+use tierpool::event::Event;
 use tierpool::stats::CloseCause;
-use tierpool::{Clock, ClockHand, Pool};
+use tierpool::{Clock, ClockHand, Driver, Pool};
 
 const LIFE: Duration = Duration::from_secs(1000);
 /// Keepers by a clock moved by hand look when it moves; this lets one move be far from everything else's due time.
@@ -30,6 +31,35 @@ fn an_idle_connection_past_its_lifetime_is_closed_by_the_keeper() {
     hand.advance(Duration::from_secs(1));
     eventually(BOUND, "the keeper closes it", || manager.closed() == 1);
     assert_eq!((closed(&pool, CloseCause::Expired), pool.gauges().size()), (1, 0));
+}
+
+/// Waits for as long as it takes until a connection is closed.
+struct Patient;
+
+impl Driver<ScriptedManager> for Patient {
+    fn close_grace(&self) -> Duration {
+        NEVER_BY_ITSELF
+    }
+}
+
+#[test]
+fn the_age_that_is_told_is_that_at_which_a_connection_left() {
+    let (builder, hand, manager) = builder();
+    let pool =
+        builder.max_size(8).open_concurrency(1).driver(Box::new(Patient)).build(manager.clone()).unwrap();
+    let events = pool.subscribe(64);
+    let held: Vec<_> = (0..8).map(|_| pool.get().unwrap()).collect();
+    let gate = Gate::new();
+    manager.always(Call::Close, Step::ok().behind(&gate));
+    hand.advance(Duration::from_secs(30));
+    held.into_iter().for_each(|conn| conn.close());
+    eventually(BOUND, "all threads are busy with closing", || gate.waiting() > 0);
+    hand.advance(Duration::from_secs(60));
+    gate.open();
+    let ages = std::iter::from_fn(|| events.recv_timeout(BOUND).ok());
+    let ages =
+        ages.filter_map(|event| if let Event::Closed(event) = event { Some(event.age()) } else { None });
+    assert_eq!(ages.take(8).collect::<Vec<_>>(), [Duration::from_secs(30); 8]);
 }
 
 #[test]

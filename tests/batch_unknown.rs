@@ -151,7 +151,7 @@ fn a_refused_connection_does_not_hide_that_a_commit_may_have_taken_effect() {
         thread::scope(|scope| {
             let (pool, lets_go) = (&pool, &lets_go);
             scope.spawn(move || {
-                receiver.recv().unwrap();
+                receiver.recv_timeout(LONG_BOUND).unwrap();
                 let taken = std::iter::repeat_with(|| pool.get(Tier::Automation)).find_map(Result::ok);
                 eventually(LONG_BOUND, "the session has ended", || lets_go.load(Ordering::Relaxed));
                 drop(taken);

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::scripted::{Call, Gate, Parts, ScriptedDriver, ScriptedError, ScriptedManager, Step, still};
-use support::wait::{A_MOMENT, BOUND, SECOND, comes_true, eventually, took};
+use support::wait::{A_MOMENT, AT_ONCE, BOUND, SECOND, comes_true, eventually, took};
 use tierpool::event::Event;
 use tierpool::stats::BreakerState;
 use tierpool::{ClockHand, Error, ErrorKind, FailureClass, Pool};
@@ -37,7 +37,7 @@ fn trip(pool: &Pool<ScriptedManager>, hand: &ClockHand, manager: &ScriptedManage
 
 fn fails_at_once(pool: &Pool<ScriptedManager>) -> Error {
     let (error, time) = took(|| pool.get_timeout(BOUND).unwrap_err());
-    assert!(time < Duration::from_millis(100), "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
     error
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use support::scripted::{
     Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, pool_of, waiters,
 };
-use support::wait::{BOUND, MS, SLACK, eventually, took};
+use support::wait::{AT_ONCE, BOUND, MS, SLACK, eventually, took};
 use tierpool::config::WaitMode;
 use tierpool::{Condition, ErrorKind, OpenFailure, Pool, PrePing};
 
@@ -125,7 +125,7 @@ fn a_permanent_cause_reaches_every_waiter_at_once() {
         assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("28P01"), "{error}");
     }
     let (error, time) = took(|| pool.get_timeout(BOUND).unwrap_err());
-    assert!(error.is_connect_failed() && time < SLACK, "a later caller as well: {error} after {time:?}");
+    assert!(error.is_connect_failed() && time < AT_ONCE, "a later caller as well: {error} after {time:?}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_full_queue_refuses_the_next_at_once() {
     let far = pool.clone();
     let (error, time) = thread::spawn(move || took(|| far.get_timeout(BOUND).unwrap_err())).join().unwrap();
     assert!(error.is_queue_full(), "{error}");
-    assert!(time < SLACK, "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
     assert!(error.to_string().contains("2 callers wait, max_waiting is 2"), "{error}");
     assert_eq!(pool.stats().checkouts.rejected, 1);
     drop(held);
@@ -179,7 +179,7 @@ fn a_pool_that_does_not_wait_answers_at_once() {
     let (_, pool) = built(builder);
     let held = pool.get().unwrap();
     let (error, time) = took(|| pool.get().unwrap_err());
-    assert!(error.is_exhausted() && !error.is_timeout() && time < SLACK, "{error} after {time:?}");
+    assert!(error.is_exhausted() && !error.is_timeout() && time < AT_ONCE, "{error} after {time:?}");
     assert!(error.to_string().starts_with("pool `pool` is exhausted"), "{error}");
     assert!(pool.get_timeout(20 * MS).unwrap_err().waited() >= 20 * MS, "a timeout of one's own still waits");
     drop(held);
@@ -217,7 +217,7 @@ fn a_caller_that_does_not_wait_overtakes_nobody_and_is_no_more_than_there_is_roo
     };
     let waiters = [spawn(), spawn()];
     let (error, time) = took(|| pool.get().unwrap_err());
-    assert!(error.is_exhausted() && time < SLACK, "{error} after {time:?}");
+    assert!(error.is_exhausted() && time < AT_ONCE, "{error} after {time:?}");
     assert_eq!(error.gauges().waiting, 2);
     gate.open();
     let held = waiters.map(|waiter| waiter.join().unwrap().unwrap());
@@ -243,7 +243,7 @@ fn a_caller_that_does_not_wait_for_others_waits_for_what_the_pool_has_in_hand() 
     let first = thread::spawn(move || took(|| far.get().unwrap_err()));
     eventually(BOUND, "one waits for it", || pool.gauges().waiting == 1);
     let (error, time) = took(|| pool.get().unwrap_err());
-    assert!(error.is_exhausted() && time < SLACK, "{error} after {time:?}");
+    assert!(error.is_exhausted() && time < AT_ONCE, "{error} after {time:?}");
     let (error, time) = first.join().unwrap();
     assert!(error.is_timeout() && time >= 100 * MS && time < 100 * MS + SLACK, "{error} after {time:?}");
     assert!(error.to_string().contains("within its connection_timeout of 100 ms"), "{error}");
@@ -299,7 +299,7 @@ fn a_caller_that_does_not_wait_is_told_of_a_full_server_at_once() {
     manager.always(Call::Connect, Step::err(ScriptedError::exhausted()));
     for whoever in ["finds out", "comes later"] {
         let (error, time) = took(|| pool.get().unwrap_err());
-        assert!(error.is_exhausted() && time < SLACK, "{whoever}: {error} after {time:?}");
+        assert!(error.is_exhausted() && time < AT_ONCE, "{whoever}: {error} after {time:?}");
         assert_eq!(error.open_failure().and_then(OpenFailure::code), Some("53300"), "{error}");
     }
     drop(held);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use support::authority::Authority;
+use support::child::Program;
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
 use support::hostile::{HostileServer, Step, frames};
 use support::pools::pool_of;
@@ -194,10 +195,15 @@ fn an_interrupt_ends_it_while_it_waits() {
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgresql://app:{APP_PASSWORD}@127.0.0.1:{port}/app?sslmode=disable");
     let folder = tempfile::tempdir().unwrap();
-    let mut child = command(PROGRAM, &folder, &url, &[]).stdout(Stdio::null()).spawn().unwrap();
-    let _waits = silent.accept().unwrap();
-    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut child = Program(command(PROGRAM, &folder, &url, &[]).stdout(Stdio::null()).spawn().unwrap());
+    silent.set_nonblocking(true).unwrap();
+    let mut waits = None;
+    eventually(LONG_BOUND, "it connects", || {
+        waits = silent.accept().ok();
+        waits.is_some()
+    });
+    rustix::process::kill_process(Pid::from_child(&child.0), Signal::INT).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::logged;
 use support::scripted::{Call, Gate, ScriptedDriver, ScriptedError, ScriptedManager, Step, built, waiters};
-use support::wait::{BOUND, LONG_BOUND, MS, SLACK, eventually, thread_names, took};
+use support::wait::{AT_ONCE, BOUND, LONG_BOUND, MS, SLACK, eventually, thread_names, took};
 use tierpool::config::WaitMode;
 use tierpool::stats::CloseCause;
 use tierpool::{Builder, ErrorKind, Pool, TieredPool};
@@ -125,7 +125,7 @@ fn build_unchecked_waits_for_nothing_and_wait_ready_does() {
     let gate = Gate::new();
     manager.always(Call::Connect, Step::ok().behind(&gate));
     let (pool, time) = took(|| builder(2).build_unchecked(manager));
-    assert!(time < SLACK, "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
     let (error, time) = took(|| pool.wait_ready(50 * MS).unwrap_err());
     assert!(error.is_timeout() && time >= 50 * MS && time < 50 * MS + SLACK, "{error} after {time:?}");
     gate.open();
@@ -260,7 +260,7 @@ fn close_returns_as_soon_as_everything_is_back() {
     worker.join().unwrap();
     opener.join().unwrap();
     let (again, time) = took(|| pool.close(BOUND));
-    assert!(again.is_complete() && time < SLACK, "closing twice: {again:?} after {time:?}");
+    assert!(again.is_complete() && time < AT_ONCE, "closing twice: {again:?} after {time:?}");
     assert!(pool.wait_ready(BOUND).unwrap_err().is_closed());
 }
 
@@ -343,7 +343,7 @@ fn dropping_the_last_handle_does_not_wait_for_anything_hung() {
     let pool = builder(2).build(manager.clone()).unwrap();
     manager.always(Call::Close, Step::ok().behind(&gate));
     let (_, time) = took(|| drop(pool));
-    assert!(time < SLACK, "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
     gate.open();
     eventually(BOUND, "they are closed", || manager.live() == 0);
 }

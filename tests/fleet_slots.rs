@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use fleets::{SLOTS, builder, member, seen};
-use support::child::as_child;
+use support::child::{Program, as_child};
 use support::cluster::cluster;
 use support::pools::built;
 use support::wait::{BOUND, LONG_BOUND, Over, SECOND, eventually};
@@ -99,14 +99,14 @@ fn holds_three_connections_as_a_child() {
 fn a_program_that_is_killed_leaves_its_slots_free() {
     let cluster = cluster();
     let mut client = cluster.client();
-    let mut child = as_child("holds_three_connections_as_a_child")
+    let child = as_child("holds_three_connections_as_a_child")
         .env(URL, cluster.url())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Program(child);
     eventually(LONG_BOUND, "three slots taken", || seen(&mut client).slots == 3);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     eventually(BOUND, "all slots free", || seen(&mut client).locks == 0);
     // All of them can be had again.
     let pool = member(&cluster, "next");

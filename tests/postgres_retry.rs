@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
@@ -61,13 +60,19 @@ fn a_connection_cut_between_the_answers_to_begin_and_to_what_it_went_with_is_rep
     assert_eq!((calls, rows(&cluster).as_str()), (2, "1:0"));
 }
 
+/// Goes on when both are there.
+fn meet(there: &AtomicUsize) {
+    there.fetch_add(1, SeqCst);
+    eventually(LONG_BOUND, "the other one is there", || there.load(SeqCst) == 2);
+}
+
 #[test]
 fn write_skew_ends_committed_and_the_rule_holds() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder);
     pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1, 1), (2, 1)")).unwrap();
     let serializable = options().isolation(IsolationLevel::Serializable);
-    let (calls, both_read) = (AtomicUsize::new(0), Barrier::new(2));
+    let (calls, both_read) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for id in [1, 2] {
             let (pool, serializable, calls, both_read) = (&pool, &serializable, &calls, &both_read);
@@ -75,7 +80,7 @@ fn write_skew_ends_committed_and_the_rule_holds() {
                 let (outcome, own) = counted(pool, serializable, |tx, call| {
                     let on: i64 = tx.query_one("SELECT sum(n) FROM t", &[])?.get(0);
                     if call == 1 {
-                        both_read.wait();
+                        meet(both_read);
                     }
                     if on > 1 {
                         tx.execute("UPDATE t SET n = 0 WHERE id = $1", &[&id])?;
@@ -97,7 +102,7 @@ fn a_deadlock_ends_committed() {
     let cluster = cluster();
     let pool = pool(cluster.url(), |builder| builder);
     pool.session(|tx| tx.batch_execute("INSERT INTO t VALUES (1), (2)")).unwrap();
-    let (calls, both_locked) = (AtomicUsize::new(0), Barrier::new(2));
+    let (calls, both_locked) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for order in [[1, 2], [2, 1]] {
             let (pool, calls, both_locked) = (&pool, &calls, &both_locked);
@@ -106,7 +111,7 @@ fn a_deadlock_ends_committed() {
                 let (outcome, own) = counted(pool, &options(), |tx, call| {
                     tx.execute_cached(add, &[&order[0]])?;
                     if call == 1 {
-                        both_locked.wait();
+                        meet(both_locked);
                     }
                     tx.execute_cached(add, &[&order[1]])
                 });

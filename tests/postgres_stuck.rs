@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
-use support::wait::{LONG_BOUND, MS, SLACK, eventually, took};
+use support::wait::{AT_ONCE, LONG_BOUND, MS, eventually, took};
 use support::wire::{Frozen, chain, manager};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
@@ -136,7 +136,7 @@ fn a_call_on_a_frozen_backend_is_ended_by_the_pool_alone() {
     let error = sleep(&mut conn);
     assert!(chain(&error).contains("terminate_stuck_after"), "{}", chain(&error));
     let (_, time) = took(|| drop(conn));
-    assert!(time <= SLACK, "{time:?}");
+    assert!(time <= AT_ONCE, "{time:?}");
     assert_eq!(pool.get().expect("its seat is back").batch_execute("SELECT 1").ok(), Some(()));
     drop(frozen);
     assert_clean(&cluster, &pool);
@@ -163,7 +163,7 @@ fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgr
     let frozen = freeze.then(|| Frozen::of(pid));
     let (report, time) = took(|| pool.close(limit));
     let closed = Instant::now();
-    assert!(time >= limit && time <= limit + SLACK, "{time:?}");
+    assert!(time >= limit && time <= limit + AT_ONCE, "{time:?}");
     assert_eq!(report.holders.len(), 1);
     assert_eq!(
         (&*report.holders[0].thread, report.holders[0].tag.as_deref()),
@@ -171,7 +171,7 @@ fn close_under_a_statement(cluster: &Cluster, url: &str, freeze: bool) -> postgr
     );
     let (error, ended) = worker.unwrap().join().unwrap();
     let late = ended.saturating_duration_since(closed);
-    assert!(late <= SLACK, "the worker went on for {late:?}");
+    assert!(late <= AT_ONCE, "the worker went on for {late:?}");
     drop(frozen);
     eventually(LONG_BOUND, "no session is left", || cluster.connections("stuck") == 0);
     error

@@ -84,7 +84,6 @@ fn a_stop_finishes_what_was_begun_and_gives_the_rest_back() {
     let begun = AtomicUsize::new(0);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            // In this order, also where the test fails.
             let _ends = (Over(&stop), Over(&gate));
             eventually(LONG_BOUND, "both workers are busy", || begun.load(SeqCst) == 2);
         });
@@ -116,12 +115,12 @@ fn work_that_takes_longer_than_its_lease_keeps_its_item() {
     let near = "SELECT count(*) FROM jobs WHERE due < now() + interval '1 hour'";
     let (report, is_renewed) = thread::scope(|scope| {
         let watcher = scope.spawn(|| {
+            // Whatever is seen: the worker waits for it.
+            let _opens = Over(&gate);
             let is_claimed = comes_true(LONG_BOUND, || place.number(claimed) == 1);
             // A renewal shows by its lease, which is shorter; and until it comes none can end.
             place.execute(far);
             let is_renewed = comes_true(LONG_BOUND, || place.number(near) == 1);
-            // Whatever was seen: the worker waits for it.
-            gate.store(true, SeqCst);
             is_claimed && is_renewed
         });
         let report = queue.run(lease, options().workers(1), |tx, item| {

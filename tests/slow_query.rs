@@ -39,12 +39,12 @@ fn a_slow_statement_is_logged_with_its_text_and_without_its_parameters() {
     conn.tag("job 7");
     let (id, pid) = (PooledConnection::id(&conn), conn.backend_pid().unwrap());
     conn.execute("SELECT\n   pg_sleep($1),\t$2::text", &[&0.25f64, &"a secret"]).unwrap();
-    let found = lines("slow-text", "SELECT pg_sleep($1), $2::text");
+    // Its preparation may be slow too.
+    let mut found = lines("slow-text", "SELECT pg_sleep($1), $2::text");
+    found.retain(|line| line.contains(" took "));
     assert_eq!(found.len(), 1, "{found:?}");
     let line = &found[0];
-    for part in
-        [&format!("connection {id}, backend {pid}, held by ") as &str, "slow_query.rs:", "[job 7]", "took 2"]
-    {
+    for part in [&format!("connection {id}, backend {pid}, held by ") as &str, "slow_query.rs:", "[job 7]"] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
     assert!(!logged::anywhere("a secret"));

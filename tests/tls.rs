@@ -13,7 +13,6 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use place::{Files, HOST, address, is_encrypted, manager, open, options, root, server, start};
 use support::authority::{self, Authority};
@@ -297,7 +296,7 @@ fn scripted(answer: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
 
 #[test]
 fn the_handshake_is_bounded_and_takes_nothing_that_came_in_the_clear() {
-    let limit = Duration::from_millis(300);
+    let limit = SECOND;
     for silent in [&b""[..], b"S"] {
         let (port, served) = scripted(silent);
         let manager = manager(&address(port, HOST), &options(Require, None));
@@ -327,7 +326,7 @@ fn the_handshake_is_bounded_and_takes_nothing_that_came_in_the_clear() {
 fn direct_tls_begins_with_the_handshake_and_names_the_protocol() {
     let (port, served) = scripted(b"");
     let direct = format!("{} sslnegotiation=direct", address(port, HOST));
-    manager(&direct, &options(Require, None)).connect_within(SECOND / 5).unwrap_err();
+    manager(&direct, &options(Require, None)).connect_within(2 * SECOND).unwrap_err();
     let sent = served.join().unwrap();
     assert_eq!(sent[..2], [0x16, 0x03], "a TLS record");
     assert!(sent.windows(10).any(|part| part == b"postgresql"));

@@ -198,7 +198,7 @@ fn a_failure_is_of_one_age_in_the_box_and_in_an_error() {
     let refused = Step::err(ScriptedError::transient("connection refused")).after(SECOND);
     manager.always(Call::Connect, refused);
     let pool = TieredPool::builder().automation(still).adhoc(still).build(|_| manager.clone()).unwrap();
-    let error = pool.adhoc().get_timeout(SECOND + 4 * SHORT).unwrap_err();
+    let error = pool.adhoc().get_timeout(SECOND + SECOND / 2).unwrap_err();
     let failure = pool.get_database_stats().contact.failure.expect("it was refused");
     let age = error.open_failure().expect("it was refused").age();
     assert!(failure.ago.abs_diff(age) < SECOND / 2, "{:?} and {age:?}", failure.ago);

@@ -18,7 +18,7 @@ use crate::common::mode::Mode;
 use crate::common::rounds::{Rounds, quantile};
 use crate::common::table::{Bound, Row, Table, nanos};
 use crate::support::cluster::Cluster;
-use crate::support::wait::eventually;
+use crate::support::wait::{Over, eventually};
 
 const THREADS: usize = 64;
 const CONNECTIONS: u32 = 50;
@@ -80,6 +80,7 @@ fn under_load<T>(
 ) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = Over(&stop);
         for _ in 0..THREADS {
             scope.spawn(|| {
                 // Relaxed: a flag that is seen soon enough.
@@ -89,9 +90,7 @@ fn under_load<T>(
             });
         }
         eventually(BOUND, "automation is saturated", &mut saturated);
-        let measured = measure();
-        stop.store(true, Ordering::Relaxed);
-        measured
+        measure()
     })
 }
 

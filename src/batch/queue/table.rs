@@ -121,7 +121,7 @@ impl Queue {
     /// As [`open`](Self::open).
     pub fn open_on(pool: &TieredPool<PgManager>, tier: Tier, name: &str) -> Result<Queue, PgError> {
         let queue = Queue::named(pool, name)?.on(tier);
-        // It only reads: done with the answer, whatever becomes of the connection then.
+        // It only reads: done with the answer, where that to its COMMIT need not be waited for.
         match pool.session_with(tier, &options().read_only(true), |tx| queue.is_there(tx))? {
             true => Ok(queue),
             false => Err(queue.missing()),

@@ -22,13 +22,14 @@ use crate::stats::CloseCause;
 #[allow(clippy::boxed_local)] // Connections travel boxed, from slot to slot; this is one end of the way.
 pub(crate) fn dispose<M: ManageConnection>(entry: Box<Entry<M>>, cause: CloseCause) {
     let Entry { body, mut seat, shared } = *entry;
+    let at = shared.now();
     accounts::count_closed(&shared, cause);
     seat.leaves();
     vacate(&shared, seat.index());
     let grace = guarded(&shared, "close_grace", || shared.hooks.close_grace()).unwrap_or_default();
     let errand = Arc::new(Errand::<M>::new(seat, Task::Close, grace));
     shared.helpers.watch(&errand);
-    let (pool, at) = (Arc::clone(&shared), shared.now());
+    let pool = Arc::clone(&shared);
     shared.helpers.run_in_background(move || {
         pool.helpers.begin(&errand);
         close_body(&pool, body, cause, at);
@@ -74,8 +75,8 @@ pub(crate) fn vacate<M: ManageConnection>(shared: &Shared<M>, index: usize) {
     }
 }
 
-/// Ends a connection on the present thread, which may take as long as the database layer lets it. It has left the pool
-/// at that time.
+/// Ends a connection on the present thread, which may take as long as the database layer lets it. Its age is told as
+/// it was at that time.
 pub(crate) fn close_body<M: ManageConnection>(
     shared: &Shared<M>,
     body: Body<M::Connection>,

@@ -31,6 +31,8 @@ struct Script {
     heard: Vec<u8>,
     /// How much each write takes, in turn; then all.
     takes: VecDeque<usize>,
+    /// How many flushes wait before one is done.
+    flushes: usize,
 }
 
 impl AsyncRead for Server {
@@ -55,7 +57,10 @@ impl AsyncWrite for Server {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        let flushes = &mut self.0.lock().flushes;
+        let Some(left) = flushes.checked_sub(1) else { return Poll::Ready(Ok(())) };
+        *flushes = left;
+        Poll::Pending
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -123,6 +128,11 @@ impl Pair {
         self.server.0.lock().takes.extend(counts);
     }
 
+    /// So many flushes have to wait, as those do of a layer that has taken more than its socket does.
+    pub fn flushes_late(&self, count: usize) {
+        self.server.0.lock().flushes = count;
+    }
+
     /// What the server was sent since this was last asked.
     pub fn heard(&self) -> Vec<u8> {
         std::mem::take(&mut self.server.0.lock().heard)
@@ -149,27 +159,43 @@ impl Pair {
         let mut idle = 0;
         while idle < 3 && self.error.is_none() {
             let before = (self.seen.len(), self.unwritten.len(), self.server.0.lock().heard.len());
-            let cx = &mut Context::from_waker(Waker::noop());
-            if self.reads != Some(0) {
-                self.reads = self.reads.map(|left| left - 1);
-                self.read(cx);
-            }
-            if !self.unwritten.is_empty() {
-                match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
-                    Poll::Ready(Ok(count)) => drop(self.unwritten.drain(..count)),
-                    Poll::Ready(Err(error)) => self.error = Some(error.kind()),
-                    Poll::Pending => {}
-                }
-            }
-            // What it could not write it does not flush.
-            if self.unwritten.is_empty()
-                && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
-            {
-                self.error = Some(error.kind());
-            }
+            self.poll(&mut Context::from_waker(Waker::noop()));
             let after = (self.seen.len(), self.unwritten.len(), self.server.0.lock().heard.len());
             idle = if before == after { idle + 1 } else { 0 };
         }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.reads != Some(0) {
+            self.reads = self.reads.map(|left| left - 1);
+            self.read(cx);
+        }
+        if !self.unwritten.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
+                Poll::Ready(Ok(count)) => drop(self.unwritten.drain(..count)),
+                Poll::Ready(Err(error)) => self.error = Some(error.kind()),
+                Poll::Pending => {}
+            }
+        }
+        // What it could not write it does not flush.
+        if self.unwritten.is_empty()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            self.error = Some(error.kind());
+        }
+    }
+
+    /// Sleeps until it is woken, as the client's task does, until the stream has failed, and says by what.
+    pub fn sleeps(&mut self) -> std::io::ErrorKind {
+        let (runtime, limit, begun) = (Arc::clone(&self.runtime), Duration::from_secs(20), Instant::now());
+        let failed = std::future::poll_fn(|cx| {
+            self.poll(cx);
+            self.error.map_or(Poll::Pending, Poll::Ready)
+        });
+        // At its end it is polled once more.
+        let failed = runtime.block_on(async { tokio::time::timeout(limit, failed).await });
+        assert!(begun.elapsed() < limit, "nothing wakes it");
+        failed.unwrap()
     }
 
     /// Lets time pass.

@@ -147,4 +147,13 @@ mod tests {
         ended.shared.abandon(Abandoned::GivenUp);
         assert!(ended.error.is_some() && ended.heard().is_empty());
     }
+
+    #[test]
+    fn a_limit_that_passes_as_a_flush_goes_through_that_had_to_wait_wakes_the_client() {
+        let mut pair = Pair::open(Some(Duration::from_millis(30)));
+        pair.writes(&query());
+        // The second one is that of the turn in which the limit has passed: its read leaves that to the writing.
+        pair.flushes_late(1);
+        assert_eq!(pair.sleeps(), ErrorKind::TimedOut);
+    }
 }
