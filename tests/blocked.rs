@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use support::scripted::{Call, Gate, Step, still, use_together};
 use support::wait::{BOUND, LONG_BOUND, MS, eventually, thread_names};
 use tierpool::event::{HandleEvent, SuspectEvent};
@@ -62,6 +64,35 @@ fn a_handler_that_hangs_keeps_no_connection_from_being_validated() {
     drop(pool);
     let left = || thread_names().into_iter().filter(|name| name.starts_with("hng-")).count();
     eventually(BOUND, "no thread is left", || left() == 0);
+}
+
+/// Notes which connections it was told of, once it is let go.
+#[derive(Clone, Debug)]
+struct Noting(Gate, Arc<Mutex<Vec<u64>>>);
+
+impl HandleEvent for Noting {
+    fn handle_suspect(&self, event: SuspectEvent) {
+        self.0.pass(None);
+        self.1.lock().push(event.connection_id());
+    }
+}
+
+#[test]
+fn what_a_handler_is_still_to_be_told_waits_in_its_order_and_no_more_than_so_much_of_it() {
+    let (builder, _hand, manager) = still(|builder| builder.max_size(1).test_on_check_out(true));
+    let noting = Noting(Gate::new(), Arc::default());
+    let pool = builder.event_handler(Box::new(noting.clone())).build(manager.clone()).unwrap();
+    drop(pool.get().unwrap());
+    for _ in 0..1_100 {
+        manager.kill_all();
+        drop(pool.get_timeout(BOUND).unwrap());
+    }
+    eventually(BOUND, "the handler is told of the first", || noting.0.waiting() == 1);
+    let stats = pool.stats();
+    assert_eq!((stats.suspicions, stats.events_lost), (1_100, 1_100 - 1_024));
+    noting.0.open();
+    eventually(BOUND, "it is told of those that waited", || noting.1.lock().len() == 1_024);
+    assert!(noting.1.lock().is_sorted(), "{:?}", noting.1.lock());
 }
 
 #[test]

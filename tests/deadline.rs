@@ -88,7 +88,8 @@ fn a_hung_close_holds_nobody_up() {
     rig.hang(Call::Close);
     let conn = rig.pool.get_timeout(BOUND).unwrap();
     let (_, time) = took(|| conn.close());
-    assert!(time < AT_ONCE, "{time:?}");
+    // Less than the grace that it has.
+    assert!(time < SLACK, "{time:?}");
     let (next, time) = took(|| rig.pool.get_timeout(LIMIT).map(drop));
     assert!(next.is_ok() && time < LIMIT, "{time:?}");
     assert_eq!(rig.pool.gauges().zombies, 1);

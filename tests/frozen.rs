@@ -13,6 +13,8 @@ use tierpool::postgres::SocketTimeout;
 use tierpool::{PgBuilder, PgPool, Tier};
 
 const DEADLINE: Duration = Duration::from_millis(500);
+/// Less than a goodbye takes whose server does not answer.
+const NO_GOODBYE: Duration = Duration::from_millis(250);
 
 fn pool(url: String, change: impl FnOnce(PgBuilder) -> PgBuilder) -> PgPool {
     pool_of(4, "frozen", url, |builder| {
@@ -38,7 +40,10 @@ fn assert_in_time(pool: &PgPool, what: &str) {
     measured_within(DEADLINE + SLACK, what, || {
         thread::scope(|scope| {
             let callers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
-            callers.into_iter().map(|caller| caller.join().unwrap()).max().unwrap()
+            let longest = callers.into_iter().map(|caller| caller.join().unwrap()).max().unwrap();
+            // Less than any limit of the server's. A second turn finds another pool, and excuses no more than a delay.
+            assert!(longest <= DEADLINE + AT_ONCE, "{what}: {longest:?}");
+            longest
         })
     });
 }
@@ -93,13 +98,13 @@ fn giving_back_and_closing_wait_for_no_frozen_server() {
             ("broken", took(|| drop(broken)).1),
             ("clean", took(|| drop(clean)).1),
         ] {
-            assert!(time <= AT_ONCE, "{kind}, over {way}: {time:?}");
+            assert!(time <= NO_GOODBYE, "{kind}, over {way}: {time:?}");
         }
         let limit = Duration::from_millis(300);
         let (reports, time) = took(|| pool.close(limit));
-        assert!(time <= limit + AT_ONCE, "over {way}: {time:?}, {reports:?}");
+        assert!(time <= limit + NO_GOODBYE, "over {way}: {time:?}, {reports:?}");
         let time = took(|| drop(pool)).1;
-        assert!(time <= AT_ONCE, "over {way}: {time:?}");
+        assert!(time <= NO_GOODBYE, "over {way}: {time:?}");
         cluster.thaw_all();
         eventually(LONG_BOUND, "the server has no connection left", || cluster.connections("frozen/%") == 0);
     }

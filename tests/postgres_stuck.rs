@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::cluster::{APP_PASSWORD, Cluster, cluster};
-use support::wait::{AT_ONCE, LONG_BOUND, MS, eventually, took};
+use support::wait::{AT_ONCE, LONG_BOUND, MS, SECOND, eventually, took};
 use support::wire::{Frozen, chain, manager};
 use tierpool::postgres::{Credentials, PgDriver, PgManager};
 use tierpool::stats::CloseCause;
@@ -129,7 +129,7 @@ fn a_session_that_cannot_be_told_from_others_is_left_alone_and_keeps_its_seat() 
 fn a_call_on_a_frozen_backend_is_ended_by_the_pool_alone() {
     let cluster = cluster();
     let pool = pool(&cluster.url(), |builder| {
-        builder.terminate_stuck_after(Some(300 * MS)).validation_timeout(500 * MS)
+        builder.terminate_stuck_after(Some(300 * MS)).validation_timeout(2 * SECOND)
     });
     let mut conn = pool.get().unwrap();
     let frozen = Frozen::of(conn.backend_pid().unwrap());

@@ -106,6 +106,9 @@ fn a_queue_is_open_as_soon_as_it_has_been_looked_at() {
     Queue::create(&place.pool(), "jobs").unwrap();
     let proxy = Proxy::start(place.cluster.port()).unwrap();
     let pool = pool_of(1, "batch", place.url_through(proxy.port()), |builder| builder);
+    drop(pool.get(Tier::Automation).unwrap());
+    // Both ways, so that the answer comes long after it was left: one that comes meanwhile is read.
+    proxy.delay(300 * MS);
     proxy.cut_at(Direction::ToClient, b"COMMIT");
     let queue = Queue::open(&pool, "jobs").unwrap();
     proxy.pass();

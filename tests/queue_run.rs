@@ -84,6 +84,7 @@ fn a_stop_finishes_what_was_begun_and_gives_the_rest_back() {
     let begun = AtomicUsize::new(0);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
+            // In this order: a worker that is let go before the stop begins another item.
             let _ends = (Over(&stop), Over(&gate));
             eventually(LONG_BOUND, "both workers are busy", || begun.load(SeqCst) == 2);
         });

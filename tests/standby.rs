@@ -236,7 +236,7 @@ fn the_helper_goes_although_checkouts_go_on_that_find_none_too_old() {
 fn one_that_hangs_ahead_is_given_up_and_no_caller_waits_for_it() {
     let (builder, hand, manager) =
         still(|builder| builder.max_size(2).pre_ping(PrePing::IfIdleFor(SECOND)).failure_threshold(0));
-    let pool = builder.validation_timeout(100 * MS).build(manager.clone()).unwrap();
+    let pool = builder.validation_timeout(2 * SECOND).build(manager.clone()).unwrap();
     let use_both = || use_together(&pool, 2);
     use_both();
     hand.advance(SECOND);

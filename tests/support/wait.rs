@@ -11,7 +11,7 @@ pub const BOUND: Duration = Duration::from_secs(10);
 pub const LONG_BOUND: Duration = Duration::from_secs(20);
 /// How late a call may be after its limit, and how long one that does not wait may take, on a machine under load.
 pub const SLACK: Duration = Duration::from_millis(100);
-/// The longest that a call takes which does not wait, where one that waits takes [`BOUND`] or for good.
+/// How late a call may be, and how long one that does not wait may take, where it would be 2 s at least or for good.
 pub const AT_ONCE: Duration = Duration::from_secs(1);
 /// The time in which a pool would do by itself what a test says that it does not.
 pub const A_MOMENT: Duration = Duration::from_millis(10);

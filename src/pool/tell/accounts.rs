@@ -196,7 +196,7 @@ pub(crate) fn count_closed<M: ManageConnection>(shared: &Shared<M>, cause: Close
     shared.counters.closed[cause as usize].bump();
 }
 
-/// A connection leaves the pool, or has left it at that time.
+/// A connection leaves the pool, or has left it; its age is told as of that time.
 pub(crate) fn left<M: ManageConnection>(
     shared: &Shared<M>,
     body: &Body<M::Connection>,
