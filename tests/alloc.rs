@@ -45,7 +45,8 @@ fn counted(threads: usize, connections: u32) -> usize {
 fn a_checkout_and_its_checkin_allocate_nothing() {
     let before = allocations();
     drop(std::hint::black_box(Box::new(0_u64)));
-    assert_eq!(allocations() - before, 1, "the allocator counts");
+    // The thread of the test runner may have had some too.
+    assert!(allocations() > before, "the allocator counts");
     assert_eq!(counted(1, 1), 0, "one thread");
     assert_eq!(counted(4, 8), 0, "connections for all");
     assert_eq!(counted(4, 4), 0, "one for each");

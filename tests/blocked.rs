@@ -92,7 +92,8 @@ fn what_a_handler_is_still_to_be_told_waits_in_its_order_and_no_more_than_so_muc
     assert_eq!((stats.suspicions, stats.events_lost), (1_100, 1_100 - 1_024));
     noting.0.open();
     eventually(BOUND, "it is told of those that waited", || noting.1.lock().len() == 1_024);
-    assert!(noting.1.lock().is_sorted(), "{:?}", noting.1.lock());
+    let noted = noting.1.lock().clone();
+    assert!(noted.is_sorted(), "{noted:?}");
 }
 
 #[test]

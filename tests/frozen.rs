@@ -100,7 +100,7 @@ fn giving_back_and_closing_wait_for_no_frozen_server() {
         ] {
             assert!(time <= NO_GOODBYE, "{kind}, over {way}: {time:?}");
         }
-        let limit = Duration::from_millis(300);
+        let limit = Duration::from_millis(100);
         let (reports, time) = took(|| pool.close(limit));
         assert!(time <= limit + NO_GOODBYE, "over {way}: {time:?}, {reports:?}");
         let time = took(|| drop(pool)).1;
