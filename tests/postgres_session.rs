@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use support::cluster::cluster;
+use support::hostile::{HostileServer, Step, frames};
 use support::wait::{SECOND, took};
 use support::wire::{DROP_BOUND, Frozen, manager, one, open};
+use tierpool::config::PgBouncer;
 use tierpool::postgres::{
-    IsolationLevel, PgConnection, PgDriver, PgError, SessionOptions, SocketTimeout, TransactionStatus,
-    run_session,
+    IsolationLevel, PgConnection, PgDriver, PgError, Session, SessionOptions, SocketTimeout,
+    TransactionStatus, run_session,
 };
 use tierpool::{Condition, Driver};
 
@@ -38,6 +40,20 @@ fn ok_commits_and_err_rolls_back() {
     assert_eq!(failed.sqlstate(), Some("22012"));
     assert_eq!(conn.transaction_status(), Some(TransactionStatus::Idle));
     assert_eq!(count(&mut conn), 1);
+}
+
+#[test]
+fn an_answer_to_commit_that_is_none_leaves_the_outcome_unknown() {
+    let odd = [frames::frame(b'1', b""), frames::complete("COMMIT"), frames::ready(b'I')].concat();
+    let answers = vec![("BEGIN", frames::answer(b'T')), ("INSERT", frames::answer(b'T')), ("COMMIT", odd)];
+    let script = vec![Step::Startup, Step::Send(frames::greeting(b'I')), Step::Serve(answers)];
+    let server = HostileServer::start(vec![script], Vec::new()).unwrap();
+    let mut conn = open(&manager(&server.url(), |options| options.pgbouncer = Some(PgBouncer::Off)));
+    let insert = |tx: &mut Session<'_>| tx.batch_execute("INSERT INTO t VALUES (1)");
+    let error = run_session(&mut conn, &SessionOptions::new(), insert).unwrap_err();
+    assert!(error.is_outcome_unknown() && conn.is_lost(), "{error:#}");
+    let told = "outcome unknown: COMMIT was sent, and its answer could not be told";
+    assert!(error.to_string().starts_with(told), "{error}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
 use crate::plan::{Mode, Plan};
 use crate::support::cluster::Cluster;
 
@@ -27,8 +29,8 @@ pub enum Told {
 const ALL: [Told; 4] =
     [Told::Committed, Told::Failed { refused: false }, Told::Failed { refused: true }, Told::Unknown];
 
-/// The outcome of each session, by its number.
-pub struct Ledger(Vec<AtomicU8>);
+/// The outcome of each session, by its number, and what was said of it.
+pub struct Ledger(Vec<AtomicU8>, Mutex<BTreeMap<i64, String>>);
 
 #[derive(Debug, Default)]
 pub struct Sums {
@@ -42,16 +44,23 @@ pub struct Sums {
 
 impl Ledger {
     pub fn new(count: i64) -> Ledger {
-        Ledger((0..count).map(|_| AtomicU8::new(u8::MAX)).collect())
+        Ledger((0..count).map(|_| AtomicU8::new(u8::MAX)).collect(), Mutex::default())
     }
 
     pub fn count(&self) -> i64 {
         self.0.len() as i64
     }
 
-    pub fn note(&self, key: i64, told: Told) {
+    pub fn note(&self, key: i64, (told, said): (Told, String)) {
         let code = ALL.iter().position(|one| *one == told).expect("BUG: all are listed");
         self.0[key as usize].store(code as u8, Relaxed);
+        if !said.is_empty() {
+            self.1.lock().insert(key, said);
+        }
+    }
+
+    fn told(&self, key: i64, told: Told) -> String {
+        format!("{key}: {told:?} ({:?})", self.1.lock().get(&key))
     }
 
     /// Holds each session's outcome against the tables.
@@ -69,7 +78,7 @@ impl Ledger {
                 None => false,
                 Some([("one", first), ("two", second)]) if first == second => true,
                 Some(rows) => {
-                    faults.push(format!("{key}: {told:?}, but {rows:?}: {:?}", plan(key)));
+                    faults.push(format!("{}, but {rows:?}: {:?}", self.told(key, told), plan(key)));
                     continue;
                 }
             };
@@ -79,7 +88,7 @@ impl Ledger {
                 Told::Unknown => true,
             };
             if !agrees {
-                faults.push(format!("{key}: {told:?}, but there: {is_there}: {:?}", plan(key)));
+                faults.push(format!("{}, but there: {is_there}: {:?}", self.told(key, told), plan(key)));
             }
             match told {
                 Told::Committed => sums.committed += 1,

@@ -17,15 +17,22 @@ const SIDES: [&str; 2] = ["one", "two"];
 /// A panic's payload that says it is this test's.
 struct Meant;
 
-pub fn session(pool: &PgPool, key: i64, plan: &Plan) -> Told {
+/// What became of it, and the error by which that was told.
+pub fn session(pool: &PgPool, key: i64, plan: &Plan) -> (Told, String) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         pool.session_ending_with(Tier::Automation, &plan.options, |tx| work(tx, key, plan))
     }));
     match outcome {
-        Ok(Ok(())) => Told::Committed,
-        Ok(Err(error)) if error.is_outcome_unknown() => Told::Unknown,
-        Ok(Err(error)) => Told::Failed { refused: error.sqlstate() == Some("42601") },
-        Err(panic) => after(panic),
+        Ok(Ok(())) => (Told::Committed, String::new()),
+        Ok(Err(error)) => (after_error(&error), format!("{error:#}")),
+        Err(panic) => (after(panic), "a panic".to_owned()),
+    }
+}
+
+fn after_error(error: &PgError) -> Told {
+    match error.is_outcome_unknown() {
+        true => Told::Unknown,
+        false => Told::Failed { refused: error.sqlstate() == Some("42601") },
     }
 }
 

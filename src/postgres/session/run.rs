@@ -240,9 +240,12 @@ fn commit(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErr
     let sent_before = conn.round_trips();
     match conn.batch_execute(text) {
         Ok(()) => Ok(()),
-        Err(error) if is_lost(&error) => {
+        // Only an error of the server's says that nothing is committed.
+        Err(error) if is_lost(&error) || error.as_db_error().is_none() => {
             let unsent = was_lost || sent_before.is_some() && conn.round_trips() == sent_before;
             if !unsent {
+                // What follows an answer that is none answers nobody knows what.
+                conn.abandon();
                 return Err(conn.explained(PgError::commit_lost(error)));
             }
             let lost = conn.explained(PgError::lost_before_commit(error.into()));
