@@ -42,18 +42,58 @@ fn ok_commits_and_err_rolls_back() {
     assert_eq!(count(&mut conn), 1);
 }
 
+/// A connection to a server that answers so to what has these words in it.
+fn conn_to(answers: Vec<(&'static str, Vec<u8>)>) -> (HostileServer, PgConnection) {
+    let script = vec![Step::Startup, Step::Send(frames::greeting(b'I')), Step::Serve(answers)];
+    let server = HostileServer::start(vec![script], Vec::new()).unwrap();
+    let conn = open(&manager(&server.url(), |options| options.pgbouncer = Some(PgBouncer::Off)));
+    (server, conn)
+}
+
+fn insert(tx: &mut Session<'_>) -> Result<(), PgError> {
+    tx.batch_execute("INSERT INTO t VALUES (1)")
+}
+
 #[test]
 fn an_answer_to_commit_that_is_none_leaves_the_outcome_unknown() {
     let odd = [frames::frame(b'1', b""), frames::complete("COMMIT"), frames::ready(b'I')].concat();
-    let answers = vec![("BEGIN", frames::answer(b'T')), ("INSERT", frames::answer(b'T')), ("COMMIT", odd)];
-    let script = vec![Step::Startup, Step::Send(frames::greeting(b'I')), Step::Serve(answers)];
-    let server = HostileServer::start(vec![script], Vec::new()).unwrap();
-    let mut conn = open(&manager(&server.url(), |options| options.pgbouncer = Some(PgBouncer::Off)));
-    let insert = |tx: &mut Session<'_>| tx.batch_execute("INSERT INTO t VALUES (1)");
+    // As that to the statement before comes late.
+    let late = [frames::complete("INSERT 0 1"), frames::ready(b'T')].concat();
+    for (answer, told) in
+        [(odd, "COMMIT was sent, and its answer"), (late, "the server has not answered COMMIT")]
+    {
+        let within = |word| (word, frames::answer(b'T'));
+        let (_server, mut conn) = conn_to(vec![within("BEGIN"), within("INSERT"), ("COMMIT", answer)]);
+        let error = run_session(&mut conn, &SessionOptions::new(), insert).unwrap_err();
+        assert!(error.is_outcome_unknown() && conn.is_lost(), "{error:#}");
+        assert!(error.to_string().starts_with(&format!("outcome unknown: {told}")), "{error}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_anothers_ends_the_connection() {
+    let within = |word| (word, frames::answer(b'T'));
+    let fails =
+        |tx: &mut Session<'_>| insert(tx).and_then(|()| Err::<(), _>(std::io::Error::other("no").into()));
+    // The end of an answer that the client took to have come to its end.
+    let (_server, mut conn) =
+        conn_to(vec![within("BEGIN"), within("INSERT"), ("ROLLBACK", frames::ready(b'E'))]);
+    run_session(&mut conn, &SessionOptions::new(), fails).unwrap_err();
+    assert!(conn.is_lost(), "ROLLBACK");
+
+    let undo = ("ROLLBACK TO", frames::ready(b'E'));
+    let (_server, mut conn) = conn_to(vec![within("BEGIN"), within("INSERT"), undo, within("SAVEPOINT")]);
+    let ignores = |tx: &mut Session<'_>| {
+        let _ = tx.savepoint(fails);
+        insert(tx)
+    };
+    let error = run_session(&mut conn, &SessionOptions::new(), ignores).unwrap_err();
+    assert!(conn.is_lost() && !error.is_outcome_unknown(), "ROLLBACK TO: {error:#}");
+
+    // As that to the ROLLBACK of a session before comes late.
+    let (_server, mut conn) = conn_to(vec![("BEGIN", frames::answer(b'I')), within("INSERT")]);
     let error = run_session(&mut conn, &SessionOptions::new(), insert).unwrap_err();
-    assert!(error.is_outcome_unknown() && conn.is_lost(), "{error:#}");
-    let told = "outcome unknown: COMMIT was sent, and its answer could not be told";
-    assert!(error.to_string().starts_with(told), "{error}");
+    assert!(conn.is_lost() && !error.is_outcome_unknown(), "BEGIN: {error:#}");
 }
 
 #[test]

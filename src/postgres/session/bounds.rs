@@ -54,7 +54,12 @@ pub(super) fn send_begin(
         // BEGIN may have worked and a SET LOCAL after it failed.
         roll_back(conn);
         undone(conn, conn.explained(error.into()))
-    })
+    })?;
+    if !stands_at(conn, TransactionStatus::InTransaction) {
+        conn.abandon();
+        return Err(undone(conn, conn.explained(PgError::lost())));
+    }
+    Ok(())
 }
 
 /// Raises the socket timeout where the session's statements may take longer. Returns the one to put back.
@@ -66,6 +71,13 @@ pub(super) fn raise_limits(conn: &mut PgConnection, options: &SessionOptions) ->
         conn.set_socket_timeout(needed);
     }
     usual
+}
+
+/// Whether the answer to a statement of the session's own has left the connection as that does; always where it is not
+/// observed. Where not, it was the answer to something else: a `COPY` that fails as it begins can have two ends, of
+/// which the client knows one.
+pub(super) fn stands_at(conn: &PgConnection, status: TransactionStatus) -> bool {
+    !conn.is_observed() || conn.transaction_status() == Some(status)
 }
 
 /// Says of an error before COMMIT that the same work is worth doing again, where that is the connection's loss and not
@@ -83,7 +95,11 @@ pub(super) fn roll_back(conn: &mut PgConnection) {
     {
         return;
     }
-    if let Err(error) = conn.bounded(ending_limit(conn), |client| client.batch_execute("ROLLBACK")) {
+    let outcome = conn.bounded(ending_limit(conn), |client| client.batch_execute("ROLLBACK"));
+    if outcome.is_ok() && !stands_at(conn, TransactionStatus::Idle) {
+        conn.abandon();
+    }
+    if let Err(error) = outcome {
         say!(
             Level::Debug,
             module_path!(),

@@ -1,6 +1,6 @@
 //! A transaction as a closure.
 
-use super::bounds::{ending_limit, roll_back, undone};
+use super::bounds::{ending_limit, roll_back, stands_at, undone};
 use super::ending::{Committed, Ending};
 use super::noted::Noted;
 use super::options::SessionOptions;
@@ -239,7 +239,11 @@ fn commit(conn: &mut PgConnection, options: &SessionOptions) -> Result<(), PgErr
     let was_lost = conn.is_lost();
     let sent_before = conn.round_trips();
     match conn.batch_execute(text) {
-        Ok(()) => Ok(()),
+        Ok(()) if stands_at(conn, TransactionStatus::Idle) => Ok(()),
+        Ok(()) => {
+            conn.abandon();
+            Err(PgError::commit_unanswered())
+        }
         // Only an error of the server's says that nothing is committed.
         Err(error) if is_lost(&error) || error.as_db_error().is_none() => {
             let unsent = was_lost || sent_before.is_some() && conn.round_trips() == sent_before;

@@ -7,8 +7,9 @@ use postgres::{
     Client, CopyInWriter, CopyOutReader, Row, RowIter, SimpleQueryMessage, Statement, ToStatement,
 };
 
+use super::bounds::stands_at;
 use super::underway::Underway;
-use crate::postgres::connection::PgConnection;
+use crate::postgres::connection::{PgConnection, TransactionStatus};
 use crate::postgres::error::PgError;
 
 /// The connection inside a session: a client's calls, without those that would end the transaction by accident.
@@ -150,7 +151,12 @@ impl<'a> Session<'a> {
                 let undo = format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}");
                 // On a connection that is lost this fails at once, and the first error is the one that matters: so it
                 // is not noted.
-                let _ = self.underway.ready().map(|(conn, _)| conn.batch_execute(&undo));
+                if let Ok((conn, _)) = self.underway.ready()
+                    && conn.batch_execute(&undo).is_ok()
+                    && !stands_at(conn, TransactionStatus::InTransaction)
+                {
+                    conn.abandon();
+                }
                 Err(error)
             }
         }
